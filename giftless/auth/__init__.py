@@ -1,0 +1,1 @@
+"""Authenticators: who asks, and what they may do."""

@@ -1,0 +1,191 @@
+"""Pre-authorised actions: the short-lived tokens that batch replies carry.
+
+A token is a JWT (RFC 7519, HS256) signed with a key that is derived from the
+daemon's secret.  It is bound to one operation on one object of one repository
+and to the object's size, so it opens nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import jwt
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from giftless.errors import Forbidden
+from giftless.interfaces import (
+    Credentials,
+    IAuthenticator,
+    Identity,
+    IGrants,
+    IPreAuthorizer,
+    Ticket,
+)
+from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Repo
+
+_ALGORITHM: Final = "HS256"
+
+#: Marks a JWT as one of the daemon's own (the ``kid`` of its header).
+_KEY_ID: Final = "giftless-action"
+
+#: What each operation's token permits on its object.
+_PERMITS: Final[Mapping[str, frozenset[Permission]]] = {
+    "upload": frozenset({Permission.WRITE}),
+    "download": frozenset({Permission.READ}),
+    "verify": frozenset({Permission.READ_META}),
+}
+
+
+class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``actions`` section: how long the actions of a batch reply are good.
+
+    :ivar lifetime: seconds in which an upload or a download must begin.
+    :ivar verify_lifetime: seconds for the verification, which comes after the
+        upload and so must outlast it.
+    :ivar leeway: seconds for which an expired token is still taken.
+    """
+
+    lifetime: int = 3600
+    verify_lifetime: int = 86400
+    leeway: int = 10
+
+
+class _Claims(msgspec.Struct, kw_only=True):
+    exp: int
+    op: str
+    repo: str
+    oid: str
+    size: int
+    sub: str
+    x: dict[str, Any] = {}
+
+
+@implementer(IAuthenticator, IPreAuthorizer)
+class PreAuthorizer:
+    """Makes the tokens of actions, and recognises them when they come back.
+
+    :param secret: the daemon's secret; the signing key is derived from it.
+    :param options: lifetimes, in seconds.
+    :param reactor: tells the time.
+    """
+
+    def __init__(self, secret: bytes, options: ActionOptions, reactor: IReactorTime) -> None:
+        self._key = hmac.digest(secret, b"giftless pre-authorised actions", "sha256")
+        self._options = options
+        self._reactor = reactor
+
+    def action(
+        self,
+        operation: str,
+        key: ObjectKey,
+        size: int,
+        href: str,
+        identity: Identity,
+        extras: Extras,
+    ) -> Action:
+        """See :meth:`giftless.interfaces.IPreAuthorizer.action`."""
+        options = self._options
+        lifetime = options.verify_lifetime if operation == "verify" else options.lifetime
+        claims = {
+            "exp": int(self._reactor.seconds()) + lifetime,
+            "op": operation,
+            "repo": key.repo.path,
+            "oid": key.oid,
+            "size": size,
+            "sub": identity.name,
+        }
+        if extras:
+            claims["x"] = dict(extras)
+        token = jwt.encode(claims, self._key, _ALGORITHM, headers={"kid": _KEY_ID})
+        header = {"Authorization": f"Bearer {token}"}
+        if operation == "upload":
+            # The client sniffs a type otherwise, and some types upset proxies.
+            header["Content-Type"] = "application/octet-stream"
+        return Action(href, header, lifetime)
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
+
+        :raises Forbidden: if a token is the daemon's own and is bad.  Not 401:
+            it was given out with ``authenticated: true``, and clients answer
+            401 to that by trying again at once, for ever.
+        """
+        refusal: Forbidden | None = None
+        for token in _bearer_tokens(credentials):
+            try:
+                return self._redeem(token, repo)
+            except _NotOurs:
+                continue
+            except Forbidden as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+        return None
+
+    def _redeem(self, token: str, repo: Repo) -> Identity:
+        try:
+            if jwt.get_unverified_header(token).get("kid") != _KEY_ID:
+                raise _NotOurs
+        except jwt.InvalidTokenError:
+            raise _NotOurs from None
+        try:
+            payload = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                # The time is checked below, against the reactor's clock.
+                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+            claims = msgspec.convert(payload, _Claims)
+        except (jwt.InvalidTokenError, msgspec.ValidationError):
+            raise Forbidden("this action's token is not genuine; ask for a new batch") from None
+        if claims.exp + self._options.leeway < self._reactor.seconds():
+            raise Forbidden("this action has expired; ask for a new batch")
+        if claims.repo != repo.path:
+            raise Forbidden("this action's token is for another repository")
+        return Identity(
+            claims.sub,
+            _ObjectGrants(Oid(claims.oid), _PERMITS.get(claims.op, frozenset())),
+            ticket=Ticket(claims.size, claims.x),
+        )
+
+
+class _NotOurs(Exception):
+    """The token is somebody else's."""
+
+
+@implementer(IGrants)
+class _ObjectGrants:
+    def __init__(self, oid: Oid, permissions: frozenset[Permission]) -> None:
+        self._oid = oid
+        self._permissions = permissions
+
+    def allows(self, permission: Permission, oid: Oid | None) -> bool:
+        return permission in self._permissions and oid == self._oid
+
+
+def _bearer_tokens(credentials: Credentials) -> Iterator[str]:
+    """Find what may be a token in a request's credentials.
+
+    Some clients and proxies turn an action's header into Basic
+    authentication, so the password of ``_jwt`` counts as well.
+    """
+    for value in credentials.authorization:
+        scheme, _, rest = value.partition(" ")
+        if scheme.lower() == "bearer":
+            yield rest.strip()
+        elif scheme.lower() == "basic":
+            try:
+                user, _, password = base64.b64decode(rest.strip()).decode().partition(":")
+            except (binascii.Error, ValueError):
+                continue
+            if user == "_jwt":
+                yield password
+    if credentials.token is not None:
+        yield credentials.token

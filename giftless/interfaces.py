@@ -1,0 +1,356 @@
+"""Every public interface: the contract between giftless and its plugins.
+
+What a storage backend can do is declared by the interfaces that it provides
+(stream, sign, tell its free space); transfer adapters ask for the interface
+and never for a class.  Methods described as coroutines may be ``async def``
+or return a ``Deferred``; none may block the reactor: what blocks goes through
+:class:`IBlocking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+from giftless.lfs.objects import (
+    Action,
+    Actions,
+    Extras,
+    ObjectKey,
+    Oid,
+    Permission,
+    Repo,
+)
+
+if TYPE_CHECKING:
+    import msgspec
+    from treq.client import HTTPClient
+    from twisted.internet.interfaces import IReactorTime
+
+T = TypeVar("T")
+
+
+# --- What the server lends to its parts ------------------------------------
+
+
+class IBlocking(Interface):
+    """Runs what blocks (disk, big hashes, RSA) away from the reactor."""
+
+    def run(function: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """Call ``function(*args)`` where it may block.
+
+        :returns: an awaitable of its result; it raises what the call raises.
+        """
+
+
+class IBody(Interface):
+    """A stream of bytes that is being received, with back-pressure.
+
+    The sender is held up while nobody reads, so a body costs constant memory.
+    """
+
+    def read() -> Awaitable[Sequence[bytes]]:
+        """Wait for bytes and take all that have arrived since the last call.
+
+        :returns: an awaitable of chunks in order; an empty sequence at the end
+            of the body, and only there.
+        :raises giftless.errors.Disconnected: if the sender went away.
+        :raises giftless.errors.LFSError: if the bytes are not acceptable, for
+            instance not those that the oid names.  What was read before must
+            then never become visible.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a plugin's factory may use to build.
+
+    Factories see all of it; what they build is given exactly what it uses.
+
+    :ivar reactor: the reactor (a ``Clock`` in tests).
+    :ivar blocking: runs blocking calls in worker threads.
+    :ivar http: makes HTTP requests to other servers, over kept connections.
+    :ivar state_dir: the directory for the daemon's own small state; it may not
+        exist yet.
+    """
+
+    reactor: IReactorTime
+    blocking: IBlocking
+    http: HTTPClient
+    state_dir: str
+
+
+# --- Storage ---------------------------------------------------------------
+
+
+class IObjectStore(Interface):
+    """A place where objects are kept: the part that every backend has."""
+
+    def sizes(keys: Sequence[ObjectKey]) -> Awaitable[Sequence[int | None]]:
+        """Ask for the sizes of many objects at once.
+
+        :param keys: up to a whole batch of keys.
+        :returns: an awaitable with one entry per key, in order: the size in
+            bytes, or ``None`` only if the object is certainly absent.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
+        """
+
+
+class IStoredObject(Interface):
+    """An object opened for reading.  Whoever opened it closes it."""
+
+    size: int = Attribute("The object's size in bytes.")
+    extras: Extras = Attribute("The ``x-*`` members that it was uploaded with.")
+
+    def read(start: int, end: int) -> IBody:
+        """Read part of the object.
+
+        :param start: the first byte's offset.
+        :param end: one past the last byte's offset, at most ``size``.
+        :returns: a body that provides exactly ``end - start`` bytes.
+        """
+
+    def close() -> None:
+        """Free what the open object holds.  Harmless when repeated."""
+
+
+class IStoredFile(IStoredObject):
+    """An open object that is a file, so the kernel can send it by itself."""
+
+    def fileno() -> int:
+        """Return a descriptor of a regular file with the object's bytes."""
+
+
+class IStreamingStore(IObjectStore):
+    """A store whose bytes pass through the daemon."""
+
+    def put(key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> Awaitable[None]:
+        """Store an object, durably and at once or not at all.
+
+        :param key: where it goes; an object that is there already is replaced
+            by the same bytes, or left alone.
+        :param size: the length of the body in bytes; ``None`` if unknown.
+        :param body: the bytes; it is checked against the oid on the way and
+            raises from ``read`` before its end if they are wrong, so a store
+            commits only after ``read`` has returned an empty sequence.
+        :param extras: the ``x-*`` members of the batch's object, to be given
+            back by :meth:`open`.
+        :raises giftless.errors.InsufficientStorage: if the store is full.
+        """
+
+    def open(key: ObjectKey) -> Awaitable[IStoredObject | None]:
+        """Open an object for reading.
+
+        :returns: an awaitable of the open object; ``None`` if it is absent.
+        """
+
+
+class IExternalStore(IObjectStore):
+    """A store that clients talk to directly, with actions signed here."""
+
+    def upload_action(
+        key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Awaitable[Action]:
+        """Sign an upload of ``size`` bytes, valid for ``lifetime`` seconds."""
+
+    def download_action(
+        key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Awaitable[Action]:
+        """Sign a download, valid for ``lifetime`` seconds."""
+
+
+class ICapacity(Interface):
+    """A store that knows how much it can still take."""
+
+    def available_bytes() -> Awaitable[int]:
+        """Return an awaitable of the bytes that uploads can still use."""
+
+
+# --- Identity and permission -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says about who sends it.
+
+    :ivar authorization: the values of all ``Authorization`` headers; CI
+        runners add their own to an action's, so there may be two.
+    :ivar token: the ``jwt`` query parameter, if given.
+    """
+
+    authorization: tuple[str, ...] = ()
+    token: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the request carries any credential at all."""
+        return bool(self.authorization) or self.token is not None
+
+    def __repr__(self) -> str:
+        return f"<Credentials: {len(self.authorization)} header(s)>"
+
+
+class IGrants(Interface):
+    """What one identity may do in the repository it was authenticated for."""
+
+    def allows(permission: Permission, oid: Oid | None) -> bool:
+        """Decide, without waiting for anything.
+
+        :param permission: what is about to be done.
+        :param oid: the object concerned; ``None`` for the whole repository.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What an upload's pre-authorisation says about the object.
+
+    :ivar size: the size in bytes that was announced in the batch.
+    :ivar extras: the ``x-*`` members that were given in the batch.
+    """
+
+    size: int
+    extras: Extras
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends a request, and what they may do in its repository.
+
+    :ivar name: the name for the access log and for locks.
+    :ivar grants: an :class:`IGrants` provider.
+    :ivar anonymous: whether nobody in particular asks; a refusal is then an
+        invitation to show a credential.
+    :ivar ticket: what a pre-authorised action says of its object, if one is
+        what authenticates the request.
+    """
+
+    name: str
+    grants: IGrants
+    anonymous: bool = False
+    ticket: Ticket | None = None
+
+
+class IAuthenticator(Interface):
+    """Turns a request's credentials into an identity."""
+
+    def authenticate(credentials: Credentials, repo: Repo) -> Awaitable[Identity | None]:
+        """Look at the credentials of a request to ``repo``.
+
+        :returns: an awaitable of the identity; ``None`` if no credential is
+            one of this authenticator's, so the next in the chain is asked.
+        :raises giftless.errors.Unauthorized: if one is, and is bad.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
+        """
+
+
+class IPreAuthorizer(Interface):
+    """Makes the short-lived credentials that batch replies carry."""
+
+    def action(
+        operation: str, key: ObjectKey, size: int, href: str, identity: Identity, extras: Extras
+    ) -> Action:
+        """Make an action that needs no other credential and opens nothing else.
+
+        :param operation: ``upload``, ``download`` or ``verify``.
+        :param size: the object's size in bytes.
+        :param href: the URL that the action goes to.
+        :param identity: who asked; its name is in the access log later.
+        """
+
+
+# --- Transfers -----------------------------------------------------------------
+
+
+class ILinks(Interface):
+    """The absolute URLs of a repository's own endpoints."""
+
+    def storage(oid: Oid, parameters: Mapping[str, str]) -> str:
+        """Return the URL of an object's bytes, with query ``parameters``."""
+
+    def verify() -> str:
+        """Return the URL of the verification endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One object that is to be transferred.
+
+    :ivar key: which object.
+    :ivar size: its size in bytes.
+    :ivar extras: its ``x-*`` members in the batch, without their ``x-``.
+    :ivar identity: who asked.
+    :ivar links: the repository's endpoints (:class:`ILinks`).
+    """
+
+    key: ObjectKey
+    size: int
+    extras: Extras
+    identity: Identity
+    links: ILinks
+
+
+class ITransferAdapter(Interface):
+    """One way of moving objects: makes the actions of a batch reply."""
+
+    name: str = Attribute("The adapter's name on the wire, e.g. ``basic``.")
+
+    def upload(transfer: Transfer) -> Awaitable[Actions]:
+        """Make the actions for an object that the store does not have."""
+
+    def download(transfer: Transfer) -> Awaitable[Actions]:
+        """Make the actions for an object that the store has."""
+
+
+# --- Plugins ---------------------------------------------------------------------
+
+
+class IFactory(IPlugin):
+    """What a plugin file provides: a name and how to build something.
+
+    A module in a ``twisted/plugins/`` folder holds instances; they are found
+    by :func:`twisted.plugin.getPlugins`.
+    """
+
+    name: str = Attribute("What selects it in the configuration: a ``type``, or a transfer.")
+
+
+class IBuilder(IFactory):
+    """A factory of something that a section of the configuration describes."""
+
+    Options: type[msgspec.Struct] = Attribute(
+        "A frozen, keyword-only ``msgspec.Struct``: the section's keys beside ``type``."
+    )
+
+    def build(options: Any, environment: Environment) -> Any:
+        """Build it.
+
+        :param options: an instance of ``Options``.
+        :raises giftless.errors.ConfigError: with the option's name as path, if
+            the options cannot work.
+        """
+
+
+class IStorageFactory(IBuilder):
+    """Builds a storage backend."""
+
+    def build(options: Any, environment: Environment) -> IObjectStore:
+        """Build the store.  See :meth:`IBuilder.build`."""
+
+
+class IAuthenticatorFactory(IBuilder):
+    """Builds an authenticator."""
+
+    def build(options: Any, environment: Environment) -> IAuthenticator:
+        """Build the authenticator.  See :meth:`IBuilder.build`."""
+
+
+class ITransferFactory(IFactory):
+    """Offers a transfer adapter for stores that are capable of it."""
+
+    def build(store: IObjectStore, preauth: IPreAuthorizer) -> ITransferAdapter | None:
+        """Return an adapter over ``store``; ``None`` if the store cannot do it."""

@@ -1,0 +1,204 @@
+"""Parse and render the batch API (Git LFS specification, ``docs/api/batch.md``).
+
+``POST …/objects/batch`` carries an operation and up to a hundred or so
+objects.  Whatever is wrong with the request as a whole raises; whatever is
+wrong with one object becomes that object's own error, because clients stop at
+a status other than 200 and hang on a reply that leaves an object out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from giftless.errors import BadRequest, LFSError, PayloadTooLarge, Unprocessable
+from giftless.lfs.objects import MAX_SIZE, Action, Extra, Extras, Oid, Operation
+
+#: The media type of every Git LFS request and response.
+MEDIA_TYPE: Final = "application/vnd.git-lfs+json"
+
+#: The one hash algorithm that oids are made with.
+HASH_ALGORITHM: Final = "sha256"
+
+#: The most bytes that one object's ``x-*`` members may have as JSON; they
+#: travel in a header of the upload.
+MAX_EXTRAS_BYTES: Final = 2048
+
+
+class _Ref(msgspec.Struct):
+    name: str | None = None
+
+
+class _WireBatch(msgspec.Struct):
+    operation: str
+    objects: list[dict[str, object]]
+    transfers: list[str] | None = None
+    ref: _Ref | None = None
+    hash_algo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedObject:
+    """One object of a batch.
+
+    :ivar text: the oid exactly as the client sent it, echoed in the reply.
+    :ivar size: the object's size in bytes, echoed as well.
+    :ivar extras: the object's ``x-*`` members, without their ``x-``.
+    :ivar error: why the object is refused, or ``None`` if it is well-formed.
+    """
+
+    text: str
+    size: int
+    extras: Extras
+    error: LFSError | None = None
+
+    @property
+    def oid(self) -> Oid:
+        """The oid; only for an object without an error."""
+        return Oid(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """A parsed batch request.
+
+    :ivar objects: one per distinct oid, in the order of the request.
+    :ivar transfers: the transfer adapters that the client offers.
+    :ivar ref: the full name of the git ref that is pushed or fetched, if sent.
+    """
+
+    operation: Operation
+    objects: tuple[RequestedObject, ...]
+    transfers: tuple[str, ...]
+    ref: str | None
+
+
+class ObjectError(msgspec.Struct, frozen=True):
+    """An object's ``error`` in a batch reply: an HTTP-like code and words."""
+
+    code: int
+    message: str
+
+
+class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One object of a batch reply; without actions the server has it already."""
+
+    oid: str
+    size: int
+    authenticated: bool = False
+    actions: dict[str, Action] | None = None
+    error: ObjectError | None = None
+
+    @classmethod
+    def refused(cls, wanted: RequestedObject, error: LFSError) -> ObjectReply:
+        """The reply for ``wanted`` when it is refused with ``error``."""
+        return cls(wanted.text, wanted.size, error=ObjectError(error.code, error.message))
+
+
+class BatchReply(msgspec.Struct, frozen=True):
+    """A batch reply: the chosen transfer adapter and an entry per object."""
+
+    transfer: str
+    objects: list[ObjectReply]
+    hash_algo: str = HASH_ALGORITHM
+
+
+_decoder = msgspec.json.Decoder(_WireBatch)
+_encoder = msgspec.json.Encoder()
+
+
+def parse_batch(body: bytes, max_objects: int, max_object_size: int) -> BatchRequest:
+    """Parse the body of a batch request.
+
+    :param body: JSON, as received.
+    :param max_objects: how many objects one batch may have.
+    :param max_object_size: the largest object that may be uploaded, in bytes.
+    :raises BadRequest: if the body is not JSON.
+    :raises Unprocessable: if it is, but does not have the batch API's shape.
+    :raises PayloadTooLarge: if it has more than ``max_objects`` objects.
+    """
+    try:
+        wire = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Unprocessable(f"this is not a batch request: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    try:
+        operation = Operation(wire.operation)
+    except ValueError:
+        raise Unprocessable("the operation must be 'upload' or 'download'") from None
+    if not wire.objects:
+        raise Unprocessable("the batch names no objects")
+    if len(wire.objects) > max_objects:
+        raise PayloadTooLarge(
+            f"the batch names {len(wire.objects)} objects; send at most {max_objects} at a time"
+            " (git config lfs.transfer.batchSize)"
+        )
+    limit = max_object_size if operation is Operation.UPLOAD else MAX_SIZE
+    objects: dict[str, RequestedObject] = {}
+    for member in wire.objects:
+        parsed = _parse_object(member, limit, wire.hash_algo)
+        first = objects.setdefault(parsed.text, parsed)
+        if first.size != parsed.size:
+            objects[parsed.text] = RequestedObject(
+                first.text, first.size, {}, Unprocessable("the batch gives this oid two sizes")
+            )
+    return BatchRequest(
+        operation,
+        tuple(objects.values()),
+        tuple(wire.transfers or ("basic",)),
+        wire.ref.name if wire.ref else None,
+    )
+
+
+def _parse_object(
+    member: dict[str, object], max_size: int, hash_algo: str | None
+) -> RequestedObject:
+    oid, size = member.get("oid"), member.get("size")
+    if not isinstance(oid, str) or not isinstance(size, int) or isinstance(size, bool):
+        raise Unprocessable("each object needs an 'oid' (a string) and a 'size' (a whole number)")
+    extras, error = _parse_extras(member)
+    if hash_algo not in (None, "", HASH_ALGORITHM):
+        error = _HashAlgorithmConflict(f"this server's objects are named by {HASH_ALGORITHM}")
+    elif not 0 <= size <= MAX_SIZE:
+        error = Unprocessable(f"the size must be between 0 and {MAX_SIZE} bytes")
+    elif size > max_size:
+        error = PayloadTooLarge(f"the object has {size} bytes; this server takes up to {max_size}")
+    try:
+        Oid.parse(oid)
+    except BadRequest as problem:
+        error = Unprocessable(problem.message)
+    return RequestedObject(oid, size, extras, error)
+
+
+class _HashAlgorithmConflict(LFSError):
+    """The client names objects by another hash (batch API, object error 409)."""
+
+    code = 409
+
+
+def _parse_extras(member: dict[str, object]) -> tuple[Extras, LFSError | None]:
+    extras = {name[2:]: value for name, value in member.items() if name.startswith("x-")}
+    if not extras:
+        return {}, None
+    checked: dict[str, Extra] = {}
+    for name, value in extras.items():
+        if not isinstance(value, Extra):
+            return {}, Unprocessable(f"x-{name} must be a string, a number, a boolean or null")
+        checked[name] = value
+    if len(_encoder.encode(extras)) > MAX_EXTRAS_BYTES:
+        return {}, Unprocessable(f"the x-* members have more than {MAX_EXTRAS_BYTES} bytes")
+    return checked, None
+
+
+def render_batch(transfer: str, objects: Sequence[ObjectReply]) -> bytes:
+    """Render a batch reply as JSON.
+
+    :param transfer: the name of the chosen transfer adapter; always sent,
+        because old clients restart theirs for each batch without it.
+    :param objects: one entry per requested object, in the request's order.
+    """
+    return _encoder.encode(BatchReply(transfer, list(objects)))

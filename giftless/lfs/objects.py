@@ -1,0 +1,156 @@
+"""The protocol's nouns: repositories, objects, actions.
+
+Values here are validated when they are made, so that whatever holds a
+:class:`Repo` or an :class:`Oid` needs no further check.  That is what makes
+path traversal impossible: storage only ever sees these types.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from giftless.errors import BadRequest
+
+#: Names that begin like this belong to the server (temporary files, …).
+RESERVED_PREFIX: Final = ".giftless"
+
+#: The most bytes that one segment of a repository's path may have (NAME_MAX).
+MAX_SEGMENT_BYTES: Final = 255
+
+#: The most segments that a repository's path may have.
+MAX_SEGMENTS: Final = 32
+
+#: The largest object size that is taken seriously: 2**63 - 1 bytes.
+MAX_SIZE: Final = 2**63 - 1
+
+_OID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Oid(str):
+    """An object's id: its SHA-256 as 64 lower-case hexadecimal digits."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Oid:
+        """Validate ``text`` as an oid.
+
+        :raises BadRequest: if it is not 64 lower-case hexadecimal digits.
+        """
+        if not _OID.fullmatch(text):
+            raise BadRequest(
+                "the oid must be the object's SHA-256: 64 lower-case hexadecimal digits"
+            )
+        return cls(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A repository: its path on the server, as decoded segments.
+
+    :ivar segments: at least one name; none is empty, ``.``, ``..``, contains
+        ``/`` or a control character, looks like an oid, or is reserved.
+    """
+
+    segments: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, segments: Sequence[str]) -> Repo:
+        """Validate ``segments`` as the path of a repository.
+
+        :param segments: percent-decoded path segments; a ``.git`` at the end
+            of the last one is dropped, so both URL forms name one repository.
+        :raises BadRequest: if a segment cannot be part of a repository's name.
+        """
+        if not segments:
+            raise BadRequest("the URL names no repository")
+        if len(segments) > MAX_SEGMENTS:
+            raise BadRequest(f"a repository's path has at most {MAX_SEGMENTS} segments")
+        names = (*segments[:-1], segments[-1].removesuffix(".git"))
+        for name in names:
+            _check_segment(name)
+        return cls(names)
+
+    @property
+    def path(self) -> str:
+        """The segments joined by ``/``: ``org/group/repo``."""
+        return "/".join(self.segments)
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def _check_segment(name: str) -> None:
+    if name in ("", ".", ".."):
+        raise BadRequest("a repository's path must not have empty, '.' or '..' segments")
+    if "/" in name or any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+        raise BadRequest("a repository's name must not have slashes or control characters")
+    if len(name.encode()) > MAX_SEGMENT_BYTES:
+        raise BadRequest(f"a part of a repository's path has at most {MAX_SEGMENT_BYTES} bytes")
+    if name.startswith(RESERVED_PREFIX):
+        raise BadRequest(f"names that begin with {RESERVED_PREFIX} are reserved")
+    if _OID.fullmatch(name):
+        raise BadRequest("a part of a repository's path must not look like an oid")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """Where an object lives: one oid in one repository."""
+
+    repo: Repo
+    oid: Oid
+
+    @property
+    def path(self) -> str:
+        """``org/repo/oid``: the object's place below a store's prefix."""
+        return f"{self.repo.path}/{self.oid}"
+
+
+class Permission(Enum):
+    """What an identity may do with a repository's objects."""
+
+    READ = "read"
+    READ_META = "read-meta"
+    WRITE = "write"
+
+
+class Operation(Enum):
+    """What a batch is for (``operation`` in the batch API)."""
+
+    DOWNLOAD = "download"
+    UPLOAD = "upload"
+
+    @property
+    def permission(self) -> Permission:
+        """The permission that the operation needs."""
+        return Permission.WRITE if self is Operation.UPLOAD else Permission.READ
+
+
+class Action(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing for the client to do next (batch API, ``actions``).
+
+    :ivar href: an absolute http(s) URL.
+    :ivar header: headers that the client must send with it.
+    :ivar expires_in: whole seconds for which it stays valid; 0: unlimited.
+    """
+
+    href: str
+    header: dict[str, str] | None = None
+    expires_in: int = 0
+
+
+#: The ``actions`` of one object, by name (``upload``, ``verify``, ``download``).
+Actions = Mapping[str, Action]
+
+#: What an ``x-*`` member of an object in a batch may hold.
+Extra = str | int | float | bool | None
+
+#: The ``x-*`` members of an object in a batch, without their ``x-``.
+Extras = Mapping[str, Extra]

@@ -1,0 +1,137 @@
+"""Turn plain data from YAML and the environment into typed options.
+
+Options are frozen ``msgspec.Struct`` classes.  Errors name the key's path,
+what was found and what is allowed, for people who edit configuration files.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from msgspec import inspect
+
+from giftless.errors import ConfigError
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class EnvironmentValue(str):
+    """A scalar from the environment: text that may stand for another type."""
+
+
+def convert(section: object, struct: type[S], path: str) -> S:
+    """Make ``struct`` from a mapping.
+
+    :param path: the mapping's dotted path, empty at the top.
+    :raises ConfigError: at the first key that is unknown, missing or wrong.
+    """
+    if not isinstance(section, Mapping):
+        raise ConfigError(path, f"found {describe(section)}, but this is a section with keys")
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    values = {}
+    for key, value in section.items():
+        if key not in fields:
+            raise ConfigError(join(path, str(key)), unknown_key(str(key), fields))
+        values[fields[key].name] = _convert_value(value, fields[key].type, join(path, key))
+    for name, field in fields.items():
+        if name not in section and field.required:
+            raise ConfigError(join(path, name), "is missing, and has no default")
+    return struct(**values)
+
+
+def unknown_key(key: str, known: Mapping[str, object]) -> str:
+    """Say that a key is unknown, and which one may have been meant."""
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown key; {hint}allowed here: {', '.join(sorted(known)) or 'nothing'}"
+
+
+def join(path: str, key: str) -> str:
+    """Return the dotted path of ``key`` below ``path``."""
+    return f"{path}.{key}" if path else key
+
+
+def describe(value: object) -> str:
+    """Describe what was found, for an error message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a section"
+    if isinstance(value, list):
+        return "a list"
+    return repr(str(value)) if isinstance(value, str) else f"{value!r}"
+
+
+def _convert_value(value: object, kind: Any, path: str) -> Any:
+    shape = inspect.type_info(kind)
+    struct = _struct_of(shape)
+    if struct is not None and value is not None:
+        return convert(_load(value), struct, path)
+    if isinstance(value, EnvironmentValue) and _is_text(shape):
+        value = str(value)
+    elif isinstance(value, EnvironmentValue):
+        value = _load(value)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        where = str(error).partition("`$")[2].rstrip("`").replace("[", ".").replace("]", "")
+        raise ConfigError(
+            path + where, f"found {describe(_dig(value, where))}, allowed is {allowed(shape)}"
+        ) from None
+
+
+def _load(value: object) -> object:
+    """Read what a variable of the environment stands for, as YAML does."""
+    if isinstance(value, EnvironmentValue):
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            return str(value)
+    return value
+
+
+def _dig(value: object, where: str) -> object:
+    for step in where.strip(".").split("."):
+        if isinstance(value, list) and step.isdigit():
+            value = value[int(step)]
+    return value
+
+
+def _struct_of(shape: inspect.Type) -> type[msgspec.Struct] | None:
+    if isinstance(shape, inspect.UnionType):
+        return next((s for s in map(_struct_of, shape.types) if s is not None), None)
+    return shape.cls if isinstance(shape, inspect.StructType) else None
+
+
+def _is_text(shape: inspect.Type) -> bool:
+    if isinstance(shape, inspect.UnionType):
+        return any(map(_is_text, shape.types))
+    return isinstance(shape, inspect.StrType | inspect.LiteralType)
+
+
+def allowed(shape: inspect.Type) -> str:
+    """Describe a type in words, for error messages and the reference."""
+    match shape:
+        case inspect.UnionType(types):
+            return " or ".join(allowed(part) for part in types)
+        case inspect.LiteralType(values):
+            return "one of: " + ", ".join(str(value) for value in values)
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType() | inspect.FloatType():
+            kind = "a whole number" if isinstance(shape, inspect.IntType) else "a number"
+            if shape.ge is not None and shape.le is not None:
+                return f"{kind} from {shape.ge} to {shape.le}"
+            return kind if shape.ge is None else f"{kind}, at least {shape.ge}"
+        case inspect.StrType():
+            return "text" if not shape.min_length else f"text of {shape.min_length} or more"
+        case inspect.ListType(item) | inspect.VarTupleType(item):
+            return f"a list, each item {allowed(item)}"
+        case inspect.NoneType():
+            return "nothing"
+        case _:
+            return "a section with keys"

@@ -1,0 +1,70 @@
+"""The daemon's secret: given by the operator, or made once and kept.
+
+There is no default value.  Several processes may start at once and still
+agree, because the file appears whole and is never replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Final
+
+from giftless.errors import ConfigError
+
+#: The least that a secret must have, in bytes.
+MIN_BYTES: Final = 32
+
+
+def load_secret(secret: str | None, secret_file: str | None, state_dir: str) -> bytes:
+    """Return the secret, from wherever the configuration says.  Blocks.
+
+    :param secret: the secret itself, from the environment.
+    :param secret_file: a file that holds it.
+    :param state_dir: where it is kept if neither is given; made if missing.
+    :raises ConfigError: if it cannot be read, made, or is too short.
+    """
+    if secret is not None:
+        return _long_enough(secret.encode(), "secret")
+    if secret_file is not None:
+        return _long_enough(_read(secret_file, "secret_file"), "secret_file")
+    path = os.path.join(state_dir, "secret")
+    try:
+        os.makedirs(state_dir, mode=0o700, exist_ok=True)
+        if not os.path.exists(path):
+            _create(path)
+    except OSError as error:
+        raise ConfigError(
+            "state_dir",
+            f"{state_dir!r} cannot be used: {error.strerror};"
+            " give a directory that the daemon may write to",
+        ) from None
+    return _long_enough(_read(path, "state_dir"), "state_dir")
+
+
+def _read(path: str, key: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read().strip()
+    except OSError as error:
+        raise ConfigError(key, f"{path!r} cannot be read: {error.strerror}") from None
+
+
+def _create(path: str) -> None:
+    temporary = f"{path}.{secrets.token_hex(8)}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, secrets.token_hex(MIN_BYTES).encode() + b"\n")
+        os.fsync(fd)
+        os.link(temporary, path)
+    except FileExistsError:
+        pass  # another process was faster; its secret counts
+    finally:
+        os.close(fd)
+        os.unlink(temporary)
+
+
+def _long_enough(secret: bytes, key: str) -> bytes:
+    if len(secret) < MIN_BYTES:
+        raise ConfigError(key, f"the secret has {len(secret)} bytes, but needs {MIN_BYTES} or more")
+    return secret

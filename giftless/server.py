@@ -1,0 +1,230 @@
+"""The use cases of a Git LFS server, the same for every front.
+
+A front (HTTP now) turns its requests into calls of :class:`LFSServer` and its
+errors into the front's own.  Who may do what is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from giftless.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    InsufficientStorage,
+    LFSError,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+    Unprocessable,
+)
+from giftless.interfaces import (
+    IBlocking,
+    IBody,
+    ICapacity,
+    Identity,
+    ILinks,
+    IObjectStore,
+    IStoredObject,
+    IStreamingStore,
+    ITransferAdapter,
+    Transfer,
+)
+from giftless.lfs.batch import (
+    BatchRequest,
+    ObjectReply,
+    RequestedObject,
+    render_batch,
+)
+from giftless.lfs.objects import Action, ObjectKey, Operation, Permission, Repo
+from giftless.streams import VerifiedBody
+from giftless.transfer.registry import TransferRegistry
+
+
+class LFSServer:
+    """What the server does for an identity that has been established.
+
+    :param store: where objects are.
+    :param transfers: the ways to move them.
+    :param blocking: hashes uploads.
+    :param max_object_size: the largest object that may be stored, in bytes.
+    """
+
+    def __init__(
+        self,
+        store: IObjectStore,
+        transfers: TransferRegistry,
+        blocking: IBlocking,
+        max_object_size: int,
+    ) -> None:
+        self._store = store
+        self._transfers = transfers
+        self._blocking = blocking
+        self._max_object_size = max_object_size
+
+    async def batch(
+        self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks
+    ) -> bytes:
+        """Answer a batch request (``docs/api/batch.md``).
+
+        :returns: the reply as JSON, with one entry per requested object.
+        :raises Unauthorized: if nobody in particular asks and may do nothing.
+        :raises Forbidden: if somebody asks and may do nothing.
+        """
+        adapter = self._transfers.choose(request.transfers)
+        permission = request.operation.permission
+        refused: dict[str, LFSError] = {}
+        wanted: list[RequestedObject] = []
+        for item in request.objects:
+            if item.error is not None:
+                refused[item.text] = item.error
+            elif not identity.grants.allows(permission, item.oid):
+                refused[item.text] = Forbidden(f"you may not {request.operation.value} this object")
+            else:
+                wanted.append(item)
+        if not wanted and not identity.grants.allows(permission, None):
+            raise _denied(identity, permission, repo)
+        keys = [ObjectKey(repo, item.oid) for item in wanted]
+        sizes = await self._store.sizes(keys) if keys else []
+        pick = self._missing if request.operation is Operation.UPLOAD else self._present
+        transfers = await pick(wanted, keys, sizes, refused, identity, links)
+        actions = {
+            transfer.key.oid: await _actions(adapter, request.operation, transfer)
+            for transfer in transfers
+        }
+        return render_batch(
+            adapter.name,
+            [
+                ObjectReply.refused(item, refused[item.text])
+                if item.text in refused
+                else ObjectReply(item.text, item.size, True, actions.get(item.oid))
+                for item in request.objects
+            ],
+        )
+
+    async def receive(
+        self, identity: Identity, key: ObjectKey, size: int | None, body: IBody
+    ) -> None:
+        """Store an uploaded object.
+
+        :param size: the body's length in bytes; ``None`` if it is not told.
+        :raises LFSError: if the upload is not allowed, not whole, not what
+            its oid says, or does not fit.  Nothing is stored then.
+        """
+        _require(identity, Permission.WRITE, key)
+        store = self._streaming_store()
+        ticket = identity.ticket
+        if ticket is not None:
+            if size not in (None, ticket.size):
+                raise BadRequest(
+                    f"the body has {size} bytes, but the batch announced {ticket.size};"
+                    " ask for a new batch"
+                )
+            size = ticket.size
+        if size is not None and size > self._max_object_size:
+            raise PayloadTooLarge(
+                f"the object has {size} bytes; this server takes up to {self._max_object_size}"
+            )
+        checked = VerifiedBody(body, key.oid, size, self._max_object_size, self._blocking)
+        await store.put(key, size, checked, ticket.extras if ticket is not None else {})
+
+    async def open(self, identity: Identity, key: ObjectKey) -> IStoredObject:
+        """Open an object for reading; the caller closes it.
+
+        :raises NotFound: if it is not there.
+        """
+        _require(identity, Permission.READ, key)
+        stored = await self._streaming_store().open(key)
+        if stored is None:
+            raise NotFound(f"there is no object {key.oid} in {key.repo}")
+        return stored
+
+    async def verify(self, identity: Identity, key: ObjectKey, size: int) -> None:
+        """Confirm that an object was stored with ``size`` bytes.
+
+        :raises NotFound: if it is not there.
+        :raises Conflict: if it has another size.
+        """
+        _require(identity, Permission.READ_META, key)
+        (stored,) = await self._store.sizes([key])
+        if stored is None:
+            raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")
+        if stored != size:
+            raise Conflict(f"the stored object has {stored} bytes, not {size}; upload it again")
+
+    def _streaming_store(self) -> IStreamingStore:
+        if not IStreamingStore.providedBy(self._store):
+            raise NotFound("this server's objects are not served here; ask for a batch")
+        return self._store
+
+    async def _missing(
+        self,
+        wanted: Sequence[RequestedObject],
+        keys: Sequence[ObjectKey],
+        sizes: Sequence[int | None],
+        refused: dict[str, LFSError],
+        identity: Identity,
+        links: ILinks,
+    ) -> list[Transfer]:
+        """Choose what is to be uploaded; refuse what does not fit.
+
+        An object with another size than announced is damaged, since its name
+        is its hash: uploading it again repairs it.
+        """
+        transfers = [
+            Transfer(key, item.size, item.extras, identity, links)
+            for item, key, size in zip(wanted, keys, sizes, strict=True)
+            if size != item.size
+        ]
+        if transfers and ICapacity.providedBy(self._store):
+            available = await self._store.available_bytes()
+            fitting = []
+            for transfer in transfers:
+                if transfer.size <= available:
+                    available -= transfer.size
+                    fitting.append(transfer)
+                else:
+                    refused[transfer.key.oid] = InsufficientStorage(
+                        "the server's storage has no room for this object"
+                    )
+            return fitting
+        return transfers
+
+    async def _present(
+        self,
+        wanted: Sequence[RequestedObject],
+        keys: Sequence[ObjectKey],
+        sizes: Sequence[int | None],
+        refused: dict[str, LFSError],
+        identity: Identity,
+        links: ILinks,
+    ) -> list[Transfer]:
+        """Choose what can be downloaded; refuse what is missing or damaged."""
+        transfers = []
+        for item, key, size in zip(wanted, keys, sizes, strict=True):
+            if size is None:
+                refused[item.text] = NotFound("the object does not exist on this server")
+            elif size != item.size:
+                refused[item.text] = Unprocessable(f"the object has {size} bytes, not {item.size}")
+            else:
+                transfers.append(Transfer(key, item.size, item.extras, identity, links))
+        return transfers
+
+
+async def _actions(
+    adapter: ITransferAdapter, operation: Operation, transfer: Transfer
+) -> dict[str, Action]:
+    make = adapter.upload if operation is Operation.UPLOAD else adapter.download
+    return dict(await make(transfer))
+
+
+def _require(identity: Identity, permission: Permission, key: ObjectKey) -> None:
+    if not identity.grants.allows(permission, key.oid):
+        raise _denied(identity, permission, key.repo)
+
+
+def _denied(identity: Identity, permission: Permission, repo: Repo) -> LFSError:
+    if identity.anonymous:
+        return Unauthorized(f"a credential with {permission.value} access to {repo} is needed")
+    return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")

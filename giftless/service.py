@@ -1,0 +1,248 @@
+"""Put everything together: the only module that knows all the parts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from giftless import __version__, config, plugins
+from giftless.auth.chain import AuthChain
+from giftless.auth.preauth import PreAuthorizer
+from giftless.config import Config, Loaded
+from giftless.errors import ConfigError
+from giftless.interfaces import (
+    Environment,
+    IAuthenticatorFactory,
+    IObjectStore,
+    IPreAuthorizer,
+    IStorageFactory,
+    ITransferAdapter,
+    ITransferFactory,
+)
+from giftless.logs import json_observer
+from giftless.secret import load_secret
+from giftless.server import LFSServer
+from giftless.threads import Threads
+from giftless.transfer.registry import TransferRegistry
+from giftless.web.origin import Proxies
+from giftless.web.routes import LFSResource
+from giftless.web.site import LFSSite
+
+_log = Logger(namespace="giftless")
+
+
+class Options(usage.Options):
+    """The command line of ``twistd giftless``."""
+
+    synopsis = "[--config FILE] [--check]"
+    longdesc = (
+        "Serve Git LFS objects. Without a configuration, objects are kept in ./giftless-data"
+        " and anybody on this machine may read and write them. Every key of the configuration"
+        " can be overridden by the environment: GIFTLESS_STORAGE__PATH sets storage.path."
+    )
+    optParameters = [
+        ["config", "c", None, "The configuration file (YAML); or set GIFTLESS_CONFIG."],
+    ]
+    optFlags = [["check", None, "Check the configuration, build every part, and exit."]]
+
+    def opt_version(self) -> None:
+        """Show the version of giftless and exit."""
+        print(f"giftless {__version__}")
+        sys.exit(0)
+
+    def getService(self, reactor: Any) -> Daemon:
+        """Load the configuration and build the daemon.
+
+        :raises SystemExit: with one line and status 1, if that is impossible;
+            with status 0 after ``--check``.
+        """
+        try:
+            loaded = config.load(self["config"], os.environ)
+            try:
+                daemon = Daemon(loaded, reactor, dict(self.parent or {}))
+            except ConfigError as error:
+                raise config.located(error, loaded.source, os.environ) from None
+        except ConfigError as error:
+            raise SystemExit(f"giftless: {error}") from None
+        if self["check"]:
+            print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")
+            raise SystemExit(0)
+        return daemon
+
+
+def makeService(options: Options) -> Daemon:
+    """Build the daemon for ``twistd`` (see :class:`twisted.application.service.ServiceMaker`)."""
+    from twisted.internet import reactor
+
+    return options.getService(reactor)
+
+
+class Daemon(MultiService):
+    """The whole server: threads, then everything that listens.
+
+    :param loaded: the configuration.
+    :param reactor: the reactor that it will run on.
+    :param twistd: the options of ``twistd`` itself.
+    :raises ConfigError: if the configuration cannot be used.
+    """
+
+    def __init__(self, loaded: Loaded, reactor: Any, twistd: dict[str, Any]) -> None:
+        super().__init__()
+        self._loaded = loaded
+        self._twistd = twistd
+        options = loaded.config
+        threads = Threads(reactor, options.threads)
+        http = HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor), connectTimeout=10))
+        site = build_site(options, Environment(reactor, threads, http, options.state_dir))
+        # Services stop all at once; work in threads must outlast connections.
+        self._threads = threads
+        for index, description in enumerate(options.endpoints):
+            endpoint = _endpoint(reactor, description, f"endpoints.{index}")
+            self.addService(Listener(endpoint, description, site, reactor))
+        self._site = site
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application, and give it the log's format."""
+        if self._loaded.config.log_format == "json":
+            parent.setComponent(ILogObserver, json_observer(self._twistd))
+        super().setServiceParent(parent)
+
+    def startService(self) -> None:
+        """Start to serve, and say where."""
+        self._threads.startService()
+        super().startService()
+        endpoints = ", ".join(self._loaded.config.endpoints)
+        _log.info(
+            "giftless {version} listens on {endpoints}", version=__version__, endpoints=endpoints
+        )
+        if not self._loaded.source:
+            _log.warn(
+                "there is no configuration file: objects are kept in ./giftless-data and anybody"
+                " who can connect may read and write; to point a repository here:"
+                " git config -f .lfsconfig lfs.url http://127.0.0.1:8080/ORG/REPO.git/info/lfs"
+            )
+
+    async def _stop(self) -> None:
+        await DeferredList([Deferred.fromCoroutine(_settle(super().stopService()))])
+        await self._site.drain(self._loaded.config.shutdown_timeout)
+        self._threads.stopService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop accepting, let running transfers finish, then end."""
+        return Deferred.fromCoroutine(self._stop())
+
+
+async def _settle(result: Any) -> None:
+    if result is not None:
+        await result
+
+
+class Listener(Service):
+    """One endpoint that the site is served on.
+
+    :param description: the endpoint as the configuration has it.
+    """
+
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, description: str, site: LFSSite, reactor: Any
+    ) -> None:
+        self._endpoint = endpoint
+        self._description = description
+        self._site = site
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        """Listen, while the process may still use low ports.
+
+        :raises SystemExit: if the endpoint cannot be listened on.
+        """
+        self._endpoint.listen(self._site).addCallbacks(self._listening, self._failed)
+
+    def stopService(self) -> Deferred[None] | None:
+        """Stop accepting connections."""
+        super().stopService()
+        port, self._port = self._port, None
+        return None if port is None else port.stopListening()
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+
+    def _failed(self, failure: Failure) -> None:
+        message = f"giftless: cannot listen on {self._description}: {failure.getErrorMessage()}"
+        print(message, file=sys.__stderr__, flush=True)
+        _log.critical("{message}", message=message)
+        os._exit(1)
+
+
+def build_site(options: Config, environment: Environment) -> LFSSite:
+    """Build the HTTP site that a configuration describes.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    plugins.add_directories(options.plugin_path)
+    plugins.report_broken()
+    secret = load_secret(options.secret, options.secret_file, options.state_dir)
+    preauth = PreAuthorizer(secret, options.actions, environment.reactor)
+    store = plugins.build(IStorageFactory, options.storage, "storage", environment)
+    chain = [
+        plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
+        for index, section in enumerate(options.auth)
+    ]
+    server = LFSServer(
+        store,
+        _transfers(options.transfers, store, preauth),
+        environment.blocking,
+        options.limits.object_size,
+    )
+    proxies = Proxies(options.trusted_proxies)
+    resource = LFSResource(
+        server,
+        AuthChain(chain),
+        AuthChain([preauth, *chain]),
+        options.limits,
+        proxies,
+        options.public_url,
+        environment.blocking,
+    )
+    return LFSSite(resource.app.resource(), options.limits, proxies, environment.reactor)
+
+
+def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:
+    available = plugins.find(ITransferFactory)
+    adapters: list[ITransferAdapter] = []
+    for index, name in enumerate(names):
+        if name not in available:
+            raise ConfigError(
+                f"transfers.{index}",
+                f"found {name!r}, available: {', '.join(sorted(available))}",
+            )
+        adapter = available[name].build(store, preauth)
+        if adapter is not None:
+            adapters.append(adapter)
+    if not adapters:
+        raise ConfigError("transfers", f"the storage can serve none of: {', '.join(names)}")
+    return TransferRegistry(adapters)
+
+
+def _endpoint(reactor: Any, description: str, path: str) -> IStreamServerEndpoint:
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        return endpoint
+    except Exception as error:
+        raise ConfigError(
+            path,
+            f"found {description!r}, allowed is a Twisted server endpoint"
+            f" such as tcp:8080:interface=127.0.0.1 ({error})",
+        ) from None

@@ -1,0 +1,109 @@
+"""Bodies that wrap bodies: what is checked while bytes stream past."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Sequence
+from typing import Final
+
+from zope.interface import implementer
+
+from giftless.errors import BadRequest, PayloadTooLarge
+from giftless.interfaces import IBlocking, IBody
+from giftless.lfs.objects import Oid
+
+#: Chunks smaller than this together, in bytes, are hashed where they are:
+#: handing them to a thread costs more than the hash.
+INLINE_HASH_BYTES: Final = 32 * 1024
+
+
+@implementer(IBody)
+class VerifiedBody:
+    """A body that only ends well if its bytes are the ones the oid names.
+
+    The end of the body is reported only after length and SHA-256 are known to
+    be right, so no store can commit anything else.  Chunks are hashed in a
+    thread while the store writes them in another.
+
+    :param body: the bytes as they arrive.
+    :param oid: what their SHA-256 must be.
+    :param size: how many there must be; ``None`` if that is not known.
+    :param limit: how many there may be at most.
+    :param blocking: does the hashing.
+    """
+
+    def __init__(
+        self, body: IBody, oid: Oid, size: int | None, limit: int, blocking: IBlocking
+    ) -> None:
+        self._body = body
+        self._oid = oid
+        self._size = size
+        self._limit = limit if size is None else size
+        self._blocking = blocking
+        self._digest = hashlib.sha256()
+        self._received = 0
+        self._hashing: Awaitable[None] | None = None
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`.
+
+        :raises BadRequest: if length or digest are wrong.
+        :raises PayloadTooLarge: if the body exceeds the limit.
+        """
+        # One batch of chunks is hashed at a time: it bounds the memory.
+        await self._hashed()
+        chunks = await self._body.read()
+        if chunks:
+            self._hash(chunks)
+        else:
+            self._check_end()
+        return chunks
+
+    async def _hashed(self) -> None:
+        if self._hashing is not None:
+            running, self._hashing = self._hashing, None
+            await running
+
+    def _hash(self, chunks: Sequence[bytes]) -> None:
+        length = sum(map(len, chunks))
+        self._received += length
+        if self._received > self._limit:
+            if self._size is None:
+                raise PayloadTooLarge(f"this server takes objects of up to {self._limit} bytes")
+            raise BadRequest(f"the body has more than the {self._size} bytes announced for it")
+        if length < INLINE_HASH_BYTES:
+            self._update(chunks)
+        else:
+            self._hashing = self._blocking.run(self._update, chunks)
+
+    def _update(self, chunks: Sequence[bytes]) -> None:
+        for chunk in chunks:
+            self._digest.update(chunk)
+
+    def _check_end(self) -> None:
+        if self._size is not None and self._received != self._size:
+            raise BadRequest(
+                f"the body has {self._received} bytes instead of the {self._size} announced"
+                " for it; nothing was stored"
+            )
+        if self._digest.hexdigest() != self._oid:
+            raise BadRequest(
+                f"the body's SHA-256 is {self._digest.hexdigest()}, not the oid {self._oid};"
+                " nothing was stored"
+            )
+
+
+async def collect(body: IBody, limit: int) -> bytes:
+    """Read a whole small body.
+
+    :param limit: the most bytes that it may have.
+    :raises PayloadTooLarge: if it has more.
+    """
+    parts: list[bytes] = []
+    length = 0
+    while chunks := await body.read():
+        length += sum(map(len, chunks))
+        if length > limit:
+            raise PayloadTooLarge(f"the body of this request may have at most {limit} bytes")
+        parts.extend(chunks)
+    return b"".join(parts)

@@ -1,0 +1,1 @@
+"""Transfer adapters: the ways in which objects can be moved."""

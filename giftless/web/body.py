@@ -1,0 +1,141 @@
+"""The body of a request while it arrives: flow control and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from giftless.interfaces import IBody
+
+#: The least that one body may hold in memory, in bytes: one large read.
+_MIN_SHARE: Final = 256 * 1024
+
+#: The most: more brings no speed.
+_MAX_SHARE: Final = 8 * 1024 * 1024
+
+
+class BodyBudget:
+    """Shares a fixed amount of memory among the bodies that arrive now.
+
+    A body is held twice at most: what waits to be taken, and what its handler
+    is working on.  Each gets half.
+
+    :param total: how much all bodies together may use, in bytes.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._bodies = 0
+
+    def enter(self) -> None:
+        """Count one more body."""
+        self._bodies += 1
+
+    def leave(self) -> None:
+        """Count one body less."""
+        self._bodies -= 1
+
+    @property
+    def share(self) -> int:
+        """How many bytes one body may let wait."""
+        share = self._total // 2 // max(1, self._bodies)
+        return min(_MAX_SHARE, max(_MIN_SHARE, share))
+
+
+@implementer(IBody)
+class RequestBody:
+    """What a client sends, to be read by the request's handler.
+
+    :param budget: how much may wait here before the client is held up.
+    :param invite: called once, when the body is first wanted.
+    :param pause: called to hold the client up.
+    :param resume: called to let it go on.
+    """
+
+    def __init__(
+        self,
+        budget: BodyBudget,
+        invite: Callable[[], None],
+        pause: Callable[[], None],
+        resume: Callable[[], None],
+    ) -> None:
+        self._budget = budget
+        self._invite: Callable[[], None] | None = invite
+        self._pause = pause
+        self._resume = resume
+        self._chunks: list[bytes] = []
+        self._waiting_bytes = 0
+        self._reader: Deferred[None] | None = None
+        self._failure: Exception | None = None
+        self._discarding = False
+        #: Whether the client is being held up now.
+        self.paused = False
+        #: How many bytes have arrived.
+        self.received = 0
+        #: Whether the last byte has arrived.
+        self.complete = False
+
+    # -- for the handler
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`."""
+        if not self._chunks and not self.complete and self._failure is None:
+            if self._invite is not None:
+                invite, self._invite = self._invite, None
+                invite()
+            self._let_go()
+            self._reader = Deferred()
+            await self._reader
+        if self._failure is not None:
+            raise self._failure
+        chunks, self._chunks, self._waiting_bytes = self._chunks, [], 0
+        self._let_go()
+        return chunks
+
+    # -- for the request
+
+    @property
+    def uninvited(self) -> bool:
+        """Whether nobody has asked for the body yet."""
+        return self._invite is not None
+
+    def deliver(self, data: bytes) -> None:
+        """Take bytes from the connection."""
+        self.received += len(data)
+        if self._discarding:
+            return
+        self._chunks.append(data)
+        self._waiting_bytes += len(data)
+        self._wake()
+        if self._waiting_bytes >= self._budget.share and not self.paused:
+            self.paused = True
+            self._pause()
+
+    def end(self) -> None:
+        """The last byte has arrived."""
+        self.complete = True
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """There will be no more bytes, and that is an error for the reader."""
+        self._failure = error
+        self._wake()
+
+    def discard(self) -> None:
+        """Drop what waits and whatever else arrives."""
+        self._discarding = True
+        self._chunks, self._waiting_bytes = [], 0
+        self._let_go()
+
+    def _wake(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.callback(None)
+
+    def _let_go(self) -> None:
+        if self.paused:
+            self.paused = False
+            self._resume()

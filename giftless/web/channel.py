@@ -1,0 +1,161 @@
+"""An HTTP/1.1 connection that holds out against slow and malformed input."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
+
+from giftless.errors import BadRequest, HeadersTooLarge, LFSError, RequestTimeout
+from giftless.lfs.batch import MEDIA_TYPE
+from giftless.web.errors import error_body
+from giftless.web.framing import connection_options
+
+if TYPE_CHECKING:
+    from giftless.web.site import LFSSite
+
+#: The most digits that a Content-Length may have: 2**63 has 19.
+_MAX_LENGTH_DIGITS = 19
+
+
+class LFSChannel(HTTPChannel):
+    """One client's connection.
+
+    Requests that cannot even be parsed are answered here, with the same JSON
+    errors as all others, and end the connection.
+    """
+
+    site: LFSSite
+    transport: Any
+    _deadline: IDelayedCall | None = None
+    _broken = False
+
+    def connectionMade(self) -> None:
+        """Start with the site's limits."""
+        self.totalHeadersSize = self.MAX_LENGTH = self.site.limits.header_bytes
+        super().connectionMade()
+        self.site.opened(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Free what the connection holds."""
+        self._headers_arrived()
+        self.site.closed(self)
+        super().connectionLost(reason)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being received or answered."""
+        return not self.requests
+
+    def drain(self) -> None:
+        """Close as soon as nothing is under way."""
+        self.persistent = False
+        if self.idle:
+            self.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes; the first of a request start its headers' deadline."""
+        if self._broken:
+            return
+        if self.line_mode and self._deadline is None:
+            self._deadline = self.callLater(self.site.limits.header_timeout, self._headers_are_late)
+        super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a header line; refuse the obsolete folded ones (RFC 9112 5.2)."""
+        if self._broken:
+            return
+        if line[:1] in (b" ", b"\t"):
+            self._refuse(BadRequest("a header line must not begin with white space"))
+        else:
+            super().lineReceived(line)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a header; refuse lengths that are no length."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and len(value.strip()) > _MAX_LENGTH_DIGITS:
+            self._refuse(BadRequest("the Content-Length is absurd"))
+            return False
+        return bool(super().headerReceived(line))
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is longer than all headers may be."""
+        self._refuse(self._headers_too_large())
+
+    def allHeadersReceived(self) -> None:
+        """The headers are complete: their deadline is over."""
+        if not self._broken:
+            self._headers_arrived()
+            super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        """The request is complete, unless it was refused on the way."""
+        if not self._broken:
+            # A pause may have switched the time-out off; twisted.web puts it
+            # back, after the response, as it finds it now.
+            self.setTimeout(self.site.timeOut)
+            super().allContentReceived()
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """Whether another request may follow (RFC 9112 section 9.3)."""
+        return (
+            version == b"HTTP/1.1"
+            and b"close" not in connection_options(request.requestHeaders)
+            and not self.site.draining
+        )
+
+    def requestDone(self, request: Any) -> None:
+        """A request is over; the next one may begin."""
+        super().requestDone(request)
+        if self.site.draining and self.idle:
+            self.loseConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # twisted.web calls this for everything that it cannot parse.
+        if self._receivedHeaderSize > self.totalHeadersSize:
+            self._refuse(self._headers_too_large())
+        else:
+            self._refuse(BadRequest("the request is malformed"))
+
+    def _headers_too_large(self) -> LFSError:
+        return HeadersTooLarge(
+            f"the request's headers have more than {self.site.limits.header_bytes} bytes"
+        )
+
+    def _headers_are_late(self) -> None:
+        self._deadline = None
+        self._refuse(RequestTimeout("the request's headers took too long to arrive"))
+
+    def _headers_arrived(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self, error: LFSError) -> None:
+        if self._broken:
+            return
+        self._broken = True
+        self.persistent = False
+        self._headers_arrived()
+        if self.requests and self.requests[-1].begun:
+            # Its head was fine and its body is not: its handler answers.
+            self.requests[-1].break_off(error)
+            return
+        request_id = os.urandom(8).hex()
+        body = error_body(error.message, request_id)
+        head = (
+            f"HTTP/1.1 {error.code} {RESPONSES.get(error.code, b'Error').decode()}\r\n"
+            f"Date: {datetimeToString().decode()}\r\n"
+            f"Server: giftless\r\n"
+            f"X-Request-Id: {request_id}\r\n"
+            f"Content-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            f"Connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.site.log_refusal(self, error, request_id)
+        self.loseConnection()

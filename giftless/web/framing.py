@@ -1,0 +1,66 @@
+"""Refuse requests whose framing two parties could read differently.
+
+twisted.web refuses most of what request smuggling needs; this module adds the
+rest, so that a proxy in front and the daemon never disagree about where a
+request ends (RFC 9112 sections 3.2, 5.2, 6 and 9.3).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from twisted.web.http_headers import Headers
+
+from giftless.errors import BadRequest, ExpectationFailed, LFSError
+
+_METHOD: Final = re.compile(rb"[A-Z]{1,32}")
+
+#: What a Host header may contain: a name or an address, and a port.
+HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+_ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
+
+
+def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFSError | None:
+    """Look at a request's head before anything is done with it.
+
+    :param path: the request target without its query.
+    :param version: ``HTTP/1.0`` or ``HTTP/1.1``.
+    :returns: why the request must be refused and its connection closed, or
+        ``None`` if it may be handled.
+    """
+    hosts = headers.getRawHeaders(b"host", [])
+    codings = headers.getRawHeaders(b"transfer-encoding", [])
+    options = connection_options(headers)
+    expectations = headers.getRawHeaders(b"expect", [])
+    if not _METHOD.fullmatch(method):
+        return BadRequest("the request's method must be upper-case letters")
+    if len(hosts) > 1:
+        return BadRequest("the request has more than one Host header")
+    if not hosts and version != b"HTTP/1.0":
+        return BadRequest("the request has no Host header")
+    if hosts and not HOST.fullmatch(hosts[0]):
+        return BadRequest("the Host header is malformed")
+    if codings and version == b"HTTP/1.0":
+        return BadRequest("HTTP/1.0 has no Transfer-Encoding")
+    if any(coding.lower() != b"chunked" for coding in codings):
+        return BadRequest("the only Transfer-Encoding that is understood is chunked")
+    if {b"close", b"keep-alive"} <= options:
+        return BadRequest("the Connection header asks for both close and keep-alive")
+    if any(value.lower() != b"100-continue" for value in expectations):
+        return ExpectationFailed("the only expectation that can be met is 100-continue")
+    if _ENCODED_SLASH.search(path):
+        return BadRequest("the URL must not contain an encoded slash (%2F)")
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return BadRequest("the URL's path must be UTF-8, percent-encoded")
+    return None
+
+
+def connection_options(headers: Headers) -> set[bytes]:
+    """Return the lower-case options of all Connection headers (RFC 9110 7.6.1)."""
+    values = headers.getRawHeaders(b"connection", [])
+    return {option.strip().lower() for value in values for option in value.split(b",")}

@@ -1,0 +1,33 @@
+"""The absolute URLs that batch replies point to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, urlencode
+
+from zope.interface import implementer
+
+from giftless.interfaces import ILinks
+from giftless.lfs.objects import Oid
+
+
+@implementer(ILinks)
+class Links:
+    """A repository's endpoints, under the URL by which the client came in.
+
+    :param base_url: the server's root, without a slash at the end.
+    :param segments: the decoded path segments in front of ``objects``.
+    """
+
+    def __init__(self, base_url: str, segments: Sequence[str]) -> None:
+        path = "/".join(quote(segment, safe="") for segment in segments)
+        self._root = f"{base_url}/{path}/objects/storage"
+
+    def storage(self, oid: Oid, parameters: Mapping[str, str]) -> str:
+        """See :meth:`giftless.interfaces.ILinks.storage`."""
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        return f"{self._root}/{oid}{query}"
+
+    def verify(self) -> str:
+        """See :meth:`giftless.interfaces.ILinks.verify`."""
+        return f"{self._root}/verify"

@@ -1,0 +1,269 @@
+"""A request that is handled as soon as its headers are complete.
+
+twisted.web runs a resource only after the whole body has been stored.  Here
+every request starts when its headers have arrived, and its handler reads the
+body as it comes (``request.body``); that is what lets uploads be refused
+before they are sent, and streamed with back-pressure.  One rule makes it work:
+a response may be complete before its request is, and the connection moves on
+only when both are.
+
+This is the only module that touches the private parts of twisted.web
+(``HTTPChannel._command``, ``_path`` and ``_version``); tests pin them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import parse_qs
+from twisted.web.server import Request
+
+from giftless.errors import Disconnected, LFSError, RequestTimeout
+from giftless.web.body import RequestBody
+from giftless.web.errors import respond_with_error
+from giftless.web.framing import refusal
+
+if TYPE_CHECKING:
+    from giftless.web.site import LFSSite
+
+#: The most bytes of an unwanted body that are read to keep a connection.
+DRAIN_BYTES: Final = 1024 * 1024
+
+#: How long a connection that will be closed waits for the client to read the
+#: response, in seconds: closing at once could destroy it on its way.
+LINGER_SECONDS: Final = 3.0
+
+#: How often a client that waits for its response is told to have patience, in
+#: seconds: the stock client gives up after 30 without a byte.
+PATIENCE_SECONDS: Final = 20.0
+
+#: How large reads from the socket are for a long body, in bytes.
+LARGE_READ: Final = 256 * 1024
+
+
+class StreamingRequest(Request):
+    """One HTTP request, from its headers on.
+
+    :ivar request_id: names the request in the log and in error bodies.
+    :ivar body: the body, to be read as it arrives.
+    :ivar identity: who sent it, for the access log.
+    :ivar started: when its headers were complete, in the reactor's seconds.
+    """
+
+    log = Logger()
+    defaultContentType = None
+    transport: Any
+    channel: Any = None  # the base class deletes its own when it is done
+    site: LFSSite
+    body: RequestBody
+    request_id = "-"
+    identity = "-"
+    started = 0.0
+    refused: LFSError | None = None
+    length: int | None = 0
+    _expects_continue = False
+    _counted = False
+    _finish_early = False
+    _timer: IDelayedCall | None = None
+    _linger: IDelayedCall | None = None
+    _patience: IDelayedCall | None = None
+    _bytes_at_last_check = 0
+    _paused_since_check = False
+
+    @property
+    def reactor(self) -> IReactorTime:
+        """The clock of this request's site."""
+        return self.site.reactor
+
+    @property
+    def begun(self) -> bool:
+        """Whether the headers are complete."""
+        return self.request_id != "-"
+
+    # -- the connection calls these
+
+    def parseCookies(self) -> None:
+        """Ignore cookies: nothing here uses them."""
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are complete: start to handle the request."""
+        channel = self.channel
+        self.site = channel.site
+        self.length = length
+        self.started = self.reactor.seconds()
+        self.request_id = os.urandom(8).hex()
+        self.method, self.uri, self.clientproto = (
+            channel._command,
+            channel._path,
+            channel._version,
+        )
+        self.path, _, query = self.uri.partition(b"?")
+        self.args = parse_qs(query, True)
+        self.body = RequestBody(
+            self.site.budget, self._send_continue, self._pause_body, self._resume_body
+        )
+        self.refused = refusal(self.method, self.path, self.clientproto, self.requestHeaders)
+        # The body is invited when somebody wants it, not by twisted.web.
+        self._expects_continue = (
+            self.requestHeaders.hasHeader(b"expect") and self.clientproto == b"HTTP/1.1"
+        )
+        self.requestHeaders.removeHeader(b"expect")
+        if length != 0:
+            self.site.budget.enter()
+            self._counted = True
+            self._watch_rate()
+        self.process()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Some of the body has arrived."""
+        self.body.deliver(data)
+        if self._linger is not None and self.body.received > DRAIN_BYTES:
+            # The client ignores the response: it may wait, unread.
+            self.transport.pauseProducing()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """The whole request has arrived."""
+        self._body_over()
+        self.body.end()
+        if self._finish_early:
+            self._really_finish()
+        elif not self.startedWriting and not self.site.behind_proxy(self):
+            self._patience = self.reactor.callLater(PATIENCE_SECONDS, self._have_patience)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client went away."""
+        if self.begun:
+            if not self.finished:
+                self.site.log_access(self, disconnected=not self._finish_early)
+            self._body_over()
+            self._stop_timers()
+            self.body.fail(Disconnected("the client went away"))
+        super().connectionLost(reason)
+
+    def break_off(self, error: LFSError) -> None:
+        """The rest of the body cannot be had: tell the handler why."""
+        if self._finish_early or self.startedWriting:
+            self.channel.forceAbortClient()
+        else:
+            self.body.fail(error)
+
+    # -- handlers call these
+
+    def process(self) -> None:
+        """Hand the request to the site's resources, unless it is refused."""
+        if self.refused is not None:
+            self.channel.persistent = False
+            respond_with_error(self, self.refused)
+        else:
+            super().process()
+
+    def write(self, data: bytes) -> None:
+        """Send part of the response; the first call sends its headers."""
+        if self.channel is None:
+            return
+        if not self.startedWriting:
+            self._stop_timers()
+            self.setHeader(b"Server", b"giftless")
+            self.setHeader(b"X-Request-Id", self.request_id.encode())
+            if self._body_is_too_much():
+                self.channel.persistent = False
+            if not self.channel.persistent:
+                self.setHeader(b"Connection", b"close")
+        super().write(data)
+
+    def finish(self) -> None:
+        """End the response, and the request when its body is over too."""
+        if self.channel is None or self._finish_early:
+            return
+        if self.body.complete:
+            self._really_finish()
+            return
+        if not self.startedWriting:
+            self.write(b"")
+        self._finish_early = True
+        self.body.discard()
+        if not self.channel.persistent:
+            self._linger = self.reactor.callLater(LINGER_SECONDS, self._really_finish)
+
+    def processingFailed(self, reason: Failure) -> None:
+        """Answer 500 for a failure that no handler caught."""
+        self.log.failure("request {id} failed", failure=reason, id=self.request_id)
+        respond_with_error(self, LFSError("the server failed; the log has the details"))
+
+    # -- inside
+
+    def _really_finish(self) -> None:
+        self._body_over()
+        self._stop_timers()
+        super().finish()
+
+    def _body_is_too_much(self) -> bool:
+        """Whether closing the connection is cheaper than reading the rest."""
+        if self.body.complete or self.length == 0:
+            return False
+        if self._expects_continue and self.body.uninvited:
+            return True
+        return self.length is None or self.length - self.body.received > DRAIN_BYTES
+
+    def _send_continue(self) -> None:
+        if self._expects_continue and not self.startedWriting:
+            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.length is None or self.length > LARGE_READ:
+            self.transport.bufferSize = LARGE_READ
+
+    def _pause_body(self) -> None:
+        self._paused_since_check = True
+        # While the daemon is what is slow, the client must not be timed out.
+        self.channel.setTimeout(None)
+        self.transport.pauseProducing()
+
+    def _resume_body(self) -> None:
+        if self.channel is not None:
+            self.transport.resumeProducing()
+            if not self.body.complete:
+                self.channel.setTimeout(self.site.timeOut)
+
+    def _body_over(self) -> None:
+        if self._counted:
+            self._counted = False
+            self.site.budget.leave()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _watch_rate(self) -> None:
+        limits = self.site.limits
+        if limits.body_min_rate:
+            self._bytes_at_last_check = self.body.received
+            self._paused_since_check = self.body.paused
+            self._timer = self.reactor.callLater(limits.body_rate_window, self._check_rate)
+
+    def _check_rate(self) -> None:
+        self._timer = None
+        limits = self.site.limits
+        arrived = self.body.received - self._bytes_at_last_check
+        wanted = limits.body_min_rate * limits.body_rate_window
+        if self._paused_since_check or arrived >= wanted:
+            self._watch_rate()
+            return
+        self.channel.persistent = False
+        self.break_off(
+            RequestTimeout(f"the body arrives at less than {limits.body_min_rate} bytes a second")
+        )
+
+    def _have_patience(self) -> None:
+        self._patience = None
+        if not self.startedWriting and self.clientproto == b"HTTP/1.1":
+            self.channel.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            self._patience = self.reactor.callLater(PATIENCE_SECONDS, self._have_patience)
+
+    def _stop_timers(self) -> None:
+        for name in ("_linger", "_patience"):
+            timer: Any = getattr(self, name)
+            if timer is not None and timer.active():
+                timer.cancel()
+            setattr(self, name, None)

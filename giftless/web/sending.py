@@ -1,0 +1,292 @@
+"""Send part of a stored object, without ever blocking the reactor.
+
+On a plain socket the kernel copies a file to the network by itself
+(``sendfile``); otherwise, over TLS or for objects that are no files, bytes are
+passed on as the client takes them.  Either way a slow reader costs its socket
+buffer and one chunk, and a reader that has stopped is cut off.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, Final
+
+from twisted.internet import tcp, unix
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from giftless.errors import Disconnected
+from giftless.interfaces import IBlocking, IStoredFile, IStoredObject
+from giftless.web.request import StreamingRequest
+
+#: How much one ``sendfile`` call is asked to send, in bytes.
+SEND_BYTES: Final = 2 * 1024 * 1024
+
+#: In what steps a file is made sure to be in memory before it is sent.
+WARM_BYTES: Final = 8 * 1024 * 1024
+
+
+async def send_object(
+    request: StreamingRequest,
+    stored: IStoredObject,
+    start: int,
+    end: int,
+    blocking: IBlocking,
+    stall_timeout: float,
+) -> None:
+    """Send the bytes from ``start`` to ``end`` as the response's body.
+
+    The response's status and headers are set already; ``request.finish()`` is
+    left to the caller.
+
+    :param blocking: reads from the disk what is not in memory yet.
+    :param stall_timeout: seconds without any progress after which the client
+        is cut off.
+    :raises Disconnected: if the client is gone before everything was sent.
+    """
+    if request.channel is None:
+        raise Disconnected("the client went away")
+    request.write(b"")  # the headers
+    if start == end:
+        return
+    transport = request.channel.transport
+    plain = type(transport) in (tcp.Server, unix.Server) and not getattr(transport, "TLS", False)
+    if plain and IStoredFile.providedBy(stored):
+        sender = _FileSender(request, stored.fileno(), start, end, blocking, stall_timeout)
+        await sender.run()
+    else:
+        await _pass_on(request, stored, start, end, stall_timeout)
+    request.sentLength += end - start
+
+
+class _StallGuard:
+    """Cuts a client off that takes nothing for too long.
+
+    :param abort: called if there was no progress for ``timeout`` seconds.
+    """
+
+    def __init__(self, reactor: IReactorTime, timeout: float, abort: Any) -> None:
+        self._reactor = reactor
+        self._timeout = timeout
+        self._abort = abort
+        self._moved = False
+        self._call: IDelayedCall = reactor.callLater(timeout, self._check)
+
+    def progress(self) -> None:
+        """Something was sent."""
+        self._moved = True
+
+    def stop(self) -> None:
+        """It is over."""
+        if self._call.active():
+            self._call.cancel()
+
+    def _check(self) -> None:
+        if self._moved:
+            self._moved = False
+            self._call = self._reactor.callLater(self._timeout, self._check)
+        else:
+            self._abort()
+
+
+@implementer(IPullProducer)
+class _FileSender:
+    """Lets the kernel send a file, whenever the socket has room.
+
+    It takes the place of the connection's own producer, so that the transport
+    asks for more only when its buffer in user space is empty.
+    """
+
+    def __init__(
+        self,
+        request: StreamingRequest,
+        fd: int,
+        start: int,
+        end: int,
+        blocking: IBlocking,
+        stall_timeout: float,
+    ) -> None:
+        self._channel = request.channel
+        self._transport = request.channel.transport
+        self._fd = fd
+        self._offset = start
+        self._end = end
+        self._warm = start
+        self._blocking = blocking
+        self._done: Deferred[None] = Deferred()
+        self._guard = _StallGuard(request.reactor, stall_timeout, self._transport.abortConnection)
+
+    async def run(self) -> None:
+        """Send everything.
+
+        :raises Disconnected: if the connection ended before.
+        :raises OSError: if the file became shorter.
+        """
+        transport = self._transport
+        transport.unregisterProducer()
+        # Registering asks for data at once, while headers are still buffered;
+        # that first call is answered by waiting for the socket.
+        transport.registerProducer(self, False)
+        try:
+            await self._done
+        finally:
+            self._guard.stop()
+            if not transport.disconnected:
+                transport.unregisterProducer()
+                transport.registerProducer(self._channel, True)
+
+    def resumeProducing(self) -> None:
+        """The socket may have room."""
+        if self._done.called:
+            return
+        if self._transport.dataBuffer or self._transport._tempDataLen:
+            self._transport.startWriting()
+            return
+        if self._offset >= self._warm and not self._warm_up():
+            return
+        wanted = min(self._end, self._warm, self._offset + SEND_BYTES) - self._offset
+        try:
+            sent = os.sendfile(self._transport.fileno(), self._fd, self._offset, wanted)
+        except BlockingIOError:
+            self._transport.startWriting()
+            return
+        except OSError as error:
+            # EPIPE and the like; the transport notices by itself.
+            if error.errno in (errno.EPIPE, errno.ECONNRESET):
+                self._transport.startWriting()
+                self._finish(Disconnected("the client went away"))
+            else:
+                self._finish(error)
+            return
+        if sent == 0:
+            self._finish(OSError(errno.EIO, "the file became shorter while it was sent"))
+            return
+        self._offset += sent
+        self._guard.progress()
+        if self._offset == self._end:
+            self._finish(None)
+        else:
+            self._transport.startWriting()
+
+    def stopProducing(self) -> None:
+        """The connection is over."""
+        self._finish(Disconnected("the client went away"))
+
+    def _warm_up(self) -> bool:
+        """Make sure that the next part of the file is in memory.
+
+        :returns: whether it is; otherwise sending goes on when it is.
+        """
+        begin, finish = self._offset, min(self._end, self._offset + WARM_BYTES)
+        self._warm = finish
+        if _in_memory(self._fd, begin, finish):
+            return True
+        reading = self._blocking.run(_read_into_memory, self._fd, begin, finish)
+        Deferred.fromCoroutine(_wait(reading)).addCallbacks(
+            lambda _: self._transport.startWriting(), lambda failure: self._finish(failure.value)
+        )
+        return False
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self._done.called:
+            return
+        if error is None:
+            self._done.callback(None)
+        else:
+            self._done.errback(error)
+
+
+async def _wait(awaitable: Any) -> None:
+    await awaitable
+
+
+def _in_memory(fd: int, begin: int, end: int) -> bool:
+    """Whether reading there would not wait for a disk, as far as is known."""
+    probe = bytearray(1)
+    try:
+        return all(
+            os.preadv(fd, [probe], offset, os.RWF_NOWAIT) == 1
+            for offset in (begin, (begin + end) // 2, end - 1)
+        )
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        # A file system in memory need not support the question.
+        return error.errno == errno.EOPNOTSUPP
+
+
+def _read_into_memory(fd: int, begin: int, end: int) -> None:
+    buffer = bytearray(1024 * 1024)
+    os.posix_fadvise(fd, begin, 2 * (end - begin), os.POSIX_FADV_WILLNEED)
+    while begin < end:
+        count = os.preadv(fd, [buffer], begin)
+        if count == 0:
+            return
+        begin += count
+
+
+@implementer(IPushProducer)
+class _Pace:
+    """Tells when the transport wants more, for a sender that awaits it."""
+
+    def __init__(self) -> None:
+        self._waiting: Deferred[None] | None = None
+        self._paused = False
+        self._gone = False
+
+    async def ready(self) -> None:
+        """Wait until the transport can take more.
+
+        :raises Disconnected: if it never will.
+        """
+        if self._paused and not self._gone:
+            self._waiting = Deferred()
+            await self._waiting
+        if self._gone:
+            raise Disconnected("the client went away")
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def stopProducing(self) -> None:
+        self._gone = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)
+
+
+async def _pass_on(
+    request: StreamingRequest, stored: IStoredObject, start: int, end: int, stall_timeout: float
+) -> None:
+    body = stored.read(start, end)
+    pace = _Pace()
+    request.registerProducer(pace, True)
+    finished = request.notifyFinish()
+    finished.addErrback(lambda _: pace.stopProducing())
+    guard = _StallGuard(request.reactor, stall_timeout, request.channel.forceAbortClient)
+    left = end - start
+    try:
+        while left:
+            chunks = await body.read()
+            if not chunks:
+                raise OSError(errno.EIO, "the object became shorter while it was sent")
+            for chunk in chunks:
+                await pace.ready()
+                request.write(chunk)
+                request.sentLength -= len(chunk)
+                left -= len(chunk)
+                guard.progress()
+        await pace.ready()
+    finally:
+        guard.stop()
+        if request.channel is not None:
+            request.unregisterProducer()

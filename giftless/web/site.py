@@ -1,0 +1,210 @@
+"""The HTTP server factory: connections, their limits, and the access log."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from giftless.errors import LFSError
+from giftless.web.body import BodyBudget
+from giftless.web.channel import LFSChannel
+from giftless.web.limits import Limits
+from giftless.web.origin import Proxies
+from giftless.web.request import StreamingRequest
+
+_access = Logger(namespace="giftless.access")
+
+#: The status that the access log shows when the client left before its
+#: response was complete (nginx's convention).
+CLIENT_CLOSED: Final = 499
+
+
+class LFSSite(Site):
+    """Serves a resource over HTTP/1.1, within limits.
+
+    :param resource: the root of the resource tree.
+    :param limits: what clients may do.
+    :param proxies: whose word about a client's address is taken.
+    :param reactor: tells the time.
+    """
+
+    noisy = False
+    protocol = LFSChannel  # type: ignore[assignment]  # HTTP/1.1 and nothing else
+    displayTracebacks = False
+
+    def __init__(self, resource: IResource, limits: Limits, proxies: Proxies, reactor: Any) -> None:
+        super().__init__(
+            resource,
+            StreamingRequest,
+            timeout=limits.idle_timeout,
+            reactor=reactor,
+            parsePOSTFormSubmission=False,
+        )
+        self.limits = limits
+        self.budget = BodyBudget(limits.upload_buffer)
+        self.draining = False
+        self._proxies = proxies
+        self._channels: set[LFSChannel] = set()
+        self._per_address: dict[str, int] = {}
+        self._drained: Deferred[None] | None = None
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Offer HTTP/1.1 only: HTTP/2 belongs to a proxy in front."""
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """Open no log file: the access log goes through ``twisted.logger``."""
+
+    def stopFactory(self) -> None:
+        """Close nothing."""
+
+    # -- connections
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Take a connection, unless its address has too many already."""
+        network = _network(addr)
+        limit = self.limits.connections_per_address
+        if (
+            self._per_address.get(network, 0) >= limit
+            and network
+            and not self._proxies.trusts(network)
+        ):
+            return _TooMany()
+        return super().buildProtocol(addr)
+
+    def opened(self, channel: LFSChannel) -> None:
+        """Count a connection."""
+        self._channels.add(channel)
+        network = _network(channel.getPeer())
+        self._per_address[network] = self._per_address.get(network, 0) + 1
+
+    def closed(self, channel: LFSChannel) -> None:
+        """Forget a connection."""
+        self._channels.discard(channel)
+        network = _network(channel.getPeer())
+        left = self._per_address.get(network, 0) - 1
+        if left > 0:
+            self._per_address[network] = left
+        else:
+            self._per_address.pop(network, None)
+        if not self._channels and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def drain(self, timeout: float) -> Deferred[None]:
+        """Let running requests finish; close everything else.
+
+        :param timeout: after so many seconds the rest is cut off.
+        :returns: fires when no connection is left.
+        """
+        self.draining = True
+        done: Deferred[None] = Deferred()
+        if not self._channels:
+            done.callback(None)
+            return done
+        self._drained = done
+        cut = self.reactor.callLater(timeout, self._cut)
+
+        def cancel_cut(result: None) -> None:
+            if cut.active():
+                cut.cancel()
+
+        done.addCallback(cancel_cut)
+        for channel in list(self._channels):
+            channel.drain()
+        return done
+
+    def _cut(self) -> None:
+        for channel in list(self._channels):
+            channel.transport.abortConnection()
+
+    # -- the access log
+
+    def behind_proxy(self, request: StreamingRequest) -> bool:
+        """Whether the request comes from a trusted proxy."""
+        return self._proxies.trusts(_network(request.client))
+
+    def log(self, request: StreamingRequest) -> None:  # type: ignore[override]
+        """twisted.web calls this when a request is finished."""
+        self.log_access(request)
+
+    def log_access(self, request: StreamingRequest, disconnected: bool = False) -> None:
+        """Write the one access line of a request.
+
+        :param disconnected: the client left before the response was complete.
+        """
+        self._access(
+            request.method.decode("ascii", "replace"),
+            request.path.decode("ascii", "backslashreplace"),
+            CLIENT_CLOSED if disconnected else request.code,
+            request.sentLength,
+            self.reactor.seconds() - request.started,
+            request.request_id,
+            request.identity,
+            self._proxies.client(request),
+        )
+
+    def log_refusal(self, channel: LFSChannel, error: LFSError, request_id: str) -> None:
+        """Write the access line of a request that could not be parsed."""
+        address = _network(channel.getPeer())
+        self._access("-", "-", error.code, 0, 0.0, request_id, "-", address)
+
+    def _access(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        size: int,
+        seconds: float,
+        request_id: str,
+        identity: str,
+        address: str,
+    ) -> None:
+        _access.info(
+            "{address} {identity} {method} {path} {status} {bytes} {seconds} {request_id}",
+            address=address or "-",
+            identity=identity,
+            method=method,
+            path=path,
+            status=status,
+            bytes=size,
+            seconds=round(seconds, 4),
+            request_id=request_id,
+        )
+
+
+class _TooMany(Protocol):
+    """Tells a client that has too many connections to wait."""
+
+    def connectionMade(self) -> None:
+        body = b'{"message":"too many connections from this address","request_id":"-"}'
+        assert self.transport is not None
+        self.transport.write(
+            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\n"
+            b"Content-Type: application/vnd.git-lfs+json\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.loseConnection()
+
+
+def _network(address: Any) -> str:
+    """Return what an address is counted by: itself, or its /64 for IPv6.
+
+    Empty for a peer without an address (a unix socket).
+    """
+    host = getattr(address, "host", None)
+    if not host:
+        return ""
+    if ":" not in host:
+        return str(host)
+    ip = ipaddress.IPv6Address(host.partition("%")[0])
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((ip, 64), strict=False).network_address)

@@ -1,0 +1,21 @@
+"""What giftless brings to ``twistd``: its command and its built-in plugins.
+
+Third-party plugins stand in files beside this one, in the same form.
+"""
+
+from twisted.application.service import ServiceMaker
+
+from giftless.interfaces import IAuthenticatorFactory, IStorageFactory, ITransferFactory
+from giftless.plugins import LazyPlugin
+
+daemon = ServiceMaker(
+    "giftless", "giftless.service", "A Git LFS server and storage access gateway.", "giftless"
+)
+
+local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.LocalFactory")
+
+anonymous = LazyPlugin(
+    IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory"
+)
+
+basic_transfer = LazyPlugin(ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory")
