@@ -1,0 +1,1 @@
+"""Small, real implementations of giftless's interfaces that tests are built from."""

@@ -1,0 +1,122 @@
+"""Short ways to make the values that tests are about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.task import Clock
+from twisted.web.client import Agent
+from zope.interface import implementer
+
+from giftless.auth.grants import READ, READ_WRITE, RepoGrants
+from giftless.auth.preauth import ActionOptions, PreAuthorizer
+from giftless.interfaces import (
+    Environment,
+    IBlocking,
+    Identity,
+    IGrants,
+    IObjectStore,
+    ITransferAdapter,
+    Ticket,
+)
+from giftless.lfs.objects import Extras, ObjectKey, Oid, Permission, Repo
+from giftless.server import LFSServer
+from giftless.transfer.basic import BasicFactory
+from giftless.transfer.registry import TransferRegistry
+from giftless.web.links import Links
+from tests.support.blocking import InlineBlocking
+
+#: A secret that is long enough, for tests only.
+SECRET = b"a secret that is long enough to sign with"
+
+#: Permits nothing.
+NOTHING: frozenset[Permission] = frozenset()
+
+
+def oid_of(data: bytes) -> Oid:
+    """Return the oid of an object's bytes."""
+    return Oid(hashlib.sha256(data).hexdigest())
+
+
+def repo_of(path: str = "org/repo") -> Repo:
+    """Return the repository at ``path``."""
+    return Repo.parse(path.split("/"))
+
+
+def key_of(data: bytes, path: str = "org/repo") -> ObjectKey:
+    """Return the key of the object with these bytes."""
+    return ObjectKey(repo_of(path), oid_of(data))
+
+
+def reader(name: str = "rita") -> Identity:
+    """Return somebody who may read everything."""
+    return Identity(name, RepoGrants(READ))
+
+
+def writer(name: str = "will") -> Identity:
+    """Return somebody who may read and write everything."""
+    return Identity(name, RepoGrants(READ_WRITE))
+
+
+def stranger(anonymous: bool = True, name: str = "nobody") -> Identity:
+    """Return somebody who may do nothing."""
+    return Identity(name, RepoGrants(NOTHING), anonymous=anonymous)
+
+
+@implementer(IGrants)
+class SomeObjects:
+    """Everything is permitted, but on some objects only."""
+
+    def __init__(self, oids: Collection[str]) -> None:
+        self._oids = frozenset(oids)
+
+    def allows(self, permission: Permission, oid: Oid | None) -> bool:
+        """See :meth:`giftless.interfaces.IGrants.allows`."""
+        return oid in self._oids
+
+
+def partial(*oids: str, name: str = "paula") -> Identity:
+    """Return somebody who may do everything with some objects, nothing with the rest."""
+    return Identity(name, SomeObjects(oids))
+
+
+def uploader(size: int, extras: Extras | None = None) -> Identity:
+    """Return somebody who comes with the upload's token of a batch reply."""
+    return Identity("ursula", RepoGrants(READ_WRITE), ticket=Ticket(size, extras or {}))
+
+
+def links_of(path: str = "org/repo", base: str = "https://lfs.example") -> Links:
+    """Return the URLs of a repository's endpoints."""
+    return Links(base, path.split("/"))
+
+
+def preauthorizer(clock: Clock | None = None, **options: int) -> PreAuthorizer:
+    """Return what makes and takes the tokens of actions."""
+    return PreAuthorizer(SECRET, ActionOptions(**options), clock or Clock())
+
+
+def server_of(
+    store: IObjectStore,
+    *adapters: ITransferAdapter,
+    blocking: IBlocking | None = None,
+    max_object_size: int = 1024**4,
+) -> LFSServer:
+    """Return a server over ``store``, with the basic transfer unless others are given."""
+    if not adapters:
+        basic = BasicFactory().build(store, preauthorizer())
+        assert basic is not None
+        adapters = (basic,)
+    return LFSServer(
+        store, TransferRegistry(adapters), blocking or InlineBlocking(), max_object_size
+    )
+
+
+def environment(
+    state_dir: str = "", reactor: Any = None, blocking: IBlocking | None = None
+) -> Environment:
+    """Return what a plugin's factory is given, without a reactor that runs."""
+    clock = reactor or Clock()
+    return Environment(clock, blocking or InlineBlocking(), HTTPClient(Agent(clock)), state_dir)

@@ -1,0 +1,155 @@
+"""Stores that keep everything in memory, and can be told to misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zope.interface import implementer
+
+from giftless.errors import InsufficientStorage
+from giftless.interfaces import IBody, ICapacity, IExternalStore, IStoredObject, IStreamingStore
+from giftless.lfs.objects import Action, Extras, ObjectKey
+from tests.support.bodies import ListBody
+
+
+@implementer(IStreamingStore)
+class MemoryStore:
+    """A streaming store in memory.
+
+    :param prefix: what is put in front of each object's place in ``objects``.
+    :ivar objects: the bytes of each object, by its place.
+    :ivar questions: the keys of every call of :meth:`sizes`.
+    :ivar opened: every object that was opened, to see whether it was closed.
+    :ivar failure: what every method raises, if set.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._extras: dict[str, Extras] = {}
+        self.objects: dict[str, bytes] = {}
+        self.questions: list[Sequence[ObjectKey]] = []
+        self.opened: list[MemoryObject] = []
+        self.failure: Exception | None = None
+
+    def add(self, key: ObjectKey, data: bytes, extras: Extras | None = None) -> None:
+        """Put an object in place, whatever its bytes are."""
+        self.objects[self._place(key)] = data
+        self._extras[self._place(key)] = extras or {}
+
+    def get(self, key: ObjectKey) -> bytes | None:
+        """Return an object's bytes; ``None`` if it is absent."""
+        return self.objects.get(self._place(key))
+
+    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
+        """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
+        self._misbehave()
+        self.questions.append(list(keys))
+        return [None if (data := self.get(key)) is None else len(data) for key in keys]
+
+    async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
+        """See :meth:`giftless.interfaces.IStreamingStore.put`."""
+        self._misbehave()
+        parts: list[bytes] = []
+        while chunks := await body.read():
+            parts.extend(chunks)
+            self._check_room(sum(map(len, parts)))
+        self.add(key, b"".join(parts), dict(extras))
+
+    async def open(self, key: ObjectKey) -> MemoryObject | None:
+        """See :meth:`giftless.interfaces.IStreamingStore.open`."""
+        self._misbehave()
+        data = self.get(key)
+        if data is None:
+            return None
+        self.opened.append(MemoryObject(data, self._extras[self._place(key)]))
+        return self.opened[-1]
+
+    def _check_room(self, length: int) -> None:
+        """Raise if an upload of ``length`` bytes does not fit."""
+
+    def _place(self, key: ObjectKey) -> str:
+        return self._prefix + key.path
+
+    def _misbehave(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+@implementer(IStoredObject)
+class MemoryObject:
+    """An open object of a :class:`MemoryStore`.
+
+    :ivar closed: whether it has been closed.
+    """
+
+    #: How many bytes one ``read`` of its body provides at most.
+    chunk_size = 65536
+
+    def __init__(self, data: bytes, extras: Extras) -> None:
+        self._data = data
+        self.size = len(data)
+        self.extras = extras
+        self.closed = False
+
+    def read(self, start: int, end: int) -> IBody:
+        """See :meth:`giftless.interfaces.IStoredObject.read`."""
+        step = self.chunk_size
+        return ListBody(
+            self._data[offset : min(offset + step, end)] for offset in range(start, end, step)
+        )
+
+    def close(self) -> None:
+        """See :meth:`giftless.interfaces.IStoredObject.close`."""
+        self.closed = True
+
+
+@implementer(ICapacity)
+class BoundedMemoryStore(MemoryStore):
+    """A store in memory that knows how much it can still take.
+
+    :param capacity: how many bytes all objects together may have.
+    """
+
+    def __init__(self, capacity: int, prefix: str = "") -> None:
+        super().__init__(prefix)
+        self.capacity = capacity
+
+    async def available_bytes(self) -> int:
+        """See :meth:`giftless.interfaces.ICapacity.available_bytes`."""
+        return self.capacity - sum(map(len, self.objects.values()))
+
+    def _check_room(self, length: int) -> None:
+        if length > self.capacity - sum(map(len, self.objects.values())):
+            raise InsufficientStorage("this memory is full; nothing was stored")
+
+
+@implementer(IExternalStore)
+class ExternalStore:
+    """A store that clients would talk to directly.
+
+    :ivar signed: the arguments of every signature that was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.present: dict[ObjectKey, int] = {}
+        self.signed: list[tuple[str, ObjectKey, int, int, Extras]] = []
+
+    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
+        """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
+        return [self.present.get(key) for key in keys]
+
+    async def upload_action(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Action:
+        """See :meth:`giftless.interfaces.IExternalStore.upload_action`."""
+        return self._sign("upload", key, size, lifetime, extras)
+
+    async def download_action(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Action:
+        """See :meth:`giftless.interfaces.IExternalStore.download_action`."""
+        return self._sign("download", key, size, lifetime, extras)
+
+    def _sign(self, verb: str, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+        self.signed.append((verb, key, size, lifetime, extras))
+        return Action(f"https://bucket.example/{key.path}?{verb}", None, lifetime)
