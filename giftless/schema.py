@@ -71,10 +71,7 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
     struct = _struct_of(shape)
     if struct is not None and value is not None:
         return convert(_load(value), struct, path)
-    if isinstance(value, EnvironmentValue) and _is_text(shape):
-        value = str(value)
-    elif isinstance(value, EnvironmentValue):
-        value = _load(value)
+    value = _plain(value, shape)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -82,6 +79,15 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
         raise ConfigError(
             path + where, f"found {describe(_dig(value, where))}, allowed is {allowed(shape)}"
         ) from None
+
+
+def _plain(value: object, shape: inspect.Type) -> object:
+    """Read what the environment gave, alone or as an item of a list, as ``shape`` has it."""
+    if isinstance(value, EnvironmentValue):
+        return str(value) if _is_text(shape) else _load(value)
+    if isinstance(value, list) and isinstance(shape, inspect.ListType):
+        return [_plain(item, shape.item_type) for item in value]
+    return value
 
 
 def _load(value: object) -> object:
