@@ -235,9 +235,10 @@ class LFSResource:
 
     async def _identify(self, call: Call, authenticator: IAuthenticator) -> Identity:
         request = call.request
-        headers = request.requestHeaders.getRawHeaders("authorization", [])
+        headers = request.requestHeaders.getRawHeaders(b"authorization", [])
+        authorization = tuple(header.decode("utf-8", "replace") for header in headers)
         identity = await authenticator.authenticate(
-            Credentials(tuple(headers), _argument(request, b"jwt")), call.repo
+            Credentials(authorization, _argument(request, b"jwt")), call.repo
         )
         assert identity is not None, "a chain ends with an identity or an error"
         request.identity = identity.name
