@@ -27,6 +27,10 @@ MAX_SEGMENT_BYTES: Final = 255
 #: The most segments that a repository's path may have.
 MAX_SEGMENTS: Final = 32
 
+#: The most bytes that a repository's path may have: with the oid it must fit
+#: below a store's directory (PATH_MAX is 4096).
+MAX_PATH_BYTES: Final = 2048
+
 #: The largest object size that is taken seriously: 2**63 - 1 bytes.
 MAX_SIZE: Final = 2**63 - 1
 
@@ -76,7 +80,10 @@ class Repo:
         names = (*segments[:-1], segments[-1].removesuffix(".git"))
         for name in names:
             _check_segment(name)
-        return cls(names)
+        repo = cls(names)
+        if len(repo.path.encode()) > MAX_PATH_BYTES:
+            raise BadRequest(f"a repository's path has at most {MAX_PATH_BYTES} bytes")
+        return repo
 
     @property
     def path(self) -> str:
