@@ -7,10 +7,8 @@ and to the object's size, so it opens nothing else.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import jwt
@@ -18,6 +16,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from giftless.auth.credentials import TokenHeader, bearer_tokens
 from giftless.errors import Forbidden
 from giftless.interfaces import (
     Credentials,
@@ -117,11 +116,12 @@ class PreAuthorizer:
             401 to that by trying again at once, for ever.
         """
         refusal: Forbidden | None = None
-        for token in _bearer_tokens(credentials):
+        for token in bearer_tokens(credentials):
+            header = TokenHeader.of(token)
+            if header is None or header.kid != _KEY_ID:
+                continue
             try:
                 return self._redeem(token, repo)
-            except _NotOurs:
-                continue
             except Forbidden as error:
                 refusal = error
         if refusal is not None:
@@ -129,11 +129,6 @@ class PreAuthorizer:
         return None
 
     def _redeem(self, token: str, repo: Repo) -> Identity:
-        try:
-            if jwt.get_unverified_header(token).get("kid") != _KEY_ID:
-                raise _NotOurs
-        except jwt.InvalidTokenError:
-            raise _NotOurs from None
         try:
             payload = jwt.decode(
                 token,
@@ -156,10 +151,6 @@ class PreAuthorizer:
         )
 
 
-class _NotOurs(Exception):
-    """The token is somebody else's."""
-
-
 @implementer(IGrants)
 class _ObjectGrants:
     def __init__(self, oid: Oid, permissions: frozenset[Permission]) -> None:
@@ -168,24 +159,3 @@ class _ObjectGrants:
 
     def allows(self, permission: Permission, oid: Oid | None) -> bool:
         return permission in self._permissions and oid == self._oid
-
-
-def _bearer_tokens(credentials: Credentials) -> Iterator[str]:
-    """Find what may be a token in a request's credentials.
-
-    Some clients and proxies turn an action's header into Basic
-    authentication, so the password of ``_jwt`` counts as well.
-    """
-    for value in credentials.authorization:
-        scheme, _, rest = value.partition(" ")
-        if scheme.lower() == "bearer":
-            yield rest.strip()
-        elif scheme.lower() == "basic":
-            try:
-                user, _, password = base64.b64decode(rest.strip()).decode().partition(":")
-            except (binascii.Error, ValueError):
-                continue
-            if user == "_jwt":
-                yield password
-    if credentials.token is not None:
-        yield credentials.token
