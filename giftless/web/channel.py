@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
+from twisted.web.http import HTTPChannel
 
 from giftless.errors import BadRequest, HeadersTooLarge, LFSError, RequestTimeout
-from giftless.lfs.batch import MEDIA_TYPE
-from giftless.web.errors import error_body
+from giftless.web.errors import error_response
 from giftless.web.framing import connection_options
+from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
 
 if TYPE_CHECKING:
     from giftless.web.site import LFSSite
@@ -32,7 +32,9 @@ class LFSChannel(HTTPChannel):
     site: LFSSite
     transport: Any
     _deadline: IDelayedCall | None = None
+    _linger: IDelayedCall | None = None
     _broken = False
+    _dropped = 0
 
     def connectionMade(self) -> None:
         """Start with the site's limits."""
@@ -43,6 +45,8 @@ class LFSChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Free what the connection holds."""
         self._headers_arrived()
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
         self.site.closed(self)
         super().connectionLost(reason)
 
@@ -60,10 +64,17 @@ class LFSChannel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; the first of a request start its headers' deadline."""
         if self._broken:
+            self._dropped += len(data)
+            if self._dropped > DRAIN_BYTES:
+                self.transport.pauseProducing()
             return
-        if self.line_mode and self._deadline is None:
-            self._deadline = self.callLater(self.site.limits.header_timeout, self._headers_are_late)
         super().dataReceived(data)
+        if self._broken or not self.line_mode or (self.idle and not self._buffer):
+            # Nothing of a request's head is here; a line break in front of
+            # one (RFC 9112 section 2.2) is nothing.
+            self._headers_arrived()
+        elif self._deadline is None:
+            self._deadline = self.callLater(self.site.limits.header_timeout, self._headers_are_late)
 
     def lineReceived(self, line: bytes) -> None:
         """Take a header line; refuse the obsolete folded ones (RFC 9112 5.2)."""
@@ -146,16 +157,9 @@ class LFSChannel(HTTPChannel):
             self.requests[-1].break_off(error)
             return
         request_id = os.urandom(8).hex()
-        body = error_body(error.message, request_id)
-        head = (
-            f"HTTP/1.1 {error.code} {RESPONSES.get(error.code, b'Error').decode()}\r\n"
-            f"Date: {datetimeToString().decode()}\r\n"
-            f"Server: giftless\r\n"
-            f"X-Request-Id: {request_id}\r\n"
-            f"Content-Type: {MEDIA_TYPE}\r\n"
-            f"Content-Length: {len(body)}\r\n"
-            f"Connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.site.log_refusal(self, error, request_id)
-        self.loseConnection()
+        self.transport.write(error_response(error, request_id))
+        self.site.log_refusal(self.getPeer(), error, request_id)
+        # The client may still be sending: closing now could destroy the
+        # response on its way (RFC 9112 section 9.6).
+        self.clearLineBuffer()
+        self._linger = self.callLater(LINGER_SECONDS, self.loseConnection)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from giftless.errors import LFSError
+from giftless.errors import LFSError, TooManyRequests
 from giftless.web.body import BodyBudget
 from giftless.web.channel import LFSChannel
+from giftless.web.errors import Challenge, error_response
 from giftless.web.limits import Limits
 from giftless.web.origin import Proxies
 from giftless.web.request import StreamingRequest
@@ -25,6 +29,10 @@ _access = Logger(namespace="giftless.access")
 #: response was complete (nginx's convention).
 CLIENT_CLOSED: Final = 499
 
+#: How long a connection beyond the limit may stay without asking anything, in
+#: seconds.
+REFUSED_SECONDS: Final = 2
+
 
 class LFSSite(Site):
     """Serves a resource over HTTP/1.1, within limits.
@@ -33,13 +41,21 @@ class LFSSite(Site):
     :param limits: what clients may do.
     :param proxies: whose word about a client's address is taken.
     :param reactor: tells the time.
+    :param challenge: how clients are asked for a credential.
     """
 
     noisy = False
     protocol = LFSChannel  # type: ignore[assignment]  # HTTP/1.1 and nothing else
     displayTracebacks = False
 
-    def __init__(self, resource: IResource, limits: Limits, proxies: Proxies, reactor: Any) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        limits: Limits,
+        proxies: Proxies,
+        reactor: Any,
+        challenge: Challenge = Challenge(),  # noqa: B008  # frozen
+    ) -> None:
         super().__init__(
             resource,
             StreamingRequest,
@@ -48,6 +64,7 @@ class LFSSite(Site):
             parsePOSTFormSubmission=False,
         )
         self.limits = limits
+        self.challenge = challenge
         self.budget = BodyBudget(limits.upload_buffer)
         self.draining = False
         self._proxies = proxies
@@ -76,7 +93,7 @@ class LFSSite(Site):
             and network
             and not self._proxies.trusts(network)
         ):
-            return _TooMany()
+            return _TooMany(self)
         return super().buildProtocol(addr)
 
     def opened(self, channel: LFSChannel) -> None:
@@ -151,9 +168,9 @@ class LFSSite(Site):
             self._proxies.client(request),
         )
 
-    def log_refusal(self, channel: LFSChannel, error: LFSError, request_id: str) -> None:
-        """Write the access line of a request that could not be parsed."""
-        address = _network(channel.getPeer())
+    def log_refusal(self, peer: IAddress, error: LFSError, request_id: str) -> None:
+        """Write the access line of a request that was not even parsed."""
+        address = str(getattr(peer, "host", "") or "")
         self._access("-", "-", error.code, 0, 0.0, request_id, "-", address)
 
     def _access(
@@ -180,18 +197,36 @@ class LFSSite(Site):
         )
 
 
-class _TooMany(Protocol):
-    """Tells a client that has too many connections to wait."""
+class _TooMany(Protocol, TimeoutMixin):
+    """Tells a client that has too many connections to wait.
+
+    It says so when the client asks for something: some clients take an answer
+    that comes before the question for none.
+    """
+
+    transport: Any
+    _answered = False
+
+    def __init__(self, site: LFSSite) -> None:
+        self._site = site
+
+    def callLater(self, period: float, func: Any) -> Any:
+        return self._site.reactor.callLater(period, func)
 
     def connectionMade(self) -> None:
-        body = b'{"message":"too many connections from this address","request_id":"-"}'
-        assert self.transport is not None
-        self.transport.write(
-            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\n"
-            b"Content-Type: application/vnd.git-lfs+json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
-        )
-        self.transport.loseConnection()
+        self.setTimeout(REFUSED_SECONDS)
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._answered:
+            self._answered = True
+            error = TooManyRequests("there are too many connections from this address", 5)
+            request_id = os.urandom(8).hex()
+            self.transport.write(error_response(error, request_id))
+            self.transport.loseConnection()
+            self._site.log_refusal(self.transport.getPeer(), error, request_id)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.setTimeout(None)
 
 
 def _network(address: Any) -> str:

@@ -1,0 +1,581 @@
+"""A whole HTTP front for tests: in memory under a clock, or on a loopback port.
+
+:class:`Front` puts the site together over a store, as the daemon does.  In
+memory, :class:`Connection` plays the client: bytes go in, parsed responses come
+out, and time is a ``Clock``.  On a port, :class:`Peer` is a client with a plain
+blocking socket, to be used in a thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import StringTransport
+from twisted.internet.threads import deferToThread
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
+
+from giftless.auth.anonymous import AnonymousAuthenticator
+from giftless.auth.chain import AuthChain
+from giftless.auth.preauth import ActionOptions, PreAuthorizer
+from giftless.interfaces import (
+    Credentials,
+    IAuthenticator,
+    IBlocking,
+    Identity,
+    IObjectStore,
+)
+from giftless.lfs.objects import Repo
+from giftless.server import LFSServer
+from giftless.storage.local import LocalStore
+from giftless.threads import Threads
+from giftless.transfer.basic import BasicFactory
+from giftless.transfer.registry import TransferRegistry
+from giftless.web.limits import Limits
+from giftless.web.origin import Proxies
+from giftless.web.routes import LFSResource
+from giftless.web.site import LFSSite
+from tests.support.blocking import InlineBlocking
+from tests.support.making import SECRET, oid_of
+
+T = TypeVar("T")
+
+MEDIA_TYPE = "application/vnd.git-lfs+json"
+
+#: What every line of an access log has.
+ACCESS_NAMESPACE = "giftless.access"
+
+#: What the in-memory connections come from, unless a test says otherwise.
+CLIENT = IPv4Address("TCP", "198.51.100.7", 54321)
+
+
+# --- responses ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response, as it was on the wire.
+
+    :ivar headers: by lower-case name; repeated ones joined by commas.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+
+class Incomplete(Exception):
+    """The bytes end before the response does."""
+
+
+def parse_head(data: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Take a response's head off the front of ``data``.
+
+    :returns: status, headers by lower-case name, and what follows.
+    :raises Incomplete: if it is not all there.
+    """
+    top, separator, rest = data.partition(b"\r\n\r\n")
+    if not separator:
+        raise Incomplete(data)
+    status_line, *lines = top.decode("latin-1").split("\r\n")
+    version, status, _ = status_line.split(" ", 2)
+    assert version in ("HTTP/1.0", "HTTP/1.1"), status_line
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = (part.strip() for part in line.partition(":"))
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return int(status), headers, rest
+
+
+def body_length(status: int, headers: Mapping[str, str], head: bool) -> int:
+    """Return how many bytes of body a response has.
+
+    :param head: whether it answers a HEAD request, so it has no body.
+    """
+    if head or status < 200 or status in (204, 304):
+        return 0
+    assert "transfer-encoding" not in headers, "every response tells its length"
+    return int(headers["content-length"])
+
+
+def parse_response(data: bytes, head: bool = False) -> tuple[Response, bytes]:
+    """Take one response, an interim one too, off the front of ``data``.
+
+    :returns: the response and what follows it.
+    :raises Incomplete: if it is not all there.
+    """
+    status, headers, rest = parse_head(data)
+    length = body_length(status, headers, head)
+    if len(rest) < length:
+        raise Incomplete(data)
+    return Response(status, headers, rest[:length]), rest[length:]
+
+
+def render_request(
+    method: str,
+    target: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    version: str = "HTTP/1.1",
+) -> bytes:
+    """Write a request as bytes; Host and Content-Length are added where missing."""
+    all_headers = {"Host": "lfs.example", **(headers or {})}
+    if (body or method in ("PUT", "POST")) and "Transfer-Encoding" not in all_headers:
+        all_headers.setdefault("Content-Length", str(len(body)))
+    lines = [f"{method} {target} {version}", *(f"{n}: {v}" for n, v in all_headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def chunked(*chunks: bytes) -> bytes:
+    """Write a body in the chunked transfer coding."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+
+
+# --- the front -----------------------------------------------------------------
+
+
+@implementer(IAuthenticator)
+class KeyAuthenticator:
+    """Knows people by the value of their Authorization header."""
+
+    def __init__(self, people: Mapping[str, Identity]) -> None:
+        self._people = people
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        for value in credentials.authorization:
+            if value in self._people:
+                return self._people[value]
+        return None
+
+
+class Front:
+    """The HTTP front over a store, put together as the daemon does it.
+
+    :param directory: where a :class:`LocalStore` is made.
+    :param store: the store to use instead.
+    :param authenticators: the chain; anybody may read and write by default.
+    :param trusted: trusted proxies.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        clock: IReactorTime,
+        *,
+        blocking: IBlocking | None = None,
+        store: IObjectStore | None = None,
+        authenticators: Sequence[IAuthenticator] | None = None,
+        limits: Limits | None = None,
+        trusted: Sequence[str] = (),
+        public_url: str = "",
+        actions: ActionOptions | None = None,
+    ) -> None:
+        self.directory = directory
+        self.limits = limits or Limits()
+        blocking = blocking or InlineBlocking()
+        if store is None:
+            os.makedirs(directory, exist_ok=True)
+            store = LocalStore(directory, "", blocking)
+        if authenticators is None:
+            authenticators = [AnonymousAuthenticator("read-write")]
+        self.store = store
+        self.preauth = PreAuthorizer(SECRET, actions or ActionOptions(), clock)
+        basic = BasicFactory().build(store, self.preauth)
+        assert basic is not None
+        proxies = Proxies(trusted)
+        resource = LFSResource(
+            LFSServer(store, TransferRegistry([basic]), blocking, self.limits.object_size),
+            AuthChain(authenticators),
+            AuthChain([self.preauth, *authenticators]),
+            self.limits,
+            proxies,
+            public_url,
+            blocking,
+        )
+        self.site = LFSSite(resource.app.resource(), self.limits, proxies, clock)
+
+    def put(self, data: bytes, path: str = "org/repo") -> str:
+        """Put an object into the directory, as an earlier upload would have.
+
+        :returns: its oid.
+        """
+        os.makedirs(os.path.join(self.directory, path), exist_ok=True)
+        with open(os.path.join(self.directory, path, oid_of(data)), "wb") as file:
+            file.write(data)
+        return oid_of(data)
+
+    def objects(self) -> dict[str, bytes]:
+        """Return every visible object, by its path below the directory."""
+        found = {}
+        for top, _, files in os.walk(self.directory):
+            for name in files:
+                path = os.path.relpath(os.path.join(top, name), self.directory)
+                if not path.startswith(".giftless/extras"):
+                    with open(os.path.join(top, name), "rb") as file:
+                        found[path] = file.read()
+        return found
+
+
+def storage_url(oid: str, repo: str = "/org/repo.git/info/lfs") -> str:
+    """Return the path of an object's bytes."""
+    return f"{repo}/objects/storage/{oid}"
+
+
+def batch_body(operation: str, *objects: Mapping[str, Any], **members: Any) -> bytes:
+    """Write the body of a batch request."""
+    return json.dumps({"operation": operation, "objects": list(objects), **members}).encode()
+
+
+# --- in memory -----------------------------------------------------------------
+
+
+class _Transport(StringTransport):
+    """A transport that closes as TCP does: later, and then for good."""
+
+    def __init__(self, clock: Clock, peer: Any) -> None:
+        super().__init__(peerAddress=peer, lenient=True)
+        self._clock = clock
+        self.protocol: Any = None
+        self.wake: Callable[[], None] = lambda: None
+        self.aborted = False
+
+    @property
+    def reading(self) -> bool:
+        """Whether bytes from the client would be taken now."""
+        return self.producerState == "producing" and not self.disconnecting
+
+    def write(self, data: bytes) -> None:
+        if self.connected and not self.aborted:
+            super().write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._clock.callLater(0, self.lose, ConnectionDone())
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        if self.connected:
+            self.disconnecting = True
+            self._clock.callLater(0, self.lose, ConnectionAborted())
+
+    def lose(self, reason: Exception) -> None:
+        if self.connected:
+            self.connected = False
+            self.disconnected = True
+            producer, self.producer = self.producer, None
+            if producer is not None:
+                producer.stopProducing()
+            self.protocol.connectionLost(Failure(reason))
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        self._clock.callLater(0, self.wake)
+
+
+class Connection:
+    """A client's connection to a site, in memory.
+
+    Bytes are delivered while the server reads, in pieces as a socket would.
+    """
+
+    def __init__(self, site: LFSSite, clock: Clock, peer: Any = CLIENT) -> None:
+        self._clock = clock
+        self._unsent = b""
+        self.transport = _Transport(clock, peer)
+        self.transport.wake = self._deliver
+        self.channel = site.buildProtocol(peer)
+        self.transport.protocol = self.channel
+        self.channel.makeConnection(self.transport)
+        clock.advance(0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has closed the connection."""
+        return not self.transport.connected
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the server has cut the connection off, with no good end."""
+        return self.transport.aborted
+
+    @property
+    def held_up(self) -> int:
+        """How many bytes the server does not take at the moment."""
+        return len(self._unsent)
+
+    @property
+    def received(self) -> bytes:
+        """What has come and was not taken by :meth:`response` yet."""
+        return bytes(self.transport.value())
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self._unsent += data
+        self._deliver()
+        self._clock.advance(0)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        version: str = "HTTP/1.1",
+    ) -> Response:
+        """Send a request and return its response."""
+        self.send(render_request(method, target, headers, body, version))
+        return self.response(head=method == "HEAD")
+
+    def response(self, head: bool = False) -> Response:
+        """Return the next response that has come, whole."""
+        response, rest = parse_response(self.received, head)
+        self.transport.clear()
+        self.transport.io.write(rest)
+        return response
+
+    def disconnect(self) -> None:
+        """Let the client go away, without a word."""
+        self.transport.disconnecting = True
+        self.transport.lose(ConnectionLost())
+        self._clock.advance(0)
+
+    def _deliver(self) -> None:
+        while self._unsent and self.transport.reading and self.transport.connected:
+            piece, self._unsent = self._unsent[:65536], self._unsent[65536:]
+            self.channel.dataReceived(piece)
+
+
+# --- test cases ------------------------------------------------------------------
+
+
+class _Logged:
+    """Keeps what is logged while a test runs, and looks for secrets in it."""
+
+    def start_log(self: Any) -> None:
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        self.addCleanup(self._check_log)
+
+    @property
+    def access(self: Any) -> list[LogEvent]:
+        """The lines of the access log so far."""
+        return [e for e in self.events if e.get("log_namespace") == ACCESS_NAMESPACE]
+
+    def _check_log(self: Any) -> None:
+        for event in self.events:
+            text = f"{formatEvent(event)} {event!r}"
+            # All of the daemon's tokens begin like this: it is '{"' in base64.
+            self.assertNotIn("eyJ", text, "a token is in the log")
+            self.assertNotIn("Bearer", text, "an Authorization header is in the log")
+
+    def assert_error(self: Any, response: Response, status: int) -> None:
+        """Check that a response is an error as the Git LFS API has them."""
+        self.assertEqual(response.status, status, response)
+        self.assertEqual(response.headers["content-type"], MEDIA_TYPE)
+        self.assertEqual(set(response.json), {"message", "request_id"})
+        self.assertTrue(response.json["message"])
+        self.assertTrue(response.json["request_id"])
+        self.assertEqual(response.headers["x-request-id"], response.json["request_id"])
+
+
+class FrontTestCase(_Logged, SynchronousTestCase):
+    """Tests of a front in memory, under a clock.
+
+    :ivar clock: the time.
+    :ivar front: what :meth:`serve` has made last.
+    """
+
+    front: Front
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.start_log()
+
+    def serve(self, **options: Any) -> Front:
+        """Make a front (see :class:`Front`)."""
+        self.front = Front(self.mktemp(), self.clock, **options)
+        return self.front
+
+    def connect(self, peer: Any = CLIENT) -> Connection:
+        """Open a connection to the front; the default one if there is none yet."""
+        if not hasattr(self, "front"):
+            self.serve()
+        return Connection(self.front.site, self.clock, peer)
+
+    def request(self, *args: Any, **options: Any) -> Response:
+        """Send a request on a connection of its own."""
+        return self.connect().request(*args, **options)
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        """Let time pass in small steps, as it does."""
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)
+
+    def assert_closed_by_server(self, connection: Connection) -> None:
+        """Check that the server closes the connection within the time it may linger."""
+        self.pass_time(5)
+        self.assertTrue(connection.closed)
+
+
+# --- on a port -------------------------------------------------------------------
+
+
+class Peer:
+    """A client with a blocking socket.  To be used in a thread.
+
+    :param receive_buffer: the size of the socket's receive buffer, if it matters.
+    :param tls: the TLS context, if the port speaks TLS.
+    """
+
+    def __init__(
+        self, port: int, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        raw = socket.socket()
+        if receive_buffer is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        raw.settimeout(20)
+        raw.connect(("127.0.0.1", port))
+        self.socket: socket.socket = (
+            raw if tls is None else tls.wrap_socket(raw, server_hostname="localhost")
+        )
+        self._received = b""
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Send all of ``data``."""
+        self.socket.sendall(data)
+
+    def send_as_far_as_possible(self, data: bytes) -> None:
+        """Send ``data``; the server may stop listening on the way."""
+        with suppress(ConnectionError, ssl.SSLError):
+            self.socket.sendall(data)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Response:
+        """Send a request and return its response."""
+        self.send(render_request(method, target, headers, body))
+        return self.response(head=method == "HEAD")
+
+    def response(self, head: bool = False) -> Response:
+        """Read one response, an interim one too.
+
+        :raises Incomplete: if the connection ends before it does.
+        """
+        while b"\r\n\r\n" not in self._received:
+            self._received += self._receive()
+        status, headers, rest = parse_head(self._received)
+        length = body_length(status, headers, head)
+        pieces, missing = [rest], length - len(rest)
+        while missing > 0:
+            pieces.append(self._receive())
+            missing -= len(pieces[-1])
+        data = b"".join(pieces)
+        self._received = data[length:]
+        return Response(status, headers, data[:length])
+
+    def read_to_end(self) -> bytes:
+        """Read until the server closes; being cut off counts as an end."""
+        pieces, self._received = [self._received], b""
+        with suppress(ConnectionError, ssl.SSLError):
+            while piece := self.socket.recv(1 << 20):
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    def _receive(self) -> bytes:
+        piece = self.socket.recv(1 << 20)
+        if not piece:
+            raise Incomplete
+        return piece
+
+
+class PortTestCase(_Logged, TestCase):
+    """Tests of a front on a loopback port, with threads and real time.
+
+    :ivar front: what :meth:`serve` has made.
+    :ivar port: the number of its port.
+    """
+
+    #: The endpoint that :meth:`serve` listens on.
+    endpoint = "tcp:0:interface=127.0.0.1"
+
+    front: Front
+    port: int
+
+    def setUp(self) -> None:
+        self.start_log()
+
+    async def serve(self, **options: Any) -> Front:
+        """Make a front (see :class:`Front`) and listen."""
+        threads = Threads(reactor, 4)
+        threads.startService()
+        self.addCleanup(threads.stopService)
+        self.front = Front(self.mktemp(), reactor, **{"blocking": threads, **options})
+        port = await serverFromString(reactor, self.endpoint).listen(self.front.site)
+        self.addCleanup(self.front.site.drain, 0)
+        self.addCleanup(port.stopListening)
+        self.port = port.getHost().port
+        return self.front
+
+    def peer(self, receive_buffer: int | None = None) -> Peer:
+        """Connect a client; only in a thread."""
+        return Peer(self.port, receive_buffer)
+
+    async def request(self, *args: Any, **options: Any) -> Response:
+        """Send a request on a connection of its own."""
+
+        def client() -> Response:
+            with self.peer() as peer:
+                return peer.request(*args, **options)
+
+        return await self.in_thread(client)
+
+    async def in_thread(self, client: Callable[[], T]) -> T:
+        """Run a client with blocking sockets."""
+        return await deferToThread(client)
+
+    async def until(self, condition: Callable[[], object], seconds: float = 5) -> None:
+        """Wait until ``condition`` holds; fail if it does not in time."""
+        end = reactor.seconds() + seconds
+        while not condition():
+            self.assertLess(reactor.seconds(), end, "this does not happen")
+            await deferLater(reactor, 0.01)
