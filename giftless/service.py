@@ -8,21 +8,24 @@ from typing import Any
 
 from treq.client import HTTPClient
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
+from zope.interface import implementer
 
 from giftless import __version__, config, plugins
 from giftless.auth.chain import AuthChain
 from giftless.auth.preauth import PreAuthorizer
+from giftless.auth.throttle import FailureTable, Throttled
 from giftless.config import Config, Loaded
 from giftless.errors import ConfigError
 from giftless.interfaces import (
     Environment,
+    IAuthenticator,
     IAuthenticatorFactory,
     IObjectStore,
     IPreAuthorizer,
@@ -35,6 +38,7 @@ from giftless.secret import load_secret
 from giftless.server import LFSServer
 from giftless.threads import Threads
 from giftless.transfer.registry import TransferRegistry
+from giftless.web.errors import Challenge
 from giftless.web.origin import Proxies
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
@@ -205,18 +209,30 @@ def build_site(options: Config, environment: Environment) -> LFSSite:
         _transfers(options.transfers, store, preauth),
         environment.blocking,
         options.limits.object_size,
+        options.access.hide_private,
     )
     proxies = Proxies(options.trusted_proxies)
+    access = options.access
+    guarded: IAuthenticator = AuthChain(chain)
+    if access.max_failures:
+        failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
+        guarded = Throttled(guarded, failures)
     resource = LFSResource(
         server,
-        AuthChain(chain),
-        AuthChain([preauth, *chain]),
+        guarded,
+        AuthChain([preauth, guarded]),
         options.limits,
         proxies,
         options.public_url,
         environment.blocking,
     )
-    return LFSSite(resource.app.resource(), options.limits, proxies, environment.reactor)
+    return LFSSite(
+        resource.app.resource(),
+        options.limits,
+        proxies,
+        environment.reactor,
+        Challenge(access.realm, access.www_authenticate),
+    )
 
 
 def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:
@@ -241,8 +257,22 @@ def _endpoint(reactor: Any, description: str, path: str) -> IStreamServerEndpoin
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
         return endpoint
     except Exception as error:
+        if description.startswith("systemd:") and isinstance(error, LookupError):
+            return _AbsentSocket()
         raise ConfigError(
             path,
             f"found {description!r}, allowed is a Twisted server endpoint"
             f" such as tcp:8080:interface=127.0.0.1 ({error})",
         ) from None
+
+
+@implementer(IStreamServerEndpoint)
+class _AbsentSocket:
+    """A socket that systemd did not pass on.
+
+    ``--check`` needs none: systemd passes sockets to ``ExecStart`` only.
+    """
+
+    def listen(self, factory: object) -> Deferred[IListeningPort]:
+        """Fail: there is nothing to listen on."""
+        return fail(RuntimeError("systemd passed no such socket; start the .socket unit"))
