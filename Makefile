@@ -1,0 +1,58 @@
+# giftless: run it, test it.  Everything a target needs it installs by itself:
+# Python packages into .venv, tools for tests and benchmarks by apt.
+#
+#   PYTHON=python3.12   the interpreter that .venv is made with
+#   TESTS="tests.lfs"   what to test: modules, classes or tests
+#   COVERAGE=1          report which lines the tests ran
+#   ARGS="..."          arguments of the daemon (run) or the benchmark (bench)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test coverage lint docs bench clean
+
+# Only what is installed in .venv is run.
+unexport PYTHONPATH
+bin := .venv/bin
+
+help:
+	@echo "make run       serve Git LFS on http://127.0.0.1:8080 (ARGS=\"--config FILE\")"
+	@echo "make test      run the tests (TESTS=\"tests.lfs\", COVERAGE=1)"
+	@echo "make coverage  run the tests and report which lines they ran"
+	@echo "make lint      check style, format and types"
+	@echo "make docs      build docs/_build/html"
+	@echo "make bench     compare with nginx (BENCH=bytes, ARGS=...)"
+	@echo "make clean     remove everything that was made here, except objects"
+
+run:
+	@.ci/venv
+	@exec $(bin)/twistd -n --pidfile= giftless $(ARGS)
+
+test:
+	@.ci/apt git=git git-lfs=git-lfs curl=curl
+	@.ci/venv test
+	@$(bin)/python tests/run.py $(if $(COVERAGE),--coverage) $(TESTS)
+
+coverage:
+	@$(MAKE) --no-print-directory test COVERAGE=1
+
+lint:
+	@.ci/venv lint
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+
+docs:
+	@.ci/venv docs
+	$(bin)/towncrier build --draft --version next >/dev/null
+	$(bin)/sphinx-build -W --keep-going -E -q docs docs/_build/html
+
+BENCH ?= bytes
+bench:
+	@.ci/apt git=git git-lfs=git-lfs curl=curl nginx=nginx-light
+	@.ci/venv test
+	@$(bin)/python -m benchmarks.$(BENCH) $(ARGS)
+
+clean:
+	rm -rf .venv build dist giftless.egg-info docs/_build _trial_temp* .coverage* \
+		.mypy_cache .ruff_cache .hypothesis
