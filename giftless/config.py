@@ -19,6 +19,7 @@ import yaml
 
 from giftless import schema
 from giftless.auth.preauth import ActionOptions
+from giftless.auth.throttle import AccessOptions
 from giftless.errors import ConfigError
 from giftless.schema import EnvironmentValue
 from giftless.web.limits import Limits
@@ -43,6 +44,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ``X-Forwarded-*`` headers are believed.
     :ivar storage: where objects are kept: ``type`` and that plugin's options.
     :ivar auth: who may do what: a list of authenticators, asked in order.
+    :ivar access: how refusals look, and how guessing is slowed.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
     :ivar limits: what a client may send, how much, and how slowly.
@@ -64,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth: list[Section] = msgspec.field(
         default_factory=lambda: [{"type": "anonymous", "access": "read-write"}]
     )
+    access: AccessOptions = AccessOptions()
     transfers: list[str] = msgspec.field(default_factory=lambda: ["basic"])
     actions: ActionOptions = ActionOptions()
     limits: Limits = Limits()

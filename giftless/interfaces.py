@@ -180,10 +180,12 @@ class Credentials:
     :ivar authorization: the values of all ``Authorization`` headers; CI
         runners add their own to an action's, so there may be two.
     :ivar token: the ``jwt`` query parameter, if given.
+    :ivar address: the client's IP address; empty for a unix socket.
     """
 
     authorization: tuple[str, ...] = ()
     token: str | None = None
+    address: str = ""
 
     @property
     def given(self) -> bool:

@@ -49,6 +49,8 @@ class LFSServer:
     :param transfers: the ways to move them.
     :param blocking: hashes uploads.
     :param max_object_size: the largest object that may be stored, in bytes.
+    :param hide_private: whether what an identity may not even read looks as
+        if it did not exist.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class LFSServer:
         transfers: TransferRegistry,
         blocking: IBlocking,
         max_object_size: int,
+        hide_private: bool = False,
     ) -> None:
         self._store = store
         self._transfers = transfers
         self._blocking = blocking
         self._max_object_size = max_object_size
+        self._hide_private = hide_private
 
     async def batch(
         self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks
@@ -84,7 +88,7 @@ class LFSServer:
             else:
                 wanted.append(item)
         if not wanted and not identity.grants.allows(permission, None):
-            raise _denied(identity, permission, repo)
+            raise self._denied(identity, permission, repo)
         keys = [ObjectKey(repo, item.oid) for item in wanted]
         sizes = await self._store.sizes(keys) if keys else []
         pick = self._missing if request.operation is Operation.UPLOAD else self._present
@@ -112,7 +116,7 @@ class LFSServer:
         :raises LFSError: if the upload is not allowed, not whole, not what
             its oid says, or does not fit.  Nothing is stored then.
         """
-        _require(identity, Permission.WRITE, key)
+        self._require(identity, Permission.WRITE, key)
         store = self._streaming_store()
         ticket = identity.ticket
         if ticket is not None:
@@ -134,7 +138,7 @@ class LFSServer:
 
         :raises NotFound: if it is not there.
         """
-        _require(identity, Permission.READ, key)
+        self._require(identity, Permission.READ, key)
         stored = await self._streaming_store().open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")
@@ -146,12 +150,23 @@ class LFSServer:
         :raises NotFound: if it is not there.
         :raises Conflict: if it has another size.
         """
-        _require(identity, Permission.READ_META, key)
+        self._require(identity, Permission.READ_META, key)
         (stored,) = await self._store.sizes([key])
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")
         if stored != size:
             raise Conflict(f"the stored object has {stored} bytes, not {size}; upload it again")
+
+    def _require(self, identity: Identity, permission: Permission, key: ObjectKey) -> None:
+        if not identity.grants.allows(permission, key.oid):
+            raise self._denied(identity, permission, key.repo)
+
+    def _denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
+        if identity.anonymous:
+            return Unauthorized(f"a credential with {permission.value} access to {repo} is needed")
+        if self._hide_private and not identity.grants.allows(Permission.READ, None):
+            return NotFound(f"there is no repository {repo}, or you may not read it")
+        return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")
 
     def _streaming_store(self) -> IStreamingStore:
         if not IStreamingStore.providedBy(self._store):
@@ -217,14 +232,3 @@ async def _actions(
 ) -> dict[str, Action]:
     make = adapter.upload if operation is Operation.UPLOAD else adapter.download
     return dict(await make(transfer))
-
-
-def _require(identity: Identity, permission: Permission, key: ObjectKey) -> None:
-    if not identity.grants.allows(permission, key.oid):
-        raise _denied(identity, permission, key.repo)
-
-
-def _denied(identity: Identity, permission: Permission, repo: Repo) -> LFSError:
-    if identity.anonymous:
-        return Unauthorized(f"a credential with {permission.value} access to {repo} is needed")
-    return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")

@@ -213,6 +213,7 @@ class _Upload:
     def __init__(self, directory: bytes, size: int) -> None:
         self._directory = directory
         self._size = size
+        self._written = 0
         self._path: bytes | None = None
         self._fd = -1
 
@@ -224,12 +225,17 @@ class _Upload:
         if self._fd < 0:
             self._create()
         pending = [memoryview(chunk) for chunk in chunks]
+        start = self._written
         while pending:
-            written = os.writev(self._fd, pending[:_IOV_MAX])
-            while pending and written >= len(pending[0]):
-                written -= len(pending.pop(0))
-            if written:
-                pending[0] = pending[0][written:]
+            count = os.writev(self._fd, pending[:_IOV_MAX])
+            self._written += count
+            while pending and count >= len(pending[0]):
+                count -= len(pending.pop(0))
+            if count:
+                pending[0] = pending[0][count:]
+        # Starts writing to the disk now, so that little is left for the fsync
+        # at the end.  What is being written is not dropped from memory.
+        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
 
     def rename(self, target: bytes, top: bytes) -> None:
         """Make the bytes durable and visible as ``target``, below ``top``."""

@@ -16,6 +16,10 @@ _MIN_SHARE: Final = 256 * 1024
 #: The most: more brings no speed.
 _MAX_SHARE: Final = 8 * 1024 * 1024
 
+#: How much is worth the reader's attention while more is to come, in bytes:
+#: what it does with it costs a thread a switch or two.
+_WORTHWHILE: Final = 1024 * 1024
+
 
 class BodyBudget:
     """Shares a fixed amount of memory among the bodies that arrive now.
@@ -109,8 +113,10 @@ class RequestBody:
             return
         self._chunks.append(data)
         self._waiting_bytes += len(data)
-        self._wake()
-        if self._waiting_bytes >= self._budget.share and not self.paused:
+        share = self._budget.share
+        if self._waiting_bytes >= min(_WORTHWHILE, share):
+            self._wake()
+        if self._waiting_bytes >= share and not self.paused:
             self.paused = True
             self._pause()
 

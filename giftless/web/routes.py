@@ -238,7 +238,10 @@ class LFSResource:
         headers = request.requestHeaders.getRawHeaders(b"authorization", [])
         authorization = tuple(header.decode("utf-8", "replace") for header in headers)
         identity = await authenticator.authenticate(
-            Credentials(authorization, _argument(request, b"jwt")), call.repo
+            Credentials(
+                authorization, _argument(request, b"jwt"), self._proxies.client(request)
+            ),
+            call.repo,
         )
         assert identity is not None, "a chain ends with an identity or an error"
         request.identity = identity.name

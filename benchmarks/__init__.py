@@ -1,0 +1,1 @@
+"""Speed, always as a ratio to something that runs beside it."""
