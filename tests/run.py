@@ -56,7 +56,7 @@ def main() -> int:
 
 def _run(names: list[str]) -> Reporter:
     runner = TrialRunner(TreeReporter)
-    result: Reporter = runner.run(TestLoader().loadByNames(names))
+    result: Reporter = runner.run(TestLoader().loadByNames(names, recurse=True))
     return result
 
 
