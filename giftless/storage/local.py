@@ -37,8 +37,15 @@ READ_SIZE: Final = 256 * 1024
 #: The errno values that mean "no room", whatever the reason.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-#: The errno values that mean "no such object", beside ``ENOENT``.
-_ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+#: The errno values that mean "no such object": nothing is there, or a link
+#: (``ELOOP``), or a socket (``ENXIO``).
+_ABSENT: Final = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENXIO,
+}
 
 
 class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +141,9 @@ class LocalStore:
 
     def _open(self, key: ObjectKey) -> LocalObject | None:
         try:
-            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(
+                self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+            )
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
@@ -280,7 +289,7 @@ def _sizes(paths: Sequence[bytes]) -> list[int | None]:
 
 def _size(path: bytes) -> int | None:
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except OSError as error:
         if error.errno in _ABSENT:
             return None

@@ -1,0 +1,44 @@
+"""The tests' own store keeps the promises of a storage backend too."""
+
+from __future__ import annotations
+
+from zope.interface.verify import verifyObject
+
+from giftless.errors import InsufficientStorage
+from giftless.interfaces import IExternalStore
+from tests.contracts.stores import CapacityContract, StreamingStoreContract
+from tests.support.bodies import ListBody
+from tests.support.making import key_of
+from tests.support.memory import BoundedMemoryStore, ExternalStore, MemoryStore
+from tests.support.run import CoroutineTestCase
+
+
+class MemoryStoreTests(StreamingStoreContract, CoroutineTestCase):
+    def make_store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class MemoryStoreWithPrefixTests(StreamingStoreContract, CoroutineTestCase):
+    def make_store(self) -> MemoryStore:
+        return MemoryStore("team/a")
+
+    def test_the_prefix_is_in_front_of_every_object(self) -> None:
+        self.put(key_of(b"abc"), b"abc")
+        self.assertEqual(list(self.store.objects), [f"team/a/{key_of(b'abc').path}"])
+
+
+class BoundedMemoryStoreTests(StreamingStoreContract, CapacityContract, CoroutineTestCase):
+    def make_store(self) -> BoundedMemoryStore:
+        return BoundedMemoryStore(10**9)
+
+    def test_what_does_not_fit_is_not_stored(self) -> None:
+        store = BoundedMemoryStore(4)
+        put = store.put(key_of(b"abcde"), 5, ListBody([b"abc", b"de"]), {})
+        self.assert_fails(InsufficientStorage, put)
+        self.assertEqual(store.objects, {})
+        self.assertEqual(self.run_now(store.available_bytes()), 4)
+
+
+class ExternalStoreTests(CoroutineTestCase):
+    def test_it_provides_its_interface(self) -> None:
+        verifyObject(IExternalStore, ExternalStore())
