@@ -18,4 +18,6 @@ anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory"
 )
 
+jwt_tokens = LazyPlugin(IAuthenticatorFactory, "jwt", "giftless.auth.jwt.JWTFactory")
+
 basic_transfer = LazyPlugin(ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory")

@@ -1,0 +1,65 @@
+"""The ``giftless`` command: what an operator does beside running the daemon.
+
+Each subcommand stands in a module of its own below :mod:`giftless.commands`,
+which is imported when the subcommand is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.python import usage
+from twisted.python.reflect import namedAny
+
+from giftless.commands import BaseOptions, Command, CommandError
+from giftless.errors import ConfigError
+
+#: Each subcommand's name, class and purpose.
+COMMANDS: Final = (("token", "giftless.commands.token.TokenCommand", "Make a token for a client."),)
+
+
+class Options(BaseOptions):
+    """The command line of ``giftless``."""
+
+    longdesc = "The daemon itself is started by: twistd giftless"
+
+    def __init__(self) -> None:
+        # Per instance, since each loads the command's module when it is called.
+        self.subCommands = [
+            [name, None, _lazily(target), purpose] for name, target, purpose in COMMANDS
+        ]
+        super().__init__()
+
+    def getSynopsis(self) -> str:
+        """Say how the command, or the beginning of a subcommand, is written."""
+        return "Usage: giftless" if self.subCommand else "Usage: giftless COMMAND [OPTIONS]"
+
+    def postOptions(self) -> None:
+        """Insist on a command."""
+        if self.subCommand is None:
+            names = ", ".join(name for name, _, _ in COMMANDS)
+            raise usage.UsageError(f"which command? There are: {names} (see --help)")
+
+
+def _lazily(target: str) -> Callable[[], Command]:
+    def make() -> Command:
+        command: Command = namedAny(target)()
+        return command
+
+    return make
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    :param arguments: the command line; that of the process if ``None``.
+    :raises SystemExit: with one line for stderr and status 1, if it fails.
+    """
+    options = Options()
+    try:
+        options.parseOptions(sys.argv[1:] if arguments is None else list(arguments))
+        options.subOptions.run()
+    except (usage.UsageError, CommandError, ConfigError) as error:
+        raise SystemExit(f"giftless: {error}") from None

@@ -1,0 +1,141 @@
+"""``giftless token``: make a JWT with the key of a ``jwt`` authenticator."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jwt
+from twisted.python import usage
+
+from giftless import config, schema
+from giftless.auth.jwt import JWTOptions, configured_key, read_key
+from giftless.auth.signatures import SigningKey, load_private_key
+from giftless.commands import Command, CommandError
+from giftless.config import Config
+from giftless.errors import ConfigError
+from giftless.lfs.scopes import Scope
+
+
+class TokenCommand(Command):
+    """The command line of ``giftless token``."""
+
+    synopsis = "[--config FILE] --scope SCOPE [OPTIONS]"
+    longdesc = (
+        "Print a token that permits what the scopes say, such as"
+        " --scope 'obj:org/repo/*:read,write'. It is signed with the key of the configuration's"
+        " jwt authenticator: its secret, or private_key_file."
+    )
+    optParameters = [
+        ["config", "c", None, "The daemon's configuration file; or set GIFTLESS_CONFIG."],
+        ["lifetime", "l", 3600, "For how many seconds the token is good.", int],
+        ["subject", "s", "token", "Whose token it is, for the log and for locks."],
+        ["index", "i", None, "Which entry of 'auth', if several are of type jwt.", int],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["scopes"] = []
+
+    def opt_scope(self, text: str) -> None:
+        """What the token permits; repeat it for several scopes."""
+        if Scope.parse(text) is None:
+            raise usage.UsageError(f"the scope {text!r} would grant nothing")
+        self["scopes"].append(text)
+
+    def postOptions(self) -> None:
+        """Check what the options say together."""
+        if not self["scopes"]:
+            raise usage.UsageError("say what the token permits: --scope 'obj:org/repo/*:read'")
+        if self["lifetime"] < 1:
+            raise usage.UsageError("--lifetime must be 1 or more")
+
+    def run(self) -> None:
+        """Print the token, alone."""
+        loaded = config.load(self["config"], os.environ)
+        try:
+            index = _choose(loaded.config, self["index"])
+            options, key = _signing(loaded.config.auth[index], f"auth.{index}")
+        except ConfigError as error:
+            raise config.located(error, loaded.source, os.environ) from None
+        now = int(time.time())
+        print(mint(options, key, self["scopes"], now, self["lifetime"], self["subject"]))
+
+
+def mint(
+    options: JWTOptions,
+    key: SigningKey,
+    scopes: Sequence[str],
+    now: int,
+    lifetime: int,
+    subject: str,
+) -> str:
+    """Make a token that an authenticator with these options accepts.
+
+    :param key: signs it.
+    :param now: the time, in seconds since the epoch.
+    :param lifetime: how long it is good, in seconds.
+    """
+    claims: dict[str, Any] = {
+        "iat": now,
+        "exp": now + lifetime,
+        "sub": subject,
+        "scopes": list(scopes),
+    }
+    if options.issuer is not None:
+        claims["iss"] = options.issuer
+    if options.audience is not None:
+        claims["aud"] = options.audience
+    headers = None if options.key_id is None else {"kid": options.key_id}
+    return jwt.encode(claims, key, options.algorithms[0], headers=headers)
+
+
+def _choose(settings: Config, index: int | None) -> int:
+    """Find the ``jwt`` authenticator that is meant.
+
+    :returns: its index in ``auth``.
+    :raises CommandError: if there is none, or no telling which.
+    """
+    found = [i for i, section in enumerate(settings.auth) if section.get("type") == "jwt"]
+    if not found:
+        raise CommandError("the configuration's 'auth' has no authenticator of type jwt")
+    places = ", ".join(str(i) for i in found)
+    if index is None and len(found) > 1:
+        raise CommandError(
+            f"there are several authenticators of type jwt; --index is one of {places}"
+        )
+    if index is not None and index not in found:
+        raise CommandError(f"auth.{index} is not of type jwt; --index is one of {places}")
+    return found[0] if index is None else index
+
+
+def _signing(section: config.Section, path: str) -> tuple[JWTOptions, SigningKey]:
+    """Return an authenticator's options, and the key to sign with.
+
+    :param path: the section's dotted path.
+    :raises ConfigError: if an option cannot be used.
+    """
+    rest = {key: value for key, value in section.items() if key != "type"}
+    options = schema.convert(rest, JWTOptions, path)
+    try:
+        return options, _signing_key(options)
+    except ConfigError as error:
+        raise ConfigError(schema.join(path, error.path), error.problem) from None
+
+
+def _signing_key(options: JWTOptions) -> SigningKey:
+    verifying = configured_key(options)
+    if isinstance(verifying, bytes):
+        return verifying
+    option = "private_key_file"
+    if options.private_key_file is None:
+        raise ConfigError(option, f"is missing: {options.algorithms[0]} signs with a private key")
+    try:
+        key = load_private_key(read_key(options.private_key_file, option), options.algorithms[0])
+    except ValueError as error:
+        raise ConfigError(option, str(error)) from None
+    if verifying is not None and key.public_key() != verifying:
+        raise ConfigError(option, "is not the private key of the public key that is configured")
+    return key
