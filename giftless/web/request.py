@@ -42,7 +42,7 @@ LINGER_SECONDS: Final = 3.0
 PATIENCE_SECONDS: Final = 20.0
 
 #: How large reads from the socket are for a long body, in bytes.
-LARGE_READ: Final = 256 * 1024
+LARGE_READ: Final = 1024 * 1024
 
 
 class StreamingRequest(Request):
@@ -141,8 +141,10 @@ class StreamingRequest(Request):
                 self.site.log_access(self, disconnected=not self._finish_early)
             self._body_over()
             self._stop_timers()
-            self.body.fail(Disconnected("the client went away"))
         super().connectionLost(reason)
+        if self.begun:
+            # Last, so that the handler finds that nobody can be answered.
+            self.body.fail(Disconnected("the client went away"))
 
     def break_off(self, error: LFSError) -> None:
         """The rest of the body cannot be had: tell the handler why."""
@@ -247,7 +249,8 @@ class StreamingRequest(Request):
         limits = self.site.limits
         arrived = self.body.received - self._bytes_at_last_check
         wanted = limits.body_min_rate * limits.body_rate_window
-        if self._paused_since_check or arrived >= wanted:
+        waits_for_invitation = self._expects_continue and self.body.uninvited
+        if self._paused_since_check or waits_for_invitation or arrived >= wanted:
             self._watch_rate()
             return
         self.channel.persistent = False

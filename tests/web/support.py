@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import ssl
+import struct
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -398,6 +401,21 @@ class _Logged:
             self.assertNotIn("eyJ", text, "a token is in the log")
             self.assertNotIn("Bearer", text, "an Authorization header is in the log")
 
+    def assert_stored(self: Any, *wanted: bytes) -> None:
+        """Check that these objects are in the directory, and nothing else."""
+        found = self.front.objects()
+        self.assertEqual(
+            {path: len(data) for path, data in found.items()},
+            {f"org/repo/{oid_of(data)}": len(data) for data in wanted},
+        )
+        for data in wanted:
+            self.assert_same_bytes(found[f"org/repo/{oid_of(data)}"], data)
+
+    def assert_same_bytes(self: Any, found: bytes, wanted: bytes) -> None:
+        """Compare large values without ever printing them."""
+        self.assertEqual(len(found), len(wanted))
+        self.assertTrue(found == wanted, "the bytes differ")
+
     def assert_error(self: Any, response: Response, status: int) -> None:
         """Check that a response is an error as the Git LFS API has them."""
         self.assertEqual(response.status, status, response)
@@ -423,7 +441,11 @@ class FrontTestCase(_Logged, SynchronousTestCase):
 
     def serve(self, **options: Any) -> Front:
         """Make a front (see :class:`Front`)."""
-        self.front = Front(self.mktemp(), self.clock, **options)
+        # On a file system in memory, if there is one: nothing here is about disks.
+        memory = "/dev/shm"
+        directory = tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None)
+        self.addCleanup(shutil.rmtree, directory)
+        self.front = Front(directory, self.clock, **options)
         return self.front
 
     def connect(self, peer: Any = CLIENT) -> Connection:
@@ -454,13 +476,20 @@ class Peer:
     """A client with a blocking socket.  To be used in a thread.
 
     :param receive_buffer: the size of the socket's receive buffer, if it matters.
+    :param send_buffer: the size of its send buffer, if that does.
     :param tls: the TLS context, if the port speaks TLS.
     """
 
     def __init__(
-        self, port: int, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+        self,
+        port: int,
+        receive_buffer: int | None = None,
+        send_buffer: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         raw = socket.socket()
+        if send_buffer is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         if receive_buffer is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         raw.settimeout(20)
@@ -480,10 +509,16 @@ class Peer:
         """Send all of ``data``."""
         self.socket.sendall(data)
 
-    def send_as_far_as_possible(self, data: bytes) -> None:
-        """Send ``data``; the server may stop listening on the way."""
+    def send_as_far_as_possible(self, data: bytes) -> int:
+        """Send ``data`` until the server stops listening.
+
+        :returns: how many bytes were sent.
+        """
+        view, sent = memoryview(data), 0
         with suppress(ConnectionError, ssl.SSLError):
-            self.socket.sendall(data)
+            while sent < len(data):
+                sent += self.socket.send(view[sent : sent + 65536])
+        return sent
 
     def request(
         self,
@@ -521,6 +556,11 @@ class Peer:
                 pieces.append(piece)
         return b"".join(pieces)
 
+    def reset(self) -> None:
+        """Close with a reset, as the system does for a client that crashes."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
     def _receive(self) -> bytes:
         piece = self.socket.recv(1 << 20)
         if not piece:
@@ -556,9 +596,13 @@ class PortTestCase(_Logged, TestCase):
         self.port = port.getHost().port
         return self.front
 
-    def peer(self, receive_buffer: int | None = None) -> Peer:
-        """Connect a client; only in a thread."""
-        return Peer(self.port, receive_buffer)
+    def peer(self, **options: Any) -> Peer:
+        """Connect a client (see :class:`Peer`); only in a thread."""
+        return Peer(self.port, **options)
+
+    def now(self) -> float:
+        """Return the reactor's time in seconds."""
+        return reactor.seconds()
 
     async def request(self, *args: Any, **options: Any) -> Response:
         """Send a request on a connection of its own."""

@@ -1,0 +1,946 @@
+"""Requests that start when their headers have arrived.
+
+Early answers, ``100 Continue``, bodies that nobody wants, pipelining, back-pressure
+and clients that go away.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import HTTPChannel, Request
+
+from giftless.web.limits import Limits
+from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
+from tests.support.blocking import ManualBlocking
+from tests.support.making import oid_of, writer
+from tests.support.memory import MemoryStore
+from tests.web.support import (
+    CLIENT,
+    Connection,
+    FrontTestCase,
+    PortTestCase,
+    Response,
+    batch_body,
+    chunked,
+    parse_response,
+    render_request,
+    storage_url,
+)
+
+DATA = b"some bytes"
+OID = oid_of(DATA)
+URL = storage_url(OID)
+
+MIB = 1024 * 1024
+
+
+class PrivatePartsTests(SynchronousTestCase):
+    """What giftless uses of twisted.web without being promised it."""
+
+    class Recorder(Request):
+        """Writes down what the channel tells it, and what it could ask the channel."""
+
+        calls: list[tuple[Any, ...]]
+
+        def parseCookies(self) -> None:
+            self.calls.append(("cookies",))
+
+        def gotLength(self, length: int | None) -> None:
+            channel = self.channel
+            self.calls.append(("length", length, channel._command, channel._path, channel._version))
+
+        def handleContentChunk(self, data: bytes) -> None:
+            self.calls.append(("chunk", data))
+
+        def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+            self.calls.append(("received", command, path, version))
+
+    def calls(self, data: bytes) -> list[tuple[Any, ...]]:
+        calls: list[tuple[Any, ...]] = []
+
+        def make(channel: HTTPChannel, queued: object) -> Request:
+            request = self.Recorder(channel)
+            request.calls = calls
+            return request
+
+        channel = HTTPChannel()
+        channel.requestFactory = make
+        channel.callLater = Clock().callLater
+        channel.makeConnection(StringTransport())
+        channel.dataReceived(data)
+        return calls
+
+    def test_with_a_length(self) -> None:
+        """The length is told after all headers, before the body and the 100 Continue."""
+        self.assertEqual(
+            self.calls(render_request("PUT", "/a?b", {}, DATA)),
+            [
+                ("cookies",),
+                ("length", len(DATA), b"PUT", b"/a?b", b"HTTP/1.1"),
+                ("chunk", DATA),
+                ("received", b"PUT", b"/a?b", b"HTTP/1.1"),
+            ],
+        )
+
+    def test_without_a_body(self) -> None:
+        self.assertEqual(
+            self.calls(render_request("GET", "/", version="HTTP/1.0")),
+            [
+                ("cookies",),
+                ("length", 0, b"GET", b"/", b"HTTP/1.0"),
+                ("received", b"GET", b"/", b"HTTP/1.0"),
+            ],
+        )
+
+    def test_chunked(self) -> None:
+        self.assertEqual(
+            self.calls(
+                render_request("PUT", "/", {"Transfer-Encoding": "chunked"}) + chunked(b"ab", b"c")
+            ),
+            [
+                ("cookies",),
+                ("length", None, b"PUT", b"/", b"HTTP/1.1"),
+                ("chunk", b"ab"),
+                ("chunk", b"c"),
+                ("received", b"PUT", b"/", b"HTTP/1.1"),
+            ],
+        )
+
+    def test_channel(self) -> None:
+        """The channel counts a head's bytes, and has one method for bad requests."""
+        channel = HTTPChannel()
+        channel.callLater = Clock().callLater
+        channel.makeConnection(StringTransport())
+        refusals: list[int] = []
+        channel._respondToBadRequestAndDisconnect = lambda: refusals.append(  # type: ignore[method-assign]
+            channel._receivedHeaderSize
+        )
+        channel.dataReceived(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+        self.assertEqual(refusals, [len("GET / HTTP/1.1Host : a")])
+
+    def test_incomplete_line(self) -> None:
+        """What is left of a line that is not complete can be seen."""
+        channel = HTTPChannel()
+        channel.callLater = Clock().callLater
+        channel.makeConnection(StringTransport())
+        channel.dataReceived(b"GET")
+        self.assertEqual(channel._buffer, b"GET")
+
+
+class EarlyAnswerTests(FrontTestCase):
+    """An answer that needs no body does not wait for it."""
+
+    def start(self, headers: dict[str, str], url: str = URL, method: str = "PUT") -> Connection:
+        """Send a request's head alone."""
+        connection = self.connect()
+        connection.send(render_request(method, url, headers))
+        return connection
+
+    def test_401(self) -> None:
+        self.serve(authenticators=[])
+        connection = self.start({"Content-Length": "10"})
+        self.assert_error(connection.response(), 401)
+
+    def test_400(self) -> None:
+        connection = self.start({"Content-Length": "10"}, storage_url("no-oid"))
+        self.assert_error(connection.response(), 400)
+
+    def test_413_for_an_object(self) -> None:
+        self.serve(limits=Limits(object_size=1000))
+        connection = self.start({"Content-Length": "1001"})
+        self.assert_error(connection.response(), 413)
+
+    def test_413_for_a_request(self) -> None:
+        self.serve(limits=Limits(request_body=1000))
+        for url in ("/org/repo/objects/batch", "/org/repo/objects/storage/verify"):
+            connection = self.start({"Content-Length": "1001"}, url, "POST")
+            self.assert_error(connection.response(), 413)
+
+    def test_404(self) -> None:
+        connection = self.start({"Content-Length": "10"}, "/nothing")
+        self.assert_error(connection.response(), 404)
+
+    def test_405(self) -> None:
+        connection = self.start({"Content-Length": "10"}, method="POST")
+        self.assert_error(connection.response(), 405)
+
+    def test_answer_to_a_small_body_keeps_the_connection(self) -> None:
+        """The body is read and dropped; then the next request follows."""
+        self.serve(limits=Limits(object_size=1000))
+        connection = self.start({"Content-Length": str(MIB)})
+        response = connection.response()
+        self.assert_error(response, 413)
+        self.assertNotIn("connection", response.headers)
+        for _ in range(16):
+            connection.send(b"a" * (MIB // 16))
+        self.assertEqual(connection.held_up, 0)
+        self.assertEqual(connection.request("PUT", URL, {}, DATA).status, 200)
+        self.assertEqual([line["status"] for line in self.access], [413, 200])
+
+    def test_small_body_that_does_not_come(self) -> None:
+        """Waiting for it has an end, without a second answer."""
+        self.serve(authenticators=[])
+        connection = self.start({"Content-Length": "10000"})
+        self.assert_error(connection.response(), 401)
+        self.pass_time(25)
+        self.assertTrue(connection.closed)
+        self.assertEqual(connection.received, b"")
+        self.assertEqual([line["status"] for line in self.access], [401])
+
+    def test_answer_to_a_large_body_ends_the_connection(self) -> None:
+        self.serve(authenticators=[])
+        connection = self.start({"Content-Length": str(MIB + 1)})
+        response = connection.response()
+        self.assert_error(response, 401)
+        self.assertEqual(response.headers["connection"], "close")
+        self.assertFalse(connection.closed, "the client must be able to read the answer")
+        self.pass_time(LINGER_SECONDS)
+        self.assertTrue(connection.closed)
+
+    def test_answer_to_a_body_of_unknown_length_ends_the_connection(self) -> None:
+        self.serve(authenticators=[])
+        connection = self.start({"Transfer-Encoding": "chunked"})
+        response = connection.response()
+        self.assert_error(response, 401)
+        self.assertEqual(response.headers["connection"], "close")
+        connection.send(chunked(DATA))
+        self.assertTrue(connection.closed, "the body is over, so there is nothing to wait for")
+
+    def test_client_that_ignores_the_answer(self) -> None:
+        """It may send about a mebibyte and a few seconds more, and is cut off then."""
+        self.serve(authenticators=[])
+        connection = self.start({"Content-Length": str(1024 * MIB)})
+        connection.send(b"a" * (10 * MIB))
+        taken = 10 * MIB - connection.held_up
+        self.assertGreaterEqual(taken, DRAIN_BYTES)
+        self.assertLess(taken, 2 * DRAIN_BYTES)
+        self.pass_time(LINGER_SECONDS)
+        self.assertTrue(connection.closed)
+        self.assertEqual([line["status"] for line in self.access], [401])
+
+    def test_refused_request_ends_the_connection_too(self) -> None:
+        """One that is malformed, not only unwelcome."""
+        connection = self.start({"Host": "a/b", "Content-Length": "100000"})
+        connection.send(b"a" * 1000)
+        response = connection.response()
+        self.assert_error(response, 400)
+        self.assertEqual(response.headers["connection"], "close")
+        self.pass_time(LINGER_SECONDS)
+        self.assertTrue(connection.closed)
+
+    def test_client_reads_the_answer_and_leaves(self) -> None:
+        self.serve(authenticators=[])
+        connection = self.start({"Content-Length": str(1024 * MIB)})
+        self.assert_error(connection.response(), 401)
+        connection.disconnect()
+        self.pass_time(10)
+        self.assertEqual([line["status"] for line in self.access], [401])
+
+    def test_no_file_is_made_for_a_body_that_does_not_come(self) -> None:
+        connection = self.start({"Content-Length": "10"})
+        self.assertEqual(self.front.objects(), {})
+        self.assertEqual(connection.received, b"")
+
+    def test_http_1_0(self) -> None:
+        self.serve(authenticators=[])
+        connection = self.connect()
+        connection.send(render_request("PUT", URL, {"Content-Length": "10"}, version="HTTP/1.0"))
+        self.assert_error(connection.response(), 401)
+        self.assert_closed_by_server(connection)
+
+
+class ContinueTests(FrontTestCase):
+    """``Expect: 100-continue`` is answered when the body is wanted, and only then."""
+
+    EXPECT = {"Expect": "100-continue"}
+
+    def start(self, headers: dict[str, str] | None = None, **options: Any) -> Connection:
+        self.serve(**options)
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", URL, {"Content-Length": "10", **self.EXPECT, **(headers or {})})
+        )
+        return connection
+
+    def test_wanted(self) -> None:
+        connection = self.start()
+        self.assertEqual(connection.received, b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.assertEqual(connection.response().status, 100)
+        connection.send(DATA)
+        self.assertEqual(connection.response().status, 200)
+        self.assertEqual(self.front.objects(), {f"org/repo/{OID}": DATA})
+
+    def test_case_does_not_matter(self) -> None:
+        connection = self.start({"Expect": "100-Continue"})
+        self.assertEqual(connection.response().status, 100)
+
+    def test_wanted_json(self) -> None:
+        self.serve()
+        body = batch_body("upload", {"oid": OID, "size": 10})
+        connection = self.connect()
+        connection.send(
+            render_request(
+                "POST",
+                "/org/repo/objects/batch",
+                {"Content-Length": str(len(body)), **self.EXPECT},
+            )
+        )
+        self.assertEqual(connection.response().status, 100)
+        connection.send(body)
+        self.assertEqual(connection.response().status, 200)
+
+    def test_unwanted(self) -> None:
+        """The body may come or not come then, so the connection ends."""
+        connection = self.start(authenticators=[])
+        response = connection.response()
+        self.assert_error(response, 401)
+        self.assertEqual(response.headers["connection"], "close")
+        self.assertEqual(connection.received, b"")
+        self.assert_closed_by_server(connection)
+
+    def test_too_large(self) -> None:
+        connection = self.start(limits=Limits(object_size=9))
+        self.assert_error(connection.response(), 413)
+
+    def test_malformed(self) -> None:
+        connection = self.start({"Connection": "close, keep-alive"})
+        self.assert_error(connection.response(), 400)
+
+    def test_http_1_0_is_not_told(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(
+            render_request(
+                "PUT", URL, {"Content-Length": "10", **self.EXPECT}, DATA, version="HTTP/1.0"
+            )
+        )
+        self.assertEqual(connection.response().status, 200)
+
+    def test_body_without_waiting(self) -> None:
+        """Clients need not wait for long."""
+        self.serve()
+        connection = self.connect()
+        connection.send(render_request("PUT", URL, self.EXPECT, DATA))
+        self.assertEqual(connection.response().status, 100)
+        self.assertEqual(connection.response().status, 200)
+
+    def test_waiting_for_the_invitation_is_not_slow(self) -> None:
+        """A client is not measured while it is the server that has to speak."""
+        blocking = ManualBlocking()
+        self.serve(authenticators=[Deciding(blocking)])
+        connection = self.connect()
+        connection.send(render_request("PUT", URL, {"Content-Length": "10", **self.EXPECT}))
+        self.pass_time(60)
+        self.assertEqual(connection.received, b"")
+        blocking.do_next()
+        self.assertEqual(connection.response().status, 100)
+        connection.send(DATA)
+        self.assertEqual(connection.response().status, 200)
+
+
+class Deciding:
+    """An authenticator that takes its time."""
+
+    def __init__(self, blocking: ManualBlocking) -> None:
+        self._blocking = blocking
+
+    async def authenticate(self, credentials: Any, repo: Any) -> Any:
+        return await self._blocking.run(writer)
+
+
+class ChunkedTests(FrontTestCase):
+    """Bodies of unknown length."""
+
+    def test_upload(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(render_request("PUT", URL, {"Transfer-Encoding": "chunked"}))
+        for byte in chunked(DATA[:3], DATA[3:]):
+            self.assertEqual(connection.received, b"")
+            connection.send(bytes([byte]))
+        self.assertEqual(connection.response().status, 200)
+        self.assertEqual(self.front.objects(), {f"org/repo/{OID}": DATA})
+
+    def test_extensions_and_trailers_are_ignored(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", URL, {"Transfer-Encoding": "Chunked"})
+            + b"a;name=value\r\n%b\r\n0\r\nContent-Length: 3\r\n\r\n" % DATA
+        )
+        self.assertEqual(connection.response().status, 200)
+        self.assertEqual(connection.request("GET", URL).body, DATA)
+
+    def test_batch(self) -> None:
+        body = batch_body("upload", {"oid": OID, "size": 10})
+        self.serve()
+        connection = self.connect()
+        connection.send(
+            render_request("POST", "/org/repo/objects/batch", {"Transfer-Encoding": "chunked"})
+            + chunked(body[:20], body[20:])
+        )
+        self.assertEqual(connection.response().status, 200)
+
+    def test_batch_that_is_too_large(self) -> None:
+        """It is refused when it becomes too large."""
+        self.serve(limits=Limits(request_body=1000))
+        connection = self.connect()
+        connection.send(
+            render_request("POST", "/org/repo/objects/batch", {"Transfer-Encoding": "chunked"})
+            + chunked(b"[" * 600, b"]" * 600)
+        )
+        self.assert_error(connection.response(), 413)
+
+    def test_object_that_is_too_large(self) -> None:
+        self.serve(limits=Limits(object_size=1000))
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", URL, {"Transfer-Encoding": "chunked"}) + chunked(b"a" * 1001)
+        )
+        self.assert_error(connection.response(), 413)
+        self.assertEqual(self.front.objects(), {})
+
+    def test_request_after_a_chunked_one(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", URL, {"Transfer-Encoding": "chunked"})
+            + chunked(DATA)
+            + render_request("GET", URL)
+        )
+        self.assertEqual(connection.response().status, 200)
+        self.assertEqual(connection.response().body, DATA)
+
+
+class PersistenceTests(FrontTestCase):
+    """Many requests on one connection, whatever becomes of them."""
+
+    def test_pipelined(self) -> None:
+        """Requests in one packet are answered in order."""
+        self.serve()
+        others = [b"object %d" % n for n in range(5)]
+        connection = self.connect()
+        connection.send(
+            b"".join(
+                render_request("PUT", storage_url(oid_of(other)), {}, other)
+                + render_request("GET", storage_url(oid_of(other)))
+                for other in others
+            )
+        )
+        for other in others:
+            self.assertEqual(connection.response().status, 200)
+            self.assertEqual(connection.response().body, other)
+        self.assertEqual(len(self.access), 10)
+
+    def test_pipelined_byte_by_byte(self) -> None:
+        self.serve()
+        connection = self.connect()
+        for byte in render_request("PUT", URL, {}, DATA) + render_request("GET", URL):
+            connection.send(bytes([byte]))
+        self.assertEqual(connection.response().status, 200)
+        self.assertEqual(connection.response().body, DATA)
+
+    def test_pipelined_requests_wait_for_their_turn(self) -> None:
+        """A request is not begun while the one before is being answered."""
+        blocking = ManualBlocking()
+        self.serve(blocking=blocking)
+        connection = self.connect()
+        connection.send(render_request("GET", URL) * 2)
+        self.assertEqual(blocking.waiting, 1)
+        blocking.do_next()
+        self.assert_error(connection.response(), 404)
+        self.assertEqual(connection.received, b"")
+        self.assertEqual(blocking.waiting, 1)
+        blocking.do_next()
+        self.assert_error(connection.response(), 404)
+
+    def test_endless_pipelining_is_held_up(self) -> None:
+        """What waits for its turn is bounded."""
+        blocking = ManualBlocking()
+        self.serve(blocking=blocking)
+        connection = self.connect()
+        count = 20000
+        connection.send(render_request("GET", URL) * count)
+        self.assertGreater(connection.held_up, len(render_request("GET", URL)) * count // 2)
+
+    def test_pipelined_behind_an_unwanted_body(self) -> None:
+        self.serve(limits=Limits(object_size=10))
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", URL, {}, b"a" * 1000)
+            + render_request("PUT", URL, {}, DATA)
+            + render_request("GET", URL)
+        )
+        self.assert_error(connection.response(), 413)
+        self.assertEqual(connection.response().status, 200)
+        self.assertEqual(connection.response().body, DATA)
+
+    def test_body_that_looks_like_a_request(self) -> None:
+        """An unwanted body is not parsed."""
+        self.serve(limits=Limits(object_size=10))
+        smuggled = render_request("PUT", URL, {}, DATA)
+        connection = self.connect()
+        connection.send(render_request("PUT", URL, {}, smuggled))
+        self.assert_error(connection.response(), 413)
+        self.assertEqual(connection.received, b"")
+        self.assertEqual(self.front.objects(), {})
+
+    def test_after_errors(self) -> None:
+        """Errors that are not about the connection do not end it."""
+        self.serve(limits=Limits(object_size=100, request_body=2000))
+        connection = self.connect()
+        batch = "/org/repo/objects/batch"
+        for status, method, url, body in [
+            (404, "GET", URL, b""),
+            (404, "HEAD", URL, b""),
+            (404, "PUT", "/nothing", b"abc"),
+            (400, "PUT", URL, b"something else"),
+            (400, "PUT", storage_url("no-oid"), DATA),
+            (405, "DELETE", URL, b""),
+            (405, "POST", URL, DATA),
+            (413, "PUT", URL, b"a" * 101),
+            (413, "POST", batch, b"a" * 2001),
+            (400, "POST", batch, b"no json"),
+            (422, "POST", batch, b"{}"),
+            (400, "POST", "/a/../objects/batch", b"{}"),
+        ]:
+            response = connection.request(method, url, {}, body)
+            self.assertEqual(response.status, status, (method, url))
+            self.assertNotIn("connection", response.headers)
+        self.assertEqual(connection.request("PUT", URL, {}, DATA).status, 200)
+        self.assertEqual(connection.received, b"")
+
+    def test_after_not_modified(self) -> None:
+        self.serve()
+        self.front.put(DATA)
+        connection = self.connect()
+        response = connection.request("GET", URL, {"If-None-Match": "*"})
+        self.assertEqual(response.status, 304)
+        self.assertEqual(connection.request("GET", URL).body, DATA)
+
+    def test_download_with_a_body(self) -> None:
+        """A GET may have one; it means nothing."""
+        self.serve()
+        self.front.put(DATA)
+        connection = self.connect()
+        self.assertEqual(connection.request("GET", URL, {}, b"what for?").body, DATA)
+        self.assertEqual(connection.request("GET", URL).body, DATA)
+
+    def test_client_asks_to_close(self) -> None:
+        self.serve()
+        self.front.put(DATA)
+        for value in ("close", "Close", "x, close"):
+            connection = self.connect()
+            connection.send(
+                render_request("GET", URL, {"Connection": value}) + render_request("GET", URL)
+            )
+            response = connection.response()
+            self.assertEqual(response.headers["connection"], "close")
+            self.assertEqual(response.body, DATA)
+            self.assertTrue(connection.closed)
+            self.assertEqual(connection.received, b"", "the second request was answered")
+
+    def test_http_1_0_closes(self) -> None:
+        self.serve()
+        self.front.put(DATA)
+        connection = self.connect()
+        connection.send(render_request("GET", URL, version="HTTP/1.0"))
+        response = connection.response()
+        self.assertEqual(response.body, DATA)
+        self.assertEqual(response.headers["connection"], "close")
+        self.assertTrue(connection.closed)
+
+
+class DisconnectionTests(FrontTestCase):
+    """A client may go away at any time."""
+
+    def upload(self, sent: int, blocking: Any = None) -> Connection:
+        """Start an upload of 4 MiB, of which ``sent`` bytes arrive."""
+        self.serve(**({"blocking": blocking} if blocking else {}))
+        self.data = os.urandom(4 * MIB)
+        self.url = storage_url(oid_of(self.data))
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", self.url, {"Content-Length": str(len(self.data))})
+            + self.data[:sent]
+        )
+        return connection
+
+    def assert_nothing_is_left(self) -> None:
+        self.assertEqual(self.front.objects(), {})
+        self.assertEqual([line["status"] for line in self.access], [499])
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_before_the_body(self) -> None:
+        self.upload(0).disconnect()
+        self.assert_nothing_is_left()
+
+    def test_in_the_middle_of_a_body(self) -> None:
+        connection = self.upload(3 * MIB)
+        self.assertNotEqual(self.front.objects(), {}, "nothing is being written")
+        connection.disconnect()
+        self.assert_nothing_is_left()
+
+    def test_while_a_thread_writes(self) -> None:
+        """What is under way ends first."""
+        blocking = ManualBlocking()
+        connection = self.upload(3 * MIB, blocking)
+        self.assertGreater(blocking.waiting, 0)
+        connection.disconnect()
+        while blocking.waiting:
+            blocking.do_next()
+        self.assert_nothing_is_left()
+
+    def test_in_the_middle_of_a_chunked_body(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", URL, {"Transfer-Encoding": "chunked"})
+            + b"%x\r\n%b" % (4 * MIB, b"a" * (3 * MIB))
+        )
+        connection.disconnect()
+        self.assert_nothing_is_left()
+
+    def test_in_the_middle_of_a_batch(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(
+            render_request("POST", "/org/repo/objects/batch", {"Content-Length": "100"}) + b"{"
+        )
+        connection.disconnect()
+        self.assert_nothing_is_left()
+
+    def test_between_upload_and_answer(self) -> None:
+        """An upload that is being committed is kept, although nobody hears of it."""
+        blocking = ManualBlocking()
+        self.upload(4 * MIB, blocking)
+        jobs = 0
+        while blocking.waiting:
+            blocking.do_next()
+            jobs += 1
+        connection = self.upload(4 * MIB, blocking)
+        for _ in range(jobs - 2):  # without the commit and the close
+            blocking.do_next()
+        (temporary,) = self.front.objects().values()
+        self.assert_same_bytes(temporary, self.data)
+        connection.disconnect()
+        while blocking.waiting:
+            blocking.do_next()
+        self.assert_stored(self.data)
+        self.assertEqual([line["status"] for line in self.access], [200, 499])
+
+    def test_before_a_download(self) -> None:
+        """The file is closed again."""
+        blocking = ManualBlocking()
+        self.serve(blocking=blocking)
+        self.front.put(DATA)
+        connection = self.connect()
+        connection.send(render_request("GET", URL))
+        before = len(os.listdir("/proc/self/fd"))
+        connection.disconnect()
+        while blocking.waiting:
+            blocking.do_next()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual([line["status"] for line in self.access], [499])
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_in_the_middle_of_the_headers(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(b"GET / HTTP/1.1\r\nHost")
+        connection.disconnect()
+        self.assertEqual(self.access, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_while_a_pipelined_request_waits(self) -> None:
+        """It is never begun."""
+        blocking = ManualBlocking()
+        self.serve(blocking=blocking)
+        connection = self.connect()
+        connection.send(render_request("GET", URL) + render_request("PUT", URL, {}, DATA))
+        connection.disconnect()
+        while blocking.waiting:
+            blocking.do_next()
+        self.assert_nothing_is_left()
+
+
+class BackPressureTests(FrontTestCase):
+    """A client sends no faster than its body is used."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.blocking = ManualBlocking()
+        self.serve(blocking=self.blocking, limits=Limits(upload_buffer=MIB))
+        self.data = os.urandom(4 * MIB)
+        self.url = storage_url(oid_of(self.data))
+
+    def upload(self) -> Connection:
+        connection = self.connect()
+        connection.send(render_request("PUT", self.url, {}, self.data))
+        return connection
+
+    def finish(self) -> None:
+        while self.blocking.waiting:
+            self.blocking.do_next()
+            self.clock.advance(0)
+
+    def test_client_is_held_up(self) -> None:
+        connection = self.upload()
+        self.assertGreater(connection.held_up, 2 * MIB)
+        self.finish()
+        self.assertEqual(connection.held_up, 0)
+        self.assertEqual(connection.response().status, 200)
+        self.assert_stored(self.data)
+
+    def test_several_clients_share_the_memory(self) -> None:
+        connections = [self.upload() for _ in range(4)]
+        taken = sum(4 * MIB - connection.held_up for connection in connections)
+        self.assertLess(taken, 3 * MIB)
+        self.finish()
+        for connection in connections:
+            self.assertEqual(connection.response().status, 200)
+
+    def test_client_that_is_held_up_is_not_timed_out(self) -> None:
+        """However long the storage takes; neither as idle nor as slow."""
+        connection = self.upload()
+        self.pass_time(600)
+        self.assertFalse(connection.closed)
+        self.finish()
+        self.assertEqual(connection.response().status, 200)
+
+    def test_time_outs_are_back_afterwards(self) -> None:
+        connection = self.upload()
+        self.pass_time(100)
+        self.finish()
+        self.assertEqual(connection.response().status, 200)
+        self.pass_time(74)
+        self.assertFalse(connection.closed)
+        self.pass_time(1)
+        self.assertTrue(connection.closed)
+
+    def test_client_that_stops_is_timed_out_after_all(self) -> None:
+        """Once the storage is as far as the client, time counts again."""
+        connection = self.connect()
+        connection.send(
+            render_request("PUT", self.url, {"Content-Length": str(len(self.data))})
+            + self.data[: 2 * MIB]
+        )
+        self.pass_time(100)
+        self.finish()
+        self.assertEqual(connection.held_up, 0)
+        self.pass_time(45)
+        self.finish()
+        self.assert_error(connection.response(), 408)
+        self.assert_closed_by_server(connection)
+        self.assertEqual(self.front.objects(), {})
+
+    def test_next_request_after_a_held_up_one(self) -> None:
+        connection = self.upload()
+        connection.send(render_request("GET", URL))
+        self.finish()
+        self.assertEqual(connection.response().status, 200)
+        self.assert_error(connection.response(), 404)
+
+
+class PatienceTests(FrontTestCase):
+    """A client that waits for its answer hears that it is being worked on."""
+
+    def start(self, version: str = "HTTP/1.1", **options: Any) -> Connection:
+        self.blocking = ManualBlocking()
+        self.serve(blocking=self.blocking, **options)
+        connection = self.connect(options.pop("peer", CLIENT))
+        connection.send(render_request("GET", URL, version=version))
+        return connection
+
+    def interim(self, connection: Connection) -> list[int]:
+        """Take the interim responses that have come."""
+        found = []
+        while connection.received.startswith(b"HTTP/1.1 1"):
+            found.append(connection.response().status)
+        return found
+
+    def test_told_in_time(self) -> None:
+        connection = self.start()
+        self.pass_time(29)
+        self.assertEqual(self.interim(connection), [102])
+        self.pass_time(29)
+        self.assertEqual(self.interim(connection), [102])
+        self.blocking.do_next()
+        self.assert_error(connection.response(), 404)
+        self.pass_time(60)
+        self.assertEqual(connection.received, b"")
+
+    def test_quick_answer_needs_none(self) -> None:
+        connection = self.start()
+        self.pass_time(10)
+        self.blocking.do_next()
+        self.assert_error(connection.response(), 404)
+        self.pass_time(60)
+        self.assertEqual(connection.received, b"")
+
+    def test_http_1_0_does_not_know_them(self) -> None:
+        connection = self.start("HTTP/1.0")
+        self.pass_time(60)
+        self.assertEqual(connection.received, b"")
+
+    def test_proxies_may_not_know_them(self) -> None:
+        """nginx takes a 102 for the answer, for one."""
+        connection = self.start(trusted=[CLIENT.host])
+        self.pass_time(60)
+        self.assertEqual(connection.received, b"")
+
+    def test_client_is_gone(self) -> None:
+        connection = self.start()
+        self.pass_time(10)
+        connection.disconnect()
+        self.pass_time(60)
+        self.assertEqual(connection.received, b"")
+
+
+class FailureTests(FrontTestCase):
+    """Bugs and broken stores become a plain 500, and a traceback in the log."""
+
+    def serve_broken(self) -> None:
+        store = MemoryStore()
+        store.failure = RuntimeError("secret internals")
+        self.serve(store=store)
+
+    def test_500(self) -> None:
+        self.serve_broken()
+        connection = self.connect()
+        response = connection.request("GET", URL)
+        self.assert_error(response, 500)
+        self.assertNotIn(b"internals", response.body)
+        (failure,) = self.flushLoggedErrors(RuntimeError)
+        self.assertEqual(str(failure.value), "secret internals")
+        self.assertIn(
+            response.json["request_id"], [event.get("request_id") for event in self.events]
+        )
+
+    def test_connection_goes_on(self) -> None:
+        self.serve_broken()
+        connection = self.connect()
+        for _ in range(3):
+            self.assert_error(connection.request("PUT", URL, {}, DATA), 500)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
+
+    def test_broken_authenticator(self) -> None:
+        class Broken:
+            async def authenticate(self, credentials: object, repo: object) -> None:
+                raise KeyError("what?")
+
+        self.serve(authenticators=[Broken()])
+        self.assert_error(self.request("GET", URL), 500)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+
+class OnTheWireTests(PortTestCase):
+    """The same with sockets, threads and real time, where those matter."""
+
+    async def test_early_answer_can_be_read_while_sending(self) -> None:
+        """A client that sends first and reads then still gets the answer."""
+        await self.serve(authenticators=[])
+
+        def client() -> tuple[Response, bytes]:
+            with self.peer() as peer:
+                peer.send(render_request("PUT", URL, {"Content-Length": str(64 * MIB)}))
+                peer.send(b"a" * MIB)
+                return peer.response(), b""
+
+        response, _ = await self.in_thread(client)
+        self.assert_error(response, 401)
+        self.assertEqual(response.headers["connection"], "close")
+
+    async def test_client_that_ignores_the_answer_is_cut_off(self) -> None:
+        await self.serve(authenticators=[])
+
+        def client() -> tuple[int, Response]:
+            with self.peer(send_buffer=65536) as peer:
+                peer.send(render_request("PUT", URL, {"Content-Length": str(1024 * MIB)}))
+                sent = peer.send_as_far_as_possible(b"a" * (64 * MIB))
+                response, _ = parse_response(peer.read_to_end())
+                return sent, response
+
+        started = self.now()
+        sent, response = await self.in_thread(client)
+        self.assertLess(self.now() - started, LINGER_SECONDS + 1.5)
+        self.assertLess(sent, 16 * MIB)
+        self.assert_error(response, 401)
+
+    async def test_large_upload(self) -> None:
+        await self.serve()
+        data = os.urandom(6 * MIB + 1)
+        url = storage_url(oid_of(data))
+        self.assertEqual((await self.request("PUT", url, {}, data)).status, 200)
+        self.assert_stored(data)
+
+    async def test_large_chunked_upload(self) -> None:
+        await self.serve()
+        data = os.urandom(3 * MIB + 1)
+        pieces = [data[i : i + 300_000] for i in range(0, len(data), 300_000)]
+
+        def client() -> Response:
+            with self.peer() as peer:
+                peer.send(
+                    render_request(
+                        "PUT", storage_url(oid_of(data)), {"Transfer-Encoding": "chunked"}
+                    )
+                )
+                peer.send(chunked(*pieces))
+                return peer.response()
+
+        self.assertEqual((await self.in_thread(client)).status, 200)
+        self.assert_stored(data)
+
+    async def test_client_goes_away_in_the_middle(self) -> None:
+        """Nothing is left, at once."""
+        await self.serve()
+        data = os.urandom(8 * MIB)
+        head = render_request("PUT", storage_url(oid_of(data)), {"Content-Length": str(len(data))})
+
+        def client() -> None:
+            with self.peer() as peer:
+                peer.send(head + data[: 6 * MIB])
+
+        await self.in_thread(client)
+        await self.until(lambda: self.access)
+        await self.until(lambda: not self.front.objects())
+        self.assertEqual([line["status"] for line in self.access], [499])
+
+    async def test_client_resets_in_the_middle(self) -> None:
+        await self.serve()
+        head = render_request("PUT", URL, {"Content-Length": str(8 * MIB)})
+
+        def client() -> None:
+            with self.peer() as peer:
+                peer.send(head + b"a" * (6 * MIB))
+                peer.reset()
+
+        await self.in_thread(client)
+        await self.until(lambda: self.access)
+        await self.until(lambda: not self.front.objects())
+        self.assertEqual([line["status"] for line in self.access], [499])
+
+    async def test_eight_uploads_of_one_object(self) -> None:
+        """All succeed, and leave one whole object."""
+        await self.serve()
+        data = os.urandom(MIB)
+        url = storage_url(oid_of(data))
+
+        def client() -> int:
+            with self.peer() as peer:
+                return peer.request("PUT", url, {}, data).status
+
+        statuses = await gatherResults([ensureDeferred(self.in_thread(client)) for _ in range(8)])
+        self.assertEqual(statuses, [200] * 8)
+        self.assert_stored(data)
