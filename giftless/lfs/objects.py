@@ -152,6 +152,10 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     header: dict[str, str] | None = None
     expires_in: int = 0
 
+    def __repr__(self) -> str:
+        """Leave out the headers and the query: they hold tokens and signatures."""
+        return f"<Action {self.href.partition('?')[0]}>"
+
 
 #: The ``actions`` of one object, by name (``upload``, ``verify``, ``download``).
 Actions = Mapping[str, Action]
