@@ -1,0 +1,102 @@
+"""The errors that clients are told about."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+import giftless.lfs.batch  # for the errors that it keeps to itself
+from giftless import errors
+from giftless.errors import (
+    ConfigError,
+    Disconnected,
+    LFSError,
+    MethodNotAllowed,
+    RangeNotSatisfiable,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
+
+assert giftless.lfs.batch
+
+#: What the constructors want beside the message.
+ARGUMENTS: dict[str, Any] = {"allowed": ("GET", "HEAD"), "size": 10, "retry_after": 7}
+
+
+def kinds(base: type[LFSError] = LFSError) -> Iterator[type[LFSError]]:
+    """Yield every class of the tree."""
+    yield base
+    for kind in base.__subclasses__():
+        yield from kinds(kind)
+
+
+def make(kind: type[LFSError], message: str) -> LFSError:
+    """Make an error of a class, whatever else it wants."""
+    names = list(inspect.signature(kind).parameters)[1:]
+    return kind(message, **{name: ARGUMENTS[name] for name in names})
+
+
+class LFSErrorTests(SynchronousTestCase):
+    def test_every_error_needs_a_message(self) -> None:
+        """Clients crash on errors without one."""
+        seen = list(kinds())
+        self.assertGreater(len(seen), 15)
+        for kind in seen:
+            self.assertRaises(ValueError, make, kind, "")
+
+    def test_every_error_keeps_its_message(self) -> None:
+        for kind in kinds():
+            error = make(kind, "what went wrong")
+            self.assertEqual(error.message, "what went wrong")
+            self.assertEqual(str(error), "what went wrong")
+
+    def test_every_error_has_the_status_of_an_error(self) -> None:
+        for kind in kinds():
+            self.assertTrue(400 <= kind.code <= 599, kind)
+
+    def test_no_two_kinds_of_the_tree_have_one_status(self) -> None:
+        codes: dict[int, str] = {}
+        for kind in kinds():
+            if kind.__module__ == errors.__name__:
+                self.assertNotIn(kind.code, codes, kind)
+                codes[kind.code] = kind.__name__
+
+    def test_every_error_says_what_it_is(self) -> None:
+        for kind in kinds():
+            self.assertTrue((kind.__doc__ or "").strip(), kind)
+
+    def test_headers_are_text_of_one_line(self) -> None:
+        for kind in kinds():
+            for name, value in make(kind, "x").headers.items():
+                self.assertTrue(name.isascii() and value.isprintable())
+
+    def test_some_errors_bring_headers(self) -> None:
+        self.assertEqual(MethodNotAllowed("x", ("GET", "HEAD")).headers, {"Allow": "GET, HEAD"})
+        self.assertEqual(RangeNotSatisfiable("x", 10).headers, {"Content-Range": "bytes */10"})
+        self.assertEqual(TooManyRequests("x", 7).headers, {"Retry-After": "7"})
+        self.assertEqual(ServiceUnavailable("x", 8).headers, {"Retry-After": "8"})
+        self.assertEqual(Unauthorized("x").headers, {})
+
+    def test_a_client_that_left_cannot_be_told_anything(self) -> None:
+        self.assertFalse(issubclass(Disconnected, LFSError))
+
+
+class ConfigErrorTests(SynchronousTestCase):
+    def test_it_names_the_keys_path(self) -> None:
+        error = ConfigError("storage.path", "is missing")
+        self.assertEqual(str(error), "storage.path: is missing")
+        self.assertEqual((error.path, error.problem), ("storage.path", "is missing"))
+
+    def test_a_problem_of_the_whole_file_has_no_path(self) -> None:
+        self.assertEqual(str(ConfigError("", "is not YAML")), "is not YAML")
+
+    @given(st.text(), st.text())
+    def test_nothing_of_it_is_lost(self, path: str, problem: str) -> None:
+        self.assertTrue(str(ConfigError(path, problem)).endswith(problem))
+        self.assertTrue(str(ConfigError(path, problem)).startswith(path))
