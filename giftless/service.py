@@ -6,15 +6,14 @@ import os
 import sys
 from typing import Any
 
-from treq.client import HTTPClient
 from twisted.application.service import MultiService, Service
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface import implementer
 
 from giftless import __version__, config, plugins
@@ -34,6 +33,7 @@ from giftless.interfaces import (
     ITransferFactory,
 )
 from giftless.logs import json_observer
+from giftless.outgoing import http_client
 from giftless.secret import load_secret
 from giftless.server import LFSServer
 from giftless.threads import Threads
@@ -107,13 +107,14 @@ class Daemon(MultiService):
         self._twistd = twistd
         options = loaded.config
         threads = Threads(reactor, options.threads)
-        http = HTTPClient(Agent(reactor, pool=HTTPConnectionPool(reactor), connectTimeout=10))
-        site = build_site(options, Environment(reactor, threads, http, options.state_dir))
+        environment = Environment(reactor, threads, http_client(reactor), options.state_dir)
+        site = build_site(options, environment)
         # Services stop all at once; work in threads must outlast connections.
         self._threads = threads
         for index, description in enumerate(options.endpoints):
-            endpoint = _endpoint(reactor, description, f"endpoints.{index}")
-            self.addService(Listener(endpoint, description, site, reactor))
+            path = f"endpoints.{index}"
+            endpoint = _endpoint(reactor, description, path)
+            self.addService(Listener(endpoint, description, site, path, loaded.source))
         self._site = site
 
     def setServiceParent(self, parent: Any) -> None:
@@ -132,10 +133,17 @@ class Daemon(MultiService):
         )
         if not self._loaded.source:
             _log.warn(
-                "there is no configuration file: objects are kept in ./giftless-data and anybody"
-                " who can connect may read and write; to point a repository here:"
-                " git config -f .lfsconfig lfs.url http://127.0.0.1:8080/ORG/REPO.git/info/lfs"
+                "there is no configuration file: unless the environment says otherwise, objects"
+                " are kept in ./giftless-data and anybody who can connect may read and write;"
+                " to point a repository here:"
+                " git config -f .lfsconfig lfs.url {url}/ORG/REPO.git/info/lfs",
+                url=self._url(),
             )
+
+    def _url(self) -> str:
+        """Return the URL of the first endpoint that has an address, as far as can be told."""
+        public = self._loaded.config.public_url.rstrip("/")
+        return public or next(filter(None, (listener.url for listener in self)), "http://HOST")
 
     async def _stop(self) -> None:
         await DeferredList([Deferred.fromCoroutine(_settle(super().stopService()))])
@@ -156,16 +164,32 @@ class Listener(Service):
     """One endpoint that the site is served on.
 
     :param description: the endpoint as the configuration has it.
+    :param path: the dotted path of its key there.
+    :param source: the configuration's file; empty for the embedded defaults.
     """
 
     def __init__(
-        self, endpoint: IStreamServerEndpoint, description: str, site: LFSSite, reactor: Any
+        self,
+        endpoint: IStreamServerEndpoint,
+        description: str,
+        site: LFSSite,
+        path: str,
+        source: str,
     ) -> None:
         self._endpoint = endpoint
         self._description = description
         self._site = site
-        self._reactor = reactor
+        self._path = path
+        self._source = source
         self._port: IListeningPort | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as a URL; empty if that is not a TCP port."""
+        address: object = self._port.getHost() if self._port is not None else None
+        if not isinstance(address, IPv4Address):
+            return ""
+        return f"http://{address.host}:{address.port}"
 
     def privilegedStartService(self) -> None:
         """Listen, while the process may still use low ports.
@@ -184,7 +208,9 @@ class Listener(Service):
         self._port = port
 
     def _failed(self, failure: Failure) -> None:
-        message = f"giftless: cannot listen on {self._description}: {failure.getErrorMessage()}"
+        problem = f"cannot listen on {self._description}: {failure.getErrorMessage()}"
+        error = config.located(ConfigError(self._path, problem), self._source, os.environ)
+        message = f"giftless: {error}"
         print(message, file=sys.__stderr__, flush=True)
         _log.critical("{message}", message=message)
         os._exit(1)
