@@ -1,0 +1,584 @@
+"""A daemon, a git repository and a raw HTTP client, as processes and sockets.
+
+``IntegrationTestCase`` hands them out in a temporary directory and takes them
+away again.  The daemon is the installed one: whatever ``giftless`` the Python
+that runs the tests finds from a foreign directory, else the checkout's.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from twisted.trial.unittest import SynchronousTestCase
+
+import giftless
+
+#: How long to wait for a daemon to listen or to end, in seconds.
+PATIENCE = 60.0
+
+#: The exit status of a daemon that SIGTERM ended: twistd stops in good order
+#: and then lets the signal have its default effect.
+ENDED = -signal.SIGTERM
+
+#: A repository for tests that need only one.
+REPO = "acme/rocket"
+
+#: The media type of the Git LFS API.
+LFS_JSON = "application/vnd.git-lfs+json"
+
+
+def oid_of(data: bytes) -> str:
+    """Return the oid of an object."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in constant memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> None:
+    """Wait for something that a process does in its own time.
+
+    :param what: what is waited for, for the error message.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.01)
+
+
+def base_environ() -> dict[str, str]:
+    """Return this process's environment without what would sway a daemon or git."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIFTLESS_", "GIT_", "LISTEN_")) and not name.endswith("_proxy")
+    }
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A Python that ``twistd giftless`` runs on.
+
+    :ivar python: the interpreter.
+    :ivar environ: the environment that lets it find giftless.
+    """
+
+    python: str
+    environ: Mapping[str, str]
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of ``twistd`` with ``arguments``."""
+        # Its script serves any Python that can import Twisted.
+        twistd = Path(sys.executable).with_name("twistd")
+        return [self.python, str(twistd), *arguments]
+
+
+@functools.cache
+def installed() -> Installation:
+    """Return the Python that runs the tests, with PYTHONPATH set if need be."""
+    environ = base_environ()
+    probe = subprocess.run(
+        [sys.executable, "-c", "import giftless"], cwd="/", env=environ, capture_output=True
+    )
+    if probe.returncode != 0:
+        environ["PYTHONPATH"] = str(Path(giftless.__file__).parent.parent)
+    return Installation(sys.executable, environ)
+
+
+@dataclass
+class Response:
+    """An HTTP response.
+
+    :ivar headers: by lower-case name.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Daemon:
+    """``twistd -n giftless`` in a directory of its own.
+
+    :ivar directory: where it runs and keeps everything.
+    :ivar config: what the configuration file says beyond the defaults of these
+        tests; ``None`` to start without a file.
+    :ivar environ: additional variables of its environment.
+    :ivar scheme: ``http``, or ``https`` if the endpoint is ``ssl:``.
+    :ivar wrapper: a command in front of the daemon's own.
+    :ivar pass_fds: descriptors that it inherits.
+    :ivar unix: the socket that it listens on, instead of the port.
+    """
+
+    directory: Path
+    config: Mapping[str, Any] | None = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    installation: Installation = field(default_factory=installed)
+    scheme: str = "http"
+    wrapper: Sequence[str] = ()
+    pass_fds: Sequence[int] = ()
+    port: int = field(default_factory=free_port)
+    unix: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+    # -- the process
+
+    def start(self) -> Daemon:
+        """Start, and wait until it takes connections."""
+        arguments = ["-n", "--pidfile=", "giftless"]
+        if self.config is not None:
+            arguments += ["--config", str(self.write_config())]
+        with (
+            (self.directory / "stdout").open("ab") as stdout,
+            (self.directory / "stderr").open("ab") as stderr,
+        ):
+            self.process = subprocess.Popen(
+                [*self.wrapper, *self.installation.command(*arguments)],
+                cwd=self.directory,
+                env={**self.installation.environ, **self.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=self.pass_fds,
+            )
+        self._wait_until_ready()
+        return self
+
+    def write_config(self) -> Path:
+        """Write the configuration file and return its path."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / "giftless.yaml"
+        settings = {
+            "endpoints": [f"tcp:{self.port}:interface=127.0.0.1"],
+            "storage": {"type": "local", "path": str(self.store)},
+            "auth": [{"type": "anonymous", "access": "read-write"}],
+            **(self.config or {}),
+        }
+        path.write_text(yaml.safe_dump(settings))
+        return path
+
+    def _wait_until_ready(self) -> None:
+        wait_until(self._ended_or_listens, "the daemon to listen")
+        if self.running.poll() is not None:
+            raise AssertionError(f"the daemon ended: {self.stderr}{self.stdout}")
+
+    def _ended_or_listens(self) -> bool:
+        if self.running.poll() is not None:
+            return True
+        try:
+            self.connect().close()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def running(self) -> subprocess.Popen[bytes]:
+        """The process."""
+        assert self.process is not None, "the daemon was not started"
+        return self.process
+
+    def terminate(self) -> None:
+        """Send SIGTERM and return at once."""
+        self.running.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait until it has ended.
+
+        :returns: its exit status.
+        """
+        return self.running.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """Stop it as an operator does.
+
+        :returns: its exit status.
+        """
+        self.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kill it (``kill -9``), if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    # -- what it leaves to see
+
+    @property
+    def store(self) -> Path:
+        """The root of its local storage."""
+        storage = (self.config or {}).get("storage", {})
+        return Path(storage.get("path", self.directory / "objects"))
+
+    @property
+    def stdout(self) -> str:
+        """What it has printed, its log above all."""
+        return (self.directory / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        """What it has complained about."""
+        return (self.directory / "stderr").read_text()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Its log, with ``log_format: json``."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    def accesses(self, method: str, path: str = "") -> list[dict[str, Any]]:
+        """Return the access lines of a method, on paths that contain ``path``."""
+        return [
+            event
+            for event in self.events
+            if event["source"] == "giftless.access"
+            and event["method"] == method
+            and path in event["path"]
+        ]
+
+    def memory(self, name: str) -> int:
+        """Return a figure of ``/proc/PID/status`` such as ``VmHWM``, in bytes."""
+        for line in Path(f"/proc/{self.running.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(f"there is no {name}")
+
+    # -- talking to it
+
+    @property
+    def url(self) -> str:
+        """Its root, without a slash at the end."""
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        """Open a connection.
+
+        :param source: the address that it comes from.
+        """
+        if self.unix is not None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(PATIENCE)
+            connection.connect(str(self.unix))
+            return connection
+        connection = socket.create_connection(
+            ("127.0.0.1", self.port), timeout=PATIENCE, source_address=(source, 0)
+        )
+        if self.scheme == "https":
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context.wrap_socket(connection)
+        return connection
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
+    ) -> Response:
+        """Send one request on a connection of its own.
+
+        :param path: with its query; or a whole URL of this daemon.
+        :param body: bytes, or pieces of them that are sent chunked.
+        """
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        client.sock = self.connect(source)
+        try:
+            client.request(
+                method,
+                path.removeprefix(self.url),
+                body,
+                dict(headers or {}),
+                encode_chunked=not isinstance(body, bytes | None),
+            )
+            reply = client.getresponse()
+            named = {name.lower(): value for name, value in reply.getheaders()}
+            return Response(reply.status, named, reply.read())
+        finally:
+            client.close()
+
+    def put(self, data: bytes, repo: str = REPO, headers: Mapping[str, str] | None = None) -> int:
+        """Upload an object without a batch.
+
+        :returns: the status.
+        """
+        return self.request("PUT", object_path(oid_of(data), repo), data, headers).status
+
+    def get(self, oid: str, repo: str = REPO) -> Response:
+        """Download an object without a batch."""
+        return self.request("GET", object_path(oid, repo))
+
+    def batch(
+        self,
+        operation: str,
+        *objects: tuple[str, int],
+        repo: str = REPO,
+        headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
+    ) -> Response:
+        """Send a batch request for objects given as oid and size."""
+        body = {
+            "operation": operation,
+            "transfers": ["basic"],
+            "objects": [{"oid": oid, "size": size} for oid, size in objects],
+        }
+        return self.request(
+            "POST",
+            f"/{repo}.git/info/lfs/objects/batch",
+            json.dumps(body).encode(),
+            {"Content-Type": LFS_JSON, "Accept": LFS_JSON, **(headers or {})},
+            source,
+        )
+
+
+def object_path(oid: str, repo: str = REPO) -> str:
+    """Return the path of an object's storage endpoint."""
+    return f"/{repo}/objects/storage/{oid}"
+
+
+def upload_head(oid: str, size: int, repo: str = REPO) -> bytes:
+    """Return the head of an upload, to be sent by hand."""
+    return (
+        f"PUT {object_path(oid, repo)} HTTP/1.1\r\nHost: lfs.example\r\n"
+        f"Content-Length: {size}\r\n\r\n"
+    ).encode()
+
+
+def download_head(oid: str, repo: str = REPO) -> bytes:
+    """Return a whole download request, to be sent by hand."""
+    return f"GET {object_path(oid, repo)} HTTP/1.1\r\nHost: lfs.example\r\n\r\n".encode()
+
+
+def read_reply(connection: socket.socket) -> tuple[int, bytes]:
+    """Read one response with a Content-Length.
+
+    :returns: its status and its body, which is short if the connection ended.
+    """
+    reply = http.client.HTTPResponse(connection)
+    reply.begin()
+    try:
+        return reply.status, reply.read()
+    except http.client.IncompleteRead as error:
+        return reply.status, error.partial
+
+
+def stored_objects(store: Path) -> Iterator[Path]:
+    """Find every object file of a local store, whole or not."""
+    for directory, names, files in os.walk(store):
+        names[:] = [name for name in names if name != ".giftless"]
+        yield from (Path(directory, file) for file in files)
+
+
+def temporaries(store: Path) -> list[Path]:
+    """Find the temporary files of a local store's running or killed uploads."""
+    directory = store / ".giftless" / "tmp"
+    return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+@dataclass
+class Git:
+    """git and git-lfs, with a home and a configuration of their own.
+
+    :ivar home: an empty directory.
+    """
+
+    home: Path
+
+    def __post_init__(self) -> None:
+        if shutil.which("git-lfs") is None:
+            raise AssertionError(
+                "git-lfs is not installed; run 'make test', which installs it,"
+                " or 'apt-get install git-lfs'"
+            )
+        self.home.mkdir()
+        self.run(self.home, "lfs", "install", "--skip-repo")
+        for name, value in (
+            ("user.name", "Tess Ter"),
+            ("user.email", "tess@example.com"),
+            ("init.defaultBranch", "main"),
+            ("advice.detachedHead", "false"),
+            ("protocol.file.allow", "always"),
+        ):
+            self.run(self.home, "config", "--global", name, value)
+
+    def try_run(self, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run git, whatever comes of it."""
+        environ = {
+            **base_environ(),
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "xdg"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C",
+        }
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=directory,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def run(self, directory: Path, *arguments: str) -> str:
+        """Run git, which must succeed.
+
+        :returns: what it printed.
+        """
+        result = self.try_run(directory, *arguments)
+        if result.returncode != 0:
+            raise AssertionError(f"git {' '.join(arguments)} failed: {result.stderr}")
+        return result.stdout
+
+    def create(self, directory: Path, lfs_url: str) -> GitRepo:
+        """Make a repository with a bare remote beside it.
+
+        :param lfs_url: where ``.lfsconfig`` sends git-lfs to.
+        """
+        remote = directory.with_suffix(".git")
+        self.run(self.home, "init", "--quiet", "--bare", str(remote))
+        self.run(self.home, "init", "--quiet", str(directory))
+        repo = GitRepo(self, directory, remote)
+        repo.git("remote", "add", "origin", str(remote))
+        repo.git("config", "-f", ".lfsconfig", "lfs.url", lfs_url)
+        repo.git("lfs", "track", "*.bin")
+        repo.git("add", ".lfsconfig", ".gitattributes")
+        repo.git("commit", "--quiet", "-m", "Keep large files on the LFS server")
+        return repo
+
+
+@dataclass
+class GitRepo:
+    """A working tree whose ``*.bin`` files are Git LFS objects.
+
+    :ivar remote: what ``origin`` is; only LFS objects pass through the daemon.
+    """
+
+    commands: Git
+    directory: Path
+    remote: Path
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the working tree, which must succeed."""
+        return self.commands.run(self.directory, *arguments)
+
+    def commit(self, files: Mapping[str, bytes]) -> None:
+        """Write and commit files."""
+        for name, data in files.items():
+            (self.directory / name).write_bytes(data)
+        self.commit_files(files)
+
+    def commit_files(self, names: Iterable[str]) -> None:
+        """Commit files that stand in the working tree."""
+        self.git("add", *names)
+        self.git("commit", "--quiet", "-m", "Add files")
+
+    def push(self) -> str:
+        """Push the branch and its objects."""
+        return self.git("push", "--quiet", "origin", "main")
+
+    def try_push(self) -> subprocess.CompletedProcess[str]:
+        """Push, whatever comes of it."""
+        return self.commands.try_run(self.directory, "push", "origin", "main")
+
+    def clone(self, directory: Path, *options: str) -> GitRepo:
+        """Clone the remote, with its objects."""
+        self.commands.run(
+            self.commands.home, "clone", "--quiet", *options, str(self.remote), str(directory)
+        )
+        return GitRepo(self.commands, directory, self.remote)
+
+    def read(self, name: str) -> bytes:
+        """Return a file of the working tree."""
+        return (self.directory / name).read_bytes()
+
+    def objects(self) -> list[str]:
+        """Return the oids of the objects that this clone has at hand."""
+        found = (self.directory / ".git" / "lfs" / "objects").rglob("*")
+        return sorted(path.name for path in found if path.is_file())
+
+
+class IntegrationTestCase(SynchronousTestCase):
+    """A test with a temporary directory and processes that it leaves behind."""
+
+    def setUp(self) -> None:
+        """Make the directory."""
+        self.directory = Path(tempfile.mkdtemp(prefix="giftless-test-"))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+
+    def make_daemon(self, name: str = "daemon", **fields: Any) -> Daemon:
+        """Prepare a daemon that is not started yet."""
+        directory = self.directory / name
+        directory.mkdir()
+        daemon = Daemon(directory, **fields)
+        self.addCleanup(daemon.kill)
+        return daemon
+
+    def start_daemon(self, name: str = "daemon", **fields: Any) -> Daemon:
+        """Start a daemon, to be killed after the test."""
+        return self.make_daemon(name, **fields).start()
+
+    def make_git(self) -> Git:
+        """Set up git and git-lfs."""
+        return Git(self.directory / "home")
+
+    def assert_round_trip(self, repo: GitRepo, files: Mapping[str, bytes]) -> GitRepo:
+        """Check that files come back byte for byte by commit, push and clone.
+
+        :returns: the clone.
+        """
+        repo.commit(files)
+        repo.push()
+        clone = repo.clone(self.directory / f"{repo.directory.name}-clone")
+        for name, data in files.items():
+            self.assertEqual(clone.read(name), data, name)
+        # Nothing was left a pointer, and everything came through git-lfs.
+        self.assertEqual(clone.objects(), sorted({oid_of(data) for data in files.values() if data}))
+        return clone
+
+    def assert_intact(self, store: Path) -> list[str]:
+        """Check that every object in a local store is what its name says.
+
+        :returns: the oids.
+        """
+        names = []
+        for path in stored_objects(store):
+            self.assertEqual(file_digest(path), path.name)
+            names.append(path.name)
+        return names

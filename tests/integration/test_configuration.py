@@ -1,0 +1,357 @@
+"""Starting the daemon: its configuration, and what it says when that is wrong."""
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.integration.support import (
+    ENDED,
+    Daemon,
+    IntegrationTestCase,
+    free_port,
+    installed,
+    oid_of,
+    stored_objects,
+)
+
+
+class StartTestCase(IntegrationTestCase):
+    """Tests of starts that end by themselves."""
+
+    def twistd(
+        self, *arguments: str, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``twistd -n giftless`` to its end, in the test's directory."""
+        installation = installed()
+        return subprocess.run(
+            installation.command("-n", "--pidfile=", "giftless", *arguments),
+            cwd=self.directory,
+            env={**installation.environ, **(environ or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def write(self, text: str) -> str:
+        """Write a configuration file and return its name."""
+        (self.directory / "bad.yaml").write_text(text)
+        return "bad.yaml"
+
+
+class ErrorTests(StartTestCase):
+    """Configuration errors: one line that says it all, status 1, no traceback."""
+
+    def assert_refused(
+        self, text: str, *parts: str, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Check that a start ends with one line that has all ``parts`` in order."""
+        result = self.twistd("--config", self.write(text), environ=environ)
+        self.assert_one_line(result, *parts)
+
+    def assert_one_line(self, result: subprocess.CompletedProcess[str], *parts: str) -> None:
+        """Check status and output of a start that was refused."""
+        self.assertEqual(result.returncode, 1, result)
+        self.assertNotIn("Traceback", result.stdout + result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertRegex(result.stderr, ".*".join(map(re.escape, ("giftless: ", *parts))))
+
+    def test_unknown_key(self) -> None:
+        """An unknown key comes with the one that was meant and all that exist."""
+        self.assert_refused(
+            "storrage: {type: local}",
+            "bad.yaml: storrage: unknown key; did you mean 'storage'? allowed here: access, ",
+            "trusted_proxies",
+        )
+
+    def test_unknown_nested_key(self) -> None:
+        """So does one in a section of a plugin."""
+        self.assert_refused(
+            "storage: {type: local, pathh: x}",
+            "bad.yaml: storage.pathh: unknown key; did you mean 'path'? allowed here: path, prefix",
+        )
+
+    def test_wrong_type(self) -> None:
+        """A value of the wrong type is shown, with what is allowed."""
+        self.assert_refused(
+            "limits: {idle_timeout: soon}",
+            "bad.yaml: limits.idle_timeout: found 'soon', allowed is a whole number, at least 1",
+        )
+
+    def test_wrong_item(self) -> None:
+        """A wrong item of a list is named by its index."""
+        self.assert_refused(
+            "trusted_proxies: [127.0.0.1, localhost]",
+            "bad.yaml: trusted_proxies.1: found 'localhost', allowed is an address",
+        )
+
+    def test_wrong_choice(self) -> None:
+        """A choice that does not exist comes with those that do."""
+        self.assert_refused(
+            "auth: [{type: anonymous, access: write}]",
+            "bad.yaml: auth.0.access: found 'write', allowed is one of: read, read-write",
+        )
+
+    def test_bad_endpoint(self) -> None:
+        """An endpoint that Twisted cannot parse is shown with an example."""
+        self.assert_refused(
+            "endpoints: ['tcp:8080', 'carrier-pigeon:7']",
+            "bad.yaml: endpoints.1: found 'carrier-pigeon:7', allowed is",
+            "tcp:8080:interface=127.0.0.1",
+        )
+
+    def test_bad_public_url(self) -> None:
+        """A URL that cannot be handed out is refused."""
+        self.assert_refused(
+            "public_url: lfs.example.com",
+            "bad.yaml: public_url: found 'lfs.example.com', allowed is http(s)://host",
+        )
+
+    def test_missing_type(self) -> None:
+        """A section without a type comes with the plugins that exist."""
+        self.assert_refused("storage: {path: x}", "bad.yaml: storage.type: ", "available:", "local")
+
+    def test_unknown_type(self) -> None:
+        """A type that no plugin has comes with those that exist."""
+        self.assert_refused(
+            "auth: [{type: kerberos}]",
+            "bad.yaml: auth.0.type: found 'kerberos', available:",
+            "anonymous",
+        )
+
+    def test_bad_prefix(self) -> None:
+        """A prefix that leads out of the store is refused."""
+        self.assert_refused(
+            "storage: {type: local, prefix: ../other}", "bad.yaml: storage.prefix: '../other'"
+        )
+
+    def test_unusable_storage(self) -> None:
+        """A storage path that cannot be made names the reason."""
+        (self.directory / "file").touch()
+        self.assert_refused(
+            "storage: {type: local, path: file/below}",
+            "bad.yaml: storage.path: 'file/below' cannot be used: Not a directory; give",
+        )
+
+    def test_unusable_state_directory(self) -> None:
+        """A state directory that cannot be made names the reason."""
+        (self.directory / "file").touch()
+        self.assert_refused(
+            "state_dir: file/below",
+            "bad.yaml: state_dir: 'file/below' cannot be used: Not a directory; give",
+        )
+
+    def test_unwritable_state_directory(self) -> None:
+        """A state directory that cannot be written to names the reason."""
+        self.assert_refused(
+            "state_dir: /proc/self", "bad.yaml: state_dir: '/proc/self' cannot be used: "
+        )
+
+    def test_unreadable_secret(self) -> None:
+        """A secret's file that is not there names the reason."""
+        self.assert_refused(
+            "secret_file: nowhere",
+            "bad.yaml: secret_file: 'nowhere' cannot be read: No such file or directory",
+        )
+
+    def test_short_secret(self) -> None:
+        """A secret that can be guessed is refused, and not shown."""
+        result = self.twistd("--config", self.write("secret: change-me"))
+        self.assert_one_line(result, "bad.yaml: secret: ", "needs 32")
+        self.assertNotIn("change-me", result.stderr)
+
+    def test_missing_plugin_path(self) -> None:
+        """A plugin directory that does not exist is named."""
+        self.assert_refused(
+            "plugin_path: [nowhere]",
+            "bad.yaml: plugin_path.0: found 'nowhere', allowed is an existing directory",
+        )
+
+    def test_missing_file(self) -> None:
+        """A configuration file that is not there is named."""
+        self.assert_one_line(
+            self.twistd("--config", "nowhere.yaml"),
+            "nowhere.yaml: cannot be read: No such file or directory",
+        )
+
+    def test_directory_for_file(self) -> None:
+        """A directory in place of the file is named."""
+        self.assert_one_line(self.twistd("--config", "."), ".: cannot be read: Is a directory")
+
+    def test_not_yaml(self) -> None:
+        """A file that is no YAML is named, with the place of the mistake."""
+        self.assert_refused("endpoints: [", "bad.yaml: is not valid YAML: ", "line 1")
+
+    def test_not_a_mapping(self) -> None:
+        """A file without keys is named."""
+        self.assert_refused("- tcp:8080", "bad.yaml: found a list, but the file must be a mapping")
+
+    def test_environment(self) -> None:
+        """A wrong value from the environment is located in the environment."""
+        self.assert_refused(
+            "threads: 4",
+            "environment GIFTLESS_THREADS: threads: found 'many', allowed is a whole number"
+            " from 1 to 1000",
+            environ={"GIFTLESS_THREADS": "many"},
+        )
+
+    def test_unknown_variable(self) -> None:
+        """A variable that overrides no key comes with the key that was meant."""
+        self.assert_refused(
+            "{}",
+            "environment GIFTLESS_STORAGE__PREFFIX: storage.preffix: unknown key;"
+            " did you mean 'prefix'?",
+            environ={"GIFTLESS_STORAGE__PREFFIX": "team-a"},
+        )
+
+    def test_port_in_use(self) -> None:
+        """An endpoint that is taken is named, with its key."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            endpoint = f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"
+            self.assert_refused(
+                f"endpoints: ['{endpoint}']",
+                f"bad.yaml: endpoints.0: cannot listen on {endpoint}: ",
+                "in use",
+            )
+
+
+class CheckTests(StartTestCase):
+    """``--check``."""
+
+    def test_good(self) -> None:
+        """A good configuration is built but not listened on; the status is 0."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            # Listening would fail.
+            name = self.write(f"endpoints: ['tcp:{port}:interface=127.0.0.1']")
+            result = self.twistd("--config", name, "--check")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn("bad.yaml", result.stdout)
+        self.assertEqual(result.stderr, "")
+        self.assertTrue((self.directory / "giftless-data").is_dir())
+
+    def test_bad(self) -> None:
+        """A bad one ends as a start does, and backends are built to find out."""
+        (self.directory / "file").touch()
+        name = self.write("storage: {type: local, path: file/below}")
+        result = self.twistd("--config", name, "--check")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout, "")
+        self.assertRegex(result.stderr, r"\Agiftless: bad.yaml: storage.path: .*\n\Z")
+
+    def test_embedded_defaults(self) -> None:
+        """Without a file the defaults are checked, and said to be these."""
+        result = self.twistd("--check")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn("embedded defaults", result.stdout)
+
+
+class HelpTests(StartTestCase):
+    """``--help``."""
+
+    def test_complete(self) -> None:
+        """The help names every option, and the environment."""
+        result = self.twistd("--help")
+        self.assertEqual(result.returncode, 0)
+        for word in ("--config", "--check", "--version", "GIFTLESS_CONFIG", "GIFTLESS_STORAGE"):
+            self.assertIn(word, result.stdout)
+
+
+class EnvironmentTests(StartTestCase):
+    """The environment over the file."""
+
+    def test_override(self) -> None:
+        """``GIFTLESS_STORAGE__PREFIX`` sets ``storage.prefix``."""
+        daemon = self.start_daemon(environ={"GIFTLESS_STORAGE__PREFIX": "team-a"})
+        self.assertEqual(daemon.put(b"x"), 200)
+        (path,) = stored_objects(daemon.store)
+        self.assertEqual(path, daemon.store / "team-a" / "acme" / "rocket" / oid_of(b"x"))
+
+    def test_file(self) -> None:
+        """``GIFTLESS_CONFIG`` names the file."""
+        daemon = self.make_daemon()
+        path = daemon.write_config()
+        port = daemon.port
+        other = Daemon(
+            self.directory, config=None, environ={"GIFTLESS_CONFIG": str(path)}, port=port
+        )
+        self.addCleanup(other.kill)
+        other.start()
+        self.assertEqual(other.put(b"x"), 200)
+        self.assertEqual(len(list(stored_objects(daemon.store))), 1)
+
+
+class EmbeddedDefaultsTests(StartTestCase):
+    """The daemon without any configuration."""
+
+    def test_serves(self) -> None:
+        """It serves objects under ./giftless-data to everybody, and says so."""
+        port = free_port()
+        daemon = self.start_daemon(
+            config=None,
+            port=port,
+            environ={"GIFTLESS_ENDPOINTS__0": f"tcp:{port}:interface=127.0.0.1"},
+        )
+        url = f"{daemon.url}/acme/rocket.git/info/lfs"
+        repo = self.make_git().create(self.directory / "work", url)
+        self.assert_round_trip(repo, {"a.bin": b"default"})
+        path = daemon.directory / "giftless-data" / "acme" / "rocket" / oid_of(b"default")
+        self.assertEqual(path.read_bytes(), b"default")
+        secret = daemon.directory / "giftless-state" / "secret"
+        self.assertEqual(secret.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(daemon.stop(), ENDED)
+        (line,) = (line for line in daemon.stdout.splitlines() if "no configuration file" in line)
+        self.assertIn("./giftless-data", line)
+        self.assertIn("read and write", line)
+        self.assertIn(f"git config -f .lfsconfig lfs.url {daemon.url}/ORG/REPO.git/info/lfs", line)
+
+    def test_endpoint(self) -> None:
+        """It would be at 127.0.0.1:8080, if that is not taken."""
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                other.bind(("127.0.0.1", 8080))
+                other.listen()
+            except OSError:
+                pass  # somebody else has it: just as good
+            result = self.twistd()
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("tcp:8080:interface=127.0.0.1", result.stderr)
+        self.assertIn("in use", result.stderr)
+
+
+class SecretTests(StartTestCase):
+    """The secret that actions are signed with."""
+
+    def test_kept(self) -> None:
+        """Actions are good after a restart, since the secret is kept."""
+        daemon = self.start_daemon()
+        reply = daemon.batch("upload", (oid_of(b"later"), 5))
+        upload = reply.json["objects"][0]["actions"]["upload"]
+        self.assertEqual(daemon.stop(), ENDED)
+        daemon.start()
+        path = upload["href"].removeprefix(daemon.url)
+        self.assertEqual(daemon.request("PUT", path, b"later", upload["header"]).status, 200)
+
+    def test_given(self) -> None:
+        """A secret from the environment is used, and none is written."""
+        secret = os.urandom(16).hex()
+        daemons = [
+            self.start_daemon(
+                name,
+                environ={"GIFTLESS_SECRET": secret},
+                config={"auth": [{"type": "anonymous", "access": access}]},
+            )
+            for name, access in (("one", "read-write"), ("two", "read"))
+        ]
+        reply = daemons[0].batch("upload", (oid_of(b"later"), 5))
+        upload = reply.json["objects"][0]["actions"]["upload"]
+        path = upload["href"].removeprefix(daemons[0].url)
+        # The second daemon lets nobody write who has no token.
+        self.assertEqual(daemons[1].request("PUT", path, b"later").status, 401)
+        self.assertEqual(daemons[1].request("PUT", path, b"later", upload["header"]).status, 200)
+        for daemon in daemons:
+            self.assertFalse(Path(daemon.directory, "giftless-state", "secret").exists())
+            self.assertNotIn(secret, daemon.stdout + daemon.stderr)
