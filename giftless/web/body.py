@@ -16,9 +16,10 @@ _MIN_SHARE: Final = 256 * 1024
 #: The most: more brings no speed.
 _MAX_SHARE: Final = 8 * 1024 * 1024
 
-#: How much is worth the reader's attention while more is to come, in bytes:
-#: what it does with it costs a thread a switch or two.
-_WORTHWHILE: Final = 1024 * 1024
+#: How much is read from a socket at once, and how much is worth the reader's
+#: attention while more is to come, in bytes.  Each step costs switches between
+#: threads, whatever its size.
+_MAX_READ: Final = 1024 * 1024
 
 
 class BodyBudget:
@@ -47,6 +48,11 @@ class BodyBudget:
         """How many bytes one body may let wait."""
         share = self._total // 2 // max(1, self._bodies)
         return min(_MAX_SHARE, max(_MIN_SHARE, share))
+
+    @property
+    def read_size(self) -> int:
+        """How many bytes to read from one body's socket at once."""
+        return min(_MAX_READ, self.share)
 
 
 @implementer(IBody)
@@ -86,7 +92,7 @@ class RequestBody:
 
     async def read(self) -> Sequence[bytes]:
         """See :meth:`giftless.interfaces.IBody.read`."""
-        if not self._chunks and not self.complete and self._failure is None:
+        if not self._worthwhile and not self.complete and self._failure is None:
             if self._invite is not None:
                 invite, self._invite = self._invite, None
                 invite()
@@ -113,10 +119,9 @@ class RequestBody:
             return
         self._chunks.append(data)
         self._waiting_bytes += len(data)
-        share = self._budget.share
-        if self._waiting_bytes >= min(_WORTHWHILE, share):
+        if self._worthwhile:
             self._wake()
-        if self._waiting_bytes >= share and not self.paused:
+        if self._waiting_bytes >= self._budget.share and not self.paused:
             self.paused = True
             self._pause()
 
@@ -135,6 +140,10 @@ class RequestBody:
         self._discarding = True
         self._chunks, self._waiting_bytes = [], 0
         self._let_go()
+
+    @property
+    def _worthwhile(self) -> bool:
+        return self._waiting_bytes >= self._budget.read_size
 
     def _wake(self) -> None:
         if self._reader is not None:

@@ -41,9 +41,6 @@ LINGER_SECONDS: Final = 3.0
 #: seconds: the stock client gives up after 30 without a byte.
 PATIENCE_SECONDS: Final = 20.0
 
-#: How large reads from the socket are for a long body, in bytes.
-LARGE_READ: Final = 1024 * 1024
-
 
 class StreamingRequest(Request):
     """One HTTP request, from its headers on.
@@ -121,6 +118,7 @@ class StreamingRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Some of the body has arrived."""
         self.body.deliver(data)
+        self.transport.bufferSize = self.site.budget.read_size
         if self._linger is not None and self.body.received > DRAIN_BYTES:
             # The client ignores the response: it may wait, unread.
             self.transport.pauseProducing()
@@ -214,8 +212,6 @@ class StreamingRequest(Request):
     def _send_continue(self) -> None:
         if self._expects_continue and not self.startedWriting:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self.length is None or self.length > LARGE_READ:
-            self.transport.bufferSize = LARGE_READ
 
     def _pause_body(self) -> None:
         self._paused_since_check = True
