@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from giftless import schema
 from giftless.auth.preauth import ActionOptions
@@ -119,20 +118,27 @@ def located(error: ConfigError, source: str, environ: Mapping[str, str]) -> Conf
 
     :returns: an error whose path begins with the variable or the file.
     """
-    variable = PREFIX + error.path.upper().replace(".", "__")
-    where = f"environment {variable}" if variable in environ else source or "embedded defaults"
+    key = PREFIX + error.path.upper().replace(".", "__")
+    variable = next((name for name in sorted(environ, reverse=True) if _sets(name, key)), None)
+    where = f"environment {variable}" if variable else source or "embedded defaults"
     return ConfigError(f"{where}: {error.path}" if error.path else where, error.problem)
+
+
+def _sets(variable: str, key: str) -> bool:
+    """Whether a variable sets a key: by its name, with a whole section, or in part."""
+    return variable.startswith(PREFIX) and (
+        f"{key}__".startswith(f"{variable}__") or variable.startswith(f"{key}__")
+    )
 
 
 def _read(source: str) -> dict[str, Any]:
     try:
         with open(source, encoding="utf-8") as stream:
-            data = yaml.safe_load(stream)
+            data = schema.load_yaml(stream)
     except OSError as error:
         raise ConfigError(source, f"cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise ConfigError(source, f"is not valid YAML: {problem}") from None
+    except ValueError as error:
+        raise ConfigError(source, f"is not valid YAML: {error}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -151,12 +157,13 @@ def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 def _set(data: dict[str, Any], steps: list[str], value: EnvironmentValue, name: str) -> None:
     """Put ``value`` where ``steps`` lead; digits index lists."""
-    if steps[0] in ("storage", "auth") and steps[0] not in data and len(steps) > 1:
-        data[steps[0]] = getattr(Config(), steps[0])
+    default = getattr(Config(), steps[0], None)
+    if len(steps) > 1 and steps[0] not in data and isinstance(default, dict | list):
+        data[steps[0]] = default
     target: Any = data
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         if isinstance(target, list):
-            if not step.isdigit() or int(step) > len(target):
+            if not step.isdecimal() or int(step) > len(target):
                 raise ConfigError(
                     f"environment {name}", f"'{step}' is no index of a list of {len(target)}"
                 )
@@ -165,8 +172,10 @@ def _set(data: dict[str, Any], steps: list[str], value: EnvironmentValue, name: 
             key: Any = int(step)
         elif isinstance(target, dict):
             key = step
-            if following is not None and not isinstance(target.get(step), dict | list):
-                target[step] = [] if following.isdigit() else {}
+            if following is not None:
+                target[step] = schema.expand(target.get(step))
+                if not isinstance(target[step], dict | list):
+                    target[step] = [] if following.isdecimal() else {}
         else:
             raise ConfigError(f"environment {name}", "leads below a value that has no keys")
         if following is None:
@@ -203,15 +212,17 @@ def _check(config: Config) -> None:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or parts.username
-        or re.search(r"\s", url)
-    ):
+    try:
+        parts = urlsplit(url)
+        good = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and not re.search(r"[\s?#@]", url)
+        )
+    except ValueError:
+        good = False
+    if not good:
         raise ConfigError(
             "public_url",
             f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user",

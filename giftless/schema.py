@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 import yaml
@@ -70,41 +70,74 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
     shape = inspect.type_info(kind)
     struct = _struct_of(shape)
     if struct is not None and value is not None:
-        return convert(_load(value), struct, path)
+        return convert(expand(value), struct, path)
     value = _plain(value, shape)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(
+                    join(path, str(key)),
+                    f"found the key {key!r}, which YAML does not take for text",
+                )
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         where = str(error).partition("`$")[2].rstrip("`").replace("[", ".").replace("]", "")
+        found, shape = _dig(value, shape, where)
         raise ConfigError(
-            path + where, f"found {describe(_dig(value, where))}, allowed is {allowed(shape)}"
+            path + where, f"found {describe(found)}, allowed is {allowed(shape)}"
         ) from None
 
 
 def _plain(value: object, shape: inspect.Type) -> object:
     """Read what the environment gave, alone or as an item of a list, as ``shape`` has it."""
     if isinstance(value, EnvironmentValue):
-        return str(value) if _is_text(shape) else _load(value)
-    if isinstance(value, list) and isinstance(shape, inspect.ListType):
-        return [_plain(item, shape.item_type) for item in value]
+        return str(value) if _is_text(shape) else expand(value)
+    if isinstance(value, list):
+        return [_plain(item, _item_of(shape)) for item in value]
     return value
 
 
-def _load(value: object) -> object:
-    """Read what a variable of the environment stands for, as YAML does."""
+def expand(value: object) -> object:
+    """Read what a variable of the environment stands for, as YAML does.
+
+    :returns: the value; anything that is not from the environment as it is.
+    """
     if isinstance(value, EnvironmentValue):
         try:
-            return yaml.safe_load(value)
-        except yaml.YAMLError:
+            return load_yaml(value)
+        except ValueError:
             return str(value)
     return value
 
 
-def _dig(value: object, where: str) -> object:
+def load_yaml(source: str | bytes | IO[str]) -> Any:
+    """Read a YAML document.
+
+    :raises ValueError: if it is none; the text says why, in one line.
+    """
+    try:
+        return yaml.safe_load(source)
+    # Some scalars (dates, huge numbers) fail while they are made, and very
+    # deep nesting fails before that.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _dig(value: object, shape: inspect.Type, where: str) -> tuple[object, inspect.Type]:
+    """Follow the indexes of ``where`` into a list and its type."""
     for step in where.strip(".").split("."):
-        if isinstance(value, list) and step.isdigit():
-            value = value[int(step)]
-    return value
+        if isinstance(value, list) and step.isdecimal():
+            value, shape = value[int(step)], _item_of(shape)
+    return value, shape
+
+
+def _item_of(shape: inspect.Type) -> inspect.Type:
+    """Return the type of a list's items; any type, if ``shape`` is no list's."""
+    for part in shape.types if isinstance(shape, inspect.UnionType) else (shape,):
+        if isinstance(part, inspect.ListType | inspect.VarTupleType):
+            return part.item_type
+    return inspect.AnyType()
 
 
 def _struct_of(shape: inspect.Type) -> type[msgspec.Struct] | None:
