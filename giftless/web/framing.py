@@ -37,8 +37,8 @@ def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFS
     expectations = headers.getRawHeaders(b"expect", [])
     if not _METHOD.fullmatch(method):
         return BadRequest("the request's method must be upper-case letters")
-    if path[:1] != b"/":
-        return BadRequest("the request's target must be a path")
+    if path[:1] != b"/" or path[:2] == b"//":
+        return BadRequest("the request's target must be a path that begins with one slash")
     if len(hosts) > 1:
         return BadRequest("the request has more than one Host header")
     if not hosts and version != b"HTTP/1.0":

@@ -257,7 +257,8 @@ class LFSResource:
         """Decide which bytes to send, and set status and Content-Range."""
         condition = request.getHeader("if-range")
         chosen = None
-        if condition is None or condition == etag(oid):
+        # Ranges are defined for GET alone (RFC 9110 section 14.2).
+        if request.method == b"GET" and (condition is None or condition == etag(oid)):
             chosen = parse_range(request.getHeader("range"), size)
         if chosen is None:
             return 0, size
