@@ -12,20 +12,16 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from benchmarks.support import free_port, giftless, server, timed
 
 NGINX = """
 daemon off; pid {root}/nginx.pid; error_log {root}/nginx.err; worker_processes 1; user root;
@@ -112,13 +108,6 @@ def compare(
     )
 
 
-def timed(operation: Callable[[], None]) -> float:
-    """Return how many seconds ``operation`` takes."""
-    start = time.perf_counter()
-    operation()
-    return time.perf_counter() - start
-
-
 def make_object(path: Path, size: int) -> str:
     """Write ``size`` random bytes and return their oid."""
     digest = hashlib.sha256()
@@ -150,68 +139,6 @@ def nginx(root: Path) -> Iterator[str]:
     config.write_text(NGINX.format(root=root, port=port))
     with server(["nginx", "-c", str(config), "-p", str(root)], port, root) as url:
         yield url
-
-
-@contextmanager
-def giftless(root: Path) -> Iterator[str]:
-    """Run the daemon over ``root/store``; yields its URL."""
-    port = free_port()
-    config = root / "giftless.yaml"
-    config.write_text(
-        json.dumps(
-            {
-                "endpoints": [f"tcp:{port}:interface=127.0.0.1"],
-                "storage": {"type": "local", "path": str(root / "store")},
-                "auth": [{"type": "anonymous", "access": "read-write"}],
-                "state_dir": str(root / "state"),
-            }
-        )
-    )
-    twistd = str(Path(sys.executable).with_name("twistd"))
-    command = [twistd, "-n", "--pidfile=", "giftless", "--config", str(config)]
-    with server(command, port, root) as url:
-        yield url
-
-
-@contextmanager
-def server(command: list[str], port: int, root: Path) -> Iterator[str]:
-    """Run a server until the block ends; yields its URL once it answers."""
-    with (root / f"{Path(command[0]).name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONPATH": os.getcwd()},
-            cwd=root,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(url)
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def wait_for(url: str) -> None:
-    """Wait until something answers at ``url``."""
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(url, timeout=1)
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit(f"nothing answers at {url}")
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":
