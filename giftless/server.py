@@ -151,6 +151,8 @@ class LFSServer:
         :raises Conflict: if it has another size.
         """
         self._require(identity, Permission.READ_META, key)
+        if identity.ticket is not None and identity.ticket.size != size:
+            raise Forbidden("this action is for an object of another size; ask for a new batch")
         (stored,) = await self._store.sizes([key])
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")

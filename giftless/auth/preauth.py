@@ -7,6 +7,7 @@ and to the object's size, so it opens nothing else.
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -55,14 +56,23 @@ class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     leeway: Annotated[int, msgspec.Meta(ge=0)] = 10
 
 
-class _Claims(msgspec.Struct, kw_only=True):
+class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     exp: int
     op: str
     repo: str
     oid: str
     size: int
     sub: str
-    x: dict[str, Any] = {}
+    x: Mapping[str, Any] = {}
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+_JOSE_HEADER: Final = _base64url(
+    msgspec.json.encode({"alg": _ALGORITHM, "kid": _KEY_ID, "typ": "JWT"})
+)
 
 
 @implementer(IAuthenticator, IPreAuthorizer)
@@ -91,22 +101,27 @@ class PreAuthorizer:
         """See :meth:`giftless.interfaces.IPreAuthorizer.action`."""
         options = self._options
         lifetime = options.verify_lifetime if operation == "verify" else options.lifetime
-        claims = {
-            "exp": int(self._reactor.seconds()) + lifetime,
-            "op": operation,
-            "repo": key.repo.path,
-            "oid": key.oid,
-            "size": size,
-            "sub": identity.name,
-        }
-        if extras:
-            claims["x"] = dict(extras)
-        token = jwt.encode(claims, self._key, _ALGORITHM, headers={"kid": _KEY_ID})
-        header = {"Authorization": f"Bearer {token}"}
+        claims = _Claims(
+            exp=int(self._reactor.seconds()) + lifetime,
+            op=operation,
+            repo=key.repo.path,
+            oid=str(key.oid),
+            size=size,
+            sub=identity.name,
+            x=extras,
+        )
+        header = {"Authorization": f"Bearer {self._sign(claims)}"}
         if operation == "upload":
             # The client sniffs a type otherwise, and some types upset proxies.
             header["Content-Type"] = "application/octet-stream"
         return Action(href, header, lifetime)
+
+    def _sign(self, claims: _Claims) -> str:
+        # JWS compact serialization (RFC 7515 section 7.1), two per object of a
+        # batch: a general library takes six times as long.
+        signed = _JOSE_HEADER + b"." + _base64url(msgspec.json.encode(claims))
+        signature = hmac.digest(self._key, signed, "sha256")
+        return (signed + b"." + _base64url(signature)).decode()
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
