@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import parse_qs
+from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.server import Request
 
 from giftless.errors import Disconnected, LFSError, RequestTimeout
@@ -157,6 +157,7 @@ class StreamingRequest(Request):
         """Hand the request to the site's resources, unless it is refused."""
         if self.refused is not None:
             self.channel.persistent = False
+            self.setHeader(b"Date", datetimeToString())
             respond_with_error(self, self.refused)
         else:
             super().process()

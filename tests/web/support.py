@@ -548,6 +548,11 @@ class Peer:
         self._received = data[length:]
         return Response(status, headers, data[:length])
 
+    def read_ahead(self, size: int) -> None:
+        """Read at least ``size`` bytes of what :meth:`response` will return."""
+        while len(self._received) < size:
+            self._received += self._receive()
+
     def read_to_end(self) -> bytes:
         """Read until the server closes; being cut off counts as an end."""
         pieces, self._received = [self._received], b""
