@@ -80,6 +80,7 @@ def _endpoint(handler: _Handler) -> Callable[..., Deferred[None]]:
 
         running = Deferred.fromCoroutine(self._run(handler, request, repo, arguments))
         running.addBoth(end)
+        request.site.handles(running)
         return answered
 
     return handle

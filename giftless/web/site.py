@@ -69,6 +69,7 @@ class LFSSite(Site):
         self.draining = False
         self._proxies = proxies
         self._channels: set[LFSChannel] = set()
+        self._handlers: set[Deferred[None]] = set()
         self._per_address: dict[str, int] = {}
         self._drained: Deferred[None] | None = None
 
@@ -111,7 +112,22 @@ class LFSSite(Site):
             self._per_address[network] = left
         else:
             self._per_address.pop(network, None)
-        if not self._channels and self._drained is not None:
+        self._check_drained()
+
+    def handles(self, handler: Deferred[None]) -> None:
+        """Note a request's handler, which may outlast the connection to clean up.
+
+        :param handler: fires when it has ended, and never fails.
+        """
+        self._handlers.add(handler)
+        handler.addCallback(lambda _: self._handled(handler))
+
+    def _handled(self, handler: Deferred[None]) -> None:
+        self._handlers.discard(handler)
+        self._check_drained()
+
+    def _check_drained(self) -> None:
+        if not self._channels and not self._handlers and self._drained is not None:
             drained, self._drained = self._drained, None
             drained.callback(None)
 
@@ -119,14 +135,10 @@ class LFSSite(Site):
         """Let running requests finish; close everything else.
 
         :param timeout: after so many seconds the rest is cut off.
-        :returns: fires when no connection is left.
+        :returns: fires when no connection is left and no handler runs.
         """
         self.draining = True
-        done: Deferred[None] = Deferred()
-        if not self._channels:
-            done.callback(None)
-            return done
-        self._drained = done
+        self._drained = done = Deferred[None]()
         cut = self.reactor.callLater(timeout, self._cut)
 
         def cancel_cut(result: None) -> None:
@@ -136,6 +148,7 @@ class LFSSite(Site):
         done.addCallback(cancel_cut)
         for channel in list(self._channels):
             channel.drain()
+        self._check_drained()
         return done
 
     def _cut(self) -> None:
