@@ -1,0 +1,111 @@
+"""SIGTERM: what runs may finish, in time."""
+
+import contextlib
+import os
+import socket
+import time
+
+from tests.integration.support import (
+    ENDED,
+    Daemon,
+    IntegrationTestCase,
+    download_head,
+    oid_of,
+    read_reply,
+    stored_objects,
+    temporaries,
+    upload_head,
+    wait_until,
+)
+
+MIB = 1024 * 1024
+
+
+def refuses(daemon: Daemon) -> bool:
+    """Whether a daemon takes no connections any more."""
+    try:
+        daemon.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+class StopTests(IntegrationTestCase):
+    """A clean stop."""
+
+    def begin_upload(self, daemon: Daemon, data: bytes) -> socket.socket:
+        """Send the first half of an upload, and wait until it is on disk."""
+        connection = daemon.connect()
+        self.addCleanup(connection.close)
+        half = len(data) // 2
+        connection.sendall(upload_head(oid_of(data), len(data)) + data[:half])
+        wait_until(lambda: temporaries(daemon.store), "the upload's temporary file")
+        return connection
+
+    def test_running_transfers_finish(self) -> None:
+        """A slow upload and a slow download end well; nobody else is let in."""
+        daemon = self.start_daemon()
+        stored, uploaded = os.urandom(64 * MIB), os.urandom(32 * MIB)
+        self.assertEqual(daemon.put(stored), 200)
+        upload = self.begin_upload(daemon, uploaded)
+        download = daemon.connect()
+        self.addCleanup(download.close)
+        download.sendall(download_head(oid_of(stored)))
+        self.assertTrue(download.recv(1, socket.MSG_PEEK))
+
+        daemon.terminate()
+        wait_until(lambda: refuses(daemon), "the daemon to stop accepting")
+        self.assertIsNone(daemon.running.poll())
+        self.assertEqual(read_reply(download), (200, stored))
+        self.assertIsNone(daemon.running.poll())
+        upload.sendall(uploaded[len(uploaded) // 2 :])
+        self.assertEqual(read_reply(upload), (200, b"{}"))
+
+        self.assertEqual(daemon.wait(), ENDED)
+        self.assertEqual(
+            sorted(self.assert_intact(daemon.store)), sorted([oid_of(stored), oid_of(uploaded)])
+        )
+        self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)
+
+    def test_connection_is_closed_after(self) -> None:
+        """The response that was waited for says that the connection closes, and it does."""
+        daemon = self.start_daemon()
+        data = os.urandom(32 * MIB)
+        upload = self.begin_upload(daemon, data)
+        daemon.terminate()
+        wait_until(lambda: refuses(daemon), "the daemon to stop accepting")
+        upload.sendall(data[len(data) // 2 :])
+        received = b""
+        while chunk := upload.recv(65536):
+            received += chunk
+        self.assertIn(b"\r\nconnection: close\r\n", received.lower())
+        self.assertEqual(daemon.wait(), ENDED)
+
+    def test_timeout(self) -> None:
+        """What does not finish within ``shutdown_timeout`` is cut, and leaves nothing."""
+        daemon = self.start_daemon(config={"shutdown_timeout": 1})
+        upload = self.begin_upload(daemon, os.urandom(32 * MIB))
+        began = time.monotonic()
+        daemon.terminate()
+        self.assertEqual(daemon.wait(), ENDED)
+        taken = time.monotonic() - began
+        self.assertGreaterEqual(taken, 0.9)
+        self.assertLess(taken, 10)
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(upload.recv(65536), b"")
+        self.assertEqual(list(stored_objects(daemon.store)), [])
+        self.assertEqual(temporaries(daemon.store), [])
+        self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)
+
+    def test_idle_connections(self) -> None:
+        """Connections on which nothing happens hold nothing up."""
+        daemon = self.start_daemon()
+        silent, kept = daemon.connect(), daemon.connect()
+        self.addCleanup(silent.close)
+        self.addCleanup(kept.close)
+        kept.sendall(download_head(oid_of(b"absent")))
+        self.assertEqual(read_reply(kept)[0], 404)
+        began = time.monotonic()
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual((silent.recv(1), kept.recv(1)), (b"", b""))
