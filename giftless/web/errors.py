@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from twisted.web.http import RESPONSES, datetimeToString
@@ -13,6 +13,11 @@ from giftless.lfs.batch import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from giftless.web.request import StreamingRequest
+
+
+#: The status that the access log shows when the client left before its
+#: response was complete (nginx's convention).
+CLIENT_CLOSED: Final = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def respond_with_error(request: StreamingRequest, error: LFSError) -> None:
         return
     if request.startedWriting:
         # Too late for another status: a cut connection is the only signal.
-        request.channel.forceAbortClient()
+        request.abandon(error.code)
         return
     if isinstance(error, Unauthorized):
         for name, value in request.site.challenge.headers().items():

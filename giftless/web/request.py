@@ -65,6 +65,7 @@ class StreamingRequest(Request):
     _expects_continue = False
     _counted = False
     _finish_early = False
+    _abandoned = False
     _timer: IDelayedCall | None = None
     _linger: IDelayedCall | None = None
     _patience: IDelayedCall | None = None
@@ -136,7 +137,8 @@ class StreamingRequest(Request):
         """The client went away."""
         if self.begun:
             if not self.finished:
-                self.site.log_access(self, disconnected=not self._finish_early)
+                told = self._finish_early or self._abandoned
+                self.site.log_access(self, disconnected=not told)
             self._body_over()
             self._stop_timers()
         super().connectionLost(reason)
@@ -147,7 +149,7 @@ class StreamingRequest(Request):
     def break_off(self, error: LFSError) -> None:
         """The rest of the body cannot be had: tell the handler why."""
         if self._finish_early or self.startedWriting:
-            self.channel.forceAbortClient()
+            self.transport.abortConnection()
         else:
             self.body.fail(error)
 
@@ -178,7 +180,7 @@ class StreamingRequest(Request):
 
     def finish(self) -> None:
         """End the response, and the request when its body is over too."""
-        if self.channel is None or self._finish_early:
+        if self.channel is None or self._finish_early or self._abandoned:
             return
         if self.body.complete:
             self._really_finish()
@@ -189,6 +191,16 @@ class StreamingRequest(Request):
         self.body.discard()
         if not self.channel.persistent:
             self._linger = self.reactor.callLater(LINGER_SECONDS, self._really_finish)
+
+    def abandon(self, code: int) -> None:
+        """Cut the connection, because the response cannot be completed.
+
+        :param code: the status for the access log; the client has another.
+        """
+        self._abandoned = True
+        self.code = code
+        if self.channel is not None:
+            self.transport.abortConnection()
 
     def processingFailed(self, reason: Failure) -> None:
         """Answer 500 for a failure that no handler caught."""

@@ -33,7 +33,7 @@ from giftless.lfs.verification import parse_verification
 from giftless.server import LFSServer
 from giftless.streams import collect
 from giftless.web.content import content_disposition, etag, matches, parse_range
-from giftless.web.errors import respond_with_error, respond_with_json
+from giftless.web.errors import CLIENT_CLOSED, respond_with_error, respond_with_json
 from giftless.web.limits import Limits
 from giftless.web.links import Links
 from giftless.web.origin import Proxies
@@ -229,7 +229,7 @@ class LFSResource:
         except LFSError as error:
             respond_with_error(request, error)
         except Disconnected:
-            pass
+            request.abandon(CLIENT_CLOSED)
         except Exception:
             self.log.failure("request {request_id} failed", request_id=request.request_id)
             respond_with_error(request, LFSError("the server failed; its log has the details"))

@@ -58,7 +58,6 @@ async def send_object(
         await sender.run()
     else:
         await _pass_on(request, stored, start, end, stall_timeout)
-    request.sentLength += end - start
 
 
 class _StallGuard:
@@ -108,6 +107,7 @@ class _FileSender:
         blocking: IBlocking,
         stall_timeout: float,
     ) -> None:
+        self._request = request
         self._channel = request.channel
         self._transport = request.channel.transport
         self._fd = fd
@@ -164,6 +164,7 @@ class _FileSender:
             self._finish(OSError(errno.EIO, "the file became shorter while it was sent"))
             return
         self._offset += sent
+        self._request.sentLength += sent
         self._guard.progress()
         if self._offset == self._end:
             self._finish(None)
@@ -272,7 +273,7 @@ async def _pass_on(
     request.registerProducer(pace, True)
     finished = request.notifyFinish()
     finished.addErrback(lambda _: pace.stopProducing())
-    guard = _StallGuard(request.reactor, stall_timeout, request.channel.forceAbortClient)
+    guard = _StallGuard(request.reactor, stall_timeout, request.transport.abortConnection)
     left = end - start
     try:
         while left:
@@ -282,7 +283,6 @@ async def _pass_on(
             for chunk in chunks:
                 await pace.ready()
                 request.write(chunk)
-                request.sentLength -= len(chunk)
                 left -= len(chunk)
                 guard.progress()
         await pace.ready()

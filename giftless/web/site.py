@@ -18,16 +18,12 @@ from twisted.web.server import Site
 from giftless.errors import LFSError, TooManyRequests
 from giftless.web.body import BodyBudget
 from giftless.web.channel import LFSChannel
-from giftless.web.errors import Challenge, error_response
+from giftless.web.errors import CLIENT_CLOSED, Challenge, error_response
 from giftless.web.limits import Limits
 from giftless.web.origin import Proxies
 from giftless.web.request import StreamingRequest
 
 _access = Logger(namespace="giftless.access")
-
-#: The status that the access log shows when the client left before its
-#: response was complete (nginx's convention).
-CLIENT_CLOSED: Final = 499
 
 #: How long a connection beyond the limit may stay without asking anything, in
 #: seconds.

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
@@ -548,6 +549,10 @@ class Peer:
         self._received = data[length:]
         return Response(status, headers, data[:length])
 
+    def close(self) -> None:
+        """Go away."""
+        self.socket.close()
+
     def read_ahead(self, size: int) -> None:
         """Read at least ``size`` bytes of what :meth:`response` will return."""
         while len(self._received) < size:
@@ -594,12 +599,16 @@ class PortTestCase(_Logged, TestCase):
         threads = Threads(reactor, 4)
         threads.startService()
         self.addCleanup(threads.stopService)
-        self.front = Front(self.mktemp(), reactor, **{"blocking": threads, **options})
+        self.front = self.make_front(**{"blocking": threads, **options})
         port = await serverFromString(reactor, self.endpoint).listen(self.front.site)
         self.addCleanup(self.front.site.drain, 0)
         self.addCleanup(port.stopListening)
         self.port = port.getHost().port
         return self.front
+
+    def make_front(self, **options: Any) -> Front:
+        """Put the front together."""
+        return Front(self.mktemp(), reactor, **options)
 
     def peer(self, **options: Any) -> Peer:
         """Connect a client (see :class:`Peer`); only in a thread."""
@@ -621,6 +630,14 @@ class PortTestCase(_Logged, TestCase):
     async def in_thread(self, client: Callable[[], T]) -> T:
         """Run a client with blocking sockets."""
         return await deferToThread(client)
+
+    def in_background(self, client: Callable[[], T]) -> Deferred[T]:
+        """Start a client with blocking sockets."""
+        return deferToThread(client)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the reactor run for a while."""
+        await deferLater(reactor, seconds)
 
     async def until(self, condition: Callable[[], object], seconds: float = 5) -> None:
         """Wait until ``condition`` holds; fail if it does not in time."""

@@ -1,0 +1,326 @@
+"""Downloads: the kernel's way and the other one, slow readers, broken files."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.address import UNIXAddress
+from twisted.internet.endpoints import serverFromString
+from zope.interface import implementer
+
+from giftless.interfaces import IStoredObject, IStreamingStore
+from giftless.storage.local import LocalStore
+from giftless.web import sending
+from giftless.web.limits import Limits
+from giftless.web.sending import SEND_BYTES, WARM_BYTES
+from tests.support.blocking import ManualBlocking
+from tests.support.making import oid_of
+from tests.web.support import (
+    Front,
+    Incomplete,
+    Peer,
+    PortTestCase,
+    Response,
+    parse_response,
+    render_request,
+    storage_url,
+)
+
+MIB = 1024 * 1024
+
+#: How many bytes the sockets of a connection hold at most, generously.
+SOCKETS = 8 * MIB
+
+
+@implementer(IStoredObject)
+class NoFile:
+    """An open object that cannot be sent by the kernel."""
+
+    def __init__(self, stored: Any) -> None:
+        self._stored = stored
+        self.size = stored.size
+        self.extras = stored.extras
+        self.read = stored.read
+        self.close = stored.close
+
+
+@implementer(IStreamingStore)
+class NoFiles:
+    """A store like another, but its objects are no files."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.sizes = store.sizes
+        self.put = store.put
+
+    async def open(self, key: Any) -> NoFile | None:
+        stored = await self._store.open(key)
+        return None if stored is None else NoFile(stored)
+
+
+class DownloadsMixin:
+    """What holds in either way."""
+
+    async def test_sizes(self: Any) -> None:
+        """Around every step that sending is made in."""
+        await self.serve()
+        for size in (0, 1, SEND_BYTES - 1, SEND_BYTES, SEND_BYTES + 1, WARM_BYTES + 1):
+            data = os.urandom(size)
+            response = await self.request("GET", storage_url(self.front.put(data)))
+            self.assertEqual(response.status, 200)
+            self.assert_same_bytes(response.body, data)
+            self.assertEqual(self.access[-1]["bytes"], size)
+
+    async def test_parts(self: Any) -> None:
+        await self.serve()
+        data = os.urandom(5 * MIB)
+        url = storage_url(self.front.put(data))
+        for first, last in ((0, 0), (1, 4 * MIB), (4 * MIB - 1, 5 * MIB - 1), (5 * MIB - 1,) * 2):
+            response = await self.request("GET", url, {"Range": f"bytes={first}-{last}"})
+            self.assertEqual(response.status, 206)
+            self.assert_same_bytes(response.body, data[first : last + 1])
+            self.assertEqual(self.access[-1]["bytes"], last + 1 - first)
+
+    async def test_many_on_one_connection(self: Any) -> None:
+        """Also when all are asked for at once."""
+        await self.serve()
+        objects = [os.urandom(MIB + n) for n in range(5)]
+        requests = [render_request("GET", storage_url(self.front.put(data))) for data in objects]
+
+        def client() -> list[Response]:
+            with self.peer() as peer:
+                peer.send(b"".join(requests))
+                return [peer.response() for _ in objects]
+
+        for response, data in zip(await self.in_thread(client), objects, strict=True):
+            self.assert_same_bytes(response.body, data)
+
+    async def test_download_and_upload_in_turns(self: Any) -> None:
+        await self.serve()
+        first, second = os.urandom(2 * MIB), os.urandom(2 * MIB)
+        url = storage_url(self.front.put(first))
+        other = storage_url(oid_of(second))
+
+        def client() -> list[Response]:
+            with self.peer() as peer:
+                return [
+                    peer.request("GET", url),
+                    peer.request("PUT", other, {}, second),
+                    peer.request("GET", other),
+                    peer.request("HEAD", other),
+                    peer.request("GET", url),
+                ]
+
+        responses = await self.in_thread(client)
+        self.assertEqual([response.status for response in responses], [200] * 5)
+        self.assert_same_bytes(responses[0].body, first)
+        self.assert_same_bytes(responses[2].body, second)
+        self.assert_same_bytes(responses[4].body, first)
+
+    async def test_slow_reader(self: Any) -> None:
+        """Who reads, however slowly, gets everything."""
+        await self.serve(limits=Limits(stall_timeout=1))
+        data = os.urandom(SOCKETS)
+        url = storage_url(self.front.put(data))
+
+        def client(peer: Peer) -> None:
+            peer.send(render_request("GET", url))
+
+        with Peer(self.port, receive_buffer=65536) as peer:
+            await self.in_thread(lambda: client(peer))
+            for step in range(1, 6):
+                await self.in_thread(lambda size=step * MIB: peer.read_ahead(size))
+                await self.sleep(0.5)
+            response = await self.in_thread(peer.response)
+        self.assert_same_bytes(response.body, data)
+
+    async def test_stalled_reader(self: Any) -> None:
+        """It is cut off after a while, and costs no memory until then."""
+        await self.serve(limits=Limits(stall_timeout=1))
+        oid = self.put_sparse(256 * MIB)
+        before = resident_bytes()
+        started = self.now()
+        with Peer(self.port, receive_buffer=65536) as peer:
+            await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
+            await self.until(lambda: self.access)
+            self.assertLess(self.now() - started, 3)
+            self.assertLess(resident_bytes() - before, 32 * MIB)
+            received = await self.in_thread(peer.read_to_end)
+        self.assertLess(len(received), SOCKETS)
+        self.assertRaises(Incomplete, parse_response, received)
+        self.assertEqual([line["status"] for line in self.access], [499])
+
+    async def test_client_that_leaves(self: Any) -> None:
+        """Everything is freed, and nothing is said but a line in the log."""
+        await self.serve()
+        oid = self.put_sparse(256 * MIB)
+        descriptors = open_files()
+
+        def client() -> None:
+            with self.peer(receive_buffer=65536) as peer:
+                peer.send(render_request("GET", storage_url(oid)))
+                peer.read_ahead(MIB)
+
+        await self.in_thread(client)
+        await self.until(lambda: self.access)
+        self.assertEqual([line["status"] for line in self.access], [499])
+        await self.until(lambda: open_files() == descriptors)
+
+    async def test_file_that_becomes_shorter(self: Any) -> None:
+        """The client cannot take what it gets for the whole object."""
+        await self.serve()
+        oid = self.put_sparse(64 * MIB)
+        with Peer(self.port, receive_buffer=65536) as peer:
+            await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
+            await self.in_thread(lambda: peer.read_ahead(MIB))
+            os.truncate(os.path.join(self.front.directory, "org/repo", oid), 2 * MIB)
+            received = await self.in_thread(peer.read_to_end)
+        self.assertRaises(Incomplete, parse_response, received)
+        (failure,) = self.flushLoggedErrors(OSError)
+        self.assertIn("shorter", str(failure.value))
+        (line,) = self.access
+        self.assertLess(line["bytes"], 64 * MIB)
+
+    async def test_file_that_is_deleted(self: Any) -> None:
+        """A download that has begun is not concerned."""
+        await self.serve()
+        data = os.urandom(2 * SOCKETS)
+        oid = self.front.put(data)
+        with Peer(self.port, receive_buffer=65536) as peer:
+            await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
+            await self.in_thread(lambda: peer.read_ahead(MIB))
+            os.unlink(os.path.join(self.front.directory, "org/repo", oid))
+            response = await self.in_thread(peer.response)
+        self.assert_same_bytes(response.body, data)
+        self.assert_error(await self.request("GET", storage_url(oid)), 404)
+
+    async def test_eight_at_once(self: Any) -> None:
+        await self.serve()
+        data = os.urandom(4 * MIB)
+        url = storage_url(self.front.put(data))
+        for result in [self.in_background(lambda: self.fetch(url)) for _ in range(8)]:
+            self.assert_same_bytes((await result).body, data)
+
+    def fetch(self: Any, url: str) -> Response:
+        with self.peer() as peer:
+            return peer.request("GET", url)
+
+    def put_sparse(self: Any, size: int) -> str:
+        """Put an object of ``size`` zero bytes in place, that take no room."""
+        oid = "0" * 64
+        os.makedirs(os.path.join(self.front.directory, "org/repo"), exist_ok=True)
+        with open(os.path.join(self.front.directory, "org/repo", oid), "wb") as file:
+            file.truncate(size)
+        return oid
+
+
+class KernelTests(DownloadsMixin, PortTestCase):
+    """Files on plain TCP."""
+
+    async def test_the_kernel_does_it(self) -> None:
+        calls: list[int] = []
+        real = os.sendfile
+
+        def sendfile(*args: int) -> int:
+            sent = real(*args)
+            calls.append(sent)
+            return sent
+
+        self.patch(os, "sendfile", sendfile)
+        await self.serve()
+        data = os.urandom(3 * MIB)
+        await self.request("GET", storage_url(self.front.put(data)))
+        self.assertEqual(sum(calls), len(data))
+
+    async def test_unix_socket(self) -> None:
+        await self.serve()
+        path = os.path.join(self.front.directory, "socket")
+        port = await serverFromString(reactor, f"unix:{path}").listen(self.front.site)
+        self.addCleanup(port.stopListening)
+        self.assertEqual(port.getHost(), UNIXAddress(os.fsencode(path)))
+        data = os.urandom(3 * MIB)
+        oid = self.front.put(data)
+
+        def client() -> Response:
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(20)
+                peer.connect(path)
+                peer.sendall(render_request("GET", storage_url(oid), {"Connection": "close"}))
+                received = b"".join(iter(lambda: peer.recv(MIB), b""))
+            return parse_response(received)[0]
+
+        self.assert_same_bytes((await self.in_thread(client)).body, data)
+
+
+class ColdFileTests(PortTestCase):
+    """Files that are not in memory are read in a thread first."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # What is in memory is the system's affair; these tests are about the rest.
+        self.patch(sending, "_in_memory", lambda fd, begin, end: False)
+
+    async def test_download(self) -> None:
+        await self.serve()
+        data = os.urandom(2 * WARM_BYTES + 1)
+        response = await self.request("GET", storage_url(self.front.put(data)))
+        self.assert_same_bytes(response.body, data)
+
+    async def start(self) -> tuple[ManualBlocking, Peer]:
+        """Start a download, up to where a thread would read from the disk."""
+        blocking = ManualBlocking()
+        await self.serve(blocking=blocking)
+        url = storage_url(self.front.put(os.urandom(MIB)))
+        peer = Peer(self.port)
+        self.addCleanup(peer.close)
+        await self.in_thread(lambda: peer.send(render_request("GET", url)))
+        await self.until(lambda: blocking.waiting == 1)
+        blocking.do_next()  # the file is opened
+        await self.until(lambda: blocking.waiting == 1)
+        return blocking, peer
+
+    async def test_client_leaves_meanwhile(self) -> None:
+        blocking, peer = await self.start()
+        peer.close()
+        await self.until(lambda: self.access)
+        blocking.do_next()
+        await self.sleep(0)
+        self.assertEqual([line["status"] for line in self.access], [499])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_disk_fails(self) -> None:
+        blocking, peer = await self.start()
+        blocking.fail_next(OSError("the disk is broken"))
+        received = await self.in_thread(peer.read_to_end)
+        self.assertRaises(Incomplete, parse_response, received)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+
+class PassingOnTests(DownloadsMixin, PortTestCase):
+    """Objects that are no files."""
+
+    def make_front(self, **options: Any) -> Front:
+        directory = self.mktemp()
+        os.makedirs(directory)
+        store = NoFiles(LocalStore(directory, "", options["blocking"]))
+        return Front(directory, reactor, store=store, **options)
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process uses."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files() -> int:
+    """Return how many descriptors of regular files this process has open."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            count += os.path.isfile(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:
+            continue
+    return count
