@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from twisted.internet import tcp, unix
@@ -115,6 +116,7 @@ class _FileSender:
         self._end = end
         self._warm = start
         self._blocking = blocking
+        self._warming: Deferred[None] | None = None
         self._done: Deferred[None] = Deferred()
         self._guard = _StallGuard(request.reactor, stall_timeout, self._transport.abortConnection)
 
@@ -136,6 +138,9 @@ class _FileSender:
             if not transport.disconnected:
                 transport.unregisterProducer()
                 transport.registerProducer(self._channel, True)
+            if self._warming is not None:
+                # The caller closes the file next; a thread may still read it.
+                await self._warming
 
     def resumeProducing(self) -> None:
         """The socket may have room."""
@@ -185,10 +190,17 @@ class _FileSender:
         if _in_memory(self._fd, begin, finish):
             return True
         reading = self._blocking.run(_read_into_memory, self._fd, begin, finish)
-        Deferred.fromCoroutine(_wait(reading)).addCallbacks(
-            lambda _: self._transport.startWriting(), lambda failure: self._finish(failure.value)
-        )
+        self._warming = Deferred.fromCoroutine(self._warmed_up(reading))
         return False
+
+    async def _warmed_up(self, reading: Awaitable[None]) -> None:
+        try:
+            await reading
+        except Exception as error:
+            self._finish(error)
+        else:
+            if not self._done.called:
+                self._transport.startWriting()
 
     def _finish(self, error: BaseException | None) -> None:
         if self._done.called:
@@ -197,10 +209,6 @@ class _FileSender:
             self._done.callback(None)
         else:
             self._done.errback(error)
-
-
-async def _wait(awaitable: Any) -> None:
-    await awaitable
 
 
 def _in_memory(fd: int, begin: int, end: int) -> bool:
