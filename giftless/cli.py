@@ -17,7 +17,10 @@ from giftless.commands import BaseOptions, Command, CommandError
 from giftless.errors import ConfigError
 
 #: Each subcommand's name, class and purpose.
-COMMANDS: Final = (("token", "giftless.commands.token.TokenCommand", "Make a token for a client."),)
+COMMANDS: Final = (
+    ("token", "giftless.commands.token.TokenCommand", "Make a token for a client."),
+    ("htpasswd", "giftless.commands.htpasswd.HtpasswdCommand", "Add a user with a password."),
+)
 
 
 class Options(BaseOptions):

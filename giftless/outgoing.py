@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -26,12 +26,14 @@ from twisted.web.http_headers import Headers
 _CONNECT_TIMEOUT: Final = 10
 
 
-def http_client(reactor: Any) -> HTTPClient:
+def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPClient:
     """Make a client that keeps connections, and no cookies.
 
     :param reactor: the reactor that connects.
+    :param pool: what the connections are kept in, if not one of its own.
     """
-    agent = Agent(reactor, pool=HTTPConnectionPool(reactor), connectTimeout=_CONNECT_TIMEOUT)
+    pool = pool or HTTPConnectionPool(reactor)
+    agent = Agent(reactor, pool=pool, connectTimeout=_CONNECT_TIMEOUT)
     return HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
 
 
@@ -64,11 +66,16 @@ async def get(
     :param limit: how many bytes of the body are wanted; with more to come,
         the connection is closed.
     :param timeout: how long it all may take, in seconds.
-    :raises Exception: if there is no answer: a connection, TLS, protocol or
-        time-out error of Twisted's.
+    :raises TimeoutError: Twisted's, if it takes longer.
+    :raises Exception: if there is no answer: another error of Twisted's.
     """
     running = Deferred.fromCoroutine(_get(http, url, headers, limit))
-    return await running.addTimeout(timeout, clock)
+    return await running.addTimeout(timeout, clock, _late)
+
+
+def _late(result: object, timeout: float) -> NoReturn:
+    # Whatever the request ended with when it was cancelled.
+    raise TimeoutError(timeout, "seconds are over")
 
 
 async def _get(http: HTTPClient, url: str, headers: Mapping[str, str], limit: int) -> Answer:

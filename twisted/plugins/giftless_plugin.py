@@ -20,4 +20,12 @@ anonymous = LazyPlugin(
 
 jwt_tokens = LazyPlugin(IAuthenticatorFactory, "jwt", "giftless.auth.jwt.JWTFactory")
 
+basic_passwords = LazyPlugin(IAuthenticatorFactory, "basic", "giftless.auth.basic.BasicFactory")
+
+github = LazyPlugin(IAuthenticatorFactory, "github", "giftless.auth.github.GitHubFactory")
+
+gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.gitea.GiteaFactory")
+
+gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.gitlab.GitLabFactory")
+
 basic_transfer = LazyPlugin(ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory")

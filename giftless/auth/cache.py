@@ -1,0 +1,83 @@
+"""Remember answers for a while, and ask each question once.
+
+What authenticators learn is slow to find out (a hash that is made to be slow,
+a request to another server) and is asked for by every request of a push.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class TTLCache(Generic[K, V]):
+    """A bounded table whose entries expire.
+
+    :param size: the most entries; the one that has been unused for longest
+        makes room.
+    :param clock: tells the time.
+    """
+
+    def __init__(self, size: int, clock: IReactorTime) -> None:
+        self._size = size
+        self._clock = clock
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: K) -> V | None:
+        """Return what is remembered; ``None`` if nothing is, or no longer."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        expires, value = entry
+        if self._clock.seconds() >= expires:
+            del self._entries[key]
+            return None
+        self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V, ttl: float) -> None:
+        """Remember ``value`` for ``ttl`` seconds."""
+        self._entries[key] = (self._clock.seconds() + ttl, value)
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+
+class Shared(Generic[K, V]):
+    """Lets those who ask the same question at the same time share the answer."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[K, list[Deferred[V]]] = {}
+
+    def ask(self, key: K, question: Coroutine[Any, Any, V]) -> Deferred[V]:
+        """Answer ``question``, unless the same one is being answered already.
+
+        :param key: what the question is about.
+        :param question: a coroutine that has not started; it is started, or
+            closed.  It runs to its end even if nobody waits any more.
+        :returns: the answer, or the error that the question ended with.
+        """
+        mine: Deferred[V] = Deferred()
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            self._waiting[key] = [mine]
+            Deferred.fromCoroutine(question).addBoth(self._answer, key)
+        else:
+            question.close()
+            waiting.append(mine)
+        return mine
+
+    def _answer(self, result: Any, key: K) -> None:
+        for waiter in self._waiting.pop(key):
+            if not waiter.called:
+                waiter.callback(result)

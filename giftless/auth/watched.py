@@ -1,0 +1,114 @@
+"""Files that people edit while the daemon runs.
+
+A change takes effect within a second.  A file that is broken or gone after a
+change leaves in force what was read before, and the log says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from giftless.errors import ConfigError
+from giftless.interfaces import IBlocking
+
+T = TypeVar("T")
+
+#: How long a file is trusted to be unchanged, in seconds.
+_INTERVAL: Final = 1.0
+
+#: What tells one state of a file from another: time, size and inode.
+_Signature = tuple[int, int, int]
+
+
+class FileProblem(Exception):
+    """A file's content cannot be used; the text says where and why."""
+
+
+class WatchedFile(Generic[T]):
+    """The parsed content of a file, as it is now.  Making one blocks.
+
+    :param path: the file.
+    :param parse: makes the value of the file's bytes; raises
+        :class:`FileProblem`.
+    :param option: the name of the option that names the file.
+    :param blocking: looks at the file.
+    :param clock: tells the time.
+    :raises ConfigError: if the file cannot be read or used now.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        path: str,
+        parse: Callable[[bytes], T],
+        option: str,
+        blocking: IBlocking,
+        clock: IReactorTime,
+    ) -> None:
+        self._path = path
+        self._parse = parse
+        self._blocking = blocking
+        self._clock = clock
+        self._checking = False
+        self._checked = clock.seconds()
+        self._seen: _Signature | None
+        try:
+            self._seen, content = _read(path)
+            self._value = parse(content)
+        except OSError as error:
+            raise ConfigError(option, f"{path!r} cannot be read: {error.strerror}") from None
+        except FileProblem as problem:
+            raise ConfigError(option, f"{path!r}: {problem}") from None
+
+    async def current(self) -> T:
+        """Return the value; looks for a change at most once a second."""
+        if not self._checking and self._clock.seconds() - self._checked >= _INTERVAL:
+            self._checking = True
+            try:
+                await self._check()
+            finally:
+                self._checking = False
+                self._checked = self._clock.seconds()
+        return self._value
+
+    async def _check(self) -> None:
+        before = self._seen
+        try:
+            self._seen, content = await self._blocking.run(_read_if_changed, self._path, before)
+            if content is not None:
+                self._value = await self._blocking.run(self._parse, content)
+                self.log.info("{path} has changed and was read again", path=self._path)
+        except OSError as error:
+            self._seen = None
+            if before is not None:
+                self._complain(error.strerror)
+        except FileProblem as problem:
+            self._complain(problem)
+
+    def _complain(self, problem: object) -> None:
+        self.log.error(
+            "{path} cannot be used, so what it said before stays in force: {problem}",
+            path=self._path,
+            problem=str(problem),
+        )
+
+
+def _read(path: str) -> tuple[_Signature, bytes]:
+    with open(path, "rb") as file:
+        return _signature(os.fstat(file.fileno())), file.read()
+
+
+def _read_if_changed(path: str, seen: _Signature | None) -> tuple[_Signature, bytes | None]:
+    if seen is not None and _signature(os.stat(path)) == seen:
+        return seen, None
+    return _read(path)
+
+
+def _signature(status: os.stat_result) -> _Signature:
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,704 @@
+"""Forges on the loopback interface, as their public documentation describes them.
+
+Each answers the few questions that giftless asks: the repository, the user,
+and the beginning of git's own conversation, with the statuses, headers and
+bodies of the real one.  :attr:`Fake.failure` makes it misbehave.
+
+Sources: GitHub's "REST API endpoints for repositories", "Rate limits for the
+REST API", "Scopes for OAuth apps" and "Troubleshooting the REST API"; Gitea's
+``/api/swagger`` and "API Usage"; GitLab's "Projects API", "REST API
+authentication", "Personal access tokens API", "Jobs API" and "User and IP rate
+limits".
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+#: What a fake does instead of answering.
+Failure = Callable[[Request], Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that a fake has received.
+
+    :ivar path: the path and query as they were sent.
+    :ivar headers: by lower-case name.
+    """
+
+    path: str
+    headers: Mapping[str, str]
+
+
+class Fake(Resource):
+    """What all fake forges share: they listen, take notes and can misbehave.
+
+    :ivar seen: the requests, in order.
+    :ivar failure: what happens instead of an answer, if set.
+    :ivar fails_on: which requests it happens to: those with this in the path.
+    """
+
+    isLeaf = True
+    app: ClassVar[Klein]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Seen] = []
+        self.failure: Failure | None = None
+        self.fails_on = ""
+        self._waiting: list[Deferred[None]] = []
+        self._answers = self.app.resource()
+
+    def listen(self, reactor: Any) -> Any:
+        """Serve on a port of 127.0.0.1; ``url`` is set."""
+        port = reactor.listenTCP(0, Site(self), interface="127.0.0.1")
+        self.url = f"http://127.0.0.1:{port.getHost().port}"
+        return port
+
+    def arrival(self) -> Deferred[None]:
+        """Wait for the next request."""
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def paths(self) -> list[str]:
+        """The paths that were asked for, in order."""
+        return [seen.path for seen in self.seen]
+
+    def render(self, request: Request) -> Any:
+        path = request.uri.decode()
+        headers = {
+            name.decode().lower(): values[-1].decode()
+            for name, values in request.requestHeaders.getAllRawHeaders()
+        }
+        self.seen.append(Seen(path, headers))
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+        if self.failure is not None and self.fails_on in path:
+            return self.failure(request)
+        return self._answers.render(request)
+
+
+# --- ways to misbehave ---------------------------------------------------------
+
+
+def status(code: int, body: object = "", **headers: str) -> Failure:
+    """Answer everything with one status.
+
+    :param headers: with ``_`` for ``-`` in their names.
+    """
+
+    def fail(request: Request) -> bytes:
+        for name, value in headers.items():
+            request.setHeader(name.replace("_", "-"), value)
+        text = body if isinstance(body, str) else json.dumps(body)
+        request.setResponseCode(code)
+        return text.encode()
+
+    return fail
+
+
+def hang(request: Request) -> int:
+    """Take the request and never answer."""
+    return NOT_DONE_YET
+
+
+def hang_midway(request: Request) -> int:
+    """Begin a fine answer and never end it."""
+    request.setHeader("Content-Type", "application/json")
+    request.write(b'{"permissions": {"pull": true, "push": true')
+    return NOT_DONE_YET
+
+
+def cut(request: Request) -> int:
+    """Begin an answer and close the connection."""
+    request.setHeader("Content-Length", "1000")
+    request.write(b'{"permissions": {"pull": true, "push": true}}')
+    request.transport.loseConnection()
+    return NOT_DONE_YET
+
+
+def flood(request: Request) -> bytes:
+    """Answer with more than anybody wants to read."""
+    return b'{"permissions": {"pull": true, "push": true}, "x": "' + b"x" * 3_000_000 + b'"}'
+
+
+# --- helpers ---------------------------------------------------------------------
+
+
+def _json(request: Request, document: object, code: int = 200) -> bytes:
+    request.setResponseCode(code)
+    request.setHeader("Content-Type", "application/json; charset=utf-8")
+    return json.dumps(document).encode()
+
+
+def _text(request: Request, code: int, text: str) -> bytes:
+    request.setResponseCode(code)
+    request.setHeader("Content-Type", "text/plain; charset=utf-8")
+    return text.encode()
+
+
+def _advertisement(request: Request, service: str) -> bytes:
+    """Begin git's conversation, as with a repository of one branch."""
+    request.setHeader("Content-Type", f"application/x-{service}-advertisement")
+    request.setHeader("Cache-Control", "no-cache, max-age=0, must-revalidate")
+    first = f"# service={service}\n"
+    ref = f"{'1' * 40} refs/heads/main\0report-status\n"
+    return f"{len(first) + 4:04x}{first}0000{len(ref) + 4:04x}{ref}0000".encode()
+
+
+def _authorization(request: Request, *schemes: str) -> str | None:
+    """Return the token of an Authorization header of one of these schemes."""
+    scheme, _, value = (request.getHeader("authorization") or "").partition(" ")
+    return value if scheme.lower() in schemes else None
+
+
+def _basic(request: Request) -> tuple[str, str] | None:
+    value = _authorization(request, "basic")
+    if value is None:
+        return None
+    user, _, password = base64.b64decode(value).decode().partition(":")
+    return user, password
+
+
+def _service(request: Request) -> str:
+    return request.args[b"service"][0].decode()
+
+
+# --- GitHub ----------------------------------------------------------------------
+
+
+@dataclass
+class HubToken:
+    """A token of GitHub.
+
+    :ivar user: its owner; ``None`` for an app's installation.
+    :ivar scopes: of classic and OAuth tokens.
+    :ivar contents: of other tokens: ``read``, ``write`` or ``none`` for each
+        repository that the token reaches.
+    """
+
+    user: str | None
+    scopes: tuple[str, ...] | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class HubRepo:
+    """A repository on GitHub.
+
+    :ivar roles: each collaborator's: read, triage, write, maintain or admin.
+    """
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    private: bool = True
+    archived: bool = False
+
+
+class FakeGitHub(Fake):
+    """GitHub's REST API and git endpoint, on one host.
+
+    :ivar moved: repositories that were renamed.
+    """
+
+    app = Klein()
+    _ROLES = ("read", "triage", "write", "maintain", "admin")
+    _DOCS = "https://docs.github.com/rest"
+
+    def __init__(self, tokens: Mapping[str, HubToken], repos: Mapping[str, HubRepo]) -> None:
+        super().__init__()
+        self.tokens = dict(tokens)
+        self.repos = {name.lower(): repo for name, repo in repos.items()}
+        self.moved: set[str] = set()
+
+    @app.route("/repos/<owner>/<name>")
+    def repository(self, request: Request, owner: str, name: str) -> bytes:
+        """Get a repository."""
+        token = self._token(request)
+        if isinstance(token, bytes):
+            return token
+        path = f"{owner}/{name}".lower()
+        if path in self.moved:
+            request.setHeader("Location", f"{self.url}/repositories/1296269")
+            return self._error(request, 301, "Moved Permanently")
+        repo = self.repos.get(path)
+        if repo is None or not self._sees(token, path, repo):
+            return self._error(request, 404, "Not Found")
+        level = self._level(token, repo)
+        return _json(
+            request,
+            {
+                "id": 1296269,
+                "node_id": "MDEwOlJlcG9zaXRvcnkxMjk2MjY5",
+                "name": name,
+                "full_name": f"{owner}/{name}",
+                "owner": {"login": owner, "id": 1, "type": "Organization", "site_admin": False},
+                "private": repo.private,
+                "html_url": f"{self.url}/{owner}/{name}",
+                "fork": False,
+                "url": f"{self.url}/repos/{owner}/{name}",
+                "clone_url": f"{self.url}/{owner}/{name}.git",
+                "size": 108,
+                "default_branch": "main",
+                "archived": repo.archived,
+                "disabled": False,
+                "visibility": "private" if repo.private else "public",
+                "permissions": {
+                    "admin": level >= 4,
+                    "maintain": level >= 3,
+                    "push": level >= 2,
+                    "triage": level >= 1,
+                    "pull": level >= 0,
+                },
+            },
+        )
+
+    @app.route("/user")
+    def user(self, request: Request) -> bytes:
+        """Get the authenticated user."""
+        token = self._token(request)
+        if isinstance(token, bytes):
+            return token
+        if token.user is None:
+            return self._error(request, 403, "Resource not accessible by integration")
+        return _json(
+            request,
+            {"login": token.user, "id": 583231, "type": "User", "name": "The Octocat"},
+        )
+
+    @app.route("/<owner>/<name>.git/info/refs")
+    def refs(self, request: Request, owner: str, name: str) -> bytes:
+        """Begin a fetch or a push."""
+        credential = _basic(request)
+        token = self.tokens.get(credential[1]) if credential else None
+        path = f"{owner}/{name}".lower()
+        repo = self.repos.get(path)
+        if token is None:
+            request.setHeader("WWW-Authenticate", 'Basic realm="GitHub"')
+            return _text(
+                request,
+                401,
+                "Invalid username or token. Password authentication is not"
+                " supported for Git operations.",
+            )
+        if repo is None or not self._fetches(token, path, repo):
+            return _text(request, 404, "Repository not found.")
+        service = _service(request)
+        if service == "git-receive-pack":
+            if repo.archived:
+                return _text(request, 403, "This repository was archived so it is read-only.")
+            if not self._pushes(token, path, repo):
+                return _text(request, 403, "Write access to repository not granted.")
+        return _advertisement(request, service)
+
+    def _token(self, request: Request) -> HubToken | bytes:
+        """Authenticate, or answer."""
+        request.setHeader("X-GitHub-Media-Type", "github.v3; format=json")
+        request.setHeader("X-RateLimit-Limit", "5000")
+        request.setHeader("X-RateLimit-Remaining", "4987")
+        request.setHeader("X-RateLimit-Reset", "1350085394")
+        if not request.getHeader("user-agent"):
+            return _text(request, 403, "Request forbidden by administrative rules.")
+        token = self.tokens.get(_authorization(request, "bearer", "token") or "")
+        if token is None:
+            return self._error(request, 401, "Bad credentials")
+        if token.scopes is not None:
+            request.setHeader("X-OAuth-Scopes", ", ".join(token.scopes))
+            request.setHeader("X-Accepted-OAuth-Scopes", "repo")
+        return token
+
+    def _error(self, request: Request, code: int, message: str) -> bytes:
+        document = {"message": message, "documentation_url": self._DOCS, "status": str(code)}
+        return _json(request, document, code)
+
+    def _level(self, token: HubToken, repo: HubRepo) -> int:
+        """The owner's role as an index of ``_ROLES``; -1 for none."""
+        if token.user is None:
+            return -1
+        if token.user in repo.roles:
+            return self._ROLES.index(repo.roles[token.user])
+        return -1 if repo.private else 0
+
+    def _sees(self, token: HubToken, path: str, repo: HubRepo) -> bool:
+        if not repo.private:
+            return True
+        if token.scopes is not None:
+            return "repo" in token.scopes and self._level(token, repo) >= 0
+        return path in token.contents and (token.user is None or self._level(token, repo) >= 0)
+
+    def _fetches(self, token: HubToken, path: str, repo: HubRepo) -> bool:
+        if not repo.private:
+            return True
+        return self._sees(token, path, repo) and token.contents.get(path) != "none"
+
+    def _pushes(self, token: HubToken, path: str, repo: HubRepo) -> bool:
+        if token.scopes is not None:
+            enough = "repo" in token.scopes or (not repo.private and "public_repo" in token.scopes)
+            return enough and self._level(token, repo) >= 2
+        granted = token.contents.get(path) == "write"
+        return granted and (token.user is None or self._level(token, repo) >= 2)
+
+
+# --- Gitea -----------------------------------------------------------------------
+
+
+@dataclass
+class TeaToken:
+    """A token of Gitea."""
+
+    user: str
+    scopes: tuple[str, ...] = ("all",)
+
+    def has(self, level: str, category: str) -> bool:
+        """Whether a scope permits ``read`` or ``write`` in a category."""
+        wanted = {"all", f"write:{category}", f"{level}:{category}"}
+        return not wanted.isdisjoint(self.scopes)
+
+
+@dataclass
+class TeaRepo:
+    """A repository on Gitea.
+
+    :ivar roles: each collaborator's: read, write or admin.
+    """
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    private: bool = True
+    archived: bool = False
+    mirror: bool = False
+
+
+class FakeGitea(Fake):
+    """Gitea's API and git endpoint.
+
+    :ivar lenient: whether a bad token is taken for none, as before version 1.20.
+    """
+
+    app = Klein()
+
+    def __init__(self, tokens: Mapping[str, TeaToken], repos: Mapping[str, TeaRepo]) -> None:
+        super().__init__()
+        self.tokens = dict(tokens)
+        self.repos = {name.lower(): repo for name, repo in repos.items()}
+        self.moved: set[str] = set()
+        self.lenient = False
+
+    @app.route("/api/v1/repos/<owner>/<name>")
+    def repository(self, request: Request, owner: str, name: str) -> bytes:
+        """Get a repository."""
+        token = self._token(request)
+        if isinstance(token, bytes):
+            return token
+        if token is not None and not token.has("read", "repository"):
+            return self._lacks(request, "read:repository")
+        path = f"{owner}/{name}".lower()
+        if path in self.moved:
+            request.setHeader("Location", f"{self.url}/api/v1/repos/{owner}/new-name")
+            return _text(request, 307, "")
+        repo = self.repos.get(path)
+        role = self._role(token, repo)
+        if repo is None or role is None:
+            return self._error(request, 404, "The target couldn't be found.")
+        return _json(
+            request,
+            {
+                "id": 1,
+                "owner": {"id": 2, "login": owner, "full_name": "", "username": owner},
+                "name": name,
+                "full_name": f"{owner}/{name}",
+                "empty": False,
+                "private": repo.private,
+                "fork": False,
+                "mirror": repo.mirror,
+                "size": 22,
+                "html_url": f"{self.url}/{owner}/{name}",
+                "clone_url": f"{self.url}/{owner}/{name}.git",
+                "default_branch": "main",
+                "archived": repo.archived,
+                "permissions": {
+                    "admin": role == "admin",
+                    "push": role in ("write", "admin"),
+                    "pull": True,
+                },
+                "internal": False,
+            },
+        )
+
+    @app.route("/api/v1/user")
+    def user(self, request: Request) -> bytes:
+        """Get the authenticated user."""
+        token = self._token(request)
+        if isinstance(token, bytes):
+            return token
+        if token is None:
+            return self._error(request, 401, "token is required")
+        if not token.has("read", "user"):
+            return self._lacks(request, "read:user")
+        return _json(
+            request, {"id": 3, "login": token.user, "full_name": "", "username": token.user}
+        )
+
+    @app.route("/<owner>/<name>.git/info/refs")
+    def refs(self, request: Request, owner: str, name: str) -> bytes:
+        """Begin a fetch or a push.
+
+        Gitea checks the token's scope for what is begun, but the user's role
+        for reading only: pull requests are made by pushes as well.
+        """
+        credential = _basic(request)
+        token = self.tokens.get(credential[1]) if credential else None
+        repo = self.repos.get(f"{owner}/{name}".lower())
+        service = _service(request)
+        pushes = service == "git-receive-pack"
+        if repo is not None and repo.archived and pushes:
+            return _text(request, 403, "This repo is archived.")
+        if token is None:
+            request.setHeader("WWW-Authenticate", 'Basic realm="Gitea"')
+            return _text(request, 401, "Unauthorized")
+        if not token.has("write" if pushes else "read", "repository"):
+            return _text(request, 403, "Forbidden")
+        if repo is None or self._role(token, repo) is None:
+            return _text(request, 404, "Repository not found")
+        if repo.mirror and pushes:
+            return _text(request, 403, "mirror repository is read-only")
+        return _advertisement(request, service)
+
+    def _token(self, request: Request) -> TeaToken | bytes | None:
+        """Authenticate, or answer; ``None`` for nobody."""
+        request.addCookie("i_like_gitea", f"session{len(self.seen)}", path="/", httpOnly=True)
+        token = self.tokens.get(_authorization(request, "token", "bearer") or "")
+        if token is None and not self.lenient:
+            return self._error(request, 401, "invalid username, password or token")
+        return token
+
+    def _lacks(self, request: Request, scope: str) -> bytes:
+        return self._error(
+            request, 403, f"token does not have at least one of required scope(s): [{scope}]"
+        )
+
+    def _error(self, request: Request, code: int, message: str) -> bytes:
+        return _json(request, {"message": message, "url": f"{self.url}/api/swagger"}, code)
+
+    def _role(self, token: TeaToken | None, repo: TeaRepo | None) -> str | None:
+        if repo is None:
+            return None
+        role = None if token is None else repo.roles.get(token.user)
+        return role or (None if repo.private else "read")
+
+
+# --- GitLab ----------------------------------------------------------------------
+
+
+@dataclass
+class LabToken:
+    """A token of GitLab.
+
+    :ivar kind: ``personal`` (or of a project or group), ``oauth`` or ``job``.
+    """
+
+    user: str
+    scopes: tuple[str, ...] = ("api",)
+    kind: str = "personal"
+
+
+@dataclass
+class Project:
+    """A project on GitLab.
+
+    :ivar members: each direct member's access level.
+    :ivar group: the access levels that the group's membership gives.
+    :ivar shared: those of groups that the project is shared with.
+    :ivar job_pushes: whether the tokens of CI jobs may push.
+    """
+
+    members: Mapping[str, int] = field(default_factory=dict)
+    group: Mapping[str, int] = field(default_factory=dict)
+    shared: Mapping[str, int] = field(default_factory=dict)
+    visibility: str = "private"
+    repository: str = "enabled"
+    archived: bool = False
+    job_pushes: bool = False
+
+    def level(self, user: str) -> int:
+        """A user's access level; 0 for none."""
+        return max(levels.get(user, 0) for levels in (self.members, self.group, self.shared))
+
+
+class FakeGitLab(Fake):
+    """GitLab's REST API and git endpoint."""
+
+    app = Klein()
+
+    def __init__(self, tokens: Mapping[str, LabToken], projects: Mapping[str, Project]) -> None:
+        super().__init__()
+        self.tokens = dict(tokens)
+        self.projects = {path.lower(): project for path, project in projects.items()}
+        self.moved: set[str] = set()
+        #: Whether it is too old for tokens to be asked about themselves.
+        self.old = False
+
+    # Twisted gives Klein the path decoded, so the project's own slashes are
+    # seen; that they arrived encoded is checked.
+    @app.route("/api/v4/projects/<path:path>")
+    def project(self, request: Request, path: str) -> bytes:
+        """Get a single project."""
+        raw = request.uri.decode().removeprefix("/api/v4/projects/")
+        if "/" in raw:
+            return _json(request, {"error": "404 Not Found"}, 404)
+        token = self._token(request, "api", "read_api")
+        if isinstance(token, bytes):
+            return token
+        path = unquote(raw)
+        if path.lower() in self.moved:
+            request.setHeader("Location", f"{self.url}/api/v4/projects/7")
+            return _text(request, 301, "This resource has been moved permanently")
+        project = self.projects.get(path.lower())
+        if project is None or not self._sees(token, project):
+            return _json(request, {"message": "404 Project Not Found"}, 404)
+        return _json(
+            request,
+            {
+                "id": 3,
+                "name": path.rpartition("/")[2],
+                "path_with_namespace": path,
+                "default_branch": "main",
+                "visibility": project.visibility,
+                "http_url_to_repo": f"{self.url}/{path}.git",
+                "archived": project.archived,
+                "lfs_enabled": True,
+                "repository_access_level": project.repository,
+                "permissions": {
+                    "project_access": _access(project.members, token.user),
+                    "group_access": _access(project.group, token.user),
+                },
+            },
+        )
+
+    @app.route("/api/v4/user")
+    def user(self, request: Request) -> bytes:
+        """Get the current user."""
+        token = self._token(request, "api", "read_api", "read_user")
+        if isinstance(token, bytes):
+            return token
+        return _json(
+            request, {"id": 1, "username": token.user, "name": "John Smith", "state": "active"}
+        )
+
+    @app.route("/api/v4/personal_access_tokens/self")
+    def token_itself(self, request: Request) -> bytes:
+        """Get details on a personal access token, whatever its scopes are."""
+        token = self.tokens.get(_authorization(request, "bearer") or "")
+        if self.old:
+            return _json(request, {"error": "404 Not Found"}, 404)
+        if token is None or token.kind == "job":
+            return _json(request, {"message": "401 Unauthorized"}, 401)
+        if token.kind != "personal":
+            problem = "This endpoint requires token type to be a personal access token"
+            return _json(request, {"message": f"400 Bad request - {problem}"}, 400)
+        return _json(
+            request,
+            {
+                "id": 4,
+                "name": "git",
+                "revoked": False,
+                "active": True,
+                "user_id": 1,
+                "scopes": list(token.scopes),
+                "expires_at": "2030-01-01",
+            },
+        )
+
+    @app.route("/oauth/token/info")
+    def oauth_token(self, request: Request) -> bytes:
+        """Get information about an OAuth token."""
+        token = self.tokens.get(_authorization(request, "bearer") or "")
+        if token is None or token.kind != "oauth":
+            error = {"error": "invalid_token", "error_description": "The access token is invalid"}
+            return _json(request, error, 401)
+        return _json(
+            request,
+            {"resource_owner_id": 1, "scope": list(token.scopes), "expires_in": 7200},
+        )
+
+    @app.route("/api/v4/job")
+    def job(self, request: Request) -> bytes:
+        """Get job token's job."""
+        token = self.tokens.get(request.getHeader("job-token") or "")
+        if token is None or token.kind != "job":
+            return _json(request, {"message": "401 Unauthorized"}, 401)
+        return _json(
+            request,
+            {"id": 8, "status": "running", "name": "build", "user": {"username": token.user}},
+        )
+
+    @app.route("/<path:path>.git/info/refs")
+    def refs(self, request: Request, path: str) -> bytes:
+        """Begin a fetch or a push."""
+        user, password = _basic(request) or ("", "")
+        token = self.tokens.get(password)
+        project = self.projects.get(path.lower())
+        service = _service(request)
+        if token is None or not self._git_scope(token, user, service):
+            request.setHeader("Www-Authenticate", 'Basic realm="GitLab"')
+            return _text(request, 401, "HTTP Basic: Access denied.")
+        if project is None or not self._sees(token, project):
+            text = "The project you were looking for could not be found or you don't have"
+            return _text(request, 404, f"{text} permission to view it.")
+        level = project.level(token.user)
+        is_open = project.visibility != "private" and project.repository == "enabled"
+        if project.repository == "disabled" or not (level >= 20 or is_open):
+            return _text(request, 403, "You are not allowed to download code from this project.")
+        if service == "git-receive-pack" and (
+            level < 30 or project.archived or (token.kind == "job" and not project.job_pushes)
+        ):
+            return _text(request, 403, "You are not allowed to push code to this project.")
+        return _advertisement(request, service)
+
+    def _token(self, request: Request, *scopes: str) -> LabToken | bytes:
+        """Authenticate, or answer."""
+        request.setHeader("RateLimit-Remaining", "1999")
+        token = self.tokens.get(_authorization(request, "bearer") or "")
+        if token is None or token.kind == "job":
+            return _json(request, {"message": "401 Unauthorized"}, 401)
+        if set(scopes).isdisjoint(token.scopes):
+            return _json(
+                request,
+                {
+                    "error": "insufficient_scope",
+                    "error_description": "The request requires higher privileges than"
+                    " provided by the access token.",
+                    "scope": " ".join(scopes),
+                },
+                403,
+            )
+        return token
+
+    def _sees(self, token: LabToken, project: Project) -> bool:
+        return project.visibility != "private" or project.level(token.user) > 0
+
+    def _git_scope(self, token: LabToken, user: str, service: str) -> bool:
+        if token.kind == "job":
+            return user == "gitlab-ci-token"
+        if token.kind == "oauth" and user != "oauth2":
+            return False
+        fits = {"api", "write_repository"}
+        if service == "git-upload-pack":
+            fits.add("read_repository")
+        return not fits.isdisjoint(token.scopes)
+
+
+def _access(levels: Mapping[str, int], user: str) -> dict[str, int] | None:
+    if user not in levels:
+        return None
+    return {"access_level": levels[user], "notification_level": 3}
