@@ -188,4 +188,6 @@ class ConfigError(Exception):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.problem}" if self.path else self.problem
+        text = f"{self.path}: {self.problem}" if self.path else self.problem
+        # One line, whatever keys and values contain.
+        return " ".join(text.splitlines())

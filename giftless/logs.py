@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 import msgspec
 from twisted.logger import ILogObserver, LogEvent, formatEvent
 from twisted.python.logfile import LogFile
+from twisted.python.reflect import safe_str
 from zope.interface import implementer
 
 #: Members of an event that are of use to nobody outside the process.
@@ -43,8 +44,23 @@ class JsonLog:
         for key, value in event.items():
             if not key.startswith("log_") and key not in _INTERNAL:
                 line.setdefault(key, value)
-        self._stream.write(msgspec.json.encode(line, enc_hook=str).decode() + "\n")
+        self._stream.write(_encode(line) + "\n")
         self._stream.flush()
+
+
+def _encode(line: Mapping[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(line, enc_hook=safe_str).decode()
+    except (TypeError, ValueError, RecursionError):
+        # Of some values no JSON can be made: file names that are no UTF-8,
+        # values that contain themselves.
+        return msgspec.json.encode(
+            {_text(key): _text(value) for key, value in line.items()}
+        ).decode()
+
+
+def _text(value: object) -> str:
+    return safe_str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def json_observer(options: Mapping[str, Any]) -> JsonLog:

@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from twisted.plugin import IPlugin, getCache, getPlugins
 from twisted.python.reflect import namedAny
 from zope.interface import directlyProvides
-from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
 import twisted.plugins
@@ -67,8 +66,8 @@ def add_directories(directories: Sequence[str]) -> None:
 def find(interface: type[F]) -> dict[str, F]:
     """Find all plugins of a kind.
 
-    A file that cannot be imported, and a plugin that does not fulfil its
-    interface, are logged by name and left out.
+    A file that cannot be imported, and a plugin whose code cannot be imported
+    or does not fulfil the interface, are logged by name and left out.
 
     :param interface: one of the factory interfaces.
     :returns: the plugins by name.
@@ -79,11 +78,11 @@ def find(interface: type[F]) -> dict[str, F]:
         name = getattr(plugin, "name", None)
         try:
             verifyObject(interface, plugin)
-        except Invalid as error:
+        except Exception as error:  # a lazy plugin's code is imported here
             _log.error(
                 "plugin {name} is left out: {error}",
                 name=repr(name or plugin),
-                error=" ".join(str(error).split()),
+                error=" ".join(str(error).split()) or type(error).__name__,
             )
             continue
         if name in found:
@@ -130,7 +129,7 @@ def build(
     name = section.get("type")
     if name is None:
         raise ConfigError(schema.join(path, "type"), f"is missing; available: {known}")
-    if name not in plugins:
+    if not isinstance(name, str) or name not in plugins:
         raise ConfigError(
             schema.join(path, "type"), f"found {schema.describe(name)}, available: {known}"
         )

@@ -1,0 +1,167 @@
+"""The layers of the package: imports go downward only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import giftless
+
+ROOT: Final = Path(giftless.__file__).parent
+
+#: The layers, from the bottom up.  A part may import from those below it, and
+#: a package from itself.
+LAYERS: Final = (
+    {"errors"},
+    {"lfs"},
+    {"interfaces"},
+    {"logs", "outgoing", "schema", "secret", "streams", "threads"},
+    {"auth", "storage"},
+    {"transfer"},
+    {"server"},
+    {"web"},
+    {"config", "plugins"},
+    {"commands"},
+    {"cli", "service"},
+)
+
+#: What the protocol may use: nothing that waits, reads a clock or does I/O.
+PURE: Final = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "enum",
+    "giftless",
+    "msgspec",
+    "re",
+    "typing",
+    "unicodedata",
+    "urllib",
+}
+
+#: The longest that a module may be, in lines.
+MAX_LINES: Final = 400
+
+
+def modules() -> dict[str, ast.Module]:
+    """Parse every module of the package."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = list(path.relative_to(ROOT.parent).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        found[".".join(parts)] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def imports(tree: ast.AST, types: bool = True) -> Iterator[str]:
+    """Yield the dotted names that are imported anywhere in a module.
+
+    :param types: whether to count what is imported for type checkers only.
+    """
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif types or not _for_types_only(node):
+            yield from imports(node, types)
+
+
+def part_of(module: str) -> str:
+    """Return the part of the package that a module belongs to."""
+    return [*module.split("."), ""][1]
+
+
+def layer_of(part: str) -> int:
+    """Return the number of a part's layer, from the bottom up."""
+    for number, parts in enumerate(LAYERS):
+        if part in parts:
+            return number
+    raise AssertionError(f"giftless.{part} has no layer yet: say which in {__file__}")
+
+
+class ArchitectureTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.modules = modules()
+        self.assertIn("giftless.lfs.batch", self.modules)
+
+    def target(self, name: str) -> str:
+        """Return the module that an imported name belongs to; empty if none of ours."""
+        while name and name not in self.modules:
+            name = name.rpartition(".")[0]
+        return name
+
+    def test_every_part_has_a_layer(self) -> None:
+        for module in self.modules:
+            if module != "giftless":
+                layer_of(part_of(module))
+
+    def test_every_layer_has_its_parts(self) -> None:
+        """What is gone from the package goes from the list."""
+        parts = {part_of(module) for module in self.modules}
+        self.assertEqual(set().union(*LAYERS) - parts, set())
+
+    def test_imports_go_downward_only(self) -> None:
+        upward = []
+        for module, tree in self.modules.items():
+            for name in imports(tree):
+                target = self.target(name)
+                if not target or target == "giftless" or module == "giftless":
+                    continue
+                here, there = part_of(module), part_of(target)
+                if here != there and layer_of(there) >= layer_of(here):
+                    upward.append(f"{module} imports {name}")
+        self.assertEqual(upward, [])
+
+    def test_the_package_itself_imports_nothing(self) -> None:
+        """It is imported by everything."""
+        self.assertEqual(list(imports(self.modules["giftless"])), [])
+
+    def test_no_modules_import_each_other_in_a_circle(self) -> None:
+        graph = {
+            module: {
+                target
+                for name in imports(tree, types=False)
+                if (target := self.target(name)) not in ("", "giftless", module)
+            }
+            for module, tree in self.modules.items()
+        }
+        while leaves := [module for module, targets in graph.items() if not targets]:
+            for leaf in leaves:
+                del graph[leaf]
+            for targets in graph.values():
+                targets.difference_update(leaves)
+        self.assertEqual(graph, {})
+
+    def test_only_the_composition_root_knows_the_reactor(self) -> None:
+        for module, tree in self.modules.items():
+            if module != "giftless.service":
+                self.assertFalse(
+                    [name for name in imports(tree) if name.startswith("twisted.internet.reactor")],
+                    f"{module} imports the reactor",
+                )
+
+    def test_the_protocol_is_pure(self) -> None:
+        for module, tree in self.modules.items():
+            if part_of(module) == "lfs":
+                used = {name.split(".")[0] for name in imports(tree)}
+                self.assertEqual(used - PURE, set(), module)
+
+    def test_modules_are_small(self) -> None:
+        for path in ROOT.rglob("*.py"):
+            lines = len(path.read_text(encoding="utf-8").splitlines())
+            self.assertLessEqual(lines, MAX_LINES, f"{path} wants splitting")
+
+    def test_every_module_says_what_it_is_for(self) -> None:
+        for module, tree in self.modules.items():
+            self.assertTrue(ast.get_docstring(tree), module)

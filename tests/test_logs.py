@@ -1,0 +1,143 @@
+"""The log as one JSON object a line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import ILogObserver, Logger
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from giftless.logs import JsonLog, json_observer
+from tests.support.strategies import json_values
+
+
+class Unprintable:
+    """Cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+class JsonLogTests(SynchronousTestCase):
+    def lines(self, *events: dict[str, Any]) -> list[Any]:
+        """Log events, and read the lines back."""
+        stream = io.StringIO()
+        observer = JsonLog(stream)
+        for event in events:
+            observer({"log_time": 0.0, **event})
+        return [json.loads(line) for line in stream.getvalue().split("\n")[:-1]]
+
+    def line(self, **event: Any) -> Any:
+        """Log one event, and read its line back."""
+        (line,) = self.lines(event)
+        return line
+
+    def test_it_is_an_observer(self) -> None:
+        verifyObject(ILogObserver, JsonLog(io.StringIO()))
+
+    def test_a_line_has_time_level_source_and_message(self) -> None:
+        stream = io.StringIO()
+        Logger(namespace="giftless.test", observer=JsonLog(stream)).warn("{count} things", count=3)
+        line = json.loads(stream.getvalue())
+        when = datetime.fromisoformat(line.pop("time"))
+        self.assertIs(when.tzinfo, UTC)
+        self.assertEqual(
+            line, {"level": "warn", "source": "giftless.test", "message": "3 things", "count": 3}
+        )
+
+    def test_what_an_event_lacks_has_a_default(self) -> None:
+        self.assertEqual(
+            self.line(),
+            {"time": "1970-01-01T00:00:00+00:00", "level": "info", "source": "-", "message": ""},
+        )
+
+    def test_each_event_is_one_line_whatever_it_says(self) -> None:
+        lines = self.lines({"log_format": "{x}", "x": "a\nb\r\n\u2028"}, {"log_format": "second"})
+        self.assertEqual([line["message"] for line in lines], ["a\nb\r\n\u2028", "second"])
+
+    def test_a_failure_has_its_traceback(self) -> None:
+        try:
+            raise ZeroDivisionError("by zero")
+        except ZeroDivisionError:
+            line = self.line(log_format="x", log_failure=Failure())
+        self.assertIn("test_logs.py", line["traceback"])
+        self.assertIn("by zero", line["traceback"])
+
+    def test_what_is_internal_is_left_out(self) -> None:
+        line = self.line(log_format="x", log_system="y", isError=0, system="z", kept=1)
+        self.assertEqual(set(line), {"time", "level", "source", "message", "kept"})
+
+    def test_a_member_cannot_take_the_place_of_a_lines_own(self) -> None:
+        line = self.line(log_format="x", level="fake", source="fake", traceback="t")
+        self.assertEqual((line["level"], line["source"], line["traceback"]), ("info", "-", "t"))
+
+    def test_values_that_json_does_not_have_become_text(self) -> None:
+        line = self.line(log_format="x", path=Path("/x"), kind=ValueError("y"), huge=2**70)
+        self.assertEqual((line["path"], line["kind"], line["huge"]), ("/x", "y", 2**70))
+
+    def test_no_event_is_lost_for_what_it_holds(self) -> None:
+        """File names that are no UTF-8, for one."""
+        circle: dict[str, Any] = {}
+        circle["self"] = circle
+        for value in (
+            "\udc80",
+            {"a\udc80": 1},
+            ["\ud800"],
+            circle,
+            Unprintable(),
+            {Unprintable(): 1},
+            float("nan"),
+            b"\xff",
+        ):
+            line = self.line(log_format="it was {x}", x=value, other="kept")
+            self.assertEqual(line["other"], "kept")
+            self.assertIn("x", line)
+            self.assertTrue(line["message"])
+        self.assertEqual(self.line(log_format="{x}", x="\udc80")["message"], "\\udc80")
+
+    @given(st.dictionaries(st.text(), json_values, max_size=4), st.text())
+    def test_any_event_is_one_line(self, event: dict[str, Any], text: str) -> None:
+        event = {key: value for key, value in event.items() if not key.startswith("log_")}
+        line = self.line(**event, log_format=text)
+        self.assertLessEqual({"time", "level", "source", "message"}, set(line))
+
+
+class DestinationTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.output = io.StringIO()
+        self.patch(sys, "stdout", self.output)
+
+    def log(self, **options: Any) -> str:
+        """Log with the observer for these options; return what is on stdout."""
+        json_observer(options)({"log_time": 0.0, "log_format": "hello"})
+        return self.output.getvalue()
+
+    def test_in_the_foreground_lines_go_to_stdout(self) -> None:
+        self.assertIn("hello", self.log(nodaemon=1, logfile=None))
+
+    def test_a_dash_means_stdout(self) -> None:
+        self.assertIn("hello", self.log(nodaemon=0, logfile="-"))
+
+    def test_a_file_is_written_where_twistd_would(self) -> None:
+        path = self.mktemp()
+        os.makedirs(path)
+        self.assertEqual(self.log(nodaemon=1, logfile=f"{path}/x.log"), "")
+        self.assertEqual(json.loads(Path(path, "x.log").read_text())["message"], "hello")
+
+    def test_in_the_background_the_file_is_twistd_log(self) -> None:
+        path = self.mktemp()
+        os.makedirs(path)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(path)
+        self.assertEqual(self.log(nodaemon=0), "")
+        self.assertTrue(os.path.exists("twistd.log"))
