@@ -7,6 +7,7 @@ that runs the tests finds from a foreign directory, else the checkout's.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import http.client
@@ -319,13 +320,15 @@ class Daemon:
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         client.sock = self.connect(source)
         try:
-            client.request(
-                method,
-                path.removeprefix(self.url),
-                body,
-                dict(headers or {}),
-                encode_chunked=not isinstance(body, bytes | None),
-            )
+            # A refusal may come, and the connection go, before all is sent.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                client.request(
+                    method,
+                    path.removeprefix(self.url),
+                    body,
+                    dict(headers or {}),
+                    encode_chunked=not isinstance(body, bytes | None),
+                )
             reply = client.getresponse()
             named = {name.lower(): value for name, value in reply.getheaders()}
             return Response(reply.status, named, reply.read())

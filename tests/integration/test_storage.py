@@ -1,0 +1,206 @@
+"""Local storage in a running daemon: full disks, crashes and crowds."""
+
+import http.client
+import os
+import random
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from twisted.trial.unittest import SkipTest
+
+from tests.integration.support import (
+    Daemon,
+    IntegrationTestCase,
+    object_path,
+    oid_of,
+    read_reply,
+    stored_objects,
+    temporaries,
+    upload_head,
+    wait_until,
+)
+
+MIB = 1024 * 1024
+
+#: How often the daemon is killed.
+KILLS = int(os.environ.get("KILLS", "10"))
+
+
+class CrowdTests(IntegrationTestCase):
+    """Many clients at once."""
+
+    def test_one_object(self) -> None:
+        """Eight concurrent uploads of one object all succeed and leave one whole object."""
+        daemon = self.start_daemon()
+        data = os.urandom(16 * MIB)
+        oid = oid_of(data)
+        connections = [daemon.connect() for _ in range(8)]
+        for connection in connections:
+            self.addCleanup(connection.close)
+            connection.sendall(upload_head(oid, len(data)) + data[: 8 * MIB])
+        wait_until(lambda: len(temporaries(daemon.store)) == 8, "eight uploads under way")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda connection: connection.sendall(data[8 * MIB :]), connections))
+        self.assertEqual([read_reply(connection)[0] for connection in connections], [200] * 8)
+        self.assertEqual(self.assert_intact(daemon.store), [oid])
+        self.assertEqual(temporaries(daemon.store), [])
+        self.assertEqual(daemon.get(oid).body, data)
+
+    def test_client_gone(self) -> None:
+        """The temporary file of an upload whose client leaves is removed at once."""
+        daemon = self.start_daemon()
+        data = os.urandom(16 * MIB)
+        with daemon.connect() as connection:
+            connection.sendall(upload_head(oid_of(data), len(data)) + data[: 8 * MIB])
+            wait_until(lambda: temporaries(daemon.store), "the upload's temporary file")
+        wait_until(lambda: not temporaries(daemon.store), "it to be removed")
+        self.assertEqual(list(stored_objects(daemon.store)), [])
+
+    def test_wrong_bytes(self) -> None:
+        """Bytes that are not the object's are refused with 400, and leave nothing."""
+        daemon = self.start_daemon()
+        data = os.urandom(4 * MIB)
+        wrong = daemon.request("PUT", object_path(oid_of(data)), data[:-1] + b"!")
+        self.assertEqual(wrong.status, 400)
+        self.assertIn("SHA-256", wrong.json["message"])
+        self.assertEqual(list(stored_objects(daemon.store)), [])
+        self.assertEqual(temporaries(daemon.store), [])
+
+
+class FullDiskTests(IntegrationTestCase):
+    """A file system without room."""
+
+    #: Its size in bytes.
+    ROOM = 8 * MIB
+
+    def setUp(self) -> None:
+        """Mount a small file system and serve from it."""
+        super().setUp()
+        if os.geteuid() != 0:
+            raise SkipTest("only root can mount a file system that is small enough to fill")
+        disk = self.directory / "disk"
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self.ROOM}", "tmpfs", str(disk)]
+        mounted = subprocess.run(command, capture_output=True, text=True)
+        if mounted.returncode != 0:
+            raise SkipTest(f"cannot mount a small file system: {mounted.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", str(disk)], check=True)
+        storage = {"type": "local", "path": str(disk / "objects")}
+        self.daemon = self.start_daemon(config={"storage": storage})
+
+    def assert_nothing_left(self) -> None:
+        """Check that nothing is visible, and that the room is free again."""
+        self.assertEqual(list(stored_objects(self.daemon.store)), [])
+        self.assertEqual(temporaries(self.daemon.store), [])
+        fits = os.urandom(self.ROOM // 2)
+        self.assertEqual(self.daemon.put(fits), 200)
+        self.assertEqual(self.daemon.get(oid_of(fits)).body, fits)
+
+    def test_announced(self) -> None:
+        """An upload that announces too much is refused with 507."""
+        self.assertEqual(self.daemon.put(os.urandom(2 * self.ROOM)), 507)
+        self.assert_nothing_left()
+
+    def test_not_announced(self) -> None:
+        """An upload of unknown length is refused with 507 when the disk is full."""
+        data = os.urandom(2 * self.ROOM)
+        pieces = (data[index : index + MIB] for index in range(0, len(data), MIB))
+        reply = self.daemon.request("PUT", object_path(oid_of(data)), pieces)
+        self.assertEqual(reply.status, 507)
+        self.assert_nothing_left()
+
+    def test_together(self) -> None:
+        """Of uploads that only fit one by one, those that fail do so with 507."""
+        objects = [os.urandom(self.ROOM * 3 // 8) for _ in range(4)]
+        half = len(objects[0]) // 2
+        connections = [self.daemon.connect() for _ in objects]
+        for connection, data in zip(connections, objects, strict=True):
+            self.addCleanup(connection.close)
+            connection.sendall(upload_head(oid_of(data), len(data)) + data[:half])
+        wait_until(lambda: len(temporaries(self.daemon.store)) == 4, "four uploads under way")
+        with ThreadPoolExecutor(4) as pool:
+            ends = zip(connections, objects, strict=True)
+            list(pool.map(lambda end: end[0].sendall(end[1][half:]), ends))
+        statuses = [read_reply(connection)[0] for connection in connections]
+        self.assertLessEqual(set(statuses), {200, 507})
+        self.assertIn(507, statuses)
+        whole = [
+            oid_of(data) for data, status in zip(objects, statuses, strict=True) if status == 200
+        ]
+        self.assertEqual(sorted(self.assert_intact(self.daemon.store)), sorted(whole))
+        self.assertEqual(temporaries(self.daemon.store), [])
+
+    def test_push(self) -> None:
+        """git says that the server is full, at once, and the push fails."""
+        repo = self.make_git().create(self.directory / "work", f"{self.daemon.url}/acme/rocket")
+        repo.commit({"large.bin": os.urandom(2 * self.ROOM)})
+        began = time.monotonic()
+        result = repo.try_push()
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("no room for this object", result.stderr)
+        # It was refused in the batch: not tried eight times over.
+        self.assertLess(time.monotonic() - began, 10)
+        self.assert_nothing_left()
+
+
+class KillTests(IntegrationTestCase):
+    """``kill -9`` in the middle of uploads."""
+
+    def test_killed(self) -> None:
+        """Nothing wrong is ever visible, nothing acknowledged is lost, leftovers are swept."""
+        daemon = self.make_daemon()
+        leftovers = 0
+        for _ in range(KILLS):
+            daemon.start()
+            self.assertEqual(temporaries(daemon.store), [])
+            with ThreadPoolExecutor(4) as pool:
+                uploads = [pool.submit(upload_until_killed, daemon) for _ in range(4)]
+                wait_until(lambda: temporaries(daemon.store), "uploads under way")
+                time.sleep(random.uniform(0, 0.2))
+                daemon.kill()
+                tried = [attempt for upload in uploads for attempt in upload.result()]
+            leftovers += len(temporaries(daemon.store))
+            visible = self.assert_intact(daemon.store)
+            lost = {oid for oid, acknowledged in tried if acknowledged} - set(visible)
+            self.assertEqual(lost, set())
+            for path in stored_objects(daemon.store):
+                path.unlink()
+        daemon.start()
+        self.assertEqual(temporaries(daemon.store), [])
+        # Otherwise no kill came in the middle of anything.
+        self.assertGreater(leftovers, 0)
+
+    def test_upload_after_kill(self) -> None:
+        """An object whose upload was killed is absent, and can be uploaded again."""
+        daemon = self.start_daemon()
+        data = os.urandom(8 * MIB)
+        oid = oid_of(data)
+        with daemon.connect() as connection:
+            connection.sendall(upload_head(oid, len(data)) + data[:-1])
+            wait_until(lambda: temporaries(daemon.store), "the upload's temporary file")
+            daemon.kill()
+        daemon.start()
+        self.assertEqual(daemon.get(oid).status, 404)
+        self.assertIn(
+            "upload", daemon.batch("upload", (oid, len(data))).json["objects"][0]["actions"]
+        )
+        self.assertEqual(daemon.put(data), 200)
+        self.assertEqual(daemon.get(oid).body, data)
+
+
+def upload_until_killed(daemon: Daemon) -> list[tuple[str, bool]]:
+    """Upload objects one after the other, until nobody answers.
+
+    :returns: each object's oid, and whether it was acknowledged.
+    """
+    tried = []
+    while True:
+        data = os.urandom(random.choice([1, 1000, MIB, 4 * MIB, 16 * MIB]))
+        try:
+            acknowledged = daemon.put(data) == 200
+        except (OSError, http.client.HTTPException):
+            acknowledged = False
+        tried.append((oid_of(data), acknowledged))
+        if not acknowledged:
+            return tried
