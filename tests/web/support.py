@@ -614,6 +614,12 @@ class PortTestCase(_Logged, TestCase):
         """Connect a client (see :class:`Peer`); only in a thread."""
         return Peer(self.port, **options)
 
+    async def connected(self, **options: Any) -> Peer:
+        """Connect a client that several steps use, each in a thread."""
+        peer = await self.in_thread(lambda: self.peer(**options))
+        self.addCleanup(peer.close)
+        return peer
+
     def now(self) -> float:
         """Return the reactor's time in seconds."""
         return reactor.seconds()

@@ -127,15 +127,12 @@ class DownloadsMixin:
         data = os.urandom(SOCKETS)
         url = storage_url(self.front.put(data))
 
-        def client(peer: Peer) -> None:
-            peer.send(render_request("GET", url))
-
-        with Peer(self.port, receive_buffer=65536) as peer:
-            await self.in_thread(lambda: client(peer))
-            for step in range(1, 5):
-                await self.in_thread(lambda size=step * MIB: peer.read_ahead(size))
-                await self.sleep(0.4)
-            response = await self.in_thread(peer.response)
+        peer = await self.connected(receive_buffer=65536)
+        await self.in_thread(lambda: peer.send(render_request("GET", url)))
+        for step in range(1, 5):
+            await self.in_thread(lambda size=step * MIB: peer.read_ahead(size))
+            await self.sleep(0.4)
+        response = await self.in_thread(peer.response)
         self.assert_same_bytes(response.body, data)
 
     async def test_stalled_reader(self: Any) -> None:
@@ -144,12 +141,12 @@ class DownloadsMixin:
         oid = self.put_sparse(256 * MIB)
         before = resident_bytes()
         started = self.now()
-        with Peer(self.port, receive_buffer=65536) as peer:
-            await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
-            await self.until(lambda: self.access)
-            self.assertLess(self.now() - started, 3)
-            self.assertLess(resident_bytes() - before, 32 * MIB)
-            received = await self.in_thread(peer.read_to_end)
+        peer = await self.connected(receive_buffer=65536)
+        await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
+        await self.until(lambda: self.access)
+        self.assertLess(self.now() - started, 3)
+        self.assertLess(resident_bytes() - before, 32 * MIB)
+        received = await self.in_thread(peer.read_to_end)
         self.assertLess(len(received), SOCKETS)
         self.assertRaises(Incomplete, parse_response, received)
         self.assertEqual([line["status"] for line in self.access], [499])
@@ -174,11 +171,11 @@ class DownloadsMixin:
         """The client cannot take what it gets for the whole object."""
         await self.serve()
         oid = self.put_sparse(64 * MIB)
-        with Peer(self.port, receive_buffer=65536) as peer:
-            await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
-            await self.in_thread(lambda: peer.read_ahead(MIB))
-            os.truncate(os.path.join(self.front.directory, "org/repo", oid), 2 * MIB)
-            received = await self.in_thread(peer.read_to_end)
+        peer = await self.connected(receive_buffer=65536)
+        await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
+        await self.in_thread(lambda: peer.read_ahead(MIB))
+        os.truncate(os.path.join(self.front.directory, "org/repo", oid), 2 * MIB)
+        received = await self.in_thread(peer.read_to_end)
         self.assertRaises(Incomplete, parse_response, received)
         (failure,) = self.flushLoggedErrors(OSError)
         self.assertIn("shorter", str(failure.value))
@@ -190,11 +187,11 @@ class DownloadsMixin:
         await self.serve()
         data = os.urandom(2 * SOCKETS)
         oid = self.front.put(data)
-        with Peer(self.port, receive_buffer=65536) as peer:
-            await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
-            await self.in_thread(lambda: peer.read_ahead(MIB))
-            os.unlink(os.path.join(self.front.directory, "org/repo", oid))
-            response = await self.in_thread(peer.response)
+        peer = await self.connected(receive_buffer=65536)
+        await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
+        await self.in_thread(lambda: peer.read_ahead(MIB))
+        os.unlink(os.path.join(self.front.directory, "org/repo", oid))
+        response = await self.in_thread(peer.response)
         self.assert_same_bytes(response.body, data)
         self.assert_error(await self.request("GET", storage_url(oid)), 404)
 
@@ -275,8 +272,7 @@ class ColdFileTests(PortTestCase):
         blocking = ManualBlocking()
         await self.serve(blocking=blocking)
         url = storage_url(self.front.put(os.urandom(MIB)))
-        peer = Peer(self.port)
-        self.addCleanup(peer.close)
+        peer = await self.connected()
         await self.in_thread(lambda: peer.send(render_request("GET", url)))
         await self.until(lambda: blocking.waiting == 1)
         blocking.do_next()  # the file is opened
