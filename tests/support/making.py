@@ -103,6 +103,7 @@ def server_of(
     *adapters: ITransferAdapter,
     blocking: IBlocking | None = None,
     max_object_size: int = 1024**4,
+    hide_private: bool = False,
 ) -> LFSServer:
     """Return a server over ``store``, with the basic transfer unless others are given."""
     if not adapters:
@@ -110,7 +111,11 @@ def server_of(
         assert basic is not None
         adapters = (basic,)
     return LFSServer(
-        store, TransferRegistry(adapters), blocking or InlineBlocking(), max_object_size
+        store,
+        TransferRegistry(adapters),
+        blocking or InlineBlocking(),
+        max_object_size,
+        hide_private,
     )
 
 
