@@ -249,6 +249,6 @@ def _tokens(credentials: Credentials) -> Iterator[tuple[str, str]]:
         found = ("", user) if password in ("", "x-oauth-basic") else (user, password)
         if _TOKEN.fullmatch(found[1]):
             yield found
-    for token in bearer_tokens(credentials, user=""):
+    for token in bearer_tokens(Credentials(credentials.authorization), user=""):
         if _TOKEN.fullmatch(token) and TokenHeader.of(token) is None:
             yield "", token

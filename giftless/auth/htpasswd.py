@@ -33,7 +33,7 @@ _BCRYPT = re.compile(
 
 _ARGON2 = re.compile(
     r"\$argon2id\$v=19\$m=([1-9]\d{1,6}),t=[1-9]\d?,p=[1-9]\d?"
-    r"\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{16,128}",
+    r"\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{22,128}",
     re.ASCII,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
 import gc
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import crypto
+from treq.testing import StubTreq
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.ssl import CertificateOptions
@@ -29,8 +31,9 @@ from giftless.errors import (
     Unauthorized,
 )
 from giftless.interfaces import Credentials
+from giftless.schema import convert
 from tests.auth.forges import NOW, ForgeTestCase, level, start
-from tests.contracts.authenticators import FOREIGN, basic
+from tests.contracts.authenticators import FOREIGN, AuthenticatorContract, basic
 from tests.support.forges import (
     Failure,
     FakeGitHub,
@@ -42,7 +45,8 @@ from tests.support.forges import (
     hang_midway,
     status,
 )
-from tests.support.making import repo_of
+from tests.support.making import environment, repo_of
+from tests.support.run import CoroutineTestCase
 
 WRITER = "ghp_writer0000000000000000000000000000000"
 READER = "ghp_reader0000000000000000000000000000000"
@@ -98,6 +102,25 @@ class ForgeCase(ForgeTestCase):
 
     def fail_with(self, failure: Failure, on: str = "") -> None:
         self.fake.failure, self.fake.fails_on = failure, on
+
+
+class ContractTests(AuthenticatorContract, CoroutineTestCase):
+    """Over a fake in memory, so that every answer is there at once."""
+
+    def make_authenticator(self) -> Any:
+        fake = FakeGitHub(
+            {WRITER: HubToken("wanda", ("repo",))}, {"org/repo": HubRepo({"wanda": "write"})}
+        )
+        fake.url = "http://forge.example"
+        options = convert({"orgs": ["org"], "api_url": fake.url}, GitHubFactory.Options, "auth.0")
+        given = dataclasses.replace(environment(), http=StubTreq(fake))
+        return GitHubFactory().build(options, given)
+
+    def accepted(self) -> list[Credentials]:
+        return [
+            Credentials((basic("wanda", WRITER),)),
+            Credentials((f"Bearer {WRITER}",)),
+        ]
 
 
 class RememberingTests(ForgeCase):
@@ -212,6 +235,7 @@ class WhoseTests(ForgeCase):
         for credentials in [
             *spared,
             Credentials((basic("_jwt", WRITER),)),
+            Credentials((), WRITER),
             Credentials((basic("alice", "with spaces"),)),
             Credentials((basic("alice", "line\r\nX-Admin: 1"),)),
             Credentials((basic("alice", "caf\u00e9"),)),

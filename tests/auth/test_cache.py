@@ -1,0 +1,112 @@
+"""A bounded table that forgets, and questions that are shared."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+
+from giftless.auth.cache import Shared, TTLCache
+from tests.support.run import CoroutineTestCase
+
+
+class TTLCacheTests(CoroutineTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.cache: TTLCache[str, int] = TTLCache(3, self.clock)
+
+    def test_what_is_not_there_is_none(self) -> None:
+        self.assertIsNone(self.cache.get("a"))
+
+    def test_an_entry_lasts_as_long_as_it_was_put_for(self) -> None:
+        self.cache.put("a", 1, 10)
+        self.cache.put("b", 2, 20)
+        self.clock.advance(9.9)
+        self.assertEqual((self.cache.get("a"), self.cache.get("b")), (1, 2))
+        self.clock.advance(0.1)
+        self.assertEqual((self.cache.get("a"), self.cache.get("b")), (None, 2))
+
+    def test_reading_does_not_prolong_an_entry(self) -> None:
+        self.cache.put("a", 1, 10)
+        for _ in range(4):
+            self.clock.advance(2.5)
+            found = self.cache.get("a")
+        self.assertIsNone(found)
+
+    def test_putting_again_replaces_value_and_time(self) -> None:
+        self.cache.put("a", 1, 10)
+        self.clock.advance(9)
+        self.cache.put("a", 2, 10)
+        self.clock.advance(9)
+        self.assertEqual(self.cache.get("a"), 2)
+        self.assertEqual(len(self.cache), 1)
+
+    def test_what_has_been_unused_for_longest_makes_room(self) -> None:
+        for key in "abc":
+            self.cache.put(key, ord(key), 10)
+        self.cache.get("a")
+        self.cache.put("d", 4, 10)
+        self.assertIsNone(self.cache.get("b"))
+        self.assertEqual([self.cache.get(key) for key in "acd"], [97, 99, 4])
+
+    def test_it_never_grows_beyond_its_size(self) -> None:
+        for number in range(1000):
+            self.cache.put(str(number), number, 1000)
+        self.assertEqual(len(self.cache), 3)
+
+    def test_an_expired_entry_takes_no_room(self) -> None:
+        self.cache.put("a", 1, 1)
+        self.clock.advance(1)
+        self.cache.get("a")
+        self.assertEqual(len(self.cache), 0)
+
+
+class SharedTests(CoroutineTestCase):
+    def setUp(self) -> None:
+        self.shared: Shared[str, int] = Shared()
+        self.asked: list[Deferred[int]] = []
+
+    async def question(self) -> int:
+        self.asked.append(Deferred())
+        return await self.asked[-1]
+
+    def test_one_question_is_asked_and_all_get_the_answer(self) -> None:
+        answers = [self.shared.ask("a", self.question()) for _ in range(3)]
+        self.assertEqual(len(self.asked), 1)
+        for answer in answers:
+            self.assertNoResult(answer)
+        self.asked[0].callback(7)
+        self.assertEqual([self.successResultOf(answer) for answer in answers], [7, 7, 7])
+
+    def test_other_questions_are_asked_beside_it(self) -> None:
+        first, second = (self.shared.ask(key, self.question()) for key in "ab")
+        self.asked[1].callback(2)
+        self.assertNoResult(first)
+        self.assertEqual(self.successResultOf(second), 2)
+        self.asked[0].callback(1)
+        self.assertEqual(self.successResultOf(first), 1)
+
+    def test_all_get_the_error(self) -> None:
+        answers = [self.shared.ask("a", self.question()) for _ in range(2)]
+        self.asked[0].errback(KeyError("x"))
+        for answer in answers:
+            self.failureResultOf(answer, KeyError)
+
+    def test_an_answer_is_not_kept(self) -> None:
+        for number in (1, 2):
+            answer = self.shared.ask("a", self.question())
+            self.asked[-1].callback(number)
+            self.assertEqual(self.successResultOf(answer), number)
+        self.assertEqual(len(self.asked), 2)
+
+    def test_who_gives_up_does_not_stop_the_others(self) -> None:
+        first, second = (self.shared.ask("a", self.question()) for _ in range(2))
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.asked[0].callback(7)
+        self.assertEqual(self.successResultOf(second), 7)
+
+    def test_an_answer_that_is_there_at_once_is_handed_on(self) -> None:
+        async def known() -> int:
+            return 3
+
+        self.assertEqual(self.successResultOf(self.shared.ask("a", known())), 3)
