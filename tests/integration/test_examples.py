@@ -1,0 +1,142 @@
+"""The examples keep the promises that their interfaces make.
+
+They are files outside of any package, so they are loaded by their paths.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from zope.interface.verify import verifyObject
+
+from giftless.errors import ConfigError, InsufficientStorage, Unauthorized
+from giftless.interfaces import Credentials, IAuthenticatorFactory, IStorageFactory
+from giftless.lfs.objects import Permission
+from giftless.schema import convert
+from tests.contracts.authenticators import ChainedContract, basic
+from tests.contracts.stores import DATA, StreamingStoreContract
+from tests.support.bodies import HeldBody, ListBody
+from tests.support.making import environment, key_of
+from tests.support.run import CoroutineTestCase
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+PASSWORD = "a password for all of us"
+
+
+def load(name: str) -> Any:
+    """Load an example as a module."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+sqlite_storage = load("sqlite_storage")
+shared_password = load("shared_password")
+
+
+def build(factory: Any, **section: Any) -> Any:
+    """Build what a section of the configuration describes."""
+    return factory.build(convert(section, factory.Options, ""), environment())
+
+
+class SQLiteStoreTests(StreamingStoreContract, CoroutineTestCase):
+    """The storage backend."""
+
+    def make_store(self) -> Any:
+        self.path = self.mktemp()
+        return build(sqlite_storage.sqlite, path=self.path)
+
+    def count(self, table: str) -> int:
+        """Count a table's rows."""
+        with closing(sqlite3.connect(self.path)) as database:
+            return int(database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+
+    def test_the_factory_provides_its_interface(self) -> None:
+        verifyObject(IStorageFactory, sqlite_storage.sqlite)
+
+    def test_objects_outlast_the_store(self) -> None:
+        self.put(key_of(DATA), DATA)
+        self.store = build(sqlite_storage.sqlite, path=self.path)
+        self.assertEqual(self.get(key_of(DATA)), DATA)
+
+    def test_failed_uploads_leave_no_rows(self) -> None:
+        body = ListBody([DATA], Unauthorized("no more"))
+        self.assert_fails(Unauthorized, self.store.put(key_of(DATA), len(DATA), body, {}))
+        self.assertEqual((self.count("objects"), self.count("chunks")), (0, 0))
+
+    def test_second_uploads_leave_no_rows(self) -> None:
+        self.put(key_of(DATA), DATA)
+        self.put(key_of(DATA), DATA)
+        self.assertEqual((self.count("objects"), self.count("chunks")), (1, 1))
+
+    def test_old_leftovers_are_swept(self) -> None:
+        """An upload of another daemon that runs now is let alone."""
+        for _ in range(2):
+            body = HeldBody()
+            self.start(self.store.put(key_of(DATA), len(DATA), body, {}))
+            body.provide(DATA[:10])
+        with closing(sqlite3.connect(self.path)) as database, database:
+            database.execute("UPDATE objects SET begun = datetime('now', '-2 day') WHERE id = 1")
+        build(sqlite_storage.sqlite, path=self.path)
+        self.assertEqual((self.count("objects"), self.count("chunks")), (1, 1))
+
+    def test_a_full_database_is_no_room(self) -> None:
+        self.run_now(self.store.run(self.store._database.execute, "PRAGMA max_page_count = 20"))
+        put = self.store.put(key_of(DATA), len(DATA), ListBody([DATA]), {})
+        self.assert_fails(InsufficientStorage, put)
+        self.assertEqual(self.sizes(key_of(DATA)), [None])
+
+    def test_a_path_that_cannot_be_used_names_the_option(self) -> None:
+        path = os.path.join(self.mktemp(), "missing", "file")
+        with self.assertRaises(ConfigError) as caught:
+            build(sqlite_storage.sqlite, path=path)
+        self.assertEqual(caught.exception.path, "path")
+        self.assertIn(path, caught.exception.problem)
+
+
+class SharedPasswordTests(ChainedContract, CoroutineTestCase):
+    """The authenticator."""
+
+    def make_authenticator(self, **options: Any) -> Any:
+        section = {"user": "team", "password": PASSWORD, **options}
+        return build(shared_password.shared_password, **section)
+
+    def accepted(self) -> list[Credentials]:
+        return [
+            Credentials((basic("team", PASSWORD),)),
+            Credentials((basic("team", "another"), basic("team", PASSWORD))),
+        ]
+
+    def foreign(self) -> list[Credentials]:
+        return [*super().foreign(), Credentials((basic("else", PASSWORD),))]
+
+    def test_the_factory_provides_its_interface(self) -> None:
+        verifyObject(IAuthenticatorFactory, shared_password.shared_password)
+
+    def test_a_wrong_password_is_refused(self) -> None:
+        for password in ("", "wrong", PASSWORD[:-1], PASSWORD + "x"):
+            with self.assertRaises(Unauthorized):
+                self.authenticate(Credentials((basic("team", password),)))
+
+    def test_access(self) -> None:
+        for access, allowed in (("read", False), ("read-write", True)):
+            self.authenticator = self.make_authenticator(access=access)
+            identity = self.authenticate(self.accepted()[0])
+            assert identity is not None
+            self.assertTrue(identity.grants.allows(Permission.READ, None))
+            self.assertIs(identity.grants.allows(Permission.WRITE, None), allowed)
+
+    def test_a_short_password_is_refused_and_not_shown(self) -> None:
+        with self.assertRaises(ConfigError) as caught:
+            self.make_authenticator(password="change-me")
+        self.assertEqual(caught.exception.path, "password")
+        self.assertNotIn("change-me", str(caught.exception))

@@ -1,0 +1,241 @@
+"""Plugin files of third parties in an installed giftless, and pushes through them."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.integration.support import (
+    ENDED,
+    Daemon,
+    Installation,
+    IntegrationTestCase,
+    base_environ,
+    oid_of,
+)
+
+ROOT = Path(__file__).parents[2]
+
+PASSWORD = "a password for all of us"
+
+#: A plugin file that has a mistake.
+BROKEN = "import a_module_that_nobody_has\n"
+
+#: A plugin file whose plugin lacks what its interface demands.
+INCOMPLETE = """
+from giftless.interfaces import IStorageFactory
+from zope.interface import implementer
+
+@implementer(IStorageFactory)
+class Unfinished:
+    name = "unfinished"
+
+unfinished = Unfinished()
+"""
+
+
+@functools.cache
+def install() -> Path:
+    """Install the checkout's giftless into a new virtual environment, once.
+
+    Everything else it takes from the Python that runs the tests.
+
+    :returns: the environment.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="giftless-test-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    environment = directory / "venv"
+    venv.create(environment, symlinks=True)
+    site = site_packages(environment)
+    parents = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (site / "parent.pth").write_text("\n".join(parents) + "\n")
+    # A copy, because the build writes into the folder that it builds from.
+    source = directory / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.rst", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("giftless", "twisted"):
+        ignored = shutil.ignore_patterns("__pycache__", "dropin.cache")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run(
+        [*pip, "--no-deps", "--no-build-isolation", "--target", str(site), str(source)],
+        env=base_environ(),
+        check=True,
+    )
+    return environment
+
+
+def site_packages(environment: Path) -> Path:
+    """Return where a virtual environment's packages are."""
+    places = {"base": str(environment), "platbase": str(environment)}
+    return Path(sysconfig.get_path("purelib", "venv", places))
+
+
+class PluginTests(IntegrationTestCase):
+    """Drop-ins, in both places."""
+
+    def setUp(self) -> None:
+        """Use the installation, in which tests leave no file of theirs."""
+        super().setUp()
+        environment = install()
+        self.site = site_packages(environment)
+        environ = {name: text for name, text in base_environ().items() if name != "PYTHONPATH"}
+        self.installation = Installation(str(environment / "bin" / "python"), environ)
+
+    @property
+    def installed_folder(self) -> Path:
+        """The plugin folder of the installed package."""
+        return self.site / "twisted" / "plugins"
+
+    def drop_in(self, folder: Path, **files: str) -> None:
+        """Write plugin files, to be removed after the test."""
+        folder.mkdir(exist_ok=True)
+        for name, text in files.items():
+            path = folder / f"{name}.py"
+            path.write_text(text)
+            self.addCleanup(path.unlink)
+
+    def drop_in_examples(self, folder: Path) -> None:
+        """Copy the examples."""
+        examples = {path.stem: path.read_text() for path in (ROOT / "examples").glob("*.py")}
+        self.assertEqual(set(examples), {"sqlite_storage", "shared_password"})
+        self.drop_in(folder, **examples)
+
+    def start_installed(self, **config: Any) -> Daemon:
+        """Start the installed daemon."""
+        # What is run is what was installed, whatever else is on this machine.
+        found = subprocess.run(
+            [self.installation.python, "-c", "import giftless; print(giftless.__file__)"],
+            cwd="/",
+            env=self.installation.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertEqual(Path(found.stdout.strip()).parent.parent, self.site)
+        return self.start_daemon(
+            installation=self.installation,
+            environ={"GIFTLESS_AUTH__0__PASSWORD": PASSWORD} if "auth" in config else {},
+            config=config,
+        )
+
+    def assert_examples_serve(self, **config: Any) -> None:
+        """Push and clone through the examples."""
+        database = self.directory / "objects.sqlite"
+        daemon = self.start_installed(
+            storage={"type": "sqlite", "path": str(database)},
+            auth=[
+                {"type": "shared-password", "user": "team"},
+                {"type": "anonymous", "access": "read"},
+            ],
+            **config,
+        )
+        git = self.make_git()
+        repo = git.create(self.directory / "work", f"{daemon.url}/acme/rocket.git/info/lfs")
+        files = {"one.bin": b"1", "three.bin": os.urandom(3 * 1024 * 1024)}
+        repo.commit(files)
+        # Nobody in particular may not push.
+        refused = repo.try_push()
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertEqual(daemon.get(oid_of(b"1"), "acme/rocket").status, 404)
+
+        store = git.home / "credentials"
+        repo.git("config", "credential.helper", f"store --file={store}")
+        store.write_text(f"http://team:wrong-password@127.0.0.1:{daemon.port}\n")
+        self.assertNotEqual(repo.try_push().returncode, 0)
+        password = PASSWORD.replace(" ", "%20")
+        store.write_text(f"http://team:{password}@127.0.0.1:{daemon.port}\n")
+        repo.push()
+
+        # Everybody may read.
+        clone = repo.clone(self.directory / "clone")
+        for name, data in files.items():
+            self.assertEqual(clone.read(name), data)
+        with closing(sqlite3.connect(database)) as connection:
+            rows = connection.execute("SELECT path, size FROM objects").fetchall()
+        expected = [(f"acme/rocket/{oid_of(data)}", len(data)) for data in files.values()]
+        self.assertEqual(sorted(rows), sorted(expected))
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertIn(" team PUT ", daemon.stdout)
+        self.assertNotIn(PASSWORD, daemon.stdout + daemon.stderr)
+        self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)
+
+    def test_installed_folder(self) -> None:
+        """The examples serve from the ``twisted/plugins/`` of an installed giftless."""
+        self.drop_in_examples(self.installed_folder)
+        self.assert_examples_serve()
+
+    def test_plugin_path(self) -> None:
+        """They serve from a directory that ``plugin_path`` names."""
+        folder = self.directory / "plugins"
+        self.drop_in_examples(folder)
+        self.assert_examples_serve(plugin_path=[str(folder)])
+
+    def test_unknown_without_the_files(self) -> None:
+        """Without the files their types do not exist."""
+        config = {"storage": {"type": "sqlite", "path": "x"}}
+        daemon = self.make_daemon(installation=self.installation, config=config)
+        error = self.assertRaises(AssertionError, daemon.start)
+        self.assertIn("storage.type: found 'sqlite', available: local", str(error))
+
+    def assert_rest_serves(self, folder: Path, **config: Any) -> None:
+        """Check that bad plugin files are named in the log, and the rest serves."""
+        self.drop_in(folder, broken_drop_in=BROKEN, incomplete_drop_in=INCOMPLETE)
+        daemon = self.start_installed(**config)
+        self.assertEqual(daemon.put(b"served"), 200)
+        self.assertEqual(daemon.get(oid_of(b"served")).body, b"served")
+        self.assertEqual(daemon.stop(), ENDED)
+        log = daemon.stdout
+        self.assertIn(f"plugin file {folder / 'broken_drop_in.py'} could not be imported", log)
+        self.assertIn("No module named 'a_module_that_nobody_has'", log)
+        self.assertRegex(log, r"plugin 'unfinished' is left out: .*(Options|build)")
+
+    def test_bad_files_in_the_installed_folder(self) -> None:
+        """Bad files in the installed folder are named, and the rest serves."""
+        self.assert_rest_serves(self.installed_folder)
+
+    def test_bad_files_in_plugin_path(self) -> None:
+        """Bad files in ``plugin_path`` are named, and the rest serves."""
+        folder = self.directory / "plugins"
+        self.assert_rest_serves(folder, plugin_path=[str(folder)])
+
+    def test_good_beside_bad(self) -> None:
+        """Good plugins in a folder with bad ones serve."""
+        folder = self.directory / "plugins"
+        self.drop_in_examples(folder)
+        self.drop_in(folder, broken_drop_in=BROKEN, incomplete_drop_in=INCOMPLETE)
+        database = str(self.directory / "objects.sqlite")
+        daemon = self.start_installed(
+            storage={"type": "sqlite", "path": database}, plugin_path=[str(folder)]
+        )
+        self.assertEqual(daemon.put(b"served"), 200)
+        self.assertEqual(daemon.get(oid_of(b"served")).body, b"served")
+
+    def test_two_of_one_name(self) -> None:
+        """Two plugins of one name end the start with one line."""
+        folder = self.directory / "plugins"
+        text = (ROOT / "examples" / "sqlite_storage.py").read_text()
+        self.drop_in(folder, one=text, two=text)
+        daemon = self.make_daemon(
+            installation=self.installation,
+            config={
+                "plugin_path": [str(folder)],
+                "storage": {"type": "sqlite", "path": "objects.sqlite"},
+            },
+        )
+        self.assertRaises(AssertionError, daemon.start)
+        self.assertEqual(daemon.stderr.count("\n"), 1, daemon.stderr)
+        self.assertIn("'sqlite'", daemon.stderr)
+        self.assertEqual(daemon.wait(), 1)
