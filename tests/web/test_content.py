@@ -1,0 +1,216 @@
+"""Ranges, validators and file names of downloads."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import unquote_to_bytes
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from werkzeug.http import parse_options_header
+
+from giftless.errors import RangeNotSatisfiable
+from giftless.web.content import content_disposition, etag, matches, parse_range
+from tests.support.making import oid_of
+
+OID = oid_of(b"abc")
+
+
+def bytes_in(first: int | None, last: int | None, size: int) -> set[int] | None:
+    """Return the offsets in a range, by asking each of them (RFC 9110 section 14.1.2).
+
+    :returns: ``None`` if it is not a range.
+    """
+    if first is None:
+        return None if last is None else {n for n in range(size) if size - n <= last}
+    if last is not None and last < first:
+        return None
+    return {n for n in range(size) if first <= n and (last is None or n <= last)}
+
+
+class RangeTests(SynchronousTestCase):
+    def test_without_a_range_everything_is_sent(self) -> None:
+        self.assertIsNone(parse_range(None, 10))
+
+    def test_the_forms_of_a_range(self) -> None:
+        for value, expected in (
+            ("bytes=0-9", (0, 10)),
+            ("bytes=0-0", (0, 1)),
+            ("bytes=9-9", (9, 10)),
+            ("bytes=3-", (3, 10)),
+            ("bytes=3-99", (3, 10)),
+            ("bytes=-3", (7, 10)),
+            ("bytes=-10", (0, 10)),
+            ("bytes=-99", (0, 10)),
+            ("BYTES=3-4", (3, 5)),
+            ("bytes= 3-4 \t", (3, 5)),
+            ("bytes=0-9999999999999999999", (0, 10)),
+        ):
+            self.assertEqual(parse_range(value, 10), expected, value)
+
+    def test_what_the_client_resumes_with(self) -> None:
+        """It has N bytes, and asks for the rest by the size that it knows."""
+        self.assertEqual(parse_range("bytes=4-9", 10), (4, 10))
+
+    def test_what_is_outside_is_416_with_the_size(self) -> None:
+        for value in ("bytes=10-", "bytes=10-20", "bytes=99-", "bytes=-0"):
+            error = self.assertRaises(RangeNotSatisfiable, parse_range, value, 10)
+            self.assertEqual(error.headers, {"Content-Range": "bytes */10"})
+
+    def test_no_byte_of_an_empty_object_can_be_sent(self) -> None:
+        for value in ("bytes=0-", "bytes=0-0", "bytes=-1"):
+            self.assertRaises(RangeNotSatisfiable, parse_range, value, 0)
+
+    def test_what_is_not_understood_is_ignored(self) -> None:
+        for value in (
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=1-2,4-5",
+            "bytes=1-2,",
+            "bytes=5-4",
+            "bytes=99-98",
+            "bytes=-1-2",
+            "bytes=+1-2",
+            "bytes=1 - 2",
+            "bytes=0x1-0x2",
+            "bytes=\u0661-\u0662",
+            "bytes=1-2\n",
+            "bytes=" + "9" * 5000 + "-",
+            "lines=1-2",
+            "bytes 1-2",
+        ):
+            self.assertIsNone(parse_range(value, 10), value)
+
+    @given(st.none() | st.integers(0, 12), st.none() | st.integers(0, 12), st.integers(0, 10))
+    def test_exactly_the_bytes_of_the_range_are_sent(
+        self, first: int | None, last: int | None, size: int
+    ) -> None:
+        def text(number: int | None) -> str:
+            return "" if number is None else str(number)
+
+        expected = bytes_in(first, last, size)
+        try:
+            found = parse_range(f"bytes={text(first)}-{text(last)}", size)
+        except RangeNotSatisfiable:
+            self.assertEqual(expected, set())
+        else:
+            self.assertEqual(None if found is None else set(range(*found)), expected)
+
+    @given(st.text() | st.text(alphabet="bytes=-0123456789, "), st.integers(0, 1000))
+    def test_any_header_is_a_range_within_the_object_or_none(self, value: str, size: int) -> None:
+        try:
+            found = parse_range(value, size)
+        except RangeNotSatisfiable as error:
+            self.assertEqual(error.size, size)
+        else:
+            if found is not None:
+                start, end = found
+                self.assertTrue(0 <= start < end <= size)
+
+
+class ValidatorTests(SynchronousTestCase):
+    def test_the_tag_is_the_oid_in_quotes(self) -> None:
+        self.assertEqual(etag(OID), f'"{OID}"')
+
+    def test_a_tag_that_the_client_has_matches(self) -> None:
+        for value in (
+            f'"{OID}"',
+            f'W/"{OID}"',
+            f'"other", "{OID}"',
+            f'W/"other",W/"{OID}" ',
+            "*",
+            '"x", *',
+        ):
+            self.assertTrue(matches(value, OID), value)
+
+    def test_other_tags_do_not(self) -> None:
+        for value in (None, "", f'"{OID[:-1]}"', OID, f'"{OID.upper()}"', '"*"', f"'{OID}'"):
+            self.assertFalse(matches(value, OID), value)
+
+
+#: Characters that have no place in a file's name, or end a header.
+_trouble = st.text(alphabet="a\u00e9\u2764.\"\\%;/ \r\n\t\x00\x7f\u0085\u2028\u202e\ud800\u200b'")
+
+
+class DispositionTests(SynchronousTestCase):
+    def test_without_a_name_there_is_only_what_was_asked_for(self) -> None:
+        self.assertIsNone(content_disposition(None, None))
+        self.assertIsNone(content_disposition("", None))
+        self.assertEqual(content_disposition(None, "inline"), "inline")
+        self.assertEqual(content_disposition("", "attachment"), "attachment")
+
+    def test_a_plain_name_is_in_quotes(self) -> None:
+        self.assertEqual(content_disposition("a b.bin", None), 'attachment; filename="a b.bin"')
+        self.assertEqual(content_disposition("a.bin", "inline"), 'inline; filename="a.bin"')
+
+    def test_another_name_comes_in_both_forms(self) -> None:
+        """RFC 6266: old clients take the first, others the second."""
+        self.assertEqual(
+            content_disposition("\u00fc \u2764.bin", "attachment"),
+            "attachment; filename=\"_ _.bin\"; filename*=UTF-8''%C3%BC%20%E2%9D%A4.bin",
+        )
+
+    def test_nothing_ends_the_quotes(self) -> None:
+        self.assertEqual(
+            content_disposition('a"; x="b', None),
+            "attachment; filename=\"a_; x=_b\"; filename*=UTF-8''a%22%3B%20x%3D%22b",
+        )
+        self.assertEqual(
+            content_disposition("100%41", None),
+            "attachment; filename=\"100_41\"; filename*=UTF-8''100%2541",
+        )
+
+    def test_a_name_is_never_a_path(self) -> None:
+        for name in ("../../x", "/etc/x", "..\\..\\x", "C:\\x", "a/b\\x"):
+            self.assertEqual(content_disposition(name, None), 'attachment; filename="x"')
+        for name in ("..", ".", "a/..", "a/", "\\", "\r\n", "/"):
+            self.assertIsNone(content_disposition(name, None))
+
+    def test_another_disposition_is_not_passed_on(self) -> None:
+        for disposition in ("form-data", "inline; x=y", "", "INLINE", "attachment\r\nX: y"):
+            self.assertIsNone(content_disposition(None, disposition))
+            self.assertEqual(content_disposition("x", disposition), 'attachment; filename="x"')
+
+    def test_what_cannot_be_seen_is_left_out(self) -> None:
+        """It could make a name look like another."""
+        self.assertEqual(
+            content_disposition("a\u202egnp.e\u200bxe\r\n", None),
+            'attachment; filename="agnp.exe"',
+        )
+
+    def test_a_name_has_a_sensible_length(self) -> None:
+        header = content_disposition("\u2764" * 100_000, None)
+        assert header is not None
+        self.assertLess(len(header), 4096)
+
+    @given(st.text() | _trouble, st.none() | st.text() | st.just("inline"))
+    @example("a\r\nSet-Cookie: x", None)
+    def test_any_name_makes_a_header_that_says_it(
+        self, filename: str, disposition: str | None
+    ) -> None:
+        header = content_disposition(filename, disposition)
+        if header is None or header in ("inline", "attachment"):
+            return
+        self.assertTrue(header.isascii() and header.isprintable(), header)
+        # What browsers understand, by another implementation.
+        kind, options = parse_options_header(header)
+        self.assertIn(kind, ("inline", "attachment"))
+        self.assertEqual(set(options), {"filename"})
+        name = options["filename"]
+        self.assertNotIn(name, ("", ".", ".."))
+        self.assertFalse(set("/\\") & set(name))
+        self.assertFalse([c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Cf")])
+        # Nothing is made up: it is the end of what was asked for.
+        printable = [c for c in filename if unicodedata.category(c)[0] not in ("C", "Z")]
+        kept = [c for c in name if unicodedata.category(c)[0] not in ("C", "Z")]
+        self.assertIn("".join(kept), "".join(printable))
+        extended = re.search(r"filename\*=UTF-8''([A-Za-z0-9._~%-]+)$", header)
+        if extended is not None:
+            self.assertEqual(unquote_to_bytes(extended[1]).decode(), name)
+        else:
+            self.assertTrue(header.endswith(f'filename="{name}"'))
