@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import ILogObserver, Logger
@@ -146,18 +146,13 @@ class Daemon(MultiService):
         return public or next(filter(None, (listener.url for listener in self)), "http://HOST")
 
     async def _stop(self) -> None:
-        await DeferredList([Deferred.fromCoroutine(_settle(super().stopService()))])
+        await super().stopService()
         await self._site.drain(self._loaded.config.shutdown_timeout)
         self._threads.stopService()
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, let running transfers finish, then end."""
         return Deferred.fromCoroutine(self._stop())
-
-
-async def _settle(result: Any) -> None:
-    if result is not None:
-        await result
 
 
 class Listener(Service):
