@@ -33,6 +33,7 @@ class LFSChannel(HTTPChannel):
     transport: Any
     _deadline: IDelayedCall | None = None
     _linger: IDelayedCall | None = None
+    _closing: IDelayedCall | None = None
     _broken = False
     _dropped = 0
 
@@ -45,8 +46,9 @@ class LFSChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Free what the connection holds."""
         self._headers_arrived()
-        if self._linger is not None and self._linger.active():
-            self._linger.cancel()
+        for call in (self._linger, self._closing):
+            if call is not None and call.active():
+                call.cancel()
         self.site.closed(self)
         super().connectionLost(reason)
 
@@ -59,7 +61,11 @@ class LFSChannel(HTTPChannel):
         """Close as soon as nothing is under way."""
         self.persistent = False
         if self.idle:
-            self.loseConnection()
+            self._close_within(LINGER_SECONDS)
+
+    def loseConnection(self) -> None:
+        """Close, when the client has taken what is left of its response."""
+        self._close_within(self.site.limits.stall_timeout)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; the first of a request start its headers' deadline."""
@@ -124,6 +130,15 @@ class LFSChannel(HTTPChannel):
         super().requestDone(request)
         if self.site.draining and self.idle:
             self.loseConnection()
+
+    def _close_within(self, seconds: float) -> None:
+        """Close; cut the client off if it does not take part in time.
+
+        It has to read what is left, and to answer the end of a TLS session.
+        """
+        super().loseConnection()
+        if self._closing is None:
+            self._closing = self.callLater(seconds, self.transport.abortConnection)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # twisted.web calls this for everything that it cannot parse.

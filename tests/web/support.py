@@ -264,6 +264,7 @@ class _Transport(StringTransport):
         self.protocol: Any = None
         self.wake: Callable[[], None] = lambda: None
         self.aborted = False
+        self.stubborn = False
 
     @property
     def reading(self) -> bool:
@@ -280,7 +281,8 @@ class _Transport(StringTransport):
     def loseConnection(self) -> None:
         if not self.disconnecting:
             self.disconnecting = True
-            self._clock.callLater(0, self.lose, ConnectionDone())
+            if not self.stubborn:
+                self._clock.callLater(0, self.lose, ConnectionDone())
 
     def abortConnection(self) -> None:
         self.aborted = True
@@ -330,6 +332,10 @@ class Connection:
     def aborted(self) -> bool:
         """Whether the server has cut the connection off, with no good end."""
         return self.transport.aborted
+
+    def be_stubborn(self) -> None:
+        """Take no part in the closing of the connection, as TLS clients can."""
+        self.transport.stubborn = True
 
     @property
     def held_up(self) -> int:

@@ -429,6 +429,39 @@ class IdleTests(FrontTestCase):
         self.assertTrue(connection.closed)
 
 
+class ClosingTests(FrontTestCase):
+    """A connection that is over does not stay, whatever its client does."""
+
+    def test_after_a_response(self) -> None:
+        self.serve(limits=Limits(stall_timeout=50))
+        connection = self.connect()
+        connection.be_stubborn()
+        connection.request("GET", URL, {"Connection": "close"})
+        self.pass_time(49)
+        self.assertFalse(connection.closed, "the client may still be reading")
+        self.pass_time(1)
+        self.assertTrue(connection.aborted)
+
+    def test_after_a_refusal(self) -> None:
+        self.serve(limits=Limits(stall_timeout=50))
+        connection = self.connect()
+        connection.be_stubborn()
+        connection.send(b"nonsense\r\n")
+        self.assert_error(connection.response(), 400)
+        self.pass_time(55)
+        self.assertTrue(connection.aborted)
+
+    def test_idle_one_when_the_server_stops(self) -> None:
+        """There is nothing left to be read."""
+        connection = self.connect()
+        connection.be_stubborn()
+        drained = self.front.site.drain(60)
+        self.pass_time(3)
+        self.assertTrue(connection.aborted)
+        self.successResultOf(drained)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
 class SlowBodyTests(FrontTestCase):
     """A body has to arrive at some speed, unless it is the server that is slow."""
 

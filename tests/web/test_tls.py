@@ -196,9 +196,11 @@ class TLSTests(TLSTestCase):
         await self.in_thread(lambda: peer.read_ahead(MIB))
         drained = self.front.site.drain(20)
         self.assertEqual(await self.in_thread(idle.read_to_end), b"")
+        idle.close()
         response = await self.in_thread(peer.response)
         self.assert_same_bytes(response.body, data)
         self.assertEqual(await self.in_thread(peer.read_to_end), b"")
+        peer.close()
         await drained
 
     async def test_drain_cuts_what_stalls(self) -> None:
