@@ -360,7 +360,11 @@ class KeySetTests(KeySetTestCase):
         await self.find()
         self.issuer.publish()
         self.clock.advance(MAX_AGE)
+        for _ in range(3):
+            self.assertEqual(await self.assert_unavailable(), INTERVAL_WITHOUT_KEYS)
+            self.clock.advance(INTERVAL_WITHOUT_KEYS)
         self.assertEqual(await self.assert_unavailable(), INTERVAL_WITHOUT_KEYS)
+        self.assertEqual(self.questions, 5)
         self.issuer.publish(jwk("ES256", "second"))
         self.clock.advance(INTERVAL_WITHOUT_KEYS)
         self.assertEqual(await self.find("second"), [self.public("second")])

@@ -220,6 +220,8 @@ class PermissionTests(SynchronousTestCase):
         self.assert_permits("obj:org/repo:")
         self.assert_permits("obj:org/repo::")
         self.assert_permits("obj:/")
+        for entity in ("", "/", "org/", "/repo", "org//repo", f"/{ONE}", "*/"):
+            self.assertIsNone(Scope.parse(f"obj:{entity}:read"), entity)
 
 
 class ClaimTests(SynchronousTestCase):
@@ -232,6 +234,14 @@ class ClaimTests(SynchronousTestCase):
         self.assertEqual(granted(scopes, "org/repo", None), {READ, META})
         self.assertEqual(granted(scopes, "foe/repo", ONE), {META})
         self.assertEqual(granted(scopes, "group/sub/repo", ONE), NOTHING)
+
+    def test_same_place(self) -> None:
+        """Scopes for one place add up, in whatever order."""
+        for place in ("org/repo", f"org/repo/{ONE}"):
+            scopes = [f"obj:{place}:read", f"obj:{place}:verify", f"obj:{place}:write"]
+            self.assertEqual(granted(scopes, "org/repo", ONE), EVERYTHING)
+            self.assertEqual(granted(scopes[::-1], "org/repo", ONE), EVERYTHING)
+            self.assertEqual(granted(scopes[:2], "org/repo", ONE), {READ, META})
 
     def test_text(self) -> None:
         """A string holds scopes with white space between them."""
