@@ -25,7 +25,7 @@ help:
 	@echo "make clean     remove everything that was made here, except objects"
 
 run:
-	@.ci/venv
+	@.ci/venv basic
 	@exec $(bin)/twistd -n --pidfile= giftless $(ARGS)
 
 test:

@@ -1,0 +1,292 @@
+"""What operators install: the commented configuration and the units of systemd."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from giftless import plugins
+from giftless.config import Config
+from giftless.interfaces import IAuthenticatorFactory, IStorageFactory
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "etc" / "giftless.yaml"
+UNITS = ROOT / "systemd"
+
+TWISTD = [
+    sys.executable,
+    "-c",
+    "from twisted.scripts.twistd import run; run()",
+    "--nodaemon",
+    "--pidfile=",
+    "giftless",
+]
+
+#: What the installed file sets otherwise than the code's defaults.
+INSTALLED = {
+    "state_dir": "/var/lib/giftless/state",
+    "storage": "/var/lib/giftless/objects",
+}
+
+
+def environment(**overrides: str) -> dict[str, str]:
+    """Return an environment for a daemon: this one, and ``overrides`` of giftless's own."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIFTLESS_")}
+    paths = [str(Path(plugins.__file__).parent.parent), *sys.path]
+    return {**own, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **overrides}
+
+
+def uncommented() -> dict[str, Any]:
+    """Read the example with every ``#key: value`` switched on."""
+    text = re.sub(r"(?m)^( *)#(?=- |[a-z_]+:)", r"\1", EXAMPLE.read_text())
+    document = yaml.safe_load(text)
+    assert isinstance(document, dict)
+    return document
+
+
+def defaults(struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of an options class with their defaults, ``NODEFAULT`` if needed."""
+    for field in msgspec.structs.fields(struct):
+        if field.default_factory is not msgspec.NODEFAULT:
+            yield field.encode_name, field.default_factory()
+        else:
+            yield field.encode_name, field.default
+
+
+class ExampleConfigurationTests(SynchronousTestCase):
+    """``etc/giftless.yaml`` against the code."""
+
+    def assert_complete(self, section: dict[str, Any], struct: type[msgspec.Struct]) -> None:
+        """Fail unless a section has every key of ``struct``, no other, and the defaults."""
+        expected = dict(defaults(struct))
+        self.assertEqual(sorted(section), sorted(expected), struct.__name__)
+        for key, default in expected.items():
+            if isinstance(default, msgspec.Struct):
+                self.assert_complete(section[key], type(default))
+            elif default is not msgspec.NODEFAULT:
+                self.assertEqual(section[key], default, f"{struct.__name__}: {key}")
+
+    def test_top_level_keys(self) -> None:
+        """Every key is there with its default, but for paths and plugins."""
+        document = uncommented()
+        self.assertEqual(document["state_dir"], INSTALLED["state_dir"])
+        plain = dict(defaults(Config))
+        for key in ("state_dir", "storage", "auth"):
+            self.assertIn(key, document)
+            document[key] = plain[key]
+        self.assert_complete(document, Config)
+
+    def test_storage(self) -> None:
+        """The storage section has every option of its plugin, and the installed path."""
+        section = dict(uncommented()["storage"])
+        factory = plugins.find(IStorageFactory)[section.pop("type")]
+        self.assertEqual(section["path"], INSTALLED["storage"])
+        section["path"] = dict(defaults(factory.Options))["path"]
+        self.assert_complete(section, factory.Options)
+
+    def test_authenticators(self) -> None:
+        """Every built-in authenticator is there with every option of it."""
+        sections = {section.pop("type"): section for section in uncommented()["auth"]}
+        own = {
+            name: factory
+            for name, factory in plugins.find(IAuthenticatorFactory).items()
+            if factory.Options.__module__.startswith("giftless.")
+        }
+        self.assertEqual(sorted(sections), sorted(own))
+        for name, factory in own.items():
+            self.assert_complete(sections[name], factory.Options)
+
+    def test_commented_as_promised(self) -> None:
+        """As installed, the file lets everybody read and nobody write."""
+        document = yaml.safe_load(EXAMPLE.read_text())
+        self.assertEqual(document["auth"], [{"type": "anonymous"}])
+        self.assertEqual(sorted(document), ["auth", "endpoints", "state_dir", "storage"])
+
+    def test_check(self) -> None:
+        """The file passes ``--check``, with its paths moved by the environment."""
+        base = Path(self.mktemp()).resolve()
+        base.mkdir()
+        done = subprocess.run(
+            [*TWISTD, "--config", str(EXAMPLE), "--check"],
+            cwd=base,
+            env=environment(
+                GIFTLESS_STORAGE__PATH=str(base / "objects"), GIFTLESS_STATE_DIR=str(base / "state")
+            ),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        self.assertEqual(sorted(path.name for path in base.iterdir()), ["objects", "state"])
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """Read a unit file's settings, whatever their section: key to values."""
+    settings: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text().splitlines():
+        if "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            settings.setdefault(key, []).append(value)
+    return settings
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``systemd-analyze``.
+
+    :raises SkipTest: where there is none.
+    """
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        raise SkipTest("systemd-analyze is not installed")
+    return subprocess.run(
+        [program, "--no-pager", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+class UnitTests(SynchronousTestCase):
+    """``systemd/giftless.service`` and its socket."""
+
+    def test_verify(self) -> None:
+        """``systemd-analyze verify`` has nothing to say."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for name in ("giftless.service", "giftless.socket"):
+            # The program is only installed where the service is.
+            text = (UNITS / name).read_text().replace("/opt/giftless/bin/twistd", "/bin/true")
+            (folder / name).write_text(text)
+        done = analyze("verify", "--man=no", *map(str, sorted(folder.iterdir())))
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+
+    def test_exposure(self) -> None:
+        """``systemd-analyze security`` rates the service at 2.0 or better."""
+        done = analyze("security", "--offline=true", str(UNITS / "giftless.service"))
+        rating = re.search(r"Overall exposure level for giftless.service: ([\d.]+)", done.stdout)
+        assert rating is not None, done.stdout + done.stderr
+        self.assertLessEqual(float(rating[1]), 2.0)
+
+    def test_time_to_stop(self) -> None:
+        """systemd waits for longer than the daemon does for running transfers."""
+        self.assertGreater(int(unit("giftless.service")["TimeoutStopSec"][0]), 60)
+        self.assertEqual(Config().shutdown_timeout, 60)
+
+    def test_same_configuration_is_checked_and_run(self) -> None:
+        """What is checked before the start is what is started, and what is installed."""
+        settings = unit("giftless.service")
+        self.assertEqual(
+            settings["ExecStartPre"][0].removesuffix(" --check"),
+            settings["ExecStart"][0].replace(" --nodaemon", ""),
+        )
+        self.assertIn(" --config /etc/giftless/giftless.yaml", settings["ExecStart"][0])
+
+    def test_installed_paths_are_writable(self) -> None:
+        """Objects and state lie in the one directory that the service may write to."""
+        self.assertEqual(unit("giftless.service")["StateDirectory"], ["giftless"])
+        for path in INSTALLED.values():
+            self.assertEqual(Path(path).parts[:4], ("/", "var", "lib", "giftless"))
+
+
+class SocketActivationTests(SynchronousTestCase):
+    """A ``systemd:`` endpoint, with the variables that systemd sets."""
+
+    def test_socket_is_adopted(self) -> None:
+        """The daemon serves on a socket that it is handed, also over IPv6."""
+        base = Path(self.mktemp()).resolve()
+        base.mkdir()
+        try:
+            listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        except OSError as error:
+            raise SkipTest(f"no IPv6 here: {error}") from None
+        self.addCleanup(listener.close)
+        daemon = subprocess.Popen(
+            # The socket becomes descriptor 3, and LISTEN_PID is the daemon's own.
+            ["/bin/sh", "-c", f'LISTEN_PID=$$ exec "$@" 3<&{listener.fileno()}', "sh", *TWISTD],
+            pass_fds=[listener.fileno()],
+            cwd=base,
+            env=environment(
+                LISTEN_FDS="1",
+                LISTEN_FDNAMES="giftless.socket",
+                GIFTLESS_ENDPOINTS__0="systemd:domain=INET6:index=0",
+            ),
+            stdout=(base / "log").open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.kill)
+        # The kernel takes the connection at once; the daemon answers when it is up.
+        with socket.create_connection(listener.getsockname()[:2], timeout=30) as client:
+            client.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            reply = client.makefile("rb").read()
+        self.assertIn(b"HTTP/1.1 404 ", reply, (base / "log").read_text())
+        daemon.terminate()
+        daemon.wait(timeout=30)
+        self.assertIn("Server Shut Down.", (base / "log").read_text())
+
+    def run_without_socket(self, *arguments: str) -> tuple[int, str]:
+        """Run the daemon with the endpoint, but without a socket."""
+        base = Path(self.mktemp())
+        base.mkdir()
+        done = subprocess.run(
+            [*TWISTD, *arguments],
+            cwd=base,
+            env=environment(GIFTLESS_ENDPOINTS__0="systemd:domain=INET:index=0"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    def test_check_needs_no_socket(self) -> None:
+        """``ExecStartPre`` is handed no socket, and the check passes without one."""
+        self.assertEqual(self.run_without_socket("--check"), (0, ""))
+
+    def test_no_socket_no_service(self) -> None:
+        """Without its socket the daemon says so in one line and ends with status 1."""
+        status, message = self.run_without_socket()
+        self.assertEqual(status, 1)
+        self.assertIn("systemd passed no such socket", message)
+        self.assertEqual(message.count("\n"), 1)
+
+
+class MakeTests(SynchronousTestCase):
+    """What ``make`` says where it cannot work."""
+
+    def test_old_python(self) -> None:
+        """A Python that is too old is named in one line, before anything is made."""
+        folder = Path(self.mktemp()).resolve()
+        (folder / ".ci").mkdir(parents=True)
+        shutil.copy(ROOT / ".ci" / "venv", folder / ".ci")
+        old = folder / "python3"
+        old.write_text(
+            textwrap.dedent("""\
+                #!/bin/sh
+                case "$2" in *print*) echo 3.9.2;; *) exit 1;; esac
+                """)
+        )
+        old.chmod(0o755)
+        done = subprocess.run(
+            [folder / ".ci" / "venv"],
+            env={**os.environ, "PYTHON": str(old)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(
+            done.stderr,
+            f"giftless: needs Python 3.11 or newer, but '{old}' is 3.9.2; set PYTHON\n",
+        )
+        self.assertFalse((folder / ".venv").exists())

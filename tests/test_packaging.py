@@ -1,0 +1,135 @@
+"""What is in the wheel and the source archive, and what ``twistd`` makes of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: What only a checkout has.
+CHECKOUT_ONLY = {".gitignore"}
+
+_BUILD = "import sys; from setuptools import build_meta as b; print(getattr(b, sys.argv[1])('out'))"
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy the checkout, without what was made in it and is not part of it."""
+    made = shutil.ignore_patterns(
+        *(".git", ".venv", ".coverage*", ".hypothesis", "*_cache", "_trial_temp*", "_build"),
+        *("build", "dist", "*.egg-info", "__pycache__", "giftless-data", "giftless-state"),
+    )
+    shutil.copytree(ROOT, target, ignore=made)
+
+
+def build(source: Path, kind: str) -> Path:
+    """Build ``wheel`` or ``sdist`` as pip and other front ends do, without a network.
+
+    :param source: the folder with ``pyproject.toml``.
+    :returns: the archive.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _BUILD, f"build_{kind}"],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(done.stdout + done.stderr)
+    return source / "out" / done.stdout.splitlines()[-1]
+
+
+class ArchiveTests(SynchronousTestCase):
+    """The two archives, built once from a copy of the checkout."""
+
+    archives: ClassVar[tuple[Path, Path] | None] = None
+
+    def setUp(self) -> None:
+        if ArchiveTests.archives is None:
+            source = Path(self.mktemp()).resolve() / "giftless"
+            copy_checkout(source)
+            # Something to pack by mistake: objects of a daemon run in the checkout.
+            (source / "giftless-data" / "org").mkdir(parents=True)
+            (source / "giftless-data" / "org" / "object").write_text("object")
+            # The wheel is made from the source archive, so that is complete.
+            sdist = build(source, "sdist")
+            unpacked = source.parent / "unpacked"
+            with tarfile.open(sdist) as archive:
+                archive.extractall(unpacked, filter="data")
+            (top,) = unpacked.iterdir()
+            ArchiveTests.archives = (sdist, build(top, "wheel"))
+        self.sdist, self.wheel = ArchiveTests.archives
+
+    def in_checkout(self, *folders: str) -> set[str]:
+        """List the files of the package in the checkout."""
+        return {
+            str(path.relative_to(ROOT))
+            for folder in folders
+            for path in (ROOT / folder).rglob("*")
+            if path.is_file() and path.suffix != ".pyc" and path.name != "dropin.cache"
+        }
+
+    def test_wheel_is_the_package(self) -> None:
+        """The wheel has every file of the package, the plugin file, and no other."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        self.assertEqual(names, self.in_checkout("giftless", "twisted"))
+        self.assertIn("giftless/py.typed", names)
+
+    def test_wheel_leaves_twisted_alone(self) -> None:
+        """One file goes into Twisted's plugin folder, which is not made a package of ours."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            names = [name for name in archive.namelist() if name.startswith("twisted/")]
+        self.assertEqual(names, ["twisted/plugins/giftless_plugin.py"])
+
+    def test_wheel_has_the_licence(self) -> None:
+        """The licence's text is in the wheel."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("/LICENSE"))
+            self.assertIn(b"Apache License", archive.read(name))
+
+    def test_source_archive_has_everything(self) -> None:
+        """Whatever is in git is in the source archive, and no object is."""
+        with tarfile.open(self.sdist) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        self.assertFalse([name for name in names if name.startswith("giftless-data")])
+        if not (ROOT / ".git").exists():
+            raise SkipTest("this is no git checkout")
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        tracked = {name for name in listed.split("\0") if name and (ROOT / name).exists()}
+        self.assertEqual(tracked - CHECKOUT_ONLY - names, set())
+
+    def test_twistd_finds_the_wheel(self) -> None:
+        """With the wheel's files on the path, ``twistd`` lists giftless and can start it."""
+        base = Path(self.mktemp()).resolve()
+        site = base / "site"
+        with zipfile.ZipFile(self.wheel) as archive:
+            archive.extractall(site)
+        twistd = "from twisted.scripts.twistd import run; run()"
+
+        def run(*arguments: str) -> str:
+            return subprocess.run(
+                [sys.executable, "-P", "-c", *arguments],
+                cwd=base,
+                env={**os.environ, "PYTHONPATH": str(site)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            ).stdout
+
+        self.assertRegex(run(twistd, "--help"), r"\n\s+giftless\s+A Git LFS server")
+        self.assertIn("the configuration is fine", run(twistd, "giftless", "--check"))
+        self.assertIn(str(site), run("import giftless; print(giftless.__file__)"))
