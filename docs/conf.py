@@ -1,0 +1,28 @@
+"""How Sphinx builds these pages: ``sphinx-build -W -b html docs docs/_build``."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+
+from giftless import __version__  # noqa: E402
+
+project = "giftless"
+copyright = "the giftless contributors"
+release = version = __version__
+
+extensions = ["sphinx.ext.autodoc", "source_signatures"]
+autodoc_member_order = "bysource"
+exclude_patterns = ["_build"]
+nitpicky = False
+
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "A Git LFS server as a Twisted daemon",
+    "page_width": "1080px",
+    "show_powered_by": False,
+}
+html_show_sourcelink = False
+# The OpenAPI file is served as it is, for tools.
+html_extra_path = ["openapi.yaml"]
