@@ -1,0 +1,67 @@
+"""A plugin file for these tests: an authenticator with a user for each outcome."""
+
+import base64
+
+import msgspec
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from giftless.auth.grants import READ, READ_WRITE, RepoGrants
+from giftless.errors import ServiceUnavailable, Unauthorized
+from giftless.interfaces import (
+    Credentials,
+    Environment,
+    IAuthenticator,
+    IAuthenticatorFactory,
+    Identity,
+)
+from giftless.lfs.objects import Permission, Repo
+
+#: What each user may do.
+USERS: dict[str, frozenset[Permission]] = {
+    "writer": READ_WRITE,
+    "reader": READ,
+    "stranger": frozenset(),
+}
+
+
+class StaffOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """There are none."""
+
+
+@implementer(IAuthenticator)
+class Staff:
+    """Knows the users above, one that makes it fail and one for whom it is away."""
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        for value in credentials.authorization:
+            scheme, _, rest = value.partition(" ")
+            if scheme == "Basic":
+                rest = base64.b64decode(rest).decode().partition(":")[0]
+            return self._find(rest)
+        return None
+
+    def _find(self, name: str) -> Identity:
+        if name == "outage":
+            raise ServiceUnavailable("the staff office is closed; come back later", 7)
+        if name == "fault":
+            raise RuntimeError("the staff office burns")
+        if name not in USERS:
+            raise Unauthorized("nobody of this name works here")
+        return Identity(name, RepoGrants(USERS[name]))
+
+
+@implementer(IPlugin, IAuthenticatorFactory)
+class StaffFactory:
+    """Builds :class:`Staff`."""
+
+    name = "staff"
+    Options = StaffOptions
+
+    def build(self, options: StaffOptions, environment: Environment) -> Staff:
+        """See :meth:`giftless.interfaces.IAuthenticatorFactory.build`."""
+        return Staff()
+
+
+staff = StaffFactory()

@@ -1,0 +1,109 @@
+"""nginx with the configuration that the operator's guide shows, in front of giftless."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import ssl
+import subprocess
+from unittest import SkipTest
+
+from tests.docs.pages import DOCS
+from tests.integration.support import (
+    Daemon,
+    Git,
+    IntegrationTestCase,
+    free_port,
+    oid_of,
+    wait_until,
+)
+from tests.web.test_tls import make_certificate
+
+#: What is around the configuration on an ordinary machine.
+MAIN = """
+daemon off;
+pid {root}/nginx.pid;
+error_log {root}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {root}/body;
+    proxy_temp_path {root}/proxy;
+    fastcgi_temp_path {root}/fastcgi;
+    uwsgi_temp_path {root}/uwsgi;
+    scgi_temp_path {root}/scgi;
+    {site}
+}}
+"""
+
+
+class NginxTests(IntegrationTestCase):
+    """Git pushes and clones through TLS, HTTP/2 and the proxy."""
+
+    def setUp(self) -> None:
+        """Start giftless and nginx."""
+        super().setUp()
+        self.nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+        if self.nginx is None:
+            raise SkipTest("nginx is not installed")
+        self.daemon = self.start_daemon(
+            config={"trusted_proxies": ["127.0.0.1"], "log_format": "json"}
+        )
+        self.port = self._start_nginx(self.daemon)
+
+    def _start_nginx(self, daemon: Daemon) -> int:
+        """Start nginx, to be stopped after the test.
+
+        :returns: its port.
+        """
+        root = self.directory / "nginx"
+        root.mkdir()
+        self.certificate = root / "cert.pem"
+        self.certificate.write_bytes(make_certificate())
+        port = free_port()
+        site = (DOCS / "nginx.conf").read_text()
+        for found, put in (
+            ("listen 443 ", f"listen 127.0.0.1:{port} "),
+            ("server 127.0.0.1:8080;", f"server 127.0.0.1:{daemon.port};"),
+            ("/etc/ssl/lfs.example.com.pem", str(self.certificate)),
+            ("/etc/ssl/lfs.example.com.key", str(self.certificate)),
+        ):
+            self.assertIn(found, site)
+            site = site.replace(found, put)
+        (root / "nginx.conf").write_text(MAIN.format(root=root, site=site))
+        process = subprocess.Popen(
+            [str(self.nginx), "-p", str(root), "-c", str(root / "nginx.conf")],
+            stderr=subprocess.DEVNULL,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        wait_until((root / "nginx.pid").exists, "nginx to start")
+        return port
+
+    def test_push_and_clone(self) -> None:
+        """Objects larger than nginx's usual limit go through, to https URLs."""
+        git = Git(self.directory / "home")
+        git.run(git.home, "config", "--global", "http.sslVerify", "false")
+        repo = git.create(
+            self.directory / "work", f"https://localhost:{self.port}/acme/rocket.git/info/lfs"
+        )
+        self.assert_round_trip(repo, {"data.bin": os.urandom(3_000_000)})
+
+    def test_the_client_is_known(self) -> None:
+        """The log names the client that nginx saw, not the one that the client claims."""
+        data = b"an object"
+        self.assertEqual(self.daemon.put(data), 200)
+        client = http.client.HTTPSConnection(
+            "localhost",
+            self.port,
+            source_address=("127.0.0.5", 0),
+            context=ssl.create_default_context(cafile=str(self.certificate)),
+        )
+        self.addCleanup(client.close)
+        claims = {"X-Forwarded-For": "192.0.2.7"}
+        client.request("GET", f"/acme/rocket/objects/storage/{oid_of(data)}", headers=claims)
+        self.assertEqual(client.getresponse().read(), data)
+        wait_until(lambda: self.daemon.accesses("GET"), "the access line")
+        (access,) = self.daemon.accesses("GET")
+        self.assertEqual(access["address"], "127.0.0.5")

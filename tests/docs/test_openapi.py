@@ -1,0 +1,426 @@
+"""``docs/openapi.yaml`` against a running daemon.
+
+Every operation is asked for every status that the file documents for it; what
+comes back must have the documented headers, media type and schema.  What the
+file does not have, the server must not have either.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from giftless.web.routes import LFSResource
+from tests.docs.pages import DOCS, code
+from tests.integration.support import LFS_JSON, IntegrationTestCase, Response, oid_of
+
+SPEC: dict[str, Any] = yaml.safe_load((DOCS / "openapi.yaml").read_text())
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+#: The repository's root in both forms that the file documents.
+LONG, SHORT = "/my-org/demo.git/info/lfs", "/my-org/demo"
+
+DATA = b"an object that is there"
+OID = oid_of(DATA)
+ABSENT = oid_of(b"an object that is not there")
+OBJECT = f"{LONG}/objects/storage/{OID}"
+VERIFY = f"{LONG}/objects/storage/verify"
+BATCH = f"{LONG}/objects/batch"
+
+#: The largest object that the daemon takes here: more than any disk has.
+LARGEST = 2**62
+
+Exchanges = dict[str, Response]
+
+
+def resolved(node: Any) -> Any:
+    """Follow a ``$ref`` of the file, if ``node`` is one."""
+    while "$ref" in node:
+        steps = node["$ref"].removeprefix("#/").split("/")
+        node = SPEC
+        for step in steps:
+            node = node[step]
+    return node
+
+
+def validate(value: object, schema: Mapping[str, Any]) -> None:
+    """Raise unless ``value`` is what a schema of the file describes."""
+    # The whole file is around the schema, so that its references lead somewhere.
+    Draft202012Validator({**SPEC, "allOf": [schema]}).validate(value)
+
+
+def schema(name: str) -> dict[str, str]:
+    """Return a schema of the file by name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def operation(name: str) -> dict[str, Any]:
+    """Return an operation of the file by its id."""
+    for path in SPEC["paths"].values():
+        for member in path.values():
+            if isinstance(member, dict) and member.get("operationId") == name:
+                return member
+    raise KeyError(name)
+
+
+def documented_routes() -> dict[str, set[str]]:
+    """Return the methods of each path in the file."""
+    return {
+        path: {method.upper() for method in members} & set(METHODS)
+        for path, members in SPEC["paths"].items()
+    }
+
+
+def user(name: str) -> dict[str, str]:
+    """Return the credential of one of the staff (see :mod:`tests.docs.staff`)."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:-".encode()).decode()}
+
+
+def batch_of(operation: str, *objects: dict[str, Any]) -> bytes:
+    """Return the body of a valid batch request."""
+    request = {"operation": operation, "transfers": ["basic"], "objects": list(objects)}
+    validate(request, schema("BatchRequest"))
+    return json.dumps(request).encode()
+
+
+def verification(oid: str, size: int) -> bytes:
+    """Return the body of a valid verification."""
+    request = {"oid": oid, "size": size}
+    validate(request, schema("Verification"))
+    return json.dumps(request).encode()
+
+
+class ApiTestCase(IntegrationTestCase):
+    """A daemon whose limits are within a test's reach, with an object in it."""
+
+    def setUp(self) -> None:
+        """Start the daemon."""
+        super().setUp()
+        plugins = self.directory / "plugins"
+        plugins.mkdir()
+        shutil.copy(Path(__file__).with_name("staff.py"), plugins)
+        self.daemon = self.start_daemon(
+            config={
+                "plugin_path": [str(plugins)],
+                "auth": [{"type": "staff"}],
+                "access": {"hide_private": True, "max_failures": 1},
+                "limits": {
+                    "header_timeout": 1,
+                    "body_rate_window": 1,
+                    "object_size": LARGEST,
+                },
+            }
+        )
+        self.assertEqual(self.daemon.put(DATA, "my-org/demo", user("writer")), 200)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        name: str = "",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
+    ) -> Response:
+        """Send a request as one of the staff, or as nobody."""
+        given = {**(user(name) if name else {}), **(headers or {})}
+        return self.daemon.request(method, path, body, given, source)
+
+    def send(self, head: str, body: bytes = b"", end: str = "\r\n\r\n") -> Response:
+        """Send a request made by hand, which need not be whole.
+
+        :param head: the request line and the headers, one a line.
+        """
+        with self.daemon.connect() as connection:
+            connection.sendall(head.replace("\n", "\r\n").encode() + end.encode() + body)
+            reply = http.client.HTTPResponse(connection, method=head.partition(" ")[0])
+            reply.begin()
+            headers = {name.lower(): value for name, value in reply.getheaders()}
+            return Response(reply.status, headers, reply.read())
+
+    def everywhere(self, method: str, path: str, body: bytes | None = None) -> Exchanges:
+        """Bring about the statuses that every operation has."""
+        self.ask(method, path, "nobody", body, source="127.0.0.9")
+        host = f"{method} {path} HTTP/1.1\nHost: lfs.example"
+        return {
+            "400": self.send(f"{host}\nHost: other.example"),
+            "401": self.ask(method, path, body=body),
+            "408": self.send(host, end=""),
+            "417": self.ask(method, path, "writer", body, {"Expect": "miracles"}),
+            "429": self.ask(method, path, "nobody", body, source="127.0.0.9"),
+            "431": self.ask(method, path, "writer", body, {"X-Filler": "x" * 20000}),
+            "500": self.ask(method, path, "fault", body),
+            "503": self.ask(method, path, "outage", body),
+        }
+
+    def assert_documented(self, name: str, exchanges: Exchanges) -> None:
+        """Check that an operation did all that the file says, and only that."""
+        documented = operation(name)["responses"]
+        self.assertEqual(set(exchanges), set(documented), name)
+        for status, response in exchanges.items():
+            with self.subTest(operation=name, status=status):
+                self.assertEqual(str(response.status), status, response.body)
+                self.assert_response(response, resolved(documented[status]), name == "inspect")
+
+    def assert_response(
+        self, response: Response, documented: dict[str, Any], bodiless: bool
+    ) -> None:
+        """Check a response's headers and body."""
+        for header, reference in documented["headers"].items():
+            description = resolved(reference)
+            value = response.headers.get(header.lower())
+            if value is not None:
+                validate(value, description["schema"])
+            else:
+                self.assertFalse(description.get("required"), header)
+        content = documented.get("content")
+        if content is None:
+            self.assertNotIn("content-type", response.headers)
+            self.assertEqual(response.body, b"")
+            return
+        media_type = response.headers["content-type"]
+        self.assertIn(media_type, content)
+        if bodiless:
+            self.assertEqual(response.body, b"")
+        elif media_type == LFS_JSON:
+            validate(response.json, content[media_type]["schema"])
+            if response.status >= 400:
+                self.assertEqual(response.json["request_id"], response.headers["x-request-id"])
+
+
+class OperationTests(ApiTestCase):
+    """Each operation gives each documented status, as documented."""
+
+    def test_batch(self) -> None:
+        """``POST …/objects/batch``."""
+        wanted = {"oid": OID, "size": len(DATA)}
+        download = batch_of("download", wanted)
+        too_many = batch_of("download", *({"oid": ABSENT, "size": n} for n in range(1001)))
+        exchanges = self.everywhere("POST", BATCH, download)
+        exchanges |= {
+            "200": self.ask("POST", BATCH, "reader", download),
+            "403": self.ask("POST", BATCH, "reader", batch_of("upload", wanted)),
+            "404": self.ask("POST", BATCH, "stranger", download),
+            "413": self.ask("POST", BATCH, "reader", too_many),
+            "422": self.ask("POST", BATCH, "reader", b'{"operation": "delete", "objects": []}'),
+        }
+        self.assert_documented("batch", exchanges)
+
+    def test_upload(self) -> None:
+        """``PUT …/objects/storage/{oid}``."""
+        exchanges = self.everywhere("PUT", OBJECT, DATA)
+        credential = f"Authorization: {user('writer')['Authorization']}"
+        head = f"PUT {OBJECT} HTTP/1.1\nHost: lfs.example\n{credential}\nContent-Length: "
+        exchanges |= {
+            "200": self.ask("PUT", OBJECT, "writer", DATA),
+            "403": self.ask("PUT", OBJECT, "reader", DATA),
+            "404": self.ask("PUT", OBJECT, "stranger", DATA),
+            "413": self.send(f"{head}{LARGEST + 1}"),
+            # The daemon looks at the first MiB.
+            "507": self.send(f"{head}{LARGEST // 2}", bytes(2**20)),
+        }
+        self.assert_documented("upload", exchanges)
+
+    def test_a_body_that_is_not_what_it_claims(self) -> None:
+        """Wrong bytes are answered with 400, slow ones with 408, as documented."""
+        documented = operation("upload")["responses"]
+        credential = f"Authorization: {user('writer')['Authorization']}"
+        head = f"PUT {OBJECT} HTTP/1.1\nHost: lfs.example\n{credential}\nContent-Length: 9"
+        for status, response in {
+            "400": self.ask("PUT", OBJECT, "writer", b"something else"),
+            "408": self.send(head, b"x"),
+        }.items():
+            self.assertEqual(str(response.status), status)
+            self.assert_response(response, resolved(documented[status]), False)
+
+    def test_download(self) -> None:
+        """``GET …/objects/storage/{oid}``."""
+        exchanges = self._view("GET")
+        exchanges |= {
+            "206": self.ask("GET", OBJECT, "reader", headers={"Range": "bytes=3-5"}),
+            "416": self.ask("GET", OBJECT, "reader", headers={"Range": "bytes=999-"}),
+        }
+        self.assert_documented("download", exchanges)
+
+    def test_inspect(self) -> None:
+        """``HEAD …/objects/storage/{oid}``."""
+        self.assert_documented("inspect", self._view("HEAD"))
+
+    def _view(self, method: str) -> Exchanges:
+        absent = OBJECT.replace(OID, ABSENT)
+        named = f"{OBJECT}?filename=gr%C3%BC%C3%9Fe.txt&disposition=inline"
+        return self.everywhere(method, OBJECT) | {
+            "200": self.ask(method, named, "reader"),
+            "304": self.ask(method, OBJECT, "reader", headers={"If-None-Match": f'"{OID}"'}),
+            "403": self.ask(method, OBJECT, headers=self._forged()),
+            "404": self.ask(method, absent, "reader"),
+        }
+
+    def _forged(self) -> dict[str, str]:
+        """Return an action's header with a signature that is not genuine."""
+        reply = self.ask("POST", BATCH, "writer", batch_of("upload", {"oid": ABSENT, "size": 1}))
+        header = reply.json["objects"][0]["actions"]["upload"]["header"]
+        return {"Authorization": header["Authorization"].rpartition(".")[0] + ".AAAA"}
+
+    def test_verify(self) -> None:
+        """``POST …/objects/storage/verify``."""
+        good = verification(OID, len(DATA))
+        exchanges = self.everywhere("POST", VERIFY, good)
+        exchanges |= {
+            "200": self.ask("POST", VERIFY, "reader", good),
+            "403": self.ask("POST", VERIFY, body=good, headers=self._forged()),
+            "404": self.ask("POST", VERIFY, "reader", verification(ABSENT, 1)),
+            "409": self.ask("POST", VERIFY, "reader", verification(OID, 1)),
+            "413": self.ask("POST", VERIFY, "reader", good + b" " * 2**20),
+        }
+        self.assert_documented("verify", exchanges)
+
+
+class BatchReplyTests(ApiTestCase):
+    """The entries of a batch reply are as documented, whatever happens to an object."""
+
+    def entries(self, body: bytes, name: str = "writer") -> list[dict[str, Any]]:
+        """Return a reply's objects, after checking the reply."""
+        response = self.ask("POST", BATCH, name, body)
+        validate(response.json, schema("BatchReply"))
+        return cast(list[dict[str, Any]], response.json["objects"])
+
+    def test_actions(self) -> None:
+        """An absent object has upload and verify, a present one download or nothing."""
+        present, absent = {"oid": OID, "size": len(DATA)}, {"oid": ABSENT, "size": 5}
+        upload = self.entries(batch_of("upload", present, absent))
+        self.assertNotIn("actions", upload[0])
+        self.assertEqual(set(upload[1]["actions"]), {"upload", "verify"})
+        self.assertEqual(
+            set(self.entries(batch_of("download", present))[0]["actions"]), {"download"}
+        )
+
+    def test_errors(self) -> None:
+        """Each documented error of an object that this daemon can give has its shape."""
+        huge = {"oid": ABSENT, "size": LARGEST + 1}
+        full = {"oid": ABSENT, "size": LARGEST // 2}
+        md5 = batch_of("upload", {"oid": ABSENT, "size": 1})[:-1] + b', "hash_algo": "md5"}'
+        found = {
+            entry["error"]["code"]
+            for entry in (
+                *self.entries(batch_of("download", {"oid": ABSENT, "size": 5})),
+                *self.entries(batch_of("download", {"oid": OID, "size": 5})),
+                *self.entries(batch_of("upload", huge)),
+                *self.entries(batch_of("upload", full)),
+                *self.entries(md5),
+            )
+        }
+        # 403 is for identities that may do something with other objects.
+        documented = set(SPEC["components"]["schemas"]["ObjectError"]["properties"]["code"]["enum"])
+        self.assertEqual(found | {403}, documented)
+
+    def test_extras(self) -> None:
+        """A member x-filename, as documented, names the later download."""
+        wanted = {"oid": oid_of(b"hello"), "size": 5, "x-filename": "grüße.txt"}
+        (entry,) = self.entries(batch_of("upload", wanted))
+        action = entry["actions"]["upload"]
+        self.assertEqual(
+            self.ask("PUT", action["href"], "", b"hello", action["header"]).status, 200
+        )
+        path = OBJECT.replace(OID, wanted["oid"])
+        disposition = self.ask("GET", path, "reader").headers["content-disposition"]
+        self.assertIn("filename*=UTF-8''gr%C3%BC%C3%9Fe.txt", disposition)
+
+
+class SurfaceTests(ApiTestCase):
+    """The file has everything that the server has, and the other way round."""
+
+    def test_routes(self) -> None:
+        """The paths and methods are those of the URL map."""
+        routes: dict[str, set[str]] = {}
+        for rule in LFSResource.app.url_map.iter_rules():
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule).removeprefix("/{repo}")
+            routes.setdefault(path, set()).update(rule.methods or ())
+        self.assertEqual(routes, documented_routes())
+
+    def test_other_methods(self) -> None:
+        """A method that is not documented is answered with 405 and the documented ones."""
+        for path in SPEC["paths"]:
+            documented = self.methods_at(path)
+            for method in set(METHODS) - documented:
+                response = self.ask(method, LONG + path.replace("{oid}", OID), "writer")
+                self.assertEqual(response.status, 405, f"{method} {path}")
+                self.assertEqual(set(response.headers["allow"].split(", ")), documented)
+                if method != "HEAD":
+                    validate(response.json, schema("Error"))
+
+    def methods_at(self, path: str) -> set[str]:
+        """Return the methods of every documented path that ``path`` matches.
+
+        ``verify`` stands where an oid may stand.
+        """
+        patterns = {name: name.replace("{oid}", "[^/]+") for name in SPEC["paths"]}
+        return set().union(
+            *(
+                methods
+                for name, methods in documented_routes().items()
+                if re.fullmatch(patterns[name], path)
+            )
+        )
+
+    def test_other_paths(self) -> None:
+        """A URL that is not documented is answered with 404 in the documented form."""
+        response = self.ask("GET", f"{LONG}/locks", "writer")
+        self.assertEqual(response.status, 404)
+        validate(response.json, schema("Error"))
+
+    def test_both_forms_of_the_url(self) -> None:
+        """An object is found under each documented form."""
+        urls = [server["url"] for server in SPEC["servers"]]
+        forms = [url.partition("8080")[2].replace("{repository}", "my-org/demo") for url in urls]
+        self.assertEqual(forms, [LONG, SHORT])
+        for form in forms:
+            response = self.ask("GET", f"{form}/objects/storage/{OID}", "reader")
+            self.assertEqual(response.body, DATA)
+
+    def test_security(self) -> None:
+        """Each documented kind of credential opens the storage endpoints."""
+        reply = self.ask("POST", BATCH, "reader", batch_of("download", {"oid": OID, "size": 23}))
+        action = reply.json["objects"][0]["actions"]["download"]
+        token = action["header"]["Authorization"].removeprefix("Bearer ")
+        ways = {
+            "action": self.ask("GET", OBJECT, headers=action["header"]),
+            "actionInQuery": self.ask("GET", f"{OBJECT}?jwt={token}"),
+            "credential": self.ask("GET", OBJECT, "reader"),
+            "bearer": self.ask("GET", OBJECT, headers={"Authorization": "Bearer reader"}),
+        }
+        self.assertEqual(set(ways), set(SPEC["components"]["securitySchemes"]))
+        self.assertEqual({response.status for response in ways.values()}, {200})
+
+    def test_statuses_on_the_page(self) -> None:
+        """The page about the API explains each documented error, and 405."""
+        table = set(re.findall(r"(?m)^([45]\d\d)  ", (DOCS / "http-api.rst").read_text()))
+        documented = {
+            status
+            for path in SPEC["paths"].values()
+            for member in path.values()
+            if isinstance(member, dict)
+            for status in member["responses"]
+            if status >= "400"
+        }
+        self.assertEqual(table, documented | {"405"})
+
+    def test_examples(self) -> None:
+        """The JSON on the page about the API is what the file says.
+
+        Each block names its schema in ``:class:``.
+        """
+        blocks = code(DOCS / "http-api.rst", "json")
+        self.assertTrue(blocks)
+        for block in blocks:
+            validate(json.loads(block.content), schema(block.classes[0]))

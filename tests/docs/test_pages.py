@@ -1,0 +1,70 @@
+"""What the pages say of the source tree against the source tree."""
+
+from __future__ import annotations
+
+import re
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from giftless import interfaces
+from tests.docs.pages import DOCS, ROOT, code, directives, pages
+from tests.test_architecture import LAYERS
+
+PACKAGE = ROOT / "giftless"
+
+
+class SourceTests(SynchronousTestCase):
+    """The pages name what is there."""
+
+    def test_files(self) -> None:
+        """Every file of the checkout that a page names exists."""
+        names = re.compile(
+            r"``((?:etc|systemd|examples|docs|tests|twisted/plugins)/[\w./-]+\w)``"
+            r"|<((?:docs/)?[\w-]+(?:\.rst|\.yaml)?)>`_"
+        )
+        found = {
+            (page.name, one or other)
+            for page in pages()
+            for one, other in names.findall(page.read_text())
+            if not one.startswith("docs/_build")
+        }
+        self.assertGreater(len(found), 5)
+        missing = [(page, name) for page, name in found if not (ROOT / name).exists()]
+        self.assertEqual(missing, [])
+
+    def test_interfaces(self) -> None:
+        """Every public class of ``giftless.interfaces`` is in the reference."""
+        public = {
+            f"{interfaces.__name__}.{name}"
+            for name, value in vars(interfaces).items()
+            if not name.startswith("_") and getattr(value, "__module__", "") == interfaces.__name__
+        }
+        shown = {entry.argument for entry in directives(DOCS / "interfaces.rst", "from-source")}
+        self.assertGreater(len(public), 10)
+        self.assertEqual(public - shown - {f"{interfaces.__name__}.T"}, set())
+
+    def test_architecture(self) -> None:
+        """Every module and package at the top is on the page about architecture."""
+        page = (DOCS / "architecture.rst").read_text()
+        parts = [
+            path.stem
+            for path in PACKAGE.iterdir()
+            if not path.name.startswith("__") and (path.suffix == ".py" or path.is_dir())
+        ]
+        missing = [part for part in parts if f"``{part}``" not in page]
+        self.assertEqual(missing, [])
+
+    def test_layers(self) -> None:
+        """The layers on the page are those that imports are held to, from the top down."""
+        (drawing,) = code(DOCS / "architecture.rst", "text")
+        layers = [set(line.partition("  ")[0].split()) for line in drawing.content.splitlines()]
+        self.assertEqual(layers, list(reversed(LAYERS)))
+
+    def test_modules_on_the_picture(self) -> None:
+        """Every module that the picture of a push names exists."""
+        picture = (DOCS / "push.svg").read_text()
+        named = re.findall(r'class="(?:name|second)"[^>]*>([a-z]+(?:\.[a-z]+)*)<', picture)
+        self.assertGreater(len(named), 10)
+        for name in named:
+            path = PACKAGE.joinpath(*name.split("."))
+            self.assertTrue(path.with_suffix(".py").exists() or path.is_dir(), name)
