@@ -1,4 +1,8 @@
-"""An HTTP/1.1 connection that holds out against slow and malformed input."""
+"""An HTTP/1.1 connection that holds out against slow and malformed input.
+
+Like :mod:`giftless.web.request` it uses some private parts of twisted.web;
+tests pin them.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,9 @@ from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
 if TYPE_CHECKING:
     from giftless.web.site import LFSSite
 
+#: How many bytes of the next requests are taken while one is being answered.
+EARLY_BYTES = 16384
+
 #: The most digits that a Content-Length may have: 2**63 has 19.
 _MAX_LENGTH_DIGITS = 19
 
@@ -36,6 +43,7 @@ class LFSChannel(HTTPChannel):
     _closing: IDelayedCall | None = None
     _broken = False
     _dropped = 0
+    _unread: Any = None
 
     def connectionMade(self) -> None:
         """Start with the site's limits."""
@@ -125,11 +133,34 @@ class LFSChannel(HTTPChannel):
             and not self.site.draining
         )
 
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take bytes of a body, or of requests that have to wait.
+
+        While a response waits for its client, twisted.web would read on.
+        """
+        super().rawDataReceived(data)
+        if self._handlingRequest and sum(map(len, self._dataBuffer)) > EARLY_BYTES:
+            self.transport.pauseProducing()
+
     def requestDone(self, request: Any) -> None:
-        """A request is over; the next one may begin."""
+        """A request is over; the next one may begin, once this response is on its way.
+
+        Otherwise a client that sends and does not read could fill the memory.
+        """
+        if self.persistent and self._waitingForTransport:
+            self._unread = request
+            self.setTimeout(self.site.timeOut)
+            return
         super().requestDone(request)
         if self.site.draining and self.idle:
             self.loseConnection()
+
+    def resumeProducing(self) -> None:
+        """The client has taken everything."""
+        super().resumeProducing()
+        if self._unread is not None:
+            request, self._unread = self._unread, None
+            self.requestDone(request)
 
     def _close_within(self, seconds: float) -> None:
         """Close; cut the client off if it does not take part in time.

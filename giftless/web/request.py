@@ -7,8 +7,9 @@ before they are sent, and streamed with back-pressure.  One rule makes it work:
 a response may be complete before its request is, and the connection moves on
 only when both are.
 
-This is the only module that touches the private parts of twisted.web
-(``HTTPChannel._command``, ``_path`` and ``_version``); tests pin them.
+It uses private parts of twisted.web (``HTTPChannel._command``, ``_path`` and
+``_version``), as does :mod:`giftless.web.channel`, and nothing else; tests pin
+them.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ DRAIN_BYTES: Final = 1024 * 1024
 LINGER_SECONDS: Final = 3.0
 
 #: How often a client that waits for its response is told to have patience, in
-#: seconds: the stock client gives up after 30 without a byte.
-PATIENCE_SECONDS: Final = 20.0
+#: seconds.  The stock client gives up after 30 without a byte; not much less,
+#: because old ones take only five interim responses.
+PATIENCE_SECONDS: Final = 25.0
 
 
 class StreamingRequest(Request):

@@ -25,6 +25,7 @@ from giftless.errors import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    Unprocessable,
 )
 from giftless.interfaces import Credentials, IAuthenticator, IBlocking, Identity
 from giftless.lfs.batch import parse_batch
@@ -82,6 +83,23 @@ def _endpoint(handler: _Handler) -> Callable[..., Deferred[None]]:
         running.addBoth(end)
         request.site.handles(running)
         return answered
+
+    return handle
+
+
+def _never_422(handler: _Handler) -> _Handler:
+    """Wrap a coroutine method so that 422 becomes 400, whoever raises it.
+
+    The stock client takes 422 for the success of an upload or a verification,
+    and the object is lost.
+    """
+
+    @wraps(handler)
+    async def handle(self: LFSResource, call: Call, **arguments: str) -> None:
+        try:
+            await handler(self, call, **arguments)
+        except Unprocessable as error:
+            raise BadRequest(error.message) from error
 
     return handle
 
@@ -144,6 +162,7 @@ class LFSResource:
 
     @app.route("/<repo:repo>/objects/storage/verify", methods=["POST"])
     @_endpoint
+    @_never_422
     async def verify(self, call: Call) -> None:
         """``POST …/objects/storage/verify``: is the object here, whole?"""
         identity = await self._identify(call, self._storage_authenticator)
@@ -153,6 +172,7 @@ class LFSResource:
 
     @app.route("/<repo:repo>/objects/storage/<string:oid>", methods=["PUT"])
     @_endpoint
+    @_never_422
     async def upload(self, call: Call, oid: str) -> None:
         """``PUT …/objects/storage/{oid}``: store an object."""
         request = call.request
@@ -239,9 +259,7 @@ class LFSResource:
         headers = request.requestHeaders.getRawHeaders(b"authorization", [])
         authorization = tuple(header.decode("utf-8", "replace") for header in headers)
         identity = await authenticator.authenticate(
-            Credentials(
-                authorization, _argument(request, b"jwt"), self._proxies.client(request)
-            ),
+            Credentials(authorization, _argument(request, b"jwt"), self._proxies.client(request)),
             call.repo,
         )
         assert identity is not None, "a chain ends with an identity or an error"

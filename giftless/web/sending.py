@@ -138,6 +138,8 @@ class _FileSender:
             if not transport.disconnected:
                 transport.unregisterProducer()
                 transport.registerProducer(self._channel, True)
+                # It may have been told to pause before, and not to resume since.
+                self._channel.resumeProducing()
             if self._warming is not None:
                 # The caller closes the file next; a thread may still read it.
                 await self._warming

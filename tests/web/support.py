@@ -195,6 +195,7 @@ class Front:
         trusted: Sequence[str] = (),
         public_url: str = "",
         actions: ActionOptions | None = None,
+        secret: bytes = SECRET,
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -205,7 +206,7 @@ class Front:
         if authenticators is None:
             authenticators = [AnonymousAuthenticator("read-write")]
         self.store = store
-        self.preauth = PreAuthorizer(SECRET, actions or ActionOptions(), clock)
+        self.preauth = PreAuthorizer(secret, actions or ActionOptions(), clock)
         basic = BasicFactory().build(store, self.preauth)
         assert basic is not None
         proxies = Proxies(trusted)
@@ -485,6 +486,7 @@ class Peer:
     :param receive_buffer: the size of the socket's receive buffer, if it matters.
     :param send_buffer: the size of its send buffer, if that does.
     :param tls: the TLS context, if the port speaks TLS.
+    :param timeout: how long one operation may take, in seconds.
     """
 
     def __init__(
@@ -493,13 +495,14 @@ class Peer:
         receive_buffer: int | None = None,
         send_buffer: int | None = None,
         tls: ssl.SSLContext | None = None,
+        timeout: float = 20,
     ) -> None:
         raw = socket.socket()
         if send_buffer is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         if receive_buffer is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        raw.settimeout(20)
+        raw.settimeout(timeout)
         raw.connect(("127.0.0.1", port))
         self.socket: socket.socket = (
             raw if tls is None else tls.wrap_socket(raw, server_hostname="localhost")
@@ -522,7 +525,7 @@ class Peer:
         :returns: how many bytes were sent.
         """
         view, sent = memoryview(data), 0
-        with suppress(ConnectionError, ssl.SSLError):
+        with suppress(ConnectionError, TimeoutError, ssl.SSLError):
             while sent < len(data):
                 sent += self.socket.send(view[sent : sent + 65536])
         return sent

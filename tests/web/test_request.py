@@ -133,6 +133,27 @@ class PrivatePartsTests(SynchronousTestCase):
         channel.dataReceived(b"GET")
         self.assertEqual(channel._buffer, b"GET")
 
+    def test_while_a_request_is_handled(self) -> None:
+        """What comes meanwhile is kept aside."""
+        channel = HTTPChannel()
+        channel.requestFactory = lambda channel, queued: Request(channel)
+        channel.callLater = Clock().callLater
+        channel.makeConnection(StringTransport())
+        self.assertFalse(channel._handlingRequest)
+        channel.dataReceived(render_request("GET", "/") + b"GET")
+        self.assertTrue(channel._handlingRequest)
+        self.assertEqual(channel._dataBuffer, [b"GET"])
+
+    def test_transport_is_full(self) -> None:
+        channel = HTTPChannel()
+        channel.callLater = Clock().callLater
+        channel.makeConnection(StringTransport())
+        self.assertFalse(channel._waitingForTransport)
+        channel.pauseProducing()
+        self.assertTrue(channel._waitingForTransport)
+        channel.resumeProducing()
+        self.assertFalse(channel._waitingForTransport)
+
 
 class EarlyAnswerTests(FrontTestCase):
     """An answer that needs no body does not wait for it."""
@@ -876,6 +897,43 @@ class OnTheWireTests(PortTestCase):
         self.assertLess(self.now() - started, LINGER_SECONDS + 1.5)
         self.assertLess(sent, 16 * MIB)
         self.assert_error(response, 401)
+
+    async def test_client_that_never_reads_its_answers(self) -> None:
+        """It is not read either, and costs no memory."""
+        await self.serve()
+        objects = [{"oid": oid_of(b"%d" % n), "size": n} for n in range(300)]
+        batch = render_request(
+            "POST", "/org/repo/objects/batch", {}, batch_body("upload", *objects)
+        )
+        peer = await self.connected(receive_buffer=65536, timeout=1)
+        sent = await self.in_background(lambda: peer.send_as_far_as_possible(batch * 1000))
+        self.assertLess(sent, len(batch) * 1000)
+        (channel,) = self.front.site._channels
+        self.assertLess(sum(map(len, channel._dataBuffer)), MIB)
+        answered = len(self.access)
+        await self.sleep(0.3)
+        self.assertEqual(len(self.access), answered)
+        await self.in_thread(lambda: [peer.response() for _ in range(answered)])
+        await self.until(lambda: len(self.access) > answered)
+
+    async def test_next_request_waits_until_the_response_is_read(self) -> None:
+        """And nothing is stuck afterwards, whatever is asked for in a row."""
+        await self.serve()
+        objects = [{"oid": oid_of(b"%d" % n), "size": n} for n in range(900)]
+        batch = render_request(
+            "POST", "/org/repo/objects/batch", {}, batch_body("upload", *objects)
+        )
+        data = os.urandom(MIB)
+        url = storage_url(oid_of(data))
+        row = batch + batch + render_request("PUT", url, {}, data) + render_request("GET", url)
+        peer = await self.connected(receive_buffer=65536)
+        sending = self.in_background(lambda: peer.send(row * 5))
+        for _ in range(5):
+            await self.sleep(0.05)
+            responses = await self.in_thread(lambda: [peer.response() for _ in range(4)])
+            self.assertEqual([response.status for response in responses], [200] * 4)
+            self.assert_same_bytes(responses[3].body, data)
+        await sending
 
     async def test_large_upload(self) -> None:
         await self.serve()
