@@ -339,6 +339,14 @@ class DurabilityTests(LocalTestCase):
         self.assertEqual(self.files(), [])
         self.assertEqual(self.temporary_files(), [])
 
+    def test_the_top_itself_is_made_if_it_must_be(self) -> None:
+        top = os.fsencode(self.top / "new")
+        local._make_directories(os.path.join(top, b"org"), top)
+        self.assertEqual(
+            self.calls,
+            [("mkdir", "new"), ("fsync", "."), ("mkdir", "new/org"), ("fsync", "new")],
+        )
+
     def test_a_directory_that_another_upload_makes_meanwhile_is_used(self) -> None:
         real = os.mkdir
 
