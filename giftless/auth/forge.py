@@ -60,9 +60,9 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     orgs: list[str]
-    write_ttl: Annotated[float, msgspec.Meta(ge=0)] = 900
-    read_ttl: Annotated[float, msgspec.Meta(ge=0)] = 60
-    timeout: Annotated[float, msgspec.Meta(gt=0)] = 10
+    write_ttl: Annotated[int, msgspec.Meta(ge=0)] = 900
+    read_ttl: Annotated[int, msgspec.Meta(ge=0)] = 60
+    timeout: Annotated[int, msgspec.Meta(ge=1)] = 10
     cache_size: Annotated[int, msgspec.Meta(ge=1)] = 4096
 
 

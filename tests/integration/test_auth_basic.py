@@ -1,0 +1,144 @@
+"""The stock client with a user and a password, as the documentation sets it up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.contracts.authenticators import basic
+from tests.docs.pages import DOCS, code
+from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, oid_of, wait_until
+
+FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
+
+
+class PasswordTests(IntegrationTestCase):
+    """A daemon with the configuration that the page about passwords shows."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        configuration, access = (block.content for block in code(DOCS / "auth/basic.rst", "yaml"))
+        etc = self.directory / "etc"
+        etc.mkdir()
+        (etc / "access.yaml").write_text(access)
+        self.users = etc / "htpasswd"
+        self.daemon = self.make_daemon(
+            config={
+                "log_format": "json",
+                **yaml.safe_load(configuration.replace("/etc/giftless", str(etc))),
+            }
+        )
+        for user in ("alice", "bob", "carol"):
+            self.htpasswd(user, f"{user}'s password: \u00fcber/secret@1")
+        self.daemon.start()
+        self.git: Git = self.make_git()
+        self.credentials = self.directory / "credentials"
+        helper = f"store --file={self.credentials}"
+        self.git.run(self.git.home, "config", "--global", "credential.helper", helper)
+
+    def htpasswd(self, user: str, password: str) -> str:
+        """Run ``giftless htpasswd`` and return what it prints."""
+        installation = self.daemon.installation
+        command = "from giftless.cli import main; main()"
+        result = subprocess.run(
+            [installation.python, "-c", command, "htpasswd", "--stdin", str(self.users), user],
+            cwd=self.directory,
+            env={**installation.environ, "PYTHONUTF8": "1"},
+            input=f"{password}\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return result.stdout
+
+    def log_in(self, user: str, password: str = "") -> None:
+        """Let git's credential helper know a user, as ``git credential approve`` does."""
+        self.credentials.unlink(missing_ok=True)
+        host = self.daemon.url.removeprefix("http://")
+        password = password or f"{user}'s password: \u00fcber/secret@1"
+        subprocess.run(
+            ["git", "credential-store", f"--file={self.credentials}", "store"],
+            input=f"protocol=http\nhost={host}\nusername={user}\npassword={password}\n\n",
+            text=True,
+            check=True,
+        )
+
+    def create(self, path: str = REPO) -> GitRepo:
+        """Make a repository that uses the daemon."""
+        directory: Path = self.directory / path.replace("/", "-")
+        return self.git.create(directory, f"{self.daemon.url}/{path}.git/info/lfs")
+
+    def identities(self) -> set[Any]:
+        """Whose names the access log has for transfers."""
+        return {
+            event["identity"]
+            for method in ("PUT", "GET")
+            for event in self.daemon.accesses(method, "/objects/storage/")
+        }
+
+    def assert_refused(self, repo: GitRepo, *words: str) -> None:
+        """Check that a push fails, saying so."""
+        result = repo.try_push()
+        self.assertNotEqual(result.returncode, 0)
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+    def test_push_and_clone(self) -> None:
+        """Who may write pushes and clones; the password is hashed once and not logged."""
+        self.log_in("alice")
+        self.assert_round_trip(self.create(), FILES)
+        self.assertEqual(self.identities(), {"alice"})
+        self.assertTrue(self.credentials.read_text())
+        self.assertNotIn("secret", self.daemon.stdout + self.daemon.stderr)
+
+    def test_read_only(self) -> None:
+        """Who may read clones and does not push; git keeps the password."""
+        self.log_in("alice")
+        repo = self.create()
+        repo.commit(FILES)
+        repo.push()
+        self.log_in("bob")
+        clone = repo.clone(self.directory / "clone")
+        self.assertEqual(clone.read("noise.bin"), FILES["noise.bin"])
+        clone.commit({"more.bin": b"more"})
+        self.assert_refused(clone, "bob")
+        self.assertIn("bob", self.credentials.read_text())
+
+    def test_other_repository(self) -> None:
+        """Who has no grant for a repository does nothing there."""
+        self.log_in("carol")
+        repo = self.create()
+        repo.commit(FILES)
+        self.assert_refused(repo, "carol")
+
+    def test_wrong_password(self) -> None:
+        """Git forgets a wrong password."""
+        for user in ("alice", "mallory"):
+            self.log_in(user, "wrong")
+            repo = self.create(f"acme/{user}")
+            repo.commit(FILES)
+            self.assert_refused(repo)
+            self.assertEqual(self.credentials.read_text(), "")
+
+    def test_changes_count_at_once(self) -> None:
+        """A running daemon takes a new password, and the old one no longer."""
+        self.log_in("alice")
+        repo = self.create()
+        repo.commit({"one.bin": b"1"})
+        repo.push()
+        self.assertEqual(self.htpasswd("alice", "new"), "changed alice\n")
+        self.assertEqual(os.stat(self.users).st_mode & 0o777, 0o600)
+        wait_until(lambda: self.status("alice", "new") == 200, "the new password to count")
+        repo.commit({"two.bin": b"2"})
+        self.assert_refused(repo)
+        self.log_in("alice", "new")
+        repo.push()
+
+    def status(self, user: str, password: str) -> int:
+        """Return the status of a download batch."""
+        headers = {"Authorization": basic(user, password)}
+        return self.daemon.batch("download", (oid_of(b"1"), 1), headers=headers).status

@@ -1,0 +1,162 @@
+"""The stock client with a forge's token, over a forge that is a process.
+
+The configurations are those of the documentation; only the forge's URL is
+that of the fake.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import yaml
+
+from tests.docs.pages import DOCS, ROOT, code
+from tests.integration.support import (
+    REPO,
+    Git,
+    GitRepo,
+    IntegrationTestCase,
+    base_environ,
+    stored_objects,
+)
+from tests.support.forge_server import TOKENS
+
+FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
+
+
+class ForgeCase(IntegrationTestCase):
+    """A fake forge, and a daemon that asks it.
+
+    :cvar forge: what the configuration calls it.
+    :cvar url_option: the option that says where it is.
+    """
+
+    forge = "github"
+    url_option = "api_url"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forge_server", self.forge],
+            cwd=ROOT,
+            env={**base_environ(), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(self.stop_forge)
+        assert self.process.stdout is not None
+        url = self.process.stdout.readline().strip()
+        shown = yaml.safe_load(code(DOCS / f"auth/{self.forge}.rst", "yaml")[0].content)
+        auth: list[dict[str, Any]] = shown["auth"]
+        auth[0][self.url_option] = url
+        self.daemon = self.start_daemon(config={"log_format": "json", **shown})
+        self.git: Git = self.make_git()
+        self.credentials = self.directory / "credentials"
+        helper = f"store --file={self.credentials}"
+        self.git.run(self.git.home, "config", "--global", "credential.helper", helper)
+
+    def stop_forge(self) -> None:
+        """Stop the forge, if it still runs."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def log_in(self, user: str) -> None:
+        """Let git's credential helper know a user's token."""
+        token = TOKENS[self.forge].get(user, "wrong")
+        self.credentials.write_text(self.daemon.url.replace("://", f"://git:{token}@") + "\n")
+
+    def create(self, path: str = REPO) -> GitRepo:
+        """Make a repository that uses the daemon."""
+        return self.git.create(self.directory / "work", f"{self.daemon.url}/{path}.git/info/lfs")
+
+    def assert_refused(self, repo: GitRepo, *words: str) -> None:
+        """Check that a push fails, saying so, and that nothing has been stored."""
+        before = list(stored_objects(self.daemon.store))
+        result = repo.try_push()
+        self.assertNotEqual(result.returncode, 0)
+        for word in words:
+            self.assertIn(word, result.stderr)
+        self.assertEqual(list(stored_objects(self.daemon.store)), before)
+
+
+class GitHubTests(ForgeCase):
+    """GitHub; what holds for the other forges too is tested with it."""
+
+    def test_push_and_clone(self) -> None:
+        """Who may write there pushes and clones here; the token is nowhere."""
+        self.log_in("wanda")
+        self.assert_round_trip(self.create(), FILES)
+        for method in ("PUT", "GET"):
+            names = {event["identity"] for event in self.daemon.accesses(method, "/objects/")}
+            self.assertEqual(names, {"wanda"})
+        for text in (self.daemon.stdout, self.daemon.stderr):
+            self.assertNotIn(TOKENS[self.forge]["wanda"], text)
+        self.assertTrue(self.credentials.read_text())
+
+    def test_read_only(self) -> None:
+        """Who may read there clones and does not push; git keeps the token."""
+        self.log_in("wanda")
+        repo = self.create()
+        repo.commit(FILES)
+        repo.push()
+        self.log_in("ray")
+        clone = repo.clone(self.directory / "clone")
+        self.assertEqual(clone.read("noise.bin"), FILES["noise.bin"])
+        clone.commit({"more.bin": b"more"})
+        self.assert_refused(clone, "ray")
+        self.assertTrue(self.credentials.read_text())
+
+    def test_no_access(self) -> None:
+        """Who sees nothing there does nothing here."""
+        self.log_in("sam")
+        repo = self.create()
+        repo.commit(FILES)
+        self.assert_refused(repo, "sam")
+        self.assertTrue(self.credentials.read_text())
+
+    def test_wrong_token(self) -> None:
+        """Git forgets a token that the forge does not know."""
+        self.log_in("mallory")
+        repo = self.create()
+        repo.commit(FILES)
+        self.assert_refused(repo)
+        self.assertEqual(self.credentials.read_text(), "")
+
+    def test_forge_is_down(self) -> None:
+        """A forge that does not answer lets nobody in, and git says why."""
+        self.log_in("wanda")
+        repo = self.create()
+        repo.commit(FILES)
+        self.stop_forge()
+        self.assert_refused(repo, "your access cannot be checked now")
+        self.assertTrue(self.credentials.read_text())
+
+    def test_other_org(self) -> None:
+        """A repository of another organisation is nobody's here."""
+        self.log_in("wanda")
+        repo = self.create("elsewhere/rocket")
+        repo.commit(FILES)
+        self.assert_refused(repo)
+
+
+class GiteaTests(ForgeCase):
+    """Gitea."""
+
+    forge = "gitea"
+    url_option = "url"
+    test_push_and_clone = GitHubTests.test_push_and_clone
+    test_read_only = GitHubTests.test_read_only
+
+
+class GitLabTests(ForgeCase):
+    """GitLab."""
+
+    forge = "gitlab"
+    url_option = "url"
+    test_push_and_clone = GitHubTests.test_push_and_clone
+    test_read_only = GitHubTests.test_read_only

@@ -1,0 +1,76 @@
+"""Run a fake forge as a process: ``python -m tests.support.forge_server github``.
+
+It has the repository ``acme/rocket`` and the tokens of :data:`TOKENS`, prints
+its URL and serves until it is killed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from twisted.internet import reactor
+
+from tests.support.forges import (
+    Fake,
+    FakeGitea,
+    FakeGitHub,
+    FakeGitLab,
+    HubRepo,
+    HubToken,
+    LabToken,
+    Project,
+    TeaRepo,
+    TeaToken,
+)
+
+#: On each forge the tokens of wanda, who may write, of ray, who may read, and
+#: of sam, who may do nothing.
+TOKENS: Mapping[str, Mapping[str, str]] = {
+    "github": {
+        "wanda": "ghp_wandawandawandawandawandawandawandaw",
+        "ray": "github_pat_rayrayrayrayrayrayrayr_rayrayrayrayray",
+        "sam": "gho_samsamsamsamsamsamsamsamsamsamsamsam",
+    },
+    "gitea": {"wanda": "a" * 40, "ray": "b" * 40, "sam": "c" * 40},
+    "gitlab": {
+        "wanda": "glpat-wandawandawandawanda",
+        "ray": "glpat-rayrayrayrayrayrayray",
+        "sam": "glpat-samsamsamsamsamsamsam",
+    },
+}
+
+
+def make(kind: str) -> Fake:
+    """Make the forge of a kind."""
+    tokens = TOKENS[kind]
+    if kind == "github":
+        return FakeGitHub(
+            {
+                tokens["wanda"]: HubToken("wanda", ("repo",)),
+                tokens["ray"]: HubToken("ray", contents={"acme/rocket": "read"}),
+                tokens["sam"]: HubToken("sam", ("repo",)),
+            },
+            {"acme/rocket": HubRepo({"wanda": "write", "ray": "write"})},
+        )
+    if kind == "gitea":
+        return FakeGitea(
+            {token: TeaToken(user) for user, token in tokens.items()},
+            {"acme/rocket": TeaRepo({"wanda": "write", "ray": "read"})},
+        )
+    return FakeGitLab(
+        {token: LabToken(user) for user, token in tokens.items()},
+        {"acme/rocket": Project({"wanda": 30, "ray": 20})},
+    )
+
+
+def main() -> None:
+    """Serve."""
+    fake = make(sys.argv[1])
+    fake.listen(reactor)
+    print(fake.url, flush=True)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()
