@@ -11,6 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from giftless.lfs.scopes import Scope
+from tests.docs.pages import DOCS, code
 from tests.integration.support import (
     REPO,
     Daemon,
@@ -260,6 +264,69 @@ class RequestTests(TokenTestCase):
             status = 431  # refused while it was being sent
         self.assertEqual(status, 431)
         self.assertEqual(self.daemon.get(oid_of(b"data")).status, 401)
+
+
+class PageTests(TokenTestCase):
+    """What the documentation shows, run."""
+
+    PAGE = DOCS / "auth" / "jwt.rst"
+
+    def run_blocks(self, blocks: list[str]) -> None:
+        """Run a page's commands in a repository, with all absolute paths moved."""
+        commands = self.directory / "bin"
+        commands.mkdir(exist_ok=True)
+        script = commands / "giftless"
+        script.write_text(f"#!{self.installation.python}\nfrom giftless.cli import main\nmain()\n")
+        script.chmod(0o755)
+        text = "\n".join(block.replace("$ ", "", 1).replace("\n$ ", "\n") for block in blocks)
+        environ = {
+            **self.installation.environ,
+            "HOME": str(self.git.home),
+            "PATH": f"{commands}:{os.environ['PATH']}",
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+        result = subprocess.run(
+            ["bash", "-euxo", "pipefail", "-c", self.moved(text)],
+            cwd=self.repo.directory,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def moved(self, text: str) -> str:
+        """Put this test's daemon and directory into a text."""
+        return text.replace("https://lfs.example.com", self.daemon.url).replace(
+            "/etc/giftless", str(self.daemon.directory)
+        )
+
+    def run_section(self, name: str) -> None:
+        """Make the keys of a section, start its daemon, and follow the rest of it."""
+        self.daemon = self.make_daemon()
+        self.installation = self.daemon.installation
+        self.repo = self.create()
+        self.repo.commit(FILES)
+        keys, *use = (b.content for b in code(self.PAGE, "console") if name in b.classes)
+        (config,) = (b.content for b in code(self.PAGE, "yaml") if name in b.classes)
+        self.run_blocks([keys])
+        self.daemon.config = yaml.safe_load(self.moved(config))
+        self.daemon.start()
+        self.run_blocks(use)
+        for data in FILES.values():
+            self.assertTrue((self.daemon.store / REPO / oid_of(data)).is_file())
+
+    def test_shared_secret(self) -> None:
+        self.run_section("secret")
+
+    def test_pair_of_keys(self) -> None:
+        self.run_section("pair")
+
+    def test_scopes(self) -> None:
+        """Every example of a scope grants something."""
+        (examples,) = code(self.PAGE, "text")
+        for line in examples.content.splitlines():
+            self.assertIsNotNone(Scope.parse(line.split()[0]), line)
 
 
 def _serve(test: IntegrationTestCase, document: bytes) -> str:
