@@ -88,6 +88,12 @@ class Conflict(LFSError):
     code = 409
 
 
+class LengthRequired(LFSError):
+    """The body's length must be known before it is sent."""
+
+    code = 411
+
+
 class PayloadTooLarge(LFSError):
     """The body, the batch or the object is larger than the limit."""
 

@@ -10,12 +10,13 @@ or return a ``Deferred``; none may block the reactor: what blocks goes through
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
+from giftless.errors import LFSError
 from giftless.lfs.objects import (
     Action,
     Actions,
@@ -90,13 +91,56 @@ class Environment:
 class IObjectStore(Interface):
     """A place where objects are kept: the part that every backend has."""
 
-    def sizes(keys: Sequence[ObjectKey]) -> Awaitable[Sequence[int | None]]:
+    def sizes(keys: Sequence[ObjectKey]) -> Awaitable[Sequence[int | LFSError | None]]:
         """Ask for the sizes of many objects at once.
 
         :param keys: up to a whole batch of keys.
         :returns: an awaitable with one entry per key, in order: the size in
-            bytes, or ``None`` only if the object is certainly absent.
+            bytes, ``None`` only if the object is certainly absent, or an error
+            (not raised) if it can be told of others and not of this one.
+        :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """What a store says about an object.
+
+    :ivar size: in bytes.
+    :ivar sha256: the SHA-256 of its bytes as the store has computed it, in
+        hexadecimal; ``None`` if the store keeps none.
+    :ivar extras: the ``x-*`` members that it was uploaded with.
+    """
+
+    size: int
+    sha256: str | None = None
+    extras: Extras = field(default_factory=dict)
+
+
+class IInspector(Interface):
+    """A store that can look closer at an object: for its verification."""
+
+    def inspect(key: ObjectKey) -> Awaitable[ObjectFacts | None]:
+        """Tell what is known about an object.
+
+        :returns: an awaitable of the facts; ``None`` if it is absent.
         :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
+        """
+
+
+class ICheckable(Interface):
+    """What can tell beforehand, by trying, whether it is going to work.
+
+    ``twistd giftless --check`` asks every storage backend and authenticator
+    that provides this, with a reactor that runs; a normal start does not.
+    """
+
+    def check() -> Awaitable[None]:
+        """Try what will be needed: reach the server, use the credential.
+
+        :returns: an awaitable that fires if all is well.
+        :raises giftless.errors.ConfigError: with the option's name as path, in
+            words for whoever wrote the configuration, if it is not.
         """
 
 
@@ -140,6 +184,8 @@ class IStreamingStore(IObjectStore):
         :param extras: the ``x-*`` members of the batch's object, to be given
             back by :meth:`open`.
         :raises giftless.errors.InsufficientStorage: if the store is full.
+        :raises giftless.errors.LengthRequired: if ``size`` is ``None`` and the
+            store cannot do without.
         """
 
     def open(key: ObjectKey) -> Awaitable[IStoredObject | None]:
@@ -155,12 +201,20 @@ class IExternalStore(IObjectStore):
     def upload_action(
         key: ObjectKey, size: int, lifetime: int, extras: Extras
     ) -> Awaitable[Action]:
-        """Sign an upload of ``size`` bytes, valid for ``lifetime`` seconds."""
+        """Sign an upload of ``size`` bytes, valid for ``lifetime`` seconds.
+
+        All objects of a batch are asked for at the same time.
+
+        :returns: an awaitable of the action; its ``expires_in`` is less than
+            ``lifetime`` if what signs it expires before.
+        :raises giftless.errors.LFSError: if this object cannot be uploaded so;
+            the batch says it of this object alone.
+        """
 
     def download_action(
         key: ObjectKey, size: int, lifetime: int, extras: Extras
     ) -> Awaitable[Action]:
-        """Sign a download, valid for ``lifetime`` seconds."""
+        """Sign a download, valid for ``lifetime`` seconds; see :meth:`upload_action`."""
 
 
 class ICapacity(Interface):
@@ -252,6 +306,8 @@ class IAuthenticator(Interface):
 
 class IPreAuthorizer(Interface):
     """Makes the short-lived credentials that batch replies carry."""
+
+    lifetime: int = Attribute("For how many seconds an upload or a download may begin.")
 
     def action(
         operation: str, key: ObjectKey, size: int, href: str, identity: Identity, extras: Extras

@@ -1,6 +1,7 @@
 """Requests to other servers: one question, one answer of limited size.
 
-Nothing is carried from one request to the next but the connection: a cookie
+What is too large for that is streamed by :mod:`giftless.storage.remote`, over
+the same client.  Nothing is carried from one request to the next but the connection: a cookie
 that a server sets for one person must not be sent with another's token.
 Redirects are not followed, so a credential goes only where it was meant to.
 """
@@ -21,9 +22,14 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
 
 #: How long the making of a connection may take, in seconds.
 _CONNECT_TIMEOUT: Final = 10
+
+#: How many idle connections to one server are kept.
+KEPT_CONNECTIONS: Final = 64
 
 
 def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPClient:
@@ -32,9 +38,56 @@ def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPCli
     :param reactor: the reactor that connects.
     :param pool: what the connections are kept in, if not one of its own.
     """
-    pool = pool or HTTPConnectionPool(reactor)
-    agent = Agent(reactor, pool=pool, connectTimeout=_CONNECT_TIMEOUT)
+    if pool is None:
+        pool = HTTPConnectionPool(reactor)
+        pool.maxPersistentPerHost = KEPT_CONNECTIONS
+    agent = _AsIs(Agent(reactor, pool=pool, connectTimeout=_CONNECT_TIMEOUT))
     return HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
+
+
+@implementer(IAgent)
+class _AsIs:
+    """Lets a request that accepts ``identity`` have the bytes as they are stored.
+
+    treq asks for gzip whatever the request says, and unpacks what it gets.
+    """
+
+    def __init__(self, agent: IAgent) -> None:
+        self._agent = agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """See :meth:`twisted.web.iweb.IAgent.request`."""
+        accepted = headers.getRawHeaders("accept-encoding", []) if headers is not None else []
+        asked: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
+        if headers is not None and "identity" in accepted:
+            headers.setRawHeaders("accept-encoding", ["identity"])
+            asked.addCallback(_without_encoding)
+        return asked
+
+
+def _without_encoding(response: IResponse) -> IResponse:
+    response.headers.removeHeader("content-encoding")
+    return response
+
+
+def abort(transport: Any) -> None:
+    """Cut the connection that a response's body comes over, if it still does.
+
+    Losing it would not do: over TLS that waits for the peer, and takes in the
+    rest of the body meanwhile.
+
+    :param transport: what the body's protocol was connected to: Twisted's
+        proxy of the transport, which knows no ``abortConnection``.
+    """
+    connection = getattr(transport, "_producer", transport)
+    if connection is not None:
+        connection.abortConnection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +114,31 @@ async def get(
     timeout: float,
     clock: IReactorTime,
 ) -> Answer:
-    """Send a GET request.
+    """Send a GET request.  See :func:`ask`."""
+    return await ask(http, "GET", url, headers, None, limit, timeout, clock)
 
+
+async def ask(
+    http: HTTPClient,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    limit: int,
+    timeout: float,
+    clock: IReactorTime,
+) -> Answer:
+    """Send a request and read the answer.
+
+    :param headers: what is sent beside ``Host`` and ``Content-Length``.  With
+        ``Accept-Encoding: identity`` the body comes as it is stored.
     :param limit: how many bytes of the body are wanted; with more to come,
         the connection is closed.
     :param timeout: how long it all may take, in seconds.
     :raises TimeoutError: Twisted's, if it takes longer.
     :raises Exception: if there is no answer: another error of Twisted's.
     """
-    running = Deferred.fromCoroutine(_get(http, url, headers, limit))
+    running = Deferred.fromCoroutine(_ask(http, method, url, headers, body, limit))
     return await running.addTimeout(timeout, clock, _late)
 
 
@@ -78,21 +147,34 @@ def _late(result: object, timeout: float) -> NoReturn:
     raise TimeoutError(timeout, "seconds are over")
 
 
-async def _get(http: HTTPClient, url: str, headers: Mapping[str, str], limit: int) -> Answer:
-    response = await http.get(
+async def _ask(
+    http: HTTPClient,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    limit: int,
+) -> Answer:
+    response = await http.request(
+        method,
         url,
         headers=Headers({name: [value] for name, value in headers.items()}),
+        data=body,
         allow_redirects=False,
         unbuffered=True,
     )
-    body = _Body(limit)
-    response.deliverBody(body)
-    data = await body.finished
-    received = {
+    received = _Body(limit)
+    response.deliverBody(received)
+    data = await received.finished
+    return Answer(response.code, plain_headers(response.headers), data[:limit], len(data) <= limit)
+
+
+def plain_headers(headers: Headers) -> dict[str, str]:
+    """Return the last value of each header, by lower-case name."""
+    return {
         name.decode("latin-1").lower(): values[-1].decode("latin-1")
-        for name, values in response.headers.getAllRawHeaders()
+        for name, values in headers.getAllRawHeaders()
     }
-    return Answer(response.code, received, data[:limit], len(data) <= limit)
 
 
 class _Body(Protocol):
@@ -124,5 +206,4 @@ class _Body(Protocol):
             self.finished.errback(reason)
 
     def _close(self) -> None:
-        assert self.transport is not None
-        self.transport.loseConnection()
+        abort(self.transport)

@@ -19,16 +19,19 @@ from giftless.errors import (
     Unauthorized,
     Unprocessable,
 )
+from giftless.gathering import settle
 from giftless.interfaces import (
     IBlocking,
     IBody,
     ICapacity,
     Identity,
+    IInspector,
     ILinks,
     IObjectStore,
     IStoredObject,
     IStreamingStore,
     ITransferAdapter,
+    ObjectFacts,
     Transfer,
 )
 from giftless.lfs.batch import (
@@ -93,10 +96,13 @@ class LFSServer:
         sizes = await self._store.sizes(keys) if keys else []
         pick = self._missing if request.operation is Operation.UPLOAD else self._present
         transfers = await pick(wanted, keys, sizes, refused, identity, links)
-        actions = {
-            transfer.key.oid: await _actions(adapter, request.operation, transfer)
-            for transfer in transfers
-        }
+        made = await settle(_actions(adapter, request.operation, item) for item in transfers)
+        actions: dict[str, dict[str, Action]] = {}
+        for transfer, outcome in zip(transfers, made, strict=True):
+            if isinstance(outcome, LFSError):
+                refused[transfer.key.oid] = outcome
+            else:
+                actions[transfer.key.oid] = outcome
         return render_batch(
             adapter.name,
             [
@@ -153,11 +159,24 @@ class LFSServer:
         self._require(identity, Permission.READ_META, key)
         if identity.ticket is not None and identity.ticket.size != size:
             raise Forbidden("this action is for an object of another size; ask for a new batch")
-        (stored,) = await self._store.sizes([key])
+        stored = await self._inspect(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")
-        if stored != size:
-            raise Conflict(f"the stored object has {stored} bytes, not {size}; upload it again")
+        if stored.size != size:
+            raise Conflict(
+                f"the stored object has {stored.size} bytes, not {size}; upload it again"
+            )
+        if stored.sha256 not in (None, key.oid):
+            raise Conflict(f"the stored object's SHA-256 is {stored.sha256}; upload it again")
+
+    async def _inspect(self, key: ObjectKey) -> ObjectFacts | None:
+        if IInspector.providedBy(self._store):
+            facts: ObjectFacts | None = await self._store.inspect(key)
+            return facts
+        (size,) = await self._store.sizes([key])
+        if isinstance(size, LFSError):
+            raise size
+        return None if size is None else ObjectFacts(size)
 
     def _require(self, identity: Identity, permission: Permission, key: ObjectKey) -> None:
         if not identity.grants.allows(permission, key.oid):
@@ -179,7 +198,7 @@ class LFSServer:
         self,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
-        sizes: Sequence[int | None],
+        sizes: Sequence[int | LFSError | None],
         refused: dict[str, LFSError],
         identity: Identity,
         links: ILinks,
@@ -189,11 +208,12 @@ class LFSServer:
         An object with another size than announced is damaged, since its name
         is its hash: uploading it again repairs it.
         """
-        transfers = [
-            Transfer(key, item.size, item.extras, identity, links)
-            for item, key, size in zip(wanted, keys, sizes, strict=True)
-            if size != item.size
-        ]
+        transfers = []
+        for item, key, size in zip(wanted, keys, sizes, strict=True):
+            if isinstance(size, LFSError):
+                refused[item.text] = size
+            elif size != item.size:
+                transfers.append(Transfer(key, item.size, item.extras, identity, links))
         if transfers and ICapacity.providedBy(self._store):
             available = await self._store.available_bytes()
             fitting = []
@@ -212,7 +232,7 @@ class LFSServer:
         self,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
-        sizes: Sequence[int | None],
+        sizes: Sequence[int | LFSError | None],
         refused: dict[str, LFSError],
         identity: Identity,
         links: ILinks,
@@ -220,7 +240,9 @@ class LFSServer:
         """Choose what can be downloaded; refuse what is missing or damaged."""
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
-            if size is None:
+            if isinstance(size, LFSError):
+                refused[item.text] = size
+            elif size is None:
                 refused[item.text] = NotFound("the object does not exist on this server")
             elif size != item.size:
                 refused[item.text] = Unprocessable(f"the object has {size} bytes, not {item.size}")
@@ -231,6 +253,9 @@ class LFSServer:
 
 async def _actions(
     adapter: ITransferAdapter, operation: Operation, transfer: Transfer
-) -> dict[str, Action]:
+) -> dict[str, Action] | LFSError:
     make = adapter.upload if operation is Operation.UPLOAD else adapter.download
-    return dict(await make(transfer))
+    try:
+        return dict(await make(transfer))
+    except LFSError as error:
+        return error

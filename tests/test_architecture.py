@@ -19,7 +19,7 @@ LAYERS: Final = (
     {"errors"},
     {"lfs"},
     {"interfaces"},
-    {"logs", "outgoing", "schema", "secret", "streams", "threads"},
+    {"gathering", "logs", "outgoing", "schema", "secret", "streams", "threads"},
     {"auth", "storage"},
     {"transfer"},
     {"server"},
@@ -45,6 +45,9 @@ PURE: Final = {
 
 #: The longest that a module may be, in lines.
 MAX_LINES: Final = 400
+
+#: What stays in one place however long it is: the contract for plugin authors.
+WHOLE: Final = "interfaces.py"
 
 
 def modules() -> dict[str, ast.Module]:
@@ -159,6 +162,8 @@ class ArchitectureTests(SynchronousTestCase):
 
     def test_modules_are_small(self) -> None:
         for path in ROOT.rglob("*.py"):
+            if path == ROOT / WHOLE:
+                continue
             lines = len(path.read_text(encoding="utf-8").splitlines())
             self.assertLessEqual(lines, MAX_LINES, f"{path} wants splitting")
 

@@ -86,6 +86,7 @@ class PreAuthorizer:
 
     def __init__(self, secret: bytes, options: ActionOptions, reactor: IReactorTime) -> None:
         self._key = hmac.digest(secret, b"giftless pre-authorised actions", "sha256")
+        self.lifetime = options.lifetime
         self._options = options
         self._reactor = reactor
 

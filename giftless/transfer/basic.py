@@ -84,16 +84,15 @@ class BasicExternal:
     :param store: the store.
     :param preauth: makes the token of the verification, which the daemon
         answers itself.
+    :ivar lifetime: how long a signed URL should be good, in seconds.
     """
 
     name = "basic"
 
-    #: How long a signed URL is good, in seconds.
-    lifetime = 3600
-
     def __init__(self, store: IExternalStore, preauth: IPreAuthorizer) -> None:
         self._store = store
         self._preauth = preauth
+        self.lifetime = preauth.lifetime
 
     async def upload(self, transfer: Transfer) -> Actions:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""

@@ -1,15 +1,12 @@
-"""The headers of a download: ranges, validators and file names.
+"""The headers of a download: ranges and validators.
 
-Ranges are RFC 9110 section 14, conditional requests section 13, the file name
-RFC 6266.
+Ranges are RFC 9110 section 14, conditional requests section 13.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
-from urllib.parse import quote
 
 from giftless.errors import RangeNotSatisfiable
 from giftless.lfs.objects import Oid
@@ -17,9 +14,6 @@ from giftless.lfs.objects import Oid
 _RANGE: Final = re.compile(
     r"bytes=[ \t]*(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))[ \t]*", re.IGNORECASE
 )
-
-#: The longest file name that is sent, in characters.
-_MAX_FILENAME: Final = 200
 
 
 def parse_range(value: str | None, size: int) -> tuple[int, int] | None:
@@ -59,29 +53,3 @@ def matches(value: str | None, oid: Oid) -> bool:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in value.split(",")]
     return "*" in tags or etag(oid) in tags
-
-
-def content_disposition(filename: str | None, disposition: str | None) -> str | None:
-    """Build a Content-Disposition header.
-
-    :param filename: the name to save under, if any; never more than a name.
-    :param disposition: ``inline`` or ``attachment``; the default.
-    :returns: the header, or ``None`` if nothing asks for one.
-    """
-    kind = disposition if disposition in ("inline", "attachment") else None
-    name = _clean(filename) if filename else ""
-    if not name:
-        return kind
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
-    header = f'{kind or "attachment"}; filename="{plain}"'
-    if plain != name:
-        header += f"; filename*=UTF-8''{quote(name, safe='')}"
-    return header
-
-
-def _clean(filename: str) -> str:
-    """Reduce what a client calls a file to a bare, printable name."""
-    name = re.split(r"[/\\]", filename)[-1]
-    printable = (c for c in name if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp", "Cf"))
-    cleaned = "".join(printable).strip()[:_MAX_FILENAME]
-    return "" if cleaned in (".", "..") else cleaned

@@ -29,11 +29,12 @@ from giftless.errors import (
 )
 from giftless.interfaces import Credentials, IAuthenticator, IBlocking, Identity
 from giftless.lfs.batch import parse_batch
+from giftless.lfs.filename import content_disposition
 from giftless.lfs.objects import ObjectKey, Oid, Repo
 from giftless.lfs.verification import parse_verification
 from giftless.server import LFSServer
 from giftless.streams import collect
-from giftless.web.content import content_disposition, etag, matches, parse_range
+from giftless.web.content import etag, matches, parse_range
 from giftless.web.errors import CLIENT_CLOSED, respond_with_error, respond_with_json
 from giftless.web.limits import Limits
 from giftless.web.links import Links

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from werkzeug.http import parse_options_header
 
 from giftless.errors import RangeNotSatisfiable
-from giftless.web.content import content_disposition, etag, matches, parse_range
+from giftless.lfs.filename import content_disposition
+from giftless.web.content import etag, matches, parse_range
 from tests.support.making import oid_of
 
 OID = oid_of(b"abc")

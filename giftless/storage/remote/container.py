@@ -1,0 +1,108 @@
+"""What a vendor's package brings: one bucket or container and its dialect."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from giftless.interfaces import ObjectFacts
+from giftless.lfs.objects import Action, Extras, ObjectKey
+from giftless.outgoing import Answer
+from giftless.storage.remote.client import Request, StoreError
+
+
+class Container(ABC):
+    """A bucket (S3, GCS) or container (Azure) that objects are kept in.
+
+    Coroutines raise :class:`~giftless.storage.remote.client.StoreError` for
+    whatever is the operator's business and not the client's; the stores over
+    a container turn that into an answer for the client and a line in the log.
+
+    :ivar max_put: how many bytes one upload may have that is not made in
+        parts.
+    """
+
+    max_put: int
+
+    @abstractmethod
+    async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
+        """Look at an object.
+
+        Asked many times at once for a batch; :meth:`StoreClient.ask` bounds
+        that, retries, and gives up in time.
+
+        :param thorough: whether the checksum is wanted too, where the store
+            keeps one.
+        :returns: ``None`` only if the store itself says that the object is
+            absent: not for a refusal, nor for another server's 404, nor if
+            the bucket is missing.
+        :raises StoreError: if that cannot be told.
+        """
+
+    @abstractmethod
+    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+        """Sign an upload for a client (``mode: direct``).
+
+        All objects of a batch are signed at the same time, so several
+        signatures can be made together.
+
+        :param lifetime: the most seconds that it should be good for.  The
+            action's ``expires_in`` is less if what signs it expires before.
+        """
+
+    @abstractmethod
+    async def sign_download(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Action:
+        """Sign a download for a client (``mode: direct``); see :meth:`sign_upload`."""
+
+    @abstractmethod
+    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+        """Make the upload of an object by the daemon (``mode: proxy``).
+
+        The object must become visible only when all ``size`` bytes have
+        arrived: a connection that is cut before must leave nothing.
+
+        :returns: the request without its body, and without Content-Length.
+        """
+
+    @abstractmethod
+    async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
+        """Make the download of part of an object by the daemon (``mode: proxy``).
+
+        :param start: the first byte's offset.
+        :param end: one past the last byte's offset; more than ``start``.
+        """
+
+    @abstractmethod
+    def problem(self, answer: Answer) -> StoreError:
+        """Say in words what an answer means that is no success.
+
+        :param answer: what the store said; its body may hold a code.
+        """
+
+    @abstractmethod
+    async def check(self) -> None:
+        """See :meth:`giftless.interfaces.ICheckable.check`.
+
+        :raises ConfigError: naming the option that is wrong.
+        :raises StoreError: if it cannot be told which one is.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where objects lie in a container: ``{prefix}/{org}/{repo}/{oid}``.
+
+    :ivar prefix: without slashes at its ends; may be empty.
+    """
+
+    prefix: str
+
+    def name(self, key: ObjectKey) -> str:
+        """Return an object's name in the container, not percent-encoded."""
+        return self.below(key.path)
+
+    def below(self, path: str) -> str:
+        """Return the name that ``path`` has below the prefix."""
+        return f"{self.prefix}/{path}" if self.prefix else path

@@ -1,0 +1,107 @@
+"""Values that expire and are expensive to get: credentials above all.
+
+Who asks gets what is there, at once, for as long as it is good.  A while
+before it expires a new one is fetched in the background, by whoever asks
+first; only if there is none that is good does anybody wait, and then all wait
+for the same fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+#: After a failed fetch in the background, the next waits for so many seconds.
+RETRY_DELAY: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring(Generic[T]):
+    """A value and how long it is good.
+
+    :ivar value: the value.
+    :ivar expiry: when it stops to be good, in seconds since the epoch;
+        ``None`` if never.
+    :ivar renewal: from when on a new one should be fetched in the background;
+        ``None`` if never.
+    """
+
+    value: T
+    expiry: float | None = None
+    renewal: float | None = None
+
+    def __repr__(self) -> str:
+        """Leave out the value: it is a secret as a rule."""
+        return f"<Expiring until {self.expiry}>"
+
+
+class Refreshing(Generic[T]):
+    """Keeps a value that expires fresh.
+
+    :param fetch: gets a new one; it must not block.  At most one fetch runs
+        at a time.
+    :param clock: tells the time.
+    :param what: what the value is called in the log.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Expiring[T]]], clock: IReactorTime, what: str
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._what = what
+        self._current: Expiring[T] | None = None
+        self._waiting: list[Deferred[Expiring[T]]] = []
+        self._fetching = False
+        self._not_before = 0.0
+
+    async def get(self) -> Expiring[T]:
+        """Return a value that is good now.
+
+        :raises Exception: what the fetch raised, if there is none.
+        """
+        now = self._clock.seconds()
+        current = self._current
+        if current is not None and (current.expiry is None or now < current.expiry):
+            if current.renewal is not None and now >= max(current.renewal, self._not_before):
+                self._start()
+            return current
+        # Each who waits may stop waiting without disturbing the others.
+        waiter: Deferred[Expiring[T]] = Deferred()
+        self._waiting.append(waiter)
+        self._start()
+        return await waiter
+
+    def _start(self) -> None:
+        if not self._fetching:
+            self._fetching = True
+            Deferred.fromCoroutine(self._refresh())
+
+    async def _refresh(self) -> None:
+        failure = None
+        try:
+            self._current = fetched = await self._fetch()
+        except Exception as error:
+            failure = Failure()
+            self.log.warn("{what}: {error}", what=self._what, error=str(error) or repr(error))
+        # A failure, or an unchanged value, is not asked about again at once.
+        self._not_before = self._clock.seconds() + RETRY_DELAY
+        self._fetching = False
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if waiter.called:
+                continue
+            if failure is not None:
+                waiter.errback(failure)
+            else:
+                waiter.callback(fetched)

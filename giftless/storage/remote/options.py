@@ -1,0 +1,64 @@
+"""The options that every store behind HTTP has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from giftless.errors import BadRequest, ConfigError
+from giftless.lfs.objects import Repo
+
+
+class RemoteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shared options; a vendor's struct extends it.
+
+    :ivar prefix: a path in front of ``{org}/{repo}/{oid}``.
+    :ivar mode: ``direct`` gives clients signed URLs of the store; with
+        ``proxy`` the bytes pass through the daemon.
+    :ivar timeout: seconds for any question to the store, retries included.
+        Clients give up on a batch after 30 seconds without an answer.
+    :ivar concurrency: how many questions are asked at once.
+    """
+
+    prefix: str = ""
+    mode: Literal["direct", "proxy"] = "direct"
+    timeout: Annotated[int, msgspec.Meta(ge=1, le=600)] = 20
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 64
+
+
+def checked_prefix(prefix: str) -> str:
+    """Check a prefix.
+
+    :returns: it without slashes at its ends.
+    :raises ConfigError: if it is not a plain relative path.
+    """
+    plain = prefix.strip("/")
+    if plain:
+        try:
+            Repo.parse([*plain.split("/"), "x"])
+        except BadRequest as error:
+            raise ConfigError(
+                "prefix", f"{prefix!r} is not a plain relative path: {error}"
+            ) from None
+    return plain
+
+
+def checked_url(name: str, url: str) -> str:
+    """Check the URL of an endpoint.
+
+    :param name: the option's name.
+    :returns: it without a slash at its end.
+    :raises ConfigError: if it is not ``http(s)://host[:port][/path]``.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or any(c in url for c in "?#@ \t\r\n"):
+        raise ConfigError(
+            name, f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user"
+        )
+    return url.rstrip("/")

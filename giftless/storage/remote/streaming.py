@@ -1,0 +1,358 @@
+"""Pass bytes between a client and a store, both ways, in constant memory.
+
+Whoever is slower sets the pace: a client that reads slowly pauses the store's
+connection, a store that takes slowly leaves a client's bytes unread.  Whoever
+stops altogether is cut off.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer, IResponse
+from zope.interface import implementer
+
+from giftless.interfaces import IBody
+from giftless.outgoing import Answer, abort, plain_headers
+from giftless.storage.remote.client import MAX_ANSWER, Request, StoreError, describe_failure
+
+#: How many bytes of a download wait for the client before the store is paused.
+MAX_WAITING: Final = 256 * 1024
+
+#: How many bytes of an upload are given to the connection at once.
+WRITE_SIZE: Final = 256 * 1024
+
+#: How long the other side may do nothing while it is waited for, in seconds.
+STALL_TIMEOUT: Final = 60.0
+
+
+class _Watch:
+    """Calls ``expired`` when something is waited for too long."""
+
+    def __init__(self, clock: IReactorTime, timeout: float, expired: Callable[[], Any]) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._expired = expired
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """It is waited for from now on."""
+        self.stop()
+        self._call = self._clock.callLater(self._timeout, self._expire)
+
+    def stop(self) -> None:
+        """It is not waited for any more."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def _expire(self) -> None:
+        self._call = None
+        self._expired()
+
+
+# --- from the store -----------------------------------------------------------
+
+
+async def download(
+    http: HTTPClient,
+    request: Request,
+    clock: IReactorTime,
+    stall_timeout: float = STALL_TIMEOUT,
+) -> tuple[Answer, Download]:
+    """Begin a download.
+
+    :returns: the answer without its body, and the body; close it.
+    :raises StoreError: if there is no answer.
+    """
+    asked = http.request(
+        request.method,
+        request.url,
+        headers=_headers({"accept-encoding": "identity", **request.headers}),
+        allow_redirects=False,
+        unbuffered=True,
+    )
+    asked.addTimeout(stall_timeout, clock)
+    try:
+        response: IResponse = await asked
+    except CancelledError:
+        raise
+    except Exception as error:
+        raise StoreError(describe_failure(error)) from error
+    body = Download(clock, stall_timeout)
+    response.deliverBody(body)
+    return Answer(response.code, plain_headers(response.headers), b"", False), body
+
+
+@implementer(IBody)
+class Download(Protocol):
+    """The body of a store's answer, as it arrives.
+
+    :param clock: tells the time.
+    :param stall_timeout: seconds in which at least one byte must come while
+        somebody waits for it.
+    :ivar received: how many bytes have come.
+    """
+
+    def __init__(self, clock: IReactorTime, stall_timeout: float) -> None:
+        self.received = 0
+        self._chunks: list[bytes] = []
+        self._waiting = 0
+        self._paused = False
+        self._ended = False
+        self._failure: Exception | None = None
+        self._reader: Deferred[None] | None = None
+        self._watch = _Watch(clock, stall_timeout, self._stalled)
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`.
+
+        :raises StoreError: if the body does not end well.
+        """
+        if not self._chunks and not self._ended:
+            self._pause(False)
+            self._watch.start()
+            self._reader = Deferred()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+                self._watch.stop()
+        if self._chunks:
+            chunks, self._chunks, self._waiting = self._chunks, [], 0
+            return chunks
+        if self._failure is not None:
+            raise self._failure
+        return []
+
+    def close(self) -> None:
+        """Cut the connection, if the body has not ended.  Harmless when repeated."""
+        if not self._ended:
+            self._end(StoreError("the download was closed"))
+            abort(self.transport)
+
+    def _stalled(self) -> None:
+        self._end(StoreError("the store stopped in the middle of an object"))
+        abort(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes from the connection."""
+        if self._ended:
+            return
+        self.received += len(data)
+        self._chunks.append(data)
+        self._waiting += len(data)
+        if self._waiting >= MAX_WAITING:
+            self._pause(True)
+        self._wake()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body has ended, one way or the other."""
+        # A body without a length that just stops is not known to be whole.
+        self._end(
+            None if reason.check(ResponseDone) else StoreError(describe_failure(reason.value))
+        )
+
+    def _end(self, failure: Exception | None) -> None:
+        if not self._ended:
+            self._ended = True
+            self._failure = failure
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.called:
+            self._reader.callback(None)
+
+    def _pause(self, pause: bool) -> None:
+        if pause != self._paused and self.transport is not None:
+            self._paused = pause
+            producer: Any = self.transport
+            if pause:
+                producer.pauseProducing()
+            else:
+                producer.resumeProducing()
+
+
+@implementer(IBody)
+class Exactly:
+    """A body that must have a certain length.
+
+    :param body: the bytes.
+    :param length: how many there must be.
+    """
+
+    def __init__(self, body: IBody, length: int) -> None:
+        self._body = body
+        self._left = length
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`.
+
+        :raises OSError: if there are more or fewer.
+        """
+        chunks = await self._body.read()
+        self._left -= sum(map(len, chunks))
+        if self._left < 0 or (not chunks and self._left):
+            raise OSError(errno.EIO, "the object's length changed while it was read")
+        return chunks
+
+
+# --- to the store -------------------------------------------------------------
+
+
+async def upload(
+    http: HTTPClient,
+    request: Request,
+    size: int,
+    body: IBody,
+    clock: IReactorTime,
+    stall_timeout: float = STALL_TIMEOUT,
+) -> Answer:
+    """Send a body to the store.
+
+    The last bytes are sent only after the body has ended well, so that what
+    is not what its oid says is never complete: the connection is cut instead.
+
+    :param size: the length of the body in bytes; at least 1.
+    :returns: the store's answer.
+    :raises LFSError: what reading the body raised.
+    :raises giftless.errors.Disconnected: likewise.
+    :raises StoreError: if there is no answer.
+    """
+    # A client that sends nothing costs no connection.
+    source = _Source(body, await body.read(), size)
+    sending: Deferred[Answer] = Deferred.fromCoroutine(_send(http, request, source))
+    source.watch = _Watch(clock, stall_timeout, sending.cancel)
+    source.watch.start()
+    try:
+        return await sending
+    except Exception as error:
+        if source.failure is not None:
+            raise source.failure from None
+        if isinstance(error, StoreError):
+            raise
+        if isinstance(error, CancelledError):
+            raise StoreError("the store stopped taking an object") from None
+        raise StoreError(describe_failure(error)) from error
+    finally:
+        source.watch.stop()
+        source.stopProducing()
+
+
+async def _send(http: HTTPClient, request: Request, source: _Source) -> Answer:
+    response: IResponse = await http.request(
+        request.method,
+        request.url,
+        headers=_headers({"accept-encoding": "identity", **request.headers}),
+        data=source,
+        allow_redirects=False,
+        unbuffered=True,
+    )
+    body = _Small()
+    response.deliverBody(body)
+    return Answer(response.code, plain_headers(response.headers), await body.finished, True)
+
+
+def _headers(headers: Any) -> Headers:
+    return Headers({name: [value] for name, value in headers.items()})
+
+
+class _Small(Protocol):
+    """The body of an answer to an upload: an error's description at most."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.finished: Deferred[bytes] = Deferred(lambda _: abort(self.transport))
+
+    def dataReceived(self, data: bytes) -> None:
+        self._data += data[: MAX_ANSWER - len(self._data)]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.finished.called:
+            self.finished.callback(bytes(self._data))
+
+
+@implementer(IBodyProducer)
+class _Source:
+    """Pulls a body from a client and pushes it to a store's connection.
+
+    The watch runs while the store is waited for, not while the client is: for
+    slow clients the front has limits of its own.
+
+    :param body: the bytes.
+    :param first: those that have been read already.
+    :param length: how many there are in all.
+    :ivar failure: what reading the body raised.
+    """
+
+    watch: _Watch
+
+    def __init__(self, body: IBody, first: Sequence[bytes], length: int) -> None:
+        self.length = length
+        self.failure: Exception | None = None
+        self._body = body
+        self._next = first
+        self._consumer: IConsumer | None = None
+        self._pumping: Deferred[None] | None = None
+        self._resumed: Deferred[None] | None = None
+        self._paused = False
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """The connection is there: send."""
+        self._consumer = consumer
+        self.watch.stop()
+        self._pumping = Deferred.fromCoroutine(self._pump(consumer))
+        return self._pumping
+
+    def stopProducing(self) -> None:
+        """Nothing more is wanted."""
+        if self._pumping is not None:
+            pumping, self._pumping = self._pumping, None
+            pumping.addErrback(lambda _: None)
+            pumping.cancel()
+
+    def pauseProducing(self) -> None:
+        """The connection has enough for now."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """The connection wants more."""
+        self._paused = False
+        if self._resumed is not None and not self._resumed.called:
+            self._resumed.callback(None)
+
+    async def _pump(self, consumer: IConsumer) -> None:
+        held: Sequence[bytes] = ()
+        try:
+            while self._next:
+                await self._write(consumer, held)
+                held, self._next = self._next, ()
+                self._next = await self._body.read()
+        except Exception as error:
+            self.failure = error
+            raise
+        await self._write(consumer, held)
+        # What is waited for now is the answer.
+        self.watch.start()
+
+    async def _write(self, consumer: IConsumer, chunks: Sequence[bytes]) -> None:
+        for chunk in chunks:
+            for start in range(0, len(chunk), WRITE_SIZE):
+                await self._ready()
+                consumer.write(chunk[start : start + WRITE_SIZE])
+
+    async def _ready(self) -> None:
+        if self._paused:
+            self.watch.start()
+            self._resumed = Deferred()
+            await self._resumed
+            self.watch.stop()
