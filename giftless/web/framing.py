@@ -18,7 +18,9 @@ from giftless.errors import BadRequest, ExpectationFailed, LFSError
 _METHOD: Final = re.compile(rb"[A-Z]{1,32}")
 
 #: What a Host header may contain: a name or an address, and a port.
-HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+HOST: Final = re.compile(
+    rb"(?:[A-Za-z0-9_~-]{1,63}(?:\.[A-Za-z0-9_~-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
 
 _ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 

@@ -70,6 +70,11 @@ class MalformedRequestTests(FrontTestCase):
     def test_host_with_a_user(self) -> None:
         self.assert_refused(self.get(b"Host: lfs.example@evil.example"))
 
+    def test_host_that_is_no_name(self) -> None:
+        for host in (b"a..b", b".a", b"a" * 64, b"a." + b"b" * 64, b"..", b"."):
+            self.assert_refused(self.get(b"Host: " + host))
+            self.events.clear()
+
     def test_folded_transfer_encoding(self) -> None:
         self.assert_refused(
             self.put(b"Host: lfs.example", b"Transfer-Encoding:", b" chunked") + chunked(DATA)
@@ -304,6 +309,14 @@ class HeaderLimitTests(FrontTestCase):
         self.assert_error(connection.response(), 431)
         self.assert_closed_by_server(connection)
         self.assertEqual([line["status"] for line in self.access], [431])
+
+    def test_client_that_goes_on(self) -> None:
+        """What it sends is dropped, and soon not even read."""
+        connection = self.connect()
+        connection.send(b"GET /" + b"a" * (8 * 1024 * 1024))
+        self.assert_error(connection.response(), 431)
+        self.assertGreater(connection.held_up, 6 * 1024 * 1024)
+        self.assert_closed_by_server(connection)
 
     def test_limit_is_configured(self) -> None:
         self.serve(limits=Limits(header_bytes=65536))

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel, Request
+from twisted.web.resource import Resource
 
 from giftless.web.limits import Limits
 from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
@@ -854,6 +855,20 @@ class FailureTests(FrontTestCase):
         for _ in range(3):
             self.assert_error(connection.request("PUT", URL, {}, DATA), 500)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
+
+    def test_failure_outside_of_any_handler(self) -> None:
+        class Broken(Resource):
+            isLeaf = True
+
+            def render(self, request: object) -> bytes:
+                raise RuntimeError("secret internals")
+
+        self.serve()
+        self.front.site.resource = Broken()
+        response = self.request("GET", URL)
+        self.assert_error(response, 500)
+        self.assertNotIn(b"internals", response.body)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_broken_authenticator(self) -> None:
         class Broken:
