@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from giftless import __version__, config, plugins
-from giftless.auth.chain import AuthChain
+from giftless.auth.chain import AuthChain, EachCredential
 from giftless.auth.preauth import PreAuthorizer
 from giftless.auth.throttle import FailureTable, Throttled
+from giftless.checking import run_checks
 from giftless.config import Config, Loaded
 from giftless.errors import ConfigError
 from giftless.interfaces import (
@@ -58,7 +59,7 @@ class Options(usage.Options):
     optParameters = [
         ["config", "c", None, "The configuration file (YAML); or set GIFTLESS_CONFIG."],
     ]
-    optFlags = [["check", None, "Check the configuration, build every part, and exit."]]
+    optFlags = [["check", None, "Check the configuration, build and try every part, and exit."]]
 
     def opt_version(self) -> None:
         """Show the version of giftless and exit."""
@@ -80,6 +81,12 @@ class Options(usage.Options):
         except ConfigError as error:
             raise SystemExit(f"giftless: {error}") from None
         if self["check"]:
+            problems = [
+                config.located(problem, loaded.source, os.environ)
+                for problem in daemon.run_checks()
+            ]
+            if problems:
+                raise SystemExit("\n".join(f"giftless: {problem}" for problem in problems))
             print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")
             raise SystemExit(0)
         return daemon
@@ -108,7 +115,13 @@ class Daemon(MultiService):
         options = loaded.config
         threads = Threads(reactor, options.threads)
         environment = Environment(reactor, threads, http_client(reactor), options.state_dir)
-        site = build_site(options, environment)
+        store, chain = build_backends(options, environment)
+        site = build_site(options, environment, store, chain)
+        self._parts = {
+            "storage": store,
+            **{f"auth.{index}": part for index, part in enumerate(chain)},
+        }
+        self._reactor = reactor
         # Services stop all at once; work in threads must outlast connections.
         self._threads = threads
         for index, description in enumerate(options.endpoints):
@@ -122,6 +135,13 @@ class Daemon(MultiService):
         if self._loaded.config.log_format == "json":
             parent.setComponent(ILogObserver, json_observer(self._twistd))
         super().setServiceParent(parent)
+
+    def run_checks(self) -> list[ConfigError]:
+        """Let every part that can try whether it works do so; runs the reactor.
+
+        See :func:`giftless.checking.run_checks`.
+        """
+        return run_checks(self._parts, self._threads, self._reactor)
 
     def startService(self) -> None:
         """Start to serve, and say where."""
@@ -211,20 +231,34 @@ class Listener(Service):
         os._exit(1)
 
 
-def build_site(options: Config, environment: Environment) -> LFSSite:
-    """Build the HTTP site that a configuration describes.
+def build_backends(
+    options: Config, environment: Environment
+) -> tuple[IObjectStore, list[IAuthenticator]]:
+    """Build the storage and the authenticators that a configuration describes.
 
     :raises ConfigError: if the configuration cannot be used.
     """
     plugins.add_directories(options.plugin_path)
     plugins.report_broken()
-    secret = load_secret(options.secret, options.secret_file, options.state_dir)
-    preauth = PreAuthorizer(secret, options.actions, environment.reactor)
     store = plugins.build(IStorageFactory, options.storage, "storage", environment)
     chain = [
         plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
         for index, section in enumerate(options.auth)
     ]
+    return store, chain
+
+
+def build_site(
+    options: Config, environment: Environment, store: IObjectStore, chain: list[IAuthenticator]
+) -> LFSSite:
+    """Build the HTTP site that a configuration describes.
+
+    :param store: where objects are.
+    :param chain: the authenticators, in the order in which they are asked.
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    secret = load_secret(options.secret, options.secret_file, options.state_dir)
+    preauth = PreAuthorizer(secret, options.actions, environment.reactor)
     server = LFSServer(
         store,
         _transfers(options.transfers, store, preauth),
@@ -234,7 +268,7 @@ def build_site(options: Config, environment: Environment) -> LFSSite:
     )
     proxies = Proxies(options.trusted_proxies)
     access = options.access
-    guarded: IAuthenticator = AuthChain(chain)
+    guarded: IAuthenticator = EachCredential(AuthChain(chain))
     if access.max_failures:
         failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)

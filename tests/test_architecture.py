@@ -24,7 +24,7 @@ LAYERS: Final = (
     {"transfer"},
     {"server"},
     {"web"},
-    {"config", "plugins"},
+    {"checking", "config", "plugins"},
     {"commands"},
     {"cli", "service"},
 )
