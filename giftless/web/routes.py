@@ -180,7 +180,7 @@ class LFSResource:
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await self._identify(call, self._storage_authenticator)
         for header in ("content-range", "content-encoding"):
-            if request.getHeader(header) not in (None, "identity"):
+            if _header(request, header) not in (None, "identity"):
                 raise BadRequest(f"send the object whole and as it is, without {header}")
         await self._server.receive(identity, key, request.length, request.body)
         respond_with_json(request, 200, b"{}")
@@ -205,7 +205,7 @@ class LFSResource:
             request.setHeader("Content-Security-Policy", "sandbox; default-src 'none'")
             if disposition is not None:
                 request.setHeader("Content-Disposition", disposition)
-            if matches(request.getHeader("if-none-match"), key.oid):
+            if matches(_header(request, "if-none-match"), key.oid):
                 request.setResponseCode(304)
                 request.finish()
                 return
@@ -275,16 +275,22 @@ class LFSResource:
 
     def _choose_range(self, request: StreamingRequest, oid: Oid, size: int) -> tuple[int, int]:
         """Decide which bytes to send, and set status and Content-Range."""
-        condition = request.getHeader("if-range")
+        condition = _header(request, "if-range")
         chosen = None
         # Ranges are defined for GET alone (RFC 9110 section 14.2).
         if request.method == b"GET" and (condition is None or condition == etag(oid)):
-            chosen = parse_range(request.getHeader("range"), size)
+            chosen = parse_range(_header(request, "range"), size)
         if chosen is None:
             return 0, size
         request.setResponseCode(206)
         request.setHeader("Content-Range", f"bytes {chosen[0]}-{chosen[1] - 1}/{size}")
         return chosen
+
+
+def _header(request: StreamingRequest, name: str) -> str | None:
+    """Return a header's value, if it is there; whatever bytes it has are Latin-1."""
+    value = request.getHeader(name.encode())
+    return None if value is None else value.decode("latin-1")
 
 
 def _argument(request: Any, name: bytes) -> str | None:
