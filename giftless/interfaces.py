@@ -246,6 +246,13 @@ class Credentials:
         """Whether the request carries any credential at all."""
         return bool(self.authorization) or self.token is not None
 
+    def each(self) -> tuple[Credentials, ...]:
+        """Return the credentials one by one: each alone, or none at all."""
+        single = [Credentials((value,), address=self.address) for value in self.authorization]
+        if self.token is not None:
+            single.append(Credentials(token=self.token, address=self.address))
+        return tuple(single) or (self,)
+
     def __repr__(self) -> str:
         return f"<Credentials: {len(self.authorization)} header(s)>"
 

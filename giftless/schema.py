@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 import msgspec
 import yaml
@@ -17,6 +17,9 @@ from msgspec import inspect
 from giftless.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+#: Keys whose values must not be shown, not even if they are wrong.
+_SECRET_KEYS: Final = ("key", "secret", "password", "secret_access_key", "account_key")
 
 
 class EnvironmentValue(str):
@@ -84,6 +87,8 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
     except msgspec.ValidationError as error:
         where = str(error).partition("`$")[2].rstrip("`").replace("[", ".").replace("]", "")
         found, shape = _dig(value, shape, where)
+        if path.rpartition(".")[2] in _SECRET_KEYS:
+            raise ConfigError(path, f"found no usable value, allowed is {allowed(shape)}") from None
         raise ConfigError(
             path + where, f"found {describe(found)}, allowed is {allowed(shape)}"
         ) from None

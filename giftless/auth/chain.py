@@ -35,3 +35,38 @@ class AuthChain:
         if credentials.given:
             raise Unauthorized("the credential is not accepted here; check it and try again")
         raise Unauthorized("a credential is needed to use this repository")
+
+
+@implementer(IAuthenticator)
+class EachCredential:
+    """Tries the credentials of a request one by one.
+
+    CI runners add an ``Authorization`` header to requests that have one
+    already: one good credential is enough, whatever the others are.
+
+    :param authenticator: knows what a single credential is worth.
+    """
+
+    def __init__(self, authenticator: IAuthenticator) -> None:
+        self._authenticator = authenticator
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """Return the first identity that is somebody's.
+
+        :raises Unauthorized: if one credential is refused and none is good;
+            nobody is let in as anonymous with a bad credential.
+        """
+        refusal: Unauthorized | None = None
+        anonymous: Identity | None = None
+        for single in credentials.each():
+            try:
+                identity = await self._authenticator.authenticate(single, repo)
+            except Unauthorized as error:
+                refusal = refusal or error
+            else:
+                if identity is not None and not identity.anonymous:
+                    return identity
+                anonymous = anonymous or identity
+        if refusal is not None:
+            raise refusal
+        return anonymous

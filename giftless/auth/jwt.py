@@ -68,7 +68,7 @@ class JWTOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     leeway: Annotated[int, msgspec.Meta(ge=0)] = 10
     key_id: str | None = None
     basic_user: str = TOKEN_USER
-    require_exp: bool = True
+    require_exp: bool = False
     private_key_file: str | None = None
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from giftless.auth.anonymous import AnonymousAuthenticator
-from giftless.auth.chain import AuthChain
+from giftless.auth.chain import AuthChain, EachCredential
 from giftless.errors import ServiceUnavailable, Unauthorized
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
@@ -124,3 +124,66 @@ class CredentialsTests(CoroutineTestCase):
         shown = repr(Credentials(("Bearer s3cr3t",), "t0k3n"))
         self.assertNotIn("s3cr3t", shown)
         self.assertNotIn("t0k3n", shown)
+
+
+@implementer(IAuthenticator)
+class ByHeader:
+    """Answers by the one Authorization header, or the lack of one."""
+
+    def __init__(self, answers: dict[str, Identity | Exception | None]) -> None:
+        self._answers = answers
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        (value,) = credentials.authorization or (credentials.token or "",)
+        return await Fixed(self._answers[value]).authenticate(credentials, repo)
+
+
+class EachCredentialTests(CoroutineTestCase):
+    def setUp(self) -> None:
+        self.good = writer()
+        self.nobody = Identity("anonymous", self.good.grants, anonymous=True)
+        self.each = EachCredential(
+            ByHeader(
+                {
+                    "": self.nobody,
+                    "good": self.good,
+                    "bad": Unauthorized("the first is bad"),
+                    "worse": Unauthorized("the second is bad"),
+                    "foreign": self.nobody,
+                    "unknown": None,
+                }
+            )
+        )
+
+    def ask(self, *headers: str, token: str | None = None) -> Any:
+        credentials = Credentials(headers, token, "192.0.2.1")
+        return self.run_now(self.each.authenticate(credentials, repo_of("org/repo")))
+
+    def test_one_good_credential_is_enough(self) -> None:
+        """Whatever the others are, and in whatever order."""
+        for headers in (("good",), ("bad", "good"), ("good", "bad"), ("foreign", "good")):
+            self.assertIs(self.ask(*headers), self.good)
+
+    def test_the_query_counts_too(self) -> None:
+        self.assertIs(self.ask("bad", token="good"), self.good)
+
+    def test_nobody_is_anonymous_with_a_bad_credential(self) -> None:
+        """The first refusal is the one that is reported."""
+        error = self.assertRaises(Unauthorized, self.ask, "foreign", "bad", "worse")
+        self.assertEqual(error.message, "the first is bad")
+
+    def test_without_a_credential(self) -> None:
+        self.assertIs(self.ask(), self.nobody)
+
+    def test_nobody_knows_it(self) -> None:
+        self.assertIsNone(self.ask("unknown"))
+
+    def test_the_address_stays_known(self) -> None:
+        asked = Fixed(None)
+        self.run_now(
+            EachCredential(asked).authenticate(
+                Credentials(("a", "b"), "c", "192.0.2.1"), repo_of("org/repo")
+            )
+        )
+        self.assertEqual([c.address for c, _ in asked.asked], ["192.0.2.1"] * 3)

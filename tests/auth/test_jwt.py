@@ -174,10 +174,10 @@ class Matrix:
         self.assert_accepted(self.make(), self.token(aud=["other", AUDIENCE]))
 
     def test_no_expiry(self: Any) -> None:
-        """A token that is good for ever is accepted only if that is configured."""
-        self.assert_refused(self.make(), self.token(exp=None), "no expiry")
-        self.assert_accepted(self.make(require_exp=False), self.token(exp=None))
-        self.assert_refused(self.make(require_exp=False), self.token(exp=NOW - 60), "expired")
+        """A token that is good for ever is refused if that is configured."""
+        self.assert_accepted(self.make(), self.token(exp=None))
+        self.assert_refused(self.make(require_exp=True), self.token(exp=None), "no expiry")
+        self.assert_refused(self.make(), self.token(exp=NOW - 60), "expired")
 
     def test_wrong_key(self: Any) -> None:
         token = sign(claims(), self.algorithm, "theirs", HEADER)
