@@ -15,7 +15,9 @@ release = version = __version__
 extensions = ["sphinx.ext.autodoc", "source_signatures"]
 autodoc_member_order = "bysource"
 exclude_patterns = ["_build"]
-nitpicky = False
+# References to giftless must lead somewhere; those to other projects need a network.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!giftless\.).*")]
 
 html_theme = "alabaster"
 html_theme_options = {

@@ -48,7 +48,8 @@ def _describe(module: str, node: ast.ClassDef) -> Iterator[str]:
     bases = [ast.unparse(base) for base in node.bases]
     interface = any(base.startswith("I") for base in bases)
     fields = [member for member in node.body if isinstance(member, ast.AnnAssign)]
-    yield f".. py:class:: {module}.{node.name}{'' if interface else _fields(fields)}"
+    yield f".. py:class:: {node.name}{'' if interface else _fields(fields)}"
+    yield f"   :module: {module}"
     yield "   :no-contents-entry:"
     yield ""
     known = [base for base in bases if base in _classes(module)]
