@@ -5,6 +5,8 @@ RFC 9112 sections 2.2, 3.2, 5, 6 and 9; and what slow and greedy clients do.
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from giftless.web.limits import Limits
@@ -14,6 +16,7 @@ from tests.web.support import (
     FrontTestCase,
     PortTestCase,
     Response,
+    batch_body,
     chunked,
     render_request,
     storage_url,
@@ -632,6 +635,81 @@ class ConnectionsPerAddressTests(FrontTestCase):
         self.occupy([UNIXAddress(None)] * 3)
         more = self.connect(UNIXAddress(None))
         self.assertEqual(more.request("GET", URL).status, 404)
+
+
+#: Good requests, to be damaged.
+GOOD = (
+    render_request("GET", URL, {"Range": "bytes=0-3", "If-None-Match": '"x"', "If-Range": "x"}),
+    render_request("HEAD", f"{URL}?filename=a&disposition=inline&jwt=x"),
+    render_request("PUT", URL, {"Expect": "100-continue", "Content-Encoding": "x"}, DATA),
+    render_request("PUT", URL, {"Transfer-Encoding": "chunked"}) + chunked(DATA[:3], DATA[3:]),
+    render_request("POST", "/org/repo/objects/storage/verify", {}, b'{"oid":"x","size":10}'),
+    render_request(
+        "POST",
+        "/org/repo.git/info/lfs/objects/batch",
+        {"Authorization": "Basic eDp5", "X-Forwarded-For": "x"},
+        batch_body("upload", {"oid": OID, "size": 10, "x-filename": "a"}),
+    ),
+)
+
+#: What they are damaged with.
+BAD = (
+    *(bytes([byte]) for byte in b"\r\n\0 :\t%/?#;.,{}[]\x7f\x80\xc3\xff"),
+    *(b"\r\n", b"%00", b"..", b"-1", b"9" * 30, b"HTTP/1.0", b"chunked", b"identity", b"PRI"),
+    *(b"Host: x\r\n", b"Connection: close\r\n", b"Content-Length: 5\r\n"),
+    *(b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Range: bytes=9-\r\n"),
+)
+
+
+class DamagedRequestTests(FrontTestCase):
+    """Whatever comes, every answer is a response, and nothing fails inside."""
+
+    @settings(deadline=None, max_examples=150)
+    @given(
+        st.lists(st.sampled_from(GOOD), min_size=1, max_size=3),
+        st.lists(
+            st.tuples(st.floats(0, 1), st.integers(0, 9), st.sampled_from((b"", *BAD))), max_size=4
+        ),
+        st.floats(0, 1),
+        st.booleans(),
+    )
+    def test_damage(
+        self,
+        requests: list[bytes],
+        damages: list[tuple[float, int, bytes]],
+        cut: float,
+        leave: bool,
+    ) -> None:
+        data = b"".join(requests)
+        for place, length, replacement in damages:
+            start = int(place * len(data))
+            data = data[:start] + replacement + data[start + length :]
+        self.serve()
+        self.front.put(DATA)
+        self.events.clear()
+        connection = self.connect()
+        middle = int(cut * len(data))
+        connection.send(data[:middle])
+        connection.send(data[middle:])
+        if leave:
+            connection.disconnect()
+        else:
+            self.pass_time(100, step=5)
+        self.assertTrue(connection.closed)
+        for line in self.access:
+            self.assertIn(line["status"], {*range(200, 500), 507})
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        # A response to HEAD cannot be told from a cut one without more ado.
+        if b"HEAD" not in data and not connection.aborted:
+            final = 0
+            while connection.received:
+                response = connection.response()
+                final += response.status >= 200
+                if response.status >= 400:
+                    self.assert_error(response, response.status)
+            answered = [line for line in self.access if line["status"] != 499]
+            self.assertEqual(final, len(answered))
 
 
 class RefusalOnTheWireTests(PortTestCase):
