@@ -202,6 +202,20 @@ class RememberingTests(ForgeCase):
         self.assertEqual(await gatherResults(running), [("wanda", "write")] * 8)
         self.assertEqual(self.fake.paths(), ["/repos/acme/rocket", "/user"])
 
+    async def test_different_questions_at_the_same_time_have_their_own_answers(self) -> None:
+        self.fake.repos["acme/anvil"] = HubRepo({"wanda": "read"})
+        running = [
+            start(self.access(self.forge, token, path))
+            for token, path in (
+                (WRITER, "acme/rocket"),
+                (WRITER, "acme/anvil"),
+                (READER, "acme/rocket"),
+            )
+        ]
+        self.assertEqual(
+            await gatherResults(running), [("wanda", "write"), ("wanda", "read"), ("ray", "read")]
+        )
+
     async def test_requests_at_the_same_time_share_a_failure(self) -> None:
         self.fail_with(status(500))
         running = [start(self.identify(self.forge, WRITER)) for _ in range(4)]
