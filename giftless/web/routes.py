@@ -198,6 +198,11 @@ class LFSResource:
             disposition = content_disposition(
                 filename if isinstance(filename, str) else None, _argument(request, b"disposition")
             )
+            unmodified = matches(_header(request, "if-none-match"), key.oid)
+            start, end = 0, stored.size
+            if not unmodified:
+                start, end = self._choose_range(request, key.oid, stored.size)
+            # Only now, because an error must not have the object's headers.
             request.setHeader("ETag", etag(key.oid))
             request.setHeader("Accept-Ranges", "bytes")
             request.setHeader("Cache-Control", "private")
@@ -205,11 +210,10 @@ class LFSResource:
             request.setHeader("Content-Security-Policy", "sandbox; default-src 'none'")
             if disposition is not None:
                 request.setHeader("Content-Disposition", disposition)
-            if matches(_header(request, "if-none-match"), key.oid):
+            if unmodified:
                 request.setResponseCode(304)
                 request.finish()
                 return
-            start, end = self._choose_range(request, key.oid, stored.size)
             request.setHeader("Content-Type", "application/octet-stream")
             request.setHeader("Content-Length", str(end - start))
             if request.method == b"GET":
