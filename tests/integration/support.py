@@ -42,6 +42,23 @@ ENDED = -signal.SIGTERM
 #: A repository for tests that need only one.
 REPO = "acme/rocket"
 
+#: ``twistd`` that saves what coverage has measured: SIGTERM's default effect,
+#: which it ends with, would not.
+TWISTD_UNDER_COVERAGE = """
+import atexit
+from twisted.application import app
+from twisted.scripts.twistd import run
+
+end = app._exitWithSignal
+
+def save_and_end(signal):
+    atexit._run_exitfuncs()
+    end(signal)
+
+app._exitWithSignal = save_and_end
+run()
+"""
+
 #: The media type of the Git LFS API.
 LFS_JSON = "application/vnd.git-lfs+json"
 
@@ -106,6 +123,8 @@ class Installation:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of ``twistd`` with ``arguments``."""
+        if "COVERAGE_PROCESS_CONFIG" in self.environ:
+            return [self.python, "-c", TWISTD_UNDER_COVERAGE, *arguments]
         # Its script serves any Python that can import Twisted.
         twistd = Path(sys.executable).with_name("twistd")
         return [self.python, str(twistd), *arguments]
