@@ -14,6 +14,8 @@ daemon = ServiceMaker(
 
 local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.LocalFactory")
 
+s3_storage = LazyPlugin(IStorageFactory, "s3", "giftless.storage.s3.factory.S3Factory")
+
 anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory"
 )

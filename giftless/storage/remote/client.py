@@ -100,28 +100,30 @@ class StoreClient:
         self._places = DeferredSemaphore(concurrency)
         self._jitter = jitter
 
-    async def ask(self, prepare: Prepare) -> Answer:
+    async def ask(self, prepare: Prepare, timeout: float | None = None) -> Answer:
         """Ask until there is an answer.
 
         Only for requests that may be repeated.
 
         :param prepare: makes the request; what it raises ends the question.
+        :param timeout: seconds for this question, if not as for others.
         :returns: an answer that is not one of :data:`TRANSIENT`.
         :raises StoreError: if there is none in time.
         """
-        asked = Deferred.fromCoroutine(self._ask(prepare))
-        return await asked.addTimeout(self.timeout, self.clock, self._late)
+        seconds = self.timeout if timeout is None else timeout
+        asked = Deferred.fromCoroutine(self._ask(prepare, seconds))
+        return await asked.addTimeout(seconds, self.clock, self._late)
 
     def _late(self, result: object, timeout: float) -> NoReturn:
         raise StoreError(f"no answer within {timeout:g} seconds")
 
-    async def _ask(self, prepare: Prepare) -> Answer:
-        deadline = self.clock.seconds() + self.timeout
+    async def _ask(self, prepare: Prepare, timeout: float) -> Answer:
+        deadline = self.clock.seconds() + timeout
         delay = FIRST_DELAY
         while True:
             await self._places.acquire()
             try:
-                found = await self._attempt(prepare)
+                found = await self._attempt(prepare, timeout * ATTEMPT_SHARE)
             finally:
                 self._places.release()
             if isinstance(found, Answer):
@@ -136,7 +138,7 @@ class StoreClient:
             await deferLater(self.clock, pause)
             delay = min(2 * delay, MAX_DELAY)
 
-    async def _attempt(self, prepare: Prepare) -> Answer | str:
+    async def _attempt(self, prepare: Prepare, timeout: float) -> Answer | str:
         """Ask once.
 
         :returns: the answer, or in words why there is none.
@@ -150,7 +152,7 @@ class StoreClient:
                 {"accept-encoding": "identity", **request.headers},
                 request.body,
                 MAX_ANSWER,
-                self.timeout * ATTEMPT_SHARE,
+                timeout,
                 self.clock,
             )
         except CancelledError:

@@ -27,6 +27,10 @@ class RemoteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     timeout: Annotated[int, msgspec.Meta(ge=1, le=600)] = 20
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 64
 
+    def __repr__(self) -> str:
+        """Leave out everything: some options are secrets."""
+        return f"<{type(self).__name__}>"
+
 
 def checked_prefix(prefix: str) -> str:
     """Check a prefix.

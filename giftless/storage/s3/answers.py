@@ -1,0 +1,78 @@
+"""What S3's answers mean (its API reference, "Error Responses")."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from giftless.outgoing import Answer
+from giftless.storage.remote.client import StoreError
+
+
+def error_code(answer: Answer) -> str:
+    """Return the code in an error's body; empty if there is none, as after HEAD."""
+    return _element(answer, "Code")
+
+
+def is_from_s3(answer: Answer) -> bool:
+    """Whether an answer bears the marks of the store itself, not of a server between."""
+    return any(name.startswith("x-amz-") for name in answer.headers) or bool(error_code(answer))
+
+
+def region_of(answer: Answer) -> str:
+    """Return the bucket's region, if an answer tells it; else an empty string."""
+    return answer.headers.get("x-amz-bucket-region") or _element(answer, "Region")
+
+
+def describe(answer: Answer) -> StoreError:
+    """Say in words what an answer means that is no success."""
+    code = error_code(answer)
+    text = f"S3 answers with status {answer.status}"
+    if code:
+        text += f" {code}: {_element(answer, 'Message') or 'no message'}"
+    if answer.status == 403 and not code:
+        text += (
+            ": the credential is not good, or may not read objects; without s3:ListBucket"
+            " on the bucket, S3 says the same of objects that are absent"
+        )
+    if answer.status in (301, 307, 400) and (region := region_of(answer)):
+        text += f" (the bucket is in {region})"
+    return StoreError(text)
+
+
+#: What a code says about the configuration: the option, and what is wrong.
+MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
+    "NoSuchBucket": ("bucket", "there is no such bucket"),
+    "InvalidBucketName": ("bucket", "this is no bucket's name"),
+    "InvalidAccessKeyId": ("access_key_id", "the store does not know this access key"),
+    "InvalidToken": ("access_key_id", "the temporary credentials are not valid"),
+    "ExpiredToken": ("access_key_id", "the temporary credentials have expired"),
+    "SignatureDoesNotMatch": ("secret_access_key", "the secret does not belong to the access key"),
+    "PermanentRedirect": ("region", "the bucket is in another region"),
+    "AuthorizationHeaderMalformed": ("region", "the bucket is in another region"),
+    "IllegalLocationConstraintException": ("region", "the bucket is in another region"),
+    "RequestTimeTooSkewed": ("", "the clocks of this machine and the store differ too much"),
+}
+
+
+def sha256_of(answer: Answer) -> str | None:
+    """Return the SHA-256 of a whole object in hexadecimal, if the store has kept it.
+
+    An object that was uploaded in parts has a hash of hashes, with the number
+    of parts behind it: that is none.
+    """
+    try:
+        digest = base64.b64decode(answer.headers.get("x-amz-checksum-sha256", ""), validate=True)
+    except binascii.Error:
+        return None
+    whole = answer.headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT"
+    return digest.hex() if whole and len(digest) == 32 else None
+
+
+def _element(answer: Answer, name: str) -> str:
+    match = re.search(rf"<{name}>([^<]*)</{name}>", answer.body.decode("utf-8", "replace"))
+    return " ".join(html.unescape(match[1]).split()) if match else ""

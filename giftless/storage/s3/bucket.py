@@ -1,0 +1,314 @@
+"""One bucket: its requests, signed, and what it can be asked."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.errors import ConfigError
+from giftless.interfaces import ObjectFacts
+from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.outgoing import Answer
+from giftless.storage.remote.client import Request, StoreClient, StoreError
+from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.metadata import (
+    content_type,
+    decode_extras,
+    disposition,
+    encode_extras,
+)
+from giftless.storage.s3 import answers
+from giftless.storage.s3.signing import (
+    EMPTY,
+    MAX_EXPIRES,
+    Credentials,
+    Signer,
+    encode_path,
+)
+
+#: The largest object that one PUT takes, in bytes: 5 GiB.
+MAX_PUT: Final = 5 * 1024**3
+
+#: The metadata that holds an object's ``x-*`` members.  S3 takes 2 KB of
+#: metadata in all, names included.
+EXTRAS_HEADER: Final = "x-amz-meta-giftless-extras"
+MAX_EXTRAS: Final = 1900
+
+#: How long the bucket's existence is believed, in seconds, and from when on it
+#: is looked for again in the background.
+BUCKET_BELIEVED: Final = 300.0
+BUCKET_RENEWED: Final = 60.0
+
+#: How long a question of ``--check`` may take, in seconds.
+CHECK_TIMEOUT: Final = 8.0
+
+#: The object that ``--check`` asks for and tries to upload; it never exists.
+_PROBE: Final = ObjectKey(
+    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a bucket is and what it can do.
+
+    :ivar url: the bucket's URL for the daemon: scheme, host and, with path
+        addressing, the bucket's name; no slash at its end.
+    :ivar public_url: the same for clients.
+    :ivar region: what signatures are made for.
+    :ivar conditional_writes: whether it knows ``If-None-Match`` on uploads.
+    :ivar checksum: whether it knows ``x-amz-checksum-sha256``.
+    """
+
+    url: str
+    public_url: str
+    region: str
+    conditional_writes: bool
+    checksum: bool
+
+
+class Bucket(Container):
+    """A bucket.
+
+    :param place: where it is.
+    :param layout: where objects lie in it.
+    :param credentials: what signs.
+    :param client: asks it.
+    :param clock: tells the time.
+    """
+
+    max_put = MAX_PUT
+
+    def __init__(
+        self,
+        place: Place,
+        layout: Layout,
+        credentials: Refreshing[Credentials],
+        client: StoreClient,
+        clock: IReactorTime,
+    ) -> None:
+        self._place = place
+        self._layout = layout
+        self._credentials = credentials
+        self._client = client
+        self._clock = clock
+        self._existence = Refreshing(self._look_for_bucket, clock, "S3 bucket")
+
+    # -- existence
+
+    async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
+        """See :meth:`giftless.storage.remote.container.Container.facts`."""
+        headers = {"x-amz-checksum-mode": "ENABLED"} if thorough else {}
+        answer = await self._ask("HEAD", key, headers)
+        if answer.status == 404:
+            await self._confirm_absence(key, answer)
+            return None
+        length = answer.headers.get("content-length", "")
+        if answer.status != 200 or not length.isdecimal():
+            raise answers.describe(answer)
+        return ObjectFacts(
+            int(length),
+            answers.sha256_of(answer),
+            decode_extras(answer.headers.get(EXTRAS_HEADER, "")),
+        )
+
+    async def _confirm_absence(self, key: ObjectKey, answer: Answer) -> None:
+        """Make sure that a 404 means the object, and comes from the store.
+
+        An answer to HEAD has no body that says so.
+
+        :raises StoreError: if it does not.
+        """
+        await self._existence.get()
+        if not answers.is_from_s3(answer):
+            await self._find_absent(key)
+
+    async def _look_for_bucket(self) -> Expiring[None]:
+        await self._find_absent(_PROBE)
+        now = self._clock.seconds()
+        return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
+
+    async def _find_absent(self, key: ObjectKey) -> None:
+        answer = await self._ask("GET", key, {"range": "bytes=0-0"})
+        if answers.error_code(answer) != "NoSuchKey":
+            raise answers.describe(answer)
+
+    async def _ask(
+        self,
+        method: str,
+        key: ObjectKey,
+        headers: Mapping[str, str],
+        timeout: float | None = None,
+    ) -> Answer:
+        async def prepare() -> Request:
+            return await self._request(method, key, headers, EMPTY)
+
+        return await self._client.ask(prepare, timeout)
+
+    # -- for clients
+
+    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+        """See :meth:`giftless.storage.remote.container.Container.sign_upload`."""
+        headers = self._upload_headers(key.oid, extras)
+        if self._place.conditional_writes:
+            headers["If-None-Match"] = "*"
+        # Every client sends the length by itself.
+        signed = {**headers, "Content-Length": str(size)}
+        href, expires = await self._presign(
+            "PUT", self._place.public_url, key, {}, signed, lifetime
+        )
+        return Action(href, headers, expires)
+
+    async def sign_download(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Action:
+        """See :meth:`giftless.storage.remote.container.Container.sign_download`."""
+        parameters = {}
+        if (wanted := disposition(extras)) is not None:
+            parameters = {
+                "response-content-disposition": wanted,
+                "response-content-type": content_type(extras),
+            }
+        href, expires = await self._presign(
+            "GET", self._place.public_url, key, parameters, {}, lifetime
+        )
+        return Action(href, None, expires)
+
+    async def _presign(
+        self,
+        method: str,
+        bucket: str,
+        key: ObjectKey,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str],
+        lifetime: int,
+    ) -> tuple[str, int]:
+        credentials = await self._credentials.get()
+        now = self._clock.seconds()
+        expires = min(lifetime, MAX_EXPIRES)
+        if credentials.expiry is not None:
+            expires = max(1, min(expires, int(credentials.expiry - now)))
+        signer = Signer(credentials.value, self._place.region)
+        url = self._url(bucket, key)
+        return signer.presign(method, url, parameters, headers, now, expires), expires
+
+    # -- for the daemon
+
+    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+        """See :meth:`giftless.storage.remote.container.Container.put_request`."""
+        # The oid is the hash of the body: the store checks it once more.
+        return await self._request("PUT", key, self._upload_headers(key.oid, extras), key.oid)
+
+    async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
+        """See :meth:`giftless.storage.remote.container.Container.get_request`."""
+        return await self._request("GET", key, {"range": f"bytes={start}-{end - 1}"}, EMPTY)
+
+    async def _request(
+        self, method: str, key: ObjectKey, headers: Mapping[str, str], payload: str
+    ) -> Request:
+        credentials = await self._credentials.get()
+        signer = Signer(credentials.value, self._place.region)
+        url, signed = signer.authorize(
+            method,
+            self._url(self._place.url, key),
+            {},
+            headers,
+            payload,
+            self._clock.seconds(),
+        )
+        return Request(method, url, signed)
+
+    def problem(self, answer: Answer) -> StoreError:
+        """See :meth:`giftless.storage.remote.container.Container.problem`."""
+        return answers.describe(answer)
+
+    def _upload_headers(self, oid: str, extras: Extras) -> dict[str, str]:
+        headers = {"Content-Type": content_type(extras)}
+        if (wanted := disposition(extras)) is not None:
+            headers["Content-Disposition"] = wanted
+        if kept := encode_extras(extras, MAX_EXTRAS):
+            headers[EXTRAS_HEADER] = kept
+        if self._place.checksum:
+            headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(oid)).decode()
+        return headers
+
+    def _url(self, bucket: str, key: ObjectKey) -> str:
+        return f"{bucket}/{encode_path(self._layout.name(key))}"
+
+    # -- beforehand
+
+    async def check(self) -> None:
+        """See :meth:`giftless.storage.remote.container.Container.check`.
+
+        It asks for an object that is absent, and tries to upload bytes that
+        are not what their checksum says; neither leaves anything behind.
+        """
+        try:
+            await self._credentials.get()
+        except StoreError as error:
+            raise ConfigError("access_key_id", error.problem) from error
+        try:
+            await self._check_reading()
+            await self._check_writing()
+        except StoreError as error:
+            raise ConfigError(
+                "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
+            ) from error
+
+    async def _check_reading(self) -> None:
+        answer = await self._ask("GET", _PROBE, {"range": "bytes=0-0"}, CHECK_TIMEOUT)
+        if answers.error_code(answer) != "NoSuchKey":
+            raise self._blame(answer, "read objects: it needs s3:GetObject and s3:ListBucket")
+
+    async def _check_writing(self) -> None:
+        wrong = b"not what the checksum says"
+        headers = self._upload_headers(_PROBE.oid, {})
+        if not self._place.checksum:
+            headers["Content-MD5"] = base64.b64encode(bytes(16)).decode()
+        if self._place.conditional_writes:
+            headers["If-None-Match"] = "*"
+        signed = {**headers, "Content-Length": str(len(wrong))}
+
+        async def prepare() -> Request:
+            href, _ = await self._presign("PUT", self._place.url, _PROBE, {}, signed, 60)
+            return Request("PUT", href, headers, wrong)
+
+        answer = await self._client.ask(prepare, CHECK_TIMEOUT)
+        if answer.status < 300 and self._place.checksum:
+            raise ConfigError(
+                "checksum",
+                "the store takes bytes that are not what their SHA-256 says;"
+                " with checksum: false it is not relied upon",
+            )
+        if answer.status == 501 and self._place.conditional_writes:
+            raise ConfigError(
+                "conditional_writes", "the store does not know If-None-Match; set it to false"
+            )
+        if answer.status not in (200, 400, 412):
+            raise self._blame(answer, "write objects: it needs s3:PutObject")
+
+    def _blame(self, answer: Answer, may_not: str) -> ConfigError:
+        """Say which option an answer is about."""
+        code = answers.error_code(answer)
+        region = answers.region_of(answer)
+        if region and region != self._place.region:
+            return ConfigError(
+                "region", f"found {self._place.region!r}, but the bucket is in {region!r}"
+            )
+        if code in answers.MEANINGS:
+            option, problem = answers.MEANINGS[code]
+            return ConfigError(option, f"{problem} (at {self._place.url})")
+        if answer.status == 403:
+            return ConfigError("", f"the credential may not {may_not} (at {self._place.url})")
+        if not answers.is_from_s3(answer):
+            return ConfigError(
+                "endpoint_url",
+                f"what answers at {self._place.url} (status {answer.status}) is not S3",
+            )
+        return ConfigError("", answers.describe(answer).problem)
