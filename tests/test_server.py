@@ -39,7 +39,12 @@ from tests.support.making import (
     uploader,
     writer,
 )
-from tests.support.memory import BoundedMemoryStore, ExternalStore, MemoryStore
+from tests.support.memory import (
+    BoundedMemoryStore,
+    ExternalStore,
+    InspectedMemoryStore,
+    MemoryStore,
+)
 from tests.support.run import CoroutineTestCase
 
 #: What the objects of most tests hold, by their size.
@@ -264,18 +269,13 @@ class BatchTests(ServerTestCase):
         assert identity is not None and identity.ticket is not None
         self.assertEqual(identity.ticket.extras, {"filename": "a.bin"})
 
-    def test_an_external_stores_own_actions_are_passed_on(self) -> None:
-        store = ExternalStore()
-        store.present[key_of(HERE[0])] = len(HERE[0])
-        self.server = server_of(store)
-        request = parse_batch(
-            json.dumps({"operation": "download", "objects": [member(HERE[0])]}).encode(), 9, 9
-        )
-        reply = json.loads(
-            self.run_now(self.server.batch(reader(), repo_of(), request, links_of()))
-        )
-        (entry,) = reply["objects"]
-        self.assertEqual(entry["actions"]["download"]["href"][:23], "https://bucket.example/")
+    def test_an_object_that_the_store_cannot_tell_of_does_not_spoil_the_rest(self) -> None:
+        self.store.unknown[key_of(HERE[0])] = ServiceUnavailable("that shard is down", 30)
+        objects = [member(HERE[0]), member(HERE[1])]
+        for operation in ("upload", "download"):
+            first, second = self.entries(operation, objects)
+            self.assertEqual(first["error"], {"code": 503, "message": "that shard is down"})
+            self.assertNotIn("error", second)
 
     @given(
         st.sampled_from(["upload", "download"]),
@@ -311,6 +311,36 @@ class BatchTests(ServerTestCase):
                 self.assertEqual(code, 404)
             else:
                 self.assertEqual(code, None if stored == size else 422)
+
+
+class ExternalBatchTests(ServerTestCase):
+    """Batches over a store that signs."""
+
+    def setUp(self) -> None:
+        self.external = ExternalStore()
+        for data in HERE:
+            self.external.present[key_of(data)] = len(data)
+        self.server = server_of(self.external)
+
+    def check_reply(self, operation: str, objects: Sequence[Members], reply: Any) -> None:
+        """Its actions need no header of ours."""
+        self.assertEqual(len(reply["objects"]), len(objects))
+
+    def test_the_stores_own_actions_are_passed_on(self) -> None:
+        for operation, data in (("download", HERE[0]), ("upload", GONE[0])):
+            (entry,) = self.entries(operation, [member(data)])
+            href = entry["actions"][operation]["href"]
+            self.assertEqual(href, f"https://bucket.example/{key_of(data).path}?{operation}")
+
+    def test_an_object_that_is_not_signed_for_does_not_spoil_the_rest(self) -> None:
+        self.external.refusals[key_of(GONE[1])] = PayloadTooLarge("one PUT takes up to 1 byte")
+        objects = [member(data) for data in GONE]
+        self.assertEqual(self.codes("upload", objects), [None, 413, None])
+
+    def test_what_is_no_refusal_fails_the_whole_batch(self) -> None:
+        self.external.refusals[key_of(GONE[1])] = ZeroDivisionError("a bug")
+        objects = [member(data) for data in GONE]
+        self.assertRaises(ZeroDivisionError, self.batch, "upload", objects)
 
 
 class RoomTests(ServerTestCase):
@@ -545,6 +575,23 @@ class VerifyTests(ServerTestCase):
         for size in (0, 2, -1, MAX_SIZE, 2**70):
             error = self.assertRaises(Conflict, self.verify, HERE[0], size)
             self.assertIn("has 1 bytes", error.message)
+
+    def test_what_cannot_be_told_now_is_no_confirmation(self) -> None:
+        self.store.unknown[key_of(HERE[0])] = ServiceUnavailable("that shard is down", 30)
+        self.assertRaises(ServiceUnavailable, self.verify, HERE[0], 1)
+
+    def test_a_store_that_keeps_digests_is_asked_for_more_than_the_size(self) -> None:
+        """An object of the right size may still be damaged."""
+        store = InspectedMemoryStore()
+        self.use(store)
+        self.verify(HERE[0], 1)
+        store.digests[key_of(HERE[0])] = oid_of(HERE[0])
+        self.verify(HERE[0], 1)
+        store.digests[key_of(HERE[0])] = oid_of(b"x")
+        error = self.assertRaises(Conflict, self.verify, HERE[0], 1)
+        self.assertIn("SHA-256", error.message)
+        self.assertRaises(Conflict, self.verify, HERE[0], 2)
+        self.assertRaises(NotFound, self.verify, GONE[0], 1)
 
     def test_a_token_for_another_size_is_403(self) -> None:
         self.verify(HERE[2], 3, uploader(3))

@@ -5,11 +5,16 @@ from __future__ import annotations
 from zope.interface.verify import verifyObject
 
 from giftless.errors import InsufficientStorage
-from giftless.interfaces import IExternalStore
+from giftless.interfaces import IExternalStore, IInspector, ObjectFacts
 from tests.contracts.stores import CapacityContract, StreamingStoreContract
 from tests.support.bodies import ListBody
 from tests.support.making import key_of
-from tests.support.memory import BoundedMemoryStore, ExternalStore, MemoryStore
+from tests.support.memory import (
+    BoundedMemoryStore,
+    ExternalStore,
+    InspectedMemoryStore,
+    MemoryStore,
+)
 from tests.support.run import CoroutineTestCase
 
 
@@ -37,6 +42,17 @@ class BoundedMemoryStoreTests(StreamingStoreContract, CapacityContract, Coroutin
         self.assert_fails(InsufficientStorage, put)
         self.assertEqual(store.objects, {})
         self.assertEqual(self.run_now(store.available_bytes()), 4)
+
+
+class InspectedMemoryStoreTests(StreamingStoreContract, CoroutineTestCase):
+    def make_store(self) -> InspectedMemoryStore:
+        return InspectedMemoryStore()
+
+    def test_it_can_look_closer(self) -> None:
+        verifyObject(IInspector, self.store)
+        self.assertIsNone(self.run_now(self.store.inspect(key_of(b"abc"))))
+        self.put(key_of(b"abc"), b"abc")
+        self.assertEqual(self.run_now(self.store.inspect(key_of(b"abc"))), ObjectFacts(3))
 
 
 class ExternalStoreTests(CoroutineTestCase):

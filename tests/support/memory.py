@@ -6,8 +6,16 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from giftless.errors import InsufficientStorage
-from giftless.interfaces import IBody, ICapacity, IExternalStore, IStoredObject, IStreamingStore
+from giftless.errors import InsufficientStorage, LFSError
+from giftless.interfaces import (
+    IBody,
+    ICapacity,
+    IExternalStore,
+    IInspector,
+    IStoredObject,
+    IStreamingStore,
+    ObjectFacts,
+)
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from tests.support.bodies import ListBody
 
@@ -21,6 +29,7 @@ class MemoryStore:
     :ivar questions: the keys of every call of :meth:`sizes`.
     :ivar opened: every object that was opened, to see whether it was closed.
     :ivar failure: what every method raises, if set.
+    :ivar unknown: what is said instead of the size of these objects.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -30,6 +39,7 @@ class MemoryStore:
         self.questions: list[Sequence[ObjectKey]] = []
         self.opened: list[MemoryObject] = []
         self.failure: Exception | None = None
+        self.unknown: dict[ObjectKey, LFSError] = {}
 
     def add(self, key: ObjectKey, data: bytes, extras: Extras | None = None) -> None:
         """Put an object in place, whatever its bytes are."""
@@ -40,11 +50,11 @@ class MemoryStore:
         """Return an object's bytes; ``None`` if it is absent."""
         return self.objects.get(self._place(key))
 
-    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
+    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
         self._misbehave()
         self.questions.append(list(keys))
-        return [None if (data := self.get(key)) is None else len(data) for key in keys]
+        return [self.unknown.get(key, self._size(key)) for key in keys]
 
     async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
@@ -63,6 +73,10 @@ class MemoryStore:
             return None
         self.opened.append(MemoryObject(data, self._extras[self._place(key)]))
         return self.opened[-1]
+
+    def _size(self, key: ObjectKey) -> int | None:
+        data = self.get(key)
+        return None if data is None else len(data)
 
     def _check_room(self, length: int) -> None:
         """Raise if an upload of ``length`` bytes does not fit."""
@@ -123,15 +137,35 @@ class BoundedMemoryStore(MemoryStore):
             raise InsufficientStorage("this memory is full; nothing was stored")
 
 
+@implementer(IInspector)
+class InspectedMemoryStore(MemoryStore):
+    """A store in memory that keeps the SHA-256 of what it holds, if it is told one.
+
+    :ivar digests: what it says of each object.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__(prefix)
+        self.digests: dict[ObjectKey, str] = {}
+
+    async def inspect(self, key: ObjectKey) -> ObjectFacts | None:
+        """See :meth:`giftless.interfaces.IInspector.inspect`."""
+        size = self._size(key)
+        return None if size is None else ObjectFacts(size, self.digests.get(key))
+
+
 @implementer(IExternalStore)
 class ExternalStore:
     """A store that clients would talk to directly.
 
+    :ivar present: the sizes of the objects that it has.
+    :ivar refusals: why it does not sign for these objects.
     :ivar signed: the arguments of every signature that was asked for.
     """
 
     def __init__(self) -> None:
         self.present: dict[ObjectKey, int] = {}
+        self.refusals: dict[ObjectKey, Exception] = {}
         self.signed: list[tuple[str, ObjectKey, int, int, Extras]] = []
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
@@ -151,5 +185,7 @@ class ExternalStore:
         return self._sign("download", key, size, lifetime, extras)
 
     def _sign(self, verb: str, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+        if key in self.refusals:
+            raise self.refusals[key]
         self.signed.append((verb, key, size, lifetime, extras))
         return Action(f"https://bucket.example/{key.path}?{verb}", None, lifetime)
