@@ -92,8 +92,6 @@ class LFSChannel(HTTPChannel):
 
     def lineReceived(self, line: bytes) -> None:
         """Take a header line; refuse the obsolete folded ones (RFC 9112 5.2)."""
-        if self._broken:
-            return
         if line[:1] in (b" ", b"\t"):
             self._refuse(BadRequest("a header line must not begin with white space"))
         else:
@@ -113,17 +111,15 @@ class LFSChannel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         """The headers are complete: their deadline is over."""
-        if not self._broken:
-            self._headers_arrived()
-            super().allHeadersReceived()
+        self._headers_arrived()
+        super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
-        """The request is complete, unless it was refused on the way."""
-        if not self._broken:
-            # A pause may have switched the time-out off; twisted.web puts it
-            # back, after the response, as it finds it now.
-            self.setTimeout(self.site.timeOut)
-            super().allContentReceived()
+        """The request is complete."""
+        # A pause may have switched the time-out off; twisted.web puts it
+        # back, after the response, as it finds it now.
+        self.setTimeout(self.site.timeOut)
+        super().allContentReceived()
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
         """Whether another request may follow (RFC 9112 section 9.3)."""
@@ -205,7 +201,8 @@ class LFSChannel(HTTPChannel):
         request_id = os.urandom(8).hex()
         self.transport.write(error_response(error, request_id))
         self.site.log_refusal(self.getPeer(), error, request_id)
+        # Nothing that follows is looked at.
+        self.clearLineBuffer()
         # The client may still be sending: closing now could destroy the
         # response on its way (RFC 9112 section 9.6).
-        self.clearLineBuffer()
         self._linger = self.callLater(LINGER_SECONDS, self.loseConnection)
