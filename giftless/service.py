@@ -127,7 +127,9 @@ class Daemon(MultiService):
         for index, description in enumerate(options.endpoints):
             path = f"endpoints.{index}"
             endpoint = _endpoint(reactor, description, path)
-            self.addService(Listener(endpoint, description, site, path, loaded.source))
+            background = not twistd.get("nodaemon")
+            listener = Listener(endpoint, description, site, path, loaded.source, background)
+            self.addService(listener)
         self._site = site
 
     def setServiceParent(self, parent: Any) -> None:
@@ -181,6 +183,7 @@ class Listener(Service):
     :param description: the endpoint as the configuration has it.
     :param path: the dotted path of its key there.
     :param source: the configuration's file; empty for the embedded defaults.
+    :param background: whether the process has left its terminal.
     """
 
     def __init__(
@@ -190,13 +193,17 @@ class Listener(Service):
         site: LFSSite,
         path: str,
         source: str,
+        background: bool,
     ) -> None:
         self._endpoint = endpoint
         self._description = description
         self._site = site
         self._path = path
         self._source = source
+        self._background = background
         self._port: IListeningPort | None = None
+        self._error: ConfigError | None = None
+        self._started = False
 
     @property
     def url(self) -> str:
@@ -209,9 +216,18 @@ class Listener(Service):
     def privilegedStartService(self) -> None:
         """Listen, while the process may still use low ports.
 
-        :raises SystemExit: if the endpoint cannot be listened on.
+        :raises ConfigError: in the background, if the endpoint cannot be
+            listened on; ``twistd`` passes an exception's text on to the
+            terminal, and would wait for ever for a process that just ends.
+        :raises SystemExit: in the foreground, after one line for the terminal.
         """
         self._endpoint.listen(self._site).addCallbacks(self._listening, self._failed)
+        self._started = True
+        if self._error is not None:
+            if self._background:
+                raise self._error
+            print(f"giftless: {self._error}", file=sys.__stderr__, flush=True)
+            raise SystemExit(1)
 
     def stopService(self) -> Deferred[None] | None:
         """Stop accepting connections."""
@@ -224,11 +240,12 @@ class Listener(Service):
 
     def _failed(self, failure: Failure) -> None:
         problem = f"cannot listen on {self._description}: {failure.getErrorMessage()}"
-        error = config.located(ConfigError(self._path, problem), self._source, os.environ)
-        message = f"giftless: {error}"
-        print(message, file=sys.__stderr__, flush=True)
-        _log.critical("{message}", message=message)
-        os._exit(1)
+        error = ConfigError(self._path, problem)
+        self._error = config.located(error, self._source, os.environ)
+        _log.critical("{error}", error=str(self._error))
+        if self._started:
+            # Too late for an exception; Twisted's own endpoints fail at once.
+            os._exit(1)
 
 
 def build_backends(

@@ -1,7 +1,9 @@
 """Starting the daemon: its configuration, and what it says when that is wrong."""
 
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from tests.integration.support import (
     installed,
     oid_of,
     stored_objects,
+    wait_until,
 )
 
 
@@ -320,6 +323,53 @@ class EmbeddedDefaultsTests(StartTestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("tcp:8080:interface=127.0.0.1", result.stderr)
         self.assertIn("in use", result.stderr)
+
+
+class BackgroundTests(StartTestCase):
+    """``twistd giftless`` without ``-n``."""
+
+    def start(self, daemon: Daemon) -> subprocess.CompletedProcess[str]:
+        """Start a daemon that leaves its terminal."""
+        installation = installed()
+        name = daemon.write_config().name
+        return subprocess.run(
+            installation.command("--pidfile", "pid", "giftless", "--config", name),
+            cwd=daemon.directory,
+            env=dict(installation.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def test_serves(self) -> None:
+        """The command ends when the daemon listens; log and process id are in files."""
+        daemon = self.make_daemon(config={"log_format": "json"})
+        result = self.start(daemon)
+        pid = int((daemon.directory / "pid").read_text())
+        self.addCleanup(subprocess.run, ["kill", "-9", str(pid)], capture_output=True)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        data = os.urandom(4 * 1024 * 1024)
+        self.assertEqual(daemon.put(data), 200)
+        self.assertEqual(daemon.get(oid_of(data)).body, data)
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not (daemon.directory / "pid").exists(), "the daemon to end")
+        log = (daemon.directory / "twistd.log").read_text()
+        statuses = [json.loads(line).get("status") for line in log.splitlines()]
+        self.assertEqual([status for status in statuses if status], [200, 200])
+
+    def test_port_in_use(self) -> None:
+        """A daemon that cannot listen makes the command fail, with the reason."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            daemon = self.make_daemon(port=other.getsockname()[1])
+            result = self.start(daemon)
+        self.assertEqual(result.returncode, 1)
+        # Of the reason, twistd has room for the beginning.
+        self.assertIn("giftless.yaml: endpoints.0: cannot listen on tcp:", result.stderr)
+        self.assertRegex(
+            (daemon.directory / "twistd.log").read_text(),
+            "giftless.yaml: endpoints.0: cannot listen on tcp:.* in use",
+        )
 
 
 class SecretTests(StartTestCase):
