@@ -219,6 +219,22 @@ class ErrorTests(StartTestCase):
                 "in use",
             )
 
+    def test_absent_socket(self) -> None:
+        """A socket that systemd did not pass is named, with what to do."""
+        self.assert_refused(
+            "endpoints: ['systemd:domain=INET:index=0']",
+            "bad.yaml: endpoints.0: cannot listen on systemd:domain=INET:index=0: ",
+            "start the .socket unit",
+        )
+
+    def test_absent_certificate(self) -> None:
+        """An endpoint whose certificate cannot be read is named."""
+        self.assert_refused(
+            "endpoints: ['ssl:0:privateKey=nowhere.pem']",
+            "bad.yaml: endpoints.0: found 'ssl:0:privateKey=nowhere.pem'",
+            "No such file or directory",
+        )
+
 
 class CheckTests(StartTestCase):
     """``--check``."""
@@ -234,6 +250,11 @@ class CheckTests(StartTestCase):
         self.assertIn("bad.yaml", result.stdout)
         self.assertEqual(result.stderr, "")
         self.assertTrue((self.directory / "giftless-data").is_dir())
+
+    def test_absent_socket(self) -> None:
+        """Sockets of systemd are not missed: it passes them to the daemon only."""
+        name = self.write("endpoints: ['systemd:domain=INET:index=0']")
+        self.assertEqual(self.twistd("--config", name, "--check").returncode, 0)
 
     def test_bad(self) -> None:
         """A bad one ends as a start does, and backends are built to find out."""
