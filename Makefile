@@ -25,7 +25,7 @@ help:
 	@echo "make clean     remove everything that was made here, except objects"
 
 run:
-	@.ci/venv basic
+	@.ci/venv all
 	@exec $(bin)/twistd -n --pidfile= giftless $(ARGS)
 
 test:

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from giftless import plugins
 from giftless.config import Config
-from giftless.interfaces import IAuthenticatorFactory, IStorageFactory
+from giftless.interfaces import IAuthenticatorFactory, IBuilder, IStorageFactory
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "etc" / "giftless.yaml"
@@ -33,6 +33,12 @@ TWISTD = [
     "--pidfile=",
     "giftless",
 ]
+
+#: Runs a program as systemd does: the socket is descriptor 3, LISTEN_PID its own.
+AS_SYSTEMD = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
+    " os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 #: What the installed file sets otherwise than the code's defaults.
 INSTALLED = {
@@ -48,12 +54,26 @@ def environment(**overrides: str) -> dict[str, str]:
     return {**own, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **overrides}
 
 
-def uncommented() -> dict[str, Any]:
-    """Read the example with every ``#key: value`` switched on."""
-    text = re.sub(r"(?m)^( *)#(?=- |[a-z_]+:)", r"\1", EXAMPLE.read_text())
-    document = yaml.safe_load(text)
-    assert isinstance(document, dict)
+def uncommented() -> dict[str, list[Any]]:
+    """Read the example with every ``#key: value`` switched on.
+
+    :returns: for each key what it may be, the first one being what it is.
+    """
+    text = re.sub(r"(?m)^( *)#(?=- |[a-z_0-9]+:)", r"\1", EXAMPLE.read_text())
+    document: dict[str, list[Any]] = {}
+    for part in re.split(r"(?m)^(?=[a-z])", text):
+        for key, value in (yaml.safe_load(part) or {}).items():
+            document.setdefault(key, []).append(value)
     return document
+
+
+def built_in(interface: type[IBuilder]) -> dict[str, type[msgspec.Struct]]:
+    """Return the options of giftless's own plugins of a kind, by name."""
+    return {
+        name: factory.Options
+        for name, factory in plugins.find(interface).items()
+        if factory.Options.__module__.startswith("giftless.")
+    }
 
 
 def defaults(struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
@@ -80,7 +100,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
 
     def test_top_level_keys(self) -> None:
         """Every key is there with its default, but for paths and plugins."""
-        document = uncommented()
+        document = {key: values[0] for key, values in uncommented().items()}
         self.assertEqual(document["state_dir"], INSTALLED["state_dir"])
         plain = dict(defaults(Config))
         for key in ("state_dir", "storage", "auth"):
@@ -89,24 +109,24 @@ class ExampleConfigurationTests(SynchronousTestCase):
         self.assert_complete(document, Config)
 
     def test_storage(self) -> None:
-        """The storage section has every option of its plugin, and the installed path."""
-        section = dict(uncommented()["storage"])
-        factory = plugins.find(IStorageFactory)[section.pop("type")]
-        self.assertEqual(section["path"], INSTALLED["storage"])
-        section["path"] = dict(defaults(factory.Options))["path"]
-        self.assert_complete(section, factory.Options)
+        """Every built-in store is there with every option of it, local as installed."""
+        sections = {section.pop("type"): section for section in uncommented()["storage"]}
+        own = built_in(IStorageFactory)
+        self.assertEqual(next(iter(sections)), "local")
+        self.assertEqual(sections["local"]["path"], INSTALLED["storage"])
+        sections["local"]["path"] = dict(defaults(own["local"]))["path"]
+        self.assertEqual(sorted(sections), sorted(own))
+        for name, options in own.items():
+            self.assert_complete(sections[name], options)
 
     def test_authenticators(self) -> None:
         """Every built-in authenticator is there with every option of it."""
-        sections = {section.pop("type"): section for section in uncommented()["auth"]}
-        own = {
-            name: factory
-            for name, factory in plugins.find(IAuthenticatorFactory).items()
-            if factory.Options.__module__.startswith("giftless.")
-        }
+        (auth,) = uncommented()["auth"]
+        sections = {section.pop("type"): section for section in auth}
+        own = built_in(IAuthenticatorFactory)
         self.assertEqual(sorted(sections), sorted(own))
-        for name, factory in own.items():
-            self.assert_complete(sections[name], factory.Options)
+        for name, options in own.items():
+            self.assert_complete(sections[name], options)
 
     def test_commented_as_promised(self) -> None:
         """As installed, the file lets everybody read and nobody write."""
@@ -211,8 +231,7 @@ class SocketActivationTests(SynchronousTestCase):
             raise SkipTest(f"no IPv6 here: {error}") from None
         self.addCleanup(listener.close)
         daemon = subprocess.Popen(
-            # The socket becomes descriptor 3, and LISTEN_PID is the daemon's own.
-            ["/bin/sh", "-c", f'LISTEN_PID=$$ exec "$@" 3<&{listener.fileno()}', "sh", *TWISTD],
+            [sys.executable, "-c", AS_SYSTEMD, str(listener.fileno()), *TWISTD],
             pass_fds=[listener.fileno()],
             cwd=base,
             env=environment(
