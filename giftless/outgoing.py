@@ -39,10 +39,17 @@ def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPCli
     :param pool: what the connections are kept in, if not one of its own.
     """
     if pool is None:
-        pool = HTTPConnectionPool(reactor)
+        pool = _QuietPool(reactor)
         pool.maxPersistentPerHost = KEPT_CONNECTIONS
     agent = _AsIs(Agent(reactor, pool=pool, connectTimeout=_CONNECT_TIMEOUT))
     return HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
+
+
+class _QuietPool(HTTPConnectionPool):
+    """Does not log every connection."""
+
+    class _factory(HTTPConnectionPool._factory):  # Twisted's own name
+        noisy = False
 
 
 @implementer(IAgent)

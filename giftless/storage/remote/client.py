@@ -13,11 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from OpenSSL import SSL
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from twisted.web.client import RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed
 
 from giftless import outgoing
 from giftless.outgoing import Answer
@@ -38,19 +41,29 @@ TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 #: How much of an answer's body is read, in bytes: more than any error has.
 MAX_ANSWER: Final = 1024 * 1024
 
+#: What Twisted's HTTP client raises when a server cannot be talked to.
+FAILURES: Final = (
+    ConnectError,
+    ConnectionClosed,
+    OSError,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    SSL.Error,
+    TimeoutError,
+)
+
 
 class StoreError(Exception):
     """A store did not do what it was asked.
 
     :param problem: what happened, for the operator's log; never shown to
         clients, and never with a credential or a signature in it.
-    :param final: whether asking again later cannot help.
     """
 
-    def __init__(self, problem: str, final: bool = False) -> None:
+    def __init__(self, problem: str) -> None:
         super().__init__(problem)
         self.problem = problem
-        self.final = final
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +168,7 @@ class StoreClient:
                 timeout,
                 self.clock,
             )
-        except CancelledError:
-            raise
-        except Exception as error:
+        except FAILURES as error:
             return describe_failure(error)
 
 
@@ -170,7 +181,7 @@ def _wanted_delay(found: Answer | str) -> float:
 def describe_failure(error: BaseException | None) -> str:
     """Say in words why a request got no answer.
 
-    :param error: what Twisted's HTTP client raised.
+    :param error: one of :data:`FAILURES`.
     """
     if isinstance(error, TimeoutError):
         return f"no answer within {error.args[0]:g} seconds" if error.args else "no answer in time"

@@ -23,7 +23,13 @@ from zope.interface import implementer
 
 from giftless.interfaces import IBody
 from giftless.outgoing import Answer, abort, plain_headers
-from giftless.storage.remote.client import MAX_ANSWER, Request, StoreError, describe_failure
+from giftless.storage.remote.client import (
+    FAILURES,
+    MAX_ANSWER,
+    Request,
+    StoreError,
+    describe_failure,
+)
 
 #: How many bytes of a download wait for the client before the store is paused.
 MAX_WAITING: Final = 256 * 1024
@@ -36,12 +42,17 @@ STALL_TIMEOUT: Final = 60.0
 
 
 class _Watch:
-    """Calls ``expired`` when something is waited for too long."""
+    """Notices when something is waited for too long.
 
-    def __init__(self, clock: IReactorTime, timeout: float, expired: Callable[[], Any]) -> None:
+    :param act: called then.
+    :ivar expired: whether that has happened.
+    """
+
+    def __init__(self, clock: IReactorTime, timeout: float, act: Callable[[], Any]) -> None:
         self._clock = clock
         self._timeout = timeout
-        self._expired = expired
+        self._act = act
+        self.expired = False
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
@@ -57,7 +68,8 @@ class _Watch:
 
     def _expire(self) -> None:
         self._call = None
-        self._expired()
+        self.expired = True
+        self._act()
 
 
 # --- from the store -----------------------------------------------------------
@@ -84,9 +96,7 @@ async def download(
     asked.addTimeout(stall_timeout, clock)
     try:
         response: IResponse = await asked
-    except CancelledError:
-        raise
-    except Exception as error:
+    except FAILURES as error:
         raise StoreError(describe_failure(error)) from error
     body = Download(clock, stall_timeout)
     response.deliverBody(body)
@@ -229,22 +239,23 @@ async def upload(
     :raises StoreError: if there is no answer.
     """
     # A client that sends nothing costs no connection.
-    source = _Source(body, await body.read(), size)
-    sending: Deferred[Answer] = Deferred.fromCoroutine(_send(http, request, source))
-    source.watch = _Watch(clock, stall_timeout, sending.cancel)
-    source.watch.start()
+    first = await body.read()
+    watch = _Watch(clock, stall_timeout, lambda: sending.cancel())
+    source = _Source(body, first, size, watch)
+    watch.start()
+    sending = Deferred.fromCoroutine(_send(http, request, source))
     try:
         return await sending
-    except Exception as error:
+    except (CancelledError, *FAILURES) as error:
         if source.failure is not None:
             raise source.failure from None
-        if isinstance(error, StoreError):
-            raise
-        if isinstance(error, CancelledError):
+        if watch.expired:
             raise StoreError("the store stopped taking an object") from None
+        if isinstance(error, CancelledError):
+            raise
         raise StoreError(describe_failure(error)) from error
     finally:
-        source.watch.stop()
+        watch.stop()
         source.stopProducing()
 
 
@@ -291,13 +302,13 @@ class _Source:
     :param body: the bytes.
     :param first: those that have been read already.
     :param length: how many there are in all.
+    :param watch: runs already, for the connection.
     :ivar failure: what reading the body raised.
     """
 
-    watch: _Watch
-
-    def __init__(self, body: IBody, first: Sequence[bytes], length: int) -> None:
+    def __init__(self, body: IBody, first: Sequence[bytes], length: int, watch: _Watch) -> None:
         self.length = length
+        self._watch = watch
         self.failure: Exception | None = None
         self._body = body
         self._next = first
@@ -309,7 +320,7 @@ class _Source:
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """The connection is there: send."""
         self._consumer = consumer
-        self.watch.stop()
+        self._watch.stop()
         self._pumping = Deferred.fromCoroutine(self._pump(consumer))
         return self._pumping
 
@@ -342,7 +353,7 @@ class _Source:
             raise
         await self._write(consumer, held)
         # What is waited for now is the answer.
-        self.watch.start()
+        self._watch.start()
 
     async def _write(self, consumer: IConsumer, chunks: Sequence[bytes]) -> None:
         for chunk in chunks:
@@ -352,7 +363,7 @@ class _Source:
 
     async def _ready(self) -> None:
         if self._paused:
-            self.watch.start()
+            self._watch.start()
             self._resumed = Deferred()
             await self._resumed
-            self.watch.stop()
+            self._watch.stop()

@@ -1,0 +1,162 @@
+"""Real stores on the loopback interface, for tests that a fake would not convince.
+
+``make test`` installs what can be installed (``.ci/stores``); where a server
+is missing, :func:`versitygw` raises ``SkipTest`` and says so by name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from tests.integration.support import free_port
+
+#: How long a server may take until it answers, in seconds.
+PATIENCE = 60.0
+
+#: Where ``.ci/stores`` puts the servers it builds, beside this Python's own
+#: commands and the PATH.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "giftless" / "stores"
+
+
+def find_command(name: str) -> str:
+    """Return the path of a server's command.
+
+    :raises SkipTest: if it is not installed.
+    """
+    for directory in (Path(sys.executable).parent, CACHE):
+        if os.access(directory / name, os.X_OK):
+            return str(directory / name)
+    found = shutil.which(name)
+    if found is None:
+        raise SkipTest(f"{name} is not installed; 'make test' installs it where it can")
+    return found
+
+
+@contextmanager
+def running(
+    command: Sequence[str], url: str, directory: Path, environ: Mapping[str, str]
+) -> Iterator[None]:
+    """Run a server, from when it answers at ``url``.
+
+    :param directory: where its output goes, to ``{command}.log``.
+    :param environ: what its environment has beside this process's.
+    """
+    log = directory / f"{Path(command[0]).name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{command[0]} does not answer: {log.read_text()}")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(url, timeout=5).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class S3:
+    """A versitygw over a directory.
+
+    :ivar port: where it listens.
+    :ivar buckets: each directory in it is a bucket.
+    """
+
+    port: int
+    buckets: Path
+
+    ACCESS_KEY = "AKIDGIFTLESSTESTS"
+    SECRET_KEY = "a secret/of+tests"
+    REGION = "eu-test-1"
+
+    @property
+    def url(self) -> str:
+        """Its endpoint."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def options(self, bucket: str, **others: object) -> dict[str, object]:
+        """Return a ``storage`` section for a bucket, which is made if need be."""
+        (self.buckets / bucket).mkdir(exist_ok=True)
+        return {
+            "type": "s3",
+            "bucket": bucket,
+            "region": self.REGION,
+            "endpoint_url": self.url,
+            "access_key_id": self.ACCESS_KEY,
+            "secret_access_key": self.SECRET_KEY,
+            **others,
+        }
+
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Return what is in a bucket, by name, as it lies there."""
+        top = self.buckets / bucket
+        return {
+            str(path.relative_to(top)): path.read_bytes()
+            for path in top.rglob("*")
+            if path.is_file() and not path.relative_to(top).parts[0].startswith(".sgwtmp")
+        }
+
+
+@contextmanager
+def versitygw(directory: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[S3]:
+    """Run a versitygw, which verifies every signature.
+
+    :param directory: where its buckets go.
+    :param certificate: a certificate's file and its key's, to serve TLS.
+    :raises SkipTest: if it is not installed.
+    """
+    command = find_command("versitygw")
+    buckets = directory / "buckets"
+    buckets.mkdir(parents=True)
+    server = S3(free_port(), buckets)
+    tls = ["--cert", str(certificate[0]), "--key", str(certificate[1])] if certificate else []
+    line = [
+        command,
+        *("--port", f"127.0.0.1:{server.port}"),
+        *("--region", S3.REGION),
+        *tls,
+        "--keep-alive",
+        "--quiet",
+        "posix",
+        str(buckets),
+    ]
+    secrets = {"ROOT_ACCESS_KEY": S3.ACCESS_KEY, "ROOT_SECRET_KEY": S3.SECRET_KEY}
+    with running(line, server.url, directory, secrets):
+        yield server
