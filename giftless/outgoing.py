@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
@@ -45,11 +45,14 @@ def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPCli
     return HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
 
 
-class _QuietPool(HTTPConnectionPool):
+class _QuietFactory(_HTTP11ClientFactory):
     """Does not log every connection."""
 
-    class _factory(HTTPConnectionPool._factory):  # Twisted's own name
-        noisy = False
+    noisy = False
+
+
+class _QuietPool(HTTPConnectionPool):
+    _factory = _QuietFactory
 
 
 @implementer(IAgent)

@@ -49,6 +49,8 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "NoSuchBucket": ("bucket", "there is no such bucket"),
     "InvalidBucketName": ("bucket", "this is no bucket's name"),
     "InvalidAccessKeyId": ("access_key_id", "the store does not know this access key"),
+    # versitygw's word for it.
+    "XAdminUserNotFound": ("access_key_id", "the store does not know this access key"),
     "InvalidToken": ("access_key_id", "the temporary credentials are not valid"),
     "ExpiredToken": ("access_key_id", "the temporary credentials have expired"),
     "SignatureDoesNotMatch": ("secret_access_key", "the secret does not belong to the access key"),
