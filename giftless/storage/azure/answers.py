@@ -19,8 +19,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "ResourceNotFound": ("container", "there is no such container"),
     "AuthenticationFailed": (
         "credential",
-        "Azure does not accept the signature: the key is not one of this account,"
-        " or the clocks of this machine and Azure differ",
+        "Azure does not accept the signature: wrong key, or this machine's clock is wrong",
     ),
     "InvalidAuthenticationInfo": ("credential", "Azure does not accept the token"),
     "KeyBasedAuthenticationNotPermitted": (

@@ -1,26 +1,21 @@
 """What signs for Azure: an account's key, or a key that an identity is lent.
 
-An account's key stands in the configuration, or in the environment variables
-that Azure's own tools read.  Without one, ``azure-identity`` finds an identity
-(environment, workload, managed identity, command line …); Azure lends it a
-*user delegation key*, good for days, that signs here without further questions.
+Without an account's key, ``azure-identity`` finds an identity (environment,
+workload, managed identity, command line …).  Azure lends it a *user delegation
+key*, good for days, that signs here without further questions.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from calendar import timegm
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from time import strptime
 from typing import Final
-from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.errors import ConfigError
 from giftless.interfaces import IBlocking
 from giftless.outgoing import Answer
 from giftless.storage.azure import answers
@@ -46,97 +41,6 @@ _SCOPE: Final = "https://storage.azure.com/.default"
 
 #: Gets a token for Azure's storage; it may block.
 GetToken = Callable[[], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A storage account as the configuration or the environment has it.
-
-    :ivar name: the account's name.
-    :ivar endpoint: the URL of its Blob service, without a slash at its end.
-    :ivar key: its key; ``None`` to use an identity.
-    :ivar option: the option that the credential is from; empty if none.
-    """
-
-    name: str
-    endpoint: str
-    key: AccountKey | None
-    option: str
-
-
-def parse_connection_string(option: str, text: str) -> Account:
-    """Read a connection string, as Azure's portal shows it.
-
-    :param option: the option that it is from, for errors; these do not quote
-        it, since it holds a key.
-    :raises ConfigError: if it does not name an account and its key.
-    """
-    parts = dict(part.strip().partition("=")[::2] for part in text.split(";") if part.strip())
-    values = {name.lower(): value for name, value in parts.items()}
-    name, key = values.get("accountname"), values.get("accountkey")
-    if values.get("usedevelopmentstorage", "").lower() == "true":
-        name, key = DEVELOPMENT
-        values.setdefault("blobendpoint", f"http://127.0.0.1:10000/{name}")
-    if not name or not key:
-        raise ConfigError(
-            option,
-            "has no AccountName and AccountKey; a shared access signature cannot sign others",
-        )
-    suffix = values.get("endpointsuffix", "core.windows.net")
-    protocol = values.get("defaultendpointsprotocol", "https").lower()
-    endpoint = values.get("blobendpoint") or f"{protocol}://{name}.blob.{suffix}"
-    return Account(name, endpoint.rstrip("/"), decode_key(option, key), option)
-
-
-#: The account that every Azurite has; its key is public.
-DEVELOPMENT: Final = (
-    "devstoreaccount1",
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
-)
-
-
-def decode_key(option: str, text: str) -> AccountKey:
-    """Read an account's key.
-
-    :param option: the option that it is from, for errors.
-    :raises ConfigError: if it is not base64.
-    """
-    try:
-        value = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        value = b""
-    if not value:
-        raise ConfigError(option, "is no account key: that is base64, as Azure's portal shows it")
-    return AccountKey(value)
-
-
-def account_of_endpoint(endpoint: str) -> str:
-    """Return the account that an endpoint is of: the first label of its host."""
-    host = urlsplit(endpoint).hostname or ""
-    return host.partition(".")[0] if ".blob." in host else ""
-
-
-def from_environment(environ: Mapping[str, str]) -> Account | None:
-    """Return the account that the variables of Azure's tools name with its key, if any.
-
-    :raises ConfigError: if they are not usable.
-    """
-    if text := environ.get("AZURE_STORAGE_CONNECTION_STRING"):
-        try:
-            return parse_connection_string("connection_string", text)
-        except ConfigError as error:
-            raise ConfigError(
-                "connection_string", f"AZURE_STORAGE_CONNECTION_STRING {error.problem}"
-            ) from None
-    name, key = environ.get("AZURE_STORAGE_ACCOUNT"), environ.get("AZURE_STORAGE_KEY")
-    if not name or not key:
-        return None
-    return Account(name, public_endpoint(name), decode_key("account_key", key), "account_key")
-
-
-def public_endpoint(account: str) -> str:
-    """Return the Blob service's URL of an account in Azure's public cloud."""
-    return f"https://{account}.blob.core.windows.net"
 
 
 def static(key: AccountKey, clock: IReactorTime) -> Refreshing[SigningKey]:

@@ -1,0 +1,267 @@
+"""One container of blobs: its requests, signed, and what it can be asked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.errors import BadRequest, ConfigError
+from giftless.interfaces import ObjectFacts
+from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.outgoing import Answer
+from giftless.storage.azure import answers
+from giftless.storage.azure.credentials import SigningKey
+from giftless.storage.azure.signing import VERSION, Grant, sign_blob
+from giftless.storage.remote.client import Request, StoreClient, StoreError
+from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.credentials import Refreshing
+from giftless.storage.remote.metadata import (
+    content_type,
+    decode_extras,
+    disposition,
+    encode_extras,
+)
+
+#: The largest object that one Put Blob takes, in bytes: 5,000 MiB.
+MAX_PUT: Final = 5000 * 1024**2
+
+#: The metadata that holds an object's ``x-*`` members, and how many characters
+#: it may have.  Azure takes 8 KiB of metadata in all.
+EXTRAS_HEADER: Final = "x-ms-meta-giftless"
+MAX_EXTRAS: Final = 4096
+
+#: The longest name of a blob, in characters.
+MAX_NAME: Final = 1024
+
+#: For how long the daemon signs its own requests, in seconds.
+OWN_LIFETIME: Final = 900
+
+#: How long a question of ``--check`` may take, in seconds.
+CHECK_TIMEOUT: Final = 8.0
+
+#: The object that ``--check`` asks for and tries to upload; it never exists.
+_PROBE: Final = ObjectKey(
+    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
+)
+
+#: What Azure says of a blob that is absent while its container is there.
+_ABSENT: Final = "BlobNotFound"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a container is.
+
+    :ivar account: the storage account's name.
+    :ivar container: the container's name.
+    :ivar url: the container's URL for the daemon, without a slash at its end.
+    :ivar public_url: the same for clients.
+    :ivar credential: the option that the credential is from.
+    """
+
+    account: str
+    container: str
+    url: str
+    public_url: str
+    credential: str
+
+
+class BlobContainer(Container):
+    """A container of block blobs.
+
+    :param place: where it is.
+    :param layout: where objects lie in it.
+    :param keys: what signs.
+    :param client: asks it.
+    :param clock: tells the time.
+    """
+
+    max_put = MAX_PUT
+
+    def __init__(
+        self,
+        place: Place,
+        layout: Layout,
+        keys: Refreshing[SigningKey],
+        client: StoreClient,
+        clock: IReactorTime,
+    ) -> None:
+        self._place = place
+        self._layout = layout
+        self._keys = keys
+        self._client = client
+        self._clock = clock
+
+    # -- existence
+
+    async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
+        """See :meth:`giftless.storage.remote.container.Container.facts`.
+
+        Azure keeps no SHA-256, so ``thorough`` makes no difference.
+        """
+        answer = await self._look(key)
+        if answer.status == 404 and answers.error_code(answer) == _ABSENT:
+            return None
+        length = answer.headers.get("content-length", "")
+        if answer.status != 200 or not length.isdecimal():
+            raise answers.describe(answer)
+        return ObjectFacts(int(length), extras=decode_extras(answer.headers.get(EXTRAS_HEADER, "")))
+
+    async def _look(self, key: ObjectKey, timeout: float | None = None) -> Answer:
+        async def prepare() -> Request:
+            return await self._request("HEAD", key, Grant("r"), {})
+
+        return await self._client.ask(prepare, timeout)
+
+    # -- for clients
+
+    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+        """See :meth:`giftless.storage.remote.container.Container.sign_upload`.
+
+        Who may create and not write cannot replace what is there.
+        """
+        href, expires = await self._sign(self._place.public_url, key, Grant("c"), lifetime)
+        return Action(href, _upload_headers(extras), expires)
+
+    async def sign_download(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Action:
+        """See :meth:`giftless.storage.remote.container.Container.sign_download`."""
+        grant = Grant("r")
+        if (wanted := disposition(extras)) is not None:
+            grant = Grant("r", wanted, content_type(extras))
+        href, expires = await self._sign(self._place.public_url, key, grant, lifetime)
+        return Action(href, None, expires)
+
+    # -- for the daemon
+
+    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+        """See :meth:`giftless.storage.remote.container.Container.put_request`.
+
+        The daemon has read the bytes and may replace what is there.
+        """
+        return await self._request("PUT", key, Grant("cw"), _upload_headers(extras))
+
+    async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
+        """See :meth:`giftless.storage.remote.container.Container.get_request`."""
+        headers = {"x-ms-version": VERSION, "x-ms-range": f"bytes={start}-{end - 1}"}
+        return await self._request("GET", key, Grant("r"), headers)
+
+    def problem(self, answer: Answer) -> StoreError:
+        """See :meth:`giftless.storage.remote.container.Container.problem`."""
+        return answers.describe(answer)
+
+    async def _request(
+        self, method: str, key: ObjectKey, grant: Grant, headers: dict[str, str]
+    ) -> Request:
+        url, _ = await self._sign(self._place.url, key, grant, OWN_LIFETIME)
+        return Request(method, url, {"x-ms-version": VERSION, **headers})
+
+    async def _sign(
+        self, container_url: str, key: ObjectKey, grant: Grant, lifetime: int
+    ) -> tuple[str, int]:
+        """Sign access to an object.
+
+        :returns: the URL, and for how many seconds it is good.
+        """
+        name = self._name(key)
+        signing = await self._keys.get()
+        now = self._clock.seconds()
+        if signing.expiry is not None:
+            lifetime = max(1, min(lifetime, int(signing.expiry - now)))
+        query = sign_blob(
+            signing.value,
+            self._place.account,
+            f"{self._place.container}/{name}",
+            grant,
+            now + lifetime,
+            container_url.startswith("https:"),
+        )
+        return f"{container_url}/{quote(name, safe='/~')}?{query}", lifetime
+
+    def _name(self, key: ObjectKey) -> str:
+        """Return an object's name.
+
+        :raises BadRequest: if Azure could take it for another one.
+        """
+        name = self._layout.name(key)
+        if "\\" in name or any(part.endswith(".") for part in name.split("/")):
+            raise BadRequest(
+                "this server's storage takes no repository with a backslash in its name"
+                " or a dot at the end of a part of it"
+            )
+        if len(name) > MAX_NAME:
+            raise BadRequest("the repository's path is too long for this server's storage")
+        return name
+
+    # -- beforehand
+
+    async def check(self) -> None:
+        """See :meth:`giftless.storage.remote.container.Container.check`.
+
+        It asks for an object that is absent, and tries to upload on a
+        condition that is never met; neither leaves anything behind.
+        """
+        try:
+            await self._keys.get()
+        except StoreError as error:
+            raise ConfigError(self._place.credential, error.problem) from error
+        try:
+            answer = await self._look(_PROBE, CHECK_TIMEOUT)
+            if answer.status != 200 and answers.error_code(answer) != _ABSENT:
+                raise self._blame(answer, "read")
+            answer = await self._try_upload()
+            if answer.status != 412:
+                raise self._blame(answer, "create")
+        except StoreError as error:
+            raise ConfigError(
+                "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
+            ) from error
+
+    async def _try_upload(self) -> Answer:
+        async def prepare() -> Request:
+            headers = {**_upload_headers({}), "If-Match": '"0x0"'}
+            return await self._request("PUT", _PROBE, Grant("c"), headers)
+
+        return await self._client.ask(prepare, CHECK_TIMEOUT)
+
+    def _blame(self, answer: Answer, verb: str) -> ConfigError:
+        """Say which option an answer is about."""
+        code = answers.error_code(answer)
+        where = f"(at {self._place.url})"
+        if not code:
+            return ConfigError(
+                "endpoint_url",
+                f"what answers at {self._place.url} (status {answer.status}) is no Azure Blob"
+                " service",
+            )
+        if code in answers.MEANINGS:
+            option, problem = answers.MEANINGS[code]
+            if option == "credential":
+                option = self._place.credential
+            return ConfigError(option, f"{problem} {where}")
+        if answer.status == 403:
+            return ConfigError(
+                self._place.credential,
+                f"the credential may not {verb} blobs; an identity needs the role"
+                f" 'Storage Blob Data Contributor' {where}",
+            )
+        return ConfigError("", f"{answers.describe(answer).problem} {where}")
+
+
+def _upload_headers(extras: Extras) -> dict[str, str]:
+    """Return what an upload must be sent with."""
+    headers = {
+        "x-ms-blob-type": "BlockBlob",
+        "x-ms-version": VERSION,
+        "x-ms-blob-content-type": content_type(extras),
+    }
+    if (wanted := disposition(extras)) is not None:
+        headers["x-ms-blob-content-disposition"] = wanted
+    if kept := encode_extras(extras, MAX_EXTRAS):
+        headers[EXTRAS_HEADER] = kept
+    return headers

@@ -1,0 +1,139 @@
+"""Build the store that ``storage: {type: azure}`` describes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+
+from giftless.errors import ConfigError
+from giftless.interfaces import Environment
+from giftless.storage.azure.account import (
+    Account,
+    decode_key,
+    from_environment,
+    parse_connection_string,
+    public_endpoint,
+)
+from giftless.storage.azure.blobs import BlobContainer, Place
+from giftless.storage.azure.credentials import SigningKey, delegated, identity_chain, static
+from giftless.storage.remote.client import StoreClient
+from giftless.storage.remote.container import Layout
+from giftless.storage.remote.credentials import Refreshing
+from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
+from giftless.storage.remote.stores import DirectStore, ProxyStore, build_store
+
+#: The names that containers can have.
+_CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
+
+#: The names that storage accounts can have.
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+
+
+class AzureOptions(RemoteOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of ``storage: {type: azure}``, beside those of every remote store.
+
+    :ivar container: the container's name.
+    :ivar account: the storage account's name.
+    :ivar account_key: one of its two keys; best from the environment.
+    :ivar connection_string: instead of both; best from the environment.
+    :ivar endpoint_url: where the account's Blob service is, if not in Azure's
+        public cloud.
+    :ivar public_endpoint_url: where clients reach it, if that is elsewhere.
+    """
+
+    container: str
+    account: str | None = None
+    account_key: str | None = None
+    connection_string: str | None = None
+    endpoint_url: str | None = None
+    public_endpoint_url: str | None = None
+
+
+class AzureFactory:
+    """Builds a store over a container; asks nobody yet."""
+
+    Options = AzureOptions
+
+    def build(self, options: AzureOptions, environment: Environment) -> DirectStore | ProxyStore:
+        """See :meth:`giftless.interfaces.IStorageFactory.build`.
+
+        :raises ConfigError: if the options contradict each other.
+        """
+        if _CONTAINER.fullmatch(options.container) is None:
+            raise ConfigError(
+                "container",
+                f"found {options.container!r}, allowed are 3 to 63 lower-case letters, digits"
+                " and single hyphens between them",
+            )
+        clock = environment.reactor
+        client = StoreClient(environment.http, clock, options.timeout, options.concurrency)
+        layout = Layout(checked_prefix(options.prefix))
+        account = _account(options)
+        place = _place(options, account)
+        keys = _keys(account, client, environment)
+        return build_store(options, BlobContainer(place, layout, keys, client, clock), client)
+
+
+def _account(options: AzureOptions) -> Account:
+    if options.connection_string is not None:
+        for name in ("account", "account_key"):
+            if getattr(options, name) is not None:
+                raise ConfigError(name, "is set beside 'connection_string'; set one of them")
+        account = parse_connection_string(options.connection_string)
+    elif options.account is not None and options.account_key is not None:
+        key = decode_key("account_key", options.account_key)
+        account = Account(options.account, public_endpoint(options.account), key, "account_key")
+    elif options.account_key is not None:
+        raise ConfigError("account", "is missing; set both the account and its key, or none")
+    else:
+        account = _account_around(options.account)
+    if _ACCOUNT.fullmatch(account.name) is None:
+        raise ConfigError(
+            "account", f"found {account.name!r}, allowed are 3 to 24 lower-case letters and digits"
+        )
+    endpoint = checked_url("endpoint_url", options.endpoint_url or account.endpoint)
+    return replace(account, endpoint=endpoint)
+
+
+def _account_around(name: str | None) -> Account:
+    """Return the account whose key is not in the configuration."""
+    found = from_environment(os.environ)
+    if found is not None and name in (None, found.name):
+        return found
+    if name is None:
+        raise ConfigError(
+            "account",
+            "is missing; set it, or 'connection_string', or AZURE_STORAGE_CONNECTION_STRING"
+            " in the environment",
+        )
+    return Account(name, public_endpoint(name), None, "account_key")
+
+
+def _place(options: AzureOptions, account: Account) -> Place:
+    public = account.endpoint
+    if options.public_endpoint_url is not None:
+        public = checked_url("public_endpoint_url", options.public_endpoint_url)
+    return Place(
+        account.name,
+        options.container,
+        f"{account.endpoint}/{options.container}",
+        f"{public}/{options.container}",
+        account.option,
+    )
+
+
+def _keys(
+    account: Account, client: StoreClient, environment: Environment
+) -> Refreshing[SigningKey]:
+    if account.key is not None:
+        return static(account.key, environment.reactor)
+    try:
+        get_token = identity_chain()
+    except ImportError:
+        raise ConfigError(
+            "account_key",
+            "is missing, and azure-identity, which finds an identity, is not installed;"
+            " install giftless[azure]",
+        ) from None
+    return delegated(account.endpoint, get_token, client, environment.blocking, environment.reactor)
