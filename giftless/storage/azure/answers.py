@@ -27,8 +27,8 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "the account does not permit account keys; use an identity",
     ),
     "AuthorizationFailure": (
-        "",
-        "the account's firewall does not let this machine in, or the identity has no role",
+        "credential",
+        "the account's firewall does not let this machine in, or it is the wrong key",
     ),
     "AccountIsDisabled": ("account", "the account is disabled"),
     "InsufficientAccountPermissions": ("account", "the account does not permit this"),

@@ -1,0 +1,101 @@
+"""Azurite, Microsoft's emulator of Azure Storage: it verifies every signature.
+
+``make test`` installs it where there is npm (``.ci/stores``); where it is
+missing, :func:`azurite` raises ``SkipTest`` and says so by name.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration.support import free_port
+from tests.support.servers import find_command, running
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """An Azurite with one account.
+
+    :ivar port: where it listens.
+    :ivar scheme: ``http`` or ``https``.
+    """
+
+    port: int
+    scheme: str = "http"
+
+    ACCOUNT = "giftlesstests"
+    KEY = base64.b64encode(b"a key of the tests, of some length").decode()
+
+    @property
+    def url(self) -> str:
+        """The account's endpoint."""
+        return f"{self.scheme}://127.0.0.1:{self.port}/{self.ACCOUNT}"
+
+    @property
+    def connection_string(self) -> str:
+        """What Azure's portal would show."""
+        return (
+            f"DefaultEndpointsProtocol={self.scheme};AccountName={self.ACCOUNT};"
+            f"AccountKey={self.KEY};BlobEndpoint={self.url}"
+        )
+
+    def options(self, container: str, **others: object) -> dict[str, object]:
+        """Return a ``storage`` section for a container."""
+        return {
+            "type": "azure",
+            "container": container,
+            "account": self.ACCOUNT,
+            "account_key": self.KEY,
+            "endpoint_url": self.url,
+            **others,
+        }
+
+    def create(self, container: str) -> None:
+        """Make a container."""
+        self.container(container).create_container()
+
+    def container(self, name: str) -> Any:
+        """Return Microsoft's client of a container."""
+        from azure.storage.blob import ContainerClient
+
+        return ContainerClient.from_connection_string(
+            self.connection_string, name, connection_verify=False
+        )
+
+    def objects(self, container: str) -> dict[str, bytes]:
+        """Return what is in a container, by name."""
+        client = self.container(container)
+        return {name: client.download_blob(name).readall() for name in client.list_blob_names()}
+
+
+@contextmanager
+def azurite(directory: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Azurite]:
+    """Run an Azurite.
+
+    :param directory: where it keeps what it is given.
+    :param certificate: a certificate's file and its key's, to serve TLS; it
+        takes tokens of identities then, whoever has signed them.
+    :raises SkipTest: if it is not installed.
+    """
+    command = find_command("azurite-blob")
+    place = directory / "azurite"
+    place.mkdir(parents=True)
+    server = Azurite(free_port(), "https" if certificate else "http")
+    tls = []
+    if certificate:
+        tls = ["--oauth", "basic", "--cert", str(certificate[0]), "--key", str(certificate[1])]
+    line = [
+        command,
+        *("--blobHost", "127.0.0.1", "--blobPort", str(server.port)),
+        *("--location", str(place)),
+        *("--skipApiVersionCheck", "--silent", "--disableTelemetry"),
+        *tls,
+    ]
+    accounts = {"AZURITE_ACCOUNTS": f"{server.ACCOUNT}:{server.KEY}"}
+    with running(line, server.url, directory, accounts):
+        yield server

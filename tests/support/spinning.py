@@ -1,0 +1,88 @@
+"""Run coroutines that wait for real sockets, inside plain tests.
+
+The contracts in ``tests/contracts`` are written for stores that answer at
+once.  Here whoever wants a result turns the reactor until there is one, so
+that they hold stores behind HTTP too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.client import HTTPConnectionPool
+
+from giftless.interfaces import Environment
+from giftless.outgoing import KEPT_CONNECTIONS, http_client
+from giftless.threads import Threads
+from tests.support.run import CoroutineTestCase
+
+T = TypeVar("T")
+
+#: The reactor, whose interfaces mypy does not know.
+reactor: Any = installed_reactor
+
+#: How long to turn for one result, in seconds.
+PATIENCE = 60.0
+
+
+class SpinningTestCase(CoroutineTestCase):
+    """A test case that turns the reactor while it waits.
+
+    :ivar pool: the connections of :meth:`environment`.
+    :ivar threads: its threads.
+    """
+
+    def setUp(self) -> None:
+        # Names are resolved in threads.
+        names = reactor.getThreadPool()
+        if not names.started:
+            names.start()
+        self.threads = Threads(reactor, 4)
+        self.threads.startService()
+        self.addCleanup(self.threads.stopService)
+        self.pool = HTTPConnectionPool(reactor)
+        self.pool.maxPersistentPerHost = KEPT_CONNECTIONS
+        self.addCleanup(self._close)
+        super().setUp()
+
+    def _close(self) -> None:
+        self.run_now(self.pool.closeCachedConnections())
+
+    def environment(self) -> Environment:
+        """Return what a factory is given, with the real reactor."""
+        return Environment(reactor, self.threads, http_client(reactor, self.pool), "")
+
+    def spin(self, condition: Callable[[], object]) -> None:
+        """Turn the reactor until something is the case."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "waited in vain")
+            reactor.iterate(0.01)
+
+    def run_now(self, awaitable: Awaitable[T]) -> T:
+        """See :meth:`tests.support.run.CoroutineTestCase.run_now`."""
+        results: list[Any] = []
+        self.start(awaitable).addBoth(results.append)
+        self.spin(lambda: results)
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        result: T = results[0]
+        return result
+
+    def successResultOf(self, deferred: Any) -> Any:
+        """Wait for a result."""
+        self._settle(deferred)
+        return super().successResultOf(deferred)
+
+    def failureResultOf(self, deferred: Any, *expected: Any) -> Failure:
+        """Wait for a failure."""
+        self._settle(deferred)
+        return super().failureResultOf(deferred, *expected)
+
+    def _settle(self, deferred: Deferred[Any]) -> None:
+        self.spin(lambda: deferred.called and not deferred.paused)
