@@ -16,6 +16,8 @@ local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.Loc
 
 s3_storage = LazyPlugin(IStorageFactory, "s3", "giftless.storage.s3.factory.S3Factory")
 
+gcs_storage = LazyPlugin(IStorageFactory, "gcs", "giftless.storage.gcs.factory.GCSFactory")
+
 azure_storage = LazyPlugin(IStorageFactory, "azure", "giftless.storage.azure.factory.AzureFactory")
 
 anonymous = LazyPlugin(

@@ -1,0 +1,123 @@
+"""The account that the daemon acts as: of a key file, or found by google-auth.
+
+google-auth's usual chain is: the file that ``GOOGLE_APPLICATION_CREDENTIALS``
+names (a service account's key, workload identity federation …), gcloud's
+files, the metadata server of Google's machines.  It reads files and asks
+servers, and so is run in a thread.
+"""
+
+from __future__ import annotations
+
+from calendar import timegm
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.interfaces import IBlocking
+from giftless.storage.remote.client import StoreError
+from giftless.storage.remote.credentials import Expiring, Refreshing
+
+#: How long before a token expires a new one is fetched, in seconds, if it lives
+#: long enough.  The metadata server has new ones from 5 minutes before on.
+EARLY: Final = 290.0
+
+#: How long before its end a token is not used any more, in seconds.
+LATE: Final = 10.0
+
+#: How often credentials that never expire are looked up again, in seconds.
+LOOK_AGAIN: Final = 900.0
+
+#: How long google-auth may wait for one answer, in seconds.
+_TIMEOUT: Final = 8
+
+#: What a token must be good for: objects in Cloud Storage, and ``signBlob``.
+_SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+
+#: Signs bytes with RSA and SHA-256; it blocks.
+Sign = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who the daemon is.
+
+    :ivar token: an OAuth 2.0 access token.
+    :ivar email: the service account's address; ``None`` if it is none, or not
+        known.
+    :ivar sign: signs with the account's key; ``None`` if the key is not here.
+    """
+
+    token: str
+    email: str | None = None
+    sign: Sign | None = None
+
+    def __repr__(self) -> str:
+        """Leave out what is secret."""
+        return f"<Account {self.email}>"
+
+
+#: Looks the account up; it may block.  The time is when its token expires, in
+#: seconds since the epoch.
+Find = Callable[[], tuple[Account, float | None]]
+
+
+def found(find: Find, blocking: IBlocking, clock: IReactorTime) -> Refreshing[Account]:
+    """Return the account that ``find`` gets in a thread, with a token that is fresh."""
+
+    async def fetch() -> Expiring[Account]:
+        running: Awaitable[tuple[Account, float | None]] = blocking.run(find)
+        account, expiry = await running
+        now = clock.seconds()
+        if expiry is None:
+            return Expiring(account, None, now + LOOK_AGAIN)
+        left = expiry - now
+        return Expiring(account, expiry - min(LATE, left / 10), expiry - min(EARLY, left / 2))
+
+    return Refreshing(fetch, clock, "Google credentials")
+
+
+def google_chain(credentials_file: str | None) -> Find:
+    """Return what asks google-auth.
+
+    :param credentials_file: a service account's key in JSON, instead of the
+        usual chain.
+    :raises ImportError: if google-auth is not installed.
+    """
+    import google.auth
+    import google.auth.exceptions
+    from google.auth.transport.requests import Request
+    from google.oauth2.service_account import Credentials
+
+    def load() -> Any:
+        if credentials_file is None:
+            return google.auth.default(scopes=_SCOPES)[0]
+        return Credentials.from_service_account_file(credentials_file, scopes=_SCOPES)
+
+    def find() -> tuple[Account, float | None]:
+        try:
+            credentials = load()
+            credentials.refresh(partial(Request(), timeout=_TIMEOUT))
+        except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
+            # The text of some goes on with a data structure.
+            problem = str(error.args[0] if error.args else error).partition("\n")[0]
+            raise StoreError(f"Google credentials cannot be had: {problem}") from error
+        # Only this class signs without asking anybody.
+        sign = credentials.sign_bytes if isinstance(credentials, Credentials) else None
+        return Account(credentials.token, _email(credentials), sign), _expiry(credentials)
+
+    return find
+
+
+def _email(credentials: Any) -> str | None:
+    email = getattr(credentials, "service_account_email", None)
+    # What the metadata server calls an account whose address it was not asked for.
+    return None if email == "default" else email
+
+
+def _expiry(credentials: Any) -> float | None:
+    # A time in UTC that does not say so.
+    expiry = credentials.expiry
+    return None if expiry is None else float(timegm(expiry.utctimetuple()))

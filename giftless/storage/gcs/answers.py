@@ -1,0 +1,57 @@
+"""What Cloud Storage's answers mean (its XML API's reference, "HTTP response codes")."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from giftless.outgoing import Answer
+from giftless.storage.remote.client import StoreError
+
+
+def error_code(answer: Answer) -> str:
+    """Return the code in an error's body; empty if there is none, as after HEAD."""
+    return _element(answer, "Code")
+
+
+def is_from_gcs(answer: Answer) -> bool:
+    """Whether an answer bears the marks of the store itself, not of a server between."""
+    marks = ("x-goog-", "x-guploader-")
+    return any(name.startswith(marks) for name in answer.headers) or bool(error_code(answer))
+
+
+def describe(answer: Answer) -> StoreError:
+    """Say in words what an answer means that is no success."""
+    code = error_code(answer)
+    text = f"Cloud Storage answers with status {answer.status}"
+    if code:
+        text += f" {code}: {_element(answer, 'Message') or 'no message'}"
+        if details := _element(answer, "Details"):
+            text += f" {details}"
+    if answer.status == 403 and not code:
+        text += (
+            ": the credential is not good, or may not read objects; without"
+            " storage.objects.list on the bucket, the store says the same of objects"
+            " that are absent"
+        )
+    return StoreError(text)
+
+
+#: What a code says about the configuration: the option (empty: that of the
+#: credential), and what is wrong.
+MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
+    "NoSuchBucket": ("bucket", "there is no such bucket"),
+    "InvalidBucketName": ("bucket", "this is no bucket's name"),
+    "InvalidAccessKeyId": ("hmac_access_key", "the store does not know this access key"),
+    "InvalidSecurity": ("", "the store does not take this credential"),
+    "AuthenticationRequired": ("", "the store does not take this credential"),
+    "ExpiredToken": ("", "the credential has expired"),
+    "SignatureDoesNotMatch": ("", "the store refuses what this key signs"),
+}
+
+
+def _element(answer: Answer, name: str) -> str:
+    match = re.search(rf"<{name}>([^<]*)</{name}>", answer.body.decode("utf-8", "replace"))
+    return " ".join(html.unescape(match[1]).split()) if match else ""

@@ -1,0 +1,262 @@
+"""One bucket: its requests by the XML API, and what it can be asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.errors import ConfigError
+from giftless.interfaces import ObjectFacts
+from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.outgoing import Answer
+from giftless.storage.gcs import answers
+from giftless.storage.gcs.authority import Authority
+from giftless.storage.gcs.signing import Draft, encode_path
+from giftless.storage.remote.client import Request, StoreClient, StoreError
+from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.metadata import (
+    content_type,
+    decode_extras,
+    disposition,
+    encode_extras,
+)
+
+#: The largest object that there can be, and that one PUT takes, in bytes: 5 TiB.
+MAX_PUT: Final = 5 * 1024**4
+
+#: The metadata that holds an object's ``x-*`` members.  The store takes 8 KiB of
+#: it; requests have to pass through proxies too.
+EXTRAS_HEADER: Final = "x-goog-meta-giftless-extras"
+MAX_EXTRAS: Final = 4000
+
+#: The upload succeeds only if the object has this generation; 0: if it is absent.
+GENERATION_HEADER: Final = "x-goog-if-generation-match"
+
+#: How long the bucket's existence is believed, in seconds, and from when on it
+#: is looked for again in the background.
+BUCKET_BELIEVED: Final = 300.0
+BUCKET_RENEWED: Final = 60.0
+
+#: How long a question of ``--check`` may take, in seconds.
+CHECK_TIMEOUT: Final = 8.0
+
+#: The object that ``--check`` asks for and tries to upload; it never exists.
+_PROBE: Final = ObjectKey(
+    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a bucket is.
+
+    :ivar url: the bucket's URL for the daemon, its name in the path; no slash
+        at its end.
+    :ivar public_url: the same for clients.
+    :ivar signs: whether clients are given signed URLs.
+    """
+
+    url: str
+    public_url: str
+    signs: bool
+
+
+class Bucket(Container):
+    """A bucket.
+
+    :param place: where it is.
+    :param layout: where objects lie in it.
+    :param authority: authorises requests.
+    :param client: asks it.
+    :param clock: tells the time.
+    """
+
+    max_put = MAX_PUT
+
+    def __init__(
+        self,
+        place: Place,
+        layout: Layout,
+        authority: Authority,
+        client: StoreClient,
+        clock: IReactorTime,
+    ) -> None:
+        self._place = place
+        self._layout = layout
+        self._authority = authority
+        self._client = client
+        self._clock = clock
+        self._existence = Refreshing(self._look_for_bucket, clock, "Cloud Storage bucket")
+
+    # -- existence
+
+    async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
+        """See :meth:`giftless.storage.remote.container.Container.facts`.
+
+        The store keeps no SHA-256.
+        """
+        answer = await self._ask("HEAD", key, {})
+        if answer.status == 404:
+            await self._confirm_absence(key, answer)
+            return None
+        headers = answer.headers
+        length = headers.get("x-goog-stored-content-length", headers.get("content-length", ""))
+        if answer.status != 200 or not length.isdecimal():
+            raise answers.describe(answer)
+        return ObjectFacts(int(length), None, decode_extras(headers.get(EXTRAS_HEADER, "")))
+
+    async def _confirm_absence(self, key: ObjectKey, answer: Answer) -> None:
+        """Make sure that a 404 means the object, and comes from the store.
+
+        An answer to HEAD has no body that says so.
+
+        :raises StoreError: if it does not.
+        """
+        await self._existence.get()
+        if not answers.is_from_gcs(answer):
+            await self._find_absent(key)
+
+    async def _look_for_bucket(self) -> Expiring[None]:
+        await self._find_absent(_PROBE)
+        now = self._clock.seconds()
+        return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
+
+    async def _find_absent(self, key: ObjectKey) -> None:
+        answer = await self._ask("GET", key, {"range": "bytes=0-0"})
+        if answers.error_code(answer) != "NoSuchKey":
+            raise answers.describe(answer)
+
+    async def _ask(
+        self,
+        method: str,
+        key: ObjectKey,
+        headers: Mapping[str, str],
+        timeout: float | None = None,
+    ) -> Answer:
+        async def prepare() -> Request:
+            return await self._request(method, key, headers)
+
+        return await self._client.ask(prepare, timeout)
+
+    # -- for clients
+
+    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+        """See :meth:`giftless.storage.remote.container.Container.sign_upload`."""
+        headers = {
+            **_upload_headers(extras),
+            GENERATION_HEADER: "0",
+            "x-goog-content-length-range": f"{size},{size}",
+        }
+        draft = Draft("PUT", self._url(self._place.public_url, key), {}, headers)
+        href, expires = await self._authority.presign(draft, lifetime)
+        return Action(href, headers, expires)
+
+    async def sign_download(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+    ) -> Action:
+        """See :meth:`giftless.storage.remote.container.Container.sign_download`."""
+        parameters = {}
+        if (wanted := disposition(extras)) is not None:
+            parameters = {
+                "response-content-disposition": wanted,
+                "response-content-type": content_type(extras),
+            }
+        draft = Draft("GET", self._url(self._place.public_url, key), parameters)
+        href, expires = await self._authority.presign(draft, lifetime)
+        return Action(href, None, expires)
+
+    # -- for the daemon
+
+    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+        """See :meth:`giftless.storage.remote.container.Container.put_request`."""
+        return await self._request("PUT", key, _upload_headers(extras))
+
+    async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
+        """See :meth:`giftless.storage.remote.container.Container.get_request`."""
+        return await self._request("GET", key, {"range": f"bytes={start}-{end - 1}"})
+
+    async def _request(self, method: str, key: ObjectKey, headers: Mapping[str, str]) -> Request:
+        return await self._authority.authorize(method, self._url(self._place.url, key), headers)
+
+    def problem(self, answer: Answer) -> StoreError:
+        """See :meth:`giftless.storage.remote.container.Container.problem`."""
+        return answers.describe(answer)
+
+    def _url(self, bucket: str, key: ObjectKey) -> str:
+        return f"{bucket}/{encode_path(self._layout.name(key))}"
+
+    # -- beforehand
+
+    async def check(self) -> None:
+        """See :meth:`giftless.storage.remote.container.Container.check`.
+
+        It asks for an object that is absent, and tries to upload a version of
+        it that would have to be there already; neither leaves anything behind.
+        """
+        await self._authority.check(self._place.signs)
+        try:
+            await self._check_reading()
+            await self._check_writing()
+        except StoreError as error:
+            raise ConfigError(
+                "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
+            ) from error
+
+    async def _check_reading(self) -> None:
+        answer = await self._ask("GET", _PROBE, {"range": "bytes=0-0"}, CHECK_TIMEOUT)
+        if answers.error_code(answer) != "NoSuchKey":
+            raise self._blame(
+                answer, "read objects: it needs storage.objects.get and storage.objects.list"
+            )
+
+    async def _check_writing(self) -> None:
+        headers = {**_upload_headers({}), GENERATION_HEADER: "1"}
+
+        async def prepare() -> Request:
+            if not self._place.signs:
+                request = await self._request("PUT", _PROBE, headers)
+                return Request("PUT", request.url, request.headers, b"x")
+            draft = Draft("PUT", self._url(self._place.url, _PROBE), {}, headers)
+            href, _ = await self._authority.presign(draft, 60)
+            return Request("PUT", href, headers, b"x")
+
+        answer = await self._client.ask(prepare, CHECK_TIMEOUT)
+        if answer.status < 300:
+            raise ConfigError(
+                "endpoint_url",
+                f"the store at {self._place.url} does not know {GENERATION_HEADER}:"
+                " signed uploads could replace objects",
+            )
+        if answer.status != 412:
+            raise self._blame(answer, "write objects: it needs storage.objects.create")
+
+    def _blame(self, answer: Answer, may_not: str) -> ConfigError:
+        """Say which option an answer is about."""
+        code = answers.error_code(answer)
+        if code in answers.MEANINGS:
+            option, problem = answers.MEANINGS[code]
+            return ConfigError(
+                option or self._authority.option, f"{problem} (at {self._place.url})"
+            )
+        if answer.status == 403:
+            return ConfigError("", f"the credential may not {may_not} (at {self._place.url})")
+        if not answers.is_from_gcs(answer):
+            return ConfigError(
+                "endpoint_url",
+                f"what answers at {self._place.url} (status {answer.status}) is not Cloud Storage",
+            )
+        return ConfigError("", answers.describe(answer).problem)
+
+
+def _upload_headers(extras: Extras) -> dict[str, str]:
+    headers = {"Content-Type": content_type(extras)}
+    if (wanted := disposition(extras)) is not None:
+        headers["Content-Disposition"] = wanted
+    if kept := encode_extras(extras, MAX_EXTRAS):
+        headers[EXTRAS_HEADER] = kept
+    return headers
