@@ -326,6 +326,9 @@ _likely_scopes = st.one_of(
     st.tuples(_kinds, _ids, _subscopes, _actions).map(":".join),
     st.tuples(_kinds, _ids, _subscopes, _actions, _actions).map(":".join),
 )
+#: The characters that names of repositories may have; control characters are refused.
+_name_characters = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/")
+
 _repos = st.lists(st.sampled_from(["a", "b", "A", "*", "a b", "re*"]), min_size=1, max_size=4).map(
     "/".join
 )
@@ -367,7 +370,7 @@ class PropertyTests(SynchronousTestCase):
         each = (granted([scope], repo, oid) for scope in scopes)
         self.assertEqual(granted(scopes, repo, oid), NOTHING.union(*each))
 
-    @given(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=4))
+    @given(st.lists(st.text(_name_characters, min_size=1, max_size=8), min_size=2, max_size=4))
     def test_every_repository_can_be_named(self, names: list[str]) -> None:
         """The encoded path of a repository covers it and nothing else."""
         try:
