@@ -6,22 +6,28 @@ is missing, :func:`versitygw` raises ``SkipTest`` and says so by name.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.support import free_port
+
+T = TypeVar("T")
 
 #: How long a server may take until it answers, in seconds.
 PATIENCE = 60.0
@@ -43,6 +49,19 @@ def find_command(name: str) -> str:
     if found is None:
         raise SkipTest(f"{name} is not installed; 'make test' installs it where it can")
     return found
+
+
+@functools.cache
+def shared(start: Callable[[Path], AbstractContextManager[T]]) -> T:
+    """Start a server once, for all tests of this process.
+
+    :param start: starts it in a directory, e.g. :func:`versitygw`.
+    """
+    stack = ExitStack()
+    directory = Path(tempfile.mkdtemp(prefix="giftless-store-"))
+    stack.callback(shutil.rmtree, directory)
+    atexit.register(stack.close)
+    return stack.enter_context(start(directory))
 
 
 @contextmanager
@@ -111,7 +130,7 @@ class S3:
         """Its endpoint."""
         return f"http://127.0.0.1:{self.port}"
 
-    def options(self, bucket: str, **others: object) -> dict[str, object]:
+    def options(self, bucket: str, /, **others: object) -> dict[str, object]:
         """Return a ``storage`` section for a bucket, which is made if need be."""
         (self.buckets / bucket).mkdir(exist_ok=True)
         return {

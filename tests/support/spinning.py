@@ -42,6 +42,10 @@ class SpinningTestCase(CoroutineTestCase):
         names = reactor.getThreadPool()
         if not names.started:
             names.start()
+        # Names are looked up in the reactor's own threads, which start with it;
+        # it never really starts here.
+        reactor.getThreadPool().start()
+        self.addCleanup(reactor._stopThreadPool)
         self.threads = Threads(reactor, 4)
         self.threads.startService()
         self.addCleanup(self.threads.stopService)

@@ -44,7 +44,7 @@ RETRY_AFTER: Final = 30
 
 #: Objects up to so many bytes are sent by the daemon in one piece: that can be
 #: tried again, and their length need not be known beforehand.
-SMALL: Final = 256 * 1024
+SMALL: Final = 1024 * 1024
 
 _log = Logger(namespace="giftless.storage")
 
