@@ -121,9 +121,10 @@ class ConvertTests(SynchronousTestCase):
         self.assertEqual(str(error), "storage.x: unknown key; allowed here: nothing")
 
     def test_an_unknown_key_of_an_inner_section_has_its_whole_path(self) -> None:
-        error = self.refusal(inner={"levle": 1})
-        self.assertEqual(error.path, "section.inner.levle")
-        self.assertIn("did you mean 'level'?", error.problem)
+        for name in ("inner", "option"):
+            error = self.refusal(**{name: {"levle": 1}})
+            self.assertEqual(error.path, f"section.{name}.levle")
+            self.assertIn("did you mean 'level'?", error.problem)
 
     def test_a_key_that_is_no_text_is_unknown(self) -> None:
         error = self.assertRaises(ConfigError, convert, {"needed": "x", 5: 1}, Outer, "")

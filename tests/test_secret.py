@@ -87,9 +87,11 @@ class MadeSecretTests(SynchronousTestCase):
         Path(self.path).write_text(LONG + "\n")
         self.assertEqual(self.load(), LONG.encode())
 
-    def test_nothing_else_is_left_in_the_directory(self) -> None:
+    def test_nothing_else_is_left(self) -> None:
+        before = os.listdir("/proc/self/fd")
         self.load()
         self.assertEqual(os.listdir(self.state), ["secret"])
+        self.assertEqual(os.listdir("/proc/self/fd"), before)
 
     def test_of_two_that_make_it_at_once_one_counts(self) -> None:
         """Both have looked and seen nothing; the second keeps what the first made."""

@@ -360,7 +360,11 @@ class RoomTests(ServerTestCase):
             {"oid": oid_of(bytes([number])), "size": size}
             for number, size in enumerate((6, 5, 4, 1, 0))
         ]
-        self.assertEqual(self.codes("upload", objects), [None, 507, None, 507, None])
+        entries = self.entries("upload", objects)
+        codes = [entry.get("error", {}).get("code") for entry in entries]
+        self.assertEqual(codes, [None, 507, None, 507, None])
+        for entry, code in zip(entries, codes, strict=True):
+            self.assertEqual("upload" in entry.get("actions", {}), code is None)
 
     def test_what_is_there_needs_no_room(self) -> None:
         objects = [member(data) for data in HERE]

@@ -497,8 +497,10 @@ class SweepTests(LocalTestCase):
         self.tmp.mkdir(parents=True)
         (self.tmp / "one").write_bytes(b"half")
         (self.tmp / "two").write_bytes(b"")
+        before = os.listdir("/proc/self/fd")
         self.assertEqual(self.store.sweep(), 2)
         self.assertEqual(self.temporary_files(), [])
+        self.assertEqual(os.listdir("/proc/self/fd"), before)
 
     def test_there_may_be_nothing_to_sweep(self) -> None:
         self.assertEqual(self.store.sweep(), 0)
