@@ -19,7 +19,14 @@ from giftless.errors import ConfigError
 S = TypeVar("S", bound=msgspec.Struct)
 
 #: Keys whose values must not be shown, not even if they are wrong.
-_SECRET_KEYS: Final = ("key", "secret", "password", "secret_access_key", "account_key")
+_SECRET_KEYS: Final = (
+    "key",
+    "secret",
+    "password",
+    "secret_access_key",
+    "account_key",
+    "connection_string",
+)
 
 
 class EnvironmentValue(str):

@@ -7,6 +7,7 @@ missing, :func:`azurite` raises ``SkipTest`` and says so by name.
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ class Azurite:
         from azure.storage.blob import ContainerClient
 
         return ContainerClient.from_connection_string(
-            self.connection_string, name, connection_verify=False
+            self.connection_string,
+            name,
+            connection_verify=os.environ.get("SSL_CERT_FILE", True),
         )
 
     def objects(self, container: str) -> dict[str, bytes]:
@@ -79,7 +82,8 @@ def azurite(directory: Path, certificate: tuple[Path, Path] | None = None) -> It
 
     :param directory: where it keeps what it is given.
     :param certificate: a certificate's file and its key's, to serve TLS; it
-        takes tokens of identities then, whoever has signed them.
+        takes tokens of identities then, whoever has signed them.  This process
+        must trust it: ``SSL_CERT_FILE`` names it.
     :raises SkipTest: if it is not installed.
     """
     command = find_command("azurite-blob")

@@ -8,10 +8,10 @@ key*, good for days, that signs here without further questions.
 from __future__ import annotations
 
 import base64
+import logging
 import re
-from calendar import timegm
 from collections.abc import Awaitable, Callable
-from time import strptime
+from datetime import datetime
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -62,6 +62,8 @@ def delegated(
     """Let an identity borrow keys, and keep them fresh.
 
     :param endpoint: the URL of the account's Blob service.
+    :param client: asks for keys, and for nothing else: those who wait for a
+        key occupy their own client's places.
     """
 
     async def fetch() -> Expiring[SigningKey]:
@@ -87,7 +89,7 @@ def delegated(
         if answer.status != 200:
             raise _refusal(answer)
         key = read_delegation_key(answer.body)
-        expiry = float(timegm(strptime(key.expiry, "%Y-%m-%dT%H:%M:%SZ")))
+        expiry = datetime.fromisoformat(key.expiry).timestamp()
         return Expiring(key, expiry, expiry - EARLY)
 
     return Refreshing(fetch, clock, "Azure user delegation key")
@@ -110,6 +112,7 @@ def read_delegation_key(body: bytes) -> DelegationKey:
     """
     found = dict(re.findall(r"<(\w+)>([^<]*)</\1>", body.decode("utf-8", "replace")))
     try:
+        datetime.fromisoformat(found["SignedExpiry"])
         return DelegationKey(
             base64.b64decode(found["Value"], validate=True),
             found["SignedOid"],
@@ -131,6 +134,8 @@ def identity_chain() -> GetToken:
     from azure.core.exceptions import AzureError
     from azure.identity import DefaultAzureCredential
 
+    # It logs what it raises, over many lines.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
     credential = DefaultAzureCredential()
 
     def get_token() -> str:

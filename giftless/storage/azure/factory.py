@@ -71,7 +71,7 @@ class AzureFactory:
         layout = Layout(checked_prefix(options.prefix))
         account = _account(options)
         place = _place(options, account)
-        keys = _keys(account, client, environment)
+        keys = _keys(account, options.timeout, environment)
         return build_store(options, BlobContainer(place, layout, keys, client, clock), client)
 
 
@@ -123,9 +123,7 @@ def _place(options: AzureOptions, account: Account) -> Place:
     )
 
 
-def _keys(
-    account: Account, client: StoreClient, environment: Environment
-) -> Refreshing[SigningKey]:
+def _keys(account: Account, timeout: float, environment: Environment) -> Refreshing[SigningKey]:
     if account.key is not None:
         return static(account.key, environment.reactor)
     try:
@@ -136,4 +134,6 @@ def _keys(
             "is missing, and azure-identity, which finds an identity, is not installed;"
             " install giftless[azure]",
         ) from None
-    return delegated(account.endpoint, get_token, client, environment.blocking, environment.reactor)
+    clock = environment.reactor
+    client = StoreClient(environment.http, clock, timeout, 1)
+    return delegated(account.endpoint, get_token, client, environment.blocking, clock)
