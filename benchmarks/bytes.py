@@ -65,21 +65,14 @@ def run(root: Path, size: int, rounds: int) -> None:
     shutil.copy(source, store / oid)
     with nginx(root) as plain, giftless(root) as base:
         stored = f"{base}/org/repo/objects/storage/{oid}"
-        fresh = f"{base}/org/new/objects/storage/{oid}"
-
-        def forget() -> None:
-            # Replacing a file costs its removal; that is not what is measured.
-            shutil.rmtree(root / "store" / "org" / "new", ignore_errors=True)
-            (root / "www" / "new").unlink(missing_ok=True)
-
-        compare("GET", rounds, size, lambda: get(stored), lambda: get(f"{plain}/object"))
+        compare("GET", rounds, size, lambda _: get(stored), lambda _: get(f"{plain}/object"))
+        # A new file each time: replacing one would also cost its removal.
         compare(
             "PUT",
             rounds,
             size,
-            lambda: put(source, fresh),
-            lambda: put(source, f"{plain}/new"),
-            forget,
+            lambda n: put(source, f"{base}/org/new-{n}/objects/storage/{oid}"),
+            lambda n: put(source, f"{plain}/new-{n}"),
         )
 
 
@@ -87,22 +80,27 @@ def compare(
     name: str,
     rounds: int,
     size: int,
-    ours: Callable[[], None],
-    theirs: Callable[[], None],
-    between: Callable[[], None] = lambda: None,
+    ours: Callable[[int], None],
+    theirs: Callable[[int], None],
 ) -> None:
-    """Time two operations in turn and print the ratio of their speeds."""
+    """Time two operations in turn and print the ratio of their speeds.
+
+    Each is given the number of the round; the first only warms the caches.
+    """
     pairs = []
     for number in range(rounds + 1):
-        pairs.append((timed(ours), timed(theirs)))
-        between()
-        if number == 0:
-            pairs.clear()  # it only warmed the caches
-    mine = statistics.median(size / a / 1e6 for a, _ in pairs)
+        # What nginx leaves to be written to the disk must not slow giftless
+        # down, which waits until its own is.
+        os.sync()
+        mine = timed(lambda: ours(number))  # noqa: B023  # called at once
+        os.sync()
+        pairs.append((mine, timed(lambda: theirs(number))))  # noqa: B023
+    del pairs[0]
+    own = statistics.median(size / a / 1e6 for a, _ in pairs)
     other = statistics.median(size / b / 1e6 for _, b in pairs)
     ratios = sorted(b / a for a, b in pairs)
     print(
-        f"{name} {size >> 20} MiB: giftless {mine:.0f} MB/s, nginx {other:.0f} MB/s,"
+        f"{name} {size >> 20} MiB: giftless {own:.0f} MB/s, nginx {other:.0f} MB/s,"
         f" ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
         flush=True,
     )
