@@ -316,20 +316,27 @@ class _Source:
         self._pumping: Deferred[None] | None = None
         self._resumed: Deferred[None] | None = None
         self._paused = False
+        self._stopped = False
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """The connection is there: send."""
         self._consumer = consumer
         self._watch.stop()
         self._pumping = Deferred.fromCoroutine(self._pump(consumer))
-        return self._pumping
+        # Once production is stopped, what is returned must not fire any more.
+        produced: Deferred[None] = Deferred()
+        self._pumping.addCallbacks(produced.callback, self._failed, errbackArgs=(produced,))
+        return produced
+
+    def _failed(self, failure: Failure, produced: Deferred[None]) -> None:
+        if not self._stopped:
+            produced.errback(failure)
 
     def stopProducing(self) -> None:
         """Nothing more is wanted."""
+        self._stopped = True
         if self._pumping is not None:
-            pumping, self._pumping = self._pumping, None
-            pumping.addErrback(lambda _: None)
-            pumping.cancel()
+            self._pumping.cancel()
 
     def pauseProducing(self) -> None:
         """The connection has enough for now."""
@@ -348,6 +355,8 @@ class _Source:
                 await self._write(consumer, held)
                 held, self._next = self._next, ()
                 self._next = await self._body.read()
+        except CancelledError:
+            raise
         except Exception as error:
             self.failure = error
             raise
