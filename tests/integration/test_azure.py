@@ -85,6 +85,23 @@ class GitTests(AzureTestCase):
         verifications = daemon.accesses("POST", "/objects/storage/verify")
         self.assertEqual([entry["status"] for entry in verifications], [200] * len(OBJECTS))
 
+    def test_somebody_else_was_faster(self) -> None:
+        """An upload that Azure refuses because the object is there now ends well."""
+        to_store = self.proxy(self.server.port)
+        daemon = self.start(public_endpoint_url=f"{to_store.url}/{self.server.ACCOUNT}")
+        repo = self.make_git().create(self.directory / "repo", f"{daemon.url}/{REPO}")
+        data = FILES["large.bin"]
+        client = self.server.container(self.container)
+
+        def overtake(head: bytes) -> None:
+            if head.startswith(b"PUT ") and not self.stored():
+                client.upload_blob(f"{REPO}/{oid_of(data)}", data)
+
+        to_store.fault = overtake
+        self.assert_round_trip(repo, {"large.bin": data})
+        self.assertEqual([r[:4] for r in to_store.requests], ["PUT ", "GET "])
+        self.assertEqual(self.stored(), {oid_of(data): data})
+
     def test_proxy(self) -> None:
         """Git-lfs knows the daemon alone."""
         daemon = self.start(mode="proxy", prefix="team/a")
