@@ -30,6 +30,7 @@ run:
 
 test:
 	@.ci/apt git=git git-lfs=git-lfs curl=curl
+	@.ci/stores
 	@.ci/venv test
 	@$(bin)/python tests/run.py $(if $(COVERAGE),--coverage) $(TESTS)
 
