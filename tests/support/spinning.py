@@ -38,10 +38,6 @@ class SpinningTestCase(CoroutineTestCase):
     """
 
     def setUp(self) -> None:
-        # Names are resolved in threads.
-        names = reactor.getThreadPool()
-        if not names.started:
-            names.start()
         # Names are looked up in the reactor's own threads, which start with it;
         # it never really starts here.
         reactor.getThreadPool().start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import re
 from collections.abc import Mapping
@@ -69,7 +68,7 @@ def sha256_of(answer: Answer) -> str | None:
     """
     try:
         digest = base64.b64decode(answer.headers.get("x-amz-checksum-sha256", ""), validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     whole = answer.headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT"
     return digest.hex() if whole and len(digest) == 32 else None
