@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Any
 
@@ -26,10 +27,11 @@ from giftless.interfaces import (
 from giftless.lfs.objects import Action
 from giftless.storage.azure.blobs import MAX_PUT
 from giftless.storage.azure.factory import AzureFactory, AzureOptions
-from giftless.storage.remote.stores import RETRY_AFTER
+from giftless.storage.remote.stores import RETRY_AFTER, SMALL
+from giftless.streams import VerifiedBody
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.azurite import azurite
-from tests.support.bodies import ListBody, read_all
+from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.making import key_of
 from tests.support.servers import shared
@@ -80,14 +82,6 @@ class ProxyStoreTests(AzureTestCase, StreamingStoreContract):
     def make_store(self) -> Any:
         return self.build(mode="proxy")
 
-    def test_a_body_of_unknown_length_is_stored(self) -> None:
-        """If it is small; Azure wants to know the length beforehand."""
-        self.run_now(self.store.put(key_of(b"abc"), None, ListBody([b"abc"]), {}))
-        self.assertEqual(self.get(key_of(b"abc")), b"abc")
-        put = self.store.put(key_of(DATA), None, ListBody([DATA, DATA]), {})
-        self.assert_fails(LengthRequired, put)
-        self.assertEqual(self.sizes(key_of(DATA)), [None])
-
 
 class ProxyStoreWithPrefixTests(ProxyStoreTests):
     """So it does below a prefix."""
@@ -107,9 +101,48 @@ class ProxyTests(AzureTestCase):
     def test_it_streams_and_does_not_sign(self) -> None:
         store = self.build(mode="proxy")
         verifyObject(IObjectStore, store)
+        verifyObject(IStreamingStore, store)
         verifyObject(IInspector, store)
         verifyObject(ICheckable, store)
         self.assertFalse(IExternalStore.providedBy(store))
+
+    def test_a_large_body_without_a_length_is_refused(self) -> None:
+        """Azure wants to know it beforehand."""
+        store = self.build(mode="proxy")
+        body = ListBody([bytes(SMALL), b"x"])
+        self.assert_fails(LengthRequired, store.put(key_of(DATA), None, body, {}))
+        self.assertEqual(self.run_now(store.sizes([key_of(DATA)])), [None])
+
+    def test_what_is_too_large_for_one_request_is_refused(self) -> None:
+        put = self.build(mode="proxy").put(key_of(b"x"), MAX_PUT + 1, ListBody([b"x"]), {})
+        self.assert_fails(PayloadTooLarge, put)
+
+    def test_large_objects_pass_in_pieces(self) -> None:
+        """Beyond what is sent at once; and nothing is visible before all is verified."""
+        store = self.build(mode="proxy")
+        data = os.urandom(SMALL + 100_000)
+        key = key_of(data)
+        body = HeldBody()
+        done = self.start(store.put(key, len(data), body, {}))
+        for chunk in (data[:-1], data[-1:]):
+            self.spin(lambda: body.wanted)
+            body.provide(chunk)
+        self.spin(lambda: body.wanted)
+        self.assertEqual(self.run_now(store.sizes([key])), [None])
+        body.provide()
+        self.assertIsNone(self.successResultOf(done))
+        stored = self.run_now(store.open(key))
+        self.assertEqual(self.run_now(read_all(stored.read(7, len(data)))), data[7:])
+        stored.close()
+
+    def test_large_bodies_with_wrong_bytes_leave_nothing(self) -> None:
+        store = self.build(mode="proxy")
+        data = os.urandom(SMALL * 2)
+        for wrong in (data[:-1] + b"x", b"x" + data[1:], data[:-1]):
+            pieces = ListBody([wrong[:SMALL], wrong[SMALL:]])
+            body = VerifiedBody(pieces, key_of(data).oid, len(data), 10**9, self.threads)
+            self.assert_fails(BadRequest, store.put(key_of(data), len(data), body, {}))
+            self.assertEqual(self.server.objects(self.container), {})
 
     def test_what_the_name_says_is_kept_beside_the_bytes(self) -> None:
         store = self.build(mode="proxy")
