@@ -11,10 +11,9 @@ from twisted.python.failure import Failure
 from twisted.web.client import PotentialDataLoss, RequestTransmissionFailed, ResponseFailed
 
 from giftless.errors import BadRequest, Disconnected
-from giftless.storage.remote.client import Request, StoreError
+from giftless.storage.remote.client import STALL_TIMEOUT, Request, StoreClient, StoreError
 from giftless.storage.remote.streaming import (
     MAX_WAITING,
-    STALL_TIMEOUT,
     WRITE_SIZE,
     Exactly,
     download,
@@ -32,7 +31,8 @@ class DownloadTests(CoroutineTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.agent = ScriptedAgent(self.clock)
-        self.began = self.start(download(self.agent.client(), REQUEST, self.clock))
+        self.client = StoreClient(self.agent.client(), self.clock, 20, 4)
+        self.began = self.start(download(self.client, REQUEST))
 
     def begin(self) -> tuple[Any, Response]:
         """Let the store begin its answer."""
@@ -158,11 +158,12 @@ class UploadTests(CoroutineTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.agent = ScriptedAgent(self.clock)
+        self.client = StoreClient(self.agent.client(), self.clock, 20, 4)
         self.wire = Wire()
         self.body = HeldBody()
 
     def begin(self, size: int, body: Any = None) -> Deferred[Any]:
-        return self.start(upload(self.agent.client(), PUT, size, body or self.body, self.clock))
+        return self.start(upload(self.client, PUT, size, body or self.body))
 
     def connect(self) -> tuple[Asked, Deferred[Any]]:
         """Let the connection be made: the producer starts."""

@@ -35,6 +35,9 @@ MAX_DELAY: Final = 5.0
 #: that hangs does not spend all of it.
 ATTEMPT_SHARE: Final = 0.4
 
+#: How long a store may do nothing in the middle of an object, in seconds.
+STALL_TIMEOUT: Final = 60.0
+
 #: The statuses that stand for "not now".
 TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -97,6 +100,8 @@ class StoreClient:
         a free place, every attempt, and the delays between them.
     :param concurrency: how many questions are asked at once.
     :param jitter: returns random numbers from 0 to 1.
+    :ivar stall_timeout: how many seconds the store may do nothing while an
+        object's bytes are on their way.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class StoreClient:
         self.http = http
         self.clock = clock
         self.timeout = timeout
+        self.stall_timeout = STALL_TIMEOUT
         self._places = DeferredSemaphore(concurrency)
         self._jitter = jitter
 

@@ -161,9 +161,7 @@ class ProxyStore(RemoteStore):
                 answer = await self._put_whole(key, size, body, extras)
             else:
                 request = await self._container.put_request(key, size, extras)
-                answer = await streaming.upload(
-                    self._client.http, request, size, body, self._client.clock
-                )
+                answer = await streaming.upload(self._client, request, size, body)
             if not 200 <= answer.status < 300:
                 raise self._container.problem(answer)
         except StoreError as error:
@@ -249,7 +247,7 @@ class _Part:
 
     async def _begin(self) -> streaming.Download:
         request = await self._container.get_request(self._key, self._start, self._end)
-        answer, body = await streaming.download(self._client.http, request, self._client.clock)
+        answer, body = await streaming.download(self._client, request)
         if answer.status not in (200, 206):
             try:
                 data = await collect(body, MAX_ANSWER)

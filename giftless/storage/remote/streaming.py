@@ -27,6 +27,7 @@ from giftless.storage.remote.client import (
     FAILURES,
     MAX_ANSWER,
     Request,
+    StoreClient,
     StoreError,
     describe_failure,
 )
@@ -36,9 +37,6 @@ MAX_WAITING: Final = 256 * 1024
 
 #: How many bytes of an upload are given to the connection at once.
 WRITE_SIZE: Final = 256 * 1024
-
-#: How long the other side may do nothing while it is waited for, in seconds.
-STALL_TIMEOUT: Final = 60.0
 
 
 class _Watch:
@@ -75,30 +73,26 @@ class _Watch:
 # --- from the store -----------------------------------------------------------
 
 
-async def download(
-    http: HTTPClient,
-    request: Request,
-    clock: IReactorTime,
-    stall_timeout: float = STALL_TIMEOUT,
-) -> tuple[Answer, Download]:
+async def download(client: StoreClient, request: Request) -> tuple[Answer, Download]:
     """Begin a download.
 
+    :param client: sends it, once.
     :returns: the answer without its body, and the body; close it.
     :raises StoreError: if there is no answer.
     """
-    asked = http.request(
+    asked = client.http.request(
         request.method,
         request.url,
         headers=_headers({"accept-encoding": "identity", **request.headers}),
         allow_redirects=False,
         unbuffered=True,
     )
-    asked.addTimeout(stall_timeout, clock)
+    asked.addTimeout(client.stall_timeout, client.clock)
     try:
         response: IResponse = await asked
     except FAILURES as error:
         raise StoreError(describe_failure(error)) from error
-    body = Download(clock, stall_timeout)
+    body = Download(client.clock, client.stall_timeout)
     response.deliverBody(body)
     return Answer(response.code, plain_headers(response.headers), b"", False), body
 
@@ -219,19 +213,13 @@ class Exactly:
 # --- to the store -------------------------------------------------------------
 
 
-async def upload(
-    http: HTTPClient,
-    request: Request,
-    size: int,
-    body: IBody,
-    clock: IReactorTime,
-    stall_timeout: float = STALL_TIMEOUT,
-) -> Answer:
+async def upload(client: StoreClient, request: Request, size: int, body: IBody) -> Answer:
     """Send a body to the store.
 
     The last bytes are sent only after the body has ended well, so that what
     is not what its oid says is never complete: the connection is cut instead.
 
+    :param client: sends it, once.
     :param size: the length of the body in bytes; at least 1.
     :returns: the store's answer.
     :raises LFSError: what reading the body raised.
@@ -240,10 +228,10 @@ async def upload(
     """
     # A client that sends nothing costs no connection.
     first = await body.read()
-    watch = _Watch(clock, stall_timeout, lambda: sending.cancel())
+    watch = _Watch(client.clock, client.stall_timeout, lambda: sending.cancel())
     source = _Source(body, first, size, watch)
     watch.start()
-    sending = Deferred.fromCoroutine(_send(http, request, source))
+    sending = Deferred.fromCoroutine(_send(client.http, request, source))
     try:
         return await sending
     except (CancelledError, *FAILURES) as error:
