@@ -215,7 +215,7 @@ class BlobContainer(Container):
             if answer.status != 200 and answers.error_code(answer) != _ABSENT:
                 raise self._blame(answer, "read")
             answer = await self._try_upload()
-            if answer.status != 412:
+            if answer.status != 412 and answers.error_code(answer) != _ABSENT:
                 raise self._blame(answer, "create")
         except StoreError as error:
             raise ConfigError(

@@ -85,9 +85,12 @@ def delegated(
             url = f"{endpoint}/?restype=service&comp=userdelegationkey"
             return Request("POST", url, headers, body.encode())
 
-        answer = await client.ask(prepare)
+        try:
+            answer = await client.ask(prepare)
+        except StoreError as error:
+            raise StoreError(f"{endpoint} lends no key: {error.problem}") from error
         if answer.status != 200:
-            raise _refusal(answer)
+            raise _refusal(endpoint, answer)
         key = read_delegation_key(answer.body)
         expiry = datetime.fromisoformat(key.expiry).timestamp()
         return Expiring(key, expiry, expiry - EARLY)
@@ -95,8 +98,8 @@ def delegated(
     return Refreshing(fetch, clock, "Azure user delegation key")
 
 
-def _refusal(answer: Answer) -> StoreError:
-    problem = answers.describe(answer).problem
+def _refusal(endpoint: str, answer: Answer) -> StoreError:
+    problem = f"{endpoint} lends no key: {answers.describe(answer).problem}"
     if answer.status == 403:
         problem += (
             "; the identity may not ask for user delegation keys: give it the role"

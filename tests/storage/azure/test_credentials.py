@@ -30,6 +30,7 @@ from giftless.storage.remote.client import StoreError
 from tests.contracts.stores import DATA
 from tests.support.azurite import Azurite, azurite
 from tests.support.bodies import ListBody
+from tests.support.faulty import FaultyProxy, answer
 from tests.support.making import key_of
 from tests.support.servers import shared
 from tests.support.spinning import SpinningTestCase
@@ -206,6 +207,17 @@ class IdentityTests(SpinningTestCase):
         error = self.assert_fails(ConfigError, self.build().check())
         self.assertEqual(error.path, "account_key")
         self.assertNotIn(foreign, str(error))
+
+    def test_an_account_that_lends_no_key(self) -> None:
+        """One that does not answer, and one where the identity may not."""
+        error = self.assert_fails(
+            ConfigError, self.build(endpoint_url="https://127.0.0.1:1/x", timeout=1).check()
+        )
+        self.assertIn("https://127.0.0.1:1/x lends no key: ", error.problem)
+        with FaultyProxy(self.server.port) as proxy:
+            proxy.always(answer("403 No", x_ms_error_code="AuthorizationPermissionMismatch"))
+            error = self.assert_fails(ConfigError, self.build(endpoint_url=proxy.url).check())
+        self.assertIn("'Storage Blob Delegator'", error.problem)
 
 
 class AnswerTests(SynchronousTestCase):
