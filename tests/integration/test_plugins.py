@@ -188,7 +188,10 @@ class PluginTests(IntegrationTestCase):
         config = {"storage": {"type": "sqlite", "path": "x"}}
         daemon = self.make_daemon(installation=self.installation, config=config)
         error = self.assertRaises(AssertionError, daemon.start)
-        self.assertIn("storage.type: found 'sqlite', available: local", str(error))
+        _, found, available = str(error).partition("storage.type: found 'sqlite', available: ")
+        self.assertTrue(found, error)
+        self.assertIn("local", available.splitlines()[0])
+        self.assertNotIn("sqlite", available.splitlines()[0])
 
     def assert_rest_serves(self, folder: Path, **config: Any) -> None:
         """Check that bad plugin files are named in the log, and the rest serves."""
