@@ -314,7 +314,7 @@ class _Front(BaseHTTPRequestHandler):
             account = {"email": Google.MANAGED, "aliases": ["default"], "scopes": []}
             self._answer_json(200, account, **flavor)
         elif place == "project/project-id":
-            self._answer(200, b"giftless-tests", flavor)
+            self._answer(200, b"giftless-tests", {**flavor, "Content-Type": "application/text"})
         else:
             self._answer(404, b"", flavor)
 

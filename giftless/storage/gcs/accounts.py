@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.interfaces import IBlocking
@@ -94,15 +95,25 @@ def google_chain(credentials_file: str | None) -> Find:
     def load() -> Any:
         if credentials_file is None:
             return google.auth.default(scopes=_SCOPES)[0]
-        return Credentials.from_service_account_file(credentials_file, scopes=_SCOPES)
+        with open(credentials_file, "rb") as file:
+            info = msgspec.json.decode(file.read(), type=dict[str, str])
+        if info.get("type") != "service_account":
+            raise ValueError(
+                f"{credentials_file} is no service account's key; other credentials are"
+                " named by GOOGLE_APPLICATION_CREDENTIALS"
+            )
+        return Credentials.from_service_account_info(info, scopes=_SCOPES)
 
     def find() -> tuple[Account, float | None]:
         try:
             credentials = load()
             credentials.refresh(partial(Request(), timeout=_TIMEOUT))
         except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
-            # The text of some goes on with a data structure.
-            problem = str(error.args[0] if error.args else error).partition("\n")[0]
+            problem = str(error)
+            if isinstance(error, google.auth.exceptions.GoogleAuthError) and error.args:
+                # What the server has answered may be behind it.
+                problem = str(error.args[0])
+            problem = " ".join(problem.split())
             raise StoreError(f"Google credentials cannot be had: {problem}") from error
         # Only this class signs without asking anybody.
         sign = credentials.sign_bytes if isinstance(credentials, Credentials) else None

@@ -130,13 +130,16 @@ class StoreClient:
         :raises StoreError: if there is none in time.
         """
         seconds = self.timeout if timeout is None else timeout
-        asked = Deferred.fromCoroutine(self._ask(prepare, seconds))
-        return await asked.addTimeout(seconds, self.clock, self._late)
+        problems: list[str] = []
 
-    def _late(self, result: object, timeout: float) -> NoReturn:
-        raise StoreError(f"no answer within {timeout:g} seconds")
+        def late(result: object, timeout: float) -> NoReturn:
+            before = f"; before that, {problems[-1]}" if problems else ""
+            raise StoreError(f"no answer within {timeout:g} seconds{before}")
 
-    async def _ask(self, prepare: Prepare, timeout: float) -> Answer:
+        asked = Deferred.fromCoroutine(self._ask(prepare, seconds, problems))
+        return await asked.addTimeout(seconds, self.clock, late)
+
+    async def _ask(self, prepare: Prepare, timeout: float, problems: list[str]) -> Answer:
         deadline = self.clock.seconds() + timeout
         delay = FIRST_DELAY
         while True:
@@ -151,6 +154,7 @@ class StoreClient:
                 problem = f"the store answers with status {found.status}"
             else:
                 problem = found
+            problems.append(problem)
             pause = max(delay * self._jitter(), _wanted_delay(found))
             if self.clock.seconds() + pause >= deadline:
                 raise StoreError(problem)
