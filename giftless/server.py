@@ -185,7 +185,9 @@ class LFSServer:
     def _denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
         if identity.anonymous:
             return Unauthorized(f"a credential with {permission.value} access to {repo} is needed")
-        if self._hide_private and not identity.grants.allows(Permission.READ, None):
+        # Who comes with an action's token has learnt from a batch what is here.
+        hidden = self._hide_private and identity.ticket is None
+        if hidden and not identity.grants.allows(Permission.READ, None):
             return NotFound(f"there is no repository {repo}, or you may not read it")
         return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")
 

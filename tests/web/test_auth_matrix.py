@@ -1,0 +1,265 @@
+"""Every authenticator, every operation, every outcome, over the wire.
+
+The table below says who asks and what comes of it; each cell is a test of its
+own.  The front is the daemon's own composition (:mod:`tests.web.guarded`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from twisted.internet import reactor
+
+from tests.support.forge_server import TOKENS, make
+from tests.support.making import oid_of
+from tests.support.tokens import basic
+from tests.web.guarded import (
+    NEW,
+    OPERATIONS,
+    PRESENT,
+    REPO,
+    WRITES,
+    GuardedTestCase,
+    Operation,
+    add_cell,
+    bearer,
+    entry,
+    jwt_section,
+)
+from tests.web.support import batch_body
+
+#: Two who may see one object each: the one that is there, the one to come.
+ONLY_PRESENT: Final = f"obj:{REPO}/{oid_of(PRESENT)}:read"
+ONLY_NEW: Final = f"obj:{REPO}/{oid_of(NEW)}:write"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A way to say who one is.
+
+    :ivar section: makes the authenticator's part of the configuration.
+    :ivar people: the ``Authorization`` header of each kind of person.
+    :ivar forge: the kind of forge behind it, if there is one.
+    """
+
+    section: Callable[[Any], Mapping[str, Any]]
+    people: Mapping[str, str] = field(default_factory=dict)
+    forge: str = ""
+
+
+def jwt_scheme(algorithm: str) -> Scheme:
+    """Describe tokens that are signed with an algorithm."""
+    section = jwt_section(algorithm)
+    return Scheme(
+        lambda _: section,
+        {
+            "writer": bearer(f"obj:{REPO}:read,write", algorithm),
+            "reader": bearer(f"obj:{REPO}:read", algorithm),
+            "stranger": bearer("obj:acme/other:*", algorithm),
+            "wrong": bearer(f"obj:{REPO}:*", algorithm, "theirs"),
+            "only_present": bearer(ONLY_PRESENT, algorithm),
+            "only_new": bearer(ONLY_NEW, algorithm),
+        },
+    )
+
+
+def forge_scheme(kind: str, wrong: str) -> Scheme:
+    """Describe the tokens of a kind of forge."""
+    option = "api_url" if kind == "github" else "url"
+    tokens = TOKENS[kind]
+    return Scheme(
+        lambda case: {"type": kind, option: case.forge_url, "orgs": ["acme"]},
+        {
+            "writer": basic("git", tokens["wanda"]),
+            "reader": basic("git", tokens["ray"]),
+            "stranger": basic("git", tokens["sam"]),
+            "wrong": basic("git", wrong),
+        },
+        kind,
+    )
+
+
+def anonymous_scheme(access: str) -> Scheme:
+    """Describe that anybody is let in."""
+    section = {"type": "anonymous", "access": access}
+    return Scheme(lambda _: section, {"anybody": basic("anybody", "anything goes")})
+
+
+SCHEMES: Final[Mapping[str, Scheme]] = {
+    "anonymous_read": anonymous_scheme("read"),
+    "anonymous_read_write": anonymous_scheme("read-write"),
+    "jwt_hs256": jwt_scheme("HS256"),
+    "jwt_rs256": jwt_scheme("RS256"),
+    "basic": Scheme(
+        lambda case: case.passwords(),
+        {
+            "writer": basic("wanda", "wandas password"),
+            "reader": basic("ray", "rays password"),
+            "stranger": basic("sam", "sams password"),
+            "wrong": basic("wanda", "rays password"),
+        },
+    ),
+    "github": forge_scheme("github", "ghp_" + "x" * 36),
+    "gitea": forge_scheme("gitea", "d" * 40),
+    "gitlab": forge_scheme("gitlab", "glpat-" + "x" * 20),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes of a kind of person's requests.
+
+    :ivar person: whose credential is shown; empty for none.
+    :ivar reads: the status of each operation that reads.
+    :ivar writes: the status of each that writes.
+    :ivar access: the ``access`` section of the configuration.
+    :ivar forge_is_down: whether nobody answers for the forge.
+    """
+
+    person: str
+    reads: int
+    writes: int
+    access: Mapping[str, Any] = field(default_factory=dict)
+    forge_is_down: bool = False
+
+    def status(self, operation: str) -> int:
+        """Return the status of an operation's answer."""
+        return self.writes if operation in WRITES else self.reads
+
+
+HIDDEN: Final = {"hide_private": True}
+QUIET: Final = {"www_authenticate": False}
+
+OUTCOMES: Final[Mapping[str, Outcome]] = {
+    "who_may_write": Outcome("writer", 200, 200),
+    "who_may_write_where_repositories_are_hidden": Outcome("writer", 200, 200, HIDDEN),
+    "who_may_read": Outcome("reader", 200, 403),
+    "who_may_read_where_repositories_are_hidden": Outcome("reader", 200, 403, HIDDEN),
+    "who_may_nothing": Outcome("stranger", 403, 403),
+    "who_may_nothing_where_repositories_are_hidden": Outcome("stranger", 404, 404, HIDDEN),
+    "without_credential": Outcome("", 401, 401),
+    "without_credential_nor_www_authenticate": Outcome("", 401, 401, QUIET),
+    "with_a_wrong_credential": Outcome("wrong", 401, 401),
+    "with_a_wrong_credential_where_repositories_are_hidden": Outcome("wrong", 401, 401, HIDDEN),
+}
+
+#: Those that only forges have.
+FORGE_OUTCOMES: Final[Mapping[str, Outcome]] = {
+    "while_the_forge_is_down": Outcome("writer", 503, 503, forge_is_down=True),
+    "with_a_wrong_credential_while_the_forge_is_down": Outcome(
+        "wrong", 503, 503, forge_is_down=True
+    ),
+    "without_credential_while_the_forge_is_down": Outcome("", 401, 401, forge_is_down=True),
+}
+
+#: Those of who may see one object only, which is there (to be read) or not yet.
+OBJECT_OUTCOMES: Final[Mapping[str, Outcome]] = {
+    "who_may_read_this_object": Outcome("only_present", 200, 403),
+    "who_may_write_this_object": Outcome("only_new", 403, 200),
+}
+
+#: Those where anybody is let in: whatever is shown is nobody's, and does not matter.
+ANONYMOUS_OUTCOMES: Final[Mapping[str, Mapping[str, Outcome]]] = {
+    "anonymous_read": {
+        "without_credential": Outcome("", 200, 401),
+        "without_credential_nor_www_authenticate": Outcome("", 200, 401, QUIET),
+        "without_credential_where_repositories_are_hidden": Outcome("", 200, 401, HIDDEN),
+        "with_some_credential": Outcome("anybody", 200, 401),
+    },
+    "anonymous_read_write": {
+        "without_credential": Outcome("", 200, 200),
+        "with_some_credential": Outcome("anybody", 200, 200),
+    },
+}
+
+#: Those that must be the same where all authenticators stand in one chain.
+CHAINED: Final = ("who_may_write", "who_may_read", "who_may_nothing", "with_a_wrong_credential")
+
+
+class MatrixCase(GuardedTestCase):
+    """What the cells of the matrix have in common."""
+
+    async def start_forge(self, kind: str, down: bool = False) -> None:
+        """Let a forge listen; or find a port where nobody does."""
+        fake = make(kind)
+        port = fake.listen(reactor)
+        self.forge_url = fake.url
+        if down:
+            await port.stopListening()
+        else:
+            self.addCleanup(port.stopListening)
+
+
+class IdentifiedTests(MatrixCase):
+    """Everybody who is asked who they are, with each authenticator alone."""
+
+    async def check(self, cell: str, scheme: Scheme, outcome: Outcome, name: str) -> None:
+        """Check one cell."""
+        if scheme.forge:
+            await self.start_forge(scheme.forge, outcome.forge_is_down)
+        self.guard(scheme.section(self), access=outcome.access)
+        shown = [scheme.people[outcome.person]] if outcome.person else []
+        response = await self.ask(name, *shown)
+        self.assert_cell(cell, name, response, outcome.status(name))
+        self.assert_challenged(response, outcome.access is not QUIET)
+
+
+class TogetherTests(MatrixCase):
+    """Everybody in one chain: nobody is taken for somebody else."""
+
+    async def check(self, cell: str, scheme: Scheme, outcome: Outcome, name: str) -> None:
+        """Check one cell, with a forge last, because only forges' tokens look like nothing."""
+        forge = scheme.forge or "gitea"
+        await self.start_forge(forge)
+        chain = [SCHEMES[other] for other in ("jwt_hs256", "jwt_rs256", "basic")]
+        chain += [SCHEMES[forge], SCHEMES["anonymous_read"]]
+        self.guard(*(part.section(self) for part in chain), access=outcome.access)
+        response = await self.ask(name, scheme.people[outcome.person])
+        self.assert_cell(cell, name, response, outcome.status(name))
+        self.assert_challenged(response)
+
+
+class PartialBatchTests(MatrixCase):
+    """Who may see certain objects gets those, and 403 for each of the rest."""
+
+    async def check(self, cell: str, scheme: Scheme, operation: str, person: str) -> None:
+        """Check a batch of both objects, of which one is permitted."""
+        self.guard(scheme.section(self))
+        self.front.put(NEW, REPO)
+        permitted, other = (PRESENT, NEW) if operation == "download" else (NEW, PRESENT)
+        if operation == "upload":
+            os.unlink(os.path.join(self.front.directory, REPO, oid_of(NEW)))
+        body = batch_body(operation, entry(other), entry(permitted))
+        batch = Operation("POST", OPERATIONS["download_batch"].target, PRESENT, body)
+        response = self.ask_now(batch, scheme.people[person])
+        self.assertEqual(response.status, 200, f"{cell}: {response}")
+        refused, allowed = response.json["objects"]
+        self.assertEqual(refused["oid"], oid_of(other), cell)
+        self.assertEqual(refused["error"]["code"], 403, cell)
+        self.assertNotIn("actions", refused, cell)
+        self.assertEqual(allowed["oid"], oid_of(permitted), cell)
+        self.assertIn(operation, allowed["actions"], cell)
+        self.assertNotIn("error", allowed, cell)
+
+
+for _name, _scheme in SCHEMES.items():
+    _outcomes = {
+        **ANONYMOUS_OUTCOMES.get(_name, OUTCOMES),
+        **(FORGE_OUTCOMES if _scheme.forge else {}),
+        **(OBJECT_OUTCOMES if "only_present" in _scheme.people else {}),
+    }
+    for _title, _outcome in _outcomes.items():
+        for _operation in OPERATIONS:
+            add_cell(
+                IdentifiedTests, f"{_name}__{_title}__{_operation}", _scheme, _outcome, _operation
+            )
+    for _title in CHAINED if _name not in ANONYMOUS_OUTCOMES else ():
+        for _operation in OPERATIONS:
+            _cell = f"{_name}__{_title}__{_operation}"
+            add_cell(TogetherTests, _cell, _scheme, OUTCOMES[_title], _operation)
+    if "only_present" in _scheme.people:
+        add_cell(PartialBatchTests, f"{_name}__download", _scheme, "download", "only_present")
+        add_cell(PartialBatchTests, f"{_name}__upload", _scheme, "upload", "only_new")
