@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 import sys
@@ -22,6 +23,9 @@ from typing import Any, Literal
 
 #: What a linger time of zero looks like: closing resets the connection.
 _RESET = struct.pack("ii", 1, 0)
+
+#: The state of a connection that is no more, in Linux's ``tcp_info``.
+_CLOSED = 7
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,13 @@ class FaultyProxy:
         self._loop.close()
 
 
+def _request_length(data: bytes) -> int:
+    """Return how many bytes a request has that begins with ``data``: its whole head."""
+    head, _, _ = data.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    return len(head) + 4 + (int(length[1]) if length else 0)
+
+
 class _Client(asyncio.Protocol):
     """The connection of a client, and with it the one to the server."""
 
@@ -140,6 +151,7 @@ class _Client(asyncio.Protocol):
         self._late: deque[bytes] = deque()
         self._idle = True
         self._fault: Fault | None = None
+        self._left = 0
         self._uploaded = 0
         self._returned = 0
 
@@ -161,27 +173,41 @@ class _Client(asyncio.Protocol):
             self._idle = False
             self._proxy.requests.append(data.split(b"\r\n", 1)[0].decode("latin-1"))
             self._fault = self._proxy.fault(data)
+            self._left = _request_length(data)
             self._uploaded = self._returned = 0
+            if self._fault is not None and self._fault.kind == "answer":
+                self.returning(self._fault.data)
+        self._left -= len(data)
         match self._fault:
             case Fault("hang"):
                 return
             case Fault("reset"):
                 self.reset()
                 return
-            case Fault("answer", canned):
-                self._idle = data.endswith(b"\r\n\r\n")
-                self.returning(canned)
+            case Fault("answer"):
+                self._idle = self._left <= 0
                 return
             case Fault("stall-upload", _, after):
                 self._uploaded += len(data)
                 if self._uploaded >= after:
                     self.transport.pause_reading()
+                    self._notice_reset()
         if self._server is None:
             self._early.append(data)
             if len(self._early) == 1:
                 self._connecting = asyncio.ensure_future(self._connect())
         else:
             self._server.transport.write(data)
+
+    def _notice_reset(self) -> None:
+        """Look whether the client is still there: who does not read is not told."""
+        raw = self.transport.get_extra_info("socket")
+        if raw.fileno() < 0:
+            return
+        if raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _CLOSED:
+            self.transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(0.05, self._notice_reset)
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()

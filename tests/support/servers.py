@@ -87,7 +87,7 @@ def running(
         deadline = time.monotonic() + PATIENCE
         while not _answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"{command[0]} does not answer: {log.read_text()}")
+                raise AssertionError(f"{command[0]} does not answer: {log.read_text()[-2000:]}")
             time.sleep(0.02)
         yield
     finally:
@@ -120,6 +120,7 @@ class S3:
 
     port: int
     buckets: Path
+    scheme: str = "http"
 
     ACCESS_KEY = "AKIDGIFTLESSTESTS"
     SECRET_KEY = "a secret/of+tests"
@@ -128,7 +129,7 @@ class S3:
     @property
     def url(self) -> str:
         """Its endpoint."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def options(self, bucket: str, /, **others: object) -> dict[str, object]:
         """Return a ``storage`` section for a bucket, which is made if need be."""
@@ -158,13 +159,14 @@ def versitygw(directory: Path, certificate: tuple[Path, Path] | None = None) -> 
     """Run a versitygw, which verifies every signature.
 
     :param directory: where its buckets go.
-    :param certificate: a certificate's file and its key's, to serve TLS.
+    :param certificate: a certificate's file and its key's, to serve TLS; this
+        process must trust it: ``SSL_CERT_FILE`` names it.
     :raises SkipTest: if it is not installed.
     """
     command = find_command("versitygw")
     buckets = directory / "buckets"
     buckets.mkdir(parents=True)
-    server = S3(free_port(), buckets)
+    server = S3(free_port(), buckets, "https" if certificate else "http")
     tls = ["--cert", str(certificate[0]), "--key", str(certificate[1])] if certificate else []
     line = [
         command,
