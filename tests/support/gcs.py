@@ -196,6 +196,9 @@ def google(directory: Path) -> Iterator[Google]:
     line = [command, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
     line += ["-port", str(store), "-log-level", "error"]
     with running(line, f"http://127.0.0.1:{store}/storage/v1/b?project=tests", directory, {}):
+        # Before there are threads that would each make one.
+        for owner in Google.SIGNERS.values():
+            private_key(owner)
         front = _Server(("127.0.0.1", 0), _Front)
         front.google = Google(front.server_address[1], store, directory)
         thread = threading.Thread(target=front.serve_forever, name="google", daemon=True)
