@@ -14,6 +14,7 @@ from typing import Any, Final
 from twisted.internet import reactor
 
 from tests.support.forge_server import TOKENS, make
+from tests.support.forges import cut
 from tests.support.making import oid_of
 from tests.support.tokens import basic
 from tests.web.guarded import (
@@ -116,14 +117,14 @@ class Outcome:
     :ivar reads: the status of each operation that reads.
     :ivar writes: the status of each that writes.
     :ivar access: the ``access`` section of the configuration.
-    :ivar forge_is_down: whether nobody answers for the forge.
+    :ivar forge: what the forge does: ``answer``, ``hang up``, or ``refuse`` connections.
     """
 
     person: str
     reads: int
     writes: int
     access: Mapping[str, Any] = field(default_factory=dict)
-    forge_is_down: bool = False
+    forge: str = "answer"
 
     def status(self, operation: str) -> int:
         """Return the status of an operation's answer."""
@@ -148,12 +149,16 @@ OUTCOMES: Final[Mapping[str, Outcome]] = {
 
 #: Those that only forges have.
 FORGE_OUTCOMES: Final[Mapping[str, Outcome]] = {
-    "while_the_forge_is_down": Outcome("writer", 503, 503, forge_is_down=True),
-    "with_a_wrong_credential_while_the_forge_is_down": Outcome(
-        "wrong", 503, 503, forge_is_down=True
+    "while_the_forge_hangs_up": Outcome("writer", 503, 503, forge="hang up"),
+    "while_the_forge_hangs_up_where_repositories_are_hidden": Outcome(
+        "writer", 503, 503, HIDDEN, "hang up"
     ),
-    "without_credential_while_the_forge_is_down": Outcome("", 401, 401, forge_is_down=True),
+    "with_a_wrong_credential_while_the_forge_hangs_up": Outcome("wrong", 503, 503, forge="hang up"),
+    "without_credential_while_the_forge_is_down": Outcome("", 401, 401, forge="refuse"),
 }
+
+#: The same; but as a refused connection takes 0.3 s, only for one operation.
+FORGE_IS_DOWN: Final = Outcome("writer", 503, 503, forge="refuse")
 
 #: Those of who may see one object only, which is there (to be read) or not yet.
 OBJECT_OUTCOMES: Final[Mapping[str, Outcome]] = {
@@ -182,15 +187,17 @@ CHAINED: Final = ("who_may_write", "who_may_read", "who_may_nothing", "with_a_wr
 class MatrixCase(GuardedTestCase):
     """What the cells of the matrix have in common."""
 
-    async def start_forge(self, kind: str, down: bool = False) -> None:
-        """Let a forge listen; or find a port where nobody does."""
+    async def start_forge(self, kind: str, behaviour: str = "answer") -> None:
+        """Let a forge listen, and misbehave if it is to (see :class:`Outcome`)."""
         fake = make(kind)
         port = fake.listen(reactor)
         self.forge_url = fake.url
-        if down:
+        if behaviour == "refuse":
             await port.stopListening()
-        else:
-            self.addCleanup(port.stopListening)
+            return
+        self.addCleanup(port.stopListening)
+        if behaviour == "hang up":
+            fake.failure = cut
 
 
 class IdentifiedTests(MatrixCase):
@@ -199,7 +206,7 @@ class IdentifiedTests(MatrixCase):
     async def check(self, cell: str, scheme: Scheme, outcome: Outcome, name: str) -> None:
         """Check one cell."""
         if scheme.forge:
-            await self.start_forge(scheme.forge, outcome.forge_is_down)
+            await self.start_forge(scheme.forge, outcome.forge)
         self.guard(scheme.section(self), access=outcome.access)
         shown = [scheme.people[outcome.person]] if outcome.person else []
         response = await self.ask(name, *shown)
@@ -256,6 +263,9 @@ for _name, _scheme in SCHEMES.items():
             add_cell(
                 IdentifiedTests, f"{_name}__{_title}__{_operation}", _scheme, _outcome, _operation
             )
+    if _scheme.forge:
+        _cell = f"{_name}__while_the_forge_is_down__download_batch"
+        add_cell(IdentifiedTests, _cell, _scheme, FORGE_IS_DOWN, "download_batch")
     for _title in CHAINED if _name not in ANONYMOUS_OUTCOMES else ():
         for _operation in OPERATIONS:
             _cell = f"{_name}__{_title}__{_operation}"
