@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from giftless.errors import Unauthorized
+from giftless.errors import TooManyRequests, Unauthorized
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 
@@ -55,18 +55,25 @@ class EachCredential:
 
         :raises Unauthorized: if one credential is refused and none is good;
             nobody is let in as anonymous with a bad credential.
+        :raises TooManyRequests: if one cannot be told now, none is refused
+            and none is good.  A refusal comes first: it counts as a guess.
         """
         refusal: Unauthorized | None = None
+        trouble: TooManyRequests | None = None
         anonymous: Identity | None = None
         for single in credentials.each():
             try:
                 identity = await self._authenticator.authenticate(single, repo)
             except Unauthorized as error:
                 refusal = refusal or error
+            except TooManyRequests as error:
+                trouble = trouble or error
             else:
                 if identity is not None and not identity.anonymous:
                     return identity
                 anonymous = anonymous or identity
         if refusal is not None:
             raise refusal
+        if trouble is not None:
+            raise trouble
         return anonymous

@@ -229,6 +229,21 @@ class TogetherTests(MatrixCase):
         self.assert_challenged(response)
 
 
+class TwoHeadersTests(MatrixCase):
+    """A forge that does not answer is no obstacle to another credential."""
+
+    async def test_a_good_credential_beside_one_that_nobody_can_tell_is_enough(self) -> None:
+        forge, jwt = SCHEMES["github"], SCHEMES["jwt_hs256"]
+        await self.start_forge("github", "hang up")
+        self.guard(forge.section(self), jwt.section(self))
+        unknown = forge.people["writer"]
+        for good, status in (("writer", 200), ("stranger", 403), ("wrong", 401)):
+            for shown in ((unknown, jwt.people[good]), (jwt.people[good], unknown)):
+                response = await self.ask("get", *shown)
+                self.assert_cell(good, "get", response, status)
+        self.assert_cell("forge only", "get", await self.ask("get", unknown, unknown), 503)
+
+
 class PartialBatchTests(MatrixCase):
     """Who may see certain objects gets those, and 403 for each of the rest."""
 

@@ -1,0 +1,133 @@
+"""What guessing costs a guesser, and what checking costs the daemon, over the wire."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import bcrypt
+from twisted.internet.address import IPv4Address
+
+from tests.support.making import oid_of
+from tests.support.tokens import basic
+from tests.web.guarded import (
+    API,
+    OPERATIONS,
+    PRESENT,
+    REPO,
+    GuardedTestCase,
+    bearer,
+    entry,
+    jwt_section,
+)
+from tests.web.support import Connection, Response, batch_body, render_request, storage_url
+
+WRONG: Final = basic("wanda", "rays password")
+RIGHT: Final = basic("wanda", "wandas password")
+
+
+class ThrottleTests(GuardedTestCase):
+    """Whoever fails repeatedly has to wait."""
+
+    def client(self, host: str = "198.51.100.7") -> Any:
+        """Return a client's address."""
+        return IPv4Address("TCP", host, 40000)
+
+    def start(self, **options: Any) -> None:
+        """Serve with a table of three failures."""
+        access = {"max_failures": 3, "failure_window": 60}
+        self.guard(self.passwords(), jwt_section("HS256"), access=access, **options)
+
+    def assert_too_many(self, response: Response, seconds: int) -> None:
+        """Check that an answer asks to wait."""
+        self.assert_error(response, 429)
+        self.assertEqual(response.headers["retry-after"], str(seconds))
+
+    def test_an_address_that_fails_repeatedly_waits_and_others_do_not(self) -> None:
+        self.start()
+        for _ in range(3):
+            self.assert_error(self.ask_now("get", WRONG), 401)
+        self.clock.advance(20)
+        for name in OPERATIONS.keys() - {"head"}:
+            for shown in (WRONG, RIGHT, bearer(f"obj:{REPO}:*", "HS256")):
+                self.assert_too_many(self.ask_now(name, shown), 40)
+        hashed = len(self.front.blocking.jobs)
+        self.assert_too_many(self.ask_now("get", basic("wanda", "another guess")), 40)
+        self.assertEqual(len(self.front.blocking.jobs), hashed, "a guess was looked at")
+        other = self.client("198.51.100.8")
+        self.assertEqual(self.ask_now("get", RIGHT, peer=other).status, 200)
+        self.assert_error(self.ask_now("get", WRONG, peer=other), 401)
+        self.clock.advance(40)
+        self.assertEqual(self.ask_now("get", RIGHT).status, 200)
+
+    def test_who_waits_may_go_on_with_actions_and_be_asked_for_a_credential(self) -> None:
+        self.start()
+        reply = self.ask_now("download_batch", RIGHT).json["objects"][0]
+        action = reply["actions"]["download"]["header"]["Authorization"]
+        for _ in range(3):
+            self.ask_now("get", WRONG)
+        self.assert_too_many(self.ask_now("get", RIGHT), 60)
+        self.assertEqual(self.ask_now("get", action).status, 200)
+        self.assert_error(self.ask_now("get"), 401)
+
+    def test_success_makes_up_for_failures(self) -> None:
+        self.start()
+        for _ in range(5):
+            self.ask_now("get", WRONG)
+            self.ask_now("get", WRONG)
+            self.assertEqual(self.ask_now("get", RIGHT).status, 200)
+
+    def test_behind_a_trusted_proxy_its_clients_are_told_apart(self) -> None:
+        self.start(trusted_proxies=["10.0.0.0/8"])
+        proxy = self.client("10.1.2.3")
+
+        def ask(shown: str, forwarded: str) -> Response:
+            headers = {"X-Forwarded-For": forwarded}
+            return self.ask_now("get", shown, peer=proxy, headers=headers)
+
+        for count in range(3):
+            # What a client writes itself stands in front, and does not count.
+            self.assert_error(ask(WRONG, f"192.0.2.{count}, 203.0.113.9"), 401)
+        self.assert_too_many(ask(RIGHT, "192.0.2.99, 203.0.113.9"), 60)
+        self.assert_too_many(ask(RIGHT, "203.0.113.9, 10.9.9.9"), 60)
+        self.assertEqual(ask(RIGHT, "203.0.113.10").status, 200)
+        self.assertEqual(ask(RIGHT, "203.0.113.9, 203.0.113.10").status, 200)
+        self.assertEqual(self.ask_now("get", RIGHT, peer=proxy).status, 200)
+
+    def test_nobody_else_can_pretend_to_be_somebody_else(self) -> None:
+        self.start(trusted_proxies=["10.0.0.0/8"])
+        for count in range(3):
+            forwarded = {"X-Forwarded-For": f"192.0.2.{count}"}
+            self.assert_error(self.ask_now("get", WRONG, headers=forwarded), 401)
+        self.assert_too_many(self.ask_now("get", RIGHT, headers={"X-Forwarded-For": "8.8.8.8"}), 60)
+        self.assertEqual(self.ask_now("get", RIGHT, peer=self.client("192.0.2.0")).status, 200)
+
+
+class CostTests(GuardedTestCase):
+    def test_a_push_of_500_objects_costs_one_bcrypt(self) -> None:
+        """Even if each upload shows the password again, and not its action's token."""
+        self.guard(self.passwords())
+        hashed = []
+        checkpw = bcrypt.checkpw
+
+        def count(password: bytes, stored: bytes) -> bool:
+            hashed.append(stored)
+            return checkpw(password, stored)
+
+        self.patch(bcrypt, "checkpw", count)
+        objects = [b"object %d" % number for number in range(500)]
+        connection = Connection(self.front.site, self.clock)
+        shown = {"Authorization": RIGHT}
+        body = batch_body("upload", *map(entry, objects))
+        connection.send(render_request("POST", f"{API}/objects/batch", shown, body))
+        self.assertEqual(len(connection.response().json["objects"]), 500)
+        for data in objects:
+            target = storage_url(oid_of(data), API)
+            self.assertEqual(connection.request("PUT", target, shown, data).status, 200)
+            verification = json.dumps(entry(data)).encode()
+            target = f"{API}/objects/storage/verify"
+            self.assertEqual(connection.request("POST", target, shown, verification).status, 200)
+        self.assert_objects(PRESENT, *objects)
+        self.assertEqual(len(hashed), 1)
+        self.assert_error(self.ask_now("get", WRONG), 401)
+        self.assertEqual(len(hashed), 2, "another password was not looked at")
