@@ -24,7 +24,7 @@ from pathlib import Path
 
 import coverage
 from twisted.trial.reporter import TreeReporter
-from twisted.trial.runner import TestLoader, TrialRunner
+from twisted.trial.runner import TestLoader, TestSuite, TrialRunner
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,7 +63,7 @@ def main() -> int:
     if arguments.coverage:
         measure.erase()
     flags = ["--coverage"] if arguments.coverage else []
-    counts = _run_parts([arguments.names] if arguments.names else _parts(), flags)
+    counts = _run_parts([arguments.names] if arguments.names else parts(), flags)
     if arguments.coverage:
         measure.combine()
         measure.save()
@@ -71,7 +71,13 @@ def main() -> int:
     return _summary(counts)
 
 
-def _parts() -> list[list[str]]:
+def load(names: list[str]) -> TestSuite:
+    """Load modules, classes, tests, and packages with all below them."""
+    suite: TestSuite = TestLoader().loadByNames(names, recurse=True)
+    return suite
+
+
+def parts() -> list[list[str]]:
     """Divide all tests in two."""
     folders = [path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")]
     modules = [path.stem for path in (ROOT / "tests").glob("test_*.py")]
@@ -108,7 +114,7 @@ def _run_parts(parts: list[list[str]], flags: list[str]) -> Counts:
 
 
 def _run(names: list[str]) -> Counts:
-    result = TrialRunner(TreeReporter).run(TestLoader().loadByNames(names))
+    result = TrialRunner(TreeReporter).run(load(names))
     return {
         "passed": result.successes,
         "failed": len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses),

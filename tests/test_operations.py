@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import TestSuite
 
 import msgspec
 import yaml
@@ -20,6 +21,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from giftless import plugins
 from giftless.config import Config
 from giftless.interfaces import IAuthenticatorFactory, IBuilder, IStorageFactory
+from tests import run
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "etc" / "giftless.yaml"
@@ -280,8 +282,27 @@ class SocketActivationTests(SynchronousTestCase):
         self.assertEqual(message.count("\n"), 1)
 
 
+def names_in(suite: TestSuite) -> Iterator[str]:
+    """Yield the dotted names of the tests in a suite."""
+    for test in suite:
+        if isinstance(test, TestSuite):
+            yield from names_in(test)
+        else:
+            yield test.id()
+
+
 class MakeTests(SynchronousTestCase):
-    """What ``make`` says where it cannot work."""
+    """What ``make`` does."""
+
+    def test_every_test_runs(self) -> None:
+        """The parts that the tests run in have every test once, in whatever folder it is."""
+        names = [name for part in run.parts() for name in names_in(run.load(part))]
+        self.assertEqual(len(names), len(set(names)))
+        files = {
+            ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            for path in (ROOT / "tests").rglob("test_*.py")
+        }
+        self.assertEqual({name.rsplit(".", 2)[0] for name in names}, files)
 
     def test_old_python(self) -> None:
         """A Python that is too old is named in one line, before anything is made."""
