@@ -19,6 +19,7 @@ from tests.integration.support import (
     object_path,
     oid_of,
 )
+from tests.support.faulty import FaultyProxy
 from tests.support.gcs import Google, google
 from tests.support.servers import shared
 
@@ -43,6 +44,7 @@ class GCSTestCase(IntegrationTestCase):
         self.google.create(self.bucket)
         self.google.denied.clear()
         self.google.requests.clear()
+        self.google.refused.clear()
         super().setUp()
 
     def serve(self, storage: dict[str, Any], **environ: str) -> Daemon:
@@ -114,6 +116,21 @@ class DirectTests(GCSTestCase):
         repo = self.make_git().create(self.directory / "work", f"{daemon.url}/{REPO}")
         self.assert_round_trip(repo, {"a.bin": data})
         self.assertNotIn("PUT", {method for method, _ in self.methods()})
+
+    def test_two_push_the_same_object(self) -> None:
+        """Who is second is refused by the store, and succeeds all the same."""
+        data = os.urandom(1000)
+        with FaultyProxy(self.google.port) as proxy:
+
+            def be_faster(head: bytes) -> None:
+                if head.startswith(b"PUT"):
+                    self.google.write(self.bucket, f"{REPO}/{oid_of(data)}", data)
+
+            proxy.fault = be_faster
+            daemon = self.serve(self.google.options(self.bucket, endpoint_url=proxy.url))
+            repo = self.make_git().create(self.directory / "work", f"{daemon.url}/{REPO}")
+            self.assert_round_trip(repo, {"a.bin": data})
+        self.assertIn("PreconditionFailed", self.google.refused)
 
 
 class ProxyTests(GCSTestCase):

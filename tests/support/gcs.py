@@ -74,6 +74,7 @@ class Google:
     :ivar directory: where key files go.
     :ivar denied: the permissions that nobody has, e.g. ``storage.objects.create``.
     :ivar requests: every request: its method, its path, how it was authorised.
+    :ivar refused: the codes of all refusals.
     :ivar token_lifetime: how long tokens are said to be good, in seconds.
     """
 
@@ -82,6 +83,7 @@ class Google:
     directory: Path
     denied: set[str] = field(default_factory=set)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     token_lifetime: int = 3600
     tokens: set[str] = field(default_factory=set)
     buckets: set[str] = field(default_factory=set)
@@ -249,6 +251,7 @@ class _Front(BaseHTTPRequestHandler):
             else:
                 self._object(path)
         except Refusal as refusal:
+            self.google.refused.append(refusal.code)
             body = (
                 "<?xml version='1.0' encoding='UTF-8'?>"
                 f"<Error><Code>{refusal.code}</Code>"
@@ -256,7 +259,8 @@ class _Front(BaseHTTPRequestHandler):
             )
             # What of a body has not been read is in the way of another request.
             self.close_connection = self.command == "PUT"
-            self._answer(refusal.status, body.encode(), {"Content-Type": "application/xml"})
+            marks = {"Content-Type": "application/xml", "X-GUploader-UploadID": "tests"}
+            self._answer(refusal.status, body.encode(), marks)
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)

@@ -26,7 +26,7 @@ from giftless.interfaces import (
     IStreamingStore,
     ObjectFacts,
 )
-from giftless.storage.gcs import bucket
+from giftless.storage.gcs import authority, bucket
 from giftless.storage.gcs.bucket import MAX_PUT
 from giftless.storage.remote.stores import SMALL
 from giftless.streams import VerifiedBody
@@ -342,6 +342,20 @@ class DirectWithSignBlobTests(DirectTests):
         self.download_action(b"x", filename="a")
         self.upload_action(b"x")
         self.assertEqual(asked(), 4)
+
+    def test_not_too_many_urls_are_kept(self) -> None:
+        """Those that have not been asked for longest are forgotten."""
+        self.patch(authority, "KEPT_URLS", 2)
+        first = self.download_action(b"a").href
+        self.download_action(b"b")
+        self.assertEqual(self.download_action(b"a").href, first)
+        self.download_action(b"c")
+        self.google.requests.clear()
+        for data in (b"a", b"c"):
+            self.download_action(data)
+        self.assertEqual(self.google.requests, [])
+        self.download_action(b"b")
+        self.assertEqual(len(self.google.requests), 1)
 
     def test_it_is_never_good_for_longer_than_google_keeps_a_key(self) -> None:
         signed = self.store.download_action(key_of(b"x"), 1, 100_000, {})
