@@ -58,6 +58,9 @@ sam: {acme/other: write}
 
 #: What plugins there are stays the same while tests run; to look takes its time.
 _find: Final = cache(plugins.find)
+_broken: Final = cache(plugins.report_broken)
+
+_hash: Final = cache(quick_hash)
 
 
 def entry(data: bytes) -> dict[str, Any]:
@@ -158,6 +161,7 @@ class GuardedTestCase(FrontTestCase, ForgeTestCase):
         directory = tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None)
         self.addCleanup(shutil.rmtree, directory)
         self.patch(plugins, "find", _find)
+        self.patch(plugins, "report_broken", _broken)
         self.front = GuardedFront(
             directory, self.clock, self.http, {"auth": [dict(part) for part in auth], **options}
         )
@@ -166,11 +170,11 @@ class GuardedTestCase(FrontTestCase, ForgeTestCase):
         return self.front
 
     def passwords(self) -> dict[str, Any]:
-        """Write the files of users and grants; each password is ``NAME's password``."""
+        """Write the files of users and grants; each password is ``NAMEs password``."""
         directory = self.mktemp()
         os.mkdir(directory)
         section = {"type": "basic"}
-        users = [f"{user}:{quick_hash(f'{user}s password')}\n" for user in ("wanda", "ray", "sam")]
+        users = [f"{user}:{_hash(f'{user}s password')}\n" for user in ("wanda", "ray", "sam")]
         for option, content in (("htpasswd", "".join(users)), ("access", GRANTS)):
             section[option] = os.path.join(directory, option)
             with open(section[option], "w", encoding="utf-8") as file:
