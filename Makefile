@@ -9,7 +9,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage lint docs bench clean
+.PHONY: help run test stores coverage lint docs bench clean
 
 # Only what is installed in .venv is run.
 unexport PYTHONPATH
@@ -18,6 +18,7 @@ bin := .venv/bin
 help:
 	@echo "make run       serve Git LFS on http://127.0.0.1:8080 (ARGS=\"--config FILE\")"
 	@echo "make test      run the tests (TESTS=\"tests.lfs\", COVERAGE=1)"
+	@echo "make stores    install all object stores for the tests (needs Go; minutes)"
 	@echo "make coverage  run the tests and report which lines they ran"
 	@echo "make lint      check style, format and types"
 	@echo "make docs      build docs/_build/html"
@@ -30,9 +31,12 @@ run:
 
 test:
 	@.ci/apt git=git git-lfs=git-lfs curl=curl
-	@.ci/stores
+	@.ci/stores azurite-blob
 	@.ci/venv test
 	@$(bin)/python tests/run.py $(if $(COVERAGE),--coverage) $(TESTS)
+
+stores:
+	@.ci/stores
 
 coverage:
 	@$(MAKE) --no-print-directory test COVERAGE=1

@@ -1,6 +1,6 @@
 """Real stores on the loopback interface, for tests that a fake would not convince.
 
-``make test`` installs what can be installed (``.ci/stores``); where a server
+``make stores`` installs what can be installed (``.ci/stores``); where a server
 is missing, :func:`versitygw` raises ``SkipTest`` and says so by name.
 """
 
@@ -47,7 +47,7 @@ def find_command(name: str) -> str:
             return str(directory / name)
     found = shutil.which(name)
     if found is None:
-        raise SkipTest(f"{name} is not installed; 'make test' installs it where it can")
+        raise SkipTest(f"{name} is not installed; 'make stores' installs it where it can")
     return found
 
 
