@@ -183,13 +183,8 @@ class UnitTests(SynchronousTestCase):
 
     def test_verify(self) -> None:
         """``systemd-analyze verify`` has nothing to say."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        for name in ("giftless.service", "giftless.socket"):
-            # The program is only installed where the service is.
-            text = (UNITS / name).read_text().replace("/opt/giftless/bin/twistd", "/bin/true")
-            (folder / name).write_text(text)
-        done = analyze("verify", "--man=no", *map(str, sorted(folder.iterdir())))
+        units = (str(UNITS / name) for name in ("giftless.service", "giftless.socket"))
+        done = analyze("verify", "--man=no", *units)
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 
     def test_exposure(self) -> None:
