@@ -337,18 +337,20 @@ class _Source:
             self._resumed.callback(None)
 
     async def _pump(self, consumer: IConsumer) -> None:
-        held: Sequence[bytes] = ()
+        held = b""
         try:
             while self._next:
-                await self._write(consumer, held)
-                held, self._next = self._next, ()
+                chunks, self._next = [chunk for chunk in self._next if chunk], ()
+                if chunks:
+                    await self._write(consumer, [held, *chunks[:-1]])
+                    held = chunks[-1]
                 self._next = await self._body.read()
         except CancelledError:
             raise
         except Exception as error:
             self.failure = error
             raise
-        await self._write(consumer, held)
+        await self._write(consumer, [held])
         # What is waited for now is the answer.
         self._watch.start()
 

@@ -43,6 +43,11 @@ def describe(answer: Answer) -> StoreError:
     return StoreError(text)
 
 
+#: The codes of an upload whose bytes are not what was signed: Amazon's, MinIO's.
+WRONG_BYTES: Final = frozenset(
+    {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+)
+
 #: What a code says about the configuration: the option, and what is wrong.
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "NoSuchBucket": ("bucket", "there is no such bucket"),

@@ -290,8 +290,13 @@ class Bucket(Container):
             raise ConfigError(
                 "conditional_writes", "the store does not know If-None-Match; set it to false"
             )
-        if answer.status not in (200, 400, 412):
-            raise self._blame(answer, "write objects: it needs s3:PutObject")
+        if answers.error_code(answer) in answers.WRONG_BYTES or answer.status in (200, 412):
+            return
+        if answer.status == 400 and b"x-amz-checksum" in answer.body.lower():
+            raise ConfigError(
+                "checksum", f"{answers.describe(answer).problem}; with false it is not asked to"
+            )
+        raise self._blame(answer, "write objects: it needs s3:PutObject")
 
     def _blame(self, answer: Answer, may_not: str) -> ConfigError:
         """Say which option an answer is about."""
