@@ -29,6 +29,8 @@ class FakeMetadata:
     :ivar lifetime: how many seconds they are good for.
     :ivar delay: how many seconds each answer takes.
     :ivar broken: whether it fails with 500.
+    :ivar tokens: whether the credentials have a session token; without, a store
+        that knows no sessions can be told of them.
     :ivar paths: what was asked for, in order.
     """
 
@@ -37,6 +39,7 @@ class FakeMetadata:
         self.lifetime = 3600.0
         self.delay = 0.0
         self.broken = False
+        self.tokens = True
         self.paths: list[str] = []
         fake = self
 
@@ -99,7 +102,7 @@ class FakeMetadata:
                 "Type": "AWS-HMAC",
                 "AccessKeyId": self.key,
                 "SecretAccessKey": f"secret of {self.key}",
-                "Token": f"token of {self.key}",
+                "Token": f"token of {self.key}" if self.tokens else "",
                 "Expiration": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         )

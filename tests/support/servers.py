@@ -7,7 +7,10 @@ is missing, :func:`versitygw` raises ``SkipTest`` and says so by name.
 from __future__ import annotations
 
 import atexit
+import base64
 import functools
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -25,6 +28,7 @@ from typing import TypeVar
 
 from twisted.trial.unittest import SkipTest
 
+from giftless.storage.s3.signing import Credentials, Signer
 from tests.integration.support import free_port
 
 T = TypeVar("T")
@@ -144,6 +148,57 @@ class S3:
             **others,
         }
 
+    def add_user(self, name: str, role: str = "user") -> dict[str, object]:
+        """Make a user.
+
+        :param role: ``user`` may do nothing yet, ``admin`` everything.
+        :returns: the options of the user's key.
+        """
+        key = {"access_key_id": name, "secret_access_key": f"secret of {name}"}
+        subprocess.run(
+            [
+                *(find_command("versitygw"), "admin", "--endpoint-url", self.url),
+                *("--access", self.ACCESS_KEY, "--secret", self.SECRET_KEY),
+                *("--region", self.REGION),
+                *("create-user", "--role", role, "--access", name),
+                *("--secret", key["secret_access_key"]),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return dict(key)
+
+    def upload(self, bucket: str, name: str, data: bytes) -> int:
+        """Put an object into a bucket, past the daemon.
+
+        :returns: the status.
+        """
+        digest = hashlib.sha256(data).digest()
+        checksum = {"x-amz-checksum-sha256": base64.b64encode(digest).decode()}
+        return self._send("PUT", f"{bucket}/{name}", {}, checksum, data)
+
+    def set_policy(self, bucket: str, policy: dict[str, object]) -> None:
+        """Set a bucket's policy, as its owner does."""
+        self._send("PUT", bucket, {"policy": ""}, {}, json.dumps(policy).encode())
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, str],
+        headers: dict[str, str],
+        body: bytes,
+    ) -> int:
+        signer = Signer(Credentials(self.ACCESS_KEY, self.SECRET_KEY), self.REGION)
+        payload = hashlib.sha256(body).hexdigest()
+        url, signed = signer.authorize(
+            method, f"{self.url}/{path}", parameters, headers, payload, time.time()
+        )
+        request = urllib.request.Request(url, body, signed, method=method)
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            status: int = reply.status
+        return status
+
     def objects(self, bucket: str) -> dict[str, bytes]:
         """Return what is in a bucket, by name, as it lies there."""
         top = self.buckets / bucket
@@ -164,14 +219,16 @@ def versitygw(directory: Path, certificate: tuple[Path, Path] | None = None) -> 
     :raises SkipTest: if it is not installed.
     """
     command = find_command("versitygw")
-    buckets = directory / "buckets"
+    buckets, users = directory / "buckets", directory / "users"
     buckets.mkdir(parents=True)
+    users.mkdir()
     server = S3(free_port(), buckets, "https" if certificate else "http")
     tls = ["--cert", str(certificate[0]), "--key", str(certificate[1])] if certificate else []
     line = [
         command,
         *("--port", f"127.0.0.1:{server.port}"),
         *("--region", S3.REGION),
+        *("--iam-dir", str(users)),
         *tls,
         "--keep-alive",
         "--quiet",

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import unquote
 
+from botocore.utils import ContainerMetadataFetcher
 from twisted.internet.task import Clock, LoopingCall
 
 from giftless import schema
@@ -34,6 +35,8 @@ class ChainTests(SpinningTestCase):
         self.metadata = FakeMetadata()
         self.metadata.__enter__()
         self.addCleanup(self.metadata.__exit__)
+        # botocore tries again, and waits for a second in between.
+        self.patch(ContainerMetadataFetcher, "SLEEP_TIME", 0.01)
         self.files = Path(self.mktemp())
         self.files.mkdir(parents=True)
 
