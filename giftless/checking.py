@@ -32,7 +32,7 @@ def run_checks(
     :raises SystemExit: if a signal ends it.
     """
     checks = [
-        _check(part, path, clock) for path, part in parts.items() if ICheckable.providedBy(part)
+        problem_of(part, path, clock) for path, part in parts.items() if ICheckable.providedBy(part)
     ]
     problems: list[ConfigError] = []
     if not checks:
@@ -51,7 +51,14 @@ def run_checks(
     return problems
 
 
-async def _check(part: Any, path: str, clock: IReactorTime) -> ConfigError | None:
+async def problem_of(part: Any, path: str, clock: IReactorTime) -> ConfigError | None:
+    """Let one part check itself.
+
+    :param part: provides :class:`~giftless.interfaces.ICheckable`.
+    :param path: the dotted path of its section.
+    :returns: what is wrong, with the whole path; ``None`` if all is well.
+    """
+
     async def check() -> None:
         await part.check()
 

@@ -84,6 +84,12 @@ class BasicExternalTests(TransferContract, CoroutineTestCase):
             self.store.signed, [("upload", key_of(b"abc"), 3, self.adapter.lifetime, extras)]
         )
 
+    def test_signatures_are_good_for_as_long_as_other_actions(self) -> None:
+        self.adapter = BasicExternal(self.store, preauthorizer(lifetime=77))
+        self.upload(transfer_of())
+        self.download(transfer_of())
+        self.assertEqual([lifetime for _, _, _, lifetime, _ in self.store.signed], [77, 77])
+
     def test_a_download_comes_from_the_store(self) -> None:
         extras = {"filename": "x"}
         actions = self.download(transfer_of(extras=extras))

@@ -208,6 +208,13 @@ class StreamTests(FaultTestCase):
             self.assert_unavailable(self.read(LARGE))
         self.assertEqual(self.run_now(self.read(LARGE)), LARGE)
 
+    def test_bytes_come_as_they_are_stored(self) -> None:
+        """Even if somebody has said that they are compressed."""
+        self.place(b"1234567890")
+        coded = answer("206 Partial Content", b"1234567890", Content_Encoding="gzip")
+        self.proxy.fault = lambda data: coded if data.startswith(b"GET") else None
+        self.assertEqual(self.run_now(self.read(b"1234567890")), b"1234567890")
+
     def test_closing_early_stops_the_store(self) -> None:
         self.place(LARGE)
         self.proxy.latency = 0.01
