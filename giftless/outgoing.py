@@ -28,8 +28,10 @@ from zope.interface import implementer
 #: How long the making of a connection may take, in seconds.
 _CONNECT_TIMEOUT: Final = 10
 
-#: How many idle connections to one server are kept.
-KEPT_CONNECTIONS: Final = 64
+#: How many idle connections to one server are kept, and for how many seconds:
+#: as many as a store may be asked at once, but not until it closes them.
+KEPT_CONNECTIONS: Final = 1000
+KEPT_SECONDS: Final = 30
 
 
 def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPClient:
@@ -41,6 +43,7 @@ def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPCli
     if pool is None:
         pool = _QuietPool(reactor)
         pool.maxPersistentPerHost = KEPT_CONNECTIONS
+        pool.cachedConnectionTimeout = KEPT_SECONDS
     agent = _AsIs(Agent(reactor, pool=pool, connectTimeout=_CONNECT_TIMEOUT))
     return HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
 

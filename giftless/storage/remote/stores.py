@@ -254,6 +254,9 @@ class _Part:
             finally:
                 body.close()
             raise self._container.problem(replace(answer, body=data))
+        if answer.status == 200 and self._start:
+            body.close()
+            raise StoreError("the store sends all of an object instead of a part")
         return body
 
     def close(self) -> None:

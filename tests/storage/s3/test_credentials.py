@@ -125,7 +125,7 @@ class ChainTests(SpinningTestCase):
 
     def test_many_requests_share_one_lookup_and_the_reactor_turns(self) -> None:
         self.set_environment(**self.metadata.container())
-        self.metadata.delay = 0.5
+        self.metadata.delay = 1.5
         store = self.build()
         turns: list[float] = []
         ticking = LoopingCall(lambda: turns.append(time.monotonic()))
@@ -139,7 +139,7 @@ class ChainTests(SpinningTestCase):
         for action in actions:
             self.assertIn("X-Amz-Security-Token=token of ASIAFIRST", unquote(action.href))
         # The first import of botocore holds Python's lock for a while.
-        self.assertLess(max(b - a for a, b in pairwise(turns)), 0.4)
+        self.assertLess(max(b - a for a, b in pairwise(turns)), 1.0)
         self.assertGreater(len(turns), 10)
 
     def test_urls_die_with_the_credentials(self) -> None:

@@ -72,7 +72,7 @@ class SizeTests(FaultTestCase):
     def assert_unavailable(self) -> None:
         began = time.monotonic()
         error = self.assert_fails(ServiceUnavailable, self.store.sizes([key_of(b"there")]))
-        self.assertLess(time.monotonic() - began, self.timeout + 2)
+        self.assertLess(time.monotonic() - began, self.timeout + 5)
         self.assertGreater(error.retry_after, 0)
         self.assert_nothing_open()
 
@@ -111,6 +111,7 @@ class SizeTests(FaultTestCase):
         self.assert_unavailable()
 
     def test_one_of_many_that_hangs_fails_alone(self) -> None:
+        self.store = self.connect(timeout=4)
         keys = [key_of(b"%d" % number) for number in range(40)]
         hanging = keys[7].oid.encode()
         self.proxy.fault = lambda data: HANG if hanging in data else None
@@ -135,17 +136,18 @@ class SizeTests(FaultTestCase):
             self.proxy.always(fault)
             self.assert_fails(ServiceUnavailable, self.store.sizes(keys))
         self.assert_nothing_open()
-        self.assertLessEqual(len(os.listdir("/proc/self/fd")), before)
+        self.spin(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
     def test_a_hundred_questions_take_a_few_round_trips(self) -> None:
         """As many at once as may be, over connections that are kept."""
-        self.proxy.latency = 0.1
+        self.store = self.connect(timeout=20)
+        self.proxy.latency = 0.3
         keys = [key_of(b"%d" % number) for number in range(100)]
         self.run_now(self.store.sizes(keys))
         accepted = self.proxy.accepted
         began = time.monotonic()
         self.run_now(self.store.sizes(keys))
-        self.assertLess(time.monotonic() - began, 10 * 0.1)
+        self.assertLess(time.monotonic() - began, 10 * 0.3)
         self.assertEqual(self.proxy.accepted, accepted)
 
 
@@ -214,6 +216,16 @@ class StreamTests(FaultTestCase):
         coded = answer("206 Partial Content", b"1234567890", Content_Encoding="gzip")
         self.proxy.fault = lambda data: coded if data.startswith(b"GET") else None
         self.assertEqual(self.run_now(self.read(b"1234567890")), b"1234567890")
+
+    def test_a_store_without_ranges_serves_whole_objects_only(self) -> None:
+        """The beginning of an object must not be taken for another part of it."""
+        data = b"1234567890"
+        self.place(data)
+        self.proxy.fault = lambda head: answer("200 OK", data) if head.startswith(b"GET") else None
+        self.assertEqual(self.run_now(self.read(data)), data)
+        stored = self.run_now(self.store.open(key_of(data)))
+        self.addCleanup(stored.close)
+        self.assert_fails(ServiceUnavailable, read_all(stored.read(5, 10)))
 
     def test_closing_early_stops_the_store(self) -> None:
         self.place(LARGE)
