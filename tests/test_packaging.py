@@ -64,8 +64,7 @@ class ArchiveTests(SynchronousTestCase):
             # The wheel is made from the source archive, so that is complete.
             sdist = build(source, "sdist")
             unpacked = source.parent / "unpacked"
-            with tarfile.open(sdist) as archive:
-                archive.extractall(unpacked, filter="data")
+            shutil.unpack_archive(sdist, unpacked)
             (top,) = unpacked.iterdir()
             ArchiveTests.archives = (sdist, build(top, "wheel"))
         self.sdist, self.wheel = ArchiveTests.archives

@@ -1,5 +1,6 @@
 """Starting the daemon: its configuration, and what it says when that is wrong."""
 
+import contextlib
 import json
 import os
 import re
@@ -363,12 +364,17 @@ class BackgroundTests(StartTestCase):
             timeout=60,
         )
 
+    def kill(self, pid: int) -> None:
+        """Kill the daemon, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
     def test_serves(self) -> None:
         """The command ends when the daemon listens; log and process id are in files."""
         daemon = self.make_daemon(config={"log_format": "json"})
         result = self.start(daemon)
         pid = int((daemon.directory / "pid").read_text())
-        self.addCleanup(subprocess.run, ["kill", "-9", str(pid)], capture_output=True)
+        self.addCleanup(self.kill, pid)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
         data = os.urandom(4 * 1024 * 1024)
         self.assertEqual(daemon.put(data), 200)
