@@ -1,7 +1,7 @@
 """The use cases of a Git LFS server, the same for every front.
 
 A front (HTTP now) turns its requests into calls of :class:`LFSServer` and its
-errors into the front's own.  Who may do what is decided here and nowhere else.
+errors into the front's own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from giftless.errors import (
     LFSError,
     NotFound,
     PayloadTooLarge,
-    Unauthorized,
     Unprocessable,
 )
 from giftless.gathering import settle
@@ -41,6 +40,7 @@ from giftless.lfs.batch import (
     render_batch,
 )
 from giftless.lfs.objects import Action, ObjectKey, Operation, Permission, Repo
+from giftless.permissions import Gate
 from giftless.streams import VerifiedBody
 from giftless.transfer.registry import TransferRegistry
 
@@ -52,8 +52,7 @@ class LFSServer:
     :param transfers: the ways to move them.
     :param blocking: hashes uploads.
     :param max_object_size: the largest object that may be stored, in bytes.
-    :param hide_private: whether what an identity may not even read looks as
-        if it did not exist.
+    :param gate: decides who may do what.
     """
 
     def __init__(
@@ -62,13 +61,13 @@ class LFSServer:
         transfers: TransferRegistry,
         blocking: IBlocking,
         max_object_size: int,
-        hide_private: bool = False,
+        gate: Gate,
     ) -> None:
         self._store = store
         self._transfers = transfers
         self._blocking = blocking
         self._max_object_size = max_object_size
-        self._hide_private = hide_private
+        self._gate = gate
 
     async def batch(
         self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks
@@ -91,7 +90,7 @@ class LFSServer:
             else:
                 wanted.append(item)
         if not wanted and not identity.grants.allows(permission, None):
-            raise self._denied(identity, permission, repo)
+            raise self._gate.denied(identity, permission, repo)
         keys = [ObjectKey(repo, item.oid) for item in wanted]
         sizes = await self._store.sizes(keys) if keys else []
         pick = self._missing if request.operation is Operation.UPLOAD else self._present
@@ -122,7 +121,7 @@ class LFSServer:
         :raises LFSError: if the upload is not allowed, not whole, not what
             its oid says, or does not fit.  Nothing is stored then.
         """
-        self._require(identity, Permission.WRITE, key)
+        self._gate.require(identity, Permission.WRITE, key.repo, key.oid)
         store = self._streaming_store()
         ticket = identity.ticket
         if ticket is not None:
@@ -144,7 +143,7 @@ class LFSServer:
 
         :raises NotFound: if it is not there.
         """
-        self._require(identity, Permission.READ, key)
+        self._gate.require(identity, Permission.READ, key.repo, key.oid)
         stored = await self._streaming_store().open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")
@@ -156,7 +155,7 @@ class LFSServer:
         :raises NotFound: if it is not there.
         :raises Conflict: if it has another size.
         """
-        self._require(identity, Permission.READ_META, key)
+        self._gate.require(identity, Permission.READ_META, key.repo, key.oid)
         if identity.ticket is not None and identity.ticket.size != size:
             raise Forbidden("this action is for an object of another size; ask for a new batch")
         stored = await self._inspect(key)
@@ -177,19 +176,6 @@ class LFSServer:
         if isinstance(size, LFSError):
             raise size
         return None if size is None else ObjectFacts(size)
-
-    def _require(self, identity: Identity, permission: Permission, key: ObjectKey) -> None:
-        if not identity.grants.allows(permission, key.oid):
-            raise self._denied(identity, permission, key.repo)
-
-    def _denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
-        if identity.anonymous:
-            return Unauthorized(f"a credential with {permission.value} access to {repo} is needed")
-        # Who comes with an action's token has learnt from a batch what is here.
-        hidden = self._hide_private and identity.ticket is None
-        if hidden and not identity.grants.allows(Permission.READ, None):
-            return NotFound(f"there is no repository {repo}, or you may not read it")
-        return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")
 
     def _streaming_store(self) -> IStreamingStore:
         if not IStreamingStore.providedBy(self._store):

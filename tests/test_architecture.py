@@ -22,10 +22,11 @@ LAYERS: Final = (
     {"gathering", "logs", "outgoing", "schema", "secret", "streams", "threads"},
     {"auth", "storage"},
     {"transfer"},
+    {"permissions"},
     {"server"},
     {"web"},
     {"checking", "config", "plugins"},
-    {"commands"},
+    {"assembly", "commands"},
     {"cli", "service"},
 )
 

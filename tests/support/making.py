@@ -23,6 +23,7 @@ from giftless.interfaces import (
     Ticket,
 )
 from giftless.lfs.objects import Extras, ObjectKey, Oid, Permission, Repo
+from giftless.permissions import Gate
 from giftless.server import LFSServer
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.registry import TransferRegistry
@@ -115,7 +116,7 @@ def server_of(
         TransferRegistry(adapters),
         blocking or InlineBlocking(),
         max_object_size,
-        hide_private,
+        Gate(hide_private),
     )
 
 

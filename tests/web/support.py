@@ -45,12 +45,14 @@ from giftless.interfaces import (
     IObjectStore,
 )
 from giftless.lfs.objects import Repo
+from giftless.permissions import Gate
 from giftless.server import LFSServer
 from giftless.storage.local import LocalStore
 from giftless.threads import Threads
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.web.limits import Limits
+from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
@@ -210,16 +212,15 @@ class Front:
         basic = BasicFactory().build(store, self.preauth)
         assert basic is not None
         proxies = Proxies(trusted)
-        resource = LFSResource(
-            LFSServer(store, TransferRegistry([basic]), blocking, self.limits.object_size),
+        objects = ObjectEndpoints(
+            LFSServer(store, TransferRegistry([basic]), blocking, self.limits.object_size, Gate()),
             AuthChain(authenticators),
             AuthChain([self.preauth, *authenticators]),
             self.limits,
-            proxies,
-            public_url,
             blocking,
         )
-        self.site = LFSSite(resource.app.resource(), self.limits, proxies, clock)
+        resource = LFSResource(objects.routes, proxies, public_url)
+        self.site = LFSSite(resource.resource(), self.limits, proxies, clock)
 
     def put(self, data: bytes, path: str = "org/repo") -> str:
         """Put an object into the directory, as an earlier upload would have.

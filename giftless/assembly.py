@@ -1,0 +1,103 @@
+"""From a configuration to a site: build the parts and put them together."""
+
+from __future__ import annotations
+
+from giftless import plugins
+from giftless.auth.chain import AuthChain, EachCredential
+from giftless.auth.preauth import PreAuthorizer
+from giftless.auth.throttle import FailureTable, Throttled
+from giftless.config import Config
+from giftless.errors import ConfigError
+from giftless.interfaces import (
+    Environment,
+    IAuthenticator,
+    IAuthenticatorFactory,
+    IObjectStore,
+    IPreAuthorizer,
+    IStorageFactory,
+    ITransferAdapter,
+    ITransferFactory,
+)
+from giftless.permissions import Gate
+from giftless.secret import load_secret
+from giftless.server import LFSServer
+from giftless.transfer.registry import TransferRegistry
+from giftless.web.errors import Challenge
+from giftless.web.objects import ObjectEndpoints
+from giftless.web.origin import Proxies
+from giftless.web.routes import LFSResource
+from giftless.web.site import LFSSite
+
+
+def build_backends(
+    options: Config, environment: Environment
+) -> tuple[IObjectStore, list[IAuthenticator]]:
+    """Build the storage and the authenticators that a configuration describes.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    plugins.add_directories(options.plugin_path)
+    plugins.report_broken()
+    store = plugins.build(IStorageFactory, options.storage, "storage", environment)
+    chain = [
+        plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
+        for index, section in enumerate(options.auth)
+    ]
+    return store, chain
+
+
+def build_site(
+    options: Config, environment: Environment, store: IObjectStore, chain: list[IAuthenticator]
+) -> LFSSite:
+    """Build the HTTP site that a configuration describes.
+
+    :param store: where objects are.
+    :param chain: the authenticators, in the order in which they are asked.
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    secret = load_secret(options.secret, options.secret_file, options.state_dir)
+    preauth = PreAuthorizer(secret, options.actions, environment.reactor)
+    server = LFSServer(
+        store,
+        _transfers(options.transfers, store, preauth),
+        environment.blocking,
+        options.limits.object_size,
+        Gate(options.access.hide_private),
+    )
+    proxies = Proxies(options.trusted_proxies)
+    access = options.access
+    guarded: IAuthenticator = EachCredential(AuthChain(chain))
+    if access.max_failures:
+        failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
+        guarded = Throttled(guarded, failures)
+    objects = ObjectEndpoints(
+        server,
+        guarded,
+        AuthChain([preauth, guarded]),
+        options.limits,
+        environment.blocking,
+    )
+    return LFSSite(
+        LFSResource(objects.routes, proxies, options.public_url).resource(),
+        options.limits,
+        proxies,
+        environment.reactor,
+        Challenge(access.realm, access.www_authenticate),
+    )
+
+
+def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:
+    available = plugins.find(ITransferFactory)
+    adapters: list[ITransferAdapter] = []
+    for index, name in enumerate(names):
+        if name not in available:
+            raise ConfigError(
+                f"transfers.{index}",
+                f"found {name!r}, available: {', '.join(sorted(available))}",
+            )
+        adapter = available[name].build(store, preauth)
+        if adapter is not None:
+            adapters.append(adapter)
+    if not adapters:
+        raise ConfigError("transfers", f"the storage can serve none of: {', '.join(names)}")
+    return TransferRegistry(adapters)

@@ -1,0 +1,43 @@
+"""Who may do what: decided here and nowhere else."""
+
+from __future__ import annotations
+
+from giftless.errors import Forbidden, LFSError, NotFound, Unauthorized
+from giftless.interfaces import Identity
+from giftless.lfs.objects import Oid, Permission, Repo
+
+
+class Gate:
+    """Lets in those who may, and tells the others why not.
+
+    :param hide_private: whether what an identity may not even read looks as
+        if it did not exist.
+    """
+
+    def __init__(self, hide_private: bool = False) -> None:
+        self._hide_private = hide_private
+
+    def require(
+        self, identity: Identity, permission: Permission, repo: Repo, oid: Oid | None = None
+    ) -> None:
+        """Do nothing for those who may.
+
+        :param oid: the object concerned; ``None`` for the whole repository.
+        :raises LFSError: see :meth:`denied`.
+        """
+        if not identity.grants.allows(permission, oid):
+            raise self.denied(identity, permission, repo)
+
+    def denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
+        """Return what somebody without ``permission`` is told.
+
+        :returns: ``Unauthorized`` for nobody in particular, else ``Forbidden``,
+            or ``NotFound`` to hide the repository.
+        """
+        if identity.anonymous:
+            return Unauthorized(f"a credential with {permission.value} access to {repo} is needed")
+        # Who comes with an action's token has learnt from a batch what is here.
+        hidden = self._hide_private and identity.ticket is None
+        if hidden and not identity.grants.allows(Permission.READ, None):
+            return NotFound(f"there is no repository {repo}, or you may not read it")
+        return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")

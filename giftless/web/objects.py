@@ -1,0 +1,131 @@
+"""The endpoints of objects: the batch, their bytes, their verification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from giftless.errors import BadRequest
+from giftless.interfaces import IAuthenticator, IBlocking
+from giftless.lfs.batch import parse_batch
+from giftless.lfs.filename import content_disposition
+from giftless.lfs.objects import ObjectKey, Oid
+from giftless.lfs.verification import parse_verification
+from giftless.server import LFSServer
+from giftless.web.calls import Call, Route, never_422
+from giftless.web.content import etag, matches, parse_range
+from giftless.web.errors import respond_with_json
+from giftless.web.limits import Limits
+from giftless.web.sending import send_object
+
+
+class ObjectEndpoints:
+    """The batch API and the storage endpoints over a server.
+
+    :param server: the use cases.
+    :param authenticator: identifies who sends an API call.
+    :param storage_authenticator: the same for the storage endpoints, which
+        take the tokens of batch replies as well.
+    :param limits: what a client may send.
+    :param blocking: reads downloads from the disk.
+    """
+
+    def __init__(
+        self,
+        server: LFSServer,
+        authenticator: IAuthenticator,
+        storage_authenticator: IAuthenticator,
+        limits: Limits,
+        blocking: IBlocking,
+    ) -> None:
+        self._server = server
+        self._authenticator = authenticator
+        self._storage_authenticator = storage_authenticator
+        self._limits = limits
+        self._blocking = blocking
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """The endpoints."""
+        return (
+            Route("objects/batch", ("POST",), self.batch),
+            Route("objects/storage/verify", ("POST",), never_422(self.verify)),
+            Route("objects/storage/<string:oid>", ("PUT",), never_422(self.upload)),
+            Route("objects/storage/<string:oid>", ("GET", "HEAD"), self.download),
+        )
+
+    async def batch(self, call: Call) -> None:
+        """``POST …/objects/batch``: what to do with each of some objects."""
+        identity = await call.identify(self._authenticator)
+        body = await call.read_small_body()
+        parsed = parse_batch(body, self._limits.batch_objects, self._limits.object_size)
+        reply = await self._server.batch(identity, call.repo, parsed, call.links)
+        respond_with_json(call.request, 200, reply)
+
+    async def verify(self, call: Call) -> None:
+        """``POST …/objects/storage/verify``: is the object here, whole?"""
+        identity = await call.identify(self._storage_authenticator)
+        wanted = parse_verification(await call.read_small_body())
+        await self._server.verify(identity, ObjectKey(call.repo, wanted.oid), wanted.size)
+        respond_with_json(call.request, 200, b"{}")
+
+    async def upload(self, call: Call, oid: str) -> None:
+        """``PUT …/objects/storage/{oid}``: store an object."""
+        key = ObjectKey(call.repo, Oid.parse(oid))
+        identity = await call.identify(self._storage_authenticator)
+        for header in ("content-range", "content-encoding"):
+            if call.header(header) not in (None, "identity"):
+                raise BadRequest(f"send the object whole and as it is, without {header}")
+        await self._server.receive(identity, key, call.request.length, call.request.body)
+        respond_with_json(call.request, 200, b"{}")
+
+    async def download(self, call: Call, oid: str) -> None:
+        """``GET`` or ``HEAD …/objects/storage/{oid}``: an object's bytes."""
+        request = call.request
+        key = ObjectKey(call.repo, Oid.parse(oid))
+        identity = await call.identify(self._storage_authenticator)
+        stored = await self._server.open(identity, key)
+        try:
+            filename = call.argument("filename") or stored.extras.get("filename")
+            disposition = content_disposition(
+                filename if isinstance(filename, str) else None, call.argument("disposition")
+            )
+            unmodified = matches(call.header("if-none-match"), key.oid)
+            start, end = 0, stored.size
+            if not unmodified:
+                start, end = _choose_range(call, key.oid, stored.size)
+            # Only now, because an error must not have the object's headers.
+            request.setHeader("ETag", etag(key.oid))
+            request.setHeader("Accept-Ranges", "bytes")
+            request.setHeader("Cache-Control", "private")
+            request.setHeader("X-Content-Type-Options", "nosniff")
+            request.setHeader("Content-Security-Policy", "sandbox; default-src 'none'")
+            if disposition is not None:
+                request.setHeader("Content-Disposition", disposition)
+            if unmodified:
+                request.setResponseCode(304)
+                request.finish()
+                return
+            request.setHeader("Content-Type", "application/octet-stream")
+            request.setHeader("Content-Length", str(end - start))
+            if request.method == b"GET":
+                await send_object(
+                    request, stored, start, end, self._blocking, self._limits.stall_timeout
+                )
+            request.finish()
+        finally:
+            stored.close()
+
+
+def _choose_range(call: Call, oid: Oid, size: int) -> tuple[int, int]:
+    """Decide which bytes to send, and set status and Content-Range."""
+    request = call.request
+    condition = call.header("if-range")
+    chosen = None
+    # Ranges are defined for GET alone (RFC 9110 section 14.2).
+    if request.method == b"GET" and (condition is None or condition == etag(oid)):
+        chosen = parse_range(call.header("range"), size)
+    if chosen is None:
+        return 0, size
+    request.setResponseCode(206)
+    request.setHeader("Content-Range", f"bytes {chosen[0]}-{chosen[1] - 1}/{size}")
+    return chosen
