@@ -23,7 +23,7 @@ LAYERS: Final = (
     {"auth", "storage"},
     {"transfer"},
     {"permissions"},
-    {"server"},
+    {"multipart", "server"},
     {"web"},
     {"checking", "config", "plugins"},
     {"assembly", "commands"},

@@ -5,6 +5,9 @@ temporary file under ``{path}/.giftless/tmp`` and becomes visible by a rename,
 after its bytes are on disk; the directory is synced before the upload is
 acknowledged.  Nothing half-written is ever visible, and what a crash leaves
 behind is swept when the store is next built.
+
+The parts of an upload are files too (:mod:`giftless.storage.local_parts`); the
+object is made by reading them as one body and storing that like any other.
 """
 
 from __future__ import annotations
@@ -14,25 +17,33 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final
 
 import msgspec
 from zope.interface import implementer
 
-from giftless.errors import ConfigError, InsufficientStorage
+from giftless.errors import BadRequest, ConfigError, Conflict, InsufficientStorage
 from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
     ICapacity,
     IStoredFile,
+    IStreamingMultipartStore,
     IStreamingStore,
+    PartUpload,
 )
+from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
+from giftless.storage.local_parts import PartFiles, PartsBody, PartSweeper
+from giftless.streams import VerifiedBody
 
 #: How much a download that the kernel cannot send reads at a time, in bytes.
 READ_SIZE: Final = 256 * 1024
+
+#: What a directory takes: as many parts as other stores.
+_PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
 
 #: The errno values that mean "no room", whatever the reason.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -54,27 +65,40 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     :ivar path: the directory that holds the objects; made if it is missing.
         All of it must be on one file system.
     :ivar prefix: a path below it, in front of ``{org}/{repo}/{oid}``.
+    :ivar part_size: the size of parts, in bytes; larger for objects that would
+        have more than 10,000.
+    :ivar multipart_expiry: after how many seconds without a new part an upload
+        in parts is given up and its parts are removed.
     """
 
     path: str = "giftless-data"
     prefix: str = ""
+    part_size: Annotated[int, msgspec.Meta(ge=1)] = PART_SIZE
+    multipart_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
 
 
-@implementer(IStreamingStore, ICapacity)
+@implementer(IStreamingStore, IStreamingMultipartStore, ICapacity)
 class LocalStore:
     """A store in a directory.  See the module for its layout.
 
     :param path: the root directory.
     :param prefix: a relative path below it, or an empty string.
     :param blocking: does everything that touches the disk.
+    :param part_size: the size of parts, in bytes.
     """
 
-    def __init__(self, path: str, prefix: str, blocking: IBlocking) -> None:
+    want_digest = "contentMD5"
+
+    def __init__(
+        self, path: str, prefix: str, blocking: IBlocking, part_size: int = PART_SIZE
+    ) -> None:
         self._top = os.fsencode(os.path.abspath(path))
         self._root = os.path.join(self._top, prefix.encode()) if prefix else self._top
         own = os.path.join(self._top, RESERVED_PREFIX.encode())
         self._tmp = os.path.join(own, b"tmp")
         self._extras = os.path.join(own, b"extras", prefix.encode())
+        self.parts = PartFiles(os.path.join(own, b"parts"), prefix.encode())
+        self._part_size = part_size
         self._blocking = blocking
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
@@ -88,14 +112,18 @@ class LocalStore:
 
     async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
+        await self._receive(size or 0, body, lambda upload: self._commit(upload, key, extras))
+
+    async def _receive(self, size: int, body: IBody, keep: Callable[[_Upload], None]) -> None:
+        """Write a body to a temporary file, and keep that if the body ends well."""
         run = self._blocking.run
-        upload = _Upload(self._tmp, size or 0)
+        upload = _Upload(self._tmp, size)
         try:
             # The first chunks are waited for before anything is made, so a
             # client that never sends a body costs no file.
             while chunks := await body.read():
                 await run(upload.write, chunks)
-            await run(self._commit, upload, key, extras)
+            await run(keep, upload)
         except OSError as error:
             if error.errno in _FULL:
                 raise InsufficientStorage(
@@ -104,6 +132,60 @@ class LocalStore:
             raise
         finally:
             await run(upload.close)
+
+    def plan(self, size: int) -> PartPlan:
+        """See :meth:`giftless.interfaces.IMultipartStore.plan`."""
+        return _PART_LIMITS.plan(size, self._part_size)
+
+    async def begin(
+        self, key: ObjectKey, plan: PartPlan, extras: Extras
+    ) -> tuple[PartUpload, Sequence[Part]]:
+        """See :meth:`giftless.interfaces.IMultipartStore.begin`."""
+        return PartUpload("", plan), await self._missing(key, plan)
+
+    async def put_part(self, key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> None:
+        """See :meth:`giftless.interfaces.IStreamingMultipartStore.put_part`."""
+        target = self.parts.path(key, upload.plan, part.number)
+        await self._receive(part.size, body, lambda file: file.rename(target, self._top))
+
+    async def commit(self, key: ObjectKey, upload: PartUpload, extras: Extras) -> None:
+        """See :meth:`giftless.interfaces.IMultipartStore.commit`."""
+        plan = upload.plan
+        if not await self._is_here(key, plan.size):
+            await self._assemble(key, plan, extras)
+        await self.abort(key, upload)
+
+    async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
+        """See :meth:`giftless.interfaces.IMultipartStore.abort`."""
+        await self._blocking.run(self.parts.discard, key, upload.plan)
+
+    async def _missing(self, key: ObjectKey, plan: PartPlan) -> list[Part]:
+        return plan.missing(await self._blocking.run(self.parts.found, key, plan))
+
+    async def _is_here(self, key: ObjectKey, size: int) -> bool:
+        return await self.sizes([key]) == [size]
+
+    async def _assemble(self, key: ObjectKey, plan: PartPlan, extras: Extras) -> None:
+        if missing := await self._missing(key, plan):
+            raise parts_are_missing(missing)
+        parts = PartsBody(
+            [self.parts.path(key, plan, part.number) for part in plan], self._blocking
+        )
+        body = VerifiedBody(parts, key.oid, plan.size, plan.size, self._blocking)
+        try:
+            await self.put(key, plan.size, body, extras)
+        except BadRequest as error:
+            # Which of them is wrong cannot be told.
+            await self._blocking.run(self.parts.discard, key, plan)
+            raise Conflict(
+                f"the parts are not the object: {error.message}; send all again"
+            ) from None
+        except FileNotFoundError:
+            # Somebody else has committed or aborted meanwhile.
+            if not await self._is_here(key, plan.size):
+                raise Conflict("the parts were thrown away; ask for a new batch") from None
+        finally:
+            await self._blocking.run(parts.close)
 
     async def open(self, key: ObjectKey) -> LocalObject | None:
         """See :meth:`giftless.interfaces.IStreamingStore.open`."""
@@ -253,10 +335,18 @@ class _Upload:
         assert self._path is not None
         os.fsync(self._fd)
         parent = os.path.dirname(target)
-        _make_directories(parent, top)
-        os.rename(self._path, target)
+        for last in (False, False, True):
+            _make_directories(parent, top)
+            try:
+                os.rename(self._path, target)
+                break
+            except FileNotFoundError:
+                # Directories of parts are removed while others begin to use them.
+                if last:
+                    raise
         self._path = None
-        _sync_directory(parent)
+        with contextlib.suppress(FileNotFoundError):
+            _sync_directory(parent)
 
     def close(self) -> None:
         """Free the file; remove it unless it was renamed."""
@@ -366,6 +456,10 @@ class LocalFactory:
                 f"{options.path!r} cannot be used: {error.strerror};"
                 " give a directory that the daemon may write to",
             ) from None
-        store = LocalStore(options.path, prefix, environment.blocking)
+        store = LocalStore(options.path, prefix, environment.blocking, options.part_size)
         store.sweep()
+        sweeper = PartSweeper(
+            store.parts, options.multipart_expiry, environment.blocking, environment.reactor
+        )
+        sweeper.setServiceParent(environment.services)
         return store
