@@ -23,7 +23,7 @@ from giftless.errors import (
     Unprocessable,
 )
 from giftless.interfaces import Credentials, Identity
-from giftless.lfs.batch import parse_batch
+from giftless.lfs.batch import parse_batch, render_batch
 from giftless.lfs.objects import MAX_SIZE, ObjectKey, Permission
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import (
@@ -84,9 +84,8 @@ class ServerTestCase(CoroutineTestCase):
         """Ask for a batch, as JSON, and check what holds for every reply."""
         body = json.dumps({"operation": operation, "objects": objects, **members}).encode()
         request = parse_batch(body, 1000, self.max_object_size)
-        reply = json.loads(
-            self.run_now(self.server.batch(identity or writer(), repo_of(), request, links_of()))
-        )
+        made = self.server.batch(identity or writer(), repo_of(), request, links_of())
+        reply = json.loads(render_batch(self.run_now(made)))
         self.check_reply(operation, objects, reply)
         return reply
 

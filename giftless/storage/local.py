@@ -12,9 +12,7 @@ object is made by reading them as one body and storing that like any other.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -36,6 +34,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
+from giftless.storage.local_files import Upload, available, sweep
 from giftless.storage.local_parts import PartFiles, PartsBody, PartSweeper
 from giftless.streams import VerifiedBody
 
@@ -108,16 +107,16 @@ class LocalStore:
 
     async def available_bytes(self) -> int:
         """See :meth:`giftless.interfaces.ICapacity.available_bytes`."""
-        return await self._blocking.run(_available, self._top)
+        return await self._blocking.run(available, self._top)
 
     async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
         await self._receive(size or 0, body, lambda upload: self._commit(upload, key, extras))
 
-    async def _receive(self, size: int, body: IBody, keep: Callable[[_Upload], None]) -> None:
+    async def _receive(self, size: int, body: IBody, keep: Callable[[Upload], None]) -> None:
         """Write a body to a temporary file, and keep that if the body ends well."""
         run = self._blocking.run
-        upload = _Upload(self._tmp, size)
+        upload = Upload(self._tmp, size)
         try:
             # The first chunks are waited for before anything is made, so a
             # client that never sends a body costs no file.
@@ -152,7 +151,12 @@ class LocalStore:
         """See :meth:`giftless.interfaces.IMultipartStore.commit`."""
         plan = upload.plan
         if not await self._is_here(key, plan.size):
-            await self._assemble(key, plan, extras)
+            try:
+                await self._assemble(key, plan, extras)
+            except Conflict:
+                # Somebody else may have committed, and have taken the parts.
+                if not await self._is_here(key, plan.size):
+                    raise
         await self.abort(key, upload)
 
     async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
@@ -181,9 +185,7 @@ class LocalStore:
                 f"the parts are not the object: {error.message}; send all again"
             ) from None
         except FileNotFoundError:
-            # Somebody else has committed or aborted meanwhile.
-            if not await self._is_here(key, plan.size):
-                raise Conflict("the parts were thrown away; ask for a new batch") from None
+            raise Conflict("the parts were thrown away; ask for a new batch") from None
         finally:
             await self._blocking.run(parts.close)
 
@@ -194,16 +196,9 @@ class LocalStore:
     def sweep(self) -> int:
         """Remove what killed uploads left behind.  Blocks.
 
-        Files of uploads that run now, in this process or another, are locked
-        by it and stay.
-
         :returns: how many files were removed.
         """
-        try:
-            names = os.listdir(self._tmp)
-        except FileNotFoundError:
-            return 0
-        return sum(_remove_if_stale(os.path.join(self._tmp, name)) for name in names)
+        return sweep(self._tmp)
 
     def _path(self, key: ObjectKey) -> bytes:
         return os.path.join(self._root, key.path.encode())
@@ -211,9 +206,9 @@ class LocalStore:
     def _extras_path(self, key: ObjectKey) -> bytes:
         return os.path.join(self._extras, key.path.encode())
 
-    def _commit(self, upload: _Upload, key: ObjectKey, extras: Extras) -> None:
+    def _commit(self, upload: Upload, key: ObjectKey, extras: Extras) -> None:
         if extras:
-            note = _Upload(self._tmp, 0)
+            note = Upload(self._tmp, 0)
             try:
                 note.write([msgspec.json.encode(extras)])
                 note.rename(self._extras_path(key), self._top)
@@ -294,85 +289,6 @@ class _FileBody:
         return [chunk]
 
 
-class _Upload:
-    """A temporary file that may become an object.  Every method blocks.
-
-    :param directory: where it is made, at the first write.
-    :param size: how many bytes are announced, 0 if that is not known.
-    """
-
-    def __init__(self, directory: bytes, size: int) -> None:
-        self._directory = directory
-        self._size = size
-        self._written = 0
-        self._path: bytes | None = None
-        self._fd = -1
-
-    def write(self, chunks: Sequence[bytes]) -> None:
-        """Append chunks.
-
-        :raises OSError: from the file system, for instance when it is full.
-        """
-        if self._fd < 0:
-            self._create()
-        pending = [memoryview(chunk) for chunk in chunks]
-        start = self._written
-        while pending:
-            count = os.writev(self._fd, pending[:_IOV_MAX])
-            self._written += count
-            while pending and count >= len(pending[0]):
-                count -= len(pending.pop(0))
-            if count:
-                pending[0] = pending[0][count:]
-        # Starts writing to the disk now, so that little is left for the fsync
-        # at the end.  What is being written is not dropped from memory.
-        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
-
-    def rename(self, target: bytes, top: bytes) -> None:
-        """Make the bytes durable and visible as ``target``, below ``top``."""
-        if self._fd < 0:
-            self._create()
-        assert self._path is not None
-        os.fsync(self._fd)
-        parent = os.path.dirname(target)
-        for last in (False, False, True):
-            _make_directories(parent, top)
-            try:
-                os.rename(self._path, target)
-                break
-            except FileNotFoundError:
-                # Directories of parts are removed while others begin to use them.
-                if last:
-                    raise
-        self._path = None
-        with contextlib.suppress(FileNotFoundError):
-            _sync_directory(parent)
-
-    def close(self) -> None:
-        """Free the file; remove it unless it was renamed."""
-        if self._path is not None:
-            os.unlink(self._path)
-            self._path = None
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def _create(self) -> None:
-        os.makedirs(self._directory, exist_ok=True)
-        # Refuse before the client has sent gigabytes for nothing.
-        if self._size and self._size > _available(self._directory):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        path = os.path.join(self._directory, os.urandom(16).hex().encode())
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._path = path
-        # Held for as long as this process lives: tells sweepers to keep off.
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-#: The most buffers that one ``writev`` takes.
-_IOV_MAX: Final = os.sysconf("SC_IOV_MAX")
-
-
 def _sizes(paths: Sequence[bytes]) -> list[int | None]:
     return [_size(path) for path in paths]
 
@@ -385,47 +301,6 @@ def _size(path: bytes) -> int | None:
             return None
         raise
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _available(path: bytes) -> int:
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
-
-
-def _make_directories(path: bytes, top: bytes) -> None:
-    """Make ``path``, each new directory durable, down from ``top``."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    if path != top:
-        _make_directories(parent, top)
-    # Another upload may be faster; it need not have synced yet.
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path)
-    _sync_directory(parent)
-
-
-def _sync_directory(path: bytes) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _remove_if_stale(path: bytes) -> int:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
-    except OSError:
-        return 0
-    finally:
-        os.close(fd)
-    return 1
 
 
 class LocalFactory:

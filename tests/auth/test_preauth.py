@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from giftless.auth.preauth import ActionOptions, PreAuthorizer
 from giftless.errors import ConfigError, Forbidden
-from giftless.interfaces import Credentials, Identity, IPreAuthorizer
+from giftless.interfaces import Credentials, Identity, IPreAuthorizer, PartUpload, Ticket
 from giftless.lfs.objects import Action, Extras, ObjectKey, Permission
 from giftless.schema import convert
 from tests.contracts.authenticators import ChainedContract, basic
@@ -84,9 +84,11 @@ class PreauthTestCase(CoroutineTestCase):
         size: int = 3,
         identity: Identity | None = None,
         extras: Extras | None = None,
+        upload: PartUpload | None = None,
     ) -> Action:
         """Make an action."""
-        return self.preauth.action(operation, key, size, HREF, identity or writer(), extras or {})
+        ticket = Ticket(operation, size, extras or {}, upload)
+        return self.preauth.action(ticket, key, HREF, identity or writer())
 
     def token(self, operation: str = "upload", **options: Any) -> str:
         """Make a token."""
@@ -115,7 +117,7 @@ class PreauthContractTests(ChainedContract, CoroutineTestCase):
 
     def accepted(self) -> list[Credentials]:
         tokens = [
-            token_of(self.authenticator.action(operation, KEY, 3, HREF, identity, {}))
+            token_of(self.authenticator.action(Ticket(operation, 3), KEY, HREF, identity))
             for operation in PERMITS
             for identity in (writer(), stranger())
         ]
@@ -313,7 +315,7 @@ class ForgeryTests(PreauthTestCase):
 
     def test_another_daemons_tokens_are_refused(self) -> None:
         other = PreAuthorizer(b"another secret" * 4, ActionOptions(), self.clock)
-        self.refusal(bearer(token_of(other.action("upload", KEY, 3, HREF, writer(), {}))))
+        self.refusal(bearer(token_of(other.action(Ticket("upload", 3), KEY, HREF, writer()))))
 
     def test_the_secret_itself_is_not_the_key(self) -> None:
         """What else is signed with the secret cannot be taken for a token."""

@@ -86,7 +86,7 @@ def partial(*oids: str, name: str = "paula") -> Identity:
 
 def uploader(size: int, extras: Extras | None = None) -> Identity:
     """Return somebody who comes with the upload's token of a batch reply."""
-    return Identity("ursula", RepoGrants(READ_WRITE), ticket=Ticket(size, extras or {}))
+    return Identity("ursula", RepoGrants(READ_WRITE), ticket=Ticket("upload", size, extras or {}))
 
 
 def links_of(path: str = "org/repo", base: str = "https://lfs.example") -> Links:

@@ -113,16 +113,17 @@ class MultipartStore(RemoteStore):
     async def _complete(
         self, key: ObjectKey, upload: PartUpload, extras: Extras, replace: bool
     ) -> None:
+        problem = Conflict("this upload is not there any more; ask for a new batch")
         parts = await self.container.find_parts(key, upload)
-        if parts is not None:
-            if missing := upload.plan.missing(_sizes(parts)):
-                raise parts_are_missing(missing)
+        if parts is not None and (missing := upload.plan.missing(_sizes(parts))):
+            problem = parts_are_missing(missing)
+        elif parts is not None:
             wanted = {part.number: parts[part.number] for part in upload.plan}
             if await self.container.complete_upload(key, upload, wanted, extras, replace):
                 return
         # Somebody else may have completed it, or the same object by another upload.
         if await self._present(key) != upload.plan.size:
-            raise Conflict("this upload is not there any more; ask for a new batch")
+            raise problem
         await self.container.abort_upload(key, upload)
 
     async def _present(self, key: ObjectKey) -> int | None:
