@@ -65,11 +65,12 @@ function speedometer(size) {
     fill("sending", done, size);
     const seconds = (performance.now() - start) / 1000;
     const rate = (done - first) / seconds;
-    let text = `${readable(done)} of ${readable(size)}`;
-    if (seconds > 1 && rate > 0 && done < size) {
-      text += ` · ${readable(rate)}/s · ${duration((size - done) / rate)} left`;
+    let more = "";
+    if (done === size) more = " · waiting for the server to check it";
+    else if (seconds > 1 && rate > 0) {
+      more = ` · ${readable(rate)}/s · ${duration((size - done) / rate)} left`;
     }
-    $("detail").textContent = text;
+    $("detail").textContent = `${readable(done)} of ${readable(size)}${more}`;
   };
 }
 
@@ -159,12 +160,13 @@ async function hash(file, signal) {
 
 async function send(signal) {
   const { file, oid, upload } = current;
+  const start = performance.now();
   enter("sending");
   say("Sending");
   await upload.run(signal, speedometer(file.size));
   fill("sending", file.size, file.size);
   memory.end();
-  say("Done");
+  say("Done", `${readable(file.size)} in ${duration((performance.now() - start) / 1000)}`);
   enter("idle");
   $("oid").textContent = $("wanted-oid").value = oid;
   $("size").textContent = $("wanted-size").value = file.size;
@@ -183,7 +185,7 @@ async function attempt(action) {
   } catch (error) {
     if (error === PAUSED) {
       enter("paused");
-      say("Paused", $("detail").textContent);
+      say("Paused", "Nothing is lost: what has arrived stays at the server.");
     } else if (error !== CANCELLED) {
       // An object that is refused for what it is would be refused again.
       if (error instanceof Refusal && [400, 413, 422].includes(error.status)) memory.end();
