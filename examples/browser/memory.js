@@ -12,7 +12,8 @@ export function unfinished() {
 /** Keep what a file's upload needs to be gone on with; not the file: pages may not. */
 export function begin(file, oid) {
   const { name, size, lastModified } = file;
-  const upload = { name, size, lastModified, oid, ...fields(), token: undefined };
+  const { server, repository } = fields();
+  const upload = { name, size, lastModified, oid, server, repository };
   localStorage.setItem(UPLOAD, JSON.stringify(upload));
 }
 

@@ -32,8 +32,14 @@ function enter(state) {
   $("cancel").hidden = state === "idle";
 }
 
+/** Show a part of the page, and see to it that it is seen. */
+function reveal(part) {
+  $(part).hidden = false;
+  $(part).scrollIntoView({ block: "nearest" });
+}
+
 function say(phase, detail = "") {
-  $("work").hidden = false;
+  reveal("work");
   $("phase").textContent = phase;
   $("detail").textContent = detail;
 }
@@ -77,9 +83,10 @@ function speedometer(size) {
 function showProblem(error) {
   const [title, hint] = explain(error);
   $("problem-title").textContent = title;
-  $("problem-text").textContent = error.message;
+  const said = error instanceof Refusal ? "The server says: " : "";
+  $("problem-text").textContent = said + error.message;
   $("problem-hint").textContent = hint;
-  $("problem").hidden = false;
+  reveal("problem");
 }
 
 /** Return what went wrong and what to do about it. */
@@ -109,19 +116,15 @@ function explain(error) {
   return ["That did not work", ""];
 }
 
-function showUnfinished() {
-  const unfinished = memory.unfinished();
-  $("unfinished").hidden = !unfinished;
-  if (!unfinished) return;
-  $("unfinished-name").textContent = unfinished.name;
-  $("unfinished-size").textContent = readable(unfinished.size);
-  $("server").value = unfinished.server;
-  $("repository").value = unfinished.repository;
-}
-
+/** Show which file is picked, and which one should be picked again. */
 function showFile() {
   const [picked] = $("file").files;
   const known = picked && memory.oidOf(picked);
+  const unfinished = memory.unfinished();
+  $("unfinished").hidden = !unfinished || known;
+  $("unfinished-name").textContent = unfinished?.name ?? "";
+  $("unfinished-size").textContent = readable(unfinished?.size ?? 0);
+  $("unfinished-repository").textContent = unfinished?.repository ?? "";
   $("file-name").textContent = picked?.name ?? "Choose a file, or drop it here";
   $("file-hint").textContent = picked ? readable(picked.size) : "Of any size";
   $("start").textContent = known ? "Resume upload" : "Upload";
@@ -170,8 +173,7 @@ async function send(signal) {
   enter("idle");
   $("oid").textContent = $("wanted-oid").value = oid;
   $("size").textContent = $("wanted-size").value = file.size;
-  $("result").hidden = false;
-  showUnfinished();
+  reveal("result");
   showFile();
 }
 
@@ -192,7 +194,6 @@ async function attempt(action) {
       enter("idle");
       $("work").hidden = true;
       showProblem(error);
-      showUnfinished();
       showFile();
     }
   }
@@ -242,12 +243,13 @@ $("resume").addEventListener("click", () => attempt(send));
 $("cancel").addEventListener("click", cancel);
 $("forget").addEventListener("click", () => {
   memory.end();
-  showUnfinished();
   showFile();
 });
 $("file").addEventListener("change", showFile);
 
-for (const [id, value] of Object.entries(memory.fields())) $(id).value = value;
-showUnfinished();
+const { server = "", repository: path = "", token } = { ...memory.fields(), ...memory.unfinished() };
+$("server").value = server;
+$("repository").value = path;
+$("token").value = token;
 showFile();
 enter("idle");

@@ -15,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.docs.pages import ROOT
 from tests.integration.support import REPO, Daemon, oid_of, stored_objects, wait_until
 from tests.integration.test_auth_jwt import WRITE, TokenTestCase
-from tests.support.chromium import Pages, start_chromium, wait_for
+from tests.support.chromium import Pages, calm, chromium, wait_for
 
 PAGE = ROOT / "examples" / "browser"
 
@@ -26,10 +26,10 @@ class PageTestCase(TokenTestCase):
     """A browser, the page, and a daemon that lets the page in."""
 
     def setUp(self) -> None:
-        """Start the browser and the page's server."""
+        """Take the browser, and start the page's server."""
         super().setUp()
-        self.browser = start_chromium(self.directory)
-        self.addCleanup(self.browser.quit)
+        self.browser = chromium()
+        self.addCleanup(calm, self.browser)
         self.pages = Pages(PAGE)
         self.addCleanup(self.pages.close)
 
@@ -386,8 +386,6 @@ class RefusalTests(PageTestCase):
             "size": stat.st_size,
             "lastModified": int(stat.st_mtime * 1000),
             "oid": oid_of(b"something"),
-            "server": self.daemon.url,
-            "repository": REPO,
         }
         self.browser.execute_script(
             "localStorage.setItem('giftless.upload', arguments[0])", json.dumps(upload)

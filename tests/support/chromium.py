@@ -1,13 +1,16 @@
 """A headless Chromium, driven by Selenium, for what only a browser can show.
 
-``make test`` installs Chromium where it can; where it is missing, tests that
-need it are skipped and say so.
+``.ci/run`` installs Chromium where it can; where it is missing, tests that need
+it are skipped and say so.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -32,29 +35,47 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--hide-scrollbars",
     "--window-size=900,1150",
 )
 
 
-def start_chromium(directory: Path, *flags: str) -> webdriver.Chrome:
-    """Start a browser with a profile of its own; whoever asks for it quits it.
+@functools.cache
+def chromium() -> webdriver.Chrome:
+    """Return a browser, started once, for all tests of this process.
 
-    :param directory: where the profile is made.
-    :param flags: more flags.
+    Its profile is empty at first.  Pages of different ports share nothing in it.
+
     :raises SkipTest: if Chromium or its driver is not installed.
     """
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        raise SkipTest("chromium is not installed ('make test' installs it where it can)")
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        raise SkipTest("chromium is not installed: apt-get install chromium chromium-driver")
+    profile = tempfile.mkdtemp(prefix="giftless-chromium-")
+    atexit.register(shutil.rmtree, profile, ignore_errors=True)
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, *flags, f"--user-data-dir={directory / 'profile'}"):
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     # A proxy that the environment names would be in the way.
-    return webdriver.Chrome(options=options, service=Service(driver, env=base_environ()))
+    browser = webdriver.Chrome(options=options, service=Service(driver, env=base_environ()))
+    atexit.register(browser.quit)
+    return browser
+
+
+def calm(browser: webdriver.Chrome) -> None:
+    """Leave all pages, close all tabs but one, and forget what was logged."""
+    first, *others = browser.window_handles
+    for tab in others:
+        browser.switch_to.window(tab)
+        browser.close()
+    browser.switch_to.window(first)
+    browser.set_network_conditions(latency=0, throughput=-1)
+    browser.get("about:blank")
+    browser.get_log("browser")
 
 
 class Pages:
