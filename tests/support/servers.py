@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 from twisted.trial.unittest import SkipTest
 
@@ -180,6 +181,24 @@ class S3:
     def set_policy(self, bucket: str, policy: dict[str, object]) -> None:
         """Set a bucket's policy, as its owner does."""
         self._send("PUT", bucket, {"policy": ""}, {}, json.dumps(policy).encode())
+
+    def set_cors(self, bucket: str, configuration: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Set a bucket's CORS rules, as ``aws s3api put-bucket-cors`` takes them."""
+        names = {
+            "AllowedOrigins": "AllowedOrigin",
+            "AllowedMethods": "AllowedMethod",
+            "AllowedHeaders": "AllowedHeader",
+            "ExposeHeaders": "ExposeHeader",
+        }
+        root = ElementTree.Element("CORSConfiguration")
+        for rule in configuration["CORSRules"]:
+            element = ElementTree.SubElement(root, "CORSRule")
+            for name, values in rule.items():
+                for value in values if isinstance(values, list) else [values]:
+                    ElementTree.SubElement(element, names.get(name, name)).text = str(value)
+        body = ElementTree.tostring(root)
+        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        self._send("PUT", bucket, {"cors": ""}, {"x-amz-checksum-sha256": digest}, body)
 
     def _send(
         self,
