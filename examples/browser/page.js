@@ -190,7 +190,7 @@ async function attempt(action) {
       say("Paused", "Nothing is lost: what has arrived stays at the server.");
     } else if (error !== CANCELLED) {
       // An object that is refused for what it is would be refused again.
-      if (error instanceof Refusal && [400, 413, 422].includes(error.status)) memory.end();
+      if (error instanceof Refusal && [400, 409, 413, 422].includes(error.status)) memory.end();
       enter("idle");
       $("work").hidden = true;
       showProblem(error);

@@ -93,6 +93,7 @@ export class Upload {
     this.#progress = progress;
     const object = { oid: this.#oid, size: this.#file.size, "x-filename": this.#file.name };
     let least = Infinity;
+    let refusal;
     for (let stale = 0; ; ) {
       const { actions } = await this.#repository.batch("upload", object, signal);
       const parts = actions ? partsOf(actions, this.#file.size) : [];
@@ -100,6 +101,8 @@ export class Upload {
       this.#stored = this.#file.size - missing;
       this.#report();
       if (!actions) return; // it is there, whole
+      // The store had all of it, and has thrown it away: it is not what the oid says.
+      if (refusal?.status === 409 && missing === this.#file.size) throw refusal;
       stale = missing < least ? 0 : stale + 1;
       least = Math.min(least, missing);
       this.#abort = actions.abort;
@@ -107,6 +110,7 @@ export class Upload {
         return await this.#follow(actions, parts, signal);
       } catch (error) {
         if (signal.aborted || !OUTDATED.includes(error.status) || stale >= MAX_STALE) throw error;
+        refusal = error;
         await sleep(stale, signal);
       }
     }

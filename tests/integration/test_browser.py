@@ -376,24 +376,29 @@ class RefusalTests(PageTestCase):
         self.assertEqual(self.text("link"), "")
 
     def test_a_file_that_changed(self) -> None:
-        """Its oid is remembered, and wrong: nothing appears, and it is not remembered longer."""
+        """Its oid is remembered, and wrong: it is sent once, nothing appears, and that is it."""
         self.serve()
-        self.open()
-        file = self.make_file(b"the first")
-        stat = file.stat()
-        upload = {
-            "name": file.name,
-            "size": stat.st_size,
-            "lastModified": int(stat.st_mtime * 1000),
-            "oid": oid_of(b"something"),
-        }
-        self.browser.execute_script(
-            "localStorage.setItem('giftless.upload', arguments[0])", json.dumps(upload)
-        )
-        self.browser.refresh()
-        self.upload(file)
-        self.wait_for_problem()
-        self.assertEqual(list(stored_objects(self.daemon.store)), [])
-        self.field("start").click()
-        self.wait_for_phase("Done")
-        self.assert_arrived(b"the first")
+        for data in (b"the first", os.urandom(3 * MIB)):
+            self.open()
+            file = self.make_file(data)
+            stat = file.stat()
+            upload = {
+                "name": file.name,
+                "size": stat.st_size,
+                "lastModified": int(stat.st_mtime * 1000),
+                "oid": oid_of(b"something"),
+            }
+            self.browser.execute_script(
+                "localStorage.setItem('giftless.upload', arguments[0])", json.dumps(upload)
+            )
+            self.browser.refresh()
+            before = len(self.daemon.accesses("PUT"))
+            self.upload(file)
+            self.wait_for_problem()
+            self.assertEqual(list(stored_objects(self.daemon.store)), [])
+            self.assertLessEqual(len(self.daemon.accesses("PUT")) - before, 3)
+            self.assertEqual(self.text("start"), "Upload")
+            self.field("start").click()
+            self.wait_for_phase("Done")
+            self.assert_arrived(data)
+            next(stored_objects(self.daemon.store)).unlink()
