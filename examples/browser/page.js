@@ -25,11 +25,15 @@ let current = {};
 
 /** Show the buttons of a state: idle, hashing, sending or paused. */
 function enter(state) {
+  const buttons = $("start").parentElement;
+  const focused = buttons.contains(document.activeElement);
   $("fields").disabled = state !== "idle";
   $("start").hidden = state !== "idle";
   $("pause").hidden = state !== "sending";
   $("resume").hidden = state !== "paused";
   $("cancel").hidden = state === "idle";
+  // Who uses the keyboard must not be sent back to the top of the page.
+  if (focused) buttons.querySelector(":not([hidden])").focus({ preventScroll: true });
 }
 
 /** Show a part of the page, and see to it that it is seen. */
