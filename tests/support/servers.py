@@ -25,7 +25,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from xml.etree import ElementTree
 
 from twisted.trial.unittest import SkipTest
 
@@ -182,23 +181,23 @@ class S3:
         """Set a bucket's policy, as its owner does."""
         self._send("PUT", bucket, {"policy": ""}, {}, json.dumps(policy).encode())
 
-    def set_cors(self, bucket: str, configuration: Mapping[str, list[dict[str, Any]]]) -> None:
-        """Set a bucket's CORS rules, as ``aws s3api put-bucket-cors`` takes them."""
+    def set_cors(self, bucket: str, rules: dict[str, list[dict[str, Any]]]) -> None:
+        """Set a bucket's rules for browsers, given as AWS's command takes them."""
         names = {
             "AllowedOrigins": "AllowedOrigin",
             "AllowedMethods": "AllowedMethod",
             "AllowedHeaders": "AllowedHeader",
             "ExposeHeaders": "ExposeHeader",
         }
-        root = ElementTree.Element("CORSConfiguration")
-        for rule in configuration["CORSRules"]:
-            element = ElementTree.SubElement(root, "CORSRule")
-            for name, values in rule.items():
-                for value in values if isinstance(values, list) else [values]:
-                    ElementTree.SubElement(element, names.get(name, name)).text = str(value)
-        body = ElementTree.tostring(root)
-        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        self._send("PUT", bucket, {"cors": ""}, {"x-amz-checksum-sha256": digest}, body)
+        text = ""
+        for rule in rules["CORSRules"]:
+            entries = [(names[key], value) for key in names for value in rule.get(key, [])]
+            entries.append(("MaxAgeSeconds", rule["MaxAgeSeconds"]))
+            inner = "".join(f"<{name}>{value}</{name}>" for name, value in entries)
+            text += f"<CORSRule>{inner}</CORSRule>"
+        body = f"<CORSConfiguration>{text}</CORSConfiguration>".encode()
+        digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+        self._send("PUT", bucket, {"cors": ""}, {"Content-MD5": digest}, body)
 
     def _send(
         self,
