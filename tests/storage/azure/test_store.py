@@ -27,7 +27,8 @@ from giftless.interfaces import (
 from giftless.lfs.objects import Action
 from giftless.storage.azure.blobs import MAX_PUT
 from giftless.storage.azure.factory import AzureFactory, AzureOptions
-from giftless.storage.remote.stores import RETRY_AFTER, SMALL
+from giftless.storage.remote.store import RETRY_AFTER
+from giftless.storage.remote.stores import SMALL
 from giftless.streams import VerifiedBody
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.azurite import azurite
@@ -377,9 +378,13 @@ class CheckTests(AzureTestCase):
         self.assertIn("wrong key", error.problem)
 
     def test_missing_permission(self) -> None:
-        """To read, or to create."""
+        """To read, to create, or to delete."""
         refusal = answer("403 Forbidden", x_ms_error_code="AuthorizationPermissionMismatch")
-        for verb, faults in (("read", [refusal]), ("create", [None, refusal])):
+        for verb, faults in (
+            ("read", [refusal]),
+            ("create", [None, refusal]),
+            ("delete", [None, None, refusal]),
+        ):
             store, proxy = self.behind_proxy()
             proxy.then(*faults)
             error = self.assert_fails(ConfigError, store.check())
