@@ -87,11 +87,8 @@ class BlockContainer(BlobContainer):
         if not answer.whole:
             raise StoreError("the blob has too many uncommitted blocks")
         found = await for_each(_read_block, _BLOCK.finditer(answer.body), self._clock)
-        return {
-            number: FoundPart(size)
-            for part_size, number, size in found
-            if part_size == upload.plan.part_size
-        }
+        part_size = upload.plan.part_size
+        return {number: part for of_size, number, part in found if of_size == part_size}
 
     async def _list(self, key: ObjectKey, limit: int) -> Answer:
         async def prepare() -> Request:
@@ -178,7 +175,7 @@ def _block_query(upload: PartUpload, part: Part) -> str:
     return f"comp=block&blockid={block_id(upload.plan.part_size, part.number)}"
 
 
-def _read_block(match: re.Match[bytes]) -> tuple[int, int, int]:
-    """Return a listed block's part size, number and size; zeros if it is another tool's."""
+def _read_block(match: re.Match[bytes]) -> tuple[int, int, FoundPart]:
+    """Return the part size and the number that a listed block is of: zeros if another tool's."""
     part_size, number = read_block_id(match[1]) or (0, 0)
-    return part_size, number, int(match[2])
+    return part_size, number, FoundPart(int(match[2]))
