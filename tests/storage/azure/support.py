@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from giftless.interfaces import Environment
 from giftless.storage.azure.factory import AzureFactory, AzureOptions
 from tests.support.azurite import azurite
 from tests.support.faulty import FaultyProxy
 from tests.support.servers import shared
 from tests.support.spinning import SpinningTestCase
 
+if TYPE_CHECKING:
+    from twisted.trial.unittest import SynchronousTestCase as _Mixin
+else:
+    _Mixin = object
 
-class AzureTestCase(SpinningTestCase):
-    """Tests in a container each; skipped where Azurite is missing.
+
+class StoreInAzurite(_Mixin):
+    """A container for each test; skipped where Azurite is missing.
 
     :ivar server: the Azurite, shared by all tests.
     :ivar container: the container's name.
     """
 
-    def setUp(self) -> None:
+    def make_container(self) -> None:
+        """Make the test's container."""
         self.server = shared(azurite)
         self.container = f"test-{uuid.uuid4().hex}"
         self.server.create(self.container)
-        super().setUp()
+
+    def environment(self) -> Environment:
+        """Return what a factory is given."""
+        raise NotImplementedError
 
     def build(self, **others: object) -> Any:
         """Build a store over the test's container."""
@@ -43,3 +53,11 @@ class AzureTestCase(SpinningTestCase):
         self.addCleanup(proxy.__exit__)
         url = f"{proxy.url}/{self.server.ACCOUNT}"
         return self.build(endpoint_url=url, **others), proxy
+
+
+class AzureTestCase(SpinningTestCase, StoreInAzurite):
+    """Tests that turn the reactor while they wait."""
+
+    def setUp(self) -> None:
+        self.make_container()
+        super().setUp()
