@@ -115,7 +115,7 @@ class BlobContainer(Container):
         length = answer.headers.get("content-length", "")
         if answer.status != 200 or not length.isdecimal():
             raise answers.describe(answer)
-        if DISCARDED_HEADER in answer.headers:
+        if length == "0" and DISCARDED_HEADER in answer.headers:
             await self._discard(key, answer)
             return None
         return ObjectFacts(int(length), extras=decode_extras(answer.headers.get(EXTRAS_HEADER, "")))

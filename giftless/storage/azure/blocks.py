@@ -105,7 +105,9 @@ class BlockContainer(BlobContainer):
         """See :meth:`giftless.storage.remote.container.Container.sign_parts`.
 
         One signature serves all blocks of a blob.  Azure wants the permission
-        to write for them; there is none that is for blocks alone.
+        to write for them; there is none that is for blocks alone.  Which
+        version of the service is spoken stands in the signature, so there are
+        no headers to send.
         """
         url, expires = await self._sign(self._place.public_url, key, Grant("w"), lifetime)
 

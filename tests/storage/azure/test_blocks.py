@@ -416,6 +416,14 @@ class AbortTests(BlocksTestCase):
         self.commit(upload)
         self.assertEqual(self.objects(), {self.key.path: DATA})
 
+    def test_an_object_with_the_mark_is_one(self) -> None:
+        """Whoever may write can set it; only what is empty is removed."""
+        blob = self.server.container(self.container).get_blob_client(self.key.path)
+        blob.upload_blob(DATA, metadata={"giftlessdiscarded": "true"})
+        self.assertEqual(self.run_now(self.store.sizes([self.key])), [len(DATA)])
+        self.run_now(self.store.abort(self.key, PartUpload("", self.store.plan(len(DATA)))))
+        self.assertEqual(self.objects(), {self.key.path: DATA})
+
     def test_blocks_after_an_empty_blob(self) -> None:
         """Clients have parts signed before an abort, and may use them after it."""
         upload = self.leave_an_empty_blob()
