@@ -269,7 +269,7 @@ class DirectTests(GCSTestCase):
         data = b"x"
         self.run_now(self.store.sizes([key_of(data)]))
         real = time.time
-        self.patch(self.store._container._clock, "seconds", lambda: real() - 601)
+        self.patch(self.store.container._clock, "seconds", lambda: real() - 601)
         for method, action in (
             ("PUT", self.upload_action(data)),
             ("GET", self.download_action(data)),
@@ -321,7 +321,7 @@ class DirectWithSignBlobTests(DirectTests):
         self.assertIn("X-Goog-Credential=managed%40giftless-tests", action.href)
 
     def test_a_url_is_signed_once_while_it_is_good_for_long_enough(self) -> None:
-        clock = self.store._container._clock
+        clock = self.store.container._clock
         now = time.time()
         seconds = now
         self.patch(clock, "seconds", lambda: seconds)
