@@ -28,6 +28,7 @@ from giftless.interfaces import (
 )
 from giftless.storage.gcs import authority, bucket
 from giftless.storage.gcs.bucket import MAX_PUT
+from giftless.storage.remote import xml_bucket
 from giftless.storage.remote.stores import SMALL
 from giftless.streams import VerifiedBody
 from tests.contracts.stores import DATA, StreamingStoreContract
@@ -438,7 +439,14 @@ class CheckTests(GCSTestCase):
         self.assert_section_blamed("hmac_secret", "refuses", section)
 
     def test_missing_permissions(self) -> None:
-        for permission in ("storage.objects.get", "storage.objects.create"):
+        for permission in (
+            "storage.objects.get",
+            "storage.objects.create",
+            "storage.multipartUploads.list",
+            "storage.multipartUploads.listParts",
+            "storage.multipartUploads.abort",
+            "storage.multipartUploads.create",
+        ):
             self.google.denied.clear()
             self.google.denied.add(permission)
             for mode in ("direct", "proxy"):
@@ -457,6 +465,7 @@ class CheckTests(GCSTestCase):
 
     def test_unreachable(self) -> None:
         self.patch(bucket, "CHECK_TIMEOUT", 1.0)
+        self.patch(xml_bucket, "CHECK_TIMEOUT", 1.0)
         with FaultyProxy(self.google.port) as proxy:
             for fault in (RESET, HANG, SLOW_DOWN):
                 proxy.always(fault)
