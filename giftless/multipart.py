@@ -55,9 +55,9 @@ class MultipartServer:
             raise NotFound("this server's storage takes no parts; ask for a basic transfer")
         size = await self._size(key)
         if size == ticket.size:
-            return ObjectReply(key.oid, ticket.size, True)
+            return ObjectReply(str(key.oid), ticket.size, True)
         transfer = Transfer(key, ticket.size, ticket.extras, identity, links)
-        return ObjectReply(key.oid, ticket.size, True, await self._adapter.upload(transfer))
+        return ObjectReply(str(key.oid), ticket.size, True, await self._adapter.upload(transfer))
 
     async def receive(
         self,

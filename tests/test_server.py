@@ -597,9 +597,22 @@ class VerifyTests(ServerTestCase):
         self.assertRaises(NotFound, self.verify, GONE[0], 1)
 
     def test_a_token_for_another_size_is_403(self) -> None:
-        self.verify(HERE[2], 3, uploader(3))
-        self.assertRaises(Forbidden, self.verify, HERE[2], 3, uploader(4))
-        self.assertRaises(Forbidden, self.verify, HERE[2], 4, uploader(3))
+        self.verify(HERE[2], 3, uploader(3, operation="verify"))
+        verifier = uploader(4, operation="verify")
+        self.assertIn(
+            "size", self.assertRaises(Forbidden, self.verify, HERE[2], 3, verifier).message
+        )
+        verifier = uploader(3, operation="verify")
+        self.assertIn(
+            "size", self.assertRaises(Forbidden, self.verify, HERE[2], 4, verifier).message
+        )
+
+    def test_a_token_for_another_operation_is_403(self) -> None:
+        """Even if its grants would do."""
+        for operation in ("upload", "part", "commit", ""):
+            identity = uploader(3, operation=operation)
+            error = self.assertRaises(Forbidden, self.verify, HERE[2], 3, identity)
+            self.assertIn("another operation", error.message)
 
 
 class TokenTests(ServerTestCase):
