@@ -158,6 +158,7 @@ class _Client(asyncio.Protocol):
         self._early: list[bytes] = []
         self._late: deque[bytes] = deque()
         self._idle = True
+        self._answered = False
         self._fault: Fault | None = None
         self._left = 0
         self._uploaded = 0
@@ -183,7 +184,7 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._proxy.sent += len(data)
         if self._idle:
-            self._idle = False
+            self._idle = self._answered = False
             self._proxy.requests.append(data.split(b"\r\n", 1)[0].decode("latin-1"))
             self._fault = self._proxy.fault(data)
             self._left = _request_length(data)
@@ -191,6 +192,8 @@ class _Client(asyncio.Protocol):
             if self._fault is not None and self._fault.kind == "answer":
                 self.returning(self._fault.data)
         self._left -= len(data)
+        # An answer may come before all of the request.
+        self._idle = self._answered and self._left <= 0
         match self._fault:
             case Fault("hang"):
                 return
@@ -247,7 +250,8 @@ class _Client(asyncio.Protocol):
 
     def from_server(self, data: bytes) -> None:
         """The server has sent something."""
-        self._idle = True
+        self._answered = True
+        self._idle = self._left <= 0
         match self._fault:
             case Fault("cut" | "stall" as kind, _, after):
                 allowed = max(0, after - self._returned)

@@ -1,8 +1,9 @@
 """fake-gcs-server behind a front that verifies what Google would verify.
 
-fake-gcs-server keeps objects but takes every request, signed or not.  The front
-stands for what Google does before: it verifies V4 signatures and tokens, holds
-uploads to their conditions, and answers in XML.  It makes the canonical request
+fake-gcs-server keeps objects but takes every request, signed or not, and has no
+uploads in parts.  The front stands for what Google does before: it verifies V4
+signatures and tokens, holds uploads to their conditions, takes parts
+(``tests/support/gcs_parts.py``), and answers in XML.  It makes the canonical request
 from what arrives, with the functions of google-cloud-storage, and knows of
 public keys only.  It is also the token endpoint, ``signBlob`` and the metadata
 server.  None of it is Google: what it refuses is what Google documents.
@@ -21,7 +22,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -40,23 +41,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from google.cloud.storage import _signing
 
 from tests.integration.support import free_port
+from tests.support.gcs_parts import PIECE, Refusal, Upload, Uploads, clear, pieces
 from tests.support.servers import find_command, running
-
-#: How much is passed on at once, in bytes.
-PIECE = 256 * 1024
 
 #: How far in the future a signature may have been made, in seconds.
 SKEW = 900
-
-
-class Refusal(Exception):
-    """An error as the XML API has it."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
-        self.message = message
 
 
 @cache
@@ -87,6 +76,7 @@ class Google:
     token_lifetime: int = 3600
     tokens: set[str] = field(default_factory=set)
     buckets: set[str] = field(default_factory=set)
+    uploads: Uploads = field(init=False)
 
     #: A service account whose key the daemon may have.
     EMAIL = "keyed@giftless-tests.iam.gserviceaccount.com"
@@ -97,6 +87,9 @@ class Google:
 
     #: Who the keys belong to that signatures are verified with.
     SIGNERS: ClassVar[Mapping[str, str]] = {EMAIL: "keyed", MANAGED: "managed"}
+
+    def __post_init__(self) -> None:
+        self.uploads = Uploads(clear(self.directory / "parts"))
 
     @property
     def url(self) -> str:
@@ -414,50 +407,136 @@ class _Front(BaseHTTPRequestHandler):
         bucket, _, name = unquote(path).lstrip("/").partition("/")
         if bucket not in self.google.buckets:
             raise Refusal(404, "NoSuchBucket", "The specified bucket does not exist.")
-        needed = {"PUT": "storage.objects.create"}.get(self.command, "storage.objects.get")
-        if needed in self.google.denied:
-            raise Refusal(403, "AccessDenied", f"{how} does not have {needed} access")
+        query = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        what = next((word for word in ("uploads", "uploadId") if word in query), "")
+        for needed in NEEDED.get((self.command, what), ()):
+            if needed in self.google.denied:
+                raise Refusal(403, "AccessDenied", f"{how} does not have {needed} access")
         with self.google.connect() as store:
-            if self.command == "PUT":
+            if what:
+                self._parts(store, bucket, name, query)
+            elif self.command == "PUT":
                 self._upload(store, bucket, name)
             elif self.command in ("GET", "HEAD"):
                 self._download(store, path)
+            elif self.command == "DELETE":
+                store.request("DELETE", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}")
+                if store.getresponse().status == 404:
+                    raise Refusal(404, "NoSuchKey", "The specified key does not exist.")
+                self._answer(204, b"", {})
             else:
                 raise Refusal(405, "MethodNotAllowed", "not in these tests")
+
+    def _parts(
+        self,
+        store: http.client.HTTPConnection,
+        bucket: str,
+        name: str,
+        query: Mapping[str, str],
+    ) -> None:
+        """Do what an upload in parts needs."""
+        uploads = self.google.uploads
+        sent = b"" if self.command == "PUT" else self._body()
+        if "x-goog-if-generation-match" in self.headers:
+            # "Preconditions are not supported in the requests."
+            raise Refusal(400, "InvalidArgument", "Preconditions are not supported.")
+        xml = {"Content-Type": "application/xml"}
+        if "uploads" in query and self.command == "GET":
+            self._answer(200, uploads.list_uploads(bucket, query), xml)
+            return
+        if "uploads" in query and self.command == "POST":
+            kept = {header: value for header, value in self.headers.items() if _is_kept(header)}
+            self._answer(200, uploads.create(bucket, name, kept), xml)
+            return
+        if self.command == "POST":
+            with uploads.completing:
+                self._complete(store, uploads.find(query["uploadId"], bucket, name), sent)
+            return
+        upload = uploads.find(query["uploadId"], bucket, name)
+        if self.command == "PUT":
+            length = int(self.headers["Content-Length"])
+            md5 = self.headers["Content-MD5"]
+            etag = uploads.receive(upload, query["partNumber"], length, md5, self.rfile)
+            if etag is None:
+                self.close_connection = True
+            else:
+                self._answer(200, b"", {"ETag": etag})
+        elif self.command == "GET":
+            self._answer(200, uploads.list_parts(upload, query), xml)
+        else:
+            uploads.forget(upload)
+            self._answer(204, b"", {})
+
+    def _complete(self, store: http.client.HTTPConnection, upload: Upload, body: bytes) -> None:
+        """Make an object of parts; it replaces one that is there."""
+        parts = self.google.uploads.chosen(upload, body)
+        if "storage.objects.delete" in self.google.denied:
+            items = self.google._json("GET", f"/storage/v1/b/{upload.bucket}/o").get("items", [])
+            if upload.name in [item["name"] for item in items]:
+                raise Refusal(403, "AccessDenied", "no storage.objects.delete access")
+        headers = {**upload.headers, "Content-Length": str(sum(part.size for part in parts))}
+        query = f"name={quote(upload.name, safe='')}"
+        self._store(store, upload.bucket, query, headers, pieces(parts))
+        self.google.uploads.forget(upload)
+        text = self.google.uploads.completed(upload)
+        self._answer(200, text, {"Content-Type": "application/xml"})
 
     def _upload(self, store: http.client.HTTPConnection, bucket: str, name: str) -> None:
         if "Content-Length" not in self.headers:
             raise Refusal(411, "MissingContentLength", "You must provide Content-Length.")
-        length = left = int(self.headers["Content-Length"])
+        length = int(self.headers["Content-Length"])
         allowed = self.headers.get("x-goog-content-length-range", f"0,{length}")
         least, most = map(int, allowed.split(","))
         if length < least:
             raise Refusal(400, "EntityTooSmall", "Your proposed upload is too small.")
         if length > most:
             raise Refusal(400, "EntityTooLarge", "Your proposed upload is too large.")
-        query = f"uploadType=media&name={quote(name, safe='')}"
+        query = f"name={quote(name, safe='')}"
         if (generation := self.headers.get("x-goog-if-generation-match")) is not None:
             query += f"&ifGenerationMatch={generation}"
-        store.putrequest("POST", f"/upload/storage/v1/b/{bucket}/o?{query}")
-        for header, value in self.headers.items():
-            if header.lower() in KEPT or header.lower().startswith("x-goog-meta-"):
-                store.putheader(header, value)
-        store.endheaders()
+        kept = {header: value for header, value in self.headers.items() if _is_kept(header)}
+        kept["Content-Length"] = str(length)
+        try:
+            self._store(store, bucket, query, kept, self._pieces(length))
+        except EOFError:
+            # Half an object: the store hears of it by a connection that ends.
+            self.close_connection = True
+            return
+        self._answer(200, b"", {"x-goog-stored-content-length": str(length)})
+
+    def _pieces(self, left: int) -> Iterator[bytes]:
+        """Read a body of so many bytes.
+
+        :raises EOFError: if the client leaves.
+        """
         while left:
             piece = self.rfile.read1(min(left, PIECE))
             if not piece:
-                # Half an object: the store hears of it by a connection that ends.
-                self.close_connection = True
-                return
-            store.send(piece)
+                raise EOFError
+            yield piece
             left -= len(piece)
+
+    def _store(
+        self,
+        store: http.client.HTTPConnection,
+        bucket: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: Iterable[bytes],
+    ) -> None:
+        """Put an object into the store."""
+        store.putrequest("POST", f"/upload/storage/v1/b/{bucket}/o?uploadType=media&{query}")
+        for header, value in headers.items():
+            store.putheader(header, value)
+        store.endheaders()
+        for piece in body:
+            store.send(piece)
         reply = store.getresponse()
         text = reply.read()
         if reply.status == 412:
             raise Refusal(412, "PreconditionFailed", "At least one precondition did not hold.")
         if reply.status != 200:
             raise Refusal(500, "InternalError", text.decode())
-        self._answer(200, b"", {"x-goog-stored-content-length": str(length)})
 
     def _download(self, store: http.client.HTTPConnection, path: str) -> None:
         headers = {"Host": "storage.googleapis.com"}
@@ -478,8 +557,26 @@ class _Front(BaseHTTPRequestHandler):
             self.wfile.write(piece)
 
 
-#: The headers of an upload that are kept beside the ``x-goog-meta-`` ones.
-KEPT = {"content-type", "content-disposition", "content-length"}
+#: The permissions that requests need (Cloud Storage's reference, "IAM permissions
+#: for XML requests"), by method and ``uploads`` or ``uploadId`` in the query.
+NEEDED = {
+    ("GET", ""): ["storage.objects.get"],
+    ("HEAD", ""): ["storage.objects.get"],
+    ("PUT", ""): ["storage.objects.create"],
+    ("DELETE", ""): ["storage.objects.delete"],
+    ("GET", "uploads"): ["storage.multipartUploads.list"],
+    ("POST", "uploads"): ["storage.multipartUploads.create", "storage.objects.create"],
+    ("GET", "uploadId"): ["storage.multipartUploads.listParts"],
+    ("PUT", "uploadId"): ["storage.multipartUploads.create", "storage.objects.create"],
+    ("POST", "uploadId"): ["storage.multipartUploads.create", "storage.objects.create"],
+    ("DELETE", "uploadId"): ["storage.multipartUploads.abort"],
+}
+
+
+def _is_kept(header: str) -> bool:
+    """Whether a header of an upload is kept beside the object."""
+    name = header.lower()
+    return name in ("content-type", "content-disposition") or name.startswith("x-goog-meta-")
 
 
 def _hmac(scope: list[str], text: bytes) -> bytes:

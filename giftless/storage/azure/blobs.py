@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -34,6 +35,9 @@ MAX_PUT: Final = 5000 * 1024**2
 EXTRAS_HEADER: Final = "x-ms-meta-giftless"
 MAX_EXTRAS: Final = 4096
 
+#: The metadata of an empty blob that is no object, and there only to be removed.
+DISCARDED_HEADER: Final = "x-ms-meta-giftlessdiscarded"
+
 #: The longest name of a blob, in characters.
 MAX_NAME: Final = 1024
 
@@ -49,7 +53,7 @@ _PROBE: Final = ObjectKey(
 )
 
 #: What Azure says of a blob that is absent while its container is there.
-_ABSENT: Final = "BlobNotFound"
+ABSENT: Final = "BlobNotFound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ class Place:
 
 
 class BlobContainer(Container):
-    """A container of block blobs.
+    """A container of block blobs, each of which is uploaded in one piece.
+
+    :class:`~giftless.storage.azure.blocks.BlockContainer` makes blobs of blocks, too.
 
     :param place: where it is.
     :param layout: where objects lie in it.
@@ -104,11 +110,14 @@ class BlobContainer(Container):
         Azure keeps no SHA-256, so ``thorough`` makes no difference.
         """
         answer = await self._look(key)
-        if answer.status == 404 and answers.error_code(answer) == _ABSENT:
+        if answer.status == 404 and answers.error_code(answer) == ABSENT:
             return None
         length = answer.headers.get("content-length", "")
         if answer.status != 200 or not length.isdecimal():
             raise answers.describe(answer)
+        if length == "0" and DISCARDED_HEADER in answer.headers:
+            await self._discard(key, answer)
+            return None
         return ObjectFacts(int(length), extras=decode_extras(answer.headers.get(EXTRAS_HEADER, "")))
 
     async def _look(self, key: ObjectKey, timeout: float | None = None) -> Answer:
@@ -151,15 +160,51 @@ class BlobContainer(Container):
         headers = {"x-ms-version": VERSION, "x-ms-range": f"bytes={start}-{end - 1}"}
         return await self._request("GET", key, Grant("r"), headers)
 
+    async def delete(self, key: ObjectKey) -> None:
+        """See :meth:`giftless.storage.remote.container.Container.delete`."""
+        answer = await self._remove(key, {})
+        if answer.status != 202 and answers.error_code(answer) != ABSENT:
+            raise answers.describe(answer)
+
+    async def _remove(
+        self, key: ObjectKey, headers: Mapping[str, str], timeout: float | None = None
+    ) -> Answer:
+        async def prepare() -> Request:
+            return await self._request("DELETE", key, Grant("d"), headers)
+
+        return await self._client.ask(prepare, timeout)
+
+    async def _discard(self, key: ObjectKey, found: Answer) -> None:
+        """Remove an empty blob that is no object, unless it has become one.
+
+        :param found: what Azure said of it.
+        """
+        answer = await self._remove(key, {"If-Match": found.headers.get("etag", "")})
+        if answer.status not in (202, 404, 412):
+            raise answers.describe(answer)
+
     def problem(self, answer: Answer) -> StoreError:
         """See :meth:`giftless.storage.remote.container.Container.problem`."""
         return answers.describe(answer)
 
     async def _request(
-        self, method: str, key: ObjectKey, grant: Grant, headers: dict[str, str]
+        self,
+        method: str,
+        key: ObjectKey,
+        grant: Grant,
+        headers: Mapping[str, str],
+        query: str = "",
+        body: bytes | None = None,
     ) -> Request:
+        """Make a request of the daemon's own.
+
+        :param query: what stands behind the signature in the URL: which
+            operation it is, if not the one on the whole blob.
+        """
         url, _ = await self._sign(self._place.url, key, grant, OWN_LIFETIME)
-        return Request(method, url, {"x-ms-version": VERSION, **headers})
+        if query:
+            url += f"&{query}"
+        return Request(method, url, {"x-ms-version": VERSION, **headers}, body)
 
     async def _sign(
         self, container_url: str, key: ObjectKey, grant: Grant, lifetime: int
@@ -203,8 +248,8 @@ class BlobContainer(Container):
     async def check(self) -> None:
         """See :meth:`giftless.storage.remote.container.Container.check`.
 
-        It asks for an object that is absent, and tries to upload on a
-        condition that is never met; neither leaves anything behind.
+        It asks for an object that is absent, tries to upload it on a
+        condition that is never met, and to delete it; nothing is left behind.
         """
         try:
             await self._keys.get()
@@ -212,11 +257,14 @@ class BlobContainer(Container):
             raise ConfigError(self._place.credential, error.problem) from error
         try:
             answer = await self._look(_PROBE, CHECK_TIMEOUT)
-            if answer.status != 200 and answers.error_code(answer) != _ABSENT:
+            if answer.status != 200 and answers.error_code(answer) != ABSENT:
                 raise self._blame(answer, "read")
             answer = await self._try_upload()
-            if answer.status != 412 and answers.error_code(answer) != _ABSENT:
+            if answer.status != 412 and answers.error_code(answer) != ABSENT:
                 raise self._blame(answer, "create")
+            answer = await self._remove(_PROBE, {}, CHECK_TIMEOUT)
+            if answer.status != 202 and answers.error_code(answer) != ABSENT:
+                raise self._blame(answer, "delete")
         except StoreError as error:
             raise ConfigError(
                 "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
@@ -225,7 +273,7 @@ class BlobContainer(Container):
     async def _try_upload(self) -> Answer:
         async def prepare() -> Request:
             headers = {**_upload_headers({}), "If-Match": '"0x0"'}
-            return await self._request("PUT", _PROBE, Grant("c"), headers)
+            return await self._request("PUT", _PROBE, Grant("cw"), headers)
 
         return await self._client.ask(prepare, CHECK_TIMEOUT)
 
@@ -255,11 +303,12 @@ class BlobContainer(Container):
 
 def _upload_headers(extras: Extras) -> dict[str, str]:
     """Return what an upload must be sent with."""
-    headers = {
-        "x-ms-blob-type": "BlockBlob",
-        "x-ms-version": VERSION,
-        "x-ms-blob-content-type": content_type(extras),
-    }
+    return {"x-ms-blob-type": "BlockBlob", "x-ms-version": VERSION, **kept_headers(extras)}
+
+
+def kept_headers(extras: Extras) -> dict[str, str]:
+    """Return the headers of what is kept beside an object's bytes."""
+    headers = {"x-ms-blob-content-type": content_type(extras)}
     if (wanted := disposition(extras)) is not None:
         headers["x-ms-blob-content-disposition"] = wanted
     if kept := encode_extras(extras, MAX_EXTRAS):

@@ -15,7 +15,8 @@ from giftless.storage.azure.account import (
     parse_connection_string,
     public_endpoint,
 )
-from giftless.storage.azure.blobs import BlobContainer, Place
+from giftless.storage.azure.blobs import Place
+from giftless.storage.azure.blocks import BlockContainer
 from giftless.storage.azure.credentials import SigningKey, delegated, identity_chain, static
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
@@ -72,7 +73,7 @@ class AzureFactory:
         account = _account(options)
         place = _place(options, account)
         keys = _keys(account, options.timeout, environment)
-        container = BlobContainer(place, layout, keys, client, clock)
+        container = BlockContainer(place, layout, keys, client, clock)
         return build_store(options, container, client, environment.blocking)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 #: The version of the service that is spoken, and that signatures are made for.
-#: Since 2019-12-12 one Put Blob takes 5,000 MiB.
+#: Since 2019-12-12 one Put Blob takes 5,000 MiB, and one Put Block 4,000 MiB.
 VERSION: Final = "2021-12-02"
 
 
@@ -67,7 +67,7 @@ class Grant:
     """What a signature permits to do with a blob.
 
     :ivar permissions: letters in Azure's order: ``r`` read, ``c`` create,
-        ``w`` write.
+        ``w`` write, ``d`` delete.
     :ivar disposition: the Content-Disposition of the answer to a download,
         instead of the one that is stored; empty for that one.
     :ivar content_type: the Content-Type, likewise.

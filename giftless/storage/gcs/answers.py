@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import StoreError
-
-
-def error_code(answer: Answer) -> str:
-    """Return the code in an error's body; empty if there is none, as after HEAD."""
-    return _element(answer, "Code")
+from giftless.storage.remote.xml_answers import element, error_code
 
 
 def is_from_gcs(answer: Answer) -> bool:
@@ -27,8 +21,8 @@ def describe(answer: Answer) -> StoreError:
     code = error_code(answer)
     text = f"Cloud Storage answers with status {answer.status}"
     if code:
-        text += f" {code}: {_element(answer, 'Message') or 'no message'}"
-        if details := _element(answer, "Details"):
+        text += f" {code}: {element(answer, 'Message') or 'no message'}"
+        if details := element(answer, "Details"):
             text += f" {details}"
     if answer.status == 403 and not code:
         text += (
@@ -50,8 +44,3 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "ExpiredToken": ("", "the credential has expired"),
     "SignatureDoesNotMatch": ("", "the store refuses what this key signs"),
 }
-
-
-def _element(answer: Answer, name: str) -> str:
-    match = re.search(rf"<{name}>([^<]*)</{name}>", answer.body.decode("utf-8", "replace"))
-    return " ".join(html.unescape(match[1]).split()) if match else ""

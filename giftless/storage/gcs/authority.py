@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,7 +61,7 @@ class Authority(ABC):
         """
 
     @abstractmethod
-    async def authorize(self, method: str, url: str, headers: Mapping[str, str]) -> Request:
+    async def authorize(self, draft: Draft) -> Request:
         """Make a request of the daemon's own.
 
         :raises StoreError: if that cannot be done now.
@@ -97,10 +97,10 @@ class HmacAuthority(Authority):
         unsigned = prepare(draft, HMAC, self._access_key, now, expires)
         return unsigned.signed(hmac_signature(self._secret, unsigned.string_to_sign)), expires
 
-    async def authorize(self, method: str, url: str, headers: Mapping[str, str]) -> Request:
+    async def authorize(self, draft: Draft) -> Request:
         """See :meth:`Authority.authorize`."""
-        signed, _ = await self.presign(Draft(method, url, {}, headers), OWN_EXPIRES)
-        return Request(method, signed, headers)
+        signed, _ = await self.presign(draft, OWN_EXPIRES)
+        return Request(draft.method, signed, draft.headers)
 
     async def check(self, signs: bool) -> None:
         """See :meth:`Authority.check`: the store has to be asked."""
@@ -198,10 +198,11 @@ class AccountAuthority(Authority):
         except ValueError:
             raise StoreError("what signBlob answers is no signature") from None
 
-    async def authorize(self, method: str, url: str, headers: Mapping[str, str]) -> Request:
+    async def authorize(self, draft: Draft) -> Request:
         """See :meth:`Authority.authorize`."""
         token = (await self._accounts.get()).value.token
-        return Request(method, url, {**headers, "authorization": f"Bearer {token}"})
+        headers = {**draft.headers, "authorization": f"Bearer {token}"}
+        return Request(draft.method, draft.whole_url, headers)
 
     async def check(self, signs: bool) -> None:
         """See :meth:`Authority.check`."""

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.errors import ConfigError
 from giftless.interfaces import ObjectFacts
-from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.outgoing import Answer
 from giftless.storage.gcs import answers
 from giftless.storage.gcs.authority import Authority
 from giftless.storage.gcs.signing import Draft, encode_path
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import Expiring, Refreshing
 from giftless.storage.remote.metadata import (
     content_type,
     decode_extras,
     disposition,
     encode_extras,
+)
+from giftless.storage.remote.xml_answers import error_code
+from giftless.storage.remote.xml_bucket import (
+    CHECK_TIMEOUT,
+    PROBE,
+    UploadPermissions,
+    XmlBucket,
+    bucket_root,
 )
 
 #: The largest object that there can be, and that one PUT takes, in bytes: 5 TiB.
@@ -42,12 +49,12 @@ GENERATION_HEADER: Final = "x-goog-if-generation-match"
 BUCKET_BELIEVED: Final = 300.0
 BUCKET_RENEWED: Final = 60.0
 
-#: How long a question of ``--check`` may take, in seconds.
-CHECK_TIMEOUT: Final = 8.0
-
-#: The object that ``--check`` asks for and tries to upload; it never exists.
-_PROBE: Final = ObjectKey(
-    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
+#: What ``--check`` says is missing.
+_PERMISSIONS: Final = UploadPermissions(
+    listing="storage.multipartUploads.list",
+    reading="storage.multipartUploads.listParts",
+    aborting="storage.multipartUploads.abort",
+    creating="storage.multipartUploads.create",
 )
 
 
@@ -66,7 +73,7 @@ class Place:
     signs: bool
 
 
-class Bucket(Container):
+class Bucket(XmlBucket):
     """A bucket.
 
     :param place: where it is.
@@ -86,11 +93,9 @@ class Bucket(Container):
         client: StoreClient,
         clock: IReactorTime,
     ) -> None:
+        super().__init__(layout, client, clock)
         self._place = place
-        self._layout = layout
         self._authority = authority
-        self._client = client
-        self._clock = clock
         self._existence = Refreshing(self._look_for_bucket, clock, "Cloud Storage bucket")
 
     # -- existence
@@ -122,33 +127,21 @@ class Bucket(Container):
             await self._find_absent(key)
 
     async def _look_for_bucket(self) -> Expiring[None]:
-        await self._find_absent(_PROBE)
+        await self._find_absent(PROBE)
         now = self._clock.seconds()
         return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
 
     async def _find_absent(self, key: ObjectKey) -> None:
         answer = await self._ask("GET", key, {"range": "bytes=0-0"})
-        if answers.error_code(answer) != "NoSuchKey":
+        if error_code(answer) != "NoSuchKey":
             raise answers.describe(answer)
-
-    async def _ask(
-        self,
-        method: str,
-        key: ObjectKey,
-        headers: Mapping[str, str],
-        timeout: float | None = None,
-    ) -> Answer:
-        async def prepare() -> Request:
-            return await self._request(method, key, headers)
-
-        return await self._client.ask(prepare, timeout)
 
     # -- for clients
 
     async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
         """See :meth:`giftless.storage.remote.container.Container.sign_upload`."""
         headers = {
-            **_upload_headers(extras),
+            **self._creation_headers(extras),
             GENERATION_HEADER: "0",
             "x-goog-content-length-range": f"{size},{size}",
         }
@@ -170,22 +163,48 @@ class Bucket(Container):
         href, expires = await self._authority.presign(draft, lifetime)
         return Action(href, None, expires)
 
+    async def _sign_part(
+        self, key: ObjectKey, parameters: Mapping[str, str], size: int, lifetime: int
+    ) -> Action:
+        # Content-MD5 may be sent without being signed.
+        draft = Draft("PUT", self._url(self._place.public_url, key), parameters)
+        href, expires = await self._authority.presign(draft, lifetime)
+        return Action(href, None, expires)
+
     # -- for the daemon
 
     async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`."""
-        return await self._request("PUT", key, _upload_headers(extras))
+        return await self._request("PUT", key, self._creation_headers(extras), {}, None)
 
-    async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
-        """See :meth:`giftless.storage.remote.container.Container.get_request`."""
-        return await self._request("GET", key, {"range": f"bytes={start}-{end - 1}"})
-
-    async def _request(self, method: str, key: ObjectKey, headers: Mapping[str, str]) -> Request:
-        return await self._authority.authorize(method, self._url(self._place.url, key), headers)
+    async def _request(
+        self,
+        method: str,
+        key: ObjectKey | None,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, str],
+        body: bytes | None,
+    ) -> Request:
+        bucket = self._place.url
+        url = bucket_root(bucket) if key is None else self._url(bucket, key)
+        request = await self._authority.authorize(Draft(method, url, parameters, headers))
+        return replace(request, body=body or None)
 
     def problem(self, answer: Answer) -> StoreError:
         """See :meth:`giftless.storage.remote.container.Container.problem`."""
         return answers.describe(answer)
+
+    def _creation_headers(self, extras: Extras) -> dict[str, str]:
+        headers = {"Content-Type": content_type(extras)}
+        if (wanted := disposition(extras)) is not None:
+            headers["Content-Disposition"] = wanted
+        if kept := encode_extras(extras, MAX_EXTRAS):
+            headers[EXTRAS_HEADER] = kept
+        return headers
+
+    def _completion_headers(self, replace: bool) -> dict[str, str]:
+        # Cloud Storage knows no conditions for what is made of parts.
+        return {}
 
     def _url(self, bucket: str, key: ObjectKey) -> str:
         return f"{bucket}/{encode_path(self._layout.name(key))}"
@@ -195,33 +214,34 @@ class Bucket(Container):
     async def check(self) -> None:
         """See :meth:`giftless.storage.remote.container.Container.check`.
 
-        It asks for an object that is absent, and tries to upload a version of
-        it that would have to be there already; neither leaves anything behind.
+        It asks for an object that is absent, tries to upload a version of it
+        that would have to be there already, and begins an upload in parts that
+        it aborts; nothing is left behind.
         """
         await self._authority.check(self._place.signs)
         try:
             await self._check_reading()
             await self._check_writing()
+            await self._check_uploads(_PERMISSIONS)
         except StoreError as error:
             raise ConfigError(
                 "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
             ) from error
 
     async def _check_reading(self) -> None:
-        answer = await self._ask("GET", _PROBE, {"range": "bytes=0-0"}, CHECK_TIMEOUT)
-        if answers.error_code(answer) != "NoSuchKey":
+        answer = await self._ask("GET", PROBE, {"range": "bytes=0-0"}, timeout=CHECK_TIMEOUT)
+        if error_code(answer) != "NoSuchKey":
             raise self._blame(
                 answer, "read objects: it needs storage.objects.get and storage.objects.list"
             )
 
     async def _check_writing(self) -> None:
-        headers = {**_upload_headers({}), GENERATION_HEADER: "1"}
+        headers = {**self._creation_headers({}), GENERATION_HEADER: "1"}
 
         async def prepare() -> Request:
             if not self._place.signs:
-                request = await self._request("PUT", _PROBE, headers)
-                return Request("PUT", request.url, request.headers, b"x")
-            draft = Draft("PUT", self._url(self._place.url, _PROBE), {}, headers)
+                return await self._request("PUT", PROBE, headers, {}, b"x")
+            draft = Draft("PUT", self._url(self._place.url, PROBE), {}, headers)
             href, _ = await self._authority.presign(draft, 60)
             return Request("PUT", href, headers, b"x")
 
@@ -237,7 +257,7 @@ class Bucket(Container):
 
     def _blame(self, answer: Answer, may_not: str) -> ConfigError:
         """Say which option an answer is about."""
-        code = answers.error_code(answer)
+        code = error_code(answer)
         if code in answers.MEANINGS:
             option, problem = answers.MEANINGS[code]
             return ConfigError(
@@ -251,12 +271,3 @@ class Bucket(Container):
                 f"what answers at {self._place.url} (status {answer.status}) is not Cloud Storage",
             )
         return ConfigError("", answers.describe(answer).problem)
-
-
-def _upload_headers(extras: Extras) -> dict[str, str]:
-    headers = {"Content-Type": content_type(extras)}
-    if (wanted := disposition(extras)) is not None:
-        headers["Content-Disposition"] = wanted
-    if kept := encode_extras(extras, MAX_EXTRAS):
-        headers[EXTRAS_HEADER] = kept
-    return headers

@@ -39,6 +39,12 @@ class Draft:
     parameters: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def whole_url(self) -> str:
+        """The URL with its query."""
+        query = _canonical_query(self.parameters)
+        return f"{self.url}?{query}" if query else self.url
+
     def __repr__(self) -> str:
         """Leave out what is nobody's business."""
         return f"<Draft {self.method} {self.url}>"

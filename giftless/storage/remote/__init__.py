@@ -17,6 +17,8 @@ how its requests look, are signed, and what the answers mean.  From here come
     reads objects through the daemon;
 ``multipart``
     uploads in parts;
+``slices``
+    goes through many parts without holding up the reactor;
 ``stores``
     the two kinds of store over a container: ``mode: direct`` signs URLs,
     ``mode: proxy`` streams;

@@ -119,13 +119,16 @@ class StoreClient:
         self._places = DeferredSemaphore(concurrency)
         self._jitter = jitter
 
-    async def ask(self, prepare: Prepare, timeout: float | None = None) -> Answer:
+    async def ask(
+        self, prepare: Prepare, timeout: float | None = None, limit: int = MAX_ANSWER
+    ) -> Answer:
         """Ask until there is an answer.
 
         Only for requests that may be repeated.
 
         :param prepare: makes the request; what it raises ends the question.
         :param timeout: seconds for this question, if not as for others.
+        :param limit: how much of the answer's body is read, in bytes.
         :returns: an answer that is not one of :data:`TRANSIENT`.
         :raises StoreError: if there is none in time.
         """
@@ -136,16 +139,18 @@ class StoreClient:
             before = f"; before that, {problems[-1]}" if problems else ""
             raise StoreError(f"no answer within {timeout:g} seconds{before}")
 
-        asked = Deferred.fromCoroutine(self._ask(prepare, seconds, problems))
+        asked = Deferred.fromCoroutine(self._ask(prepare, seconds, limit, problems))
         return await asked.addTimeout(seconds, self.clock, late)
 
-    async def _ask(self, prepare: Prepare, timeout: float, problems: list[str]) -> Answer:
+    async def _ask(
+        self, prepare: Prepare, timeout: float, limit: int, problems: list[str]
+    ) -> Answer:
         deadline = self.clock.seconds() + timeout
         delay = FIRST_DELAY
         while True:
             await self._places.acquire()
             try:
-                found = await self._attempt(prepare, timeout * ATTEMPT_SHARE)
+                found = await self._attempt(prepare, timeout * ATTEMPT_SHARE, limit)
             finally:
                 self._places.release()
             if isinstance(found, Answer):
@@ -161,7 +166,7 @@ class StoreClient:
             await deferLater(self.clock, pause)
             delay = min(2 * delay, MAX_DELAY)
 
-    async def _attempt(self, prepare: Prepare, timeout: float) -> Answer | str:
+    async def _attempt(self, prepare: Prepare, timeout: float, limit: int) -> Answer | str:
         """Ask once.
 
         :returns: the answer, or in words why there is none.
@@ -174,7 +179,7 @@ class StoreClient:
                 request.url,
                 {"accept-encoding": "identity", **request.headers},
                 request.body,
-                MAX_ANSWER,
+                limit,
                 timeout,
                 self.clock,
             )

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import StoreError
-
-
-def error_code(answer: Answer) -> str:
-    """Return the code in an error's body; empty if there is none, as after HEAD."""
-    return _element(answer, "Code")
+from giftless.storage.remote.xml_answers import element, error_code
 
 
 def is_from_s3(answer: Answer) -> bool:
@@ -24,7 +18,7 @@ def is_from_s3(answer: Answer) -> bool:
 
 def region_of(answer: Answer) -> str:
     """Return the bucket's region, if an answer tells it; else an empty string."""
-    return answer.headers.get("x-amz-bucket-region") or _element(answer, "Region")
+    return answer.headers.get("x-amz-bucket-region") or element(answer, "Region")
 
 
 def describe(answer: Answer) -> StoreError:
@@ -32,7 +26,7 @@ def describe(answer: Answer) -> StoreError:
     code = error_code(answer)
     text = f"S3 answers with status {answer.status}"
     if code:
-        text += f" {code}: {_element(answer, 'Message') or 'no message'}"
+        text += f" {code}: {element(answer, 'Message') or 'no message'}"
     if answer.status == 403 and not code:
         text += (
             ": the credential is not good, or may not read objects; without s3:ListBucket"
@@ -77,8 +71,3 @@ def sha256_of(answer: Answer) -> str | None:
         return None
     whole = answer.headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT"
     return digest.hex() if whole and len(digest) == 32 else None
-
-
-def _element(answer: Answer, name: str) -> str:
-    match = re.search(rf"<{name}>([^<]*)</{name}>", answer.body.decode("utf-8", "replace"))
-    return " ".join(html.unescape(match[1]).split()) if match else ""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.errors import ConfigError
 from giftless.interfaces import ObjectFacts
-from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import Expiring, Refreshing
 from giftless.storage.remote.metadata import (
     content_type,
@@ -23,10 +23,19 @@ from giftless.storage.remote.metadata import (
     disposition,
     encode_extras,
 )
+from giftless.storage.remote.xml_answers import error_code
+from giftless.storage.remote.xml_bucket import (
+    CHECK_TIMEOUT,
+    PROBE,
+    UploadPermissions,
+    XmlBucket,
+    bucket_root,
+)
 from giftless.storage.s3 import answers
 from giftless.storage.s3.signing import (
     EMPTY,
     MAX_EXPIRES,
+    UNSIGNED,
     Credentials,
     Signer,
     encode_path,
@@ -45,12 +54,12 @@ MAX_EXTRAS: Final = 1900
 BUCKET_BELIEVED: Final = 300.0
 BUCKET_RENEWED: Final = 60.0
 
-#: How long a question of ``--check`` may take, in seconds.
-CHECK_TIMEOUT: Final = 8.0
-
-#: The object that ``--check`` asks for and tries to upload; it never exists.
-_PROBE: Final = ObjectKey(
-    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
+#: What ``--check`` says is missing.
+_PERMISSIONS: Final = UploadPermissions(
+    listing="s3:ListBucketMultipartUploads",
+    reading="s3:ListMultipartUploadParts",
+    aborting="s3:AbortMultipartUpload",
+    creating="s3:PutObject",
 )
 
 
@@ -73,7 +82,7 @@ class Place:
     checksum: bool
 
 
-class Bucket(Container):
+class Bucket(XmlBucket):
     """A bucket.
 
     :param place: where it is.
@@ -93,11 +102,9 @@ class Bucket(Container):
         client: StoreClient,
         clock: IReactorTime,
     ) -> None:
+        super().__init__(layout, client, clock)
         self._place = place
-        self._layout = layout
         self._credentials = credentials
-        self._client = client
-        self._clock = clock
         self._existence = Refreshing(self._look_for_bucket, clock, "S3 bucket")
 
     # -- existence
@@ -130,26 +137,14 @@ class Bucket(Container):
             await self._find_absent(key)
 
     async def _look_for_bucket(self) -> Expiring[None]:
-        await self._find_absent(_PROBE)
+        await self._find_absent(PROBE)
         now = self._clock.seconds()
         return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
 
     async def _find_absent(self, key: ObjectKey) -> None:
         answer = await self._ask("GET", key, {"range": "bytes=0-0"})
-        if answers.error_code(answer) != "NoSuchKey":
+        if error_code(answer) != "NoSuchKey":
             raise answers.describe(answer)
-
-    async def _ask(
-        self,
-        method: str,
-        key: ObjectKey,
-        headers: Mapping[str, str],
-        timeout: float | None = None,
-    ) -> Answer:
-        async def prepare() -> Request:
-            return await self._request(method, key, headers, EMPTY)
-
-        return await self._client.ask(prepare, timeout)
 
     # -- for clients
 
@@ -180,6 +175,20 @@ class Bucket(Container):
         )
         return Action(href, None, expires)
 
+    async def _sign_part(
+        self, key: ObjectKey, parameters: Mapping[str, str], size: int, lifetime: int
+    ) -> Action:
+        # Other headers, Content-MD5 above all, may be sent without being signed.
+        href, expires = await self._presign(
+            "PUT",
+            self._place.public_url,
+            key,
+            parameters,
+            {"Content-Length": str(size)},
+            lifetime,
+        )
+        return Action(href, None, expires)
+
     async def _presign(
         self,
         method: str,
@@ -203,24 +212,37 @@ class Bucket(Container):
     async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`."""
         # The oid is the hash of the body: the store checks it once more.
-        return await self._request("PUT", key, self._upload_headers(key.oid, extras), key.oid)
-
-    async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
-        """See :meth:`giftless.storage.remote.container.Container.get_request`."""
-        return await self._request("GET", key, {"range": f"bytes={start}-{end - 1}"}, EMPTY)
+        headers = self._upload_headers(key.oid, extras)
+        return await self._authorize("PUT", key, headers, {}, key.oid)
 
     async def _request(
-        self, method: str, key: ObjectKey, headers: Mapping[str, str], payload: str
+        self,
+        method: str,
+        key: ObjectKey | None,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, str],
+        body: bytes | None,
+    ) -> Request:
+        if body is None:
+            return await self._authorize(method, key, headers, parameters, UNSIGNED)
+        digest = sha256(body).hexdigest() if body else EMPTY
+        request = await self._authorize(method, key, headers, parameters, digest)
+        return replace(request, body=body or None)
+
+    async def _authorize(
+        self,
+        method: str,
+        key: ObjectKey | None,
+        headers: Mapping[str, str],
+        parameters: Mapping[str, str],
+        payload: str,
     ) -> Request:
         credentials = await self._credentials.get()
         signer = Signer(credentials.value, self._place.region)
+        bucket = self._place.url
+        url = bucket_root(bucket) if key is None else self._url(bucket, key)
         url, signed = signer.authorize(
-            method,
-            self._url(self._place.url, key),
-            {},
-            headers,
-            payload,
-            self._clock.seconds(),
+            method, url, parameters, headers, payload, self._clock.seconds()
         )
         return Request(method, url, signed)
 
@@ -228,12 +250,19 @@ class Bucket(Container):
         """See :meth:`giftless.storage.remote.container.Container.problem`."""
         return answers.describe(answer)
 
-    def _upload_headers(self, oid: str, extras: Extras) -> dict[str, str]:
+    def _creation_headers(self, extras: Extras) -> dict[str, str]:
         headers = {"Content-Type": content_type(extras)}
         if (wanted := disposition(extras)) is not None:
             headers["Content-Disposition"] = wanted
         if kept := encode_extras(extras, MAX_EXTRAS):
             headers[EXTRAS_HEADER] = kept
+        return headers
+
+    def _completion_headers(self, replace: bool) -> dict[str, str]:
+        return {"If-None-Match": "*"} if self._place.conditional_writes and not replace else {}
+
+    def _upload_headers(self, oid: str, extras: Extras) -> dict[str, str]:
+        headers = self._creation_headers(extras)
         if self._place.checksum:
             headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(oid)).decode()
         return headers
@@ -246,8 +275,9 @@ class Bucket(Container):
     async def check(self) -> None:
         """See :meth:`giftless.storage.remote.container.Container.check`.
 
-        It asks for an object that is absent, and tries to upload bytes that
-        are not what their checksum says; neither leaves anything behind.
+        It asks for an object that is absent, tries to upload bytes that are
+        not what their checksum says, and begins an upload in parts that it
+        aborts; nothing is left behind.
         """
         try:
             await self._credentials.get()
@@ -256,19 +286,20 @@ class Bucket(Container):
         try:
             await self._check_reading()
             await self._check_writing()
+            await self._check_uploads(_PERMISSIONS)
         except StoreError as error:
             raise ConfigError(
                 "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
             ) from error
 
     async def _check_reading(self) -> None:
-        answer = await self._ask("GET", _PROBE, {"range": "bytes=0-0"}, CHECK_TIMEOUT)
-        if answers.error_code(answer) != "NoSuchKey":
+        answer = await self._ask("GET", PROBE, {"range": "bytes=0-0"}, timeout=CHECK_TIMEOUT)
+        if error_code(answer) != "NoSuchKey":
             raise self._blame(answer, "read objects: it needs s3:GetObject and s3:ListBucket")
 
     async def _check_writing(self) -> None:
         wrong = b"not what the checksum says"
-        headers = self._upload_headers(_PROBE.oid, {})
+        headers = self._upload_headers(PROBE.oid, {})
         if not self._place.checksum:
             headers["Content-MD5"] = base64.b64encode(bytes(16)).decode()
         if self._place.conditional_writes:
@@ -276,7 +307,7 @@ class Bucket(Container):
         signed = {**headers, "Content-Length": str(len(wrong))}
 
         async def prepare() -> Request:
-            href, _ = await self._presign("PUT", self._place.url, _PROBE, {}, signed, 60)
+            href, _ = await self._presign("PUT", self._place.url, PROBE, {}, signed, 60)
             return Request("PUT", href, headers, wrong)
 
         answer = await self._client.ask(prepare, CHECK_TIMEOUT)
@@ -290,7 +321,7 @@ class Bucket(Container):
             raise ConfigError(
                 "conditional_writes", "the store does not know If-None-Match; set it to false"
             )
-        if answers.error_code(answer) in answers.WRONG_BYTES or answer.status in (200, 412):
+        if error_code(answer) in answers.WRONG_BYTES or answer.status in (200, 412):
             return
         if answer.status == 400 and b"x-amz-checksum" in answer.body.lower():
             raise ConfigError(
@@ -300,7 +331,7 @@ class Bucket(Container):
 
     def _blame(self, answer: Answer, may_not: str) -> ConfigError:
         """Say which option an answer is about."""
-        code = answers.error_code(answer)
+        code = error_code(answer)
         region = answers.region_of(answer)
         if region and region != self._place.region:
             return ConfigError(

@@ -33,7 +33,7 @@ else:
 #: What can be in a name, a file name or a type.
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
-GRANTS = st.builds(Grant, st.sampled_from(["r", "c", "cw"]), TEXT, TEXT)
+GRANTS = st.builds(Grant, st.sampled_from(["r", "c", "cw", "w", "d"]), TEXT, TEXT)
 KEYS = st.binary(min_size=1, max_size=64)
 EXPIRIES = st.integers(0, 4_000_000_000)
 

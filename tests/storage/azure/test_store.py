@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import uuid
 from typing import Any
 
-import msgspec
 import treq
 from zope.interface.verify import verifyObject
 
@@ -26,50 +24,17 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Action
 from giftless.storage.azure.blobs import MAX_PUT
-from giftless.storage.azure.factory import AzureFactory, AzureOptions
-from giftless.storage.remote.stores import RETRY_AFTER, SMALL
+from giftless.storage.remote.store import RETRY_AFTER
+from giftless.storage.remote.stores import SMALL
 from giftless.streams import VerifiedBody
 from tests.contracts.stores import DATA, StreamingStoreContract
-from tests.support.azurite import azurite
+from tests.storage.azure.support import AzureTestCase
 from tests.support.bodies import HeldBody, ListBody, read_all
-from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, answer
 from tests.support.making import key_of
-from tests.support.servers import shared
-from tests.support.spinning import SpinningTestCase
 
 #: A name with all that makes names hard.
 NAME = "\u00fcber \u2764 'quoted\".png"
-
-
-class AzureTestCase(SpinningTestCase):
-    """Tests in a container each; skipped where Azurite is missing.
-
-    :ivar server: the Azurite, shared by all tests.
-    :ivar container: the container's name.
-    """
-
-    def setUp(self) -> None:
-        self.server = shared(azurite)
-        self.container = f"test-{uuid.uuid4().hex}"
-        self.server.create(self.container)
-        super().setUp()
-
-    def build(self, **others: object) -> Any:
-        """Build a store over the test's container."""
-        section = self.server.options(self.container, **others)
-        del section["type"]
-        options = msgspec.convert(
-            {name: value for name, value in section.items() if value is not None}, AzureOptions
-        )
-        return AzureFactory().build(options, self.environment())
-
-    def behind_proxy(self, latency: float = 0.0, **others: object) -> tuple[Any, FaultyProxy]:
-        """Build a store whose every connection goes through a proxy that can misbehave."""
-        proxy = FaultyProxy(self.server.port, latency)
-        proxy.__enter__()
-        self.addCleanup(proxy.__exit__)
-        url = f"{proxy.url}/{self.server.ACCOUNT}"
-        return self.build(endpoint_url=url, **others), proxy
 
 
 class ProxyStoreTests(AzureTestCase, StreamingStoreContract):
@@ -377,9 +342,13 @@ class CheckTests(AzureTestCase):
         self.assertIn("wrong key", error.problem)
 
     def test_missing_permission(self) -> None:
-        """To read, or to create."""
+        """To read, to create, or to delete."""
         refusal = answer("403 Forbidden", x_ms_error_code="AuthorizationPermissionMismatch")
-        for verb, faults in (("read", [refusal]), ("create", [None, refusal])):
+        for verb, faults in (
+            ("read", [refusal]),
+            ("create", [None, refusal]),
+            ("delete", [None, None, refusal]),
+        ):
             store, proxy = self.behind_proxy()
             proxy.then(*faults)
             error = self.assert_fails(ConfigError, store.check())

@@ -28,6 +28,7 @@ from giftless.interfaces import (
 )
 from giftless.storage.gcs import authority, bucket
 from giftless.storage.gcs.bucket import MAX_PUT
+from giftless.storage.remote import xml_bucket
 from giftless.storage.remote.stores import SMALL
 from giftless.streams import VerifiedBody
 from tests.contracts.stores import DATA, StreamingStoreContract
@@ -269,7 +270,7 @@ class DirectTests(GCSTestCase):
         data = b"x"
         self.run_now(self.store.sizes([key_of(data)]))
         real = time.time
-        self.patch(self.store._container._clock, "seconds", lambda: real() - 601)
+        self.patch(self.store.container._clock, "seconds", lambda: real() - 601)
         for method, action in (
             ("PUT", self.upload_action(data)),
             ("GET", self.download_action(data)),
@@ -321,7 +322,7 @@ class DirectWithSignBlobTests(DirectTests):
         self.assertIn("X-Goog-Credential=managed%40giftless-tests", action.href)
 
     def test_a_url_is_signed_once_while_it_is_good_for_long_enough(self) -> None:
-        clock = self.store._container._clock
+        clock = self.store.container._clock
         now = time.time()
         seconds = now
         self.patch(clock, "seconds", lambda: seconds)
@@ -438,7 +439,14 @@ class CheckTests(GCSTestCase):
         self.assert_section_blamed("hmac_secret", "refuses", section)
 
     def test_missing_permissions(self) -> None:
-        for permission in ("storage.objects.get", "storage.objects.create"):
+        for permission in (
+            "storage.objects.get",
+            "storage.objects.create",
+            "storage.multipartUploads.list",
+            "storage.multipartUploads.listParts",
+            "storage.multipartUploads.abort",
+            "storage.multipartUploads.create",
+        ):
             self.google.denied.clear()
             self.google.denied.add(permission)
             for mode in ("direct", "proxy"):
@@ -457,6 +465,7 @@ class CheckTests(GCSTestCase):
 
     def test_unreachable(self) -> None:
         self.patch(bucket, "CHECK_TIMEOUT", 1.0)
+        self.patch(xml_bucket, "CHECK_TIMEOUT", 1.0)
         with FaultyProxy(self.google.port) as proxy:
             for fault in (RESET, HANG, SLOW_DOWN):
                 proxy.always(fault)

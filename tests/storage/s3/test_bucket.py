@@ -10,16 +10,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from giftless.errors import ServiceUnavailable
-from giftless.interfaces import ObjectFacts
+from giftless.interfaces import ObjectFacts, PartUpload
+from giftless.lfs.multipart import PartPlan
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import FIRST_DELAY, StoreClient, StoreError
-from giftless.storage.remote.container import Layout
+from giftless.storage.remote.container import FoundPart, Layout
 from giftless.storage.remote.credentials import Expiring, Refreshing
 from giftless.storage.remote.stores import DirectStore
 from giftless.storage.s3 import answers
 from giftless.storage.s3.bucket import BUCKET_BELIEVED, BUCKET_RENEWED, Bucket, Place
 from giftless.storage.s3.signing import Credentials
 from tests.storage.remote import sizes_of
+from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of
 from tests.support.run import CoroutineTestCase
 from tests.support.scripted import Asked, ScriptedAgent
@@ -44,7 +46,7 @@ class BucketTestCase(CoroutineTestCase):
         self.client = StoreClient(self.agent.client(), self.clock, 20, 32, lambda: 1.0)
         self.expiry: float | None = None
         self.bucket = self.make()
-        self.store = DirectStore(self.bucket)
+        self.store = DirectStore(self.bucket, self.client, InlineBlocking(), 1, False)
 
     def make(self, **place: Any) -> Bucket:
         async def fetch() -> Expiring[Credentials]:
@@ -268,6 +270,173 @@ class SigningTests(BucketTestCase):
         request = self.run_now(self.bucket.put_request(key_of(b"a"), 1, {}))
         self.assertEqual(request.headers["x-amz-content-sha256"], key_of(b"a").oid)
         self.assertNotIn("If-None-Match", request.headers)
+
+
+class PartTests(BucketTestCase):
+    """Uploads in parts, whatever the store says."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.upload = PartUpload("an/id+", PartPlan(30, 10))
+        self.parts = {2: FoundPart(10, '"b&"'), 1: FoundPart(10, '"a"'), 3: FoundPart(10, "c")}
+
+    def complete(
+        self, status: int, body: bytes, replace: bool = False, bucket: Bucket | None = None
+    ) -> Deferred[bool]:
+        done = self.start(
+            (bucket or self.bucket).complete_upload(
+                key_of(b"a"), self.upload, self.parts, {}, replace
+            )
+        )
+        (self.asked,) = self.running
+        self.asked.succeed(status, OWN, body)
+        return done
+
+    def test_an_upload_is_completed_with_all_its_parts(self) -> None:
+        done = (
+            b"<CompleteMultipartUploadResult xmlns='x'><Key>k</Key></CompleteMultipartUploadResult>"
+        )
+        prepared: list[Any] = []
+        ask = self.client.ask
+        self.patch(self.client, "ask", lambda *args: [prepared.append(args[0]), ask(*args)][1])
+        # White space keeps the connection alive, before the document or in it.
+        for body in (done, b"  \n <?xml version='1.0'?>\n  " + done, done.replace(b"<K", b" \n<K")):
+            self.assertTrue(self.successResultOf(self.complete(200, body)))
+        self.assertEqual(self.asked.method, "POST")
+        self.assertEqual(parse_qs(urlsplit(self.asked.url).query), {"uploadId": ["an/id+"]})
+        self.assertEqual(
+            self.run_now(prepared[0]()).body,
+            b"<CompleteMultipartUpload>"
+            b'<Part><PartNumber>1</PartNumber><ETag>"a"</ETag></Part>'
+            b'<Part><PartNumber>2</PartNumber><ETag>"b&amp;"</ETag></Part>'
+            b"<Part><PartNumber>3</PartNumber><ETag>c</ETag></Part>"
+            b"</CompleteMultipartUpload>",
+        )
+
+    def test_an_object_that_is_there_is_replaced_only_on_purpose(self) -> None:
+        for place, replacing, expected in (
+            (True, False, ["*"]),
+            (True, True, None),
+            (False, False, None),
+        ):
+            bucket = self.make(conditional_writes=place)
+            self.failureResultOf(self.complete(400, b"", replacing, bucket), StoreError)
+            self.assertEqual(self.asked.headers.getRawHeaders("if-none-match"), expected)
+
+    def test_an_upload_that_is_not_there_any_more(self) -> None:
+        for status, body in (
+            (404, error("NoSuchUpload")),
+            (200, error("NoSuchUpload")),
+            (412, error("PreconditionFailed")),
+            (200, error("PreconditionFailed")),
+            (409, error("ConditionalRequestConflict")),
+            (400, error("InvalidPart")),
+        ):
+            self.assertFalse(self.successResultOf(self.complete(status, body)), (status, body))
+
+    def test_whatever_else_is_an_error(self) -> None:
+        """Also with a status that was sent before the end was known."""
+        for status, body in (
+            (200, b""),
+            (200, b"   "),
+            (200, b"  \n " + error("InternalError")),
+            (200, b"<html/>"),
+            (200, b"<CompleteMultipartUploadResult>"),
+            (200, b"<!DOCTYPE x><CompleteMultipartUploadResult/>"),
+            (204, b""),
+            (301, b""),
+            (403, error("AccessDenied")),
+            (404, error("NoSuchBucket")),
+            (404, b"<html>Not Found</html>"),
+        ):
+            self.failureResultOf(self.complete(status, body), StoreError)
+
+    def test_it_may_take_minutes(self) -> None:
+        done = self.start(
+            self.bucket.complete_upload(key_of(b"a"), self.upload, self.parts, {}, False)
+        )
+        self.clock.advance(200)
+        self.assertNoResult(done)
+        self.running[0].succeed(
+            200, OWN, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"
+        )
+        self.assertTrue(self.successResultOf(done))
+
+    def test_nothing_is_aborted_or_listed_without_an_id(self) -> None:
+        """The same request without one deletes the object."""
+        upload = PartUpload("", PartPlan(30, 10))
+        self.run_now(self.bucket.abort_upload(key_of(b"a"), upload))
+        self.assertIsNone(self.run_now(self.bucket.find_parts(key_of(b"a"), upload)))
+        completed = self.bucket.complete_upload(key_of(b"a"), upload, self.parts, {}, False)
+        self.assertFalse(self.run_now(completed))
+        self.assertEqual(self.agent.asked, [])
+
+    def test_lists_that_make_no_sense_are_errors(self) -> None:
+        """And do not go on for ever."""
+        part = b"<Part><PartNumber>1</PartNumber><Size>%s</Size></Part>"
+        for bodies in (
+            [b"<ListPartsResult>" + part % b"many" + b"</ListPartsResult>"],
+            [b"<ListPartsResult>" + part % b"" + b"</ListPartsResult>"],
+            [b"<ListPartsResult>" + part % (b"9" * 1000) + b"</ListPartsResult>"],
+            [b"<ListMultipartUploadsResult/>"],
+            [b"<ListPartsResult><IsTruncated>true</IsTruncated></ListPartsResult>"] * 11,
+        ):
+            found = self.start(self.bucket.find_parts(key_of(b"a"), self.upload))
+            for body in bodies:
+                self.assertNoResult(found)
+                self.running[0].succeed(200, OWN, body)
+            self.failureResultOf(found, StoreError)
+
+    def test_the_newest_upload_comes_first(self) -> None:
+        name = f"pre/{key_of(b'a').path}"
+        entries = [
+            (name, "2026-01-01T00:00:00.001Z", "first"),
+            (name, "2026-01-02T00:00:00.000Z", "third"),
+            (name, "2026-01-01T00:00:00.002Z", "second"),
+            (f"{name}x", "2026-01-03T00:00:00.000Z", "another's"),
+        ]
+        listed = "".join(
+            f"<Upload><Key>{key}</Key><Initiated>{when}</Initiated>"
+            f"<UploadId>{upload}</UploadId></Upload>"
+            for key, when, upload in entries
+        )
+        found = self.start(self.bucket.find_uploads(key_of(b"a")))
+        (asked,) = self.running
+        query = parse_qs(urlsplit(asked.url).query, keep_blank_values=True)
+        self.assertEqual((query["uploads"], query["prefix"]), ([""], [name]))
+        body = f"<ListMultipartUploadsResult>{listed}</ListMultipartUploadsResult>"
+        asked.succeed(200, OWN, body.encode())
+        self.assertEqual(self.successResultOf(found), ["third", "second", "first"])
+
+    def test_a_bucket_in_front_of_the_host_is_asked_at_its_root(self) -> None:
+        bucket = self.make(url="https://b.s3.example")
+        self.start(bucket.find_uploads(key_of(b"a")))
+        self.assertTrue(self.running[0].url.startswith("https://b.s3.example/?"))
+
+    def test_signing_many_lets_the_reactor_do_other_things(self) -> None:
+        self.expiry = self.clock.seconds() + 100
+        signed = self.start(
+            self.bucket.sign_parts(key_of(b"a"), self.upload, list(PartPlan(250, 1)), 600)
+        )
+        # Two of them wait behind the first hundred.
+        self.assertNoResult(signed)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        actions = self.successResultOf(signed)
+        numbers = [
+            int(parse_qs(urlsplit(action.href).query)["partNumber"][0]) for action in actions
+        ]
+        self.assertEqual(numbers, list(range(1, 251)))
+        self.assertEqual({action.expires_in for action in actions}, {100})
+        self.assertIn("content-length%3Bhost", actions[0].href)
+        self.assertTrue(actions[0].href.startswith("https://cdn.example/b/pre/org/repo/"))
+
+    def test_a_part_that_passes_through_is_not_hashed_beforehand(self) -> None:
+        part = self.upload.plan.part(2)
+        assert part is not None
+        request = self.run_now(self.bucket.part_request(key_of(b"a"), self.upload, part))
+        self.assertEqual(request.headers["x-amz-content-sha256"], "UNSIGNED-PAYLOAD")
+        self.assertIn("partNumber=2&uploadId=an%2Fid%2B", request.url)
 
 
 class DescriptionTests(CoroutineTestCase):

@@ -25,7 +25,7 @@ def build(**options: Any) -> Any:
 
 def urls(**options: Any) -> tuple[str, str]:
     """Return where the daemon and where clients find the bucket."""
-    place = build(**options)._container._place
+    place = build(**options).container._place
     return place.url, place.public_url
 
 

@@ -1,0 +1,332 @@
+"""Uploads in parts, the same cases for every store.
+
+What uploads and downloads is giftless-client, as it is on PyPI.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tests.integration.support import (
+    LFS_JSON,
+    PATIENCE,
+    REPO,
+    Daemon,
+    IntegrationTestCase,
+    base_environ,
+    file_digest,
+    free_port,
+    oid_of,
+)
+from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
+
+MIB = 1024 * 1024
+
+#: The size of parts where it matters, in bytes: the least that some stores take.
+PART = 5 * MIB
+
+if TYPE_CHECKING:
+    _Mixin = IntegrationTestCase
+else:
+    _Mixin = object
+
+
+class MultipartCases(_Mixin):
+    """Mixed into a test case that says which store it is.
+
+    :cvar direct: whether parts go to the store itself, past the daemon.
+    :cvar size: how large the large object is, in bytes.
+    :cvar checked: whether altered parts are found out without being asked to.
+    :ivar way: what parts pass through; it counts them.
+    """
+
+    direct = True
+    size = 200_000_000
+    checked = False
+
+    def port(self) -> int:
+        """Return where the store listens."""
+        raise NotImplementedError
+
+    def storage(self, **options: Any) -> dict[str, Any]:
+        """Return a ``storage`` section with these options, for an empty place."""
+        raise NotImplementedError
+
+    def stored(self) -> dict[str, str]:
+        """Return the SHA-256 of what the store has, by oid."""
+        raise NotImplementedError
+
+    # -- the parts of a test
+
+    def serve(self, transfers: list[str] | None = None, **options: Any) -> Daemon:
+        """Start a daemon; parts pass through a proxy, on the way to it or to the store."""
+        port = free_port()
+        self.way = FaultyProxy(self.port() if self.direct else port)
+        self.way.__enter__()
+        self.addCleanup(self.way.__exit__)
+        config: dict[str, Any] = {"log_format": "json"}
+        if self.direct:
+            config["storage"] = self.storage(public_endpoint_url=self.way.url, **options)
+        else:
+            config["storage"] = self.storage(**options)
+            config["public_url"] = self.way.url
+        if transfers is not None:
+            config["transfers"] = transfers
+        return self.start_daemon(config=config, port=port)
+
+    def puts(self) -> list[str]:
+        """Return the uploads that have been sent."""
+        return [line for line in self.way.requests if line.startswith("PUT ")]
+
+    def make_file(self, size: int) -> tuple[Path, str]:
+        """Make a file of random bytes.
+
+        :returns: it, and its oid.
+        """
+        path = self.directory / f"{size}.bin"
+        with path.open("wb") as file:
+            for start in range(0, size, MIB):
+                file.write(os.urandom(min(MIB, size - start)))
+        return path, file_digest(path)
+
+    def client(self, daemon: Daemon, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start giftless-client."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "giftless_client.main", "-u", daemon.url, *arguments],
+            cwd=self.directory,
+            env=base_environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def upload(self, daemon: Daemon, path: Path) -> subprocess.Popen[bytes]:
+        """Start the upload of a file."""
+        return self.client(daemon, "upload", str(path), *REPO.split("/"))
+
+    def assert_well(self, process: subprocess.Popen[bytes]) -> None:
+        """Check that a client ends well."""
+        output, _ = process.communicate(timeout=300)
+        self.assertEqual(process.returncode, 0, output.decode())
+
+    def assert_comes_down(self, daemon: Daemon, oid: str, size: int) -> None:
+        """Check that a download is the object."""
+        target = self.directory / "down.bin"
+        arguments = (*REPO.split("/"), oid, str(size), str(target))
+        self.assert_well(self.client(daemon, "download", *arguments))
+        self.assertEqual(file_digest(target), oid)
+
+    def batch(self, daemon: Daemon, oid: str, size: int) -> dict[str, Any]:
+        """Ask for the actions of an upload in parts."""
+        body = {
+            "operation": "upload",
+            "transfers": ["multipart-basic", "basic"],
+            "objects": [{"oid": oid, "size": size}],
+        }
+        reply = daemon.request(
+            "POST",
+            f"/{REPO}.git/info/lfs/objects/batch",
+            json.dumps(body).encode(),
+            {"Content-Type": LFS_JSON, "Accept": LFS_JSON},
+        )
+        self.assertEqual(reply.status, 200, reply.body)
+        self.assertEqual(reply.json["transfer"], "multipart-basic")
+        actions: dict[str, Any] = reply.json["objects"][0]["actions"]
+        return actions
+
+    def send(self, part: Mapping[str, Any], data: bytes, digest: bytes | None = None) -> int:
+        """Send a part of ``data``.
+
+        :param digest: the MD5 that is told.
+        :returns: the status.
+        """
+        url = urlsplit(part["href"])
+        connection = http.client.HTTPConnection(url.netloc, timeout=PATIENCE)
+        headers = dict(part.get("header") or {})
+        self.assertEqual(part["want_digest"], "contentMD5")
+        if digest is not None:
+            headers["Content-MD5"] = base64.b64encode(digest).decode()
+        piece = data[part["pos"] : part["pos"] + part["size"]]
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        try:
+            connection.request("PUT", target, piece, headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def step(self, daemon: Daemon, action: Mapping[str, Any]) -> tuple[int, str]:
+        """Commit or abort.
+
+        :returns: the status and the message.
+        """
+        path = urlsplit(action["href"]).path
+        reply = daemon.request("POST", path, b"", action.get("header") or {})
+        return reply.status, reply.json.get("message", "")
+
+    # -- the cases
+
+    def test_a_large_object(self) -> None:
+        """It goes up in parts, comes down again, and is not sent a second time."""
+        daemon = self.serve()
+        path, oid = self.make_file(self.size)
+        count = -(-self.size // (32 * MIB))
+        self.assert_well(self.upload(daemon, path))
+        self.assertEqual(self.stored(), {oid: oid})
+        self.assertEqual(len(self.puts()), count)
+        self.assertEqual(len(daemon.accesses("PUT")), 0 if self.direct else count)
+        self.assertEqual(len(daemon.accesses("POST", "/parts/commit")), 1)
+        self.assertEqual(len(daemon.accesses("POST", "/storage/verify")), 1)
+        self.assert_comes_down(daemon, oid, self.size)
+        self.assert_well(self.upload(daemon, path))
+        self.assertEqual(len(self.puts()), count)
+
+    def test_a_server_without_parts(self) -> None:
+        """The same client sends the object as ever."""
+        daemon = self.serve(["basic"], part_size=PART)
+        path, oid = self.make_file(3 * PART)
+        self.assert_well(self.upload(daemon, path))
+        self.assertEqual(self.stored(), {oid: oid})
+        self.assertEqual(len(self.puts()), 1)
+        self.assert_comes_down(daemon, oid, 3 * PART)
+
+    def test_a_small_object(self) -> None:
+        """Its only part is its upload, and there is nothing to commit."""
+        daemon = self.serve()
+        path, oid = self.make_file(1000)
+        self.assert_well(self.upload(daemon, path))
+        self.assertEqual(self.stored(), {oid: oid})
+        self.assertEqual(daemon.accesses("POST", "/parts/commit"), [])
+        self.assert_comes_down(daemon, oid, 1000)
+
+    def test_killed_after_half_of_its_parts(self) -> None:
+        """The client is killed, the daemon too: only the rest is sent again."""
+        daemon = self.serve(part_size=PART)
+        path, oid = self.make_file(8 * PART)
+        process = self.upload(daemon, path)
+
+        def kill(head: bytes) -> Fault | None:
+            if len(self.puts()) == 5:
+                os.kill(process.pid, signal.SIGKILL)
+                return HANG
+            return None
+
+        self.way.fault = kill
+        self.assertEqual(process.wait(300), -signal.SIGKILL)
+        self.assertEqual(len(self.puts()), 5)
+        self.assertEqual(self.stored(), {})
+        daemon.kill()
+        daemon.start()
+        self.way.always(None)
+        self.way.requests.clear()
+        self.assert_well(self.upload(daemon, path))
+        self.assertEqual(len(self.puts()), 4)
+        self.assertEqual(self.stored(), {oid: oid})
+        self.assert_comes_down(daemon, oid, 8 * PART)
+
+    def test_two_clients_at_once(self) -> None:
+        """Both have asked before a part has arrived, and both end well."""
+        daemon = self.serve(part_size=PART)
+        path, oid = self.make_file(4 * PART)
+        deadline = time.monotonic() + PATIENCE
+
+        def hold(head: bytes) -> None:
+            while head.startswith(b"PUT") and time.monotonic() < deadline:
+                if len(daemon.accesses("POST", "/objects/batch")) == 2:
+                    return
+                time.sleep(0.01)
+
+        self.way.fault = hold
+        for process in [self.upload(daemon, path) for _ in range(2)]:
+            self.assert_well(process)
+        self.assertEqual(self.stored(), {oid: oid})
+        self.assertEqual(len(self.puts()), 8)
+        self.assert_comes_down(daemon, oid, 4 * PART)
+
+    def test_a_commit_too_early(self) -> None:
+        """It names what is missing, and harms nothing; so with a part that was altered."""
+        daemon = self.serve(part_size=PART)
+        data = os.urandom(2 * PART + 1000)
+        oid = oid_of(data)
+        actions = self.batch(daemon, oid, len(data))
+        first, second, third = actions["parts"]
+        self.assertLess(self.send(third, data), 300)
+        self.assertLess(self.send(first, data), 300)
+        altered = hashlib.md5(data).digest()
+        self.assertEqual(self.send(second, data, altered), 400)
+        status, message = self.step(daemon, actions["commit"])
+        self.assertEqual((status, "part 2 is missing" in message), (409, True), message)
+        self.assertEqual(self.stored(), {})
+        (again,) = self.batch(daemon, oid, len(data))["parts"]
+        self.assertEqual((again["pos"], again["size"]), (PART, PART))
+        right = hashlib.md5(data[PART : 2 * PART]).digest()
+        self.assertLess(self.send(again, data, right), 300)
+        for _ in range(2):
+            self.assertEqual(self.step(daemon, actions["commit"])[0], 200)
+        self.assertEqual(self.step(daemon, actions["abort"])[0], 200)
+        self.assertEqual(self.stored(), {oid: oid})
+
+    def test_altered_parts(self) -> None:
+        """They are found out by their object's SHA-256, and it is removed."""
+        daemon = self.serve(part_size=PART, **({} if self.checked else {"verify_checksum": True}))
+        data = os.urandom(PART + 1000)
+        oid = oid_of(data)
+        # One with other bytes, one with those of another part.
+        for wrong in (data[:-1] + bytes([data[-1] ^ 1]), data[:PART] + data[:1000]):
+            actions = self.batch(daemon, oid, len(data))
+            self.assertEqual(len(actions["parts"]), 2)
+            for part in actions["parts"]:
+                self.assertLess(self.send(part, wrong), 300)
+            status, message = self.step(daemon, actions["commit"])
+            self.assertEqual((status, "SHA-256" in message), (409, True), message)
+            self.assertEqual(self.stored(), {})
+            self.assertEqual(daemon.get(oid).status, 404)
+        for part in (actions := self.batch(daemon, oid, len(data)))["parts"]:
+            self.assertLess(self.send(part, data), 300)
+        self.assertEqual(self.step(daemon, actions["commit"])[0], 200)
+        self.assertEqual(self.stored(), {oid: oid})
+
+    def test_abort(self) -> None:
+        """All is sent again."""
+        daemon = self.serve(part_size=PART)
+        data = bytes(PART + 1000)
+        actions = self.batch(daemon, oid_of(data), len(data))
+        self.assertLess(self.send(actions["parts"][1], data), 300)
+        for _ in range(2):
+            self.assertEqual(self.step(daemon, actions["abort"])[0], 200)
+        self.assertEqual(self.step(daemon, actions["commit"])[0], 409)
+        self.assertEqual(len(self.batch(daemon, oid_of(data), len(data))["parts"]), 2)
+
+
+class RemoteMultipartCases(MultipartCases):
+    """What stores behind HTTP do beside that; for ``mode: direct``."""
+
+    def test_the_store_is_down(self) -> None:
+        """503, and nothing secret in the log."""
+        back = FaultyProxy(self.port())
+        back.__enter__()
+        self.addCleanup(back.__exit__)
+        daemon = self.serve(part_size=PART, timeout=1, endpoint_url=back.url)
+        data = bytes(PART + 1000)
+        actions = self.batch(daemon, oid_of(data), len(data))
+        for fault in (SLOW_DOWN, HANG):
+            back.always(fault)
+            for name in ("commit", "abort"):
+                self.assertEqual(self.step(daemon, actions[name])[0], 503)
+        back.always(None)
+        self.assertEqual(self.step(daemon, actions["abort"])[0], 200)
+        for secret in ("Signature", "Traceback", "uploadId"):
+            self.assertNotIn(secret, daemon.stdout + daemon.stderr)
