@@ -43,8 +43,8 @@ else:
     _Mixin = object
 
 
-class MultipartCases(_Mixin):
-    """Mixed into a test case that says which store it is.
+class _Cases(_Mixin):
+    """What the cases have in common; a test case says which store it is.
 
     :cvar direct: whether parts go to the store itself, past the daemon.
     :cvar size: how large the large object is, in bytes.
@@ -177,7 +177,9 @@ class MultipartCases(_Mixin):
         reply = daemon.request("POST", path, b"", action.get("header") or {})
         return reply.status, reply.json.get("message", "")
 
-    # -- the cases
+
+class ClientCases(_Cases):
+    """What giftless-client does."""
 
     def test_a_large_object(self) -> None:
         """It goes up in parts, comes down again, and is not sent a second time."""
@@ -256,6 +258,10 @@ class MultipartCases(_Mixin):
         self.assertEqual(len(self.puts()), 8)
         self.assert_comes_down(daemon, oid, 4 * PART)
 
+
+class CommitCases(_Cases):
+    """What giftless-client would not do."""
+
     def test_a_commit_too_early(self) -> None:
         """It names what is missing, and harms nothing; so with a part that was altered."""
         daemon = self.serve(part_size=PART)
@@ -309,6 +315,10 @@ class MultipartCases(_Mixin):
             self.assertEqual(self.step(daemon, actions["abort"])[0], 200)
         self.assertEqual(self.step(daemon, actions["commit"])[0], 409)
         self.assertEqual(len(self.batch(daemon, oid_of(data), len(data))["parts"]), 2)
+
+
+class MultipartCases(ClientCases, CommitCases):
+    """All of them."""
 
 
 class RemoteMultipartCases(MultipartCases):

@@ -10,7 +10,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from tests.integration.multipart import MIB, MultipartCases, RemoteMultipartCases
+from tests.integration.multipart import (
+    MIB,
+    ClientCases,
+    MultipartCases,
+    RemoteMultipartCases,
+)
 from tests.integration.support import REPO, IntegrationTestCase, file_digest, oid_of, stored_objects
 from tests.support.gcs import google
 from tests.support.servers import shared, versitygw
@@ -78,7 +83,7 @@ class GCSDirectTests(GCSStorage, RemoteMultipartCases):
     """Parts go to Cloud Storage."""
 
 
-class GCSProxyTests(GCSStorage, MultipartCases):
+class GCSProxyTests(GCSStorage, ClientCases):
     """Parts pass through the daemon to Cloud Storage."""
 
     direct = False
