@@ -43,6 +43,25 @@ else:
     _Mixin = object
 
 
+def ask(
+    method: str, href: str, headers: Mapping[str, str], body: bytes | None = None
+) -> http.client.HTTPResponse:
+    """Do what a client does with an action.
+
+    :returns: the answer, whose body has been read.
+    """
+    url = urlsplit(href)
+    connection = http.client.HTTPConnection(url.netloc, timeout=PATIENCE)
+    try:
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        connection.request(method, target, body, dict(headers))
+        reply = connection.getresponse()
+        reply.read()
+        return reply
+    finally:
+        connection.close()
+
+
 class _Cases(_Mixin):
     """What the cases have in common; a test case says which store it is.
 
@@ -154,19 +173,12 @@ class _Cases(_Mixin):
         :param digest: the MD5 that is told.
         :returns: the status.
         """
-        url = urlsplit(part["href"])
-        connection = http.client.HTTPConnection(url.netloc, timeout=PATIENCE)
         headers = dict(part.get("header") or {})
         self.assertEqual(part["want_digest"], "contentMD5")
         if digest is not None:
             headers["Content-MD5"] = base64.b64encode(digest).decode()
         piece = data[part["pos"] : part["pos"] + part["size"]]
-        target = f"{url.path}?{url.query}" if url.query else url.path
-        try:
-            connection.request("PUT", target, piece, headers)
-            return connection.getresponse().status
-        finally:
-            connection.close()
+        return ask("PUT", part["href"], headers, piece).status
 
     def step(self, daemon: Daemon, action: Mapping[str, Any]) -> tuple[int, str]:
         """Commit or abort.
