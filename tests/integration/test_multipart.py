@@ -10,7 +10,15 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from tests.integration.multipart import MIB, MultipartCases, RemoteMultipartCases
+from tests.docs.test_buckets import rule
+from tests.integration.multipart import (
+    MIB,
+    PART,
+    ClientCases,
+    MultipartCases,
+    RemoteMultipartCases,
+    ask,
+)
 from tests.integration.support import REPO, IntegrationTestCase, file_digest, oid_of, stored_objects
 from tests.support.gcs import google
 from tests.support.servers import shared, versitygw
@@ -39,6 +47,26 @@ class S3Storage(IntegrationTestCase):
 
 class S3DirectTests(S3Storage, RemoteMultipartCases):
     """Parts go to S3."""
+
+    def test_browsers_may_send_parts(self) -> None:
+        """By the rule of the page, and from the origin that it names only."""
+        content = rule("s3.rst", "CORSRules")
+        (origin,) = content["CORSRules"][0]["AllowedOrigins"]
+        daemon = self.serve(part_size=PART)
+        self.server.set_cors(self.bucket, content)
+        data = bytes(PART + 1000)
+        part = self.batch(daemon, oid_of(data), len(data))["parts"][1]
+        asked = {
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": "content-md5,content-type",
+        }
+        for name, status in ((origin, 200), ("https://evil.example", 403)):
+            reply = ask("OPTIONS", part["href"], {**asked, "Origin": name})
+            self.assertEqual(reply.status, status)
+        reply = ask("PUT", part["href"], {"Origin": origin}, data[PART:])
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(reply.getheader("Access-Control-Allow-Origin"), origin)
+        self.assertIn("ETag", reply.getheader("Access-Control-Expose-Headers") or "")
 
 
 class S3ProxyTests(S3Storage, MultipartCases):
@@ -78,7 +106,7 @@ class GCSDirectTests(GCSStorage, RemoteMultipartCases):
     """Parts go to Cloud Storage."""
 
 
-class GCSProxyTests(GCSStorage, MultipartCases):
+class GCSProxyTests(GCSStorage, ClientCases):
     """Parts pass through the daemon to Cloud Storage."""
 
     direct = False

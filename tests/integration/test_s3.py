@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -415,25 +416,56 @@ class CheckTests(S3TestCase):
         assert_blamed("may not read objects")
         for statement in policy["Statement"]:
             statement["Principal"] = {"AWS": [user["access_key_id"]]}
-        objects, bucket = policy["Statement"]
         for action, words in (
-            ("s3:PutObject", "may not read objects: it needs s3:GetObject and s3:ListBucket"),
-            ("s3:GetObject", "may not write objects: it needs s3:PutObject"),
+            ("s3:GetObject", "may not read objects: it needs s3:GetObject and s3:ListBucket"),
+            ("s3:PutObject", "may not write objects: it needs s3:PutObject"),
+            ("s3:ListBucketMultipartUploads", "uploads in parts: it needs s3:ListBucketMult"),
+            ("s3:AbortMultipartUpload", "uploads in parts: it needs s3:AbortMultipartUpload"),
+            ("s3:ListMultipartUploadParts", "parts of uploads: it needs s3:ListMultipartUploadP"),
         ):
-            only = {**objects, "Action": action}
-            self.server.set_policy(self.bucket, {**policy, "Statement": [only, bucket]})
+            without = [
+                {**statement, "Action": [name for name in statement["Action"] if name != action]}
+                for statement in policy["Statement"]
+            ]
+            self.server.set_policy(self.bucket, {**policy, "Statement": without})
             assert_blamed(words)
         # What the documentation says is enough.
         self.server.set_policy(self.bucket, policy)
         self.assertEqual(self.check(storage).returncode, 0)
         for mode in ("direct", "proxy"):
             daemon = self.start_daemon(
-                mode, config={"storage": {**storage, "mode": mode}, "log_format": "json"}
+                mode,
+                config={
+                    "storage": {**storage, "mode": mode, "part_size": 1},
+                    "log_format": "json",
+                },
             )
             repo = Git(self.directory / f"home-{mode}").create(
                 self.directory / f"work-{mode}", f"{daemon.url}/{REPO}-{mode}"
             )
             self.assert_round_trip(repo, FILES)
+            self.assert_taken_in_parts(daemon, os.urandom(5 * MIB + 1))
+
+    def assert_taken_in_parts(self, daemon: Daemon, data: bytes) -> None:
+        """Upload an object in parts, on whichever way."""
+        body = {
+            "operation": "upload",
+            "transfers": ["multipart-basic"],
+            "objects": [{"oid": oid_of(data), "size": len(data)}],
+        }
+        path = f"/{REPO}.git/info/lfs/objects/batch"
+        reply = daemon.request("POST", path, json.dumps(body).encode())
+        actions = reply.json["objects"][0]["actions"]
+        for part in actions["parts"]:
+            piece = data[part["pos"] : part["pos"] + part["size"]]
+            request = urllib.request.Request(
+                part["href"], piece, part.get("header", {}), method="PUT"
+            )
+            urllib.request.urlopen(request, timeout=30).close()
+        for name in ("commit", "abort"):
+            action = actions[name]
+            status = daemon.request("POST", action["href"], b"", action["header"]).status
+            self.assertEqual(status, 200)
 
     def test_configurations_of_the_page(self) -> None:
         """What the page about S3 shows works, with the names of the server here."""

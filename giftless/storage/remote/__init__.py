@@ -19,6 +19,8 @@ how its requests look, are signed, and what the answers mean.  From here come
     uploads in parts;
 ``slices``
     goes through many parts without holding up the reactor;
+``xml_bucket``, ``xml_answers``
+    the XML API for these that S3 and Google Cloud Storage share;
 ``stores``
     the two kinds of store over a container: ``mode: direct`` signs URLs,
     ``mode: proxy`` streams;

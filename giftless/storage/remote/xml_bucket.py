@@ -34,6 +34,10 @@ MIB: Final = 1024 * 1024
 #: minutes.
 COMPLETE_TIMEOUT: Final = 600.0
 
+#: How many are made at once.  They have places of their own: minutes are too long
+#: for others to wait behind them.
+COMPLETED_AT_ONCE: Final = 64
+
 #: How long a question of ``--check`` may take, in seconds.
 CHECK_TIMEOUT: Final = 8.0
 
@@ -87,6 +91,7 @@ class XmlBucket(Container):
     def __init__(self, layout: Layout, client: StoreClient, clock: IReactorTime) -> None:
         self._layout = layout
         self._client = client
+        self._patient = StoreClient(client.http, clock, COMPLETE_TIMEOUT, COMPLETED_AT_ONCE)
         self._clock = clock
 
     # -- what a vendor brings
@@ -137,11 +142,10 @@ class XmlBucket(Container):
         key: ObjectKey | None,
         headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, str] | None = None,
-        body: bytes = b"",
         timeout: float | None = None,
     ) -> Answer:
         async def prepare() -> Request:
-            return await self._request(method, key, headers or {}, parameters or {}, body)
+            return await self._request(method, key, headers or {}, parameters or {}, b"")
 
         return await self._client.ask(prepare, timeout)
 
@@ -239,14 +243,13 @@ class XmlBucket(Container):
             f"<Part><PartNumber>{place}</PartNumber><ETag>{escape(parts[place].tag)}</ETag></Part>"
             for place in sorted(parts)
         )
-        answer = await self._ask(
-            "POST",
-            key,
-            {"Content-Type": "application/xml", **self._completion_headers(replace)},
-            {"uploadId": upload.id},
-            f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode(),
-            COMPLETE_TIMEOUT,
-        )
+        body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
+        headers = {"Content-Type": "application/xml", **self._completion_headers(replace)}
+
+        async def prepare() -> Request:
+            return await self._request("POST", key, headers, {"uploadId": upload.id}, body)
+
+        answer = await self._patient.ask(prepare)
         # The status may have been sent before the store knew how it would end.
         code = error_code(answer)
         if answer.status in (409, 412) or code in _GONE or code == "PreconditionFailed":

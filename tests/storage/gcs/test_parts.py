@@ -68,6 +68,19 @@ class DirectTests(GCSPartsTestCase, XmlParts, DirectParts, MultipartContract):
         self.assertEqual(len({action.href for action in actions}), 250)
         self.assertEqual(len(jobs), 3)
 
+    async def test_what_google_has_signed_is_kept(self) -> None:
+        """So that going on with an upload asks nobody."""
+        await self.prepare()
+        self.store = self.build(service_account_email=Google.MANAGED)
+        upload, missing = await self.begin()
+        await self.send(upload, missing)
+        parts = [Part(number, 0, 1) for number in range(1, 151)]
+        first = await self.store.part_actions(self.key, upload, parts, 600)
+        asked = len(self.google.requests)
+        again = await self.store.part_actions(self.key, upload, parts, 600)
+        self.assertEqual(len(self.google.requests), asked)
+        self.assertEqual([action.href for action in again], [action.href for action in first])
+
     async def test_replacing_an_object_needs_leave_to_delete(self) -> None:
         """One of a wrong size, that is."""
         await self.prepare()
@@ -90,25 +103,6 @@ class DirectWithHmacTests(GCSPartsTestCase, DirectParts, MultipartContract):
     def section(self, **options: Any) -> dict[str, Any]:
         options = {"prefix": "team a/\u00fc&", **options}
         return self.google.hmac_options(self.bucket, **options)
-
-
-class DirectWithSignBlobTests(GCSPartsTestCase, DirectParts, MultipartContract):
-    """Signed by Google."""
-
-    checks_length = False
-
-    def section(self, **options: Any) -> dict[str, Any]:
-        return super().section(service_account_email=Google.MANAGED, **options)
-
-    async def test_signing_again_asks_nobody(self) -> None:
-        await self.prepare()
-        upload, _ = await self.begin()
-        parts = [Part(number, 0, 1) for number in range(1, 151)]
-        first = await self.store.part_actions(self.key, upload, parts, 600)
-        asked = len(self.google.requests)
-        again = await self.store.part_actions(self.key, upload, parts, 600)
-        self.assertEqual(len(self.google.requests), asked)
-        self.assertEqual([action.href for action in again], [action.href for action in first])
 
 
 class DirectVerifiedTests(VerifiedParts, GCSPartsTestCase, DirectParts, MultipartContract):

@@ -297,8 +297,9 @@ class PartTests(BucketTestCase):
             b"<CompleteMultipartUploadResult xmlns='x'><Key>k</Key></CompleteMultipartUploadResult>"
         )
         prepared: list[Any] = []
-        ask = self.client.ask
-        self.patch(self.client, "ask", lambda *args: [prepared.append(args[0]), ask(*args)][1])
+        patient = self.bucket._patient
+        ask = patient.ask
+        self.patch(patient, "ask", lambda *args: [prepared.append(args[0]), ask(*args)][1])
         # White space keeps the connection alive, before the document or in it.
         for body in (done, b"  \n <?xml version='1.0'?>\n  " + done, done.replace(b"<K", b" \n<K")):
             self.assertTrue(self.successResultOf(self.complete(200, body)))
@@ -361,6 +362,18 @@ class PartTests(BucketTestCase):
             200, OWN, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"
         )
         self.assertTrue(self.successResultOf(done))
+
+    def test_nobody_waits_behind_it(self) -> None:
+        """However many are under way, and however few questions are asked at once."""
+        self.client = StoreClient(self.agent.client(), self.clock, 20, 1, lambda: 1.0)
+        self.bucket = self.make()
+        for _ in range(3):
+            completed = self.bucket.complete_upload(key_of(b"a"), self.upload, self.parts, {}, True)
+            self.start(completed)
+        self.assertEqual(len(self.running), 3)
+        facts = self.start(self.bucket.facts(key_of(b"b"), False))
+        self.running[-1].succeed(200, {**OWN, "Content-Length": "1"})
+        self.assertEqual(self.successResultOf(facts), ObjectFacts(1, None, {}))
 
     def test_nothing_is_aborted_or_listed_without_an_id(self) -> None:
         """The same request without one deletes the object."""
