@@ -347,6 +347,12 @@ class XmlParts(_Mixin):
         proxy.then(SLOW_DOWN)
         await self.store.abort(self.key, upload)
 
+    async def test_a_check_leaves_nothing_behind(self) -> None:
+        await self.prepare()
+        await self.store.check()
+        self.assertEqual(await self.store.container.find_uploads(xml_bucket.PROBE), [])
+        self.assertEqual(list(await self.store.sizes([xml_bucket.PROBE])), [None])
+
     async def test_five_terabytes_fit(self) -> None:
         await self.prepare()
         for size in (5 * 10**12, 5 * 1024**4):

@@ -144,7 +144,7 @@ class Container(ABC):
         :param replace: whether an object that is there is to be replaced;
             otherwise it stays, where the store can see to that.
         :returns: whether it was done; otherwise the upload is not there any
-            more, or the object is there already.
+            more, or has changed, or the object is there already.
         """
 
     @abstractmethod

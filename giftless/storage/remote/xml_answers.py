@@ -42,7 +42,7 @@ def document(answer: Answer, root: str) -> Element:
     except ElementTree.ParseError:
         raise StoreError(f"what the store answers is no {root}") from None
     if found.tag.rpartition("}")[2] != root:
-        raise StoreError(f"the store answers with {found.tag} instead of {root}")
+        raise StoreError(f"the store answers with {found.tag[:80]} instead of {root}")
     return found
 
 
@@ -58,5 +58,5 @@ def number(parent: Element, name: str) -> int:
     """
     found = text(parent, name)
     if not (found.isascii() and found.isdecimal() and len(found) < 20):
-        raise StoreError(f"the store answers with {found!r} as {name}")
+        raise StoreError(f"the store answers with {found[:80]!r} as {name}")
     return int(found)

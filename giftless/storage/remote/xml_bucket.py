@@ -169,7 +169,7 @@ class XmlBucket(Container):
         for _ in range(MAX_UPLOADS_PAGES):
             answer = await self._ask("GET", None, {}, asked)
             if answer.status != 200 and found:
-                # versitygw, for one, does not go on inside of an object's.
+                # versitygw 1.8 refuses the marker that it has given: go without the rest.
                 break
             if answer.status != 200:
                 raise self.problem(answer)
