@@ -1,0 +1,8 @@
+"""The transfer agent: large files in parts, for the stock git-lfs client.
+
+``giftless-transfer-agent`` is started by git-lfs, on the user's machine, and
+shares nothing with the server but the protocol.  It works with threads and a
+blocking HTTP client: git-lfs starts up to eight agents one after the other and
+waits for each of them, and starting Twisted takes ten times as long as starting
+Python.
+"""
