@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def install(scope: str, path: str) -> None:
 
 def uninstall(scope: str) -> None:
     """Remove them, and whatever else is in their section."""
-    if _config(scope, "--get-regexp", rf"^{SECTION}\.".replace(".", r"\.")).returncode:
+    if _config(scope, "--get-regexp", f"^{re.escape(SECTION)}[.]").returncode:
         print(f"it is not installed: the {scope} configuration of git does not name it")
         return
     done = _config(scope, "--remove-section", SECTION)

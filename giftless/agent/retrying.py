@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from giftless.agent.errors import Again, TransferError
 
-#: How often something is tried before it is given up.
+#: How often something is tried, by default, before it is given up: for a minute.
 ATTEMPTS: Final = 8
 
 #: The first pause and the longest one of our own choice, in seconds.
@@ -29,12 +29,19 @@ class Retries:
     """The attempts at one thing.
 
     :param pause: waits.
+    :param attempts: how many there may be without progress.
     :param jitter: a random number from 0 to 1, so that agents that failed
         together do not come back together.
     """
 
-    def __init__(self, pause: Pause, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        pause: Pause,
+        attempts: int = ATTEMPTS,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._pause = pause
+        self._attempts = attempts
         self._jitter = jitter
         self._failures = 0
 
@@ -49,20 +56,20 @@ class Retries:
         :raises TransferError: if it was the last one for good.
         """
         self._failures += 1
-        if self._failures >= ATTEMPTS:
-            raise TransferError(f"{error.reason}; tried {ATTEMPTS} times, try again later")
+        if self._failures >= self._attempts:
+            raise TransferError(f"{error.reason}; tried {self._attempts} times, try again later")
         if error.after is not None and error.after > PATIENCE:
             raise TransferError(f"{error.reason}; try again in {error.after:.0f} seconds")
         longest = min(FIRST_PAUSE * 2 ** (self._failures - 1), LONGEST_PAUSE)
         self._pause(max(longest * (0.5 + self._jitter() / 2), error.after or 0))
 
 
-def patiently(attempt: Callable[[], _T], pause: Pause) -> _T:
+def patiently(attempt: Callable[[], _T], pause: Pause, attempts: int = ATTEMPTS) -> _T:
     """Try until it works.
 
     :raises TransferError: if it does not after several attempts.
     """
-    retries = Retries(pause)
+    retries = Retries(pause, attempts)
     while True:
         try:
             return attempt()

@@ -45,6 +45,8 @@ class Session:
 
     def handle(self, request: Upload | Download) -> None:
         """Transfer an object, and tell git-lfs how it went."""
+        # By now git-lfs has moved the last download away, if it is good.
+        self._discard()
         progress = Progress(request.size, partial(self._tell, request.oid))
         try:
             if isinstance(request, Upload):
@@ -77,9 +79,6 @@ class Session:
             temporary = self._temporary = Temporary(self._folder, request.oid)
         Downloader(request, action, self._client, self._workers, progress).run(temporary.path)
         progress.close(complete=True)
-        with self._lock:
-            # From now on it is git-lfs's.
-            self._temporary = None
         self._write(protocol.downloaded(request.oid, str(temporary.path)))
 
     def _discard(self) -> None:

@@ -19,6 +19,10 @@ from giftless.agent.workers import Crew, Workers
 #: How long before it expires a part is not begun any more, in seconds.
 _MARGIN: Final = 10
 
+#: How often the server is asked what is missing.  If it fails, it fails for each
+#: object of a push, and nothing would be lost if the push were made again.
+_ASK_ATTEMPTS: Final = 4
+
 #: How long a commit may be silent, in seconds: the server may read all parts.
 _COMMIT_TIMEOUT: Final = 900.0
 
@@ -83,7 +87,11 @@ class Uploader:
     def _ask(self) -> Plan | None:
         action, request = self._action, self._request
         self._asked = self._clock()
-        reply = patiently(lambda: self._client.ask("POST", action.href, action.header), self._pause)
+        reply = patiently(
+            lambda: self._client.ask("POST", action.href, action.header),
+            self._pause,
+            _ASK_ATTEMPTS,
+        )
         if reply.status in (401, 403):
             raise TransferError(
                 f"{reply.reason}; if this push took very long, push again:"
