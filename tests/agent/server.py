@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import socket
@@ -38,12 +39,15 @@ class Answer:
 
     :ivar body: or the beginning of it.
     :ivar length: what the Content-Length says; that of the body if ``None``.
+    :ivar stall: seconds for which the connection stays open after a body that
+        is too short.
     """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = None
+    stall: float = 0
 
 
 class _QuietServer(ThreadingHTTPServer):
@@ -121,6 +125,11 @@ class Server:
         handler.end_headers()
         handler.wfile.write(answer.body)
         if length != len(answer.body):
+            handler.wfile.flush()
+            # A client that leaves ends this.
+            handler.connection.settimeout(answer.stall)
+            with contextlib.suppress(OSError):
+                handler.connection.recv(1)
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.agent import retrying
+from giftless.agent import http, retrying
 from giftless.agent.downloading import Downloader, Temporary, divide
 from giftless.agent.errors import TransferError
 from giftless.agent.gitconfig import Settings
@@ -137,6 +137,26 @@ class DownloadTests(SynchronousTestCase):
         self.assert_downloaded()
         self.assertIn("bytes=10240-102399", self.asked_ranges)
         self.assertEqual(len(self.asked_ranges), 101)
+
+    def test_stalled_connection(self) -> None:
+        """A server that stops in the middle is left, and asked for the rest."""
+        self.patch(http, "_TIMEOUT", 0.1)
+        plain = self.answer
+
+        def answer(asked: Asked) -> Answer:
+            whole = plain(asked)
+            if asked.headers.get("range") == "bytes=102400-204799":
+                return Answer(206, whole.body[:1000], whole.headers, len(whole.body), stall=60)
+            return whole
+
+        self.server.answer = answer
+        self.download()
+        self.assert_downloaded()
+        (rest,) = set(self.asked_ranges) - {
+            f"bytes={span.start}-{span.end - 1}" for span in divide(len(DATA), RANGE_SIZE)
+        }
+        assert rest is not None
+        self.assertTrue(rest.endswith("-204799"))
 
     def test_broken_whole(self) -> None:
         """Without ranges it begins again, and the count stands still until it is there."""

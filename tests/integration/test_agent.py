@@ -105,6 +105,14 @@ def _group(leader: int) -> list[tuple[int, str]]:
     return found
 
 
+def _peak_memory(pid: int) -> int:
+    """Return the most memory that a process has had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
 class RoundTripTests(AgentTestCase):
     """Push and clone through local storage."""
 
@@ -355,9 +363,14 @@ class _ResumeCases(_Mixin):
         self.assert_stored(self.oid)
 
     def test_killed(self) -> None:
-        """After ``kill -9`` of all processes the next push sends only what is missing."""
+        """After ``kill -9`` of all processes the next push sends only what is missing.
+
+        The agents are small, however much they have sent.
+        """
         repo = self.start()
         push, left = self.half_push(repo)
+        for pid in self.agents(push):
+            self.assertLess(_peak_memory(pid), 64 * MIB)
         self.kill_group(push)
         self.assert_rest_is_sent(repo, left)
 
