@@ -101,6 +101,12 @@ class Downloader:
                         retries.reset()
             except Again as error:
                 retries.wait(error)
+            except TransferError as error:
+                if error.code not in (401, 403):
+                    raise
+                raise TransferError(
+                    f"{error.message}; if this took very long, try again", error.code
+                ) from None
             else:
                 return
 
@@ -126,7 +132,8 @@ class Downloader:
                 _check_range(response.headers.get("Content-Range"), position, span, self._size)
             with _writing(path), path.open("r+b") as file:
                 file.seek(position)
-                while data := response.read(BLOCK_SIZE):
+                # What has come is written even if it is less, and nothing follows.
+                while data := response.read1(BLOCK_SIZE):
                     crew.check()
                     if position + len(data) > span.end:
                         raise TransferError("the server sends more bytes than the object has")

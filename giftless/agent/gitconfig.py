@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from giftless.agent.errors import TransferError
+
 #: Values of git's configuration and variables that mean no (``git config --type=bool``).
 _NO: Final = frozenset({"false", "no", "off", "0", ""})
 
@@ -87,6 +89,8 @@ def temporary_folder() -> Path:
 
     It is on the file system of the objects, which git-lfs moves downloads to.
     What a killed agent leaves there goes when git-lfs tidies up.
+
+    :raises TransferError: if it cannot be made.
     """
     directory = run_git("rev-parse", "--git-common-dir")
     if directory is None:
@@ -94,5 +98,8 @@ def temporary_folder() -> Path:
     storage = (run_git("config", "--type=path", "lfs.storage") or "").rstrip("\n") or "lfs"
     # An absolute lfs.storage stands for itself.
     folder = Path(directory.rstrip("\n"), storage, "tmp").absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TransferError(f"cannot make {folder}: {error.strerror}") from None
     return folder

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.agent import gitconfig
+from giftless.agent.errors import TransferError
 from giftless.agent.gitconfig import Settings, parse_settings, settings_for, temporary_folder
 
 
@@ -105,6 +106,12 @@ class RepositoryTests(SynchronousTestCase):
         self.assertEqual(temporary_folder(), self.repo / ".git" / "objects of lfs" / "tmp")
         self.git("config", "lfs.storage", str(self.directory / "shared"))
         self.assertEqual(temporary_folder(), self.directory / "shared" / "tmp")
+
+    def test_something_in_the_way(self) -> None:
+        """A folder that cannot be made is named."""
+        (self.repo / ".git" / "lfs").write_text("in the way")
+        error = self.assertRaises(TransferError, temporary_folder)
+        self.assertIn(str(self.repo / ".git" / "lfs" / "tmp"), error.message)
 
     def test_no_git(self) -> None:
         """Without git there are no settings."""
