@@ -27,7 +27,7 @@ LAYERS: Final = (
     {"web"},
     {"checking", "config", "plugins"},
     {"assembly", "commands"},
-    {"cli", "service"},
+    {"agent", "cli", "service"},
 )
 
 #: What the protocol may use: nothing that waits, reads a clock or does I/O.
@@ -160,6 +160,15 @@ class ArchitectureTests(SynchronousTestCase):
             if part_of(module) == "lfs":
                 used = {name.split(".")[0] for name in imports(tree)}
                 self.assertEqual(used - PURE, set(), module)
+
+    def test_the_agent_stands_alone(self) -> None:
+        """It runs on users' machines, and starts in no time."""
+        for module, tree in self.modules.items():
+            if part_of(module) == "agent":
+                for name in imports(tree):
+                    target = self.target(name)
+                    self.assertIn(part_of(target), ("", "agent"), f"{module} imports {name}")
+                    self.assertNotEqual(name.split(".")[0], "twisted", module)
 
     def test_modules_are_small(self) -> None:
         for path in ROOT.rglob("*.py"):

@@ -8,7 +8,9 @@ run.
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.docs.pages import DOCS, ROOT, code
@@ -58,6 +60,8 @@ class CommandTests(IntegrationTestCase):
             cwd=home,
             env={
                 **base_environ(),
+                # Where the package's commands are.
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "HOME": str(home),
                 "XDG_CONFIG_HOME": str(home / "xdg"),
                 "GIT_CONFIG_NOSYSTEM": "1",
@@ -87,6 +91,12 @@ class CommandTests(IntegrationTestCase):
         (first,) = [path.name for path in (data / "my-org" / "demo").iterdir()]
         (second,) = [path.name for path in (data / "my-org" / "moved").iterdir()]
         self.assertEqual(first, second)
+
+    def test_agent(self) -> None:
+        """The page about the transfer agent: the file goes up in parts."""
+        self.run_page(DOCS / "agent.rst")
+        log = (self.directory / "daemon" / "stdout").read_text()
+        self.assertIn("/parts/3", log)
 
     def test_http_api(self) -> None:
         """The round by hand on the page about the API."""

@@ -467,9 +467,10 @@ class Git:
         ):
             self.run(self.home, "config", "--global", name, value)
 
-    def try_run(self, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run git, whatever comes of it."""
-        environ = {
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of git."""
+        return {
             **base_environ(),
             "HOME": str(self.home),
             "XDG_CONFIG_HOME": str(self.home / "xdg"),
@@ -477,10 +478,13 @@ class Git:
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
         }
+
+    def try_run(self, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run git, whatever comes of it."""
         return subprocess.run(
             ["git", *arguments],
             cwd=directory,
-            env=environ,
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

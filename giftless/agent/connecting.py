@@ -1,0 +1,67 @@
+"""Connections as git would make them: its proxy, its certificates."""
+
+from __future__ import annotations
+
+import ssl
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from giftless.agent.errors import TransferError
+from giftless.agent.gitconfig import Settings
+
+
+def make_pool(settings: Settings, url: str, connections: int) -> urllib3.PoolManager:
+    """Make what keeps connections to a server.
+
+    :param settings: how to connect.
+    :param url: the server's.
+    :param connections: how many are kept.
+    :raises TransferError: if the settings cannot be used.
+    """
+    context = _context(settings)
+    proxy = _proxy(settings, url)
+    if not proxy:
+        return urllib3.PoolManager(maxsize=connections, ssl_context=context)
+    try:
+        parts = urlsplit(proxy)
+        headers = None
+        if parts.username is not None:
+            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = urllib3.make_headers(proxy_basic_auth=credentials)
+        return urllib3.ProxyManager(
+            proxy, proxy_headers=headers, maxsize=connections, ssl_context=context
+        )
+    except (HTTPError, ValueError) as error:
+        raise TransferError(f"the proxy cannot be used: {error}; see http.proxy") from None
+
+
+def _context(settings: Settings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file, capath=settings.ca_path)
+        if settings.cert_file:
+            # A key with a passphrase would have to be asked for.
+            context.load_cert_chain(settings.cert_file, settings.key_file, password=b"")
+    except (OSError, ValueError) as error:
+        raise TransferError(
+            f"the certificates cannot be read: {error}; see http.sslCAInfo and http.sslCert"
+        ) from None
+    if not settings.verify:
+        urllib3.disable_warnings()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _proxy(settings: Settings, url: str) -> str:
+    parts = urlsplit(url)
+    proxy = settings.proxy
+    if proxy is None:
+        # As the environment says: HTTPS_PROXY, http_proxy, ALL_PROXY, NO_PROXY.
+        if proxy_bypass(parts.hostname or ""):
+            return ""
+        proxies = getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"

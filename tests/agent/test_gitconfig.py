@@ -1,0 +1,120 @@
+"""What git's configuration says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from giftless.agent import gitconfig
+from giftless.agent.errors import TransferError
+from giftless.agent.gitconfig import Settings, parse_settings, settings_for, temporary_folder
+
+
+class ParseTests(SynchronousTestCase):
+    def test_nothing(self) -> None:
+        """Without settings everything is as it should be by default."""
+        self.assertEqual(parse_settings("", {}), Settings())
+
+    def test_settings(self) -> None:
+        """Settings are read; names may be written in any way."""
+        printed = (
+            "http.sslcainfo\n/ca.pem\0http.sslcapath\n~/ca\0http.sslcert\n/c.pem\0"
+            "http.sslkey\n/k.pem\0http.proxy\nhttp://p:1\0http.postbuffer\n7\0"
+        )
+        self.assertEqual(
+            parse_settings(printed, {}),
+            Settings(True, "/ca.pem", os.path.expanduser("~/ca"), "/c.pem", "/k.pem", "http://p:1"),
+        )
+
+    def test_verification(self) -> None:
+        """Only a plain no turns verification off."""
+        for printed, environ, verify in (
+            ("http.sslverify\nfalse\0", {}, False),
+            ("http.sslverify\n0\0", {}, False),
+            ("http.sslverify\nNo\0", {}, False),
+            ("http.sslverify\0", {}, True),
+            ("http.sslverify\ntrue\0", {}, True),
+            ("", {"GIT_SSL_NO_VERIFY": "true"}, False),
+            ("", {"GIT_SSL_NO_VERIFY": "1"}, False),
+            ("", {"GIT_SSL_NO_VERIFY": "false"}, True),
+            ("", {"GIT_SSL_NO_VERIFY": ""}, True),
+        ):
+            self.assertEqual(parse_settings(printed, environ).verify, verify, (printed, environ))
+
+    def test_variables_come_first(self) -> None:
+        """git's variables count more than its configuration."""
+        settings = parse_settings("http.sslcainfo\n/a.pem\0", {"GIT_SSL_CAINFO": "/b.pem"})
+        self.assertEqual(settings.ca_file, "/b.pem")
+
+    def test_empty_proxy(self) -> None:
+        """An empty proxy is none, whatever the environment says."""
+        self.assertEqual(parse_settings("http.proxy\n\0", {}).proxy, "")
+
+
+class RepositoryTests(SynchronousTestCase):
+    """git itself is asked."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+        self.git = lambda *arguments: subprocess.run(
+            ["git", *arguments], cwd=self.repo, env=environ, check=True, capture_output=True
+        )
+        self.repo = self.directory / "repo"
+        self.repo.mkdir()
+        self.git("init", "--quiet")
+        self.git("config", "user.name", "Tess Ter")
+        self.git("config", "user.email", "tess@example.com")
+        self.work_in(self.repo)
+
+    def work_in(self, folder: Path) -> None:
+        before = os.getcwd()
+        os.chdir(folder)
+        self.addCleanup(os.chdir, before)
+
+    def test_by_url(self) -> None:
+        """The settings of the server's URL count."""
+        self.git("config", "http.proxy", "http://all:1")
+        self.git("config", "http.https://lfs.example.proxy", "http://one:1")
+        self.git("config", "http.https://lfs.example.sslVerify", "false")
+        settings = settings_for("https://lfs.example/p", {})
+        self.assertEqual((settings.proxy, settings.verify), ("http://one:1", False))
+        settings = settings_for("https://other.example/p", {})
+        self.assertEqual((settings.proxy, settings.verify), ("http://all:1", True))
+
+    def test_temporary_folder(self) -> None:
+        """Unfinished files lie where git-lfs keeps its own, also for work trees."""
+        expected = self.repo / ".git" / "lfs" / "tmp"
+        self.assertEqual(temporary_folder(), expected)
+        self.assertTrue(expected.is_dir())
+        self.git("commit", "--quiet", "--allow-empty", "-m", "Begin")
+        self.git("worktree", "add", "--quiet", str(self.directory / "tree"))
+        self.work_in(self.directory / "tree")
+        self.assertEqual(temporary_folder(), expected)
+
+    def test_storage_elsewhere(self) -> None:
+        """They follow lfs.storage, relative to the repository or not."""
+        self.git("config", "lfs.storage", "objects of lfs")
+        self.assertEqual(temporary_folder(), self.repo / ".git" / "objects of lfs" / "tmp")
+        self.git("config", "lfs.storage", str(self.directory / "shared"))
+        self.assertEqual(temporary_folder(), self.directory / "shared" / "tmp")
+
+    def test_something_in_the_way(self) -> None:
+        """A folder that cannot be made is named."""
+        (self.repo / ".git" / "lfs").write_text("in the way")
+        error = self.assertRaises(TransferError, temporary_folder)
+        self.assertIn(str(self.repo / ".git" / "lfs" / "tmp"), error.message)
+
+    def test_no_git(self) -> None:
+        """Without git there are no settings."""
+        self.patch(gitconfig, "run_git", lambda *_: None)
+        self.assertEqual(settings_for("https://h", {}), Settings())
+        self.assertTrue(temporary_folder().is_dir())

@@ -1,0 +1,460 @@
+"""The stock client with the transfer agent: pushes and clones in parts."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.agent.test_install import COMMAND
+from tests.integration.support import (
+    REPO,
+    Daemon,
+    Git,
+    GitRepo,
+    IntegrationTestCase,
+    file_digest,
+    free_port,
+    installed,
+    oid_of,
+    wait_until,
+)
+from tests.support.faulty import HANG, RESET, Fault, FaultyProxy
+from tests.support.servers import shared, versitygw
+
+MIB = 1024 * 1024
+
+#: Files of many parts, of a few, of one, and without any object.
+FILES = {
+    "huge.bin": os.urandom(40 * MIB + 7),
+    "large.bin": os.urandom(3 * MIB),
+    "part.bin": os.urandom(MIB),
+    "empty.bin": b"",
+    **{f"{number}.bin": b"object %d" % number for number in range(12)},
+}
+
+
+class AgentTestCase(IntegrationTestCase):
+    """Has a git whose git-lfs knows the agent."""
+
+    def serve(self, **config: Any) -> Daemon:
+        """Start a daemon over local storage with parts of 1 MiB."""
+        storage = {"type": "local", "path": str(self.directory / "store"), "part_size": MIB}
+        return self.start_daemon(config={"storage": storage, "log_format": "json", **config})
+
+    def make_git(self, name: str = "home") -> Git:
+        """Set up git and git-lfs, and install the agent as a user does."""
+        git = Git(self.directory / name)
+        environ = {**installed().environ, **git.environ}
+        subprocess.run([COMMAND, "install"], env=environ, check=True, capture_output=True)
+        return git
+
+    def make_repo(self, url: str, name: str = "work") -> GitRepo:
+        return self.make_git(f"home-{name}").create(self.directory / name, url)
+
+    def proxy(self, port: int) -> FaultyProxy:
+        """Start a proxy that counts, and can misbehave."""
+        proxy = FaultyProxy(port)
+        proxy.__enter__()
+        self.addCleanup(proxy.__exit__)
+        return proxy
+
+    def start_push(self, repo: GitRepo, **environ: str) -> subprocess.Popen[bytes]:
+        """Start a push, with all that it starts in a process group of its own."""
+        push = subprocess.Popen(
+            ["git", "push", "origin", "main"],
+            cwd=repo.directory,
+            env={**repo.commands.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.addCleanup(push.communicate)
+        self.addCleanup(self.kill_group, push)
+        return push
+
+    def kill_group(self, push: subprocess.Popen[bytes]) -> None:
+        """Kill a push with all that it has started (``kill -9``)."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(push.pid, signal.SIGKILL)
+        push.wait()
+
+    def agents(self, push: subprocess.Popen[bytes]) -> list[int]:
+        """Return the process ids of the agents of a push, without their shells."""
+        return [
+            pid
+            for pid, command in _group(push.pid)
+            if COMMAND.name in command and "python" in command.split("\0")[0]
+        ]
+
+
+def _group(leader: int) -> list[tuple[int, str]]:
+    """Return process ids and command lines of a process group."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) == leader and fields[0] != "Z":
+                found.append((int(path.name), (path / "cmdline").read_text()))
+    return found
+
+
+def _peak_memory(pid: int) -> int:
+    """Return the most memory that a process has had, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+class RoundTripTests(AgentTestCase):
+    """Push and clone through local storage."""
+
+    def test_mixed_sizes(self) -> None:
+        """Files of all sizes come back byte for byte; the large ones went in parts."""
+        daemon = self.serve()
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        clone = self.assert_round_trip(repo, FILES)
+        for directory in (repo.directory, clone.directory):
+            left = list((directory / ".git" / "lfs" / "tmp").glob("*-giftless-*"))
+            self.assertEqual(left, [])
+        self.assert_intact(daemon.store)
+        huge = oid_of(FILES["huge.bin"])
+        daemon.stop()
+        self.assertEqual(len(daemon.accesses("PUT", f"{huge}/parts/")), 41)
+        self.assertEqual(len(daemon.accesses("POST", f"{huge}/parts/commit")), 1)
+        self.assertEqual([access["status"] for access in daemon.accesses("GET", huge)], [206, 206])
+        # git-lfs verified each object.
+        self.assertEqual(len(daemon.accesses("POST", "/storage/verify")), 15)
+        self.assertEqual({access["status"] for access in daemon.accesses("PUT")}, {200})
+
+    def test_several_pushes(self) -> None:
+        """Each push sends only what is new."""
+        daemon = self.serve()
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        pushed = {}
+        for number in range(3):
+            name, data = f"{number}.bin", os.urandom(2 * MIB + number)
+            repo.commit({name: data})
+            repo.push()
+            pushed[name] = data
+        clone = repo.clone(self.directory / "clone")
+        for name, data in pushed.items():
+            self.assertEqual(clone.read(name), data)
+        daemon.stop()
+        self.assertEqual(len(daemon.accesses("PUT")), 2 + 3 + 3)
+
+    def test_https(self) -> None:
+        """The agent trusts whom git trusts."""
+        certificate = self.directory / "server.pem"
+        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
+        command += " -addext subjectAltName=IP:127.0.0.1"
+        subprocess.run(
+            [*command.split(), "-keyout", f"{certificate}.key", "-out", certificate],
+            check=True,
+            capture_output=True,
+        )
+        port = free_port()
+        key = f"privateKey={certificate}.key:certKey={certificate}"
+        storage = {"type": "local", "path": str(self.directory / "store"), "part_size": MIB}
+        daemon = self.start_daemon(
+            config={"endpoints": [f"ssl:{port}:{key}:interface=127.0.0.1"], "storage": storage},
+            port=port,
+            scheme="https",
+        )
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        url = f"http.{daemon.url}/"
+        repo.git("config", "--global", f"{url}.sslCAInfo", str(certificate))
+        self.assert_round_trip(repo, {"a.bin": os.urandom(5 * MIB)})
+
+    def test_progress(self) -> None:
+        """git-lfs shows how far it is while parts are being sent."""
+        daemon = self.serve()
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo.commit({"a.bin": FILES["huge.bin"]})
+        shown = self.directory / "progress"
+        push = self.start_push(repo, GIT_LFS_PROGRESS=str(shown))
+        self.assertEqual(push.wait(60), 0)
+        counts = [
+            int(count) for count in re.findall(r"^upload 1/1 (\d+)/", shown.read_text(), re.M)
+        ]
+        self.assertEqual(counts, sorted(counts))
+        self.assertGreater(len(set(counts)), 1)
+        self.assertEqual(counts[-1], len(FILES["huge.bin"]))
+
+    def test_two_pushes_at_once(self) -> None:
+        """Two people who push the same object at the same time both succeed."""
+        daemon = self.serve()
+        data = FILES["huge.bin"]
+        repos = [self.make_repo(f"{daemon.url}/{REPO}", name) for name in ("one", "two")]
+        for repo in repos:
+            repo.commit({"a.bin": data})
+        for push in [self.start_push(repo) for repo in repos]:
+            status = push.wait(60)
+            assert push.stderr is not None
+            self.assertEqual(status, 0, push.stderr.read())
+        self.assert_intact(daemon.store)
+        self.assertEqual(repos[1].clone(self.directory / "clone").read("a.bin"), data)
+
+
+class FallbackTests(AgentTestCase):
+    def test_server_does_not_know_it(self) -> None:
+        """A server that does not know the agent gets the objects in the basic way."""
+        daemon = self.serve(transfers=["basic"])
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        self.assert_round_trip(repo, FILES)
+        daemon.stop()
+        self.assertEqual(daemon.accesses("POST", "/parts"), [])
+        self.assertEqual(len(daemon.accesses("PUT")), 15)
+
+    def test_small_objects(self) -> None:
+        """Where nothing has several parts the agent is not started."""
+        daemon = self.serve()
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        self.assert_round_trip(repo, {"a.bin": b"1", "b.bin": FILES["part.bin"]})
+        daemon.stop()
+        self.assertEqual(daemon.accesses("POST", "/parts"), [])
+
+    def test_uninstalled(self) -> None:
+        """After ``uninstall`` everything is as before."""
+        daemon = self.serve()
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        environ = {**installed().environ, **repo.commands.environ}
+        subprocess.run([COMMAND, "uninstall"], env=environ, check=True, capture_output=True)
+        self.assert_round_trip(repo, {"a.bin": FILES["large.bin"]})
+        daemon.stop()
+        self.assertEqual(daemon.accesses("POST", "/parts"), [])
+
+
+class FailureTests(AgentTestCase):
+    """What git users see and do not see."""
+
+    def test_connections_break(self) -> None:
+        """Connections that break on the way up and down are not noticed."""
+        daemon = self.serve()
+        proxy = self.proxy(daemon.port)
+        count = itertools.count(1)
+
+        def break_some(head: bytes) -> Fault | None:
+            if head.startswith(b"POST") or next(count) % 5:
+                return None
+            return RESET if head.startswith(b"PUT") else Fault("cut", after=3 * MIB)
+
+        proxy.fault = break_some
+        repo = self.make_repo(f"{proxy.url}/{REPO}")
+        self.assert_round_trip(repo, {"a.bin": FILES["huge.bin"]})
+
+    def test_message(self) -> None:
+        """What the server refuses is in git's output, with the server's words."""
+        daemon = self.serve()
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo.commit({"a.bin": FILES["large.bin"]})
+        parts = daemon.store / ".giftless" / "parts"
+        parts.parent.mkdir(parents=True, exist_ok=True)
+        parts.write_text("in the way")
+        result = repo.try_push()
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("the server failed; its log has the details", result.stderr)
+        self.assertIn("tried 4 times", result.stderr)
+
+    def test_altered_download(self) -> None:
+        """git-lfs finds an object that is not what it should be, and nothing is left of it."""
+        daemon = self.serve()
+        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        data = FILES["large.bin"]
+        repo.commit({"a.bin": data})
+        repo.push()
+        stored = daemon.store / REPO / oid_of(data)
+        stored.chmod(0o600)
+        stored.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        git = repo.commands
+        result = git.try_run(self.directory, "clone", str(repo.remote), "clone")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("invalid hash", result.stderr)
+        temporary = self.directory / "clone" / ".git" / "lfs" / "tmp"
+        self.assertEqual(list(temporary.glob("*-giftless-*")), [])
+
+
+if TYPE_CHECKING:
+    _Mixin = AgentTestCase
+else:
+    _Mixin = object
+
+
+class _ResumeCases(_Mixin):
+    """A push that is killed half-way: the same for every store.
+
+    :ivar way: what parts pass through; it counts them.
+    """
+
+    #: The size of the file and of its parts, in bytes.
+    size = 20 * MIB
+    part_size = MIB
+    way: FaultyProxy
+
+    def part(self, head: bytes) -> bool:
+        """Tell whether a request sends a part."""
+        raise NotImplementedError
+
+    def assert_stored(self, oid: str) -> None:
+        """Check that the store has an object, and that it is intact."""
+        raise NotImplementedError
+
+    def prepare(self, url: str) -> GitRepo:
+        """Make a repository with a large file that is not pushed yet."""
+        repo = self.make_repo(f"{url}/{REPO}")
+        block = os.urandom(MIB)
+        with (repo.directory / "huge.bin").open("wb") as file:
+            for number in range(-(-self.size // MIB)):
+                file.write(number.to_bytes(8, "big") + block[8:])
+            file.truncate(self.size)
+        repo.commit_files(["huge.bin"])
+        self.oid = file_digest(repo.directory / "huge.bin")
+        return repo
+
+    def hang_after(self, count: int) -> tuple[list[bytes], list[bytes]]:
+        """Let so many parts through and hold up all others.
+
+        :returns: the first lines of those that go through and of the others,
+            which grow.
+        """
+        through: list[bytes] = []
+        held: list[bytes] = []
+
+        def fault(head: bytes) -> Fault | None:
+            if not self.part(head):
+                return None
+            line = head.split(b"\r\n")[0]
+            if len(through) < count:
+                through.append(line)
+                return None
+            held.append(line)
+            return HANG
+
+        self.way.fault = fault
+        return through, held
+
+    def half_push(self, repo: GitRepo, at_once: int = 4) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a push, and wait until half of the parts have arrived, and no more will.
+
+        :returns: the push, and how many parts are left.
+        """
+        repo.git("config", "lfs.concurrenttransfers", str(at_once))
+        count = -(-self.size // self.part_size)
+        through, held = self.hang_after(count // 2)
+        push = self.start_push(repo)
+        # Who is held up has had an answer to all before.
+        wait_until(lambda: len(held) == at_once, "parts to be held up")
+        self.assertEqual(len(through), count // 2)
+        return push, count - count // 2
+
+    def assert_rest_is_sent(self, repo: GitRepo, left: int) -> None:
+        """Push again, and check that nothing was sent twice."""
+        again, _ = self.hang_after(10**9)
+        repo.push()
+        self.assertEqual(len(again), left)
+        self.assertEqual(len(set(again)), left)
+        self.assert_stored(self.oid)
+
+    def test_killed(self) -> None:
+        """After ``kill -9`` of all processes the next push sends only what is missing.
+
+        The agents are small, however much they have sent.
+        """
+        repo = self.start()
+        push, left = self.half_push(repo)
+        for pid in self.agents(push):
+            self.assertLess(_peak_memory(pid), 64 * MIB)
+        self.kill_group(push)
+        self.assert_rest_is_sent(repo, left)
+
+    def start(self) -> GitRepo:
+        """Start what is needed, and :meth:`prepare`."""
+        raise NotImplementedError
+
+
+class ResumeLocalTests(_ResumeCases, AgentTestCase):
+    """Over local storage: parts pass through the daemon."""
+
+    def start(self) -> GitRepo:
+        storage = {
+            "type": "local",
+            "path": str(self.directory / "store"),
+            "part_size": self.part_size,
+        }
+        self.daemon = self.start_daemon(config={"storage": storage, "log_format": "json"})
+        self.way = self.proxy(self.daemon.port)
+        return self.prepare(self.way.url)
+
+    def part(self, head: bytes) -> bool:
+        return re.match(rb"PUT /\S+/parts/\d+ ", head) is not None
+
+    def assert_stored(self, oid: str) -> None:
+        self.assertEqual(self.assert_intact(self.daemon.store), [oid])
+
+    def test_agents_are_killed(self) -> None:
+        """When the agents alone are killed the push fails, and the next one goes on."""
+        repo = self.start()
+        push, left = self.half_push(repo)
+        agents = self.agents(push)
+        self.assertEqual(len(agents), 4)
+        for pid in agents:
+            os.kill(pid, signal.SIGKILL)
+        self.assertNotEqual(push.wait(60), 0)
+        self.assert_rest_is_sent(repo, left)
+
+    def test_no_agent_outlives_git(self) -> None:
+        """When git and git-lfs are killed the agents end by themselves."""
+        repo = self.start()
+        push, left = self.half_push(repo)
+        agents = self.agents(push)
+        self.assertEqual(len(agents), 4)
+        for pid, _ in _group(push.pid):
+            if pid not in agents:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not self.agents(push), "the agents to end")
+        self.assert_rest_is_sent(repo, left)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C, which every process gets, ends them all, and the next push goes on."""
+        repo = self.start()
+        push, left = self.half_push(repo)
+        os.killpg(push.pid, signal.SIGINT)
+        wait_until(lambda: not _group(push.pid), "all processes to end")
+        self.assertNotEqual(push.wait(60), 0)
+        self.assert_rest_is_sent(repo, left)
+
+
+class ResumeS3Tests(_ResumeCases, AgentTestCase):
+    """Over S3: parts go straight to the store."""
+
+    size = 500_000_000
+    part_size = 32 * MIB
+
+    _numbers = itertools.count()
+
+    def setUp(self) -> None:
+        self.server = shared(versitygw)
+        self.bucket = f"agent-{next(self._numbers)}"
+        super().setUp()
+
+    def start(self) -> GitRepo:
+        self.way = self.proxy(self.server.port)
+        storage = self.server.options(
+            self.bucket, part_size=self.part_size, public_endpoint_url=self.way.url
+        )
+        daemon = self.start_daemon(config={"storage": storage, "log_format": "json"})
+        return self.prepare(daemon.url)
+
+    def part(self, head: bytes) -> bool:
+        return re.match(rb"PUT /\S+[?&]partNumber=\d+", head) is not None
+
+    def assert_stored(self, oid: str) -> None:
+        self.assertEqual(file_digest(self.server.buckets / self.bucket / REPO / oid), oid)
