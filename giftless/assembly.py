@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from giftless import plugins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from giftless import plugins, schema
 from giftless.auth.chain import AuthChain, EachCredential
 from giftless.auth.preauth import PreAuthorizer
 from giftless.auth.throttle import FailureTable, Throttled
@@ -12,27 +16,51 @@ from giftless.interfaces import (
     Environment,
     IAuthenticator,
     IAuthenticatorFactory,
+    ILockStore,
+    ILockStoreFactory,
+    INameless,
     IObjectStore,
     IPreAuthorizer,
     IStorageFactory,
     ITransferAdapter,
     ITransferFactory,
 )
+from giftless.locking import LockPolicy, LockService
 from giftless.permissions import Gate
 from giftless.secret import load_secret
 from giftless.server import LFSServer
 from giftless.transfer.registry import TransferRegistry
+from giftless.web.calls import Route
 from giftless.web.errors import Challenge
+from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 
 
-def build_backends(
-    options: Config, environment: Environment
-) -> tuple[IObjectStore, list[IAuthenticator]]:
-    """Build the storage and the authenticators that a configuration describes.
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What plugins have built.
+
+    :ivar store: where objects are.
+    :ivar chain: the authenticators, in the order in which they are asked.
+    :ivar locks: where locks are; ``None`` if there are to be none.
+    """
+
+    store: IObjectStore
+    chain: Sequence[IAuthenticator]
+    locks: ILockStore | None
+
+    @property
+    def parts(self) -> Mapping[str, object]:
+        """All of them, each by the dotted path of its section."""
+        authenticators = {f"auth.{index}": part for index, part in enumerate(self.chain)}
+        return {"storage": self.store, **authenticators, "locks": self.locks}
+
+
+def build_backends(options: Config, environment: Environment) -> Backends:
+    """Build the storage, the authenticators and the lock store of a configuration.
 
     :raises ConfigError: if the configuration cannot be used.
     """
@@ -43,18 +71,26 @@ def build_backends(
         plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
         for index, section in enumerate(options.auth)
     ]
-    return store, chain
+    return Backends(store, chain, build_lock_store(options, environment))
 
 
-def build_site(
-    options: Config, environment: Environment, store: IObjectStore, chain: list[IAuthenticator]
-) -> LFSSite:
-    """Build the HTTP site that a configuration describes.
+def build_lock_store(options: Config, environment: Environment) -> ILockStore | None:
+    """Build the lock store alone, for who needs nothing else.
 
-    :param store: where objects are.
-    :param chain: the authenticators, in the order in which they are asked.
     :raises ConfigError: if the configuration cannot be used.
     """
+    section, _ = _divide_locks(options.locks)
+    store: ILockStore | None = plugins.build(ILockStoreFactory, section, "locks", environment)
+    return store
+
+
+def build_site(options: Config, environment: Environment, backends: Backends) -> LFSSite:
+    """Build the HTTP site that a configuration describes.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    store = backends.store
+    gate = Gate(options.access.hide_private)
     secret = load_secret(options.secret, options.secret_file, options.state_dir)
     preauth = PreAuthorizer(secret, options.actions, environment.reactor)
     server = LFSServer(
@@ -62,11 +98,11 @@ def build_site(
         _transfers(options.transfers, store, preauth),
         environment.blocking,
         options.limits.object_size,
-        Gate(options.access.hide_private),
+        gate,
     )
     proxies = Proxies(options.trusted_proxies)
     access = options.access
-    guarded: IAuthenticator = EachCredential(AuthChain(chain))
+    guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:
         failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
@@ -77,13 +113,37 @@ def build_site(
         options.limits,
         environment.blocking,
     )
+    routes = (*objects.routes, *_lock_routes(options, environment, backends, gate, guarded))
     return LFSSite(
-        LFSResource(objects.routes, proxies, options.public_url).resource(),
+        LFSResource(routes, proxies, options.public_url).resource(),
         options.limits,
         proxies,
         environment.reactor,
         Challenge(access.realm, access.www_authenticate),
     )
+
+
+def _lock_routes(
+    options: Config,
+    environment: Environment,
+    backends: Backends,
+    gate: Gate,
+    authenticator: IAuthenticator,
+) -> Sequence[Route]:
+    _, policy = _divide_locks(options.locks)
+    if backends.locks is None:
+        return routes_without_locks()
+    names_people = not all(INameless.providedBy(part) for part in backends.chain)
+    service = LockService(backends.locks, gate, policy, names_people, environment.reactor)
+    return LockEndpoints(service, authenticator).routes
+
+
+def _divide_locks(section: Mapping[str, Any]) -> tuple[Mapping[str, Any], LockPolicy]:
+    """Divide the ``locks`` section into its plugin's part and everybody's."""
+    ours = LockPolicy.__struct_fields__
+    policy = {key: value for key, value in section.items() if key in ours}
+    rest = {key: value for key, value in section.items() if key not in ours}
+    return rest, schema.convert(policy, LockPolicy, "locks")
 
 
 def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:

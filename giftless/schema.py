@@ -26,6 +26,7 @@ _SECRET_KEYS: Final = (
     "secret_access_key",
     "account_key",
     "connection_string",
+    "conninfo",
 )
 
 

@@ -98,12 +98,9 @@ class Daemon(MultiService):
         options = loaded.config
         threads = Threads(reactor, options.threads)
         environment = Environment(reactor, threads, http_client(reactor), options.state_dir)
-        store, chain = build_backends(options, environment)
-        site = build_site(options, environment, store, chain)
-        self._parts = {
-            "storage": store,
-            **{f"auth.{index}": part for index, part in enumerate(chain)},
-        }
+        backends = build_backends(options, environment)
+        site = build_site(options, environment, backends)
+        self._parts = backends.parts
         self._reactor = reactor
         # Services stop all at once; work in threads must outlast connections.
         self._threads = threads

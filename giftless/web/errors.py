@@ -40,14 +40,15 @@ class Challenge:
         return dict.fromkeys(names, value)
 
 
-def error_body(message: str, request_id: str) -> bytes:
+def error_body(error: LFSError, request_id: str) -> bytes:
     """Render an error's body (``docs/api/batch.md``, "Response Errors")."""
-    return msgspec.json.encode({"message": message, "request_id": request_id})
+    body = {**error.members, "message": error.message, "request_id": request_id}
+    return msgspec.json.encode(body)
 
 
 def error_response(error: LFSError, request_id: str) -> bytes:
     """Render a whole response, for a client whose request could not be parsed."""
-    body = error_body(error.message, request_id)
+    body = error_body(error, request_id)
     headers = {
         "Date": datetimeToString().decode(),
         "Server": "giftless",
@@ -75,7 +76,7 @@ def respond_with_error(request: StreamingRequest, error: LFSError) -> None:
             request.setHeader(name.encode(), value.encode())
     for name, value in error.headers.items():
         request.setHeader(name.encode(), value.encode())
-    respond_with_json(request, error.code, error_body(error.message, request.request_id))
+    respond_with_json(request, error.code, error_body(error, request.request_id))
 
 
 def respond_with_json(request: StreamingRequest, code: int, body: bytes) -> None:
