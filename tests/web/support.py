@@ -42,9 +42,11 @@ from giftless.interfaces import (
     IAuthenticator,
     IBlocking,
     Identity,
+    ILockStore,
     IObjectStore,
 )
 from giftless.lfs.objects import Repo
+from giftless.locking import LockPolicy, LockService
 from giftless.permissions import Gate
 from giftless.server import LFSServer
 from giftless.storage.local import LocalStore
@@ -52,6 +54,7 @@ from giftless.threads import Threads
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.web.limits import Limits
+from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
 from giftless.web.routes import LFSResource
@@ -183,6 +186,7 @@ class Front:
     :param store: the store to use instead.
     :param authenticators: the chain; anybody may read and write by default.
     :param trusted: trusted proxies.
+    :param locks: where locks are; by default there are none.
     """
 
     def __init__(
@@ -198,6 +202,9 @@ class Front:
         public_url: str = "",
         actions: ActionOptions | None = None,
         secret: bytes = SECRET,
+        locks: ILockStore | None = None,
+        lock_policy: LockPolicy | None = None,
+        names_people: bool = True,
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -219,7 +226,12 @@ class Front:
             self.limits,
             blocking,
         )
-        resource = LFSResource(objects.routes, proxies, public_url)
+        lock_routes = routes_without_locks()
+        if locks is not None:
+            policy = lock_policy or LockPolicy()
+            service = LockService(locks, Gate(), policy, names_people, clock)
+            lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
+        resource = LFSResource((*objects.routes, *lock_routes), proxies, public_url)
         self.site = LFSSite(resource.resource(), self.limits, proxies, clock)
 
     def put(self, data: bytes, path: str = "org/repo") -> str:
