@@ -262,6 +262,19 @@ def render_verification(
     return _render({"ours": ours, "theirs": theirs}, next_cursor)
 
 
+class _Owner(msgspec.Struct):
+    name: str
+
+
+class _WireLock(msgspec.Struct):
+    """A lock as clients see it; they crash on one without ``owner.name``."""
+
+    id: str
+    path: str
+    locked_at: datetime
+    owner: _Owner
+
+
 def _render(lists: Mapping[str, Iterable[Lock]], next_cursor: str | None) -> bytes:
     reply: dict[str, Any] = {name: [_wire(lock) for lock in lists[name]] for name in lists}
     if next_cursor is not None:
@@ -269,11 +282,6 @@ def _render(lists: Mapping[str, Iterable[Lock]], next_cursor: str | None) -> byt
     return msgspec.json.encode(reply)
 
 
-def _wire(lock: Lock) -> dict[str, object]:
-    # Clients crash on a lock without owner.name.
-    return {
-        "id": lock.id,
-        "path": lock.path,
-        "locked_at": lock.time,
-        "owner": {"name": lock.owner},
-    }
+def _wire(lock: Lock) -> _WireLock:
+    at = datetime.fromtimestamp(lock.locked_at, UTC)
+    return _WireLock(lock.id, lock.path, at, _Owner(lock.owner))
