@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from giftless import plugins, schema
 from giftless.auth.chain import AuthChain, EachCredential
@@ -26,15 +25,18 @@ from giftless.interfaces import (
     ITransferFactory,
 )
 from giftless.locking import LockPolicy, LockService
+from giftless.multipart import MultipartServer
 from giftless.permissions import Gate
 from giftless.secret import load_secret
 from giftless.server import LFSServer
+from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.web.calls import Route
 from giftless.web.errors import Challenge
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
+from giftless.web.parts import PartEndpoints
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 
@@ -79,8 +81,9 @@ def build_lock_store(options: Config, environment: Environment) -> ILockStore | 
 
     :raises ConfigError: if the configuration cannot be used.
     """
-    section, _ = _divide_locks(options.locks)
-    store: ILockStore | None = plugins.build(ILockStoreFactory, section, "locks", environment)
+    store: ILockStore | None = plugins.build(
+        ILockStoreFactory, options.locks, "locks", environment, LockPolicy.__struct_fields__
+    )
     return store
 
 
@@ -89,38 +92,37 @@ def build_site(options: Config, environment: Environment, backends: Backends) ->
 
     :raises ConfigError: if the configuration cannot be used.
     """
+    return LFSSite(
+        build_resource(options, environment, backends).resource(),
+        options.limits,
+        Proxies(options.trusted_proxies),
+        environment.reactor,
+        Challenge(options.access.realm, options.access.www_authenticate),
+    )
+
+
+def build_resource(options: Config, environment: Environment, backends: Backends) -> LFSResource:
+    """Build the resource tree of the site; see :func:`build_site`."""
     store = backends.store
-    gate = Gate(options.access.hide_private)
     secret = load_secret(options.secret, options.secret_file, options.state_dir)
     preauth = PreAuthorizer(secret, options.actions, environment.reactor)
-    server = LFSServer(
-        store,
-        _transfers(options.transfers, store, preauth),
-        environment.blocking,
-        options.limits.object_size,
-        gate,
-    )
-    proxies = Proxies(options.trusted_proxies)
+    blocking, limits = environment.blocking, options.limits
+    gate = Gate(options.access.hide_private)
+    transfers = _transfers(options.transfers, store, preauth)
+    server = LFSServer(store, transfers, blocking, limits.object_size, gate)
+    multipart = MultipartServer(store, MultipartFactory().build(store, preauth), blocking, gate)
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:
         failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
-    objects = ObjectEndpoints(
-        server,
-        guarded,
-        AuthChain([preauth, guarded]),
-        options.limits,
-        environment.blocking,
+    actions = AuthChain([preauth, guarded])
+    routes = (
+        *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
+        *PartEndpoints(multipart, actions).routes,
+        *_lock_routes(options, environment, backends, gate, guarded),
     )
-    routes = (*objects.routes, *_lock_routes(options, environment, backends, gate, guarded))
-    return LFSSite(
-        LFSResource(routes, proxies, options.public_url).resource(),
-        options.limits,
-        proxies,
-        environment.reactor,
-        Challenge(access.realm, access.www_authenticate),
-    )
+    return LFSResource(routes, Proxies(options.trusted_proxies), options.public_url)
 
 
 def _lock_routes(
@@ -130,20 +132,14 @@ def _lock_routes(
     gate: Gate,
     authenticator: IAuthenticator,
 ) -> Sequence[Route]:
-    _, policy = _divide_locks(options.locks)
+    keys = LockPolicy.__struct_fields__
+    section = {key: value for key, value in options.locks.items() if key in keys}
+    policy = schema.convert(section, LockPolicy, "locks")
     if backends.locks is None:
         return routes_without_locks()
     names_people = not all(INameless.providedBy(part) for part in backends.chain)
     service = LockService(backends.locks, gate, policy, names_people, environment.reactor)
     return LockEndpoints(service, authenticator).routes
-
-
-def _divide_locks(section: Mapping[str, Any]) -> tuple[Mapping[str, Any], LockPolicy]:
-    """Divide the ``locks`` section into its plugin's part and everybody's."""
-    ours = LockPolicy.__struct_fields__
-    policy = {key: value for key, value in section.items() if key in ours}
-    rest = {key: value for key, value in section.items() if key not in ours}
-    return rest, schema.convert(policy, LockPolicy, "locks")
 
 
 def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:

@@ -97,12 +97,15 @@ class Daemon(MultiService):
         self._twistd = twistd
         options = loaded.config
         threads = Threads(reactor, options.threads)
-        environment = Environment(reactor, threads, http_client(reactor), options.state_dir)
+        environment = Environment(
+            reactor, threads, http_client(reactor), options.state_dir, MultiService()
+        )
         backends = build_backends(options, environment)
         site = build_site(options, environment, backends)
         self._parts = backends.parts
         self._reactor = reactor
-        # Services stop all at once; work in threads must outlast connections.
+        # Children stop all at once; these must outlast connections.
+        self._services = environment.services
         self._threads = threads
         for index, description in enumerate(options.endpoints):
             path = f"endpoints.{index}"
@@ -128,6 +131,7 @@ class Daemon(MultiService):
     def startService(self) -> None:
         """Start to serve, and say where."""
         self._threads.startService()
+        self._services.startService()
         super().startService()
         endpoints = ", ".join(self._loaded.config.endpoints)
         _log.info(
@@ -150,6 +154,7 @@ class Daemon(MultiService):
     async def _stop(self) -> None:
         await super().stopService()
         await self._site.drain(self._loaded.config.shutdown_timeout)
+        await self._services.stopService()
         self._threads.stopService()
 
     def stopService(self) -> Deferred[None]:

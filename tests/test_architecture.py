@@ -23,7 +23,7 @@ LAYERS: Final = (
     {"auth", "locks", "storage"},
     {"transfer"},
     {"permissions"},
-    {"locking", "server"},
+    {"locking", "multipart", "server"},
     {"web"},
     {"checking", "config", "plugins"},
     {"assembly"},

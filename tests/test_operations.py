@@ -20,7 +20,13 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from giftless import plugins
 from giftless.config import Config
-from giftless.interfaces import IAuthenticatorFactory, IBuilder, IStorageFactory
+from giftless.interfaces import (
+    IAuthenticatorFactory,
+    IBuilder,
+    ILockStoreFactory,
+    IStorageFactory,
+)
+from giftless.locking import LockPolicy
 from tests import run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -48,3 +48,9 @@ postgresql_locks = LazyPlugin(
 no_locks = LazyPlugin(ILockStoreFactory, "none", "giftless.locks.none.NoLocksFactory")
 
 basic_transfer = LazyPlugin(ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory")
+
+multipart_transfer = LazyPlugin(
+    ITransferFactory, "multipart-basic", "giftless.transfer.multipart.MultipartFactory"
+)
+
+agent_transfer = LazyPlugin(ITransferFactory, "giftless", "giftless.transfer.agent.AgentFactory")
