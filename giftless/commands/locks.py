@@ -157,6 +157,7 @@ def _use_store(file: str | None, job: Job) -> None:
         except LFSError as error:
             problems.append(CommandError(error.message))
         finally:
+            await environment.services.stopService()
             threads.stopService()
 
     try:

@@ -1,14 +1,15 @@
 """Connections to a database, lent to jobs in worker threads.
 
-The threads are the daemon's own, so nothing else has to be started or stopped;
-what waits for the database waits outside of them, and for a limited time.
+The threads are the daemon's own; what waits for the database waits outside of
+them, and for a limited time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from twisted.application.service import Service
 from twisted.internet.defer import DeferredSemaphore, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -23,8 +24,11 @@ RETRY_AFTER = 5
 T = TypeVar("T")
 
 
-class Pool:
+class Pool(Service):
     """Runs jobs with a connection each.
+
+    Connections are made by the first jobs, and so after the process has left its
+    terminal: none of SQLite's may be taken through a fork.
 
     :param database: makes the connections.
     :param size: the most jobs that run at once.
@@ -52,19 +56,23 @@ class Pool:
         # Threads take from it and put back; both are atomic.
         self._idle: list[Connection] = []
 
-    def open(self) -> None:
-        """Make one connection, for the first job.  Blocks.
+    def prepare(self) -> None:
+        """Bring the database up to date.  Blocks.
 
         :raises ConfigError: if the database cannot be used as it is.
         """
-        self._idle.append(self._database.connect())
+        self._database.connect().close()
+
+    def stopService(self) -> Awaitable[None]:
+        """Close the connections; nobody must use them any more."""
+        super().stopService()
+        return self._blocking.run(self.close)
 
     async def run(self, job: Callable[[Connection], T]) -> T:
         """Call ``job(connection)`` in a thread.
 
-        It is called again, with another connection, if the one that it had
-        turns out to be dead: it must not matter whether the first call did
-        its work.
+        It is called once more, with another connection, if the one that it had
+        is lost: it must not matter whether the first call did its work.
 
         :raises ServiceUnavailable: if the database fails, or takes too long.
         """
@@ -87,13 +95,13 @@ class Pool:
 
     def close(self) -> None:
         """Close the connections that nobody uses.  Blocks."""
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._take()) is not None:
+            connection.close()
 
     def _lend(self, loan: _Loan, job: Callable[[Connection], T]) -> T:
+        again = True
         while True:
-            used = bool(self._idle)
-            connection = self._idle.pop() if used else self._database.connect()
+            connection = self._take() or self._database.connect()
             try:
                 loan.hold(connection)
                 result = job(connection)
@@ -102,13 +110,20 @@ class Pool:
                     self._idle.append(connection)
                     raise
                 connection.close()
-                if not used or loan.expired or not isinstance(error, self._database.errors):
+                if not again or loan.expired or not isinstance(error, self._database.errors):
                     raise
                 # Whatever ended it has ended those that were idle as well.
                 self.close()
+                again = False
             else:
                 self._idle.append(connection)
                 return result
+
+    def _take(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
 
 class _Loan:

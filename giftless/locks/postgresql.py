@@ -176,9 +176,10 @@ class PostgreSQLFactory:
             environment.reactor,
         )
         try:
-            pool.open()
+            pool.prepare()
         except database.errors as error:
             _log.error("there are no locks for now: {error}", error=str(error).strip())
+        pool.setServiceParent(environment.services)
         return SQLLockStore(database, pool)
 
 

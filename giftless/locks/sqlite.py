@@ -142,11 +142,12 @@ class SQLiteFactory:
         pool = Pool(database, 1, options.timeout, environment.blocking, environment.reactor)
         try:
             _prepare(path, environment.state_dir if options.path is None else None)
-            pool.open()
+            pool.prepare()
         except OSError as error:
             raise ConfigError("path", f"{path!r} cannot be used: {error.strerror}") from None
         except sqlite3.Error as error:
             raise ConfigError("path", f"{path!r} cannot be used: {error}") from None
+        pool.setServiceParent(environment.services)
         return SQLLockStore(database, pool)
 
 

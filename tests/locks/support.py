@@ -43,7 +43,7 @@ def with_script(name: str, script: str) -> Schema:
 def store_over(database: Database, clock: Any = None, size: int = 1) -> SQLLockStore:
     """Return a store that does everything at once, and its pool as ``pool``."""
     pool = Pool(database, size, 5, InlineBlocking(), clock or Clock())
-    pool.open()
+    pool.prepare()
     return SQLLockStore(database, pool)
 
 

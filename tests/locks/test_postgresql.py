@@ -263,7 +263,7 @@ class StuckServerTests(PostgreSQLTestCase, TestCase):
         self.addCleanup(threads.stopService)
         database = PostgreSQL(self.conninfo, 2, Schema.load("postgresql"))
         pool = Pool(database, 1, 2, threads, reactor)
-        await deferToThread(pool.open)
+        await deferToThread(pool.prepare)
         store = SQLLockStore(database, pool)
         await store.create(lock_of())
         with self.server.connect() as connection:

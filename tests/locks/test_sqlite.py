@@ -35,7 +35,9 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
     def test_it_is_in_the_state_directory(self) -> None:
         """Both are made, for the daemon alone."""
         state = self.directory / "state"
-        SQLiteFactory().build(SQLiteOptions(), environment(str(state)))
+        store = SQLiteFactory().build(SQLiteOptions(), environment(str(state)))
+        self.addCleanup(store._pool.close)
+        self.run_now(store.check())
         self.assertEqual(stat.S_IMODE(state.stat().st_mode), 0o700)
         for name in ("locks.sqlite", "locks.sqlite-wal", "locks.sqlite-shm"):
             self.assertEqual(stat.S_IMODE((state / name).stat().st_mode), 0o600)
@@ -44,6 +46,32 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
         lock = lock_of()
         self.run_now(self.build().create(lock))
         self.assertEqual(self.run_now(self.build().page(LockQuery(9))).locks, (lock,))
+
+    def test_it_is_not_open_before_it_is_used(self) -> None:
+        """``twistd`` builds everything, then forks; SQLite does not outlast that."""
+        store = self.build()
+        self.assertEqual(self.open_files(), [])
+        self.run_now(store.create(lock_of()))
+        self.assertNotEqual(self.open_files(), [])
+
+    def test_it_is_closed_at_the_end(self) -> None:
+        """Then all is in the one file, which can be copied."""
+        around = environment(str(self.directory))
+        around.services.startService()
+        store = SQLiteFactory().build(SQLiteOptions(path=str(self.path)), around)
+        self.run_now(store.create(lock_of()))
+        around.services.stopService()
+        self.assertEqual(self.open_files(), [])
+        self.assertEqual([path.name for path in self.directory.iterdir()], ["locks.sqlite"])
+
+    def open_files(self) -> list[str]:
+        """Return the files of the database that this process has open."""
+        links = [os.readlink(link) for link in self.descriptors()]
+        return [link for link in links if link.startswith(str(self.path))]
+
+    def descriptors(self) -> list[Path]:
+        """Return the descriptors of this process."""
+        return [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
 
     def test_every_commit_is_on_the_disk(self) -> None:
         """A write-ahead log that each commit flushes: nothing acknowledged is lost."""
