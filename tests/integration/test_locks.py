@@ -20,6 +20,71 @@ from tests.integration.support import REPO, Daemon, Git, GitRepo, IntegrationTes
 ACCESS = {"alice": "write", "bob": "write", "carol": "admin", "rita": "read"}
 
 
+#: A plugin file with a lock store that keeps everything in one small file.
+PLUGIN = '''
+import json
+import msgspec
+from pathlib import Path
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from giftless.interfaces import ILockStore, ILockStoreFactory
+from giftless.lfs.locks import Lock, LockPage, PathLocked
+from giftless.lfs.objects import Repo
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    file: str
+
+
+@implementer(ILockStore)
+class FileStore:
+    """Keeps locks in a file of JSON; good for one process, and for this test."""
+
+    def __init__(self, file):
+        self._file = Path(file)
+
+    def _read(self):
+        rows = json.loads(self._file.read_text()) if self._file.exists() else []
+        return [Lock(i, Repo(tuple(r)), p, o, t) for i, r, p, o, t in rows]
+
+    def _write(self, locks):
+        rows = [[k.id, k.repo.segments, k.path, k.owner, k.locked_at] for k in locks]
+        self._file.write_text(json.dumps(rows))
+
+    async def create(self, lock):
+        for other in self._read():
+            if (other.repo, other.path) == (lock.repo, lock.path):
+                raise PathLocked(other)
+        self._write([lock, *self._read()])
+
+    async def page(self, query):
+        return LockPage(tuple(
+            lock for lock in self._read()
+            if query.repo in (None, lock.repo)
+            and query.path in (None, lock.path)
+            and query.id in (None, lock.id)
+        ))
+
+    async def remove(self, lock):
+        locks = self._read()
+        self._write([other for other in locks if other.id != lock.id])
+        return len(self._read()) < len(locks)
+
+
+@implementer(IPlugin, ILockStoreFactory)
+class Factory:
+    name = "file"
+    Options = Options
+
+    def build(self, options, environment):
+        return FileStore(options.file)
+
+
+locks = Factory()
+'''
+
+
 class LockTestCase(IntegrationTestCase):
     """A daemon that knows people by passwords."""
 
@@ -288,6 +353,28 @@ class PushTests(LockTestCase):
         self.assertEqual(listed.returncode, 1)
         self.assertIn("there are no locks (locks.type)", listed.stderr)
         self.assertFalse(list(daemon.directory.rglob("locks.sqlite")))
+
+
+class PluginTests(LockTestCase):
+    """A lock store that somebody else has written."""
+
+    def test_it_is_dropped_in(self) -> None:
+        """One file in a directory; the daemon and the command use it."""
+        plugins = self.directory / "plugins"
+        plugins.mkdir()
+        (plugins / "file_locks.py").write_text(PLUGIN)
+        section = {"type": "file", "file": str(self.directory / "locks"), "anonymous": True}
+        daemon = self.start_daemon(config={"plugin_path": [str(plugins)], "locks": section})
+        reply = daemon.request("POST", LOCKS, b'{"path": "a.psd"}')
+        self.assertEqual(reply.status, 201, reply.body)
+        self.assertEqual(daemon.request("POST", LOCKS, b'{"path": "a.psd"}').status, 409)
+        lock_id = reply.json["lock"]["id"]
+        config = str(daemon.directory / "giftless.yaml")
+        listed = giftless(daemon, "locks", "--config", config, "list")
+        self.assertIn(lock_id, listed.stdout, listed.stderr)
+        released = giftless(daemon, "locks", "--config", config, "release", lock_id)
+        self.assertEqual((released.returncode, released.stderr), (0, ""))
+        self.assertEqual(daemon.request("GET", LOCKS).json, {"locks": []})
 
 
 class CommandTests(LockTestCase):
