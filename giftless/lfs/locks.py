@@ -102,9 +102,14 @@ class PathLocked(Conflict):
     :param lock: the lock.
     """
 
-    def __init__(self, lock: Lock) -> None:
-        super().__init__(f"{lock.path} is locked by {lock.owner} since {lock.time}; id {lock.id}")
+    def __init__(self, message: str, lock: Lock) -> None:
+        super().__init__(message)
         self.lock = lock
+
+    @classmethod
+    def by(cls, lock: Lock) -> PathLocked:
+        """Make the error, in words: they are all that clients show."""
+        return cls(f"{lock.path} is locked by {lock.owner} since {lock.time}; id {lock.id}", lock)
 
     @property
     def members(self) -> Mapping[str, object]:

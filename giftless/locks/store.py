@@ -52,7 +52,7 @@ class SQLLockStore:
             raise ServiceUnavailable("others lock this path and unlock it; try again", 1)
         # An attempt whose connection broke may have done its work.
         if holder.id != lock.id:
-            raise PathLocked(holder)
+            raise PathLocked.by(holder)
 
     async def page(self, query: LockQuery) -> LockPage:
         """See :meth:`giftless.interfaces.ILockStore.page`."""

@@ -55,7 +55,7 @@ class FileStore:
     async def create(self, lock):
         for other in self._read():
             if (other.repo, other.path) == (lock.repo, lock.path):
-                raise PathLocked(other)
+                raise PathLocked.by(other)
         self._write([lock, *self._read()])
 
     async def page(self, query):

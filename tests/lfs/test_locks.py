@@ -251,7 +251,7 @@ class ReplyTests(SynchronousTestCase):
 
     def test_conflict(self) -> None:
         """The message, which is all that the client shows, says who and since when."""
-        error = PathLocked(LOCK)
+        error = PathLocked.by(LOCK)
         self.assertEqual(error.code, 409)
         for word in ("art/ü.psd", "Ölga", "2023-11-14T22:13:20Z", "abc-1"):
             self.assertIn(word, error.message)
