@@ -32,6 +32,7 @@ from giftless.server import LFSServer
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.web.calls import Route
+from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
@@ -98,6 +99,7 @@ def build_site(options: Config, environment: Environment, backends: Backends) ->
         Proxies(options.trusted_proxies),
         environment.reactor,
         Challenge(options.access.realm, options.access.www_authenticate),
+        Cors(options.cors),
     )
 
 

@@ -58,6 +58,7 @@ from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
+from giftless.web.cors import Cors, CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
@@ -209,6 +210,7 @@ class Front:
         actions: ActionOptions | None = None,
         secret: bytes = SECRET,
         part_size: int = PART_SIZE,
+        cors: CorsOptions | None = None,
         locks: ILockStore | None = None,
         lock_policy: LockPolicy | None = None,
         names_people: bool = True,
@@ -246,7 +248,13 @@ class Front:
             lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
         routes = [*objects.routes, *parts.routes, *lock_routes]
         resource = LFSResource(routes, proxies, public_url)
-        self.site = LFSSite(resource.resource(), self.limits, proxies, clock)
+        self.site = LFSSite(
+            resource.resource(),
+            self.limits,
+            proxies,
+            clock,
+            cors=Cors(cors or CorsOptions()),
+        )
 
     def put(self, data: bytes, path: str = "org/repo") -> str:
         """Put an object into the directory, as an earlier upload would have.
