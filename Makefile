@@ -18,7 +18,7 @@ bin := .venv/bin
 help:
 	@echo "make run       serve Git LFS on http://127.0.0.1:8080 (ARGS=\"--config FILE\")"
 	@echo "make test      run the tests (TESTS=\"tests.lfs\", COVERAGE=1)"
-	@echo "make stores    install all object stores for the tests (needs Go; minutes)"
+	@echo "make stores    install all servers for the tests (needs Go; minutes)"
 	@echo "make coverage  run the tests and report which lines they ran"
 	@echo "make lint      check style, format and types"
 	@echo "make docs      build docs/_build/html"
@@ -31,7 +31,7 @@ run:
 
 test:
 	@.ci/apt git=git git-lfs=git-lfs curl=curl
-	@.ci/stores azurite-blob
+	@.ci/stores azurite-blob pg_ctlcluster
 	@.ci/venv test
 	@$(bin)/python tests/run.py $(if $(COVERAGE),--coverage) $(TESTS)
 
@@ -55,6 +55,7 @@ docs:
 BENCH ?= bytes
 bench:
 	@.ci/apt git=git git-lfs=git-lfs curl=curl nginx=nginx-light
+	@$(if $(filter locks,$(BENCH)),.ci/stores pg_ctlcluster)
 	@.ci/venv test
 	@$(bin)/python -m benchmarks.$(BENCH) $(ARGS)
 

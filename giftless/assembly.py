@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from giftless import plugins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from giftless import plugins, schema
 from giftless.auth.chain import AuthChain, EachCredential
 from giftless.auth.preauth import PreAuthorizer
 from giftless.auth.throttle import FailureTable, Throttled
@@ -12,20 +15,26 @@ from giftless.interfaces import (
     Environment,
     IAuthenticator,
     IAuthenticatorFactory,
+    ILockStore,
+    ILockStoreFactory,
+    INameless,
     IObjectStore,
     IPreAuthorizer,
     IStorageFactory,
     ITransferAdapter,
     ITransferFactory,
 )
+from giftless.locking import LockPolicy, LockService
 from giftless.multipart import MultipartServer
 from giftless.permissions import Gate
 from giftless.secret import load_secret
 from giftless.server import LFSServer
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
+from giftless.web.calls import Route
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
+from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
 from giftless.web.parts import PartEndpoints
@@ -33,10 +42,28 @@ from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 
 
-def build_backends(
-    options: Config, environment: Environment
-) -> tuple[IObjectStore, list[IAuthenticator]]:
-    """Build the storage and the authenticators that a configuration describes.
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What plugins have built.
+
+    :ivar store: where objects are.
+    :ivar chain: the authenticators, in the order in which they are asked.
+    :ivar locks: where locks are; ``None`` if there are to be none.
+    """
+
+    store: IObjectStore
+    chain: Sequence[IAuthenticator]
+    locks: ILockStore | None
+
+    @property
+    def parts(self) -> Mapping[str, object]:
+        """All of them, each by the dotted path of its section."""
+        authenticators = {f"auth.{index}": part for index, part in enumerate(self.chain)}
+        return {"storage": self.store, **authenticators, "locks": self.locks}
+
+
+def build_backends(options: Config, environment: Environment) -> Backends:
+    """Build the storage, the authenticators and the lock store of a configuration.
 
     :raises ConfigError: if the configuration cannot be used.
     """
@@ -47,20 +74,27 @@ def build_backends(
         plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
         for index, section in enumerate(options.auth)
     ]
-    return store, chain
+    return Backends(store, chain, build_lock_store(options, environment))
 
 
-def build_site(
-    options: Config, environment: Environment, store: IObjectStore, chain: list[IAuthenticator]
-) -> LFSSite:
+def build_lock_store(options: Config, environment: Environment) -> ILockStore | None:
+    """Build the lock store alone, for who needs nothing else.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    store: ILockStore | None = plugins.build(
+        ILockStoreFactory, options.locks, "locks", environment, LockPolicy.__struct_fields__
+    )
+    return store
+
+
+def build_site(options: Config, environment: Environment, backends: Backends) -> LFSSite:
     """Build the HTTP site that a configuration describes.
 
-    :param store: where objects are.
-    :param chain: the authenticators, in the order in which they are asked.
     :raises ConfigError: if the configuration cannot be used.
     """
     return LFSSite(
-        build_resource(options, environment, store, chain).resource(),
+        build_resource(options, environment, backends).resource(),
         options.limits,
         Proxies(options.trusted_proxies),
         environment.reactor,
@@ -69,10 +103,9 @@ def build_site(
     )
 
 
-def build_resource(
-    options: Config, environment: Environment, store: IObjectStore, chain: list[IAuthenticator]
-) -> LFSResource:
+def build_resource(options: Config, environment: Environment, backends: Backends) -> LFSResource:
     """Build the resource tree of the site; see :func:`build_site`."""
+    store = backends.store
     secret = load_secret(options.secret, options.secret_file, options.state_dir)
     preauth = PreAuthorizer(secret, options.actions, environment.reactor)
     blocking, limits = environment.blocking, options.limits
@@ -81,17 +114,34 @@ def build_resource(
     server = LFSServer(store, transfers, blocking, limits.object_size, gate)
     multipart = MultipartServer(store, MultipartFactory().build(store, preauth), blocking, gate)
     access = options.access
-    guarded: IAuthenticator = EachCredential(AuthChain(chain))
+    guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:
         failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
     actions = AuthChain([preauth, guarded])
-    endpoints = (
-        ObjectEndpoints(server, guarded, actions, limits, blocking),
-        PartEndpoints(multipart, actions),
+    routes = (
+        *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
+        *PartEndpoints(multipart, actions).routes,
+        *_lock_routes(options, environment, backends, gate, guarded),
     )
-    routes = [route for group in endpoints for route in group.routes]
     return LFSResource(routes, Proxies(options.trusted_proxies), options.public_url)
+
+
+def _lock_routes(
+    options: Config,
+    environment: Environment,
+    backends: Backends,
+    gate: Gate,
+    authenticator: IAuthenticator,
+) -> Sequence[Route]:
+    keys = LockPolicy.__struct_fields__
+    section = {key: value for key, value in options.locks.items() if key in keys}
+    policy = schema.convert(section, LockPolicy, "locks")
+    if backends.locks is None:
+        return routes_without_locks()
+    names_people = not all(INameless.providedBy(part) for part in backends.chain)
+    service = LockService(backends.locks, gate, policy, names_people, environment.reactor)
+    return LockEndpoints(service, authenticator).routes
 
 
 def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:

@@ -20,6 +20,7 @@ from giftless.errors import ConfigError
 COMMANDS: Final = (
     ("token", "giftless.commands.token.TokenCommand", "Make a token for a client."),
     ("htpasswd", "giftless.commands.htpasswd.HtpasswdCommand", "Add a user with a password."),
+    ("locks", "giftless.commands.locks.LocksCommand", "List and release file locks."),
 )
 
 

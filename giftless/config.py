@@ -1,7 +1,7 @@
 """Load the configuration: embedded defaults, a YAML file, the environment.
 
 The result is a frozen :class:`Config`.  Sections that select a plugin by
-``type`` (``storage``, ``auth``) stay plain here; :mod:`giftless.plugins`
+``type`` (``storage``, ``auth``, ``locks``) stay plain here; :mod:`giftless.plugins`
 converts them with the plugin's own options.
 """
 
@@ -45,12 +45,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar storage: where objects are kept: ``type`` and that plugin's options.
     :ivar auth: who may do what: a list of authenticators, asked in order.
     :ivar access: how refusals look, and how guessing is slowed.
+    :ivar locks: where file locks are kept: ``type``, that plugin's options, and
+        those of :class:`giftless.locking.LockPolicy`.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
     :ivar cors: whose pages may use the server in a browser.
     :ivar limits: what a client may send, how much, and how slowly.
     :ivar plugin_path: directories with more plugin files.
-    :ivar state_dir: the directory of the daemon's own state (its secret).
+    :ivar state_dir: the directory of the daemon's own state (its secret, its locks).
     :ivar secret: what tokens are signed with; better in ``secret_file`` or
         the environment.
     :ivar secret_file: a file that holds the secret.
@@ -68,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default_factory=lambda: [{"type": "anonymous", "access": "read-write"}]
     )
     access: AccessOptions = AccessOptions()
+    locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     transfers: list[str] = msgspec.field(
         default_factory=lambda: ["giftless", "multipart-basic", "basic"]
     )

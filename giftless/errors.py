@@ -7,6 +7,8 @@ place that renders them; nothing below a front knows about HTTP responses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class LFSError(Exception):
     """A refusal or failure that a client is told about.
@@ -28,6 +30,11 @@ class LFSError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Extra HTTP response headers that belong to this error."""
+        return {}
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """What the error's JSON body has beside its message."""
         return {}
 
 

@@ -20,6 +20,7 @@ from zope.interface import Attribute, Interface
 
 from giftless.errors import LFSError
 from giftless.lfs.batch import BatchRequest
+from giftless.lfs.locks import Lock, LockPage, LockQuery
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import (
     Action,
@@ -138,8 +139,8 @@ class IInspector(Interface):
 class ICheckable(Interface):
     """What can tell beforehand, by trying, whether it is going to work.
 
-    ``twistd giftless --check`` asks every storage backend and authenticator
-    that provides this, with a reactor that runs; a normal start does not.
+    ``twistd giftless --check`` asks every storage backend, lock store and
+    authenticator that provides this, with a reactor that runs; a normal start does not.
     """
 
     def check() -> Awaitable[None]:
@@ -399,6 +400,14 @@ class IAuthenticator(Interface):
         """
 
 
+class INameless(Interface):
+    """An authenticator that knows nobody in particular, whatever it is shown.
+
+    Where all authenticators are like that, no client is asked for a credential
+    so that it may hold a lock: none would help.
+    """
+
+
 class IPreAuthorizer(Interface):
     """Makes the short-lived credentials that batch replies carry."""
 
@@ -412,6 +421,46 @@ class IPreAuthorizer(Interface):
         :param ticket: what it is for.
         :param href: the URL that the action goes to.
         :param identity: who asked; its name is in the access log later.
+        """
+
+
+# --- Locks ---------------------------------------------------------------------
+
+
+class ILockStore(Interface):
+    """Where locks are kept: at most one for each path of a repository."""
+
+    def create(lock: Lock) -> Awaitable[None]:
+        """Keep a lock, durably, unless its path has one already.
+
+        However many ask for one path at once, here or in other processes, one
+        succeeds.  That takes a constraint of the store; whoever looks first and
+        writes then comes too late.
+
+        :param lock: what to keep.  Its id is new; the lock of that id, if it is
+            there, is this one, and was kept by an attempt that seemed to fail.
+        :raises giftless.lfs.locks.PathLocked: with the lock that the path has.
+        :raises giftless.errors.ServiceUnavailable: if it cannot be kept now.
+        """
+
+    def page(query: LockQuery) -> Awaitable[LockPage]:
+        """List locks, newest first, page by page.
+
+        A lock that is there all the while is on exactly one page, whatever is
+        created and removed meanwhile.
+
+        :param query: its path and id, if it has them, could be those of a lock.
+        :raises giftless.errors.BadRequest: if the cursor is none of this store's.
+        :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
+    def remove(lock: Lock) -> Awaitable[bool]:
+        """Remove a lock, durably.
+
+        :param lock: one that :meth:`page` has told of.
+        :returns: an awaitable of whether it was there; of several that remove
+            it at once, one is told so.
+        :raises giftless.errors.ServiceUnavailable: if it cannot be removed now.
         """
 
 
@@ -522,6 +571,16 @@ class IAuthenticatorFactory(IBuilder):
 
     def build(options: Any, environment: Environment) -> IAuthenticator:
         """Build the authenticator.  See :meth:`IBuilder.build`."""
+
+
+class ILockStoreFactory(IBuilder):
+    """Builds a lock store."""
+
+    def build(options: Any, environment: Environment) -> ILockStore | None:
+        """Build the store; ``None`` for a server without locks.
+
+        See :meth:`IBuilder.build`.
+        """
 
 
 class ITransferFactory(IFactory):

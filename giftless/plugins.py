@@ -7,7 +7,7 @@ exactly as a third party's are in a file of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twisted.logger import Logger
@@ -111,12 +111,17 @@ def report_broken() -> list[str]:
 
 
 def build(
-    interface: type[IBuilder], section: Mapping[str, Any], path: str, environment: Environment
+    interface: type[IBuilder],
+    section: Mapping[str, Any],
+    path: str,
+    environment: Environment,
+    beside: Collection[str] = (),
 ) -> Any:
     """Build what a section with a ``type`` describes.
 
     :param section: ``type`` and the options of the plugin of that name.
     :param path: the section's dotted path in the configuration.
+    :param beside: keys of the section that are not the plugin's.
     :returns: what the plugin's factory built.
     :raises ConfigError: if the type or an option cannot be used.
     """
@@ -135,7 +140,7 @@ def build(
         )
     plugin = plugins[name]
     rest = {key: value for key, value in section.items() if key != "type"}
-    options = schema.convert(rest, plugin.Options, path)
+    options = schema.convert(rest, plugin.Options, path, beside)
     try:
         return plugin.build(options, environment)
     except ConfigError as error:

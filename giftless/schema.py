@@ -7,7 +7,7 @@ what was found and what is allowed, for people who edit configuration files.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import IO, Any, Final, TypeVar
 
 import msgspec
@@ -26,6 +26,7 @@ _SECRET_KEYS: Final = (
     "secret_access_key",
     "account_key",
     "connection_string",
+    "conninfo",
 )
 
 
@@ -33,10 +34,11 @@ class EnvironmentValue(str):
     """A scalar from the environment: text that may stand for another type."""
 
 
-def convert(section: object, struct: type[S], path: str) -> S:
+def convert(section: object, struct: type[S], path: str, beside: Collection[str] = ()) -> S:
     """Make ``struct`` from a mapping.
 
     :param path: the mapping's dotted path, empty at the top.
+    :param beside: keys that may be there as well, and are somebody else's.
     :raises ConfigError: at the first key that is unknown, missing or wrong.
     """
     if not isinstance(section, Mapping):
@@ -44,8 +46,10 @@ def convert(section: object, struct: type[S], path: str) -> S:
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     values = {}
     for key, value in section.items():
+        if key in beside:
+            continue
         if key not in fields:
-            raise ConfigError(join(path, str(key)), unknown_key(str(key), fields))
+            raise ConfigError(join(path, str(key)), unknown_key(str(key), {*fields, *beside}))
         values[fields[key].name] = _convert_value(value, fields[key].type, join(path, key))
     for name, field in fields.items():
         if name not in section and field.required:
@@ -53,7 +57,7 @@ def convert(section: object, struct: type[S], path: str) -> S:
     return struct(**values)
 
 
-def unknown_key(key: str, known: Mapping[str, object]) -> str:
+def unknown_key(key: str, known: Collection[str]) -> str:
     """Say that a key is unknown, and which one may have been meant."""
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""

@@ -100,12 +100,9 @@ class Daemon(MultiService):
         environment = Environment(
             reactor, threads, http_client(reactor), options.state_dir, MultiService()
         )
-        store, chain = build_backends(options, environment)
-        site = build_site(options, environment, store, chain)
-        self._parts = {
-            "storage": store,
-            **{f"auth.{index}": part for index, part in enumerate(chain)},
-        }
+        backends = build_backends(options, environment)
+        site = build_site(options, environment, backends)
+        self._parts = backends.parts
         self._reactor = reactor
         # Children stop all at once; these must outlast connections.
         self._services = environment.services

@@ -20,13 +20,14 @@ LAYERS: Final = (
     {"lfs"},
     {"interfaces"},
     {"gathering", "logs", "outgoing", "schema", "secret", "streams", "threads"},
-    {"auth", "storage"},
+    {"auth", "locks", "storage"},
     {"transfer"},
     {"permissions"},
-    {"multipart", "server"},
+    {"locking", "multipart", "server"},
     {"web"},
     {"checking", "config", "plugins"},
-    {"assembly", "commands"},
+    {"assembly"},
+    {"commands"},
     {"agent", "cli", "service"},
 )
 
@@ -35,6 +36,8 @@ PURE: Final = {
     "__future__",
     "collections",
     "dataclasses",
+    # To write times that are given, as text.
+    "datetime",
     "enum",
     "giftless",
     "msgspec",

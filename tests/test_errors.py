@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-import giftless.lfs.batch  # for the errors that it keeps to itself
+import giftless.lfs.batch  # for the errors that these keep to themselves
+import giftless.lfs.locks
 from giftless import errors
 from giftless.errors import (
     ConfigError,
@@ -22,11 +23,18 @@ from giftless.errors import (
     TooManyRequests,
     Unauthorized,
 )
+from tests.support.making import repo_of
 
 assert giftless.lfs.batch
+assert giftless.lfs.locks
 
 #: What the constructors want beside the message.
-ARGUMENTS: dict[str, Any] = {"allowed": ("GET", "HEAD"), "size": 10, "retry_after": 7}
+ARGUMENTS: dict[str, Any] = {
+    "allowed": ("GET", "HEAD"),
+    "size": 10,
+    "retry_after": 7,
+    "lock": giftless.lfs.locks.Lock("1", repo_of(), "a.psd", "olga", 0),
+}
 
 
 def kinds(base: type[LFSError] = LFSError) -> Iterator[type[LFSError]]:

@@ -20,7 +20,13 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from giftless import plugins
 from giftless.config import Config
-from giftless.interfaces import IAuthenticatorFactory, IBuilder, IStorageFactory
+from giftless.interfaces import (
+    IAuthenticatorFactory,
+    IBuilder,
+    ILockStoreFactory,
+    IStorageFactory,
+)
+from giftless.locking import LockPolicy
 from tests import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,7 +111,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
         document = {key: values[0] for key, values in uncommented().items()}
         self.assertEqual(document["state_dir"], INSTALLED["state_dir"])
         plain = dict(defaults(Config))
-        for key in ("state_dir", "storage", "auth"):
+        for key in ("state_dir", "storage", "auth", "locks"):
             self.assertIn(key, document)
             document[key] = plain[key]
         self.assert_complete(document, Config)
@@ -117,6 +123,18 @@ class ExampleConfigurationTests(SynchronousTestCase):
         self.assertEqual(next(iter(sections)), "local")
         self.assertEqual(sections["local"]["path"], INSTALLED["storage"])
         sections["local"]["path"] = dict(defaults(own["local"]))["path"]
+        self.assertEqual(sorted(sections), sorted(own))
+        for name, options in own.items():
+            self.assert_complete(sections[name], options)
+
+    def test_locks(self) -> None:
+        """Every built-in lock store is there with every option, and what all have once."""
+        sections = {section.pop("type"): section for section in uncommented()["locks"]}
+        own = built_in(ILockStoreFactory)
+        self.assertEqual(next(iter(sections)), "sqlite")
+        shared = LockPolicy.__struct_fields__
+        policy = {key: sections["sqlite"].pop(key) for key in shared}
+        self.assert_complete(policy, LockPolicy)
         self.assertEqual(sorted(sections), sorted(own))
         for name, options in own.items():
             self.assert_complete(sections[name], options)

@@ -109,6 +109,13 @@ class ConvertTests(SynchronousTestCase):
         self.assertIn("did you mean 'number'?", error.problem)
         self.assertIn("allowed here: anything, choice, inner,", error.problem)
 
+    def test_keys_of_somebody_else_are_left_alone(self) -> None:
+        """They are known all the same, where an unknown one is named."""
+        found = convert({"level": 7, "force": 1}, Inner, "", ["force"])
+        self.assertEqual(found, Inner(level=7))
+        error = self.assertRaises(ConfigError, convert, {"forced": 1}, Inner, "", ["force"])
+        self.assertIn("did you mean 'force'? allowed here: force, level, name", error.problem)
+
     def test_an_unknown_key_that_resembles_none_has_no_suggestion(self) -> None:
         error = self.refusal(zzzzzz=1)
         self.assertNotIn("did you mean", error.problem)

@@ -4,7 +4,7 @@
 
     alice:
       acme/*: write
-      acme/tools/**: read
+      acme/tools/**: admin
     "*":
       public/**: read
 
@@ -22,14 +22,18 @@ import msgspec
 import yaml
 
 from giftless import schema
-from giftless.auth.grants import READ, READ_WRITE
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.auth.watched import FileProblem
 from giftless.lfs.objects import Permission, Repo
 
 #: Stands for every user who has a password.
 EVERYBODY: Final = "*"
 
-_LEVELS: Final[Mapping[str, frozenset[Permission]]] = {"read": READ, "write": READ_WRITE}
+_LEVELS: Final[Mapping[str, frozenset[Permission]]] = {
+    "read": READ,
+    "write": READ_WRITE,
+    "admin": ADMIN,
+}
 
 _Lines = list[tuple[re.Pattern[str], frozenset[Permission]]]
 
@@ -117,7 +121,8 @@ def _lines(user: str, document: object) -> _Lines:
             raise FileProblem(f"{user}: the pattern {pattern!r} cannot match: {error}") from None
         if not isinstance(level, str) or level not in _LEVELS:
             raise FileProblem(
-                f"{user}: {pattern}: found {schema.describe(level)}, allowed is one of: read, write"
+                f"{user}: {pattern}: found {schema.describe(level)},"
+                f" allowed is one of: {', '.join(_LEVELS)}"
             )
         lines.append((compiled, _LEVELS[level]))
     return lines

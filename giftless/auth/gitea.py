@@ -17,7 +17,7 @@ from giftless.auth.forge import (
     check_url,
     quote_path,
 )
-from giftless.auth.grants import READ, READ_WRITE
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.auth.inquiry import Inquiry, Name
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission
@@ -35,6 +35,7 @@ class GiteaOptions(ForgeOptions, frozen=True, kw_only=True, forbid_unknown_field
 class _Role(msgspec.Struct):
     pull: bool = False
     push: bool = False
+    admin: bool = False
 
 
 class _Repository(msgspec.Struct):
@@ -71,7 +72,7 @@ class Gitea(Forge):
             # without the scope: neither question suffices alone.
             url = f"{self._url}/{path}.git"
             if await inquiry.git_allows(url, "git-receive-pack", "oauth2") is not False:
-                return READ_WRITE
+                return ADMIN if role.admin else READ_WRITE
         return READ if role.pull else NOTHING
 
     async def user(self, inquiry: Inquiry) -> str:

@@ -24,7 +24,7 @@ from giftless.auth.forge import (
     check_url,
     quote_path,
 )
-from giftless.auth.grants import READ, READ_WRITE
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.auth.inquiry import Inquiry, Name
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission
@@ -52,6 +52,13 @@ class GitHubOptions(ForgeOptions, frozen=True, kw_only=True, forbid_unknown_fiel
 class _Role(msgspec.Struct):
     pull: bool = False
     push: bool = False
+    maintain: bool = False
+    admin: bool = False
+
+    @property
+    def writing(self) -> frozenset[Permission]:
+        """What who may push is granted: it takes a maintainer to decide about others."""
+        return ADMIN if self.maintain or self.admin else READ_WRITE
 
 
 class _Repository(msgspec.Struct):
@@ -88,14 +95,14 @@ class GitHub(Forge):
         role = repository.permissions or _Role()
         may_read, may_write = role.pull, role.push and not repository.archived
         if inquiry.token.startswith(_FINE_GRAINED):
-            return await self._ask_git(inquiry, may_write)
+            return await self._ask_git(inquiry, role.writing if may_write else NOTHING)
         if inquiry.token.startswith(_INSTALLATION) and not may_write:
-            return await self._ask_git(inquiry, True) or (READ if may_read else NOTHING)
+            return await self._ask_git(inquiry, READ_WRITE) or (READ if may_read else NOTHING)
         scopes = answer.headers.get("x-oauth-scopes")
         if scopes is not None and "repo" not in (granted := {s.strip() for s in scopes.split(",")}):
             may_read = may_read and not repository.private
             may_write = may_write and not repository.private and "public_repo" in granted
-        return READ_WRITE if may_write else READ if may_read else NOTHING
+        return role.writing if may_write else READ if may_read else NOTHING
 
     async def user(self, inquiry: Inquiry) -> str:
         """See :meth:`giftless.auth.forge.Forge.user`.
@@ -107,11 +114,17 @@ class GitHub(Forge):
         answer = await inquiry.ask(f"{self._api_url}/user", _headers(inquiry))
         return inquiry.read(answer, _User).login if answer.status == 200 else self.unnamed
 
-    async def _ask_git(self, inquiry: Inquiry, may_write: bool) -> frozenset[Permission]:
+    async def _ask_git(
+        self, inquiry: Inquiry, writing: frozenset[Permission]
+    ) -> frozenset[Permission]:
+        """Ask what the token may do.
+
+        :param writing: what it is granted if it may push; empty not to ask that.
+        """
         url = f"{self._git_url}/{quote_path(inquiry.repo)}.git"
         user = "x-access-token"
-        if may_write and await inquiry.git_allows(url, "git-receive-pack", user):
-            return READ_WRITE
+        if writing and await inquiry.git_allows(url, "git-receive-pack", user):
+            return writing
         return READ if await inquiry.git_allows(url, "git-upload-pack", user) else NOTHING
 
 

@@ -22,14 +22,16 @@ from giftless.auth.forge import (
     check_url,
     quote_path,
 )
-from giftless.auth.grants import READ, READ_WRITE
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.auth.inquiry import Inquiry, Name
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission, Repo
 
-#: Access levels: from Reporter on code may be read, from Developer on written.
+#: Access levels: from Reporter on code may be read, from Developer on written, and
+#: from Maintainer on decided about.
 _REPORTER: Final = 20
 _DEVELOPER: Final = 30
+_MAINTAINER: Final = 40
 
 #: The user that git sends with the token of a CI job.
 _JOB_USER: Final = "gitlab-ci-token"
@@ -128,7 +130,7 @@ class GitLab(Forge):
             # no level here.
             granted = await self._ask_git(inquiry, "oauth2")
         elif level >= _DEVELOPER and not project.archived and await self._may_write(inquiry):
-            granted = READ_WRITE
+            granted = ADMIN if level >= _MAINTAINER else READ_WRITE
         elif level >= _REPORTER:
             granted = READ
         return granted or (READ if project.is_open else NOTHING)

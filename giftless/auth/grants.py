@@ -15,6 +15,9 @@ READ: Final = frozenset({Permission.READ, Permission.READ_META})
 #: What somebody who may also write may do.
 READ_WRITE: Final = READ | {Permission.WRITE}
 
+#: What somebody may do who also decides about what others have locked.
+ADMIN: Final = READ_WRITE | {Permission.ADMIN}
+
 
 @implementer(IGrants)
 class RepoGrants:

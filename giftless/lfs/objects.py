@@ -121,11 +121,15 @@ class ObjectKey:
 
 
 class Permission(Enum):
-    """What an identity may do with a repository's objects."""
+    """What an identity may do with a repository's objects and locks.
+
+    ``ADMIN`` is beside the others and includes none of them.
+    """
 
     READ = "read"
     READ_META = "read-meta"
     WRITE = "write"
+    ADMIN = "admin"
 
 
 class Operation(Enum):

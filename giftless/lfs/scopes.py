@@ -10,7 +10,7 @@ giftless, extended to repositories whose paths have more than two parts::
     oid      = 64 lower-case hexadecimal digits
     subscope = "*" / "meta" / "metadata"
     actions  = action *( "," action )
-    action   = "*" / "read" / "write" / "read-meta" / "verify"
+    action   = "*" / "read" / "write" / "read-meta" / "verify" / "admin"
 
 Where an id begins and ends needs no guessing: its last part is an oid exactly
 if it looks like one, because no part of a repository's path may; everything
@@ -27,6 +27,9 @@ A ``*`` in front of other names stands for exactly one name.  Names are
 percent-encoded where they contain ``:`` or ``%``, where they are ``*``, and
 where they contain white space that would separate scopes.
 
+``*`` as an action stands for all the others but ``admin``, which decides about other
+people's locks (``locks.force``): no token gets that without saying so.
+
 Whatever does not follow the grammar grants nothing, and never raises: an
 unknown entity type, subscope or action, an empty part, a part too many.
 """
@@ -41,7 +44,7 @@ from urllib.parse import unquote
 from giftless.errors import BadRequest
 from giftless.lfs.objects import Oid, Permission, Repo
 
-_EVERYTHING: Final = frozenset(Permission)
+_EVERYTHING: Final = frozenset(Permission) - {Permission.ADMIN}
 _META: Final = frozenset({Permission.READ_META})
 
 #: What each action permits.  An upload's batch tells which objects are there
@@ -52,11 +55,12 @@ _ACTIONS: Final[Mapping[str, frozenset[Permission]]] = {
     "write": _META | {Permission.WRITE},
     "read-meta": _META,
     "verify": _META,
+    "admin": _META | {Permission.ADMIN},
 }
 
 #: To what each subscope restricts the actions.
 _SUBSCOPES: Final[Mapping[str, frozenset[Permission]]] = {
-    "*": _EVERYTHING,
+    "*": frozenset(Permission),
     "meta": _META,
     "metadata": _META,
 }

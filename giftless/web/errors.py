@@ -41,9 +41,10 @@ class Challenge:
         return dict.fromkeys(names, value)
 
 
-def error_body(message: str, request_id: str) -> bytes:
+def error_body(error: LFSError, request_id: str) -> bytes:
     """Render an error's body (``docs/api/batch.md``, "Response Errors")."""
-    return msgspec.json.encode({"message": message, "request_id": request_id})
+    body = {**error.members, "message": error.message, "request_id": request_id}
+    return msgspec.json.encode(body)
 
 
 def error_response(
@@ -53,7 +54,7 @@ def error_response(
 
     :param extra: more headers.
     """
-    body = error_body(error.message, request_id)
+    body = error_body(error, request_id)
     headers = {
         "Date": datetimeToString().decode(),
         "Server": "giftless",
@@ -81,7 +82,7 @@ def respond_with_error(request: StreamingRequest, error: LFSError) -> None:
             request.setHeader(name.encode(), value.encode())
     for name, value in error.headers.items():
         request.setHeader(name.encode(), value.encode())
-    respond_with_json(request, error.code, error_body(error.message, request.request_id))
+    respond_with_json(request, error.code, error_body(error, request.request_id))
 
 
 def respond_with_json(request: StreamingRequest, code: int, body: bytes) -> None:

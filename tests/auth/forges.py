@@ -71,6 +71,12 @@ class ForgeTestCase(TestCase):
         assert identity is not None, "passed on"
         return identity.name, level(identity)
 
+    async def administers(self, authenticator: Any, token: str, path: str = "acme/rocket") -> bool:
+        """Tell whether somebody may decide about what others have locked."""
+        identity = await self.identify(authenticator, token, path)
+        assert identity is not None, "passed on"
+        return identity.grants.allows(Permission.ADMIN, None)
+
     async def failure_of(self, kind: type[Exception], awaitable: Awaitable[Any]) -> Any:
         """Return the error, of exactly this class, that ``awaitable`` ends with."""
         try:

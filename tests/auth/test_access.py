@@ -110,6 +110,12 @@ class AccessTests(CoroutineTestCase):
         self.assertEqual(self.permissions(text, "carol", "acme/rocket"), frozenset())
         self.assertEqual(self.permissions(text, "alice", "other/rocket"), frozenset())
 
+    def test_administrators_do_what_writers_do_and_more(self) -> None:
+        text = "alice:\n  acme/*: admin\n"
+        self.assertEqual(
+            self.permissions(text, "alice", "acme/rocket"), READ_WRITE | {Permission.ADMIN}
+        )
+
     def test_grants_add_up_in_any_order(self) -> None:
         for text in (
             "alice:\n  acme/*: read\n  acme/rocket: write\n",
@@ -134,7 +140,7 @@ class AccessTests(CoroutineTestCase):
             ("- alice\n", ("found a list", "allowed is a mapping")),
             ("alice: write\n", ("alice: ", "'write'", "allowed is a mapping")),
             ("alice:\n  - acme/*\n", ("alice: ", "a list")),
-            ("alice:\n  acme/*: admin\n", ("alice: acme/*: ", "'admin'", "read, write")),
+            ("alice:\n  acme/*: owner\n", ("alice: acme/*: ", "'owner'", "read, write, admin")),
             ("alice:\n  acme/*: true\n", ("alice: acme/*: ", "True", "read, write")),
             ("alice:\n  acme/*:\n", ("alice: acme/*: ", "nothing", "read, write")),
             ("alice:\n  /acme/*: read\n", ("alice: ", "'/acme/*'", "begins or ends with '/'")),

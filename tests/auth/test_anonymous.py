@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from zope.interface.verify import verifyObject
+
 from giftless.auth.anonymous import AnonymousAuthenticator, AnonymousFactory
 from giftless.auth.grants import READ, READ_WRITE, RepoGrants
 from giftless.errors import ConfigError
-from giftless.interfaces import Credentials
+from giftless.interfaces import Credentials, INameless
 from giftless.lfs.objects import Permission
 from giftless.schema import convert
 from tests.contracts.authenticators import FOREIGN, AuthenticatorContract
@@ -44,10 +46,15 @@ class AnonymousReadWriteTests(AuthenticatorContract, CoroutineTestCase):
         return list(FOREIGN)
 
     def test_anybody_may_do_everything(self) -> None:
+        """But decide about what others have locked: nobody can be called to account."""
         identity = self.authenticate(Credentials())
         assert identity is not None
         for permission in Permission:
-            self.assertTrue(identity.grants.allows(permission, oid_of(b"x")))
+            allowed = identity.grants.allows(permission, oid_of(b"x"))
+            self.assertIs(allowed, permission is not Permission.ADMIN)
+
+    def test_nobody_is_known_by_a_name(self) -> None:
+        verifyObject(INameless, self.make_authenticator())
 
 
 class FactoryTests(CoroutineTestCase):

@@ -49,6 +49,17 @@ class GiteaTests(ForgeTestCase):
         ):
             self.assertEqual(await self.who(user), (user, expected))
 
+    async def test_administrators_decide_about_what_others_have_locked(self) -> None:
+        """With a token that may push."""
+        for user, scopes, expected in (
+            ("ada", ("all",), True),
+            ("ada", ("read:repository", "read:user"), False),
+            ("wes", ("all",), False),
+            ("rob", ("all",), False),
+        ):
+            self.fake.tokens[TOKEN] = TeaToken(user, scopes)
+            self.assertIs(await self.administers(self.make(), TOKEN), expected, (user, scopes))
+
     async def test_a_public_repository_may_be_read_by_everybody(self) -> None:
         self.assertEqual(await self.who("eve", path="acme/site"), ("eve", "read"))
 

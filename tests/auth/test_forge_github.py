@@ -56,6 +56,25 @@ class GitHubTests(ForgeTestCase):
                 self.fake.tokens[token] = HubToken(user, ("repo", "gist"))
                 self.assertEqual(await self.access(self.make(), token), (user, expected))
 
+    async def test_maintainers_decide_about_what_others_have_locked(self) -> None:
+        """With a token that may push; how much more it may is not for giftless to ask."""
+        for user, expected in (("ada", True), ("mia", True), ("wes", False), ("rob", False)):
+            for token, meaning in (
+                (CLASSIC, HubToken(user, ("repo",))),
+                (FINE, HubToken(user, contents={"acme/rocket": "write"})),
+            ):
+                self.fake.tokens[token] = meaning
+                self.assertIs(await self.administers(self.make(), token), expected, user)
+        for token, meaning in (
+            (CLASSIC, HubToken("ada", ("read:user",))),
+            (FINE, HubToken("ada", contents={"acme/rocket": "read"})),
+            (INSTALLATION, HubToken(None, contents={"acme/rocket": "write"})),
+        ):
+            self.fake.tokens[token] = meaning
+            self.assertIs(await self.administers(self.make(), token), False, token)
+        self.fake.tokens[CLASSIC] = HubToken("ada", ("repo",))
+        self.assertIs(await self.administers(self.make(), CLASSIC, "acme/old"), False)
+
     async def test_a_public_repository_may_be_read_by_everybody_on_github(self) -> None:
         self.assertEqual(await self.level(CLASSIC, HubToken("eve", ("repo",)), "acme/site"), "read")
 

@@ -76,6 +76,20 @@ class GitLabTests(ForgeTestCase):
     async def test_a_members_access_level_decides(self) -> None:
         await self.assert_levels(EXPECTED, "acme/rocket")
 
+    async def test_maintainers_decide_about_what_others_have_locked(self) -> None:
+        """With a token that may push."""
+        for user, scopes, expected in (
+            ("oda", ("api",), True),
+            ("mia", ("api",), True),
+            ("mia", ("read_api",), False),
+            ("dee", ("api",), False),
+            ("rob", ("api",), False),
+        ):
+            self.fake.tokens[TOKEN] = LabToken(user, scopes, "personal")
+            for path in ("acme/rocket", "acme/team/rocket"):
+                found = await self.administers(self.make(), TOKEN, path)
+                self.assertIs(found, expected, (user, scopes))
+
     async def test_a_groups_access_level_decides(self) -> None:
         await self.assert_levels(EXPECTED, "acme/team/rocket")
 

@@ -20,6 +20,7 @@ from giftless.lfs.objects import Permission, Repo
 #: What each user may do.
 USERS: dict[str, frozenset[Permission]] = {
     "writer": READ_WRITE,
+    "editor": READ_WRITE,
     "reader": READ,
     "stranger": frozenset(),
 }

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless import plugins
 from giftless.config import Config
-from giftless.interfaces import IAuthenticatorFactory, IStorageFactory
+from giftless.interfaces import IAuthenticatorFactory, ILockStoreFactory, IStorageFactory
+from giftless.locking import LockPolicy
 from giftless.schema import allowed
 from tests.docs.pages import Directive, directives, pages
 
@@ -63,8 +64,12 @@ def options_of(struct: type[msgspec.Struct], path: str = "", plugin: str = "") -
 
 def all_options() -> dict[str, Option]:
     """Find the options of the configuration and of every built-in plugin."""
-    found = [*options_of(Config)]
-    for interface, path in ((IStorageFactory, "storage."), (IAuthenticatorFactory, "auth.N.")):
+    found = [*options_of(Config), *options_of(LockPolicy, "locks.")]
+    for interface, path in (
+        (IStorageFactory, "storage."),
+        (IAuthenticatorFactory, "auth.N."),
+        (ILockStoreFactory, "locks."),
+    ):
         for name, plugin in plugins.find(interface).items():
             if plugin.Options.__module__.startswith("giftless."):
                 found += options_of(plugin.Options, path, name)

@@ -44,6 +44,7 @@ ABSENT = oid_of(b"an object that is not there")
 OBJECT = f"{LONG}/objects/storage/{OID}"
 VERIFY = f"{LONG}/objects/storage/verify"
 BATCH = f"{LONG}/objects/batch"
+LOCKS = f"{LONG}/locks"
 
 #: The largest object that the daemon takes here: more than any disk has.
 LARGEST = 2**62
@@ -183,7 +184,9 @@ class ApiTestCase(IntegrationTestCase):
         for status, response in exchanges.items():
             with self.subTest(operation=name, status=status):
                 self.assertEqual(str(response.status), status, response.body)
-                self.assert_response(response, resolved(documented[status]), name == "inspect")
+                self.assert_response(
+                    response, resolved(documented[status]), name.startswith("inspect")
+                )
 
     def assert_response(
         self, response: Response, documented: dict[str, Any], bodiless: bool
@@ -370,6 +373,69 @@ class PartOperationTests(ApiTestCase):
         self.assert_documented("abort", exchanges)
 
 
+class LockTests(ApiTestCase):
+    """The operations of file locking."""
+
+    def lock(self, path: str, name: str = "writer") -> dict[str, Any]:
+        """Lock a path."""
+        request = {"path": path, "ref": {"name": "refs/heads/main"}}
+        validate(request, schema("LockRequest"))
+        response = self.ask("POST", LOCKS, name, json.dumps(request).encode())
+        self.assertEqual(response.status, 201, response.body)
+        return cast(dict[str, Any], response.json["lock"])
+
+    def test_create(self) -> None:
+        """``POST …/locks``."""
+        body = b'{"path": "a.psd"}'
+        exchanges = {"201": self.ask("POST", LOCKS, "writer", body)}
+        exchanges |= self.everywhere("POST", LOCKS, body) | {
+            "403": self.ask("POST", LOCKS, "reader", body),
+            "404": self.ask("POST", LOCKS, "stranger", body),
+            "409": self.ask("POST", LOCKS, "writer", body),
+            "413": self.ask("POST", LOCKS, "writer", body + b" " * 2**20),
+        }
+        self.assert_documented("createLock", exchanges)
+
+    def test_list(self) -> None:
+        """``GET …/locks`` and ``HEAD …/locks``."""
+        for path in ("a.psd", "b/ü.psd"):
+            self.lock(path)
+        # Where nothing is hidden, who may not read is told so.
+        frank = self.start_daemon("frank", config={**(self.daemon.config or {}), "access": {}})
+        for method, name in (("GET", "listLocks"), ("HEAD", "inspectLocks")):
+            exchanges = self.everywhere(method, LOCKS) | {
+                "200": self.ask(method, f"{LOCKS}?limit=1&refspec=refs/heads/main", "reader"),
+                "403": frank.request(method, LOCKS, None, user("stranger")),
+                "404": self.ask(method, LOCKS, "stranger"),
+            }
+            self.assert_documented(name, exchanges)
+
+    def test_verify(self) -> None:
+        """``POST …/locks/verify``."""
+        self.lock("a.psd")
+        self.lock("b.psd", "editor")
+        body = b'{"limit": 1}'
+        url = f"{LOCKS}/verify"
+        exchanges = self.everywhere("POST", url, body) | {
+            "200": self.ask("POST", url, "writer", body),
+            "403": self.ask("POST", url, "reader", body),
+            "404": self.ask("POST", url, "stranger", body),
+            "413": self.ask("POST", url, "writer", body + b" " * 2**20),
+        }
+        self.assert_documented("verifyLocks", exchanges)
+
+    def test_unlock(self) -> None:
+        """``POST …/locks/{id}/unlock``."""
+        url = f"{LOCKS}/{self.lock('a.psd', 'editor')['id']}/unlock"
+        exchanges = self.everywhere("POST", url, b"{}") | {
+            "403": self.ask("POST", url, "writer", b'{"force": false}'),
+            "404": self.ask("POST", f"{LOCKS}/unknown/unlock", "writer", b"{}"),
+            "413": self.ask("POST", url, "writer", b" " * (2**20 + 1)),
+            "200": self.ask("POST", url, "writer", b'{"force": true}'),
+        }
+        self.assert_documented("unlock", exchanges)
+
+
 class BatchReplyTests(ApiTestCase):
     """The entries of a batch reply are as documented, whatever happens to an object."""
 
@@ -436,8 +502,7 @@ class SurfaceTests(ApiTestCase):
         """Return the resource tree that a daemon has."""
         options = Config(storage={"type": "local", "path": self.mktemp()}, state_dir=self.mktemp())
         around = environment(options.state_dir)
-        store, chain = build_backends(options, around)
-        return build_resource(options, around, store, chain)
+        return build_resource(options, around, build_backends(options, around))
 
     def test_other_methods(self) -> None:
         """A method that is not documented is answered with 405 and the documented ones."""
@@ -445,6 +510,7 @@ class SurfaceTests(ApiTestCase):
             documented = self.methods_at(path)
             for method in set(METHODS) - documented:
                 url = LONG + path.replace("{oid}", OID).replace("{number}", "1")
+                url = url.replace("{lock_id}", "x")
                 response = self.ask(method, url, "writer")
                 self.assertEqual(response.status, 405, f"{method} {path}")
                 self.assertEqual(set(response.headers["allow"].split(", ")), documented)
@@ -467,7 +533,7 @@ class SurfaceTests(ApiTestCase):
 
     def test_other_paths(self) -> None:
         """A URL that is not documented is answered with 404 in the documented form."""
-        response = self.ask("GET", f"{LONG}/locks", "writer")
+        response = self.ask("GET", f"{LONG}/lock", "writer")
         self.assertEqual(response.status, 404)
         validate(response.json, schema("Error"))
 

@@ -15,6 +15,8 @@ from giftless.lfs.scopes import Scope, parse_scopes, permissions_in
 from tests.support.making import oid_of, repo_of
 
 READ, META, WRITE = Permission.READ, Permission.READ_META, Permission.WRITE
+ADMIN = Permission.ADMIN
+#: What ``*`` stands for.
 EVERYTHING = frozenset({READ, META, WRITE})
 NOTHING: frozenset[Permission] = frozenset()
 
@@ -166,6 +168,15 @@ class PermissionTests(SynchronousTestCase):
         self.assert_permits("obj:org/repo:read-meta", META)
         self.assert_permits("obj:org/repo:*", *EVERYTHING)
 
+    def test_admin(self) -> None:
+        """Whoever is to have it must be given it by name; it includes no other."""
+        self.assert_permits("obj:org/repo:admin", ADMIN, META)
+        self.assert_permits("obj:org/repo:read,write,admin", *EVERYTHING, ADMIN)
+        self.assert_permits("obj:org/repo:*,admin", *EVERYTHING, ADMIN)
+        self.assert_permits("obj:org/repo:meta:admin", META)
+        for scope in ("obj", "obj:*", "obj:*:*", "obj:org/repo:*:*"):
+            self.assertNotIn(ADMIN, granted(scope, "org/repo", None))
+
     def test_action_list(self) -> None:
         self.assert_permits("obj:org/repo:read,write", *EVERYTHING)
         self.assert_permits("obj:org/repo:write,read", *EVERYTHING)
@@ -272,6 +283,7 @@ _MODEL_ACTIONS = {
     "write": {WRITE, META},
     "verify": {META},
     "read-meta": {META},
+    "admin": {ADMIN, META},
     "*": {READ, WRITE, META},
 }
 
@@ -308,14 +320,15 @@ def model(scope: str, repo: str, oid: str) -> set[Permission]:
     permissions: set[Permission] = set()
     for action in actions.split(","):
         permissions |= _MODEL_ACTIONS.get(action, set())
-    limits = {"*": EVERYTHING, "meta": {META}, "metadata": {META}}
+    limits = {"*": {*EVERYTHING, ADMIN}, "meta": {META}, "metadata": {META}}
     return permissions & limits.get(subscope, set())
 
 
 _names = st.sampled_from(["a", "b", "*", "", "A", "%2A", "a%20b", ".", "re*", str(ONE), str(TWO)])
 _ids = st.lists(_names, max_size=4).map("/".join)
 _actions = st.lists(
-    st.sampled_from(["read", "write", "verify", "read-meta", "*", "", "delete", "Read"]), max_size=3
+    st.sampled_from(["read", "write", "verify", "read-meta", "admin", "*", "", "del", "Read"]),
+    max_size=3,
 ).map(",".join)
 _subscopes = st.sampled_from(["*", "meta", "metadata", "", "data"])
 _kinds = st.sampled_from(["obj", "obj", "obj", "obj", "Obj", ""])

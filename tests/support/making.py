@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.web.client import Agent
 from zope.interface import implementer
 
-from giftless.auth.grants import READ, READ_WRITE, RepoGrants
+from giftless.auth.grants import ADMIN, READ, READ_WRITE, RepoGrants
 from giftless.auth.preauth import ActionOptions, PreAuthorizer
 from giftless.interfaces import (
     Environment,
@@ -60,6 +60,11 @@ def reader(name: str = "rita") -> Identity:
 def writer(name: str = "will") -> Identity:
     """Return somebody who may read and write everything."""
     return Identity(name, RepoGrants(READ_WRITE))
+
+
+def admin(name: str = "ada") -> Identity:
+    """Return somebody who may do everything."""
+    return Identity(name, RepoGrants(ADMIN))
 
 
 def stranger(anonymous: bool = True, name: str = "nobody") -> Identity:

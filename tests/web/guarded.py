@@ -132,11 +132,17 @@ class GuardedFront(Front):
     ) -> None:
         self.directory = directory
         self.blocking = InlineBlocking()
-        storage = {"type": "local", "path": directory}
-        config = convert({"secret": SECRET.decode(), "storage": storage, **options}, Config, "")
+        settings = {
+            "secret": SECRET.decode(),
+            "storage": {"type": "local", "path": directory},
+            "locks": {"type": "none"},
+            **options,
+        }
+        config = convert(settings, Config, "")
         environment = Environment(clock, self.blocking, http, "")  # type: ignore[arg-type]
-        self.store, chain = build_backends(config, environment)
-        self.site = build_site(config, environment, self.store, chain)
+        backends = build_backends(config, environment)
+        self.store = backends.store
+        self.site = build_site(config, environment, backends)
 
 
 class GuardedTestCase(FrontTestCase, ForgeTestCase):

@@ -42,11 +42,13 @@ from giftless.interfaces import (
     IAuthenticator,
     IBlocking,
     Identity,
+    ILockStore,
     IObjectStore,
     ITransferAdapter,
 )
 from giftless.lfs.multipart import PART_SIZE
 from giftless.lfs.objects import Repo
+from giftless.locking import LockPolicy, LockService
 from giftless.multipart import MultipartServer
 from giftless.permissions import Gate
 from giftless.server import LFSServer
@@ -58,6 +60,7 @@ from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.web.cors import Cors, CorsOptions
 from giftless.web.limits import Limits
+from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
 from giftless.web.parts import PartEndpoints
@@ -190,6 +193,7 @@ class Front:
     :param store: the store to use instead.
     :param authenticators: the chain; anybody may read and write by default.
     :param trusted: trusted proxies.
+    :param locks: where locks are; by default there are none.
     """
 
     def __init__(
@@ -207,6 +211,9 @@ class Front:
         secret: bytes = SECRET,
         part_size: int = PART_SIZE,
         cors: CorsOptions | None = None,
+        locks: ILockStore | None = None,
+        lock_policy: LockPolicy | None = None,
+        names_people: bool = True,
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -234,7 +241,13 @@ class Front:
             MultipartServer(store, MultipartFactory().build(store, self.preauth), blocking, gate),
             actions_authenticator,
         )
-        resource = LFSResource([*objects.routes, *parts.routes], proxies, public_url)
+        lock_routes = routes_without_locks()
+        if locks is not None:
+            policy = lock_policy or LockPolicy()
+            service = LockService(locks, gate, policy, names_people, clock)
+            lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
+        routes = [*objects.routes, *parts.routes, *lock_routes]
+        resource = LFSResource(routes, proxies, public_url)
         self.site = LFSSite(
             resource.resource(),
             self.limits,

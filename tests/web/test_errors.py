@@ -45,7 +45,7 @@ class RenderingTests(SynchronousTestCase):
     """Bytes and headers."""
 
     def test_body(self) -> None:
-        body = error_body('naïve "quotes"\n', "abc")
+        body = error_body(LFSError('naïve "quotes"\n'), "abc")
         self.assertEqual(json.loads(body), {"message": 'naïve "quotes"\n', "request_id": "abc"})
 
     def test_response_without_a_request(self) -> None:

@@ -5,7 +5,12 @@ Third-party plugins stand in files beside this one, in the same form.
 
 from twisted.application.service import ServiceMaker
 
-from giftless.interfaces import IAuthenticatorFactory, IStorageFactory, ITransferFactory
+from giftless.interfaces import (
+    IAuthenticatorFactory,
+    ILockStoreFactory,
+    IStorageFactory,
+    ITransferFactory,
+)
 from giftless.plugins import LazyPlugin
 
 daemon = ServiceMaker(
@@ -33,6 +38,14 @@ github = LazyPlugin(IAuthenticatorFactory, "github", "giftless.auth.github.GitHu
 gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.gitea.GiteaFactory")
 
 gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.gitlab.GitLabFactory")
+
+sqlite_locks = LazyPlugin(ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory")
+
+postgresql_locks = LazyPlugin(
+    ILockStoreFactory, "postgresql", "giftless.locks.postgresql.PostgreSQLFactory"
+)
+
+no_locks = LazyPlugin(ILockStoreFactory, "none", "giftless.locks.none.NoLocksFactory")
 
 basic_transfer = LazyPlugin(ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory")
 

@@ -1,0 +1,194 @@
+"""``giftless locks``: what is locked, and how to release it.
+
+Works beside a daemon that runs, on the store that its configuration names.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.python import usage
+
+from giftless import config, plugins
+from giftless.assembly import build_lock_store
+from giftless.commands import Command, CommandError
+from giftless.errors import ConfigError, LFSError
+from giftless.interfaces import Environment, ILockStore
+from giftless.lfs.locks import MAX_LIMIT, Lock, LockQuery
+from giftless.lfs.objects import Repo
+from giftless.outgoing import http_client
+from giftless.threads import Threads
+
+_CONFIG = ["config", "c", None, "The daemon's configuration file; or set GIFTLESS_CONFIG."]
+
+#: What is done with the store.
+Job = Callable[[ILockStore], Awaitable[None]]
+
+
+class _LockCommand(Command):
+    """What both subcommands have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["repo"] = None
+
+    def opt_repo(self, path: str) -> None:
+        """Only locks of this repository: its path in URLs, without .git."""
+        try:
+            self["repo"] = Repo.parse(path.split("/"))
+        except LFSError as error:
+            raise usage.UsageError(f"{path!r} is no repository: {error.message}") from None
+
+    def run(self) -> None:
+        """Open the store, and do it."""
+        assert self.parent is not None, "it is a subcommand"
+        _use_store(self["config"] or self.parent["config"], self.work)
+
+    async def work(self, store: ILockStore) -> None:
+        """Do it with the store."""
+        raise NotImplementedError
+
+
+class ListLocks(_LockCommand):
+    """The command line of ``giftless locks list``."""
+
+    synopsis = "[--config FILE] [--repo ORG/REPO] [--json]"
+    longdesc = (
+        "Print one line for each lock, the newest first: repository, path, owner, time and id,"
+        " separated by tabs."
+    )
+    optParameters = [_CONFIG]
+    optFlags = [["json", "j", "Print one JSON object a line."]]
+
+    async def work(self, store: ILockStore) -> None:
+        """Print the locks, page by page."""
+        show = _json if self["json"] else _line
+        async for lock in _every(store, LockQuery(MAX_LIMIT, self["repo"])):
+            print(show(lock))
+
+
+class ReleaseLocks(_LockCommand):
+    """The command line of ``giftless locks release``."""
+
+    synopsis = "[--config FILE] ID... | --repo ORG/REPO PATH..."
+    longdesc = (
+        "Remove locks, whoever holds them, and print each: by ID, or by PATH in the repository"
+        " that --repo names. Nothing is removed if one of them is not there."
+    )
+    optParameters = [_CONFIG]
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Take the ids or the paths."""
+        if not arguments:
+            raise usage.UsageError("say which locks: their ids, or --repo and their paths")
+        self["names"] = arguments
+
+    async def work(self, store: ILockStore) -> None:
+        """Find all of them, then remove them."""
+        locks = [await self._find(store, name) for name in self["names"]]
+        for lock in locks:
+            if await store.remove(lock):
+                print(_line(lock))
+
+    async def _find(self, store: ILockStore, name: str) -> Lock:
+        repo = self["repo"]
+        query = LockQuery(1, repo, path=name) if repo else LockQuery(1, id=name)
+        page = await store.page(query) if query.satisfiable else None
+        if page is None or not page.locks:
+            place = f"lock on {name!r} in {repo}" if repo else f"lock {name!r}"
+            raise CommandError(f"there is no {place}; nothing was released")
+        return page.locks[0]
+
+
+class LocksCommand(Command):
+    """The command line of ``giftless locks``."""
+
+    longdesc = "The daemon may run meanwhile."
+    optParameters = [_CONFIG]
+    subCommands = [
+        ["list", None, ListLocks, "Show what is locked."],
+        ["release", None, ReleaseLocks, "Remove locks, whoever holds them."],
+    ]
+
+    def postOptions(self) -> None:
+        """Insist on a subcommand."""
+        if self.subCommand is None:
+            raise usage.UsageError("what about the locks? There are: list, release")
+
+    def run(self) -> None:
+        """Run the subcommand."""
+        self.subOptions.run()
+
+
+def _use_store(file: str | None, job: Job) -> None:
+    """Build the store that a configuration describes, and use it.
+
+    :param file: the configuration's file.
+    :raises CommandError: if there is no store, or it fails.
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    loaded = config.load(file, os.environ)
+    problems: list[Exception] = []
+
+    async def run(reactor: Any) -> None:
+        threads = Threads(reactor, 1)
+        threads.startService()
+        environment = Environment(reactor, threads, http_client(reactor), loaded.config.state_dir)
+        try:
+            plugins.add_directories(loaded.config.plugin_path)
+            store = build_lock_store(loaded.config, environment)
+            if store is None:
+                raise CommandError("the configuration says that there are no locks (locks.type)")
+            await job(store)
+            sys.stdout.flush()
+        except ConfigError as error:
+            problems.append(config.located(error, loaded.source, os.environ))
+        except CommandError as error:
+            problems.append(error)
+        except OSError as error:
+            problems.append(CommandError(f"cannot print: {error.strerror}"))
+        except LFSError as error:
+            problems.append(CommandError(error.message))
+        finally:
+            await environment.services.stopService()
+            threads.stopService()
+
+    try:
+        react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
+    except SystemExit as end:
+        if end.code:
+            raise
+    for problem in problems:
+        raise problem
+
+
+async def _every(store: ILockStore, query: LockQuery) -> AsyncIterator[Lock]:
+    while True:
+        page = await store.page(query)
+        for lock in page.locks:
+            yield lock
+        if page.next_cursor is None:
+            return
+        query = replace(query, cursor=page.next_cursor)
+
+
+def _line(lock: Lock) -> str:
+    return "\t".join((lock.repo.path, lock.path, lock.owner, lock.time, lock.id))
+
+
+def _json(lock: Lock) -> str:
+    fields = {
+        "repo": lock.repo.path,
+        "path": lock.path,
+        "owner": lock.owner,
+        "locked_at": lock.time,
+        "id": lock.id,
+    }
+    return msgspec.json.encode(fields).decode()

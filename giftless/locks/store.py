@@ -1,0 +1,139 @@
+"""Locks in an SQL database, whichever it is (see :class:`ILockStore`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from zope.interface import implementer
+
+from giftless.errors import BadRequest, ConfigError, LFSError, ServiceUnavailable
+from giftless.interfaces import ICheckable, ILockStore
+from giftless.lfs.locks import Lock, LockPage, LockQuery, PathLocked
+from giftless.lfs.objects import Repo
+from giftless.locks.database import Connection, Database
+from giftless.locks.pool import Pool
+
+#: How often a lock is asked for whose holder lets go just then.
+_ATTEMPTS: Final = 5
+
+# The constraint decides, not a look beforehand.  Doing nothing on a conflict
+# leaves no error in the database's log each time that somebody comes second.
+_INSERT: Final = (
+    "INSERT INTO giftless_locks (id, repo, path, owner, locked_at) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+
+_SELECT: Final = "SELECT number, id, repo, path, owner, locked_at FROM giftless_locks"
+
+_DELETE: Final = "DELETE FROM giftless_locks WHERE id = ?"
+
+#: A cursor is the number of the last lock that was told of.
+_CURSOR = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+@implementer(ILockStore, ICheckable)
+class SQLLockStore:
+    """Locks in an SQL database.
+
+    :param database: speaks its dialect.
+    :param pool: lends connections to it.
+    """
+
+    def __init__(self, database: Database, pool: Pool) -> None:
+        self._database = database
+        self._pool = pool
+
+    async def create(self, lock: Lock) -> None:
+        """See :meth:`giftless.interfaces.ILockStore.create`."""
+        holder = await self._pool.run(lambda connection: self._insert(connection, lock))
+        if holder is None:
+            raise ServiceUnavailable("others lock this path and unlock it; try again", 1)
+        # An attempt whose connection broke may have done its work.
+        if holder.id != lock.id:
+            raise PathLocked.by(holder)
+
+    async def page(self, query: LockQuery) -> LockPage:
+        """See :meth:`giftless.interfaces.ILockStore.page`."""
+        return await self._pool.run(self._selection(query))
+
+    async def remove(self, lock: Lock) -> bool:
+        """See :meth:`giftless.interfaces.ILockStore.remove`."""
+
+        def delete(connection: Connection) -> bool:
+            count: int = self._database.execute(connection, _DELETE, (lock.id,)).rowcount
+            return count == 1
+
+        return await self._pool.run(delete)
+
+    async def check(self) -> None:
+        """See :meth:`giftless.interfaces.ICheckable.check`: write something and undo it."""
+        try:
+            await self._pool.run(self._try)
+        except LFSError as error:
+            raise ConfigError(
+                self._database.option, f"the database cannot be used: {error.__cause__ or error}"
+            ) from None
+
+    def _insert(self, connection: Connection, lock: Lock) -> Lock | None:
+        """Insert a lock, if its path has none.
+
+        :returns: the lock that the path has then; ``None`` if it keeps changing.
+        """
+        execute = self._database.execute
+        row = (lock.id, lock.repo.path, lock.path, lock.owner, lock.locked_at)
+        wanted = (lock.repo.path, self._database.path_value(lock.path))
+        statement = f"{_SELECT} WHERE repo = ? AND {self._database.path_condition}"
+        for _ in range(_ATTEMPTS):
+            if execute(connection, _INSERT, row).rowcount == 1:
+                return lock
+            found = execute(connection, statement, wanted).fetchone()
+            if found is not None:
+                return _lock(found)
+        return None
+
+    def _selection(self, query: LockQuery) -> Any:
+        """Make the job that finds what a query is about."""
+        conditions = {
+            "repo = ?": None if query.repo is None else query.repo.path,
+            self._database.path_condition: None
+            if query.path is None
+            else self._database.path_value(query.path),
+            "id = ?": query.id,
+            # Newest first: who pages is not kept busy by those who lock.
+            "number < ?": None if query.cursor is None else _parse_cursor(query.cursor),
+        }
+        given = {text: value for text, value in conditions.items() if value is not None}
+        where = f"WHERE {' AND '.join(given)}" if given else ""
+        statement = f"{_SELECT} {where} ORDER BY number DESC LIMIT ?"
+        # One more tells whether there is another page.
+        values = (*given.values(), query.limit + 1)
+
+        def select(connection: Connection) -> LockPage:
+            rows = self._database.execute(connection, statement, values).fetchall()
+            page = rows[: query.limit]
+            cursor = str(page[-1][0]) if len(rows) > len(page) else None
+            return LockPage(tuple(map(_lock, page)), cursor)
+
+        return select
+
+    def _try(self, connection: Connection) -> None:
+        self._database.begin(connection)
+        try:
+            # No repository can be called so.
+            self._database.execute(connection, _INSERT, ("check", "", "check", "check", 0))
+        finally:
+            self._database.execute(connection, "ROLLBACK")
+
+
+def _lock(row: Sequence[Any]) -> Lock:
+    _, lock_id, repo, path, owner, locked_at = row
+    # Whatever is in the database has been checked on its way there.
+    return Lock(lock_id, Repo(tuple(repo.split("/"))), path, owner, locked_at)
+
+
+def _parse_cursor(cursor: str) -> int:
+    if not _CURSOR.fullmatch(cursor):
+        raise BadRequest("the cursor is not one that this server gave; list from the beginning")
+    return int(cursor)

@@ -1,0 +1,86 @@
+"""The endpoints of file locking (``docs/api/locking.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from giftless.errors import NotFound
+from giftless.interfaces import IAuthenticator
+from giftless.lfs.locks import (
+    parse_create,
+    parse_paging,
+    parse_unlock,
+    parse_verify,
+    render_lock,
+    render_page,
+    render_verification,
+)
+from giftless.locking import LockService
+from giftless.web.calls import Call, Handler, Route
+from giftless.web.errors import respond_with_json
+
+
+class LockEndpoints:
+    """The File Locking API over its use cases.
+
+    :param service: the use cases.
+    :param authenticator: identifies who sends a request.
+    """
+
+    def __init__(self, service: LockService, authenticator: IAuthenticator) -> None:
+        self._service = service
+        self._authenticator = authenticator
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """The endpoints."""
+        return _routes(self.create, self.list, self.verify, self.unlock)
+
+    async def create(self, call: Call) -> None:
+        """``POST …/locks``: lock a path."""
+        identity = await call.identify(self._authenticator)
+        path = parse_create(await call.read_small_body())
+        lock = await self._service.create(identity, call.repo, path)
+        respond_with_json(call.request, 201, render_lock(lock))
+
+    async def list(self, call: Call) -> None:
+        """``GET …/locks``: which locks are there?"""
+        identity = await call.identify(self._authenticator)
+        paging = parse_paging(call.argument("cursor"), call.argument("limit"))
+        # Clients send parameters that they do not use as empty ones.
+        path, lock_id = call.argument("path") or None, call.argument("id") or None
+        page = await self._service.page(identity, call.repo, paging, path, lock_id)
+        respond_with_json(call.request, 200, render_page(page))
+
+    async def verify(self, call: Call) -> None:
+        """``POST …/locks/verify``: which locks are in the way of a push?"""
+        identity = await call.identify(self._authenticator)
+        paging = parse_verify(await call.read_small_body())
+        found = await self._service.verify(identity, call.repo, paging)
+        body = render_verification(found.ours, found.theirs, found.next_cursor)
+        respond_with_json(call.request, 200, body)
+
+    async def unlock(self, call: Call, lock_id: str) -> None:
+        """``POST …/locks/{id}/unlock``: remove a lock."""
+        identity = await call.identify(self._authenticator)
+        force = parse_unlock(await call.read_small_body())
+        lock = await self._service.unlock(identity, call.repo, lock_id, force)
+        respond_with_json(call.request, 200, render_lock(lock))
+
+
+def routes_without_locks() -> Sequence[Route]:
+    """Return the endpoints of a server without locks: 404, so that clients stop asking."""
+
+    async def absent(call: Call, **variables: str) -> None:
+        raise NotFound("this server has no file locks")
+
+    return _routes(absent, absent, absent, absent)
+
+
+def _routes(create: Handler, listing: Handler, verify: Handler, unlock: Handler) -> Sequence[Route]:
+    return (
+        Route("locks", ("POST",), create),
+        Route("locks", ("GET", "HEAD"), listing),
+        Route("locks/verify", ("POST",), verify),
+        Route("locks/<string:lock_id>/unlock", ("POST",), unlock),
+    )

@@ -1,0 +1,305 @@
+"""Locks that several daemons share, that outlast kill -9, and that cannot be reached."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.integration.locking import AUTH, LOCKS, Person, at_once, check, giftless
+from tests.integration.support import ENDED, REPO, Daemon, IntegrationTestCase, wait_until
+from tests.support.postgresql import PostgreSQLServer, postgresql
+from tests.support.servers import shared
+
+#: How many requests arrive at once.
+CROWD = 100
+
+
+class SharedLocksContract:
+    """Tests of daemons over one lock store."""
+
+    def section(self: Any) -> dict[str, Any]:
+        """Return the ``locks`` section, the same each time in one test."""
+        raise NotImplementedError
+
+    def serve(self: Any, name: str = "daemon") -> Daemon:
+        """Start a daemon."""
+        daemon: Daemon = self.start_daemon(name, config={"auth": AUTH, "locks": self.section()})
+        return daemon
+
+    def person(self: Any, daemon: Daemon, name: str) -> Person:
+        """Connect somebody."""
+        person = Person(daemon, name)
+        self.addCleanup(person.close)
+        return person
+
+    def race(self: Any, daemons: list[Daemon], path: str) -> None:
+        """Let a crowd ask for one path: one gets it, and everybody knows who."""
+        people = [
+            self.person(daemons[number % len(daemons)], f"person-{number}")
+            for number in range(CROWD)
+        ]
+        replies = at_once([lambda person=person: person.lock(path) for person in people])
+        winners = [n for n, reply in enumerate(replies) if reply.status == 201]
+        self.assertEqual(len(winners), 1)
+        self.assertEqual([reply.status for reply in replies].count(409), CROWD - 1)
+        lock = replies[winners[0]].json["lock"]
+        self.assertEqual(lock["owner"]["name"], f"person-{winners[0]}")
+        for reply in replies:
+            self.assertEqual(reply.json["lock"], lock)
+            if reply.status == 409:
+                self.assertIn(f"person-{winners[0]} ", reply.json["message"])
+
+    def test_a_crowd(self: Any) -> None:
+        """A hundred simultaneous requests for one path, to one process."""
+        daemon = self.serve()
+        for path in ("first", "second"):
+            self.race([daemon], path)
+
+    def test_a_crowd_at_several_daemons(self: Any) -> None:
+        """The same, to three processes that share the store."""
+        daemons = [self.serve(f"daemon-{number}") for number in range(3)]
+        for path in ("first", "second", "third"):
+            self.race(daemons, path)
+        listed = [self.person(daemon, "x").all_locks() for daemon in daemons]
+        self.assertEqual(len(listed[0]), 3)
+        self.assertEqual(listed.count(listed[0]), 3)
+
+    def test_unlocking_at_once(self: Any) -> None:
+        """A lock is removed once, whoever tries; the others are told that it is gone."""
+        daemons = [self.serve(f"daemon-{number}") for number in range(2)]
+        lock = self.person(daemons[0], "olga").lock("path").json["lock"]
+        people = [self.person(daemons[number % 2], "olga") for number in range(20)]
+        replies = at_once([lambda person=p: person.unlock(lock["id"]) for p in people])
+        statuses = [reply.status for reply in replies]
+        self.assertEqual((statuses.count(200), statuses.count(404)), (1, 19))
+
+    def test_kill(self: Any) -> None:
+        """kill -9 loses nothing that was acknowledged, and keeps nothing else.
+
+        But what was committed while its answer was on the way: of each
+        connection one request at most.
+        """
+        daemon = self.serve()
+        acknowledged: dict[str, str] = {}
+        released: set[str] = set()
+        in_flight: dict[int, str] = {}
+
+        def work(number: int) -> None:
+            person = Person(daemon, f"person-{number}")
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                for step in range(100_000):
+                    path = in_flight[number] = f"{number}/{step}"
+                    reply = person.lock(path)
+                    self.assertEqual(reply.status, 201)
+                    acknowledged[path] = reply.json["lock"]["id"]
+                    if step % 3 == 0:
+                        in_flight[number] = path
+                        self.assertEqual(person.unlock(acknowledged[path]).status, 200)
+                        released.add(path)
+            person.close()
+
+        for _ in range(3):
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+            before = len(acknowledged)
+            for thread in threads:
+                thread.start()
+            wait_until(lambda before=before: len(acknowledged) > before + 100, "some locks")
+            daemon.kill()
+            for thread in threads:
+                thread.join()
+            daemon.start()
+            person = self.person(daemon, "person-0")
+            found = {lock["path"]: lock for lock in person.all_locks()}
+            uncertain = set(in_flight.values())
+            self.assertLessEqual(len(uncertain), 8)
+            self.assertEqual(set(acknowledged) - released - set(found) - uncertain, set(), "lost")
+            self.assertEqual(set(found) - set(acknowledged) - uncertain, set(), "never promised")
+            self.assertEqual(set(found) & released, set(), "came back")
+            # Whoever has lost an answer asks again, and knows.
+            for number, path in in_flight.items():
+                reply = self.person(daemon, f"person-{number}").lock(path)
+                self.assertIn(reply.status, (201, 409))
+                self.assertEqual(reply.json["lock"]["owner"]["name"], f"person-{number}")
+            for lock in person.all_locks():
+                self.assertEqual(person.unlock(lock["id"], force=True).status, 200)
+            acknowledged.clear(), released.clear(), in_flight.clear()
+
+    def test_a_clean_stop(self: Any) -> None:
+        """Connections to the database hold up nothing, and locks stay."""
+        daemon = self.serve()
+        lock = self.person(daemon, "olga").lock("path").json["lock"]
+        begun = time.monotonic()
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertLess(time.monotonic() - begun, 20)
+        daemon.start()
+        self.assertEqual(self.person(daemon, "olga").all_locks(), [lock])
+
+    def test_commands_beside_daemons(self: Any) -> None:
+        daemon = self.serve()
+        config = str(daemon.directory / "giftless.yaml")
+        lock = self.person(daemon, "olga").lock("path").json["lock"]
+        listed = giftless(daemon, "locks", "--config", config, "list")
+        self.assertIn(lock["id"], listed.stdout)
+        released = giftless(daemon, "locks", "release", "--config", config, lock["id"])
+        self.assertEqual((released.returncode, released.stderr), (0, ""))
+        self.assertEqual(self.person(daemon, "oskar").lock("path").status, 201)
+
+    def test_check(self: Any) -> None:
+        daemon = self.make_daemon(config={"auth": AUTH, "locks": self.section()})
+        result = check(daemon)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def assert_not_started(self: Any, *words: str) -> None:
+        """Check that a daemon does not start, and says why in one line."""
+        daemon = self.make_daemon(config={"auth": AUTH, "locks": self.section()})
+        for result in (check(daemon),):
+            self.assertEqual(result.returncode, 1)
+            (line,) = result.stderr.strip().splitlines()
+            for word in words:
+                self.assertIn(word, line)
+
+
+class SQLiteTests(SharedLocksContract, IntegrationTestCase):
+    """One file of SQLite."""
+
+    def section(self) -> dict[str, Any]:
+        return {"type": "sqlite", "path": str(self.directory / "locks.sqlite")}
+
+    def test_a_newer_database(self) -> None:
+        self.serve().stop()
+        with sqlite3.connect(self.directory / "locks.sqlite") as database:
+            database.execute("PRAGMA user_version = 99")
+        database.close()
+        self.directory.joinpath("daemon").rename(self.directory / "old")
+        self.assert_not_started("locks.path", "version 99", "newer giftless")
+
+
+class PostgreSQLTests(SharedLocksContract, IntegrationTestCase):
+    """One database of PostgreSQL."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server: PostgreSQLServer = shared(postgresql)
+        self.name = self.server.make_database()
+
+    def section(self) -> dict[str, Any]:
+        return {"type": "postgresql", "conninfo": self.server.conninfo(self.name)}
+
+    def test_a_newer_database(self) -> None:
+        self.serve().stop()
+        with self.server.connect(self.name) as connection:
+            connection.execute("INSERT INTO giftless_locks_schema VALUES (99)")
+        self.directory.joinpath("daemon").rename(self.directory / "old")
+        self.assert_not_started("locks.conninfo", "version 99", "newer giftless")
+
+
+class OutageTests(IntegrationTestCase):
+    """A PostgreSQL that goes away while people push."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.enterContext(postgresql(self.make_directory("postgresql")))
+
+    def make_directory(self, name: str) -> Any:
+        directory = self.directory / name
+        directory.mkdir()
+        return directory
+
+    def conninfo(self) -> str:
+        """How to reach it, with a password that is nobody's business."""
+        return f"{self.server.conninfo()} password=hunter2"
+
+    def serve(self, **options: Any) -> Daemon:
+        """Start a daemon that has the connection string from the environment."""
+        return self.start_daemon(
+            config={
+                "log_format": "json",
+                "locks": {"type": "postgresql", "timeout": 2, "anonymous": True, **options},
+            },
+            environ={"GIFTLESS_LOCKS__CONNINFO": self.conninfo()},
+        )
+
+    def status(self, daemon: Daemon) -> int:
+        """Return the status of a list of locks."""
+        return daemon.request("GET", LOCKS).status
+
+    def test_it_goes_and_comes(self) -> None:
+        """Pushes go on unless somebody insists, and no clone forgets that there are locks."""
+        daemon = self.serve()
+        url = f"{daemon.url}/{REPO}.git/info/lfs"
+        repo = self.make_git().create(self.directory / "work", url)
+        repo.commit({"one.bin": b"1"})
+        repo.push()
+        repo.git("lfs", "lock", "one.bin")
+        self.server.stop()
+        response = daemon.request("GET", LOCKS)
+        self.assertEqual(response.status, 503)
+        self.assertGreater(int(response.headers["retry-after"]), 0)
+        repo.commit({"two.bin": b"2"})
+        repo.push()
+        noted = repo.commands.try_run(repo.directory, "config", f"lfs.{url}.locksverify")
+        self.assertEqual(noted.stdout, "")
+        repo.git("config", f"lfs.{url}.locksverify", "true")
+        repo.commit({"two.bin": b"3"})
+        self.assertNotEqual(repo.try_push().returncode, 0)
+        self.server.start()
+        self.assertIn("one.bin", repo.git("lfs", "locks"))
+        repo.push()
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertNotIn("hunter2", daemon.stdout + daemon.stderr)
+        self.assertNotIn("Traceback", daemon.stdout)
+
+    def test_it_is_away_at_the_start(self) -> None:
+        """Objects are served all the same; --check says what is the matter."""
+        self.server.stop()
+        daemon = self.serve()
+        self.assertEqual(daemon.put(b"object"), 200)
+        self.assertEqual(self.status(daemon), 503)
+        result = check(daemon)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("GIFTLESS_LOCKS__CONNINFO: locks.conninfo: ", result.stderr)
+        config = str(daemon.directory / "giftless.yaml")
+        listed = giftless(daemon, "locks", "list", "--config", config)
+        self.assertEqual(listed.returncode, 1)
+        self.assertIn("cannot be reached", listed.stderr)
+        for text in (daemon.stdout, result.stdout, result.stderr, listed.stdout, listed.stderr):
+            self.assertNotIn("hunter2", text)
+        self.server.start()
+        self.assertEqual(self.status(daemon), 200)
+
+    def test_it_says_nothing_any_more(self) -> None:
+        """A server that neither answers nor hangs up: 503 in time, and a clean stop."""
+        daemon = self.serve(connections=2)
+        self.assertEqual(self.status(daemon), 200)
+        process = self.server.process
+        assert process is not None
+        backends = [process.pid, *_children(process.pid)]
+        _signal(backends, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            statuses = at_once([lambda: self.status(daemon)] * 8)
+            self.assertEqual(set(statuses), {503})
+            self.assertLess(time.monotonic() - begun, 20)
+            self.assertEqual(daemon.put(b"object"), 200)
+            self.assertEqual(daemon.stop(), ENDED)
+        finally:
+            _signal(backends, signal.SIGCONT)
+        self.assertNotIn("hunter2", daemon.stdout + daemon.stderr)
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

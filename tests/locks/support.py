@@ -1,0 +1,90 @@
+"""Lock stores over real databases, whose blocking work is done at once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from giftless.locks.database import Database, Schema
+from giftless.locks.pool import Pool
+from giftless.locks.store import SQLLockStore
+from tests.support.blocking import InlineBlocking
+from tests.support.making import environment
+from tests.support.postgresql import PostgreSQLServer, postgresql
+from tests.support.servers import shared
+
+#: Adds a column, as a later release might; what version 1 does still works.
+NEXT_SCRIPT = """
+-- A comment; with a semicolon.
+ALTER TABLE giftless_locks ADD COLUMN reason text NOT NULL DEFAULT 'none given; really';
+
+CREATE INDEX giftless_locks_by_owner ON giftless_locks (owner);
+"""
+
+#: Breaks down after it has done something.
+BROKEN_SCRIPT = """
+ALTER TABLE giftless_locks ADD COLUMN reason text;
+ALTER TABLE no_such_table ADD COLUMN reason text;
+"""
+
+
+def with_script(name: str, script: str) -> Schema:
+    """Return the schema of a release to come."""
+    schema = Schema.load(name)
+    return replace(schema, scripts=(*schema.scripts, script))
+
+
+def store_over(database: Database, clock: Any = None, size: int = 1) -> SQLLockStore:
+    """Return a store that does everything at once, and its pool as ``pool``."""
+    pool = Pool(database, size, 5, InlineBlocking(), clock or Clock())
+    pool.prepare()
+    return SQLLockStore(database, pool)
+
+
+class SQLiteTestCase(SynchronousTestCase):
+    """A test with a directory for a database."""
+
+    def setUp(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="giftless-locks-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.path = self.directory / "locks.sqlite"
+        super().setUp()
+
+    def build(self, **options: Any) -> SQLLockStore:
+        """Build a store as a configuration would."""
+        from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
+
+        store = SQLiteFactory().build(
+            SQLiteOptions(path=str(self.path), **options), environment(str(self.directory))
+        )
+        self.addCleanup(store._pool.close)
+        return store
+
+
+class PostgreSQLTestCase(SynchronousTestCase):
+    """A test with a database of its own in a server that all share."""
+
+    def setUp(self) -> None:
+        self.server: PostgreSQLServer = shared(postgresql)
+        self.name = self.server.make_database()
+        super().setUp()
+
+    @property
+    def conninfo(self) -> str:
+        """How to reach the database."""
+        return self.server.conninfo(self.name)
+
+    def build(self, **options: Any) -> SQLLockStore:
+        """Build a store as a configuration would."""
+        from giftless.locks.postgresql import PostgreSQLFactory, PostgreSQLOptions
+
+        given = {"conninfo": self.conninfo, "connections": 1, **options}
+        store = PostgreSQLFactory().build(PostgreSQLOptions(**given), environment())
+        self.addCleanup(store._pool.close)
+        return store

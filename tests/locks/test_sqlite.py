@@ -1,0 +1,217 @@
+"""Locks in a file of SQLite."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from giftless.errors import ConfigError, ServiceUnavailable
+from giftless.lfs.locks import LockQuery
+from giftless.locks.database import Schema
+from giftless.locks.sqlite import SQLite, SQLiteFactory, SQLiteOptions
+from giftless.locks.store import SQLLockStore
+from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
+from tests.locks.support import BROKEN_SCRIPT, NEXT_SCRIPT, SQLiteTestCase, store_over, with_script
+from tests.support.making import environment
+from tests.support.run import CoroutineTestCase
+
+
+class ContractTests(SQLiteTestCase, CheckableLockStoreContract, CoroutineTestCase):
+    """It is a lock store, over one file however many there are."""
+
+    def make_store(self) -> SQLLockStore:
+        return self.build()
+
+
+class FileTests(SQLiteTestCase, CoroutineTestCase):
+    """The file, and what is wrong with others."""
+
+    def test_it_is_in_the_state_directory(self) -> None:
+        """Both are made, for the daemon alone."""
+        state = self.directory / "state"
+        store = SQLiteFactory().build(SQLiteOptions(), environment(str(state)))
+        self.addCleanup(store._pool.close)
+        self.run_now(store.check())
+        self.assertEqual(stat.S_IMODE(state.stat().st_mode), 0o700)
+        for name in ("locks.sqlite", "locks.sqlite-wal", "locks.sqlite-shm"):
+            self.assertEqual(stat.S_IMODE((state / name).stat().st_mode), 0o600)
+
+    def test_locks_outlast_the_store(self) -> None:
+        lock = lock_of()
+        self.run_now(self.build().create(lock))
+        self.assertEqual(self.run_now(self.build().page(LockQuery(9))).locks, (lock,))
+
+    def test_it_is_not_open_before_it_is_used(self) -> None:
+        """``twistd`` builds everything, then forks; SQLite does not outlast that."""
+        store = self.build()
+        self.assertEqual(self.open_files(), [])
+        self.run_now(store.create(lock_of()))
+        self.assertNotEqual(self.open_files(), [])
+
+    def test_it_is_closed_at_the_end(self) -> None:
+        """Then all is in the one file, which can be copied."""
+        around = environment(str(self.directory))
+        around.services.startService()
+        store = SQLiteFactory().build(SQLiteOptions(path=str(self.path)), around)
+        self.run_now(store.create(lock_of()))
+        around.services.stopService()
+        self.assertEqual(self.open_files(), [])
+        self.assertEqual([path.name for path in self.directory.iterdir()], ["locks.sqlite"])
+
+    def open_files(self) -> list[str]:
+        """Return the files of the database that this process has open."""
+        links = [os.readlink(link) for link in self.descriptors()]
+        return [link for link in links if link.startswith(str(self.path))]
+
+    def descriptors(self) -> list[Path]:
+        """Return the descriptors of this process."""
+        return [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+
+    def test_every_commit_is_on_the_disk(self) -> None:
+        """A write-ahead log that each commit flushes: nothing acknowledged is lost."""
+        connection = SQLite(str(self.path), 5, Schema.load("sqlite")).connect()
+        self.addCleanup(connection.close)
+        self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone(), ("wal",))
+        self.assertEqual(connection.execute("PRAGMA synchronous").fetchone(), (2,))
+
+    def test_no_place_for_it(self) -> None:
+        self.path = self.directory / "missing" / "locks.sqlite"
+        error = self.assertRaises(ConfigError, self.build)
+        self.assertEqual(error.path, "path")
+        self.assertIn("No such file", error.problem)
+
+    def test_something_else_in_its_place(self) -> None:
+        self.path.write_bytes(b"what is this? " * 1000)
+        error = self.assertRaises(ConfigError, self.build)
+        self.assertEqual(error.path, "path")
+        self.assertIn("not a database", error.problem)
+
+    def test_a_write_ahead_log_is_needed(self) -> None:
+        database = SQLite(":memory:", 5, Schema.load("sqlite"))
+        self.assertEqual(self.assertRaises(ConfigError, database.connect).path, "path")
+
+    def test_a_writer_that_does_not_end(self) -> None:
+        """Another process keeps the file: 503 after a while, then all is well again."""
+        store = self.build(timeout=1)
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        error = self.assert_fails(ServiceUnavailable, store.create(lock_of()))
+        self.assertGreater(error.retry_after, 0)
+        self.assertEqual(self.run_now(store.page(LockQuery(9))).locks, ())
+        self.assertIn("locked", self.assert_fails(ConfigError, store.check()).problem)
+        other.execute("ROLLBACK")
+        self.run_now(store.create(lock_of()))
+        self.run_now(store.check())
+
+
+class MigrationTests(SQLiteTestCase, CoroutineTestCase):
+    """From each version to the next."""
+
+    def open(self, schema: Schema) -> SQLLockStore:
+        """Open a store as another release would."""
+        store = store_over(SQLite(str(self.path), 10, schema))
+        self.addCleanup(store._pool.close)
+        return store
+
+    def version(self) -> int:
+        """Return the version in the file."""
+        connection = sqlite3.connect(self.path)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.close()
+        return int(version)
+
+    def test_upgrade(self) -> None:
+        """Locks stay; an old daemon that still runs is not disturbed; twice is once."""
+        old = self.build()
+        first, second, third = lock_of("1"), lock_of("2"), lock_of("3")
+        self.run_now(old.create(first))
+        new = self.open(with_script("sqlite", NEXT_SCRIPT))
+        self.assertEqual(self.version(), len(Schema.load("sqlite").scripts) + 1)
+        self.run_now(new.create(second))
+        self.run_now(old.create(third))
+        self.assertEqual(self.run_now(old.page(LockQuery(9))).locks, (third, second, first))
+        self.open(with_script("sqlite", NEXT_SCRIPT))
+        connection = sqlite3.connect(self.path)
+        self.addCleanup(connection.close)
+        reasons = connection.execute("SELECT reason FROM giftless_locks").fetchall()
+        self.assertEqual(reasons, [("none given; really",)] * 3)
+
+    def test_a_newer_database(self) -> None:
+        self.open(with_script("sqlite", NEXT_SCRIPT))
+        error = self.assertRaises(ConfigError, self.build)
+        self.assertEqual(error.path, "path")
+        self.assertIn("newer giftless", error.problem)
+
+    def test_all_or_nothing(self) -> None:
+        """A migration that breaks down leaves no trace."""
+        lock = lock_of()
+        self.run_now(self.build().create(lock))
+        before = self.version()
+        self.assertRaises(sqlite3.OperationalError, self.open, with_script("sqlite", BROKEN_SCRIPT))
+        self.assertEqual(self.version(), before)
+        self.assertEqual(self.run_now(self.build().page(LockQuery(9))).locks, (lock,))
+        # Nor is anything in the way of one that works.
+        self.open(with_script("sqlite", NEXT_SCRIPT))
+
+    def test_many_processes_at_once(self) -> None:
+        """All of them start on a file that is not there, and all of them work."""
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(8) as pool:
+            ids = pool.map(_start, [str(self.path)] * 16, chunksize=1)
+        store = self.build()
+        locks = self.run_now(store.page(LockQuery(100))).locks
+        self.assertEqual(sorted(lock.id for lock in locks), sorted(ids))
+
+
+class TimeTests(SQLiteTestCase, CoroutineTestCase):
+    """Nobody waits for ever."""
+
+    def test_a_queue_that_does_not_move(self) -> None:
+        """Who waits for a turn gives up, and does nothing later."""
+        from giftless.locks.pool import Pool
+        from tests.support.blocking import ManualBlocking
+
+        clock, blocking = Clock(), ManualBlocking()
+        database = SQLite(str(self.path), 5, Schema.load("sqlite"))
+        pool = Pool(database, 1, 5, blocking, clock)
+        self.addCleanup(pool.close)
+        store = SQLLockStore(database, pool)
+        slow, waiting = lock_of("slow"), lock_of("waiting")
+        first = self.start(store.create(slow))
+        second = self.start(store.create(waiting))
+        clock.advance(4)
+        self.assertNoResult(second)
+        clock.advance(1)
+        self.failureResultOf(second, ServiceUnavailable)
+        # The first one's time is over as well: it must not begin now.
+        self.assertNoResult(first)
+        blocking.do_next()
+        self.failureResultOf(first, ServiceUnavailable)
+        third = self.start(store.page(LockQuery(9)))
+        blocking.do_next()
+        self.assertEqual(self.successResultOf(third).locks, ())
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+def _start(path: str) -> str:
+    """Open a store in a process of its own and create a lock.
+
+    :returns: its id.
+    """
+    from twisted.internet.defer import Deferred
+
+    store: Any = store_over(SQLite(path, 20, Schema.load("sqlite")))
+    lock = lock_of(f"{os.getpid()}-{os.urandom(4).hex()}")
+    lock = type(lock)(os.urandom(8).hex(), lock.repo, lock.path, lock.owner, lock.locked_at)
+    failures: list[Any] = []
+    Deferred.fromCoroutine(store.create(lock)).addErrback(failures.append)
+    assert not failures, failures
+    assert Path(path).exists()
+    return lock.id
