@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from giftless import plugins
 from giftless.auth.chain import AuthChain, EachCredential
 from giftless.auth.preauth import PreAuthorizer
@@ -19,6 +21,7 @@ from giftless.interfaces import (
     ITransferFactory,
 )
 from giftless.permissions import Gate
+from giftless.processors import available
 from giftless.secret import load_secret
 from giftless.server import LFSServer
 from giftless.transfer.registry import TransferRegistry
@@ -27,6 +30,11 @@ from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
+
+
+def number_of_workers(options: Config) -> int:
+    """Return how many processes serve."""
+    return available() if options.workers == "auto" else options.workers
 
 
 def build_backends(
@@ -68,7 +76,9 @@ def build_site(
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(chain))
     if access.max_failures:
-        failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
+        # Each worker counts for itself: together they must not allow more.
+        allowed = math.ceil(access.max_failures / number_of_workers(options))
+        failures = FailureTable(allowed, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
     objects = ObjectEndpoints(
         server,
