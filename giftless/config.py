@@ -7,10 +7,10 @@ converts them with the plugin's own options.
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -84,7 +84,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return "<Config>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration and where it is from.
 
@@ -94,7 +94,7 @@ class Loaded:
 
     config: Config
     source: str
-    text: str
+    text: str = dataclasses.field(repr=False)
 
 
 def load(file: str | None, environ: Mapping[str, str]) -> Loaded:

@@ -26,7 +26,8 @@ from giftless.errors import ConfigError
 from giftless.logs import Log
 from giftless.notify import Notifier, watchdog_interval
 from giftless.sockets import Sockets
-from giftless.supervisor import Plan, Supervisor, WorkerFailed
+from giftless.supervision.process import Plan
+from giftless.supervision.supervisor import Supervisor, WorkerFailed
 
 _log = Logger(namespace="giftless")
 

@@ -103,7 +103,7 @@ class Sockets:
                 " systemd passed no such socket; start the .socket unit",
             )
         failures: list[Failure] = []
-        endpoint.listen(_Nobody()).addErrback(failures.append)
+        endpoint.listen(_Sockets()).addErrback(failures.append)
         if failures:
             raise ConfigError(
                 path, f"cannot listen on {description}: {failures[0].getErrorMessage()}"
@@ -167,8 +167,8 @@ def _elsewhere(description: str) -> str:
     return _SYSTEMD.sub("tcp:0", description)
 
 
-class _Nobody(Factory):
-    """Serves nobody: the parent does not accept."""
+class _Sockets(Factory):
+    """Serves nobody: the parent does not accept.  Twisted logs the name."""
 
     noisy = False
 

@@ -1,7 +1,7 @@
 """A worker: the process that serves, started by ``twistd giftless``.
 
 It adopts the listening sockets that its parent has bound.  What passes between
-the two is described in :mod:`giftless.supervisor`.
+the two is described in :mod:`giftless.supervision.process`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from giftless.config import Loaded
 from giftless.errors import ConfigError
 from giftless.logs import log_observer
 from giftless.serving import Serving
-from giftless.supervisor import (
+from giftless.supervision.process import (
     ALIVE,
     FAILED,
     FIRST_SOCKET,
