@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ProcessExitedAlready
@@ -63,7 +63,7 @@ class Plan:
     """
 
     number: int
-    orders: bytes
+    orders: bytes = field(repr=False)
     sockets: Sequence[int]
     patience: float
 
@@ -96,6 +96,7 @@ class Worker(ProcessProtocol):
 
     def retire(self) -> None:
         """Let it finish what it does, however long that takes."""
+        _log.info("worker {pid} accepts no more connections", pid=self.pid)
         self.state = "leaving"
         self._order(RETIRE)
 
