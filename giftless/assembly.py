@@ -20,14 +20,17 @@ from giftless.interfaces import (
     ITransferAdapter,
     ITransferFactory,
 )
+from giftless.multipart import MultipartServer
 from giftless.permissions import Gate
 from giftless.processors import available
 from giftless.secret import load_secret
 from giftless.server import LFSServer
+from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.web.errors import Challenge
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
+from giftless.web.parts import PartEndpoints
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 
@@ -65,12 +68,16 @@ def build_site(
     """
     secret = load_secret(options.secret, options.secret_file, options.state_dir)
     preauth = PreAuthorizer(secret, options.actions, environment.reactor)
+    gate = Gate(options.access.hide_private)
     server = LFSServer(
         store,
         _transfers(options.transfers, store, preauth),
         environment.blocking,
         options.limits.object_size,
-        Gate(options.access.hide_private),
+        gate,
+    )
+    multipart = MultipartServer(
+        store, MultipartFactory().build(store, preauth), environment.blocking, gate
     )
     proxies = Proxies(options.trusted_proxies)
     access = options.access
@@ -80,15 +87,14 @@ def build_site(
         allowed = math.ceil(access.max_failures / number_of_workers(options))
         failures = FailureTable(allowed, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
-    objects = ObjectEndpoints(
-        server,
-        guarded,
-        AuthChain([preauth, guarded]),
-        options.limits,
-        environment.blocking,
+    actions = AuthChain([preauth, guarded])
+    endpoints = (
+        ObjectEndpoints(server, guarded, actions, options.limits, environment.blocking),
+        PartEndpoints(multipart, actions),
     )
+    routes = [route for group in endpoints for route in group.routes]
     return LFSSite(
-        LFSResource(objects.routes, proxies, options.public_url).resource(),
+        LFSResource(routes, proxies, options.public_url).resource(),
         options.limits,
         proxies,
         environment.reactor,

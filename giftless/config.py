@@ -67,7 +67,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default_factory=lambda: [{"type": "anonymous", "access": "read-write"}]
     )
     access: AccessOptions = AccessOptions()
-    transfers: list[str] = msgspec.field(default_factory=lambda: ["basic"])
+    transfers: list[str] = msgspec.field(
+        default_factory=lambda: ["giftless", "multipart-basic", "basic"]
+    )
     actions: ActionOptions = ActionOptions()
     limits: Limits = Limits()
     plugin_path: list[str] = []

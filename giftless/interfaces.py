@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from twisted.application.service import MultiService
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 from giftless.errors import LFSError
+from giftless.lfs.batch import BatchRequest
+from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import (
     Action,
     Actions,
@@ -77,12 +81,15 @@ class Environment:
     :ivar http: makes HTTP requests to other servers, over kept connections.
     :ivar state_dir: the directory for the daemon's own small state; it may not
         exist yet.
+    :ivar services: what is added here is started with the daemon, and stopped
+        when no request is left.
     """
 
     reactor: IReactorTime
     blocking: IBlocking
     http: HTTPClient
     state_dir: str
+    services: MultiService = field(default_factory=MultiService)
 
 
 # --- Storage ---------------------------------------------------------------
@@ -217,6 +224,82 @@ class IExternalStore(IObjectStore):
         """Sign a download, valid for ``lifetime`` seconds; see :meth:`upload_action`."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartUpload:
+    """An upload in parts that has begun.
+
+    It travels in the tokens of the upload's actions, so that any process can
+    go on with it.
+
+    :ivar id: what the store calls it; may be empty.
+    :ivar plan: how the object is divided.
+    """
+
+    id: str
+    plan: PartPlan
+
+
+class IMultipartStore(IObjectStore):
+    """A store that takes an object in parts.
+
+    What has arrived is known to the store alone: an upload goes on after a
+    restart, and in whichever process is asked.  A store provides one of the
+    two interfaces that follow, too.
+    """
+
+    want_digest: str = Attribute(
+        "The digest that clients should send with a part, because the store checks it:"
+        " ``contentMD5``, or empty."
+    )
+
+    def plan(size: int) -> PartPlan:
+        """Divide an object of ``size`` bytes; quick.
+
+        :raises giftless.errors.PayloadTooLarge: if no division is small enough.
+        """
+
+    def begin(
+        key: ObjectKey, plan: PartPlan, extras: Extras
+    ) -> Awaitable[tuple[PartUpload, Sequence[Part]]]:
+        """Go on with an upload of the object, or begin one.
+
+        :param extras: the ``x-*`` members of the batch's object.
+        :returns: an awaitable of the upload, and of the parts that it lacks.
+        """
+
+    def commit(key: ObjectKey, upload: PartUpload, extras: Extras) -> Awaitable[None]:
+        """Make the object of its parts; harmless when repeated.
+
+        :raises giftless.errors.Conflict: if parts are missing, or if it is
+            seen that they are not the object.  Nothing is stored then.
+        """
+
+    def abort(key: ObjectKey, upload: PartUpload) -> Awaitable[None]:
+        """Throw the parts away, if there are any, and never an object."""
+
+
+class IExternalMultipartStore(IMultipartStore):
+    """A store to which clients send parts directly."""
+
+    def part_actions(
+        key: ObjectKey, upload: PartUpload, parts: Sequence[Part], lifetime: int
+    ) -> Awaitable[Sequence[Action]]:
+        """Sign the upload of each part, for ``lifetime`` seconds at most."""
+
+
+class IStreamingMultipartStore(IMultipartStore):
+    """A store whose parts pass through the daemon."""
+
+    def put_part(key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> Awaitable[None]:
+        """Store a part, durably and at once or not at all.
+
+        :param body: exactly the part's bytes: anything else raises from
+            ``read`` before its end.
+        :raises giftless.errors.Conflict: if the upload is not there any more.
+        :raises giftless.errors.InsufficientStorage: if the store is full.
+        """
+
+
 class ICapacity(Interface):
     """A store that knows how much it can still take."""
 
@@ -270,14 +353,19 @@ class IGrants(Interface):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What an upload's pre-authorisation says about the object.
+    """What an action's pre-authorisation says.
 
-    :ivar size: the size in bytes that was announced in the batch.
+    :ivar operation: what it is for: ``upload``, ``download``, ``verify``,
+        ``parts``, ``part``, ``commit`` or ``abort``.
+    :ivar size: the object's size in bytes, as announced in the batch.
     :ivar extras: the ``x-*`` members that were given in the batch.
+    :ivar upload: the upload in parts that it belongs to, if to any.
     """
 
+    operation: str
     size: int
-    extras: Extras
+    extras: Extras = field(default_factory=dict)
+    upload: PartUpload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,13 +404,12 @@ class IPreAuthorizer(Interface):
 
     lifetime: int = Attribute("For how many seconds an upload or a download may begin.")
 
-    def action(
-        operation: str, key: ObjectKey, size: int, href: str, identity: Identity, extras: Extras
-    ) -> Action:
+    multipart_lifetime: int = Attribute("For how many seconds parts may be sent.")
+
+    def action(ticket: Ticket, key: ObjectKey, href: str, identity: Identity) -> Action:
         """Make an action that needs no other credential and opens nothing else.
 
-        :param operation: ``upload``, ``download`` or ``verify``.
-        :param size: the object's size in bytes.
+        :param ticket: what it is for.
         :param href: the URL that the action goes to.
         :param identity: who asked; its name is in the access log later.
         """
@@ -339,6 +426,13 @@ class ILinks(Interface):
 
     def verify() -> str:
         """Return the URL of the verification endpoint."""
+
+    def parts(oid: Oid, step: str = "") -> str:
+        """Return the URL of an upload in parts.
+
+        :param step: a part's number, ``commit`` or ``abort``; empty for the
+            endpoint that tells what there is to do.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,10 +453,26 @@ class Transfer:
     links: ILinks
 
 
+class Fitness(Enum):
+    """How well a transfer adapter can serve a batch.
+
+    :cvar NONE: not at all.
+    :cvar POSSIBLE: if there is nothing simpler.
+    :cvar GOOD: well.
+    """
+
+    NONE = 0
+    POSSIBLE = 1
+    GOOD = 2
+
+
 class ITransferAdapter(Interface):
     """One way of moving objects: makes the actions of a batch reply."""
 
     name: str = Attribute("The adapter's name on the wire, e.g. ``basic``.")
+
+    def fitness(request: BatchRequest) -> Fitness:
+        """Tell how well the adapter suits a batch whose client offers it."""
 
     def upload(transfer: Transfer) -> Awaitable[Actions]:
         """Make the actions for an object that the store does not have."""

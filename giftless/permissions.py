@@ -18,15 +18,24 @@ class Gate:
         self._hide_private = hide_private
 
     def require(
-        self, identity: Identity, permission: Permission, repo: Repo, oid: Oid | None = None
+        self,
+        identity: Identity,
+        permission: Permission,
+        repo: Repo,
+        oid: Oid | None = None,
+        operation: str = "",
     ) -> None:
         """Do nothing for those who may.
 
         :param oid: the object concerned; ``None`` for the whole repository.
+        :param operation: what an action's token must be for, if it is such a
+            token that somebody comes with.
         :raises LFSError: see :meth:`denied`.
         """
         if not identity.grants.allows(permission, oid):
             raise self.denied(identity, permission, repo)
+        if identity.ticket is not None and identity.ticket.operation != operation:
+            raise Forbidden("this action's token is for another operation; ask for a new batch")
 
     def denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
         """Return what somebody without ``permission`` is told.

@@ -33,13 +33,8 @@ from giftless.interfaces import (
     ObjectFacts,
     Transfer,
 )
-from giftless.lfs.batch import (
-    BatchRequest,
-    ObjectReply,
-    RequestedObject,
-    render_batch,
-)
-from giftless.lfs.objects import Action, ObjectKey, Operation, Permission, Repo
+from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject
+from giftless.lfs.objects import Actions, ObjectKey, Operation, Permission, Repo
 from giftless.permissions import Gate
 from giftless.streams import VerifiedBody
 from giftless.transfer.registry import TransferRegistry
@@ -71,14 +66,14 @@ class LFSServer:
 
     async def batch(
         self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks
-    ) -> bytes:
+    ) -> BatchReply:
         """Answer a batch request (``docs/api/batch.md``).
 
-        :returns: the reply as JSON, with one entry per requested object.
+        :returns: the reply, with one entry per requested object.
         :raises Unauthorized: if nobody in particular asks and may do nothing.
         :raises Forbidden: if somebody asks and may do nothing.
         """
-        adapter = self._transfers.choose(request.transfers)
+        adapter = self._transfers.choose(request)
         permission = request.operation.permission
         refused: dict[str, LFSError] = {}
         wanted: list[RequestedObject] = []
@@ -96,13 +91,13 @@ class LFSServer:
         pick = self._missing if request.operation is Operation.UPLOAD else self._present
         transfers = await pick(wanted, keys, sizes, refused, identity, links)
         made = await settle(_actions(adapter, request.operation, item) for item in transfers)
-        actions: dict[str, dict[str, Action]] = {}
+        actions: dict[str, Actions] = {}
         for transfer, outcome in zip(transfers, made, strict=True):
             if isinstance(outcome, LFSError):
                 refused[transfer.key.oid] = outcome
             else:
                 actions[transfer.key.oid] = outcome
-        return render_batch(
+        return BatchReply(
             adapter.name,
             [
                 ObjectReply.refused(item, refused[item.text])
@@ -121,7 +116,7 @@ class LFSServer:
         :raises LFSError: if the upload is not allowed, not whole, not what
             its oid says, or does not fit.  Nothing is stored then.
         """
-        self._gate.require(identity, Permission.WRITE, key.repo, key.oid)
+        self._gate.require(identity, Permission.WRITE, key.repo, key.oid, "upload")
         store = self._streaming_store()
         ticket = identity.ticket
         if ticket is not None:
@@ -143,7 +138,7 @@ class LFSServer:
 
         :raises NotFound: if it is not there.
         """
-        self._gate.require(identity, Permission.READ, key.repo, key.oid)
+        self._gate.require(identity, Permission.READ, key.repo, key.oid, "download")
         stored = await self._streaming_store().open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")
@@ -155,7 +150,7 @@ class LFSServer:
         :raises NotFound: if it is not there.
         :raises Conflict: if it has another size.
         """
-        self._gate.require(identity, Permission.READ_META, key.repo, key.oid)
+        self._gate.require(identity, Permission.READ_META, key.repo, key.oid, "verify")
         if identity.ticket is not None and identity.ticket.size != size:
             raise Forbidden("this action is for an object of another size; ask for a new batch")
         stored = await self._inspect(key)
@@ -241,9 +236,9 @@ class LFSServer:
 
 async def _actions(
     adapter: ITransferAdapter, operation: Operation, transfer: Transfer
-) -> dict[str, Action] | LFSError:
+) -> Actions | LFSError:
     make = adapter.upload if operation is Operation.UPLOAD else adapter.download
     try:
-        return dict(await make(transfer))
+        return await make(transfer)
     except LFSError as error:
         return error

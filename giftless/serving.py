@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.application.service import MultiService
 from twisted.internet.interfaces import IListeningPort
 
 from giftless import config, sockets
@@ -32,9 +33,12 @@ class Serving:
         self._loaded = loaded
         self._reactor = reactor
         options = loaded.config
-        # Work in threads must outlast connections, so they end last.
+        # These must outlast connections, so they end last.
         self._threads = Threads(reactor, options.threads)
-        environment = Environment(reactor, self._threads, http_client(reactor), options.state_dir)
+        self._services = MultiService()
+        environment = Environment(
+            reactor, self._threads, http_client(reactor), options.state_dir, self._services
+        )
         try:
             store, chain = build_backends(options, environment)
             self._site = build_site(options, environment, store, chain)
@@ -61,6 +65,7 @@ class Serving:
         :raises ConfigError: if an endpoint cannot be made.
         """
         self._threads.startService()
+        self._services.startService()
         endpoints = self._loaded.config.endpoints
         for index, (descriptor, endpoint) in enumerate(zip(descriptors, endpoints, strict=True)):
             path = sockets.endpoint_path(index)
@@ -84,6 +89,7 @@ class Serving:
         """Accept no more connections, let running transfers finish in time, and end."""
         await self._stop_listening()
         await self._site.drain(self._loaded.config.shutdown_timeout)
+        await self._services.stopService()
         self._threads.stopService()
 
     async def _stop_listening(self) -> None:

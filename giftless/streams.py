@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from zope.interface import implementer
 
@@ -18,29 +18,34 @@ INLINE_HASH_BYTES: Final = 32 * 1024
 
 
 @implementer(IBody)
-class VerifiedBody:
-    """A body that only ends well if its bytes are the ones the oid names.
+class CheckedBody:
+    """A body that only ends well if it has the right length and digest.
 
-    The end of the body is reported only after length and SHA-256 are known to
-    be right, so no store can commit anything else.  Chunks are hashed in a
-    thread while the store writes them in another.
+    The end of the body is reported only after both are known to be right, so
+    nobody can keep anything else.  Chunks are hashed in a thread while they
+    are written in another.
 
     :param body: the bytes as they arrive.
-    :param oid: what their SHA-256 must be.
     :param size: how many there must be; ``None`` if that is not known.
     :param limit: how many there may be at most.
+    :param digest: an object of :mod:`hashlib` that takes them; ``None`` if
+        nothing is to be hashed.
     :param blocking: does the hashing.
     """
 
     def __init__(
-        self, body: IBody, oid: Oid, size: int | None, limit: int, blocking: IBlocking
+        self,
+        body: IBody,
+        size: int | None,
+        limit: int,
+        digest: Any,
+        blocking: IBlocking,
     ) -> None:
         self._body = body
-        self._oid = oid
         self._size = size
         self._limit = limit if size is None else size
         self._blocking = blocking
-        self._digest = hashlib.sha256()
+        self._digest = digest
         self._received = 0
         self._hashing: Awaitable[None] | None = None
 
@@ -54,24 +59,36 @@ class VerifiedBody:
         await self._hashed()
         chunks = await self._body.read()
         if chunks:
+            self._count(chunks)
             self._hash(chunks)
         else:
-            self._check_end()
+            self._check_length()
+            self.check_digest()
         return chunks
+
+    def check_digest(self) -> None:
+        """Compare the digest of all bytes.
+
+        :raises BadRequest: if it is not the right one.
+        """
+        raise NotImplementedError
 
     async def _hashed(self) -> None:
         if self._hashing is not None:
             running, self._hashing = self._hashing, None
             await running
 
-    def _hash(self, chunks: Sequence[bytes]) -> None:
-        length = sum(map(len, chunks))
-        self._received += length
+    def _count(self, chunks: Sequence[bytes]) -> None:
+        self._received += sum(map(len, chunks))
         if self._received > self._limit:
             if self._size is None:
                 raise PayloadTooLarge(f"this server takes objects of up to {self._limit} bytes")
             raise BadRequest(f"the body has more than the {self._size} bytes announced for it")
-        if length < INLINE_HASH_BYTES:
+
+    def _hash(self, chunks: Sequence[bytes]) -> None:
+        if self._digest is None:
+            return
+        if sum(map(len, chunks)) < INLINE_HASH_BYTES:
             self._update(chunks)
         else:
             self._hashing = self._blocking.run(self._update, chunks)
@@ -80,17 +97,51 @@ class VerifiedBody:
         for chunk in chunks:
             self._digest.update(chunk)
 
-    def _check_end(self) -> None:
+    def _check_length(self) -> None:
         if self._size is not None and self._received != self._size:
             raise BadRequest(
                 f"the body has {self._received} bytes instead of the {self._size} announced"
                 " for it; nothing was stored"
             )
+
+
+class VerifiedBody(CheckedBody):
+    """A body that only ends well if its bytes are the ones the oid names.
+
+    :param oid: what their SHA-256 must be.
+    """
+
+    def __init__(
+        self, body: IBody, oid: Oid, size: int | None, limit: int, blocking: IBlocking
+    ) -> None:
+        super().__init__(body, size, limit, hashlib.sha256(), blocking)
+        self._oid = oid
+
+    def check_digest(self) -> None:
+        """See :meth:`CheckedBody.check_digest`."""
         if self._digest.hexdigest() != self._oid:
             raise BadRequest(
                 f"the body's SHA-256 is {self._digest.hexdigest()}, not the oid {self._oid};"
                 " nothing was stored"
             )
+
+
+class PartBody(CheckedBody):
+    """The body of a part: of a certain length, and perhaps with a digest.
+
+    :param size: how many bytes it must have.
+    :param md5: what their MD5 must be; ``None`` if the client does not say.
+    """
+
+    def __init__(self, body: IBody, size: int, md5: bytes | None, blocking: IBlocking) -> None:
+        digest = None if md5 is None else hashlib.md5(usedforsecurity=False)
+        super().__init__(body, size, size, digest, blocking)
+        self._md5 = md5
+
+    def check_digest(self) -> None:
+        """See :meth:`CheckedBody.check_digest`."""
+        if self._md5 is not None and self._digest.digest() != self._md5:
+            raise BadRequest("the part's MD5 is not its Content-MD5; send the part again")
 
 
 async def collect(body: IBody, limit: int) -> bytes:

@@ -35,7 +35,7 @@ LAYERS: Final = (
     {"auth", "storage"},
     {"transfer"},
     {"permissions"},
-    {"server"},
+    {"multipart", "server"},
     {"web"},
     {"checking", "config", "plugins"},
     {"assembly", "commands"},

@@ -23,7 +23,7 @@ from giftless.errors import (
     Unprocessable,
 )
 from giftless.interfaces import Credentials, Identity
-from giftless.lfs.batch import parse_batch
+from giftless.lfs.batch import parse_batch, render_batch
 from giftless.lfs.objects import MAX_SIZE, ObjectKey, Permission
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import (
@@ -84,9 +84,8 @@ class ServerTestCase(CoroutineTestCase):
         """Ask for a batch, as JSON, and check what holds for every reply."""
         body = json.dumps({"operation": operation, "objects": objects, **members}).encode()
         request = parse_batch(body, 1000, self.max_object_size)
-        reply = json.loads(
-            self.run_now(self.server.batch(identity or writer(), repo_of(), request, links_of()))
-        )
+        made = self.server.batch(identity or writer(), repo_of(), request, links_of())
+        reply = json.loads(render_batch(self.run_now(made)))
         self.check_reply(operation, objects, reply)
         return reply
 
@@ -598,9 +597,22 @@ class VerifyTests(ServerTestCase):
         self.assertRaises(NotFound, self.verify, GONE[0], 1)
 
     def test_a_token_for_another_size_is_403(self) -> None:
-        self.verify(HERE[2], 3, uploader(3))
-        self.assertRaises(Forbidden, self.verify, HERE[2], 3, uploader(4))
-        self.assertRaises(Forbidden, self.verify, HERE[2], 4, uploader(3))
+        self.verify(HERE[2], 3, uploader(3, operation="verify"))
+        verifier = uploader(4, operation="verify")
+        self.assertIn(
+            "size", self.assertRaises(Forbidden, self.verify, HERE[2], 3, verifier).message
+        )
+        verifier = uploader(3, operation="verify")
+        self.assertIn(
+            "size", self.assertRaises(Forbidden, self.verify, HERE[2], 4, verifier).message
+        )
+
+    def test_a_token_for_another_operation_is_403(self) -> None:
+        """Even if its grants would do."""
+        for operation in ("upload", "part", "commit", ""):
+            identity = uploader(3, operation=operation)
+            error = self.assertRaises(Forbidden, self.verify, HERE[2], 3, identity)
+            self.assertIn("another operation", error.message)
 
 
 class TokenTests(ServerTestCase):

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from giftless.errors import BadRequest, Disconnected, PayloadTooLarge
 from giftless.interfaces import IBody
-from giftless.streams import INLINE_HASH_BYTES, VerifiedBody, collect
+from giftless.streams import INLINE_HASH_BYTES, PartBody, VerifiedBody, collect
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import key_of, oid_of
@@ -169,3 +169,35 @@ class CollectTests(CoroutineTestCase):
         error = self.assert_fails(PayloadTooLarge, collect(body, 3))
         self.assertIn("at most 3 bytes", error.message)
         self.assertEqual(body.reads, 2)
+
+
+class PartBodyTests(CoroutineTestCase):
+    def part(self, chunks: Sequence[bytes], size: int, md5_of: bytes | None = None) -> PartBody:
+        """Return chunks as a part."""
+        md5 = None if md5_of is None else hashlib.md5(md5_of).digest()
+        return PartBody(ListBody(chunks), size, md5, InlineBlocking())
+
+    @given(_chunks)
+    def test_the_right_bytes_pass_unchanged(self, chunks: list[bytes]) -> None:
+        data = b"".join(chunks)
+        for md5_of in (None, data):
+            body = self.part(chunks, len(data), md5_of)
+            self.assertEqual(self.run_now(read_all(body)), data)
+
+    def test_another_length_never_comes_to_an_end(self) -> None:
+        for size in (0, 2, 4, 10**12):
+            for md5_of in (None, b"abc"):
+                body = self.part([b"ab", b"c"], size, md5_of)
+                self.assert_fails(BadRequest, read_all(body))
+
+    def test_another_digest_never_comes_to_an_end(self) -> None:
+        for chunks in ([b"abd"], [LARGE, LARGE]):
+            body = self.part(chunks, sum(map(len, chunks)), b"abc")
+            error = self.assert_fails(BadRequest, read_all(body))
+            self.assertIn("Content-MD5", error.message)
+
+    def test_bytes_that_nobody_vouches_for_are_not_hashed(self) -> None:
+        blocking = InlineBlocking()
+        body = PartBody(ListBody([LARGE, LARGE]), 2 * len(LARGE), None, blocking)
+        self.run_now(read_all(body))
+        self.assertEqual(blocking.jobs, [])

@@ -25,9 +25,11 @@ from giftless.interfaces import (
     Identity,
     IGrants,
     IPreAuthorizer,
+    PartUpload,
     Ticket,
 )
-from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Repo
+from giftless.lfs.multipart import PartPlan
+from giftless.lfs.objects import Action, ObjectKey, Oid, Permission, Repo
 
 _ALGORITHM: Final = "HS256"
 
@@ -39,6 +41,10 @@ _PERMITS: Final[Mapping[str, frozenset[Permission]]] = {
     "upload": frozenset({Permission.WRITE}),
     "download": frozenset({Permission.READ}),
     "verify": frozenset({Permission.READ_META}),
+    "parts": frozenset({Permission.WRITE}),
+    "part": frozenset({Permission.WRITE}),
+    "commit": frozenset({Permission.WRITE}),
+    "abort": frozenset({Permission.WRITE}),
 }
 
 
@@ -46,12 +52,14 @@ class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The ``actions`` section: how long the actions of a batch reply are good.
 
     :ivar lifetime: seconds in which an upload or a download must begin.
-    :ivar verify_lifetime: seconds for the verification, which comes after the
-        upload and so must outlast it.
+    :ivar multipart_lifetime: seconds in which the parts of an upload must begin.
+    :ivar verify_lifetime: seconds for what comes after the upload and so must
+        outlast it: the commit of parts, and the verification.
     :ivar leeway: seconds for which an expired token is still taken.
     """
 
     lifetime: Annotated[int, msgspec.Meta(ge=1)] = 3600
+    multipart_lifetime: Annotated[int, msgspec.Meta(ge=1)] = 43200
     verify_lifetime: Annotated[int, msgspec.Meta(ge=1)] = 86400
     leeway: Annotated[int, msgspec.Meta(ge=0)] = 10
 
@@ -64,6 +72,8 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     size: int
     sub: str
     x: Mapping[str, Any] = {}
+    part_size: int = 0
+    upload: str = ""
 
 
 def _base64url(data: bytes) -> bytes:
@@ -87,32 +97,33 @@ class PreAuthorizer:
     def __init__(self, secret: bytes, options: ActionOptions, reactor: IReactorTime) -> None:
         self._key = hmac.digest(secret, b"giftless pre-authorised actions", "sha256")
         self.lifetime = options.lifetime
+        self.multipart_lifetime = options.multipart_lifetime
+        self._lifetimes = {
+            "upload": options.lifetime,
+            "download": options.lifetime,
+            "parts": options.multipart_lifetime,
+            "part": options.multipart_lifetime,
+        }
         self._options = options
         self._reactor = reactor
 
-    def action(
-        self,
-        operation: str,
-        key: ObjectKey,
-        size: int,
-        href: str,
-        identity: Identity,
-        extras: Extras,
-    ) -> Action:
+    def action(self, ticket: Ticket, key: ObjectKey, href: str, identity: Identity) -> Action:
         """See :meth:`giftless.interfaces.IPreAuthorizer.action`."""
-        options = self._options
-        lifetime = options.verify_lifetime if operation == "verify" else options.lifetime
+        operation, upload = ticket.operation, ticket.upload
+        lifetime = self._lifetimes.get(operation, self._options.verify_lifetime)
         claims = _Claims(
             exp=int(self._reactor.seconds()) + lifetime,
             op=operation,
             repo=key.repo.path,
             oid=str(key.oid),
-            size=size,
+            size=ticket.size,
             sub=identity.name,
-            x=extras,
+            x=ticket.extras,
+            part_size=0 if upload is None else upload.plan.part_size,
+            upload="" if upload is None else upload.id,
         )
         header = {"Authorization": f"Bearer {self._sign(claims)}"}
-        if operation == "upload":
+        if operation in ("upload", "part"):
             # The client sniffs a type otherwise, and some types upset proxies.
             header["Content-Type"] = "application/octet-stream"
         return Action(href, header, lifetime)
@@ -163,8 +174,14 @@ class PreAuthorizer:
         return Identity(
             claims.sub,
             _ObjectGrants(Oid(claims.oid), _PERMITS.get(claims.op, frozenset())),
-            ticket=Ticket(claims.size, claims.x),
+            ticket=Ticket(claims.op, claims.size, claims.x, _upload_of(claims)),
         )
+
+
+def _upload_of(claims: _Claims) -> PartUpload | None:
+    if claims.part_size < 1:
+        return None
+    return PartUpload(claims.upload, PartPlan(claims.size, claims.part_size))
 
 
 @implementer(IGrants)

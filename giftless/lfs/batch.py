@@ -8,14 +8,13 @@ a status other than 200 and hang on a reply that leaves an object out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from giftless.errors import BadRequest, LFSError, PayloadTooLarge, Unprocessable
-from giftless.lfs.objects import MAX_SIZE, Action, Extra, Extras, Oid, Operation
+from giftless.lfs.objects import MAX_SIZE, Actions, Extra, Extras, Oid, Operation
 
 #: The media type of every Git LFS request and response.
 MEDIA_TYPE: Final = "application/vnd.git-lfs+json"
@@ -68,12 +67,19 @@ class BatchRequest:
     :ivar objects: one per distinct oid, in the order of the request.
     :ivar transfers: the transfer adapters that the client offers.
     :ivar ref: the full name of the git ref that is pushed or fetched, if sent.
+    :ivar client: what the client calls itself (``User-Agent``).
     """
 
     operation: Operation
     objects: tuple[RequestedObject, ...]
     transfers: tuple[str, ...]
     ref: str | None
+    client: str = ""
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether the client is git-lfs itself."""
+        return self.client.startswith("git-lfs/")
 
 
 class ObjectError(msgspec.Struct, frozen=True):
@@ -89,7 +95,7 @@ class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True):
     oid: str
     size: int
     authenticated: bool = False
-    actions: dict[str, Action] | None = None
+    actions: Actions | None = None
     error: ObjectError | None = None
 
     @classmethod
@@ -99,7 +105,12 @@ class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BatchReply(msgspec.Struct, frozen=True):
-    """A batch reply: the chosen transfer adapter and an entry per object."""
+    """A batch reply: the chosen transfer adapter and an entry per object.
+
+    :ivar transfer: always sent, because old clients restart their adapter for
+        each batch without it.
+    :ivar objects: one entry per requested object, in the request's order.
+    """
 
     transfer: str
     objects: list[ObjectReply]
@@ -110,12 +121,15 @@ _decoder = msgspec.json.Decoder(_WireBatch)
 _encoder = msgspec.json.Encoder()
 
 
-def parse_batch(body: bytes, max_objects: int, max_object_size: int) -> BatchRequest:
+def parse_batch(
+    body: bytes, max_objects: int, max_object_size: int, client: str = ""
+) -> BatchRequest:
     """Parse the body of a batch request.
 
     :param body: JSON, as received.
     :param max_objects: how many objects one batch may have.
     :param max_object_size: the largest object that may be uploaded, in bytes.
+    :param client: what the client calls itself.
     :raises BadRequest: if the body is not JSON.
     :raises Unprocessable: if it is, but does not have the batch API's shape.
     :raises PayloadTooLarge: if it has more than ``max_objects`` objects.
@@ -151,6 +165,7 @@ def parse_batch(body: bytes, max_objects: int, max_object_size: int) -> BatchReq
         tuple(objects.values()),
         tuple(wire.transfers or ("basic",)),
         wire.ref.name if wire.ref else None,
+        client,
     )
 
 
@@ -194,11 +209,6 @@ def _parse_extras(member: dict[str, object]) -> tuple[Extras, LFSError | None]:
     return checked, None
 
 
-def render_batch(transfer: str, objects: Sequence[ObjectReply]) -> bytes:
-    """Render a batch reply as JSON.
-
-    :param transfer: the name of the chosen transfer adapter; always sent,
-        because old clients restart theirs for each batch without it.
-    :param objects: one entry per requested object, in the request's order.
-    """
-    return _encoder.encode(BatchReply(transfer, list(objects)))
+def render_batch(reply: BatchReply) -> bytes:
+    """Render a batch reply as JSON."""
+    return _encoder.encode(reply)

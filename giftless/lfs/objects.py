@@ -157,8 +157,9 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"<Action {self.href.partition('?')[0]}>"
 
 
-#: The ``actions`` of one object, by name (``upload``, ``verify``, ``download``).
-Actions = Mapping[str, Action]
+#: The ``actions`` of one object, by name (``upload``, ``verify``, ``download``);
+#: under ``parts`` there are several.
+Actions = Mapping[str, Action | Sequence[Action]]
 
 #: What an ``x-*`` member of an object in a batch may hold.
 Extra = str | int | float | bool | None

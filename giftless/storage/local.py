@@ -5,34 +5,44 @@ temporary file under ``{path}/.giftless/tmp`` and becomes visible by a rename,
 after its bytes are on disk; the directory is synced before the upload is
 acknowledged.  Nothing half-written is ever visible, and what a crash leaves
 behind is swept when the store is next built.
+
+The parts of an upload are files too (:mod:`giftless.storage.local_parts`); the
+object is made by reading them as one body and storing that like any other.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import stat
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final
 
 import msgspec
 from zope.interface import implementer
 
-from giftless.errors import ConfigError, InsufficientStorage
+from giftless.errors import BadRequest, ConfigError, Conflict, InsufficientStorage
 from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
     ICapacity,
     IStoredFile,
+    IStreamingMultipartStore,
     IStreamingStore,
+    PartUpload,
 )
+from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
+from giftless.storage.local_files import Upload, available, sweep
+from giftless.storage.local_parts import PartFiles, PartsBody, PartSweeper
+from giftless.streams import VerifiedBody
 
 #: How much a download that the kernel cannot send reads at a time, in bytes.
 READ_SIZE: Final = 256 * 1024
+
+#: What a directory takes: as many parts as other stores.
+_PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
 
 #: The errno values that mean "no room", whatever the reason.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -54,27 +64,40 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     :ivar path: the directory that holds the objects; made if it is missing.
         All of it must be on one file system.
     :ivar prefix: a path below it, in front of ``{org}/{repo}/{oid}``.
+    :ivar part_size: the size of parts, in bytes; larger for objects that would
+        have more than 10,000.
+    :ivar multipart_expiry: after how many seconds without a new part an upload
+        in parts is given up and its parts are removed.
     """
 
     path: str = "giftless-data"
     prefix: str = ""
+    part_size: Annotated[int, msgspec.Meta(ge=1)] = PART_SIZE
+    multipart_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
 
 
-@implementer(IStreamingStore, ICapacity)
+@implementer(IStreamingStore, IStreamingMultipartStore, ICapacity)
 class LocalStore:
     """A store in a directory.  See the module for its layout.
 
     :param path: the root directory.
     :param prefix: a relative path below it, or an empty string.
     :param blocking: does everything that touches the disk.
+    :param part_size: the size of parts, in bytes.
     """
 
-    def __init__(self, path: str, prefix: str, blocking: IBlocking) -> None:
+    want_digest = "contentMD5"
+
+    def __init__(
+        self, path: str, prefix: str, blocking: IBlocking, part_size: int = PART_SIZE
+    ) -> None:
         self._top = os.fsencode(os.path.abspath(path))
         self._root = os.path.join(self._top, prefix.encode()) if prefix else self._top
         own = os.path.join(self._top, RESERVED_PREFIX.encode())
         self._tmp = os.path.join(own, b"tmp")
         self._extras = os.path.join(own, b"extras", prefix.encode())
+        self.parts = PartFiles(os.path.join(own, b"parts"), prefix.encode())
+        self._part_size = part_size
         self._blocking = blocking
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
@@ -84,18 +107,22 @@ class LocalStore:
 
     async def available_bytes(self) -> int:
         """See :meth:`giftless.interfaces.ICapacity.available_bytes`."""
-        return await self._blocking.run(_available, self._top)
+        return await self._blocking.run(available, self._top)
 
     async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
+        await self._receive(size or 0, body, lambda upload: self._commit(upload, key, extras))
+
+    async def _receive(self, size: int, body: IBody, keep: Callable[[Upload], None]) -> None:
+        """Write a body to a temporary file, and keep that if the body ends well."""
         run = self._blocking.run
-        upload = _Upload(self._tmp, size or 0)
+        upload = Upload(self._tmp, size)
         try:
             # The first chunks are waited for before anything is made, so a
             # client that never sends a body costs no file.
             while chunks := await body.read():
                 await run(upload.write, chunks)
-            await run(self._commit, upload, key, extras)
+            await run(keep, upload)
         except OSError as error:
             if error.errno in _FULL:
                 raise InsufficientStorage(
@@ -105,6 +132,63 @@ class LocalStore:
         finally:
             await run(upload.close)
 
+    def plan(self, size: int) -> PartPlan:
+        """See :meth:`giftless.interfaces.IMultipartStore.plan`."""
+        return _PART_LIMITS.plan(size, self._part_size)
+
+    async def begin(
+        self, key: ObjectKey, plan: PartPlan, extras: Extras
+    ) -> tuple[PartUpload, Sequence[Part]]:
+        """See :meth:`giftless.interfaces.IMultipartStore.begin`."""
+        return PartUpload("", plan), await self._missing(key, plan)
+
+    async def put_part(self, key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> None:
+        """See :meth:`giftless.interfaces.IStreamingMultipartStore.put_part`."""
+        target = self.parts.path(key, upload.plan, part.number)
+        await self._receive(part.size, body, lambda file: file.rename(target, self._top))
+
+    async def commit(self, key: ObjectKey, upload: PartUpload, extras: Extras) -> None:
+        """See :meth:`giftless.interfaces.IMultipartStore.commit`."""
+        plan = upload.plan
+        if not await self._is_here(key, plan.size):
+            try:
+                await self._assemble(key, plan, extras)
+            except Conflict:
+                # Somebody else may have committed, and have taken the parts.
+                if not await self._is_here(key, plan.size):
+                    raise
+        await self.abort(key, upload)
+
+    async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
+        """See :meth:`giftless.interfaces.IMultipartStore.abort`."""
+        await self._blocking.run(self.parts.discard, key, upload.plan)
+
+    async def _missing(self, key: ObjectKey, plan: PartPlan) -> list[Part]:
+        return plan.missing(await self._blocking.run(self.parts.found, key, plan))
+
+    async def _is_here(self, key: ObjectKey, size: int) -> bool:
+        return await self.sizes([key]) == [size]
+
+    async def _assemble(self, key: ObjectKey, plan: PartPlan, extras: Extras) -> None:
+        if missing := await self._missing(key, plan):
+            raise parts_are_missing(missing)
+        parts = PartsBody(
+            [self.parts.path(key, plan, part.number) for part in plan], self._blocking
+        )
+        body = VerifiedBody(parts, key.oid, plan.size, plan.size, self._blocking)
+        try:
+            await self.put(key, plan.size, body, extras)
+        except BadRequest as error:
+            # Which of them is wrong cannot be told.
+            await self._blocking.run(self.parts.discard, key, plan)
+            raise Conflict(
+                f"the parts are not the object: {error.message}; send all again"
+            ) from None
+        except FileNotFoundError:
+            raise Conflict("the parts were thrown away; ask for a new batch") from None
+        finally:
+            await self._blocking.run(parts.close)
+
     async def open(self, key: ObjectKey) -> LocalObject | None:
         """See :meth:`giftless.interfaces.IStreamingStore.open`."""
         return await self._blocking.run(self._open, key)
@@ -112,16 +196,9 @@ class LocalStore:
     def sweep(self) -> int:
         """Remove what killed uploads left behind.  Blocks.
 
-        Files of uploads that run now, in this process or another, are locked
-        by it and stay.
-
         :returns: how many files were removed.
         """
-        try:
-            names = os.listdir(self._tmp)
-        except FileNotFoundError:
-            return 0
-        return sum(_remove_if_stale(os.path.join(self._tmp, name)) for name in names)
+        return sweep(self._tmp)
 
     def _path(self, key: ObjectKey) -> bytes:
         return os.path.join(self._root, key.path.encode())
@@ -129,9 +206,9 @@ class LocalStore:
     def _extras_path(self, key: ObjectKey) -> bytes:
         return os.path.join(self._extras, key.path.encode())
 
-    def _commit(self, upload: _Upload, key: ObjectKey, extras: Extras) -> None:
+    def _commit(self, upload: Upload, key: ObjectKey, extras: Extras) -> None:
         if extras:
-            note = _Upload(self._tmp, 0)
+            note = Upload(self._tmp, 0)
             try:
                 note.write([msgspec.json.encode(extras)])
                 note.rename(self._extras_path(key), self._top)
@@ -212,91 +289,6 @@ class _FileBody:
         return [chunk]
 
 
-class _Upload:
-    """A temporary file that may become an object.  Every method blocks.
-
-    :param directory: where it is made, at the first write.
-    :param size: how many bytes are announced, 0 if that is not known.
-    """
-
-    def __init__(self, directory: bytes, size: int) -> None:
-        self._directory = directory
-        self._size = size
-        self._written = 0
-        self._path: bytes | None = None
-        self._fd = -1
-
-    def write(self, chunks: Sequence[bytes]) -> None:
-        """Append chunks.
-
-        :raises OSError: from the file system, for instance when it is full.
-        """
-        if self._fd < 0:
-            self._create()
-        pending = [memoryview(chunk) for chunk in chunks]
-        start = self._written
-        while pending:
-            count = os.writev(self._fd, pending[:_IOV_MAX])
-            self._written += count
-            while pending and count >= len(pending[0]):
-                count -= len(pending.pop(0))
-            if count:
-                pending[0] = pending[0][count:]
-        # Starts writing to the disk now, so that little is left for the fsync
-        # at the end.  What is being written is not dropped from memory.
-        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
-
-    def rename(self, target: bytes, top: bytes) -> None:
-        """Make the bytes durable and visible as ``target``, below ``top``."""
-        if self._fd < 0:
-            self._create()
-        assert self._path is not None
-        os.fsync(self._fd)
-        parent = os.path.dirname(target)
-        _make_directories(parent, top)
-        os.rename(self._path, target)
-        self._path = None
-        _sync_directory(parent)
-
-    def close(self) -> None:
-        """Free the file; remove it unless it was renamed."""
-        if self._path is not None:
-            os.unlink(self._path)
-            self._path = None
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def _create(self) -> None:
-        os.makedirs(self._directory, exist_ok=True)
-        # Refuse before the client has sent gigabytes for nothing.
-        if self._size and self._size > _available(self._directory):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        while not self._lock_new():
-            pass
-
-    def _lock_new(self) -> bool:
-        """Make and lock a file; return whether it is there."""
-        path = os.path.join(self._directory, os.urandom(16).hex().encode())
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            # Held for as long as this process lives: tells sweepers to keep off.
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # One that starts now may have locked, and then removed, it before.
-            if os.fstat(fd).st_nlink == 0:
-                os.close(fd)
-                return False
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd, self._path = fd, path
-        return True
-
-
-#: The most buffers that one ``writev`` takes.
-_IOV_MAX: Final = os.sysconf("SC_IOV_MAX")
-
-
 def _sizes(paths: Sequence[bytes]) -> list[int | None]:
     return [_size(path) for path in paths]
 
@@ -309,47 +301,6 @@ def _size(path: bytes) -> int | None:
             return None
         raise
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _available(path: bytes) -> int:
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
-
-
-def _make_directories(path: bytes, top: bytes) -> None:
-    """Make ``path``, each new directory durable, down from ``top``."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    if path != top:
-        _make_directories(parent, top)
-    # Another upload may be faster; it need not have synced yet.
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path)
-    _sync_directory(parent)
-
-
-def _sync_directory(path: bytes) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _remove_if_stale(path: bytes) -> int:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
-    except OSError:
-        return 0
-    finally:
-        os.close(fd)
-    return 1
 
 
 class LocalFactory:
@@ -380,6 +331,10 @@ class LocalFactory:
                 f"{options.path!r} cannot be used: {error.strerror};"
                 " give a directory that the daemon may write to",
             ) from None
-        store = LocalStore(options.path, prefix, environment.blocking)
+        store = LocalStore(options.path, prefix, environment.blocking, options.part_size)
         store.sweep()
+        sweeper = PartSweeper(
+            store.parts, options.multipart_expiry, environment.blocking, environment.reactor
+        )
+        sweeper.setServiceParent(environment.services)
         return store

@@ -9,20 +9,25 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from giftless.interfaces import (
+    Fitness,
     IExternalStore,
     IObjectStore,
     IPreAuthorizer,
     IStreamingStore,
     ITransferAdapter,
+    Ticket,
     Transfer,
 )
+from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Action, Actions
 
 
 class BasicFactory:
     """Offers ``basic`` for every store that signs or streams."""
 
-    def build(self, store: IObjectStore, preauth: IPreAuthorizer) -> ITransferAdapter | None:
+    def build(
+        self, store: IObjectStore, preauth: IPreAuthorizer
+    ) -> BasicExternal | BasicStreaming | None:
         """See :meth:`giftless.interfaces.ITransferFactory.build`.
 
         A store that can do both is used directly, so its bytes never pass
@@ -35,10 +40,10 @@ class BasicFactory:
         return None
 
 
-def _verify_action(preauth: IPreAuthorizer, transfer: Transfer) -> Action:
-    return preauth.action(
-        "verify", transfer.key, transfer.size, transfer.links.verify(), transfer.identity, {}
-    )
+def verify_action(preauth: IPreAuthorizer, transfer: Transfer) -> Action:
+    """Make the action that asks whether an upload has arrived."""
+    ticket = Ticket("verify", transfer.size)
+    return preauth.action(ticket, transfer.key, transfer.links.verify(), transfer.identity)
 
 
 @implementer(ITransferAdapter)
@@ -53,14 +58,17 @@ class BasicStreaming:
     def __init__(self, preauth: IPreAuthorizer) -> None:
         self._preauth = preauth
 
+    def fitness(self, request: BatchRequest) -> Fitness:
+        """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
+        return Fitness.GOOD
+
     async def upload(self, transfer: Transfer) -> Actions:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
         href = transfer.links.storage(transfer.key.oid, {})
+        ticket = Ticket("upload", transfer.size, transfer.extras)
         return {
-            "upload": self._preauth.action(
-                "upload", transfer.key, transfer.size, href, transfer.identity, transfer.extras
-            ),
-            "verify": _verify_action(self._preauth, transfer),
+            "upload": self._preauth.action(ticket, transfer.key, href, transfer.identity),
+            "verify": verify_action(self._preauth, transfer),
         }
 
     async def download(self, transfer: Transfer) -> Actions:
@@ -70,11 +78,8 @@ class BasicStreaming:
             {"filename": filename, "disposition": "attachment"} if isinstance(filename, str) else {}
         )
         href = transfer.links.storage(transfer.key.oid, parameters)
-        return {
-            "download": self._preauth.action(
-                "download", transfer.key, transfer.size, href, transfer.identity, {}
-            )
-        }
+        ticket = Ticket("download", transfer.size)
+        return {"download": self._preauth.action(ticket, transfer.key, href, transfer.identity)}
 
 
 @implementer(ITransferAdapter)
@@ -94,12 +99,16 @@ class BasicExternal:
         self._preauth = preauth
         self.lifetime = preauth.lifetime
 
+    def fitness(self, request: BatchRequest) -> Fitness:
+        """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
+        return Fitness.GOOD
+
     async def upload(self, transfer: Transfer) -> Actions:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
         action = await self._store.upload_action(
             transfer.key, transfer.size, self.lifetime, transfer.extras
         )
-        return {"upload": action, "verify": _verify_action(self._preauth, transfer)}
+        return {"upload": action, "verify": verify_action(self._preauth, transfer)}
 
     async def download(self, transfer: Transfer) -> Actions:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""

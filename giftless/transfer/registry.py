@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from giftless.errors import Unprocessable
-from giftless.interfaces import ITransferAdapter
+from giftless.interfaces import Fitness, ITransferAdapter
+from giftless.lfs.batch import BatchRequest
 
 
 class TransferRegistry:
@@ -20,16 +21,17 @@ class TransferRegistry:
             raise ValueError("a server needs at least one transfer adapter")
         self._adapters = tuple(adapters)
 
-    def choose(self, offered: Sequence[str]) -> ITransferAdapter:
-        """Pick the first adapter that the client offers too.
+    def choose(self, request: BatchRequest) -> ITransferAdapter:
+        """Pick the first adapter that suits a batch, of those that its client offers.
 
         The client's order means nothing: it is random.
 
-        :param offered: the names in the batch's ``transfers``.
-        :raises Unprocessable: if there is no common one.
+        :raises Unprocessable: if none can serve it.
         """
-        for adapter in self._adapters:
-            if adapter.name in offered:
-                return adapter
+        offered = [adapter for adapter in self._adapters if adapter.name in request.transfers]
+        fitness = [adapter.fitness(request) for adapter in offered]
+        for wanted in (Fitness.GOOD, Fitness.POSSIBLE):
+            if wanted in fitness:
+                return offered[fitness.index(wanted)]
         names = ", ".join(adapter.name for adapter in self._adapters)
-        raise Unprocessable(f"none of the offered transfers is supported; offer one of: {names}")
+        raise Unprocessable(f"none of the offered transfers can be used; offer one of: {names}")

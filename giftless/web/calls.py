@@ -23,12 +23,14 @@ class Call:
     :ivar repo: the repository that its URL names.
     :ivar links: the repository's other endpoints.
     :ivar address: the client's IP address; empty for a unix socket.
+    :ivar short: whether the URL is the short one, without ``info/lfs``.
     """
 
     request: StreamingRequest
     repo: Repo
     links: Links
     address: str
+    short: bool
 
     async def identify(self, authenticator: IAuthenticator) -> Identity:
         """Find out who sends the request, and note it for the access log.
@@ -52,6 +54,15 @@ class Call:
         if (self.request.length or 0) > limit:
             raise PayloadTooLarge(f"the body of this request may have at most {limit} bytes")
         return await collect(self.request.body, limit)
+
+    def refuse_partial_body(self) -> None:
+        """Make sure that the body is bytes as they are, from their beginning.
+
+        :raises BadRequest: if it is encoded, or part of something.
+        """
+        for header in ("content-range", "content-encoding"):
+            if self.header(header) not in (None, "identity"):
+                raise BadRequest(f"send the bytes whole and as they are, without {header}")
 
     def header(self, name: str) -> str | None:
         """Return a header's value, if it is there; whatever bytes it has are Latin-1."""

@@ -31,3 +31,7 @@ class Links:
     def verify(self) -> str:
         """See :meth:`giftless.interfaces.ILinks.verify`."""
         return f"{self._root}/verify"
+
+    def parts(self, oid: Oid, step: str = "") -> str:
+        """See :meth:`giftless.interfaces.ILinks.parts`."""
+        return f"{self._root}/{oid}/parts/{step}" if step else f"{self._root}/{oid}/parts"

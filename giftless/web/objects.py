@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from giftless.errors import BadRequest
+from giftless.errors import LFSError, Unprocessable
 from giftless.interfaces import IAuthenticator, IBlocking
-from giftless.lfs.batch import parse_batch
+from giftless.lfs.batch import BatchReply, parse_batch, render_batch
 from giftless.lfs.filename import content_disposition
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.lfs.verification import parse_verification
@@ -57,9 +57,13 @@ class ObjectEndpoints:
         """``POST …/objects/batch``: what to do with each of some objects."""
         identity = await call.identify(self._authenticator)
         body = await call.read_small_body()
-        parsed = parse_batch(body, self._limits.batch_objects, self._limits.object_size)
+        client = call.header("user-agent") or ""
+        limits = self._limits
+        parsed = parse_batch(body, limits.batch_objects, limits.object_size, client)
         reply = await self._server.batch(identity, call.repo, parsed, call.links)
-        respond_with_json(call.request, 200, reply)
+        if call.short and not parsed.is_stock:
+            _check_any_is_good(reply)
+        respond_with_json(call.request, 200, render_batch(reply))
 
     async def verify(self, call: Call) -> None:
         """``POST …/objects/storage/verify``: is the object here, whole?"""
@@ -72,9 +76,7 @@ class ObjectEndpoints:
         """``PUT …/objects/storage/{oid}``: store an object."""
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify(self._storage_authenticator)
-        for header in ("content-range", "content-encoding"):
-            if call.header(header) not in (None, "identity"):
-                raise BadRequest(f"send the object whole and as it is, without {header}")
+        call.refuse_partial_body()
         await self._server.receive(identity, key, call.request.length, call.request.body)
         respond_with_json(call.request, 200, b"{}")
 
@@ -114,6 +116,30 @@ class ObjectEndpoints:
             request.finish()
         finally:
             stored.close()
+
+
+class _Refused(LFSError):
+    """Every object of a batch is refused."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _check_any_is_good(reply: BatchReply) -> None:
+    """Refuse a batch as a whole if all its objects are refused.
+
+    Clients that use the short URLs (giftless-client) look at the status alone,
+    and take an object without actions for one that the server has.
+
+    :raises LFSError: with the objects' own status, if they share it, or 422.
+    """
+    errors = [item.error for item in reply.objects if item.error is not None]
+    if len(errors) < len(reply.objects):
+        return
+    codes = {error.code for error in errors}
+    code = codes.pop() if len(codes) == 1 else Unprocessable.code
+    raise _Refused(code, errors[0].message)
 
 
 def _choose_range(call: Call, oid: Oid, size: int) -> tuple[int, int]:

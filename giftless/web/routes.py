@@ -89,11 +89,12 @@ class LFSResource:
     ) -> None:
         try:
             segments = path.split("/")
-            names = segments[:-2] if tuple(segments[-2:]) == _INFO_LFS else segments
-            repo = Repo.parse(names)
+            short = tuple(segments[-2:]) != _INFO_LFS
+            repo = Repo.parse(segments if short else segments[:-2])
             base_url = self._public_url or self._proxies.base_url(request)
             links = Links(base_url, segments)
-            await handler(Call(request, repo, links, self._proxies.client(request)), **arguments)
+            client = self._proxies.client(request)
+            await handler(Call(request, repo, links, client, short), **arguments)
         except LFSError as error:
             respond_with_error(request, error)
         except Disconnected:

@@ -15,7 +15,8 @@ from zope.interface.verify import verifyObject
 
 from giftless.auth.preauth import ActionOptions, PreAuthorizer
 from giftless.errors import ConfigError, Forbidden
-from giftless.interfaces import Credentials, Identity, IPreAuthorizer
+from giftless.interfaces import Credentials, Identity, IPreAuthorizer, PartUpload, Ticket
+from giftless.lfs.multipart import PartPlan
 from giftless.lfs.objects import Action, Extras, ObjectKey, Permission
 from giftless.schema import convert
 from tests.contracts.authenticators import ChainedContract, basic
@@ -40,6 +41,10 @@ PERMITS = {
     "upload": Permission.WRITE,
     "download": Permission.READ,
     "verify": Permission.READ_META,
+    "parts": Permission.WRITE,
+    "part": Permission.WRITE,
+    "commit": Permission.WRITE,
+    "abort": Permission.WRITE,
 }
 
 
@@ -75,7 +80,9 @@ class PreauthTestCase(CoroutineTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
-        self.preauth = preauthorizer(self.clock, lifetime=100, verify_lifetime=1000, leeway=5)
+        self.preauth = preauthorizer(
+            self.clock, lifetime=100, multipart_lifetime=500, verify_lifetime=1000, leeway=5
+        )
 
     def action(
         self,
@@ -84,9 +91,11 @@ class PreauthTestCase(CoroutineTestCase):
         size: int = 3,
         identity: Identity | None = None,
         extras: Extras | None = None,
+        upload: PartUpload | None = None,
     ) -> Action:
         """Make an action."""
-        return self.preauth.action(operation, key, size, HREF, identity or writer(), extras or {})
+        ticket = Ticket(operation, size, extras or {}, upload)
+        return self.preauth.action(ticket, key, HREF, identity or writer())
 
     def token(self, operation: str = "upload", **options: Any) -> str:
         """Make a token."""
@@ -115,7 +124,7 @@ class PreauthContractTests(ChainedContract, CoroutineTestCase):
 
     def accepted(self) -> list[Credentials]:
         tokens = [
-            token_of(self.authenticator.action(operation, KEY, 3, HREF, identity, {}))
+            token_of(self.authenticator.action(Ticket(operation, 3), KEY, HREF, identity))
             for operation in PERMITS
             for identity in (writer(), stranger())
         ]
@@ -140,11 +149,18 @@ class ActionTests(PreauthTestCase):
         self.assertEqual(self.action("download").expires_in, 100)
         self.assertEqual(self.action("verify").expires_in, 1000)
 
+    def test_parts_may_take_long_and_their_commit_longer(self) -> None:
+        for operation in ("parts", "part"):
+            self.assertEqual(self.action(operation).expires_in, 500)
+        for operation in ("commit", "abort"):
+            self.assertEqual(self.action(operation).expires_in, 1000)
+
     def test_an_upload_has_a_content_type(self) -> None:
         """The client sniffs one otherwise."""
-        header = self.action("upload").header or {}
-        self.assertEqual(header["Content-Type"], "application/octet-stream")
-        for operation in ("download", "verify"):
+        for operation in ("upload", "part"):
+            header = self.action(operation).header or {}
+            self.assertEqual(header["Content-Type"], "application/octet-stream")
+        for operation in ("download", "verify", "parts", "commit", "abort"):
             self.assertEqual(set(self.action(operation).header or {}), {"Authorization"})
 
     def test_a_token_fits_into_a_header(self) -> None:
@@ -313,7 +329,7 @@ class ForgeryTests(PreauthTestCase):
 
     def test_another_daemons_tokens_are_refused(self) -> None:
         other = PreAuthorizer(b"another secret" * 4, ActionOptions(), self.clock)
-        self.refusal(bearer(token_of(other.action("upload", KEY, 3, HREF, writer(), {}))))
+        self.refusal(bearer(token_of(other.action(Ticket("upload", 3), KEY, HREF, writer()))))
 
     def test_the_secret_itself_is_not_the_key(self) -> None:
         """What else is signed with the secret cannot be taken for a token."""
@@ -342,6 +358,23 @@ class ForgeryTests(PreauthTestCase):
         ):
             self.refusal(bearer(self.forged(claims)))
 
+    def test_a_token_says_to_which_upload_it_belongs(self) -> None:
+        """So that any process can go on with it."""
+        upload = PartUpload("the store's+name/of=it", PartPlan(3, 2))
+        for operation in PERMITS:
+            ticket = self.accepted(bearer(self.token(operation, upload=upload))).ticket
+            assert ticket is not None
+            self.assertEqual((ticket.operation, ticket.upload), (operation, upload))
+            ticket = self.accepted(bearer(self.token(operation))).ticket
+            assert ticket is not None
+            self.assertEqual((ticket.operation, ticket.upload), (operation, None))
+
+    def test_a_size_of_parts_that_the_server_would_not_make_is_no_upload(self) -> None:
+        for size in (0, -1):
+            ticket = self.accepted(bearer(self.forged({"op": "part", "part_size": size}))).ticket
+            assert ticket is not None
+            self.assertIsNone(ticket.upload)
+
     def test_an_unknown_operation_permits_nothing(self) -> None:
         grants = self.accepted(bearer(self.forged({"op": "delete"}))).grants
         for permission in Permission:
@@ -355,8 +388,9 @@ class ForgeryTests(PreauthTestCase):
 
 class OptionsTests(CoroutineTestCase):
     def test_lifetimes_are_configuration(self) -> None:
-        options = convert({"lifetime": 60, "verify_lifetime": 61, "leeway": 0}, ActionOptions, "a")
-        self.assertEqual(options, ActionOptions(lifetime=60, verify_lifetime=61, leeway=0))
+        given = {"lifetime": 60, "multipart_lifetime": 62, "verify_lifetime": 61, "leeway": 0}
+        options = convert(given, ActionOptions, "a")
+        self.assertEqual(options, ActionOptions(**given))
 
     def test_impossible_lifetimes_are_refused(self) -> None:
         for name, value in (("lifetime", 0), ("verify_lifetime", -1), ("leeway", -1)):
@@ -367,4 +401,5 @@ class OptionsTests(CoroutineTestCase):
         """A hundred objects wait behind eight workers, then are verified."""
         options = ActionOptions()
         self.assertGreaterEqual(options.lifetime, 600)
-        self.assertGreater(options.verify_lifetime, options.lifetime)
+        self.assertGreater(options.multipart_lifetime, options.lifetime)
+        self.assertGreater(options.verify_lifetime, options.multipart_lifetime)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.errors import BadRequest, LFSError, NotFound, PayloadTooLarge, Unprocessable
 from giftless.lfs.batch import (
     MAX_EXTRAS_BYTES,
+    BatchReply,
     BatchRequest,
     ObjectReply,
     RequestedObject,
@@ -337,11 +338,13 @@ class PropertyTests(SynchronousTestCase):
         )
         reply = json.loads(
             render_batch(
-                "basic",
-                [
-                    ObjectReply.refused(item, item.error or NotFound("missing"))
-                    for item in request.objects
-                ],
+                BatchReply(
+                    "basic",
+                    [
+                        ObjectReply.refused(item, item.error or NotFound("missing"))
+                        for item in request.objects
+                    ],
+                )
             )
         )
         self.assertEqual(
@@ -363,16 +366,13 @@ class PropertyTests(SynchronousTestCase):
 class RenderTests(SynchronousTestCase):
     def test_a_reply_has_the_form_that_clients_read(self) -> None:
         wanted = RequestedObject("short", -1, {})
-        body = render_batch(
-            "basic",
-            [
-                ObjectReply(
-                    A, 1, True, {"upload": Action("https://x/y", {"Authorization": "Bearer z"}, 60)}
-                ),
-                ObjectReply(B, 2, True, {}),
-                ObjectReply.refused(wanted, Unprocessable("why")),
-            ],
-        )
+        upload = Action("https://x/y", {"Authorization": "Bearer z"}, 60)
+        objects = [
+            ObjectReply(A, 1, True, {"upload": upload}),
+            ObjectReply(B, 2, True, {}),
+            ObjectReply.refused(wanted, Unprocessable("why")),
+        ]
+        body = render_batch(BatchReply("basic", objects))
         self.assertEqual(
             json.loads(body),
             {
@@ -398,11 +398,13 @@ class RenderTests(SynchronousTestCase):
         )
 
     def test_an_action_without_a_lifetime_has_no_expiry(self) -> None:
-        body = render_batch("basic", [ObjectReply(A, 1, True, {"upload": Action("https://x")})])
+        body = render_batch(
+            BatchReply("basic", [ObjectReply(A, 1, True, {"upload": Action("https://x")})])
+        )
         (entry,) = json.loads(body)["objects"]
         self.assertEqual(entry["actions"], {"upload": {"href": "https://x"}})
 
     def test_no_object_is_left_out_by_default_values(self) -> None:
         """An oid or a size that equals a default would otherwise vanish."""
-        body = render_batch("basic", [ObjectReply("", 0)])
+        body = render_batch(BatchReply("basic", [ObjectReply("", 0)]))
         self.assertEqual(json.loads(body)["objects"], [{"oid": "", "size": 0}])

@@ -19,7 +19,7 @@ from giftless.errors import BadRequest, ConfigError, Disconnected, InsufficientS
 from giftless.interfaces import IStorageFactory
 from giftless.lfs.objects import MAX_PATH_BYTES, ObjectKey
 from giftless.schema import convert
-from giftless.storage import local
+from giftless.storage import local, local_files
 from giftless.storage.local import LocalFactory, LocalOptions, LocalStore
 from tests.contracts.stores import DATA, CapacityContract, StreamingStoreContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
@@ -341,7 +341,7 @@ class DurabilityTests(LocalTestCase):
 
     def test_the_top_itself_is_made_if_it_must_be(self) -> None:
         top = os.fsencode(self.top / "new")
-        local._make_directories(os.path.join(top, b"org"), top)
+        local_files.make_directories(os.path.join(top, b"org"), top)
         self.assertEqual(
             self.calls,
             [("mkdir", "new"), ("fsync", "."), ("mkdir", "new/org"), ("fsync", "new")],

@@ -84,9 +84,9 @@ def partial(*oids: str, name: str = "paula") -> Identity:
     return Identity(name, SomeObjects(oids))
 
 
-def uploader(size: int, extras: Extras | None = None) -> Identity:
-    """Return somebody who comes with the upload's token of a batch reply."""
-    return Identity("ursula", RepoGrants(READ_WRITE), ticket=Ticket(size, extras or {}))
+def uploader(size: int, extras: Extras | None = None, operation: str = "upload") -> Identity:
+    """Return somebody who comes with a token of a batch reply."""
+    return Identity("ursula", RepoGrants(READ_WRITE), ticket=Ticket(operation, size, extras or {}))
 
 
 def links_of(path: str = "org/repo", base: str = "https://lfs.example") -> Links:

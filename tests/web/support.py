@@ -43,17 +43,23 @@ from giftless.interfaces import (
     IBlocking,
     Identity,
     IObjectStore,
+    ITransferAdapter,
 )
+from giftless.lfs.multipart import PART_SIZE
 from giftless.lfs.objects import Repo
+from giftless.multipart import MultipartServer
 from giftless.permissions import Gate
 from giftless.server import LFSServer
 from giftless.storage.local import LocalStore
 from giftless.threads import Threads
+from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
+from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.web.limits import Limits
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
+from giftless.web.parts import PartEndpoints
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 from tests.support.blocking import InlineBlocking
@@ -198,28 +204,35 @@ class Front:
         public_url: str = "",
         actions: ActionOptions | None = None,
         secret: bytes = SECRET,
+        part_size: int = PART_SIZE,
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
         blocking = blocking or InlineBlocking()
         if store is None:
             os.makedirs(directory, exist_ok=True)
-            store = LocalStore(directory, "", blocking)
+            store = LocalStore(directory, "", blocking, part_size)
         if authenticators is None:
             authenticators = [AnonymousAuthenticator("read-write")]
         self.store = store
         self.preauth = PreAuthorizer(secret, actions or ActionOptions(), clock)
-        basic = BasicFactory().build(store, self.preauth)
-        assert basic is not None
-        proxies = Proxies(trusted)
+        factories = (AgentFactory(), MultipartFactory(), BasicFactory())
+        made = [factory.build(store, self.preauth) for factory in factories]
+        adapters: list[ITransferAdapter] = [adapter for adapter in made if adapter is not None]
+        proxies, gate = Proxies(trusted), Gate()
+        actions_authenticator = AuthChain([self.preauth, *authenticators])
         objects = ObjectEndpoints(
-            LFSServer(store, TransferRegistry([basic]), blocking, self.limits.object_size, Gate()),
+            LFSServer(store, TransferRegistry(adapters), blocking, self.limits.object_size, gate),
             AuthChain(authenticators),
-            AuthChain([self.preauth, *authenticators]),
+            actions_authenticator,
             self.limits,
             blocking,
         )
-        resource = LFSResource(objects.routes, proxies, public_url)
+        parts = PartEndpoints(
+            MultipartServer(store, MultipartFactory().build(store, self.preauth), blocking, gate),
+            actions_authenticator,
+        )
+        resource = LFSResource([*objects.routes, *parts.routes], proxies, public_url)
         self.site = LFSSite(resource.resource(), self.limits, proxies, clock)
 
     def put(self, data: bytes, path: str = "org/repo") -> str:

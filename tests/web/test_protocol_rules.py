@@ -11,7 +11,7 @@ from typing import Any
 
 from giftless.auth.preauth import ActionOptions
 from giftless.errors import LFSError, Unprocessable
-from giftless.interfaces import Identity
+from giftless.interfaces import Identity, Ticket
 from giftless.web.limits import Limits
 from tests.support.blocking import ManualBlocking
 from tests.support.making import key_of, oid_of, partial, reader, writer
@@ -97,9 +97,8 @@ class Rule1Tests(RuleTestCase):
     def test_uploads_with_wrong_tokens(self) -> None:
         self.serve()
         for operation, data in (("download", DATA), ("verify", DATA), ("upload", b"other")):
-            action = self.front.preauth.action(
-                operation, key_of(data), len(data), "http://x/", writer(), {}
-            )
+            ticket = Ticket(operation, len(data))
+            action = self.front.preauth.action(ticket, key_of(data), "http://x/", writer())
             self.assert_refused(self.request("PUT", URL, action.header, DATA))
 
     def test_verifications(self) -> None:

@@ -17,7 +17,7 @@ import jwt
 
 from giftless.auth.anonymous import AnonymousAuthenticator
 from giftless.auth.preauth import ActionOptions
-from giftless.interfaces import Identity
+from giftless.interfaces import Identity, Ticket
 from giftless.web.limits import Limits
 from tests.support.making import key_of, oid_of, reader, stranger, writer
 from tests.support.memory import ExternalStore, MemoryStore
@@ -889,9 +889,8 @@ class PermissionTests(ApiTestCase):
         """CI runners add theirs to an action's."""
         self.serve(authenticators=[])
         self.front.put(DATA)
-        action = self.front.preauth.action(
-            "download", key_of(DATA), 10, "http://lfs.example/", reader(), {}
-        )
+        ticket = Ticket("download", 10)
+        action = self.front.preauth.action(ticket, key_of(DATA), "http://lfs.example/", reader())
         assert action.header is not None
         token = action.header["Authorization"]
         for first, second in (("Basic Q0k6eA==", token), (token, "Basic Q0k6eA==")):
@@ -920,8 +919,9 @@ class TokenTests(ApiTestCase):
         **options: Any,
     ) -> str:
         """Return the token of an action, as a batch reply has it."""
+        ticket = Ticket(operation, len(data), options)
         action = (front or self.front).preauth.action(
-            operation, key_of(data, path), len(data), "http://lfs.example/", writer(), options
+            ticket, key_of(data, path), "http://lfs.example/", writer()
         )
         assert action.header is not None
         return action.header["Authorization"].removeprefix("Bearer ")

@@ -35,3 +35,9 @@ gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.gitea.GiteaFac
 gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.gitlab.GitLabFactory")
 
 basic_transfer = LazyPlugin(ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory")
+
+multipart_transfer = LazyPlugin(
+    ITransferFactory, "multipart-basic", "giftless.transfer.multipart.MultipartFactory"
+)
+
+agent_transfer = LazyPlugin(ITransferFactory, "giftless", "giftless.transfer.agent.AgentFactory")

@@ -72,7 +72,8 @@ class AzureFactory:
         account = _account(options)
         place = _place(options, account)
         keys = _keys(account, options.timeout, environment)
-        return build_store(options, BlobContainer(place, layout, keys, client, clock), client)
+        container = BlobContainer(place, layout, keys, client, clock)
+        return build_store(options, container, client, environment.blocking)
 
 
 def _account(options: AzureOptions) -> Account:

@@ -68,9 +68,8 @@ class GCSFactory:
         client = StoreClient(environment.http, clock, options.timeout, options.concurrency)
         layout = Layout(checked_prefix(options.prefix))
         authority = _authority(options, client, environment)
-        return build_store(
-            options, Bucket(_place(options), layout, authority, client, clock), client
-        )
+        bucket = Bucket(_place(options), layout, authority, client, clock)
+        return build_store(options, bucket, client, environment.blocking)
 
 
 def _authority(options: GCSOptions, client: StoreClient, environment: Environment) -> Authority:

@@ -11,6 +11,12 @@ how its requests look, are signed, and what the answers mean.  From here come
     passes bytes on in both directions in constant memory;
 ``metadata``
     content type, file name and ``x-*`` members as a store keeps them;
+``store``
+    what every store over a container can do;
+``reading``
+    reads objects through the daemon;
+``multipart``
+    uploads in parts;
 ``stores``
     the two kinds of store over a container: ``mode: direct`` signs URLs,
     ``mode: proxy`` streams;

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from giftless.interfaces import ObjectFacts
+from giftless.interfaces import ObjectFacts, PartUpload
+from giftless.lfs.multipart import Part, PartLimits
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPart:
+    """A part that has arrived.
+
+    :ivar size: in bytes.
+    :ivar tag: what the store calls these bytes (their ``ETag``); may be empty.
+    """
+
+    size: int
+    tag: str = ""
+
+
+#: Parts by number.
+Parts = Mapping[int, FoundPart]
 
 
 class Container(ABC):
@@ -20,9 +38,11 @@ class Container(ABC):
 
     :ivar max_put: how many bytes one upload may have that is not made in
         parts.
+    :ivar part_limits: how parts may be.
     """
 
     max_put: int
+    part_limits: PartLimits
 
     @abstractmethod
     async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
@@ -73,6 +93,65 @@ class Container(ABC):
         :param start: the first byte's offset.
         :param end: one past the last byte's offset; more than ``start``.
         """
+
+    @abstractmethod
+    async def delete(self, key: ObjectKey) -> None:
+        """Remove an object; harmless if it is absent."""
+
+    # -- uploads in parts
+
+    @abstractmethod
+    async def find_uploads(self, key: ObjectKey) -> Sequence[str]:
+        """Return the ids of uploads of an object that may be gone on with, newest first."""
+
+    @abstractmethod
+    async def create_upload(self, key: ObjectKey, extras: Extras) -> str:
+        """Begin an upload.
+
+        :returns: its id.
+        """
+
+    @abstractmethod
+    async def find_parts(self, key: ObjectKey, upload: PartUpload) -> Parts | None:
+        """Return the parts that have arrived, whatever their sizes.
+
+        :returns: them by number; ``None`` if there is no such upload (any more).
+        """
+
+    @abstractmethod
+    async def sign_parts(
+        self, key: ObjectKey, upload: PartUpload, parts: Sequence[Part], lifetime: int
+    ) -> Sequence[Action]:
+        """Sign the uploads of parts for a client; see :meth:`sign_upload`.
+
+        There may be thousands: it lets the reactor do other things meanwhile.
+        """
+
+    @abstractmethod
+    async def part_request(self, key: ObjectKey, upload: PartUpload, part: Part) -> Request:
+        """Make the upload of a part by the daemon; see :meth:`put_request`."""
+
+    @abstractmethod
+    async def complete_upload(
+        self, key: ObjectKey, upload: PartUpload, parts: Parts, extras: Extras, replace: bool
+    ) -> bool:
+        """Make the object of its parts.
+
+        It may take minutes.  A request that is tried again may find that it has
+        been done.
+
+        :param parts: all of them, as :meth:`find_parts` has found them.
+        :param replace: whether an object that is there is to be replaced;
+            otherwise it stays, where the store can see to that.
+        :returns: whether it was done; otherwise the upload is not there any
+            more, or the object is there already.
+        """
+
+    @abstractmethod
+    async def abort_upload(self, key: ObjectKey, upload: PartUpload) -> None:
+        """Throw the parts of an upload away; harmless if it is not there."""
+
+    # -- what answers mean
 
     @abstractmethod
     def problem(self, answer: Answer) -> StoreError:

@@ -68,9 +68,8 @@ class S3Factory:
         client = StoreClient(environment.http, clock, options.timeout, options.concurrency)
         layout = Layout(checked_prefix(options.prefix))
         credentials = _credentials(options, environment)
-        return build_store(
-            options, Bucket(_place(options), layout, credentials, client, clock), client
-        )
+        bucket = Bucket(_place(options), layout, credentials, client, clock)
+        return build_store(options, bucket, client, environment.blocking)
 
 
 def _credentials(options: S3Options, environment: Environment) -> Refreshing[Credentials]:

@@ -1,0 +1,167 @@
+"""The parts of uploads, as files on a local disk.
+
+A part lies at ``{path}/.giftless/parts/{prefix}/{org}/{repo}/{oid}/{part_size}/{number}``
+as soon as it is complete.  That is all there is to know of an upload: what is
+there has arrived.  Uploads that nobody goes on with are swept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.application.internet import TimerService
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from giftless.interfaces import IBlocking, IBody
+from giftless.lfs.multipart import PartPlan
+from giftless.lfs.objects import ObjectKey
+
+#: How much is read from a part at once, in bytes.
+READ_SIZE: Final = 1024 * 1024
+
+#: The longest time between two sweeps, in seconds.
+SWEEP_INTERVAL: Final = 3600
+
+_log = Logger(namespace="giftless.storage")
+
+
+class PartFiles:
+    """Where parts are.  Every method but :meth:`path` blocks.
+
+    :param directory: the directory of all parts.
+    :param prefix: a path below it, or empty.
+    """
+
+    def __init__(self, directory: bytes, prefix: bytes) -> None:
+        self._top = directory
+        self._root = os.path.join(directory, prefix)
+
+    def path(self, key: ObjectKey, plan: PartPlan, number: int) -> bytes:
+        """Return the file of a part."""
+        return os.path.join(self._directory(key, plan), b"%d" % number)
+
+    def found(self, key: ObjectKey, plan: PartPlan) -> dict[int, int]:
+        """Return the sizes of the parts that are there, in bytes, by number."""
+        sizes = {}
+        with (
+            contextlib.suppress(FileNotFoundError),
+            os.scandir(self._directory(key, plan)) as entries,
+        ):
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    if entry.name.isdigit() and stat.S_ISREG(status.st_mode):
+                        sizes[int(entry.name)] = status.st_size
+        return sizes
+
+    def discard(self, key: ObjectKey, plan: PartPlan) -> None:
+        """Remove the parts of an upload, if there are any."""
+        self._remove(self._directory(key, plan))
+
+    def sweep(self, before: float) -> int:
+        """Remove the parts of uploads that nobody goes on with.
+
+        :param before: those that have got no part since, in seconds since the
+            epoch.
+        :returns: how many uploads were removed.
+        """
+        stale = [
+            directory
+            for directory, _, files in os.walk(self._top)
+            if files and _changed(directory) < before
+        ]
+        for directory in stale:
+            self._remove(directory)
+        return len(stale)
+
+    def _directory(self, key: ObjectKey, plan: PartPlan) -> bytes:
+        return os.path.join(self._root, key.path.encode(), b"%d" % plan.part_size)
+
+    def _remove(self, directory: bytes) -> None:
+        # Somebody else may be doing the same, or be adding a part.
+        shutil.rmtree(directory, ignore_errors=True)
+        parent = os.path.dirname(directory)
+        with contextlib.suppress(OSError):
+            while parent != self._top:
+                os.rmdir(parent)
+                parent = os.path.dirname(parent)
+
+
+def _changed(directory: bytes) -> float:
+    try:
+        return os.stat(directory).st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+@implementer(IBody)
+class PartsBody:
+    """Files, one after the other, as one body.
+
+    :param paths: the files.
+    :param blocking: reads them.
+    """
+
+    def __init__(self, paths: Sequence[bytes], blocking: IBlocking) -> None:
+        self._paths = list(reversed(paths))
+        self._blocking = blocking
+        self._fd = -1
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`.
+
+        :raises FileNotFoundError: if a file is gone.
+        """
+        return await self._blocking.run(self._read)
+
+    def close(self) -> None:
+        """Close what is open.  Harmless when repeated."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read(self) -> list[bytes]:
+        while True:
+            if self._fd < 0:
+                if not self._paths:
+                    return []
+                self._fd = os.open(self._paths.pop(), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            if data := os.read(self._fd, READ_SIZE):
+                return [data]
+            self.close()
+
+
+class PartSweeper(TimerService):
+    """Sweeps, again and again.
+
+    :param parts: what is swept.
+    :param expiry: seconds without a new part after which an upload is given up.
+    :param blocking: does it.
+    :param clock: tells the time.
+    """
+
+    def __init__(
+        self, parts: PartFiles, expiry: int, blocking: IBlocking, clock: IReactorTime
+    ) -> None:
+        super().__init__(min(SWEEP_INTERVAL, max(1, expiry // 4)), self._sweep)
+        self.clock = self._clock = clock
+        self._parts = parts
+        self._expiry = expiry
+        self._blocking = blocking
+
+    async def _sweep(self) -> None:
+        try:
+            before = self._clock.seconds() - self._expiry
+            count = await self._blocking.run(self._parts.sweep, before)
+        except OSError as error:
+            _log.error("abandoned parts could not be swept: {error}", error=str(error))
+            return
+        if count:
+            _log.info("{count} abandoned uploads in parts were removed", count=count)

@@ -1,0 +1,243 @@
+"""Uploads in parts to a container, whichever way the parts go.
+
+All that is known of an upload is known to the store: which there are, and
+which parts they have.  Stores do not hash what is made of parts, so whether it
+is the object can only be told by reading it back (``verify_checksum``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from giftless.errors import BadRequest, Conflict, ServiceUnavailable
+from giftless.gathering import settle
+from giftless.interfaces import (
+    IBlocking,
+    IBody,
+    IExternalMultipartStore,
+    IMultipartStore,
+    IStreamingMultipartStore,
+    PartUpload,
+)
+from giftless.lfs.multipart import Part, PartPlan, parts_are_missing
+from giftless.lfs.objects import Action, Extras, ObjectKey
+from giftless.storage.remote import streaming
+from giftless.storage.remote.client import StoreClient, StoreError
+from giftless.storage.remote.container import Container, Parts
+from giftless.storage.remote.reading import RemoteBody
+from giftless.storage.remote.store import RemoteStore, unavailable
+from giftless.streams import VerifiedBody
+
+#: How many running uploads of one object are looked at: the newest.
+MAX_UPLOADS: Final = 8
+
+#: How often in a row reading an object back is tried again, and after how many
+#: seconds.
+READ_ATTEMPTS: Final = 5
+READ_DELAY: Final = 2.0
+
+
+@implementer(IMultipartStore)
+class MultipartStore(RemoteStore):
+    """A store that takes parts.
+
+    :param container: where the objects are.
+    :param client: reads objects back.
+    :param blocking: hashes what is read back.
+    :param part_size: how large parts should be, in bytes.
+    :param verify_checksum: whether what is made of parts is read back.
+    """
+
+    want_digest = "contentMD5"
+
+    def __init__(
+        self,
+        container: Container,
+        client: StoreClient,
+        blocking: IBlocking,
+        part_size: int,
+        verify_checksum: bool,
+    ) -> None:
+        super().__init__(container)
+        self._client = client
+        self._blocking = blocking
+        self._part_size = part_size
+        self._verify_checksum = verify_checksum
+
+    def plan(self, size: int) -> PartPlan:
+        """See :meth:`giftless.interfaces.IMultipartStore.plan`."""
+        return self.container.part_limits.plan(size, self._part_size)
+
+    async def begin(
+        self, key: ObjectKey, plan: PartPlan, extras: Extras
+    ) -> tuple[PartUpload, Sequence[Part]]:
+        """See :meth:`giftless.interfaces.IMultipartStore.begin`.
+
+        An upload that has no part yet is not gone on with: it saves nothing,
+        and whoever has begun it may be about to commit it.
+        """
+        try:
+            running = await self.container.find_uploads(key)
+            uploads = [PartUpload(name, plan) for name in running[:MAX_UPLOADS]]
+            found = await settle(self._missing(key, upload) for upload in uploads)
+            best = min(zip(found, uploads, strict=True), key=_bytes_of, default=None)
+            if best is not None and len(best[0]) < plan.count:
+                return best[1], best[0]
+            return PartUpload(await self.container.create_upload(key, extras), plan), list(plan)
+        except StoreError as error:
+            raise unavailable(error, f"an upload of {key.oid} could not begin") from error
+
+    async def _missing(self, key: ObjectKey, upload: PartUpload) -> list[Part]:
+        return upload.plan.missing(_sizes(await self.container.find_parts(key, upload) or {}))
+
+    async def commit(self, key: ObjectKey, upload: PartUpload, extras: Extras) -> None:
+        """See :meth:`giftless.interfaces.IMultipartStore.commit`.
+
+        :raises ServiceUnavailable: if the store does not do it.
+        """
+        try:
+            present = await self._present(key)
+            if present == upload.plan.size:
+                await self.container.abort_upload(key, upload)
+            else:
+                await self._complete(key, upload, extras, present is not None)
+            if self._verify_checksum:
+                await self._verify(key, upload.plan.size)
+        except StoreError as error:
+            raise unavailable(error, f"{key.oid} could not be made of its parts") from error
+
+    async def _complete(
+        self, key: ObjectKey, upload: PartUpload, extras: Extras, replace: bool
+    ) -> None:
+        problem = Conflict("this upload is not there any more; ask for a new batch")
+        parts = await self.container.find_parts(key, upload)
+        if parts is not None and (missing := upload.plan.missing(_sizes(parts))):
+            problem = parts_are_missing(missing)
+        elif parts is not None:
+            wanted = {part.number: parts[part.number] for part in upload.plan}
+            if await self.container.complete_upload(key, upload, wanted, extras, replace):
+                return
+        # Somebody else may have completed it, or the same object by another upload.
+        if await self._present(key) != upload.plan.size:
+            raise problem
+        await self.container.abort_upload(key, upload)
+
+    async def _present(self, key: ObjectKey) -> int | None:
+        facts = await self.container.facts(key, False)
+        return None if facts is None else facts.size
+
+    async def _verify(self, key: ObjectKey, size: int) -> None:
+        """Read an object back, and remove it if it is not what its oid says.
+
+        :raises Conflict: if it is not.
+        """
+        whole = _ReadBack(key, size, self.container, self._client)
+        body = VerifiedBody(whole, key.oid, size, size, self._blocking)
+        try:
+            while await body.read():
+                pass
+        except BadRequest as error:
+            await self.container.delete(key)
+            raise Conflict(
+                f"the parts are not the object: {error.message}; send all again"
+            ) from None
+        finally:
+            whole.close()
+
+    async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
+        """See :meth:`giftless.interfaces.IMultipartStore.abort`.
+
+        :raises ServiceUnavailable: if the store does not do it.
+        """
+        try:
+            await self.container.abort_upload(key, upload)
+        except StoreError as error:
+            raise unavailable(error, f"an upload of {key.oid} could not be aborted") from error
+
+
+@implementer(IExternalMultipartStore)
+class ExternalMultipartStore(MultipartStore):
+    """Clients send parts to the store, with what is signed here."""
+
+    async def part_actions(
+        self, key: ObjectKey, upload: PartUpload, parts: Sequence[Part], lifetime: int
+    ) -> Sequence[Action]:
+        """See :meth:`giftless.interfaces.IExternalMultipartStore.part_actions`."""
+        try:
+            return await self.container.sign_parts(key, upload, parts, lifetime)
+        except StoreError as error:
+            raise unavailable(error, "parts could not be signed") from error
+
+
+@implementer(IStreamingMultipartStore)
+class StreamingMultipartStore(MultipartStore):
+    """Parts pass through the daemon."""
+
+    async def put_part(self, key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> None:
+        """See :meth:`giftless.interfaces.IStreamingMultipartStore.put_part`.
+
+        :raises ServiceUnavailable: if the store does not take it.
+        """
+        try:
+            request = await self.container.part_request(key, upload, part)
+            answer = await streaming.upload(self._client, request, part.size, body)
+            if 200 <= answer.status < 300:
+                return
+            if await self.container.find_parts(key, upload) is None:
+                raise Conflict("this upload is not there any more; ask for a new batch")
+            raise self.container.problem(answer)
+        except StoreError as error:
+            raise unavailable(error, f"a part of {key.oid} could not be stored") from error
+
+
+@implementer(IBody)
+class _ReadBack:
+    """All of an object, read from the store; goes on where it was broken off."""
+
+    def __init__(
+        self, key: ObjectKey, size: int, container: Container, client: StoreClient
+    ) -> None:
+        self._key = key
+        self._size = size
+        self._container = container
+        self._client = client
+        self._offset = 0
+        self._failures = 0
+        self._body: RemoteBody | None = None
+
+    async def read(self) -> Sequence[bytes]:
+        while True:
+            if self._body is None:
+                self._body = RemoteBody(
+                    self._key, self._offset, self._size, self._container, self._client
+                )
+            try:
+                chunks = await self._body.read()
+            except ServiceUnavailable:
+                self.close()
+                self._failures += 1
+                if self._failures == READ_ATTEMPTS:
+                    raise
+                await deferLater(self._client.clock, READ_DELAY)
+                continue
+            self._failures = 0
+            self._offset += sum(map(len, chunks))
+            return chunks
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+
+def _sizes(parts: Parts) -> dict[int, int]:
+    return {number: part.size for number, part in parts.items()}
+
+
+def _bytes_of(candidate: tuple[list[Part], PartUpload]) -> int:
+    """Return how many bytes an upload lacks."""
+    return sum(part.size for part in candidate[0])

@@ -1,0 +1,66 @@
+"""The ``giftless`` transfer: parts for the stock client, by an agent of ours.
+
+git-lfs cannot read a list of parts.  It hands each object's one ``upload`` or
+``download`` action to ``giftless-transfer-agent`` (its custom transfer
+protocol), which asks the action's URL what there is to do: the answer is what
+a batch reply to ``multipart-basic`` says of the object.
+"""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from giftless.interfaces import (
+    Fitness,
+    IObjectStore,
+    IPreAuthorizer,
+    ITransferAdapter,
+    Ticket,
+    Transfer,
+)
+from giftless.lfs.batch import BatchRequest
+from giftless.lfs.objects import Actions
+from giftless.transfer.basic import verify_action
+from giftless.transfer.multipart import Multipart, MultipartFactory
+
+
+class AgentFactory:
+    """Offers ``giftless`` for every store that takes parts."""
+
+    def build(self, store: IObjectStore, preauth: IPreAuthorizer) -> Agent | None:
+        """See :meth:`giftless.interfaces.ITransferFactory.build`."""
+        multipart = MultipartFactory().build(store, preauth)
+        return None if multipart is None else Agent(multipart, preauth)
+
+
+@implementer(ITransferAdapter)
+class Agent:
+    """Sends the agent to ask.
+
+    :param multipart: answers it.
+    :param preauth: makes the token that it asks with.
+    """
+
+    name = "giftless"
+
+    def __init__(self, multipart: Multipart, preauth: IPreAuthorizer) -> None:
+        self._multipart = multipart
+        self._preauth = preauth
+
+    def fitness(self, request: BatchRequest) -> Fitness:
+        """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
+        counts = self._multipart.counts(request)
+        return Fitness.GOOD if max(counts, default=1) > 1 else Fitness.POSSIBLE
+
+    async def upload(self, transfer: Transfer) -> Actions:
+        """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
+        ticket = Ticket("parts", transfer.size, transfer.extras)
+        href = transfer.links.parts(transfer.key.oid)
+        return {
+            "upload": self._preauth.action(ticket, transfer.key, href, transfer.identity),
+            "verify": verify_action(self._preauth, transfer),
+        }
+
+    async def download(self, transfer: Transfer) -> Actions:
+        """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
+        return await self._multipart.download(transfer)

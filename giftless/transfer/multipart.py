@@ -1,0 +1,170 @@
+"""The ``multipart-basic`` transfer: parts, in any order and at the same time.
+
+Where parts go depends on what the store can do, as with ``basic``: to the
+store itself with signed URLs, or through the daemon.  An object that fits one
+part goes up as with ``basic``: its only part is that upload, and there is
+nothing to commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from zope.interface import implementer
+
+from giftless.errors import PayloadTooLarge
+from giftless.interfaces import (
+    Fitness,
+    IExternalMultipartStore,
+    IMultipartStore,
+    IObjectStore,
+    IPreAuthorizer,
+    IStreamingMultipartStore,
+    ITransferAdapter,
+    PartUpload,
+    Ticket,
+    Transfer,
+)
+from giftless.lfs.batch import BatchRequest
+from giftless.lfs.multipart import Part, PartAction
+from giftless.lfs.objects import Action, Actions, Operation
+from giftless.transfer.basic import (
+    BasicExternal,
+    BasicFactory,
+    BasicStreaming,
+    verify_action,
+)
+
+#: How many parts one reply may list: what the largest object of any store needs.
+MAX_PARTS: Final = 50_000
+
+
+class MultipartFactory:
+    """Offers ``multipart-basic`` for every store that takes parts."""
+
+    def build(self, store: IObjectStore, preauth: IPreAuthorizer) -> Multipart | None:
+        """See :meth:`giftless.interfaces.ITransferFactory.build`."""
+        basic = BasicFactory().build(store, preauth)
+        if basic is None:
+            return None
+        if IExternalMultipartStore.providedBy(store):
+            return MultipartExternal(store, preauth, basic)
+        if IStreamingMultipartStore.providedBy(store):
+            return MultipartStreaming(store, preauth, basic)
+        return None
+
+
+@implementer(ITransferAdapter)
+class Multipart:
+    """What both ways have in common.
+
+    :param store: takes the parts.
+    :param preauth: makes the tokens of what the daemon answers itself.
+    :param basic: moves what fits one part, and all downloads.
+    """
+
+    name = "multipart-basic"
+
+    def __init__(
+        self, store: IMultipartStore, preauth: IPreAuthorizer, basic: BasicExternal | BasicStreaming
+    ) -> None:
+        self._store = store
+        self._preauth = preauth
+        self._basic = basic
+
+    def fitness(self, request: BatchRequest) -> Fitness:
+        """See :meth:`giftless.interfaces.ITransferAdapter.fitness`.
+
+        git-lfs cannot read a list of parts, whatever a custom adapter of its
+        may offer: it would refuse the whole batch.
+
+        :raises PayloadTooLarge: if the reply would be too long.
+        """
+        if request.is_stock:
+            return Fitness.NONE
+        if request.operation is Operation.DOWNLOAD:
+            return Fitness.POSSIBLE
+        counts = self.counts(request)
+        if sum(counts) > MAX_PARTS and len(counts) > 1:
+            raise PayloadTooLarge(
+                f"these objects have {sum(counts)} parts; ask for at most {MAX_PARTS} at a time"
+            )
+        return Fitness.GOOD if max(counts, default=1) > 1 else Fitness.POSSIBLE
+
+    def counts(self, request: BatchRequest) -> list[int]:
+        """Return how many parts each object has that is not refused already."""
+        return [self._count(item.size) for item in request.objects if item.error is None]
+
+    def _count(self, size: int) -> int:
+        try:
+            return self._store.plan(size).count
+        except PayloadTooLarge:
+            return 1  # its upload is what is refused
+
+    async def upload(self, transfer: Transfer) -> Actions:
+        """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
+        plan = self._store.plan(transfer.size)
+        if plan.count == 1:
+            (part,) = plan
+            actions = await self._basic.upload(transfer)
+            action = actions["upload"]
+            assert isinstance(action, Action)
+            return {"parts": [PartAction.of(action, part)], "verify": actions["verify"]}
+        upload, missing = await self._store.begin(transfer.key, plan, transfer.extras)
+        digest = self._store.want_digest
+        signed = await self._part_actions(transfer, upload, missing)
+        return {
+            "parts": [
+                PartAction.of(action, part, digest)
+                for action, part in zip(signed, missing, strict=True)
+            ],
+            "commit": self._step("commit", transfer, upload),
+            "abort": self._step("abort", transfer, upload),
+            "verify": verify_action(self._preauth, transfer),
+        }
+
+    async def download(self, transfer: Transfer) -> Actions:
+        """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
+        return await self._basic.download(transfer)
+
+    def _step(self, operation: str, transfer: Transfer, upload: PartUpload) -> Action:
+        ticket = Ticket(operation, transfer.size, transfer.extras, upload)
+        href = transfer.links.parts(transfer.key.oid, operation)
+        return self._preauth.action(ticket, transfer.key, href, transfer.identity)
+
+    async def _part_actions(
+        self, transfer: Transfer, upload: PartUpload, parts: Sequence[Part]
+    ) -> Sequence[Action]:
+        raise NotImplementedError
+
+
+class MultipartExternal(Multipart):
+    """Parts go to the store itself.
+
+    :param store: signs their uploads.
+    """
+
+    _store: IExternalMultipartStore
+
+    async def _part_actions(
+        self, transfer: Transfer, upload: PartUpload, parts: Sequence[Part]
+    ) -> Sequence[Action]:
+        lifetime = self._preauth.multipart_lifetime
+        return await self._store.part_actions(transfer.key, upload, parts, lifetime)
+
+
+class MultipartStreaming(Multipart):
+    """Parts pass through the daemon."""
+
+    async def _part_actions(
+        self, transfer: Transfer, upload: PartUpload, parts: Sequence[Part]
+    ) -> Sequence[Action]:
+        # One token for all of them: it says how the object is divided.
+        ticket = Ticket("part", transfer.size, upload=upload)
+        links, oid = transfer.links, transfer.key.oid
+        action = self._preauth.action(ticket, transfer.key, "", transfer.identity)
+        return [
+            Action(links.parts(oid, str(part.number)), action.header, action.expires_in)
+            for part in parts
+        ]

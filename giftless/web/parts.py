@@ -1,0 +1,90 @@
+"""The endpoints of uploads in parts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import msgspec
+
+from giftless.errors import BadRequest, NotFound
+from giftless.interfaces import IAuthenticator
+from giftless.lfs.objects import ObjectKey, Oid
+from giftless.multipart import MultipartServer
+from giftless.web.calls import Call, Route, never_422
+from giftless.web.errors import respond_with_json
+
+
+class PartEndpoints:
+    """What the actions of an upload in parts lead to.
+
+    :param server: the use cases.
+    :param authenticator: takes the tokens of actions.
+    """
+
+    def __init__(self, server: MultipartServer, authenticator: IAuthenticator) -> None:
+        self._server = server
+        self._authenticator = authenticator
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """The endpoints."""
+        parts = "objects/storage/<string:oid>/parts"
+        return (
+            Route(parts, ("POST",), never_422(self.plan)),
+            Route(f"{parts}/commit", ("POST",), never_422(self.commit)),
+            Route(f"{parts}/abort", ("POST",), never_422(self.abort)),
+            Route(f"{parts}/<string:number>", ("PUT",), never_422(self.upload)),
+        )
+
+    async def plan(self, call: Call, oid: str) -> None:
+        """``POST …/{oid}/parts``: what is there to do?"""
+        key = ObjectKey(call.repo, Oid.parse(oid))
+        identity = await call.identify(self._authenticator)
+        plan = await self._server.plan(identity, key, call.links)
+        respond_with_json(call.request, 200, msgspec.json.encode(plan))
+
+    async def upload(self, call: Call, oid: str, number: str) -> None:
+        """``PUT …/{oid}/parts/{number}``: store a part."""
+        key = ObjectKey(call.repo, Oid.parse(oid))
+        if not (number.isascii() and number.isdecimal() and len(number) < 10):
+            raise NotFound("parts are numbered, from 1")
+        identity = await call.identify(self._authenticator)
+        call.refuse_partial_body()
+        request = call.request
+        md5 = _digest(call.header("content-md5"))
+        await self._server.receive(identity, key, int(number), request.length, md5, request.body)
+        respond_with_json(request, 200, b"{}")
+
+    async def commit(self, call: Call, oid: str) -> None:
+        """``POST …/{oid}/parts/commit``: make the object of its parts."""
+        key = ObjectKey(call.repo, Oid.parse(oid))
+        identity = await call.identify(self._authenticator)
+        await call.read_small_body()
+        await self._server.commit(identity, key)
+        respond_with_json(call.request, 200, b"{}")
+
+    async def abort(self, call: Call, oid: str) -> None:
+        """``POST …/{oid}/parts/abort``: throw the parts away."""
+        key = ObjectKey(call.repo, Oid.parse(oid))
+        identity = await call.identify(self._authenticator)
+        await call.read_small_body()
+        await self._server.abort(identity, key)
+        respond_with_json(call.request, 200, b"{}")
+
+
+def _digest(value: str | None) -> bytes | None:
+    """Read a Content-MD5 header (RFC 1864).
+
+    :raises BadRequest: if it is none.
+    """
+    if value is None:
+        return None
+    try:
+        digest = base64.b64decode(value.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 16:
+        raise BadRequest("Content-MD5 must be the base64 of 16 bytes")
+    return digest

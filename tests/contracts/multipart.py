@@ -1,0 +1,216 @@
+"""What every store promises that takes parts (``giftless.interfaces.IMultipartStore``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from zope.interface.verify import verifyObject
+
+from giftless.errors import Conflict
+from giftless.interfaces import IMultipartStore, PartUpload
+from giftless.lfs.multipart import Part, PartPlan
+from giftless.lfs.objects import Extras, ObjectKey
+from tests.support.making import key_of
+
+if TYPE_CHECKING:
+    from twisted.trial.unittest import TestCase as _Mixin
+else:
+    _Mixin = object
+
+
+class MultipartContract(_Mixin):
+    """Tests of an ``IMultipartStore`` that work with any reactor, or none.
+
+    Each test is a coroutine; whoever mixes this in lets trial await it.
+
+    :cvar part_size: the size of parts that ``make_store`` is to use, in bytes:
+        the smallest that the store takes is best.
+    """
+
+    part_size = 1000
+
+    async def make_store(self) -> Any:
+        """Return an empty store."""
+        raise NotImplementedError
+
+    async def put_part(self, key: ObjectKey, upload: PartUpload, part: Part, data: bytes) -> None:
+        """Send a part as a client would."""
+        raise NotImplementedError
+
+    async def get(self, key: ObjectKey) -> bytes | None:
+        """Return an object's bytes; ``None`` if it is absent."""
+        raise NotImplementedError
+
+    async def prepare(self) -> None:
+        """Make a store, and an object of three parts."""
+        self.store = await self.make_store()
+        size = 2 * self.part_size + 7
+        self.data = (bytes(range(251)) * (size // 251 + 1))[:size]
+        self.key = key_of(self.data)
+        self.plan: PartPlan = self.store.plan(size)
+
+    async def begin(self, extras: Extras | None = None) -> tuple[PartUpload, list[int]]:
+        """Begin an upload, or go on with one.
+
+        :returns: it, and the numbers of the parts that it lacks.
+        """
+        upload, missing = await self.store.begin(self.key, self.plan, extras or {})
+        for part in missing:
+            self.assertEqual(part, self.plan.part(part.number))
+        return upload, [part.number for part in missing]
+
+    async def send(
+        self, upload: PartUpload, numbers: Sequence[int], data: bytes | None = None
+    ) -> None:
+        """Send parts of the object, or of other bytes as long."""
+        data = self.data if data is None else data
+        for number in numbers:
+            part = self.plan.part(number)
+            assert part is not None
+            await self.put_part(self.key, upload, part, data[part.pos : part.pos + part.size])
+
+    async def refused(self, upload: PartUpload) -> Conflict:
+        """Commit what must not be."""
+        try:
+            await self.store.commit(self.key, upload, {})
+        except Conflict as error:
+            self.assertEqual(error.code, 409)
+            return error
+        self.fail("the commit was not refused")
+
+    async def test_it_provides_its_interfaces(self) -> None:
+        await self.prepare()
+        verifyObject(IMultipartStore, self.store)
+
+    async def test_an_object_is_made_of_its_parts(self) -> None:
+        await self.prepare()
+        self.assertEqual(self.plan, PartPlan(len(self.data), self.part_size))
+        upload, missing = await self.begin()
+        self.assertEqual(missing, [1, 2, 3])
+        # In any order.
+        await self.send(upload, [3, 1, 2])
+        self.assertIsNone(await self.get(self.key))
+        await self.store.commit(self.key, upload, {})
+        self.assertEqual(await self.get(self.key), self.data)
+        self.assertEqual(list(await self.store.sizes([self.key])), [len(self.data)])
+
+    async def test_an_upload_is_gone_on_with(self) -> None:
+        """By whoever asks: all that is known of it is in the store."""
+        await self.prepare()
+        upload, _ = await self.begin()
+        await self.send(upload, [2])
+        again, missing = await self.begin()
+        self.assertEqual(missing, [1, 3])
+        await self.send(again, missing)
+        last, missing = await self.begin()
+        self.assertEqual(missing, [])
+        await self.store.commit(self.key, last, {})
+        self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_a_part_may_be_sent_again(self) -> None:
+        await self.prepare()
+        upload, _ = await self.begin()
+        await self.send(upload, [1, 2, 2, 3, 1])
+        await self.store.commit(self.key, upload, {})
+        self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_a_missing_part_is_named(self) -> None:
+        await self.prepare()
+        upload, _ = await self.begin()
+        self.assertIn("parts 1, 2, 3 are missing", (await self.refused(upload)).message)
+        await self.send(upload, [1, 3])
+        self.assertIn("part 2 is missing", (await self.refused(upload)).message)
+        self.assertIsNone(await self.get(self.key))
+        # Nothing is lost by that.
+        await self.send(upload, [2])
+        await self.store.commit(self.key, upload, {})
+        self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_committing_again_is_harmless(self) -> None:
+        await self.prepare()
+        upload, missing = await self.begin()
+        await self.send(upload, missing)
+        for _ in range(3):
+            await self.store.commit(self.key, upload, {})
+            self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_aborting_throws_parts_away(self) -> None:
+        await self.prepare()
+        upload, _ = await self.begin()
+        await self.send(upload, [1, 2])
+        await self.store.abort(self.key, upload)
+        await self.refused(upload)
+        again, missing = await self.begin()
+        self.assertEqual(missing, [1, 2, 3])
+        await self.store.abort(self.key, again)
+        await self.store.abort(self.key, again)
+        self.assertEqual(list(await self.store.sizes([self.key])), [None])
+
+    async def test_aborting_never_harms_an_object(self) -> None:
+        await self.prepare()
+        upload, missing = await self.begin()
+        await self.send(upload, missing)
+        await self.store.commit(self.key, upload, {})
+        await self.store.abort(self.key, upload)
+        self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_two_who_begin_at_once_both_end_well(self) -> None:
+        await self.prepare()
+        first, missing = await self.begin()
+        second, _ = await self.begin()
+        await self.send(first, missing)
+        await self.send(second, [1])
+        await self.store.commit(self.key, first, {})
+        self.assertEqual(await self.get(self.key), self.data)
+        await self.send(second, [2, 3])
+        await self.store.commit(self.key, second, {})
+        self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_parts_of_another_size_are_not_taken(self) -> None:
+        """The configuration may change while an upload is under way."""
+        await self.prepare()
+        upload, _ = await self.begin()
+        await self.send(upload, [1, 2])
+        self.plan = PartPlan(len(self.data), self.part_size + 1)
+        again, missing = await self.begin()
+        self.assertEqual(missing, [1, 2, 3])
+        await self.send(again, missing)
+        await self.store.commit(self.key, again, {})
+        self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_repositories_are_apart(self) -> None:
+        await self.prepare()
+        upload, _ = await self.begin()
+        await self.send(upload, [1, 2, 3])
+        self.key = key_of(self.data, "org/repo/sub")
+        self.assertEqual((await self.begin())[1], [1, 2, 3])
+
+
+class CheckedMultipartContract(MultipartContract):
+    """Tests of a store that makes sure of what parts are, when they are committed."""
+
+    async def test_altered_parts_are_refused(self) -> None:
+        await self.prepare()
+        wrong = bytes(len(self.data))
+        upload, _ = await self.begin()
+        await self.send(upload, [1, 3])
+        await self.send(upload, [2], wrong)
+        self.assertIn("SHA-256", (await self.refused(upload)).message)
+        self.assertIsNone(await self.get(self.key))
+        # Which one was wrong is not known: all are sent again.
+        again, missing = await self.begin()
+        self.assertEqual(missing, [1, 2, 3])
+        await self.send(again, missing)
+        await self.store.commit(self.key, again, {})
+        self.assertEqual(await self.get(self.key), self.data)
+
+    async def test_a_part_in_two_places_is_refused(self) -> None:
+        await self.prepare()
+        first = self.plan.part(1)
+        assert first is not None
+        upload, _ = await self.begin()
+        await self.send(upload, [1, 3])
+        await self.send(upload, [2], self.data[: first.size] * 3)
+        self.assertIn("SHA-256", (await self.refused(upload)).message)
+        self.assertIsNone(await self.get(self.key))
