@@ -55,7 +55,8 @@ class Daemon(Service):
         self._file = file
         self._reactor = reactor
         self._background = not twistd.get("nodaemon")
-        self._log = Log(twistd, loaded.config.log_format, reactor)
+        self._log_format = loaded.config.log_format
+        self._log = Log(twistd, self._log_format, reactor)
         self._sockets = Sockets(reactor)
         self._descriptors: list[int] = []
         # Workers run here, wherever twistd goes: relative paths begin here.
@@ -121,7 +122,7 @@ class Daemon(Service):
         options = loaded.config
         return Plan(
             number_of_workers(options),
-            worker.orders(loaded),
+            worker.orders(loaded, self._log_format),
             descriptors,
             options.shutdown_timeout + PATIENCE,
         )

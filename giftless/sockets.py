@@ -31,6 +31,9 @@ from giftless.errors import ConfigError
 #: Twisted's own 50 are few while workers are replaced.
 BACKLOG: Final = 1024
 
+#: What is wrong with an endpoint such as ``stdio:``.
+_UNSUITABLE: Final = "an endpoint must bind one stream socket, at once"
+
 #: The part of an endpoint that names a socket which systemd has bound.
 _SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
 
@@ -103,15 +106,13 @@ class Sockets:
                 " systemd passed no such socket; start the .socket unit",
             )
         failures: list[Failure] = []
-        endpoint.listen(_Sockets()).addErrback(failures.append)
+        maybeDeferred(endpoint.listen, _Sockets()).addErrback(failures.append)
         if failures:
             raise ConfigError(
                 path, f"cannot listen on {description}: {failures[0].getErrorMessage()}"
             )
         if len(binder.kept) != 1:
-            raise ConfigError(
-                path, f"cannot listen on {description}: it must bind one stream socket, at once"
-            )
+            raise ConfigError(path, f"cannot listen on {description}: {_UNSUITABLE}")
         return binder.kept[0]
 
 
@@ -171,6 +172,10 @@ class _Sockets(Factory):
     """Serves nobody: the parent does not accept.  Twisted logs the name."""
 
     noisy = False
+
+    def buildProtocol(self, addr: object) -> None:
+        """Refuse what does not listen, but has its connection already."""
+        raise RuntimeError(_UNSUITABLE)
 
 
 @dataclass(frozen=True)

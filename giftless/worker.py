@@ -48,20 +48,25 @@ _log = Logger(namespace="giftless")
 class Orders(msgspec.Struct, frozen=True):
     """What a worker is told when it starts.
 
+    After an upgrade the parent may be older than the worker: a new member needs
+    a default, and one that is not known is passed over.
+
     The configuration comes as its text: its file may have changed since the
     parent read it, and workers of one generation must be alike.
 
     :ivar source: the file's name; empty for the embedded defaults.
     :ivar text: what was in it.
+    :ivar log_format: how to log: as the parent does.
     """
 
     source: str
     text: str
+    log_format: str = "text"
 
 
-def orders(loaded: Loaded) -> bytes:
+def orders(loaded: Loaded, log_format: str) -> bytes:
     """Write orders down, in one line."""
-    return msgspec.json.encode(Orders(loaded.source, loaded.text))
+    return msgspec.json.encode(Orders(loaded.source, loaded.text, log_format))
 
 
 class Control(LineOnlyReceiver):
@@ -98,9 +103,9 @@ class Control(LineOnlyReceiver):
         self._stop()
 
     async def _begin(self, orders: Orders) -> None:
+        _begin_logging(orders.log_format)
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
-            _begin_logging(loaded.config.log_format)
             serving = Serving(loaded, self._reactor)
             sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
             await serving.start(sockets)

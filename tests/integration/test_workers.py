@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import os
 import shutil
 import signal
@@ -296,6 +297,26 @@ class Fragile(LocalFactory):
         return super().build(options, environment)
 
 fragile = LazyPlugin(IStorageFactory, "fragile", f"{__name__}.Fragile")
+"""
+
+
+#: A plugin that blocks the reactor, as none should.
+HANGING = """
+import time
+from giftless.interfaces import IStorageFactory
+from giftless.plugins import LazyPlugin
+from giftless.storage.local import LocalFactory
+
+def hang_here(*_):
+    time.sleep(1000)
+
+class Hanging(LocalFactory):
+    def build(self, options, environment):
+        store = super().build(options, environment)
+        store.open = hang_here
+        return store
+
+hanging = LazyPlugin(IStorageFactory, "hanging", f"{__name__}.Hanging")
 """
 
 
@@ -606,22 +627,43 @@ class SystemdTests(WorkersTestCase):
             message = self.listener.recv(1000)
 
     def test_watchdog(self) -> None:
-        """A worker that hangs is killed and replaced; silence is what systemd hears meanwhile."""
+        """A worker that hangs is killed and replaced; meanwhile systemd hears nothing."""
+        directory = self.directory / "plugins"
+        directory.mkdir()
+        (directory / "hanging.py").write_text(HANGING)
         daemon = self.start_daemon(
-            config={"workers": 1, "log_format": "json"},
-            environ={**self.environ, "WATCHDOG_USEC": "400000"},
+            config={
+                "log_format": "json",
+                "storage": {"type": "hanging", "path": str(self.directory / "objects")},
+                "plugin_path": [str(directory)],
+            },
+            environ={**self.environ, "WATCHDOG_USEC": "2000000"},
         )
-        states = self.states()
-        for _ in range(5):
-            self.assertLessEqual(set(next(states)), {"READY", "STATUS", "WATCHDOG"})
+        heard: list[float] = []
+        listener = threading.Thread(target=self.listen, args=(heard,), daemon=True)
+        listener.start()
+        wait_until(lambda: len(heard) > 2, "the watchdog to be fed")
         (hung,) = daemon.workers
-        os.kill(hung, signal.SIGSTOP)
-        self.addCleanup(kill_if_there, hung)
-        wait_until(lambda: daemon.workers != [hung] and self.serving(daemon) - {hung}, "another")
+        with daemon.connect() as connection:
+            connection.sendall(download_head(oid_of(DATA)))
+            wait_until(lambda: self.serving(daemon) - {hung}, "another worker")
         self.assertFalse(is_running(hung))
-        self.assertIn("does not answer and is killed", daemon.stdout)
-        self.assertEqual(daemon.get(oid_of(b"absent")).status, 404)
+        count = len(heard)
+        wait_until(lambda: len(heard) > count + 1, "the watchdog to be fed again")
+        self.assertGreater(max(b - a for a, b in itertools.pairwise(heard)), 2)
+        self.assertEqual(daemon.put(DATA), 200)
         self.assertEqual(daemon.stop(), ENDED)
+        self.assertIn("does not answer and is killed", daemon.stdout)
+        # Where it hung is in the log.
+        self.assertIn("in hang_here", daemon.stdout)
+
+    def listen(self, heard: list[float]) -> None:
+        """Note when the watchdog is fed, until the end."""
+        for states in self.states():
+            if "WATCHDOG" in states:
+                heard.append(time.monotonic())
+            if "STOPPING" in states:
+                return
 
     def test_workers_say_nothing(self) -> None:
         """Only the main process is listened to (``NotifyAccess=main``)."""
