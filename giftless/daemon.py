@@ -157,9 +157,7 @@ class Daemon(Service):
             self._busy = False
             self._changed()
 
-        Deferred.fromCoroutine(run()).addErrback(
-            lambda failure: _log.failure("the workers cannot be changed", failure)
-        )
+        Deferred.fromCoroutine(run())
 
     async def _reload(self) -> None:
         self._reload_again = self._settled = False
@@ -169,6 +167,9 @@ class Daemon(Service):
         except (ConfigError, WorkerFailed) as error:
             _log.error("the configuration stays as it was: {error}", error=str(error))
             self._problem = f"; cannot reload: {error}"
+        except Exception as error:
+            _log.failure("the configuration stays as it was")
+            self._problem = f"; cannot reload: {error!r}"
         else:
             self._problem = ""
 

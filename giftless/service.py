@@ -38,14 +38,18 @@ class Options(usage.Options):
         """Load the configuration and make the daemon.
 
         Every part is built here as well, although it is the workers who serve:
-        a mistake shall be known while there is a terminal to tell it.
+        a mistake shall be known while there is a terminal to tell it.  But not
+        for another user: what is made meanwhile, such as the secret, would
+        belong to the wrong one.
 
         :raises SystemExit: with one line and status 1, if that is impossible;
             with status 0 after ``--check``.
         """
+        twistd = dict(self.parent or {})
         try:
             loaded = config.load(self["config"], os.environ)
-            serving = Serving(loaded, reactor)
+            if self["check"] or twistd.get("uid") is None:
+                serving = Serving(loaded, reactor)
             try:
                 check_endpoints(reactor, loaded.config.endpoints)
             except ConfigError as error:
@@ -58,7 +62,7 @@ class Options(usage.Options):
                 raise SystemExit("\n".join(f"giftless: {problem}" for problem in problems))
             print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")
             raise SystemExit(0)
-        return Daemon(loaded, self["config"], reactor, dict(self.parent or {}))
+        return Daemon(loaded, self["config"], reactor, twistd)
 
 
 def makeService(options: Options) -> Daemon:

@@ -46,8 +46,10 @@ FAILED: Final = b"failed"
 #: How often a worker says that it is alive, in seconds.
 HEARTBEAT: Final = 5
 
-#: After how many heartbeats without a word a worker is killed, and how many it
-#: may take to start.  Counted, not measured: clocks jump.
+#: After how many heartbeats without a word a worker no longer counts as
+#: answering, after how many it is killed, and how many it may take to start.
+#: Counted, not measured: clocks jump.
+QUIET: Final = 3
 SILENT: Final = 6
 STARTING: Final = 12
 
@@ -142,7 +144,8 @@ class Worker(ProcessProtocol):
         for rest in (self._begun[LOG], self._begun[COMPLAINTS]):
             if rest:
                 self._complain(rest)
-        self._supervisor.over(self, self._problem or _how(reason.value))
+        how = f"worker {self.pid} {_how(reason.value)}"
+        self._supervisor.over(self, self._problem or how)
 
     def _hear(self, line: bytes) -> None:
         self.silence = 0

@@ -22,7 +22,7 @@ from giftless.supervision.process import (
     HEARTBEAT,
     LOG,
     ORDERS,
-    SILENT,
+    QUIET,
     STATUS,
     Plan,
     Worker,
@@ -91,7 +91,7 @@ class Supervisor(Service):
     @property
     def answering(self) -> bool:
         """Whether some worker serves and has said so lately."""
-        return any(worker.silence < SILENT for worker in self._in("serving"))
+        return any(worker.silence < QUIET for worker in self._in("serving"))
 
     @property
     def status(self) -> str:
@@ -162,7 +162,7 @@ class Supervisor(Service):
     def over(self, worker: Worker, reason: str) -> None:
         """A worker has ended.
 
-        :param reason: how, or what it said of it.
+        :param reason: how, or why it said it would.
         """
         self._workers.remove(worker)
         if worker.state == "leaving":
@@ -172,9 +172,7 @@ class Supervisor(Service):
             trial, self._trial = self._trial, None
             trial.errback(WorkerFailed(reason))
         else:
-            _log.error(
-                "worker {pid} {reason}; another takes its place", pid=worker.pid, reason=reason
-            )
+            _log.error("{reason}; another takes its place", pid=worker.pid, reason=reason)
             self._deaths.append(self._reactor.seconds())
         self._step()
 
@@ -244,7 +242,9 @@ class Supervisor(Service):
                 childFDs=descriptors,
             )
         except OSError as error:
-            self._reactor.callLater(0, self.over, worker, f"cannot be started: {error.strerror}")
+            self._reactor.callLater(
+                0, self.over, worker, f"a worker cannot be started: {error.strerror}"
+            )
             return False
         return True
 

@@ -17,6 +17,7 @@ from giftless.supervision.process import (
     HEARTBEAT,
     LOG,
     ORDERS,
+    QUIET,
     SILENT,
     STARTING,
     STATUS,
@@ -177,8 +178,8 @@ class StartTests(SupervisorTestCase):
 
     def test_a_crash_at_the_start_is_said_to_be_one(self) -> None:
         for end, text in (
-            ({"status": 3}, "ended with status 3"),
-            ({"killed_by": signal.SIGSEGV}, "was killed by SIGSEGV"),
+            ({"status": 3}, "worker 100 ended with status 3"),
+            ({"killed_by": signal.SIGSEGV}, "worker 101 was killed by SIGSEGV"),
         ):
             trial = self.supervisor.replace(plan())
             self.started[-1].end(**end)
@@ -189,7 +190,9 @@ class StartTests(SupervisorTestCase):
         trial = self.supervisor.replace(plan(3))
         self.reactor.advance(0)
         problem = self.failureResultOf(trial, WorkerFailed).value
-        self.assertEqual(str(problem), "cannot be started: Resource temporarily unavailable")
+        self.assertEqual(
+            str(problem), "a worker cannot be started: Resource temporarily unavailable"
+        )
 
 
 class DeathTests(SupervisorTestCase):
@@ -352,9 +355,12 @@ class SilenceTests(SupervisorTestCase):
 
     def test_who_says_nothing_is_killed_and_replaced(self) -> None:
         self.run_plan(plan())
-        self.beat(SILENT - 1)
-        self.assertEqual(self.started[0].told_to, "")
+        self.beat(QUIET - 1)
         self.assertTrue(self.supervisor.answering)
+        self.beat(1)
+        self.assertFalse(self.supervisor.answering)
+        self.beat(SILENT - QUIET - 1)
+        self.assertEqual(self.started[0].told_to, "")
         self.beat(1)
         self.assertEqual(self.started[0].told_to, "SIGABRT")
         self.assertFalse(self.supervisor.answering)
