@@ -66,20 +66,26 @@ def build_site(
     :param chain: the authenticators, in the order in which they are asked.
     :raises ConfigError: if the configuration cannot be used.
     """
+    return LFSSite(
+        build_resource(options, environment, store, chain).resource(),
+        options.limits,
+        Proxies(options.trusted_proxies),
+        environment.reactor,
+        Challenge(options.access.realm, options.access.www_authenticate),
+    )
+
+
+def build_resource(
+    options: Config, environment: Environment, store: IObjectStore, chain: list[IAuthenticator]
+) -> LFSResource:
+    """Build the resource tree of the site; see :func:`build_site`."""
     secret = load_secret(options.secret, options.secret_file, options.state_dir)
     preauth = PreAuthorizer(secret, options.actions, environment.reactor)
+    blocking, limits = environment.blocking, options.limits
     gate = Gate(options.access.hide_private)
-    server = LFSServer(
-        store,
-        _transfers(options.transfers, store, preauth),
-        environment.blocking,
-        options.limits.object_size,
-        gate,
-    )
-    multipart = MultipartServer(
-        store, MultipartFactory().build(store, preauth), environment.blocking, gate
-    )
-    proxies = Proxies(options.trusted_proxies)
+    transfers = _transfers(options.transfers, store, preauth)
+    server = LFSServer(store, transfers, blocking, limits.object_size, gate)
+    multipart = MultipartServer(store, MultipartFactory().build(store, preauth), blocking, gate)
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(chain))
     if access.max_failures:
@@ -89,17 +95,11 @@ def build_site(
         guarded = Throttled(guarded, failures)
     actions = AuthChain([preauth, guarded])
     endpoints = (
-        ObjectEndpoints(server, guarded, actions, options.limits, environment.blocking),
+        ObjectEndpoints(server, guarded, actions, limits, blocking),
         PartEndpoints(multipart, actions),
     )
     routes = [route for group in endpoints for route in group.routes]
-    return LFSSite(
-        LFSResource(routes, proxies, options.public_url).resource(),
-        options.limits,
-        proxies,
-        environment.reactor,
-        Challenge(access.realm, access.www_authenticate),
-    )
+    return LFSResource(routes, Proxies(options.trusted_proxies), options.public_url)
 
 
 def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:
