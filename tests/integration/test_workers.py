@@ -358,6 +358,31 @@ class ReloadTests(WorkersTestCase):
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 
+    def test_git(self) -> None:
+        """A push and a clone that take several reloads come to a good end."""
+        daemon = self.start(2)
+        repo = self.make_git().create(self.directory / "work", f"{daemon.url}/acme/other")
+        repo.git("config", "lfs.transfer.maxretries", "1")
+        files = {f"{number}.bin": os.urandom(300_000 + number) for number in range(150)}
+        over = threading.Event()
+
+        def reload() -> None:
+            while not over.wait(0.3):
+                daemon.running.send_signal(signal.SIGHUP)
+
+        reloading = threading.Thread(target=reload)
+        reloading.start()
+        try:
+            self.assert_round_trip(repo, files)
+        finally:
+            over.set()
+            reloading.join()
+        transfers = daemon.accesses("PUT") + daemon.accesses("GET", "storage")
+        self.assertEqual({event["status"] for event in transfers}, {200})
+        self.assertEqual(len(transfers), 2 * len(files))
+        self.assertGreater(len({event["worker"] for event in transfers}), 2)
+        self.assert_no_traceback(daemon)
+
     def test_one_worker(self) -> None:
         """One worker is replaced as smoothly."""
         daemon = self.start(1)
