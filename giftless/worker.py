@@ -106,16 +106,15 @@ class Control(LineOnlyReceiver):
         _begin_logging(orders.log_format)
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
-            serving = Serving(loaded, self._reactor)
+            self._serving = Serving(loaded, self._reactor)
             sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
-            await serving.start(sockets)
+            await self._serving.start(sockets)
         except ConfigError as error:
             self._fail(str(error))
         except Exception as error:
             _log.failure("a worker cannot start")
             self._fail(f"cannot start: {error!r}")
         else:
-            self._serving = serving
             self.sendLine(READY)
             LoopingCall(self.sendLine, ALIVE).start(HEARTBEAT)
 
