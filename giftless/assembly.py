@@ -27,6 +27,7 @@ from giftless.secret import load_secret
 from giftless.server import LFSServer
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
+from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
@@ -72,6 +73,7 @@ def build_site(
         Proxies(options.trusted_proxies),
         environment.reactor,
         Challenge(options.access.realm, options.access.www_authenticate),
+        Cors(options.cors),
     )
 
 

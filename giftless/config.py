@@ -21,6 +21,7 @@ from giftless.auth.preauth import ActionOptions
 from giftless.auth.throttle import AccessOptions
 from giftless.errors import ConfigError
 from giftless.schema import EnvironmentValue
+from giftless.web.cors import CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.origin import UNIX
 
@@ -46,6 +47,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar access: how refusals look, and how guessing is slowed.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
+    :ivar cors: whose pages may use the server in a browser.
     :ivar limits: what a client may send, how much, and how slowly.
     :ivar plugin_path: directories with more plugin files.
     :ivar state_dir: the directory of the daemon's own state (its secret).
@@ -71,6 +73,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default_factory=lambda: ["giftless", "multipart-basic", "basic"]
     )
     actions: ActionOptions = ActionOptions()
+    cors: CorsOptions = CorsOptions()
     limits: Limits = Limits()
     plugin_path: list[str] = []
     state_dir: str = "giftless-state"

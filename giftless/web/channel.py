@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
 
 from giftless.errors import BadRequest, HeadersTooLarge, LFSError, RequestTimeout
 from giftless.web.errors import error_response
@@ -199,7 +200,9 @@ class LFSChannel(HTTPChannel):
             self.requests[-1].break_off(error)
             return
         request_id = os.urandom(8).hex()
-        self.transport.write(error_response(error, request_id))
+        # What has come of its headers may say which page sent it.
+        known = self.requests[-1].requestHeaders if self.requests else Headers()
+        self.transport.write(error_response(error, request_id, self.site.cors.headers(known)))
         self.site.log_refusal(self.getPeer(), error, request_id)
         # Nothing that follows is looked at.
         self.clearLineBuffer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -45,8 +46,13 @@ def error_body(message: str, request_id: str) -> bytes:
     return msgspec.json.encode({"message": message, "request_id": request_id})
 
 
-def error_response(error: LFSError, request_id: str) -> bytes:
-    """Render a whole response, for a client whose request could not be parsed."""
+def error_response(
+    error: LFSError, request_id: str, extra: Iterable[tuple[str, str]] = ()
+) -> bytes:
+    """Render a whole response, for a client whose request could not be parsed.
+
+    :param extra: more headers.
+    """
     body = error_body(error.message, request_id)
     headers = {
         "Date": datetimeToString().decode(),
@@ -58,7 +64,7 @@ def error_response(error: LFSError, request_id: str) -> bytes:
         "Connection": "close",
     }
     lines = [f"HTTP/1.1 {error.code} {RESPONSES.get(error.code, b'Error').decode()}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"{name}: {value}" for name, value in (*headers.items(), *extra)]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 

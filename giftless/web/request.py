@@ -15,6 +15,7 @@ them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -25,6 +26,7 @@ from twisted.web.server import Request
 
 from giftless.errors import Disconnected, LFSError, RequestTimeout
 from giftless.web.body import RequestBody
+from giftless.web.cors import is_preflight
 from giftless.web.errors import respond_with_error
 from giftless.web.framing import refusal
 
@@ -158,11 +160,13 @@ class StreamingRequest(Request):
     # -- handlers call these
 
     def process(self) -> None:
-        """Hand the request to the site's resources, unless it is refused."""
+        """Hand the request to the site's resources, unless it is answered here."""
+        self.setHeader(b"Date", datetimeToString())
         if self.refused is not None:
             self.channel.persistent = False
-            self.setHeader(b"Date", datetimeToString())
             respond_with_error(self, self.refused)
+        elif self.site.cors.enabled and is_preflight(self.method, self.requestHeaders):
+            self._answer_preflight()
         else:
             super().process()
 
@@ -174,6 +178,7 @@ class StreamingRequest(Request):
             self._stop_timers()
             self.setHeader(b"Server", b"giftless")
             self.setHeader(b"X-Request-Id", self.request_id.encode())
+            self._add_headers(self.site.cors.headers(self.requestHeaders))
             if self._body_is_too_much():
                 self.channel.persistent = False
             if not self.channel.persistent:
@@ -210,6 +215,19 @@ class StreamingRequest(Request):
         respond_with_error(self, LFSError("the server failed; the log has the details"))
 
     # -- inside
+
+    def _answer_preflight(self) -> None:
+        try:
+            self._add_headers(self.site.cors.preflight(self.requestHeaders))
+        except LFSError as error:
+            respond_with_error(self, error)
+        else:
+            self.setResponseCode(204)
+            self.finish()
+
+    def _add_headers(self, headers: Iterable[tuple[str, str]]) -> None:
+        for name, value in headers:
+            self.responseHeaders.addRawHeader(name, value)
 
     def _really_finish(self) -> None:
         self._body_over()

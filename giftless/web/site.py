@@ -12,12 +12,14 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from giftless.errors import LFSError, TooManyRequests
 from giftless.web.body import BodyBudget
 from giftless.web.channel import LFSChannel
+from giftless.web.cors import Cors, CorsOptions
 from giftless.web.errors import CLIENT_CLOSED, Challenge, error_response
 from giftless.web.limits import Limits
 from giftless.web.origin import Proxies
@@ -38,6 +40,7 @@ class LFSSite(Site):
     :param proxies: whose word about a client's address is taken.
     :param reactor: tells the time.
     :param challenge: how clients are asked for a credential.
+    :param cors: what pages of other origins may do.
     """
 
     noisy = False
@@ -51,6 +54,7 @@ class LFSSite(Site):
         proxies: Proxies,
         reactor: Any,
         challenge: Challenge = Challenge(),  # noqa: B008  # frozen
+        cors: Cors = Cors(CorsOptions()),  # noqa: B008  # the same
     ) -> None:
         super().__init__(
             resource,
@@ -61,6 +65,7 @@ class LFSSite(Site):
         )
         self.limits = limits
         self.challenge = challenge
+        self.cors = cors
         self.budget = BodyBudget(limits.upload_buffer)
         self.retiring = self.draining = False
         self._proxies = proxies
@@ -246,7 +251,9 @@ class _TooMany(Protocol, TimeoutMixin):
             self._answered = True
             error = TooManyRequests("there are too many connections from this address", 5)
             request_id = os.urandom(8).hex()
-            self.transport.write(error_response(error, request_id))
+            # Which page asks is not known: nothing is parsed for it.
+            unknown = self._site.cors.headers(Headers())
+            self.transport.write(error_response(error, request_id, unknown))
             self.transport.loseConnection()
             self._site.log_refusal(self.transport.getPeer(), error, request_id)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,27 @@ class Azurite:
             self.connection_string,
             name,
             connection_verify=os.environ.get("SSL_CERT_FILE", True),
+        )
+
+    def set_cors(self, *rules: Mapping[str, list[str]]) -> None:
+        """Set the account's CORS rules; none, if none is given.
+
+        :param rules: their ``origins``, ``methods``, ``headers`` and ``exposed``.
+        """
+        from azure.storage.blob import BlobServiceClient, CorsRule
+
+        service = BlobServiceClient.from_connection_string(self.connection_string)
+        service.set_service_properties(
+            cors=[
+                CorsRule(
+                    rule["origins"],
+                    rule["methods"],
+                    allowed_headers=rule["headers"],
+                    exposed_headers=rule["exposed"],
+                    max_age_in_seconds=60,
+                )
+                for rule in rules
+            ]
         )
 
     def objects(self, container: str) -> dict[str, bytes]:

@@ -139,6 +139,14 @@ def _request_length(data: bytes) -> int:
     return len(head) + 4 + (int(length[1]) if length else 0)
 
 
+def _reset(transport: Any) -> None:
+    """Close a connection with a reset."""
+    with contextlib.suppress(OSError):
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
+
+
 class _Client(asyncio.Protocol):
     """The connection of a client, and with it the one to the server."""
 
@@ -164,7 +172,12 @@ class _Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._proxy.open -= 1
         self._proxy._clients.discard(self)
-        if self._server is not None:
+        if self._server is None:
+            return
+        if self._left > 0:
+            # versitygw 1.8 takes what has come of a part for all of it, unless it is told.
+            _reset(self._server.transport)
+        else:
             self._server.transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -230,10 +243,7 @@ class _Client(asyncio.Protocol):
 
     def reset(self) -> None:
         """Close the connection in the rudest way."""
-        with contextlib.suppress(OSError):
-            raw = self.transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        _reset(self.transport)
 
     def from_server(self, data: bytes) -> None:
         """The server has sent something."""

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.trial.unittest import SkipTest
 
@@ -180,6 +180,24 @@ class S3:
     def set_policy(self, bucket: str, policy: dict[str, object]) -> None:
         """Set a bucket's policy, as its owner does."""
         self._send("PUT", bucket, {"policy": ""}, {}, json.dumps(policy).encode())
+
+    def set_cors(self, bucket: str, rules: dict[str, list[dict[str, Any]]]) -> None:
+        """Set a bucket's rules for browsers, given as AWS's command takes them."""
+        names = {
+            "AllowedOrigins": "AllowedOrigin",
+            "AllowedMethods": "AllowedMethod",
+            "AllowedHeaders": "AllowedHeader",
+            "ExposeHeaders": "ExposeHeader",
+        }
+        text = ""
+        for rule in rules["CORSRules"]:
+            entries = [(names[key], value) for key in names for value in rule.get(key, [])]
+            entries.append(("MaxAgeSeconds", rule["MaxAgeSeconds"]))
+            inner = "".join(f"<{name}>{value}</{name}>" for name, value in entries)
+            text += f"<CORSRule>{inner}</CORSRule>"
+        body = f"<CORSConfiguration>{text}</CORSConfiguration>".encode()
+        digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+        self._send("PUT", bucket, {"cors": ""}, {"Content-MD5": digest}, body)
 
     def _send(
         self,

@@ -56,6 +56,7 @@ from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
+from giftless.web.cors import Cors, CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.origin import Proxies
@@ -205,6 +206,7 @@ class Front:
         actions: ActionOptions | None = None,
         secret: bytes = SECRET,
         part_size: int = PART_SIZE,
+        cors: CorsOptions | None = None,
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -233,7 +235,13 @@ class Front:
             actions_authenticator,
         )
         resource = LFSResource([*objects.routes, *parts.routes], proxies, public_url)
-        self.site = LFSSite(resource.resource(), self.limits, proxies, clock)
+        self.site = LFSSite(
+            resource.resource(),
+            self.limits,
+            proxies,
+            clock,
+            cors=Cors(cors or CorsOptions()),
+        )
 
     def put(self, data: bytes, path: str = "org/repo") -> str:
         """Put an object into the directory, as an earlier upload would have.

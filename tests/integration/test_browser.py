@@ -1,0 +1,404 @@
+"""The example page in a real browser, against a real daemon of another origin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.docs.pages import ROOT
+from tests.integration.support import REPO, Daemon, oid_of, stored_objects, wait_until
+from tests.integration.test_auth_jwt import WRITE, TokenTestCase
+from tests.support.chromium import Pages, calm, chromium, wait_for
+
+PAGE = ROOT / "examples" / "browser"
+
+MIB = 1024 * 1024
+
+
+class PageTestCase(TokenTestCase):
+    """A browser, the page, and a daemon that lets the page in."""
+
+    def setUp(self) -> None:
+        """Take the browser, and start the page's server."""
+        super().setUp()
+        self.browser = chromium()
+        self.addCleanup(calm, self.browser)
+        self.pages = Pages(PAGE)
+        self.addCleanup(self.pages.close)
+
+    def serve(self, part_size: int = MIB, **config: Any) -> Daemon:
+        """Start the daemon, and make a token that may write."""
+        directory = self.directory / "daemon"
+        self.daemon = self.start_daemon(
+            config={
+                "auth": [self.secret()],
+                "log_format": "json",
+                "cors": {"origins": [self.pages.origin()]},
+                "storage": {
+                    "type": "local",
+                    "path": str(directory / "objects"),
+                    "part_size": part_size,
+                },
+                **config,
+            }
+        )
+        self.writer = self.token("--scope", WRITE)
+        return self.daemon
+
+    def make_file(self, data: bytes, name: str = "film.bin") -> Path:
+        """Write a file to upload."""
+        path = self.directory / name
+        path.write_bytes(data)
+        return path
+
+    # -- the page
+
+    def open(self, host: str = "127.0.0.1") -> None:
+        """Open the page, under one of the names of its server."""
+        self.browser.get(f"{self.pages.origin(host)}/index.html")
+
+    def field(self, name: str) -> WebElement:
+        """Return an element by its id."""
+        return self.browser.find_element(By.ID, name)
+
+    def text(self, name: str) -> str:
+        """Return what can be read in an element; empty if it is not shown."""
+        return self.field(name).text
+
+    def enter(self, **values: str) -> None:
+        """Type into fields."""
+        for name, value in values.items():
+            self.field(name).clear()
+            self.field(name).send_keys(value)
+
+    def upload(self, file: Path, token: str | None = None) -> None:
+        """Fill in everything, and begin."""
+        token = self.writer if token is None else token
+        self.enter(server=self.daemon.url, repository=REPO, token=token)
+        self.pick(file)
+
+    def pick(self, file: Path) -> None:
+        """Pick a file, and begin."""
+        self.field("file").send_keys(str(file))
+        self.field("start").click()
+
+    def wait_for_phase(self, phase: str) -> None:
+        """Wait until the page says what it is at."""
+        wait_for(
+            lambda: self.text("phase") == phase,
+            lambda: f"for {phase!r}: {self.field('phase').text!r}, {self.text('problem')!r}",
+        )
+
+    def wait_for_problem(self) -> str:
+        """Wait until the page complains.
+
+        :returns: what it says.
+        """
+        wait_for(lambda: self.text("problem"), lambda: self.text("work"))
+        return self.text("problem")
+
+    def throttle(self, rate: int) -> None:
+        """Let the browser send so many bytes a second; -1 for any number."""
+        self.browser.set_network_conditions(
+            latency=0, download_throughput=-1, upload_throughput=rate
+        )
+
+    def complaints(self) -> list[str]:
+        """Return the errors and warnings in the browser's console since it was asked last."""
+        return [
+            entry["message"]
+            for entry in self.browser.get_log("browser")
+            if entry["level"] in ("SEVERE", "WARNING")
+        ]
+
+    # -- what the daemon has seen
+
+    def sent(self) -> list[str]:
+        """Return the paths of the parts that were stored, in order."""
+        return [e["path"] for e in self.daemon.accesses("PUT", "/parts/") if e["status"] == 200]
+
+    def posted(self, end: str) -> list[int]:
+        """Return the statuses of POST requests to paths with an end."""
+        return [
+            event["status"]
+            for event in self.daemon.accesses("POST")
+            if event["path"].endswith(f"/{end}")
+        ]
+
+    def wait_for_parts(self, count: int) -> None:
+        """Wait until so many parts were stored."""
+        wait_until(lambda: len(self.sent()) >= count, f"{count} parts")
+
+    def assert_arrived(self, data: bytes) -> None:
+        """Check that the object is there, byte for byte, and nothing else."""
+        self.assertEqual(self.text("oid"), oid_of(data))
+        (path,) = stored_objects(self.daemon.store)
+        self.assertTrue(path.read_bytes() == data, "the bytes differ")
+
+
+class UploadTests(PageTestCase):
+    """Files arrive."""
+
+    def test_in_parts(self) -> None:
+        """A file of ten parts and a rest; the link leads to it, by its name."""
+        data = os.urandom(10 * MIB + 12345)
+        self.serve()
+        self.open()
+        self.upload(self.make_file(data, "grüße.bin"))
+        self.wait_for_phase("Done")
+        self.assert_arrived(data)
+        self.assertEqual(len(self.sent()), 11)
+        for end in ("batch", "commit", "verify"):
+            self.assertEqual(self.posted(end), [200], end)
+
+        self.browser.find_element(By.CSS_SELECTOR, "#download button").click()
+        wait_for(lambda: self.text("link"), lambda: self.text("problem"))
+        reply = self.daemon.request("GET", self.field("link").get_attribute("href"))
+        self.assertTrue(reply.body == data, "the bytes differ")
+        self.assertIn("gr%C3%BC%C3%9Fe.bin", reply.headers["content-disposition"])
+        # Neither the policy of the page nor the browser's minds anything.
+        self.assertEqual(self.complaints(), [])
+
+    def test_in_one(self) -> None:
+        """What fits one part is one request, and so is nothing at all."""
+        self.serve()
+        self.open()
+        for data in (b"small", b""):
+            self.upload(self.make_file(data))
+            self.wait_for_phase("Done")
+            wait_for(lambda data=data: self.text("oid") == oid_of(data), lambda: self.text("oid"))
+            self.assertEqual((self.daemon.store / REPO / oid_of(data)).read_bytes(), data)
+        self.assertEqual([e["status"] for e in self.daemon.accesses("PUT")], [200, 200])
+        self.assertEqual(self.posted("commit"), [])
+
+    def test_basic(self) -> None:
+        """A server without parts gets the file whole."""
+        data = os.urandom(3 * MIB)
+        self.serve(transfers=["basic"])
+        self.open()
+        self.upload(self.make_file(data))
+        self.wait_for_phase("Done")
+        self.assert_arrived(data)
+        self.assertEqual([e["status"] for e in self.daemon.accesses("PUT")], [200])
+        self.assertEqual(self.posted("verify"), [200])
+
+    def test_what_the_server_has_is_not_sent(self) -> None:
+        data = os.urandom(3 * MIB)
+        self.serve()
+        bearer = {"Authorization": f"Bearer {self.writer}"}
+        self.assertEqual(self.daemon.put(data, headers=bearer), 200)
+        self.open()
+        self.upload(self.make_file(data))
+        self.wait_for_phase("Done")
+        self.assert_arrived(data)
+        self.assertEqual(len(self.daemon.accesses("PUT")), 1)
+
+    def test_digests(self) -> None:
+        """The page's SHA-256 is SHA-256, wherever a block ends and in whatever pieces."""
+        self.open()
+        data = bytes(os.urandom(260))
+        digests = self.browser.execute_async_script(
+            """
+            const [bytes, done] = [Uint8Array.from(arguments[0]), arguments[1]];
+            import("./sha256.js").then(({ Sha256 }) => {
+              const digests = [];
+              for (let length = 0; length <= bytes.length; length++) {
+                const hash = new Sha256();
+                const step = 1 + (length * 7) % 90;
+                for (let pos = 0; pos < length; pos += step) {
+                  hash.update(bytes.subarray(pos, Math.min(pos + step, length)));
+                }
+                digests.push(hash.digest());
+              }
+              done(digests);
+            });
+            """,
+            list(data),
+        )
+        wanted = [hashlib.sha256(data[:length]).hexdigest() for length in range(len(data) + 1)]
+        self.assertEqual(digests, wanted)
+
+
+class ResumeTests(PageTestCase):
+    """What has arrived is not sent again."""
+
+    DATA = os.urandom(40 * MIB)
+
+    def begin(self) -> Path:
+        """Upload, and come back when a third has arrived, and no more than half."""
+        self.serve(part_size=2 * MIB)
+        self.open()
+        self.throttle(8 * MIB)
+        file = self.make_file(self.DATA)
+        self.upload(file)
+        self.wait_for_parts(6)
+        return file
+
+    def assert_resumed(self) -> None:
+        """Check that each part was stored once, some before and some after the stop."""
+        self.wait_for_phase("Done")
+        self.assert_arrived(self.DATA)
+        self.assertEqual(len(self.sent()), 20)
+        self.assertEqual(len(set(self.sent())), 20)
+        batches = self.daemon.accesses("POST", "/objects/batch")
+        self.assertEqual([e["status"] for e in batches], [200, 200])
+        events = self.daemon.events
+        answers = [
+            [event["status"] for event in some if event.get("method") == "PUT"]
+            for some in (events[: events.index(batches[1])], events[events.index(batches[1]) :])
+        ]
+        arrived = answers[0].count(200)
+        self.assertGreaterEqual(arrived, 6)
+        self.assertLess(arrived, 15)
+        self.assertEqual(answers[1], [200] * (20 - arrived))
+
+    def test_reload(self) -> None:
+        """The page asks for the file again, and need not hash it again."""
+        file = self.begin()
+        self.browser.refresh()
+        self.assertIn("film.bin", self.text("unfinished"))
+        self.assertEqual(self.field("server").get_attribute("value"), self.daemon.url)
+        self.throttle(-1)
+        self.field("file").send_keys(str(file))
+        self.assertEqual(self.text("start"), "Resume upload")
+        self.field("start").click()
+        self.assert_resumed()
+        self.assertEqual(self.pages.asked.count("/hash-worker.js"), 1)
+        self.browser.refresh()
+        self.assertEqual(self.text("unfinished"), "")
+
+    def test_another_tab(self) -> None:
+        """The token is this tab's alone; the rest is remembered for all."""
+        self.begin()
+        self.assertEqual(self.field("token").get_attribute("value"), self.writer)
+        self.browser.refresh()
+        self.assertEqual(self.field("token").get_attribute("value"), self.writer)
+        kept = self.browser.execute_script("return JSON.stringify(localStorage)")
+        self.assertIn(oid_of(self.DATA), kept)
+        self.assertNotIn(self.writer.split(".")[2], kept)
+        self.browser.switch_to.new_window("tab")
+        self.open()
+        self.assertIn("film.bin", self.text("unfinished"))
+        self.assertEqual(self.field("token").get_attribute("value"), "")
+        self.field("forget").click()
+        self.browser.refresh()
+        self.assertEqual(self.text("unfinished"), "")
+
+    def test_pause(self) -> None:
+        self.begin()
+        self.field("pause").click()
+        self.wait_for_phase("Paused")
+        self.throttle(-1)
+        self.field("resume").click()
+        self.assert_resumed()
+
+    def test_cancel(self) -> None:
+        """Nothing is left of it, neither here nor there."""
+        self.begin()
+        self.field("cancel").click()
+        wait_until(lambda: self.posted("abort") == [200], "the upload to be thrown away")
+        self.assertEqual(self.text("phase"), "Cancelled")
+        self.assertEqual(list(stored_objects(self.daemon.store)), [])
+        left = [p for p in (self.daemon.store / ".giftless").rglob("*") if p.is_file()]
+        self.assertLess(sum(p.stat().st_size for p in left), 2 * MIB, left)
+        self.browser.refresh()
+        self.assertEqual(self.text("unfinished"), "")
+
+    def test_a_server_that_dies(self) -> None:
+        """The page waits for it; that it knows no token any more, it takes for expiry."""
+        self.begin()
+        self.daemon.kill()
+        stored = len(self.sent())
+        shutil.rmtree(self.daemon.directory / "giftless-state")
+        self.throttle(-1)
+        wait_for(lambda: "next try" in self.text("detail"), lambda: self.text("work"))
+        self.daemon.start()
+        self.wait_for_phase("Done")
+        self.assert_arrived(self.DATA)
+        # What was stored and not answered was sent again by nobody.
+        self.assertLessEqual(len(self.sent()), 20)
+        self.assertGreater(len(self.sent()), stored)
+        # The log has it when the connection is over, which takes its time.
+        wait_until(
+            lambda: [e for e in self.daemon.accesses("PUT") if e["status"] == 403],
+            "a token to be refused",
+        )
+
+
+class RefusalTests(PageTestCase):
+    """What goes wrong is said in words that help."""
+
+    def test_wrong_token(self) -> None:
+        self.serve()
+        self.open()
+        file = self.make_file(b"data")
+        self.upload(file, self.writer[:-4] + "AAAA")
+        problem = self.wait_for_problem()
+        self.assertIn("does not accept this token", problem)
+        self.assertIn(f'giftless token --scope "obj:{REPO}/*:read,write"', problem)
+        self.upload(file, "")
+        wait_for(lambda: "wants a token" in self.text("problem"), lambda: self.text("problem"))
+        self.upload(file, self.token("--scope", f"obj:{REPO}/*:read"))
+        wait_for(lambda: "not allow" in self.text("problem"), lambda: self.text("problem"))
+        self.assertEqual(list(stored_objects(self.daemon.store)), [])
+        # And with the right one, it goes on without a reload.
+        self.upload(file)
+        self.wait_for_phase("Done")
+        self.assert_arrived(b"data")
+
+    def test_another_origin(self) -> None:
+        """The browser does not even send what a page of another origin wants to."""
+        self.serve()
+        self.open("localhost")
+        self.upload(self.make_file(b"data"))
+        problem = self.wait_for_problem()
+        self.assertIn("cors.origins", problem)
+        self.assertIn(self.pages.origin("localhost"), problem)
+        self.assertEqual({e["status"] for e in self.daemon.accesses("OPTIONS")}, {403})
+        self.assertEqual(self.daemon.accesses("POST") + self.daemon.accesses("PUT"), [])
+        self.assertTrue(any("blocked by CORS policy" in line for line in self.complaints()))
+
+    def test_an_object_that_is_not_there(self) -> None:
+        """A link to it is refused with the server's own words."""
+        self.serve()
+        self.open()
+        values = {"wanted-oid": oid_of(b"absent"), "wanted-size": "6"}
+        self.enter(server=self.daemon.url, repository=REPO, token=self.writer, **values)
+        self.browser.find_element(By.CSS_SELECTOR, "#download button").click()
+        self.assertIn("does not exist", self.wait_for_problem())
+        self.assertEqual(self.text("link"), "")
+
+    def test_a_file_that_changed(self) -> None:
+        """Its oid is remembered, and wrong: it is sent once, nothing appears, and that is it."""
+        self.serve()
+        for data in (b"the first", os.urandom(3 * MIB)):
+            self.open()
+            file = self.make_file(data)
+            stat = file.stat()
+            upload = {
+                "name": file.name,
+                "size": stat.st_size,
+                "lastModified": int(stat.st_mtime * 1000),
+                "oid": oid_of(b"something"),
+            }
+            self.browser.execute_script(
+                "localStorage.setItem('giftless.upload', arguments[0])", json.dumps(upload)
+            )
+            self.browser.refresh()
+            before = len(self.daemon.accesses("PUT"))
+            self.upload(file)
+            self.wait_for_problem()
+            self.assertEqual(list(stored_objects(self.daemon.store)), [])
+            self.assertLessEqual(len(self.daemon.accesses("PUT")) - before, 3)
+            self.assertEqual(self.text("start"), "Upload")
+            self.field("start").click()
+            self.wait_for_phase("Done")
+            self.assert_arrived(data)
+            next(stored_objects(self.daemon.store)).unlink()
