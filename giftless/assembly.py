@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from giftless.interfaces import (
 from giftless.locking import LockPolicy, LockService
 from giftless.multipart import MultipartServer
 from giftless.permissions import Gate
+from giftless.processors import available
 from giftless.secret import load_secret
 from giftless.server import LFSServer
 from giftless.transfer.multipart import MultipartFactory
@@ -40,6 +42,11 @@ from giftless.web.origin import Proxies
 from giftless.web.parts import PartEndpoints
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
+
+
+def number_of_workers(options: Config) -> int:
+    """Return how many processes serve."""
+    return available() if options.workers == "auto" else options.workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,9 @@ def build_resource(options: Config, environment: Environment, backends: Backends
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:
-        failures = FailureTable(access.max_failures, access.failure_window, environment.reactor)
+        # Each worker counts for itself: together they must not allow more.
+        allowed = math.ceil(access.max_failures / number_of_workers(options))
+        failures = FailureTable(allowed, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
     actions = AuthChain([preauth, guarded])
     routes = (

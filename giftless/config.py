@@ -7,10 +7,10 @@ converts them with the plugin's own options.
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -58,7 +58,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar secret_file: a file that holds the secret.
     :ivar shutdown_timeout: how long running transfers may take to end after
         SIGTERM, in seconds.
-    :ivar threads: how many worker threads disk and hashing may use.
+    :ivar workers: how many processes serve; ``auto`` for one per processor.
+    :ivar threads: how many threads disk and hashing may use in each of them.
     :ivar log_format: ``text``, or ``json`` for one JSON object a line.
     """
 
@@ -82,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     secret: str | None = None
     secret_file: str | None = None
     shutdown_timeout: Annotated[int, msgspec.Meta(ge=0)] = 60
+    workers: Annotated[int, msgspec.Meta(ge=1, le=1000)] | Literal["auto"] = 1
     threads: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
     log_format: Literal["text", "json"] = "text"
 
@@ -90,15 +92,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return "<Config>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration and where it is from.
 
     :ivar source: the file's name; empty for the embedded defaults.
+    :ivar text: what is in the file.
     """
 
     config: Config
     source: str
+    text: str = dataclasses.field(repr=False)
 
 
 def load(file: str | None, environ: Mapping[str, str]) -> Loaded:
@@ -111,14 +115,25 @@ def load(file: str | None, environ: Mapping[str, str]) -> Loaded:
         or the variable's name.
     """
     source = file or environ.get(FILE_VARIABLE) or ""
-    data = _read(source) if source else {}
+    return parse(source, _read(source) if source else "", environ)
+
+
+def parse(source: str, text: str, environ: Mapping[str, str]) -> Loaded:
+    """Make a configuration of what is in its file.
+
+    :param source: the file's name; empty for the embedded defaults.
+    :param text: what is in it.
+    :param environ: as for :func:`load`.
+    :raises ConfigError: as :func:`load` does.
+    """
+    data = _keys(source, text)
     _override(data, environ)
     try:
         config = schema.convert(data, Config, "")
         _check(config)
     except ConfigError as error:
         raise located(error, source, environ) from None
-    return Loaded(config, source)
+    return Loaded(config, source, text)
 
 
 def located(error: ConfigError, source: str, environ: Mapping[str, str]) -> ConfigError:
@@ -139,12 +154,19 @@ def _sets(variable: str, key: str) -> bool:
     )
 
 
-def _read(source: str) -> dict[str, Any]:
+def _read(source: str) -> str:
     try:
         with open(source, encoding="utf-8") as stream:
-            data = schema.load_yaml(stream)
+            return stream.read()
     except OSError as error:
         raise ConfigError(source, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(source, f"is not valid YAML: {error}") from None
+
+
+def _keys(source: str, text: str) -> dict[str, Any]:
+    try:
+        data = schema.load_yaml(text)
     except ValueError as error:
         raise ConfigError(source, f"is not valid YAML: {error}") from None
     if data is None:

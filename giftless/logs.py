@@ -1,20 +1,33 @@
-"""The daemon's log as one JSON object a line.
+"""The daemon's log: as text, or as one JSON object a line; its own and its workers'.
 
-Text is what ``twistd`` itself writes; this is for ``log_format: json``.
+The parent writes it; what workers log comes in whole lines, and is passed on
+as it is.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import msgspec
-from twisted.logger import ILogObserver, LogEvent, formatEvent
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    LogEvent,
+    Logger,
+    formatEvent,
+    formatEventAsClassicLogText,
+    formatTime,
+)
 from twisted.python.logfile import LogFile
 from twisted.python.reflect import safe_str
 from zope.interface import implementer
+
+_log = Logger(namespace="giftless.workers")
 
 #: Members of an event that are of use to nobody outside the process.
 _INTERNAL: Final = {"format", "isError", "time", "message", "system", "why"}
@@ -25,10 +38,12 @@ class JsonLog:
     """Writes each event of ``twisted.logger`` as a line of JSON.
 
     :param stream: where to.
+    :param worker: the number of the worker process, if it is one's log.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, worker: int | None = None) -> None:
         self._stream = stream
+        self._own = {} if worker is None else {"worker": worker}
 
     def __call__(self, event: LogEvent) -> None:
         """Write one event."""
@@ -37,6 +52,7 @@ class JsonLog:
             "level": event["log_level"].name if event.get("log_level") else "info",
             "source": event.get("log_namespace") or "-",
             "message": formatEvent(event),
+            **self._own,
         }
         failure = event.get("log_failure")
         if failure is not None:
@@ -63,14 +79,56 @@ def _text(value: object) -> str:
     return safe_str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def json_observer(options: Mapping[str, Any]) -> JsonLog:
-    """Make the observer that writes where ``twistd`` would write text.
+def log_observer(log_format: str, stream: TextIO, worker: int | None = None) -> ILogObserver:
+    """Make what writes events of ``twisted.logger`` as lines.
+
+    :param log_format: ``json``, or ``text`` for what ``twistd`` writes itself.
+    :param stream: where to.
+    :param worker: the number of the worker process, if it is one's log.
+    """
+    if log_format == "json":
+        return JsonLog(stream, worker)
+    mark = "" if worker is None else f" [{worker}]"
+
+    def as_text(event: LogEvent) -> str | None:
+        return formatEventAsClassicLogText(event, lambda when: f"{formatTime(when)}{mark}")
+
+    return FileLogObserver(stream, as_text)
+
+
+class Log:
+    """Where ``twistd`` was told to log to.
 
     :param options: the options of ``twistd`` itself.
+    :param log_format: ``text`` or ``json``.
+    :param reactor: rotates the file, if it is one, on SIGUSR1.
+    :ivar observer: writes this process's own events there; ``None`` if
+        ``twistd`` does that: for syslog, and for a logger of the operator's.
     """
-    name = options.get("logfile")
-    if name is None and not options.get("nodaemon"):
-        name = "twistd.log"
-    if not name or name == "-":
-        return JsonLog(sys.stdout)
-    return JsonLog(LogFile.fromFullPath(name))
+
+    def __init__(
+        self, options: Mapping[str, Any], log_format: str, reactor: IReactorFromThreads
+    ) -> None:
+        self._stream: Any = None
+        self.observer: ILogObserver | None = None
+        if options.get("syslog") or options.get("logger"):
+            return
+        name = options.get("logfile")
+        if name is None and not options.get("nodaemon"):
+            name = "twistd.log"
+        if not name or name == "-":
+            self._stream = sys.stdout
+        else:
+            self._stream = file = LogFile.fromFullPath(name)
+            if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+                signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
+        self.observer = log_observer(log_format, self._stream)
+
+    def write(self, lines: bytes) -> None:
+        """Write whole lines of a worker's log."""
+        if self._stream is None:
+            for line in lines.decode(errors="backslashreplace").splitlines():
+                _log.info("{line}", line=line)
+        else:
+            self._stream.write(lines.decode(errors="backslashreplace"))
+            self._stream.flush()

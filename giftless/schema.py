@@ -163,8 +163,12 @@ def _struct_of(shape: inspect.Type) -> type[msgspec.Struct] | None:
 
 
 def _is_text(shape: inspect.Type) -> bool:
+    """Whether a value is to be taken literally: "5" is not the number."""
     if isinstance(shape, inspect.UnionType):
-        return any(map(_is_text, shape.types))
+        # A number or one of some words: none of these words is a number.
+        numbers = any(isinstance(part, inspect.IntType) for part in shape.types)
+        words = [part for part in shape.types if not isinstance(part, inspect.LiteralType)]
+        return any(map(_is_text, words if numbers else shape.types))
     return isinstance(shape, inspect.StrType | inspect.LiteralType)
 
 

@@ -345,6 +345,9 @@ def _scalars(
 def _another(shape: inspect.Type, default: object) -> tuple[str, object]:
     """Return a valid value that is not the default, as text and as it is."""
     match shape:
+        case inspect.UnionType(types) if isinstance(default, int):
+            (kind,) = [kind for kind in types if isinstance(kind, inspect.LiteralType)]
+            return _another(kind, default)
         case inspect.BoolType():
             return str(not default).lower(), not default
         case inspect.IntType(ge=ge):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,20 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    formatEvent,
+    globalLogPublisher,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from giftless.logs import JsonLog, json_observer
+from giftless.logs import JsonLog, Log, log_observer
 from tests.support.strategies import json_values
 
 
@@ -112,18 +121,61 @@ class JsonLogTests(SynchronousTestCase):
         self.assertLessEqual({"time", "level", "source", "message"}, set(line))
 
 
+class ObserverTests(SynchronousTestCase):
+    """What a process writes its events with."""
+
+    EVENT = {
+        "log_time": 0.0,
+        "log_format": "hello",
+        "log_namespace": "giftless",
+        "log_level": LogLevel.info,
+    }
+
+    def line(self, log_format: str, worker: int | None) -> str:
+        """Write one event."""
+        stream = io.StringIO()
+        log_observer(log_format, stream, worker)(self.EVENT)
+        return stream.getvalue()
+
+    def test_a_worker_is_named_by_its_process(self) -> None:
+        self.assertEqual(json.loads(self.line("json", 4711))["worker"], 4711)
+        self.assertRegex(self.line("text", 4711), r"\A\S+ \[4711\] \[giftless#info\] hello\n\Z")
+
+    def test_the_parent_is_not(self) -> None:
+        self.assertNotIn("worker", json.loads(self.line("json", None)))
+        stream = io.StringIO()
+        textFileLogObserver(stream)(self.EVENT)
+        self.assertEqual(self.line("text", None), stream.getvalue())
+
+
 class DestinationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.output = io.StringIO()
         self.patch(sys, "stdout", self.output)
+        self.handler = signal.getsignal(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGUSR1, self.handler)
+
+    def callFromThread(self, function: Any) -> None:
+        """Stand in for the reactor."""
+        function()
+
+    def open(self, **options: Any) -> Log:
+        """Open the log that these options of ``twistd`` ask for."""
+        return Log(options, "json", self)  # type: ignore[arg-type]
 
     def log(self, **options: Any) -> str:
-        """Log with the observer for these options; return what is on stdout."""
-        json_observer(options)({"log_time": 0.0, "log_format": "hello"})
+        """Log an event of the parent's and a worker's line; return what is on stdout."""
+        log = self.open(**options)
+        assert log.observer is not None
+        log.observer({"log_time": 0.0, "log_format": "hello"})
+        log.write(b"one\ntwo\n")
         return self.output.getvalue()
 
     def test_in_the_foreground_lines_go_to_stdout(self) -> None:
-        self.assertIn("hello", self.log(nodaemon=1, logfile=None))
+        own, *others = self.log(nodaemon=1, logfile=None).splitlines()
+        self.assertEqual(json.loads(own)["message"], "hello")
+        self.assertEqual(others, ["one", "two"])
 
     def test_a_dash_means_stdout(self) -> None:
         self.assertIn("hello", self.log(nodaemon=0, logfile="-"))
@@ -132,12 +184,27 @@ class DestinationTests(SynchronousTestCase):
         path = self.mktemp()
         os.makedirs(path)
         self.assertEqual(self.log(nodaemon=1, logfile=f"{path}/x.log"), "")
-        self.assertEqual(json.loads(Path(path, "x.log").read_text())["message"], "hello")
+        own, *others = Path(path, "x.log").read_text().splitlines()
+        self.assertEqual(json.loads(own)["message"], "hello")
+        self.assertEqual(others, ["one", "two"])
 
-    def test_in_the_background_the_file_is_twistd_log(self) -> None:
+    def test_a_signal_begins_a_new_file(self) -> None:
         path = self.mktemp()
         os.makedirs(path)
-        self.addCleanup(os.chdir, os.getcwd())
-        os.chdir(path)
-        self.assertEqual(self.log(nodaemon=0), "")
-        self.assertTrue(os.path.exists("twistd.log"))
+        log = self.open(nodaemon=1, logfile=f"{path}/x.log")
+        log.write(b"old\n")
+        signal.raise_signal(signal.SIGUSR1)
+        log.write(b"new\n")
+        self.assertEqual(Path(path, "x.log.1").read_text(), "old\n")
+        self.assertEqual(Path(path, "x.log").read_text(), "new\n")
+
+    def test_where_twistd_logs_itself_workers_lines_become_events(self) -> None:
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        for option in ("syslog", "logger"):
+            log = self.open(nodaemon=1, **{option: "x"})
+            self.assertIsNone(log.observer)
+            log.write(b"one\ntwo\n")
+        self.assertEqual([formatEvent(event) for event in events], ["one", "two"] * 2)
+        self.assertEqual(self.output.getvalue(), "")

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from giftless import plugins
 from giftless.config import Config
+from giftless.daemon import PATIENCE
 from giftless.interfaces import (
     IAuthenticatorFactory,
     IBuilder,
@@ -27,6 +28,7 @@ from giftless.interfaces import (
     IStorageFactory,
 )
 from giftless.locking import LockPolicy
+from giftless.supervision.process import HEARTBEAT, SILENT
 from tests import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -214,8 +216,14 @@ class UnitTests(SynchronousTestCase):
 
     def test_time_to_stop(self) -> None:
         """systemd waits for longer than the daemon does for running transfers."""
-        self.assertGreater(int(unit("giftless.service")["TimeoutStopSec"][0]), 60)
+        self.assertGreater(int(unit("giftless.service")["TimeoutStopSec"][0]), 60 + PATIENCE)
         self.assertEqual(Config().shutdown_timeout, 60)
+
+    def test_patience_of_the_watchdog(self) -> None:
+        """systemd waits until a worker that hangs has been replaced."""
+        settings = unit("giftless.service")
+        self.assertEqual((settings["Type"], settings["NotifyAccess"]), (["notify"], ["main"]))
+        self.assertGreater(int(settings["WatchdogSec"][0]), HEARTBEAT * (SILENT + 2))
 
     def test_same_configuration_is_checked_and_run(self) -> None:
         """What is checked before the start is what is started, and what is installed."""

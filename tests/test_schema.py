@@ -35,6 +35,7 @@ class Outer(msgspec.Struct, frozen=True, kw_only=True):
     ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     switch: bool = False
     choice: Literal["red", "green"] = "red"
+    many: Annotated[int, msgspec.Meta(ge=1)] | Literal["all"] = 1
     names: list[str] = []
     numbers: list[int] = []
     pair: tuple[int, ...] = ()
@@ -213,6 +214,8 @@ class EnvironmentTests(SynchronousTestCase):
             ("switch", "true", True),
             ("switch", "no", False),
             ("choice", "green", "green"),
+            ("many", "5", 5),
+            ("many", "all", "all"),
             ("names", "[a, b]", ["a", "b"]),
             ("numbers", "[1, 2]", [1, 2]),
             ("numbers", "[]", []),

@@ -81,11 +81,25 @@ class Upload:
         # Refuse before the client has sent gigabytes for nothing.
         if self._size and self._size > available(self._directory):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        while not self._lock_new():
+            pass
+
+    def _lock_new(self) -> bool:
+        """Make and lock a file; return whether it is there."""
         path = os.path.join(self._directory, os.urandom(16).hex().encode())
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._path = path
-        # Held for as long as this process lives: tells sweepers to keep off.
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            # Held for as long as this process lives: tells sweepers to keep off.
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            # One that starts now may have locked, and then removed, it before.
+            if os.fstat(fd).st_nlink == 0:
+                os.close(fd)
+                return False
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd, self._path = fd, path
+        return True
 
 
 def available(path: bytes) -> int:

@@ -127,7 +127,7 @@ class LFSChannel(HTTPChannel):
         return (
             version == b"HTTP/1.1"
             and b"close" not in connection_options(request.requestHeaders)
-            and not self.site.draining
+            and not self.site.retiring
         )
 
     def rawDataReceived(self, data: bytes) -> None:

@@ -67,12 +67,12 @@ class LFSSite(Site):
         self.challenge = challenge
         self.cors = cors
         self.budget = BodyBudget(limits.upload_buffer)
-        self.draining = False
+        self.retiring = self.draining = False
         self._proxies = proxies
         self._channels: set[LFSChannel] = set()
         self._handlers: set[Deferred[None]] = set()
         self._per_address: dict[str, int] = {}
-        self._drained: Deferred[None] | None = None
+        self._empty: list[Deferred[None]] = []
 
     def acceptableProtocols(self) -> list[bytes]:
         """Offer HTTP/1.1 only: HTTP/2 belongs to a proxy in front."""
@@ -113,7 +113,7 @@ class LFSSite(Site):
             self._per_address[network] = left
         else:
             self._per_address.pop(network, None)
-        self._check_drained()
+        self._check_empty()
 
     def handles(self, handler: Deferred[None]) -> None:
         """Note a request's handler, which may outlast the connection to clean up.
@@ -125,12 +125,31 @@ class LFSSite(Site):
 
     def _handled(self, handler: Deferred[None]) -> None:
         self._handlers.discard(handler)
-        self._check_drained()
+        self._check_empty()
 
-    def _check_drained(self) -> None:
-        if not self._channels and not self._handlers and self._drained is not None:
-            drained, self._drained = self._drained, None
-            drained.callback(None)
+    def _check_empty(self) -> None:
+        if not self._channels and not self._handlers:
+            waiting, self._empty = self._empty, []
+            for done in waiting:
+                done.callback(None)
+
+    def _when_empty(self) -> Deferred[None]:
+        done = Deferred[None]()
+        self._empty.append(done)
+        self._check_empty()
+        return done
+
+    def retire(self) -> Deferred[None]:
+        """Let every connection end with its next response, or by the limits.
+
+        A client that is told in a response that the connection closes cannot be
+        sending its next request at that moment; one whose silent connection is
+        closed can.
+
+        :returns: fires when no connection is left and no handler runs.
+        """
+        self.retiring = True
+        return self._when_empty()
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Let running requests finish; close everything else.
@@ -138,19 +157,16 @@ class LFSSite(Site):
         :param timeout: after so many seconds the rest is cut off.
         :returns: fires when no connection is left and no handler runs.
         """
-        self.draining = True
-        self._drained = done = Deferred[None]()
+        self.retiring = self.draining = True
         cut = self.reactor.callLater(timeout, self._cut)
 
         def cancel_cut(result: None) -> None:
             if cut.active():
                 cut.cancel()
 
-        done.addCallback(cancel_cut)
         for channel in list(self._channels):
             channel.drain()
-        self._check_drained()
-        return done
+        return self._when_empty().addCallback(cancel_cut)
 
     def _cut(self) -> None:
         for channel in list(self._channels):

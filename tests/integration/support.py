@@ -101,6 +101,15 @@ def wait_until(condition: Callable[[], Any], what: str) -> None:
         time.sleep(0.01)
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
 def base_environ() -> dict[str, str]:
     """Return this process's environment without what would sway a daemon or git."""
     return {
@@ -183,11 +192,12 @@ class Daemon:
     port: int = field(default_factory=free_port)
     unix: Path | None = None
     process: subprocess.Popen[bytes] | None = None
+    _logged_before: int = 0
 
     # -- the process
 
     def start(self) -> Daemon:
-        """Start, and wait until it takes connections."""
+        """Start, and wait until it serves."""
         arguments = ["-n", "--pidfile=", "giftless"]
         if self.config is not None:
             arguments += ["--config", str(self.write_config())]
@@ -195,6 +205,7 @@ class Daemon:
             (self.directory / "stdout").open("ab") as stdout,
             (self.directory / "stderr").open("ab") as stderr,
         ):
+            self._logged_before = stdout.tell()
             self.process = subprocess.Popen(
                 [*self.wrapper, *self.installation.command(*arguments)],
                 cwd=self.directory,
@@ -221,18 +232,16 @@ class Daemon:
         return path
 
     def _wait_until_ready(self) -> None:
-        wait_until(self._ended_or_listens, "the daemon to listen")
+        wait_until(self._ended_or_serves, "the daemon to serve")
         if self.running.poll() is not None:
             raise AssertionError(f"the daemon ended: {self.stderr}{self.stdout}")
 
-    def _ended_or_listens(self) -> bool:
-        if self.running.poll() is not None:
-            return True
-        try:
-            self.connect().close()
-        except OSError:
-            return False
-        return True
+    def _ended_or_serves(self) -> bool:
+        # Connections are taken as soon as the sockets are bound; this is
+        # logged when all workers are ready.
+        return (
+            self.running.poll() is not None or " listens on " in self.stdout[self._logged_before :]
+        )
 
     @property
     def running(self) -> subprocess.Popen[bytes]:
@@ -260,10 +269,24 @@ class Daemon:
         return self.wait()
 
     def kill(self) -> None:
-        """Kill it (``kill -9``), if it still runs."""
+        """Kill all its processes (``kill -9``), if they still run."""
         if self.process is not None and self.process.poll() is None:
+            workers = self.workers
+            # Whoever would replace the others goes first.
             self.process.kill()
             self.process.wait()
+            for worker in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: not any(map(is_running, workers)), "the workers to be gone")
+
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of its workers, those that are on their way included."""
+        pid = self.running.pid
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
 
     # -- what it leaves to see
 
@@ -299,8 +322,9 @@ class Daemon:
         ]
 
     def memory(self, name: str) -> int:
-        """Return a figure of ``/proc/PID/status`` such as ``VmHWM``, in bytes."""
-        for line in Path(f"/proc/{self.running.pid}/status").read_text().splitlines():
+        """Return a figure of its worker's ``/proc/PID/status`` such as ``VmHWM``, in bytes."""
+        (worker,) = self.workers
+        for line in Path(f"/proc/{worker}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"there is no {name}")

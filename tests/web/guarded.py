@@ -1,8 +1,8 @@
 """The front as a configuration describes it, with everything that guards it.
 
 Storage, authenticators and site are put together by the daemon's own
-:func:`~giftless.service.build_backends` and
-:func:`~giftless.service.build_site`; only the connections and the time are the
+:func:`~giftless.assembly.build_backends` and
+:func:`~giftless.assembly.build_site`; only the connections and the time are the
 test's.  Forges are fakes on the loopback interface.
 """
 
@@ -22,10 +22,10 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
 from giftless import plugins
+from giftless.assembly import build_backends, build_site
 from giftless.config import Config
 from giftless.interfaces import Environment
 from giftless.schema import convert
-from giftless.service import build_backends, build_site
 from tests.auth.forges import NOW, ForgeTestCase
 from tests.auth.test_htpasswd import quick_hash
 from tests.support.blocking import InlineBlocking

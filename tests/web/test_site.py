@@ -304,6 +304,80 @@ class DrainTests(FrontTestCase):
         self.successResultOf(drained)
 
 
+class RetireTests(FrontTestCase):
+    """Others serve from now on: nobody may notice."""
+
+    def retire(self) -> Deferred[None]:
+        retired = self.front.site.retire()
+        self.clock.advance(0)
+        return retired
+
+    def test_no_connection(self) -> None:
+        self.serve()
+        self.successResultOf(self.retire())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_kept_connection_is_answered_once_more(self) -> None:
+        """A client that sends its next request just now gets its answer."""
+        self.serve()
+        self.front.put(DATA)
+        connection = self.connect()
+        self.assertNotIn("connection", connection.request("GET", URL).headers)
+        retired = self.retire()
+        self.assertFalse(connection.closed)
+        response = connection.request("GET", URL)
+        self.assertEqual((response.body, response.headers["connection"]), (DATA, "close"))
+        self.assertTrue(connection.closed)
+        self.successResultOf(retired)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_request_that_runs_ends_as_it_was_promised(self) -> None:
+        """Its headers may be out already, without a word of closing."""
+        blocking = ManualBlocking()
+        self.serve(blocking=blocking)
+        connection = self.connect()
+        connection.send(render_request("GET", URL))
+        retired = self.retire()
+        while blocking.waiting:
+            blocking.do_next()
+        self.clock.advance(0)
+        self.assertNotIn("connection", connection.response().headers)
+        self.assertFalse(connection.closed)
+        connection.send(render_request("GET", URL))
+        while blocking.waiting:
+            blocking.do_next()
+        self.clock.advance(0)
+        self.assertEqual(connection.response().headers["connection"], "close")
+        self.assertTrue(connection.closed)
+        self.successResultOf(retired)
+
+    def test_silent_connection_ends_by_its_own_limit(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.request("GET", URL)
+        retired = self.retire()
+        self.pass_time(self.front.site.limits.idle_timeout - 1)
+        self.assertFalse(connection.closed)
+        self.assertNoResult(retired)
+        self.pass_time(2)
+        self.assertTrue(connection.closed)
+        self.successResultOf(retired)
+
+    def test_a_stop_comes_later(self) -> None:
+        self.serve()
+        silent, busy = self.connect(), self.connect()
+        busy.send(render_request("PUT", URL, {"Content-Length": "10"}))
+        retired = self.retire()
+        drained = self.front.site.drain(60)
+        self.clock.advance(0)
+        self.assertTrue(silent.closed)
+        self.assertFalse(busy.closed)
+        self.assertNoResult(retired)
+        busy.send(DATA)
+        self.successResultOf(drained)
+        self.successResultOf(retired)
+
+
 class DrainOnTheWireTests(PortTestCase):
     """The same with sockets."""
 

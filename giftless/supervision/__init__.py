@@ -1,0 +1,1 @@
+"""Worker processes: kept, watched and replaced by their parent."""
