@@ -74,7 +74,7 @@ def ratios(row: Row, other: str) -> list[float]:
     pairs = zip(row.values.get(OWN, ()), row.values.get(other, ()), strict=False)
     if row.case.more:
         return [own / value for own, value in pairs if value]
-    return [value / own for own, value in pairs if own]
+    return [value / own for own, value in pairs if own > 0]
 
 
 def cell(row: Row, server: str) -> str:

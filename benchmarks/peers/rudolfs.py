@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.peers.base import BYTES, LFS, S3, Place, Server, find, output
+from benchmarks.peers.base import BYTES, LFS, Place, Server, find, output
 from benchmarks.support import free_port, running
 
 
@@ -13,7 +13,7 @@ class Rudolfs:
     """One process with a thread for each core; no cache and no encryption."""
 
     name = "rudolfs"
-    serves = frozenset({LFS, BYTES, S3})
+    serves = frozenset({LFS, BYTES})
 
     def version(self) -> str:
         """See :meth:`~benchmarks.peers.base.Peer.version`."""
@@ -26,16 +26,6 @@ class Rudolfs:
         # Its access log goes to its standard output, as giftless's does.
         command = [find("rudolfs", ""), "--host", f"127.0.0.1:{port}"]
         environ = {"TOKIO_WORKER_THREADS": str(place.cores)}
-        bucket = place.bucket
-        if bucket is None:
-            command += ["local", "--path", str(place.root / "store")]
-        else:
-            command += ["s3", "--bucket", bucket.name]
-            environ |= {
-                "AWS_S3_ENDPOINT": bucket.endpoint,
-                "AWS_DEFAULT_REGION": bucket.region,
-                "AWS_ACCESS_KEY_ID": bucket.access_key,
-                "AWS_SECRET_ACCESS_KEY": bucket.secret_key,
-            }
+        command += ["local", "--path", str(place.root / "store")]
         with running(command, port, place.root, environ, place.cores) as process:
             yield Server(self.name, f"http://127.0.0.1:{port}", process.pid, "/api")
