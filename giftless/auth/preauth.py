@@ -7,7 +7,7 @@ and to the object's size, so it opens nothing else.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hmac
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -76,8 +76,13 @@ class _Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
     upload: str = ""
 
 
+#: From base64's alphabet to base64url's (RFC 4648 section 5).
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
 def _base64url(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+    # Without padding (RFC 7515 section 2).
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
 
 
 _JOSE_HEADER: Final = _base64url(

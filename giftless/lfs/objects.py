@@ -107,8 +107,7 @@ def _check_segment(name: str) -> None:
         raise BadRequest("a part of a repository's path must not look like an oid")
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectKey:
+class ObjectKey(msgspec.Struct, frozen=True):
     """Where an object lives: one oid in one repository."""
 
     repo: Repo
