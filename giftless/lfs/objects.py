@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -61,9 +61,15 @@ class Repo:
 
     :ivar segments: at least one name; none is empty, ``.``, ``..``, contains
         ``/`` or a control character, looks like an oid, or is reserved.
+    :ivar path: the segments joined by ``/``: ``org/group/repo``.
     """
 
     segments: tuple[str, ...]
+    path: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Once: a batch asks for it with each object.
+        object.__setattr__(self, "path", "/".join(self.segments))
 
     @classmethod
     def parse(cls, segments: Sequence[str]) -> Repo:
@@ -84,11 +90,6 @@ class Repo:
         if len(repo.path.encode()) > MAX_PATH_BYTES:
             raise BadRequest(f"a repository's path has at most {MAX_PATH_BYTES} bytes")
         return repo
-
-    @property
-    def path(self) -> str:
-        """The segments joined by ``/``: ``org/group/repo``."""
-        return "/".join(self.segments)
 
     def __str__(self) -> str:
         return self.path
