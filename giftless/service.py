@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import IPv4Address
@@ -28,6 +29,11 @@ from giftless.threads import Threads
 from giftless.web.site import LFSSite
 
 _log = Logger(namespace="giftless")
+
+#: How many objects are made before Python looks for garbage among them.  A batch
+#: makes thousands, which all go by themselves: looking at them each time takes a
+#: seventh of the processor.
+_YOUNG_OBJECTS: Final = 50_000
 
 
 class Options(usage.Options):
@@ -133,6 +139,7 @@ class Daemon(MultiService):
 
     def startService(self) -> None:
         """Start to serve, and say where."""
+        gc.set_threshold(_YOUNG_OBJECTS)
         self._threads.startService()
         self._services.startService()
         super().startService()

@@ -22,7 +22,11 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "giftl
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 
 #: What git-lfs sends with a batch.
-HEADERS = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
+HEADERS = {
+    "Accept": MEDIA_TYPE,
+    "Content-Type": MEDIA_TYPE,
+    "User-Agent": "git-lfs/3.3.0 (GitHub; linux amd64; go 1.19.8)",
+}
 
 #: What a workload needs of a server.
 LFS, BYTES, S3 = "lfs", "bytes", "s3"

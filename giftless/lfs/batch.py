@@ -39,7 +39,7 @@ class _WireBatch(msgspec.Struct):
     hash_algo: str | None = None
 
 
-class RequestedObject(msgspec.Struct, frozen=True):
+class RequestedObject(msgspec.Struct, frozen=True, gc=False):
     """One object of a batch.
 
     :ivar text: the oid exactly as the client sent it, echoed in the reply.
@@ -88,7 +88,7 @@ class ObjectError(msgspec.Struct, frozen=True):
     message: str
 
 
-class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True):
+class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One object of a batch reply; without actions the server has it already."""
 
     oid: str

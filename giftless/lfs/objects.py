@@ -108,7 +108,7 @@ def _check_segment(name: str) -> None:
         raise BadRequest("a part of a repository's path must not look like an oid")
 
 
-class ObjectKey(msgspec.Struct, frozen=True):
+class ObjectKey(msgspec.Struct, frozen=True, gc=False):
     """Where an object lives: one oid in one repository."""
 
     repo: Repo
@@ -140,7 +140,7 @@ class Operation(Enum):
         return Permission.WRITE if self is Operation.UPLOAD else Permission.READ
 
 
-class Action(msgspec.Struct, frozen=True, omit_defaults=True):
+class Action(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One thing for the client to do next (batch API, ``actions``).
 
     :ivar href: an absolute http(s) URL.
