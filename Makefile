@@ -22,7 +22,7 @@ help:
 	@echo "make coverage  run the tests and report which lines they ran"
 	@echo "make lint      check style, format and types"
 	@echo "make docs      build docs/_build/html"
-	@echo "make bench     compare with nginx (BENCH=bytes, ARGS=...)"
+	@echo "make bench     compare with other servers (ARGS=\"--quick\", BENCH=authentication)"
 	@echo "make clean     remove everything that was made here, except objects"
 
 run:
@@ -52,10 +52,12 @@ docs:
 	$(bin)/towncrier build --draft --version next >/dev/null
 	$(bin)/sphinx-build -W --keep-going -E -q docs docs/_build/html
 
-BENCH ?= bytes
+BENCH ?= suite
 bench:
-	@.ci/apt git=git git-lfs=git-lfs curl=curl nginx=nginx-light
+	@.ci/apt git=git git-lfs=git-lfs curl=curl nginx=nginx-light wrk=wrk
+	@.ci/stores versitygw
 	@$(if $(filter locks,$(BENCH)),.ci/stores pg_ctlcluster)
+	@.ci/peers
 	@.ci/venv test
 	@$(bin)/python -m benchmarks.$(BENCH) $(ARGS)
 

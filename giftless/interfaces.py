@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from twisted.application.service import MultiService
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
@@ -33,7 +34,6 @@ from giftless.lfs.objects import (
 )
 
 if TYPE_CHECKING:
-    import msgspec
     from treq.client import HTTPClient
     from twisted.internet.interfaces import IReactorTime
 
@@ -352,8 +352,7 @@ class IGrants(Interface):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """What an action's pre-authorisation says.
 
     :ivar operation: what it is for: ``upload``, ``download``, ``verify``,
@@ -365,7 +364,7 @@ class Ticket:
 
     operation: str
     size: int
-    extras: Extras = field(default_factory=dict)
+    extras: Extras = {}
     upload: PartUpload | None = None
 
 
@@ -484,8 +483,7 @@ class ILinks(Interface):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(msgspec.Struct, frozen=True):
     """One object that is to be transferred.
 
     :ivar key: which object.

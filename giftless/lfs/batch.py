@@ -39,8 +39,7 @@ class _WireBatch(msgspec.Struct):
     hash_algo: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestedObject:
+class RequestedObject(msgspec.Struct, frozen=True, gc=False):
     """One object of a batch.
 
     :ivar text: the oid exactly as the client sent it, echoed in the reply.
@@ -89,7 +88,7 @@ class ObjectError(msgspec.Struct, frozen=True):
     message: str
 
 
-class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True):
+class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One object of a batch reply; without actions the server has it already."""
 
     oid: str
@@ -175,7 +174,8 @@ def _parse_object(
     oid, size = member.get("oid"), member.get("size")
     if not isinstance(oid, str) or not isinstance(size, int) or isinstance(size, bool):
         raise Unprocessable("each object needs an 'oid' (a string) and a 'size' (a whole number)")
-    extras, error = _parse_extras(member)
+    # Most objects have an oid and a size and nothing else.
+    extras, error = _parse_extras(member) if len(member) > 2 else ({}, None)
     if hash_algo not in (None, "", HASH_ALGORITHM):
         error = _HashAlgorithmConflict(f"this server's objects are named by {HASH_ALGORITHM}")
     elif not 0 <= size <= MAX_SIZE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -61,9 +61,15 @@ class Repo:
 
     :ivar segments: at least one name; none is empty, ``.``, ``..``, contains
         ``/`` or a control character, looks like an oid, or is reserved.
+    :ivar path: the segments joined by ``/``: ``org/group/repo``.
     """
 
     segments: tuple[str, ...]
+    path: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Once: a batch asks for it with each object.
+        object.__setattr__(self, "path", "/".join(self.segments))
 
     @classmethod
     def parse(cls, segments: Sequence[str]) -> Repo:
@@ -85,11 +91,6 @@ class Repo:
             raise BadRequest(f"a repository's path has at most {MAX_PATH_BYTES} bytes")
         return repo
 
-    @property
-    def path(self) -> str:
-        """The segments joined by ``/``: ``org/group/repo``."""
-        return "/".join(self.segments)
-
     def __str__(self) -> str:
         return self.path
 
@@ -107,8 +108,7 @@ def _check_segment(name: str) -> None:
         raise BadRequest("a part of a repository's path must not look like an oid")
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectKey:
+class ObjectKey(msgspec.Struct, frozen=True, gc=False):
     """Where an object lives: one oid in one repository."""
 
     repo: Repo
@@ -144,7 +144,7 @@ class Operation(Enum):
         return Permission.WRITE if self is Operation.UPLOAD else Permission.READ
 
 
-class Action(msgspec.Struct, frozen=True, omit_defaults=True):
+class Action(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One thing for the client to do next (batch API, ``actions``).
 
     :ivar href: an absolute http(s) URL.

@@ -201,7 +201,7 @@ class LocalStore:
         return sweep(self._tmp)
 
     def _path(self, key: ObjectKey) -> bytes:
-        return os.path.join(self._root, key.path.encode())
+        return b"%b/%b" % (self._root, key.path.encode())
 
     def _extras_path(self, key: ObjectKey) -> bytes:
         return os.path.join(self._extras, key.path.encode())

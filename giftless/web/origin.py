@@ -39,6 +39,8 @@ class Proxies:
         """Whether the peer at ``host`` (empty for a unix socket) is a proxy."""
         if not host:
             return self._unix
+        if not self._networks:
+            return False
         try:
             address = ipaddress.ip_address(host)
         except ValueError:

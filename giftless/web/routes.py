@@ -24,6 +24,7 @@ from giftless.web.errors import CLIENT_CLOSED, respond_with_error
 from giftless.web.links import Links
 from giftless.web.origin import Proxies
 from giftless.web.request import StreamingRequest
+from giftless.web.shortcut import Shortcut
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
 _INFO_LFS: Final = ("info", "lfs")
@@ -53,15 +54,15 @@ class LFSResource:
         self.app = Klein()
         self.app.url_map.converters = {**self.app.url_map.converters, "repo": _RepoConverter}
         self.app.url_map.merge_slashes = False
-        for number, route in enumerate(routes):
+        self._endpoints = [(route, self._handle(route.handler)) for route in routes]
+        for number, (route, handle) in enumerate(self._endpoints):
             url = f"/<repo:repo>/{route.path}"
-            handle = self._handle(route.handler)
             self.app.route(url, methods=route.methods, endpoint=str(number))(handle)
         self.app.handle_errors(exceptions.HTTPException)(self._routing_failed)  # type: ignore[arg-type]  # Klein wants IRequest
 
     def resource(self) -> IResource:
         """Return the root of the resource tree."""
-        return self.app.resource()
+        return Shortcut(self._endpoints, self.app.resource())
 
     def _handle(self, handler: Handler) -> Handler:
         """Turn an endpoint's handler into Klein's.

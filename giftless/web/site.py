@@ -214,15 +214,19 @@ class LFSSite(Site):
         identity: str,
         address: str,
     ) -> None:
+        address = address or "-"
+        seconds = round(seconds, 4)
         _access.info(
-            "{address} {identity} {method} {path} {status} {bytes} {seconds} {request_id}",
-            address=address or "-",
+            # Twisted takes as long for each member that it formats as for this.
+            "{log_line}",
+            log_line=f"{address} {identity} {method} {path} {status} {size} {seconds} {request_id}",
+            address=address,
             identity=identity,
             method=method,
             path=path,
             status=status,
             bytes=size,
-            seconds=round(seconds, 4),
+            seconds=seconds,
             request_id=request_id,
         )
 

@@ -1,0 +1,46 @@
+"""The giftless of this repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.peers.base import BYTES, LFS, S3, Place, Server, output
+from benchmarks.support import free_port, giftless_command, running
+from giftless import __version__
+from giftless.config import Config
+
+
+class Giftless:
+    """One worker for each core."""
+
+    name = "giftless"
+    serves = frozenset({LFS, BYTES, S3})
+
+    def version(self) -> str:
+        """See :meth:`~benchmarks.peers.base.Peer.version`."""
+        commit = output("git", "rev-parse", "--short", "HEAD")
+        changed = " and changes" if output("git", "status", "--short", "giftless") else ""
+        return f"giftless {__version__} of this repository ({commit}{changed})"
+
+    @contextmanager
+    def start(self, place: Place) -> Iterator[Server]:
+        """See :meth:`~benchmarks.peers.base.Peer.start`."""
+        port = free_port()
+        config: dict[str, Any] = {}
+        if "workers" in Config.__struct_fields__:
+            config["workers"] = place.cores
+        bucket = place.bucket
+        if bucket is not None:
+            config["storage"] = {
+                "type": "s3",
+                "bucket": bucket.name,
+                "region": bucket.region,
+                "endpoint_url": bucket.endpoint,
+                "access_key_id": bucket.access_key,
+                "secret_access_key": bucket.secret_key,
+            }
+        command = giftless_command(place.root, port, **config)
+        with running(command, port, place.root, cores=place.cores) as process:
+            yield Server(self.name, f"http://127.0.0.1:{port}", process.pid)

@@ -1,0 +1,32 @@
+-- wrk: POST a file's content with some headers, and print one line of JSON.
+--
+--   wrk … --script post.lua URL -- FILE 'Name: value' …
+
+function init(arguments)
+   local file = assert(io.open(arguments[1], "rb"))
+   wrk.method = "POST"
+   wrk.body = file:read("*a")
+   file:close()
+   for index = 2, #arguments do
+      local name, value = arguments[index]:match("^([^:]+): (.*)$")
+      wrk.headers[name] = value
+   end
+   message = wrk.format()
+end
+
+-- The same bytes each time: nothing is put together while it measures.
+function request()
+   return message
+end
+
+function done(summary, latency, requests)
+   local errors = summary.errors
+   print(string.format(
+      '{"requests":%d,"seconds":%f,"failed":%d,"median":%f,"p99":%f}',
+      summary.requests,
+      summary.duration / 1e6,
+      errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+      latency:percentile(50) / 1e6,
+      latency:percentile(99) / 1e6
+   ))
+end
