@@ -31,6 +31,7 @@ assert giftless.lfs.locks
 #: What the constructors want beside the message.
 ARGUMENTS: dict[str, Any] = {
     "allowed": ("GET", "HEAD"),
+    "code": 404,
     "size": 10,
     "retry_after": 7,
     "lock": giftless.lfs.locks.Lock("1", repo_of(), "a.psd", "olga", 0),

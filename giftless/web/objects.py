@@ -119,9 +119,12 @@ class ObjectEndpoints:
 
 
 class _Refused(LFSError):
-    """Every object of a batch is refused."""
+    """Every object of a batch is refused.
 
-    def __init__(self, code: int, message: str) -> None:
+    :param code: the status that stands for all of them.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
 
@@ -139,7 +142,7 @@ def _check_any_is_good(reply: BatchReply) -> None:
         return
     codes = {error.code for error in errors}
     code = codes.pop() if len(codes) == 1 else Unprocessable.code
-    raise _Refused(code, errors[0].message)
+    raise _Refused(errors[0].message, code)
 
 
 def _choose_range(call: Call, oid: Oid, size: int) -> tuple[int, int]:
