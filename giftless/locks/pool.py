@@ -106,6 +106,7 @@ class Pool(Service):
                 loan.hold(connection)
                 result = job(connection)
             except BaseException as error:
+                loan.give_back()
                 if not self._database.is_lost(connection):
                     self._idle.append(connection)
                     raise
@@ -116,6 +117,8 @@ class Pool(Service):
                 self.close()
                 again = False
             else:
+                # First: its time may be over now, and the connection another job's.
+                loan.give_back()
                 self._idle.append(connection)
                 return result
 
@@ -140,11 +143,16 @@ class _Loan:
         if self.expired:
             raise self._database.errors("its time was over before it began")
 
+    def give_back(self) -> None:
+        """Be done with the connection; in the job's thread."""
+        self._connection = None
+
     def expire(self) -> None:
         """Make the job fail; in the reactor's thread."""
         self.expired = True
-        if self._connection is not None:
-            self._database.abort(self._connection)
+        connection = self._connection
+        if connection is not None:
+            self._database.abort(connection)
 
 
 def _unavailable() -> ServiceUnavailable:

@@ -14,10 +14,12 @@ from twisted.internet.task import Clock
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.lfs.locks import LockQuery
 from giftless.locks.database import Schema
+from giftless.locks.pool import Pool
 from giftless.locks.sqlite import SQLite, SQLiteFactory, SQLiteOptions
 from giftless.locks.store import SQLLockStore
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
 from tests.locks.support import BROKEN_SCRIPT, NEXT_SCRIPT, SQLiteTestCase, store_over, with_script
+from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.making import environment
 from tests.support.run import CoroutineTestCase
 
@@ -175,9 +177,6 @@ class TimeTests(SQLiteTestCase, CoroutineTestCase):
 
     def test_a_queue_that_does_not_move(self) -> None:
         """Who waits for a turn gives up, and does nothing later."""
-        from giftless.locks.pool import Pool
-        from tests.support.blocking import ManualBlocking
-
         clock, blocking = Clock(), ManualBlocking()
         database = SQLite(str(self.path), 5, Schema.load("sqlite"))
         pool = Pool(database, 1, 5, blocking, clock)
@@ -198,6 +197,26 @@ class TimeTests(SQLiteTestCase, CoroutineTestCase):
         blocking.do_next()
         self.assertEqual(self.successResultOf(third).locks, ())
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_time_that_is_over_when_the_work_is_done(self) -> None:
+        """The connection may be another job's by then, which must not be disturbed."""
+        clock = Clock()
+
+        class Slow(InlineBlocking):
+            """Comes back to the reactor late."""
+
+            def run(self, function: Any, *args: Any) -> Any:
+                outcome = super().run(function, *args)
+                clock.advance(5)
+                return outcome
+
+        aborted: list[Any] = []
+        database = SQLite(str(self.path), 5, Schema.load("sqlite"))
+        database.abort = aborted.append  # type: ignore[method-assign]
+        pool = Pool(database, 1, 5, Slow(), clock)
+        self.addCleanup(pool.close)
+        self.run_now(SQLLockStore(database, pool).create(lock_of()))
+        self.assertEqual(aborted, [])
 
 
 def _start(path: str) -> str:
