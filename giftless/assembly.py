@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from giftless import plugins, schema
 from giftless.auth.chain import AuthChain, EachCredential
@@ -51,13 +51,15 @@ def number_of_workers(options: Config) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What plugins have built.
+    """What plugins have built, and what they are not told.
 
+    :ivar secret: what tokens are signed with.
     :ivar store: where objects are.
     :ivar chain: the authenticators, in the order in which they are asked.
     :ivar locks: where locks are; ``None`` if there are to be none.
     """
 
+    secret: bytes = field(repr=False)
     store: IObjectStore
     chain: Sequence[IAuthenticator]
     locks: ILockStore | None
@@ -76,12 +78,14 @@ def build_backends(options: Config, environment: Environment) -> Backends:
     """
     plugins.add_directories(options.plugin_path)
     plugins.report_broken()
+    # First, because it tells best what is wrong with the state directory.
+    secret = load_secret(options.secret, options.secret_file, options.state_dir)
     store = plugins.build(IStorageFactory, options.storage, "storage", environment)
     chain = [
         plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
         for index, section in enumerate(options.auth)
     ]
-    return Backends(store, chain, build_lock_store(options, environment))
+    return Backends(secret, store, chain, build_lock_store(options, environment))
 
 
 def build_lock_store(options: Config, environment: Environment) -> ILockStore | None:
@@ -113,8 +117,7 @@ def build_site(options: Config, environment: Environment, backends: Backends) ->
 def build_resource(options: Config, environment: Environment, backends: Backends) -> LFSResource:
     """Build the resource tree of the site; see :func:`build_site`."""
     store = backends.store
-    secret = load_secret(options.secret, options.secret_file, options.state_dir)
-    preauth = PreAuthorizer(secret, options.actions, environment.reactor)
+    preauth = PreAuthorizer(backends.secret, options.actions, environment.reactor)
     blocking, limits = environment.blocking, options.limits
     gate = Gate(options.access.hide_private)
     transfers = _transfers(options.transfers, store, preauth)

@@ -74,7 +74,8 @@ class ErrorTests(StartTestCase):
         """So does one in a section of a plugin."""
         self.assert_refused(
             "storage: {type: local, pathh: x}",
-            "bad.yaml: storage.pathh: unknown key; did you mean 'path'? allowed here: path, prefix",
+            "bad.yaml: storage.pathh: unknown key; did you mean 'path'?",
+            "allowed here: multipart_expiry, part_size, path, prefix",
         )
 
     def test_wrong_type(self) -> None:
