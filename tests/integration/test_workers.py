@@ -21,6 +21,7 @@ import jwt
 import yaml
 from twisted.trial.unittest import SkipTest
 
+from giftless.supervision.process import HEARTBEAT, SILENT
 from tests.integration.support import (
     ENDED,
     PATIENCE,
@@ -278,6 +279,21 @@ class DeathTests(WorkersTestCase):
         self.assertEqual(daemon.stderr.count("\n"), 1, daemon.stderr)
         self.assertNotIn("Traceback", daemon.stdout)
 
+    def test_half_a_start(self) -> None:
+        """So does what fails when threads run already; they do not keep the worker alive."""
+        directory = self.directory / "plugins"
+        directory.mkdir()
+        (directory / "late.py").write_text(LATE)
+        daemon = self.make_daemon(
+            config={"storage": {"type": "late"}, "plugin_path": [str(directory)]}
+        )
+        began = time.monotonic()
+        self.assertRaisesRegex(AssertionError, "cannot start: .*too late", daemon.start)
+        self.assertEqual(daemon.running.returncode, 1)
+        self.assertEqual(daemon.stderr.count("\n"), 1, daemon.stderr)
+        # Before it would be killed for its silence.
+        self.assertLess(time.monotonic() - began, HEARTBEAT * SILENT)
+
 
 #: Runs a command in a process group of its own, as a shell does.
 AS_LEADER = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
@@ -299,6 +315,29 @@ class Fragile(LocalFactory):
 fragile = LazyPlugin(IStorageFactory, "fragile", f"{__name__}.Fragile")
 """
 
+
+#: A plugin whose service cannot be started, after it has used a thread.
+LATE = """
+from twisted.application.service import Service
+from giftless.interfaces import IStorageFactory
+from giftless.plugins import LazyPlugin
+from giftless.storage.local import LocalFactory
+
+class LateService(Service):
+    def __init__(self, blocking):
+        self.blocking = blocking
+
+    def startService(self):
+        self.blocking.run(len, "")
+        raise RuntimeError("too late")
+
+class Late(LocalFactory):
+    def build(self, options, environment):
+        LateService(environment.blocking).setServiceParent(environment.services)
+        return super().build(options, environment)
+
+late = LazyPlugin(IStorageFactory, "late", f"{__name__}.Late")
+"""
 
 #: A plugin that blocks the reactor, as none should.
 HANGING = """
