@@ -309,7 +309,9 @@ class Daemon:
     @property
     def events(self) -> list[dict[str, Any]]:
         """Its log, with ``log_format: json``."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
+        # The last line may be half written.
+        *lines, _ = self.stdout.split("\n")
+        return [json.loads(line) for line in lines]
 
     def accesses(self, method: str, path: str = "") -> list[dict[str, Any]]:
         """Return the access lines of a method, on paths that contain ``path``."""
