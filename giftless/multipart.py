@@ -22,6 +22,7 @@ from giftless.interfaces import (
 from giftless.lfs.batch import ObjectReply
 from giftless.lfs.objects import ObjectKey, Permission
 from giftless.permissions import Gate
+from giftless.server import size_of
 from giftless.streams import PartBody
 from giftless.transfer.multipart import Multipart
 
@@ -53,8 +54,7 @@ class MultipartServer:
         ticket = self._admit(identity, key, "parts")
         if self._adapter is None:
             raise NotFound("this server's storage takes no parts; ask for a basic transfer")
-        size = await self._size(key)
-        if size == ticket.size:
+        if await size_of(self._store, key) == ticket.size:
             return ObjectReply(str(key.oid), ticket.size, True)
         transfer = Transfer(key, ticket.size, ticket.extras, identity, links)
         return ObjectReply(str(key.oid), ticket.size, True, await self._adapter.upload(transfer))
@@ -92,12 +92,12 @@ class MultipartServer:
         :raises Conflict: if parts are missing or wrong.
         """
         ticket = self._admit(identity, key, "commit")
-        await self._parts_of(self._store).commit(key, _upload(ticket), ticket.extras)
+        await self._multipart_store().commit(key, _upload(ticket), ticket.extras)
 
     async def abort(self, identity: Identity, key: ObjectKey) -> None:
         """Throw parts away."""
         ticket = self._admit(identity, key, "abort")
-        await self._parts_of(self._store).abort(key, _upload(ticket))
+        await self._multipart_store().abort(key, _upload(ticket))
 
     def _admit(self, identity: Identity, key: ObjectKey, operation: str) -> Ticket:
         self._gate.require(identity, Permission.WRITE, key.repo, key.oid, operation)
@@ -105,16 +105,10 @@ class MultipartServer:
             raise Forbidden("this needs the token of an upload's action; ask for a batch")
         return identity.ticket
 
-    def _parts_of(self, store: IObjectStore) -> IMultipartStore:
-        if not IMultipartStore.providedBy(store):
+    def _multipart_store(self) -> IMultipartStore:
+        if not IMultipartStore.providedBy(self._store):
             raise NotFound("this server's storage takes no parts; ask for a new batch")
-        return store
-
-    async def _size(self, key: ObjectKey) -> int | None:
-        (size,) = await self._store.sizes([key])
-        if isinstance(size, Exception):
-            raise size
-        return size
+        return self._store
 
 
 def _upload(ticket: Ticket) -> PartUpload:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,13 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.errors import BadRequest, ConfigError
 from giftless.interfaces import ObjectFacts
-from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.outgoing import Answer
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
 from giftless.storage.azure.signing import VERSION, Grant, sign_blob
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Container, Layout
 from giftless.storage.remote.credentials import Refreshing
 from giftless.storage.remote.metadata import (
     content_type,
@@ -43,14 +42,6 @@ MAX_NAME: Final = 1024
 
 #: For how long the daemon signs its own requests, in seconds.
 OWN_LIFETIME: Final = 900
-
-#: How long a question of ``--check`` may take, in seconds.
-CHECK_TIMEOUT: Final = 8.0
-
-#: The object that ``--check`` asks for and tries to upload; it never exists.
-_PROBE: Final = ObjectKey(
-    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
-)
 
 #: What Azure says of a blob that is absent while its container is there.
 ABSENT: Final = "BlobNotFound"
@@ -256,13 +247,13 @@ class BlobContainer(Container):
         except StoreError as error:
             raise ConfigError(self._place.credential, error.problem) from error
         try:
-            answer = await self._look(_PROBE, CHECK_TIMEOUT)
+            answer = await self._look(PROBE, CHECK_TIMEOUT)
             if answer.status != 200 and answers.error_code(answer) != ABSENT:
                 raise self._blame(answer, "read")
             answer = await self._try_upload()
             if answer.status != 412 and answers.error_code(answer) != ABSENT:
                 raise self._blame(answer, "create")
-            answer = await self._remove(_PROBE, {}, CHECK_TIMEOUT)
+            answer = await self._remove(PROBE, {}, CHECK_TIMEOUT)
             if answer.status != 202 and answers.error_code(answer) != ABSENT:
                 raise self._blame(answer, "delete")
         except StoreError as error:
@@ -273,7 +264,7 @@ class BlobContainer(Container):
     async def _try_upload(self) -> Answer:
         async def prepare() -> Request:
             headers = {**_upload_headers({}), "If-Match": '"0x0"'}
-            return await self._request("PUT", _PROBE, Grant("cw"), headers)
+            return await self._request("PUT", PROBE, Grant("cw"), headers)
 
         return await self._client.ask(prepare, CHECK_TIMEOUT)
 

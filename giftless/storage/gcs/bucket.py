@@ -16,18 +16,14 @@ from giftless.storage.gcs import answers
 from giftless.storage.gcs.authority import Authority
 from giftless.storage.gcs.signing import Draft, encode_path
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import Layout
-from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
 from giftless.storage.remote.metadata import (
     content_type,
     decode_extras,
     disposition,
-    encode_extras,
 )
 from giftless.storage.remote.xml_answers import error_code
 from giftless.storage.remote.xml_bucket import (
-    CHECK_TIMEOUT,
-    PROBE,
     UploadPermissions,
     XmlBucket,
     bucket_root,
@@ -43,11 +39,6 @@ MAX_EXTRAS: Final = 4000
 
 #: The upload succeeds only if the object has this generation; 0: if it is absent.
 GENERATION_HEADER: Final = "x-goog-if-generation-match"
-
-#: How long the bucket's existence is believed, in seconds, and from when on it
-#: is looked for again in the background.
-BUCKET_BELIEVED: Final = 300.0
-BUCKET_RENEWED: Final = 60.0
 
 #: What ``--check`` says is missing.
 _PERMISSIONS: Final = UploadPermissions(
@@ -84,6 +75,9 @@ class Bucket(XmlBucket):
     """
 
     max_put = MAX_PUT
+    vendor = "Cloud Storage"
+    extras_header = EXTRAS_HEADER
+    max_extras = MAX_EXTRAS
 
     def __init__(
         self,
@@ -96,7 +90,6 @@ class Bucket(XmlBucket):
         super().__init__(layout, client, clock)
         self._place = place
         self._authority = authority
-        self._existence = Refreshing(self._look_for_bucket, clock, "Cloud Storage bucket")
 
     # -- existence
 
@@ -114,27 +107,6 @@ class Bucket(XmlBucket):
         if answer.status != 200 or not length.isdecimal():
             raise answers.describe(answer)
         return ObjectFacts(int(length), None, decode_extras(headers.get(EXTRAS_HEADER, "")))
-
-    async def _confirm_absence(self, key: ObjectKey, answer: Answer) -> None:
-        """Make sure that a 404 means the object, and comes from the store.
-
-        An answer to HEAD has no body that says so.
-
-        :raises StoreError: if it does not.
-        """
-        await self._existence.get()
-        if not answers.is_from_gcs(answer):
-            await self._find_absent(key)
-
-    async def _look_for_bucket(self) -> Expiring[None]:
-        await self._find_absent(PROBE)
-        now = self._clock.seconds()
-        return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
-
-    async def _find_absent(self, key: ObjectKey) -> None:
-        answer = await self._ask("GET", key, {"range": "bytes=0-0"})
-        if error_code(answer) != "NoSuchKey":
-            raise answers.describe(answer)
 
     # -- for clients
 
@@ -194,13 +166,8 @@ class Bucket(XmlBucket):
         """See :meth:`giftless.storage.remote.container.Container.problem`."""
         return answers.describe(answer)
 
-    def _creation_headers(self, extras: Extras) -> dict[str, str]:
-        headers = {"Content-Type": content_type(extras)}
-        if (wanted := disposition(extras)) is not None:
-            headers["Content-Disposition"] = wanted
-        if kept := encode_extras(extras, MAX_EXTRAS):
-            headers[EXTRAS_HEADER] = kept
-        return headers
+    def _is_from_store(self, answer: Answer) -> bool:
+        return answers.is_from_gcs(answer)
 
     def _completion_headers(self, replace: bool) -> dict[str, str]:
         # Cloud Storage knows no conditions for what is made of parts.

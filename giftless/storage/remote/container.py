@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from giftless.interfaces import ObjectFacts, PartUpload
 from giftless.lfs.multipart import Part, PartLimits
-from giftless.lfs.objects import Action, Extras, ObjectKey
+from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreError
+
+#: How long a question of ``--check`` may take, in seconds.
+CHECK_TIMEOUT: Final = 8.0
+
+#: The object that ``--check`` asks for and tries to upload; it never exists.
+PROBE: Final = ObjectKey(
+    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ As in Amazon S3's API reference ("CreateMultipartUpload", "UploadPart",
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,19 @@ from giftless.errors import ConfigError
 from giftless.gathering import settle
 from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import Part, PartLimits, PartPlan
-from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import Container, FoundPart, Layout, Parts
+from giftless.storage.remote.container import (
+    CHECK_TIMEOUT,
+    PROBE,
+    Container,
+    FoundPart,
+    Layout,
+    Parts,
+)
+from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.metadata import content_type, disposition, encode_extras
 from giftless.storage.remote.xml_answers import document, error_code, number, text
 
 MIB: Final = 1024 * 1024
@@ -38,8 +46,10 @@ COMPLETE_TIMEOUT: Final = 600.0
 #: for others to wait behind them.
 COMPLETED_AT_ONCE: Final = 64
 
-#: How long a question of ``--check`` may take, in seconds.
-CHECK_TIMEOUT: Final = 8.0
+#: How long the bucket's existence is believed, in seconds, and from when on it
+#: is looked for again in the background.
+BUCKET_BELIEVED: Final = 300.0
+BUCKET_RENEWED: Final = 60.0
 
 #: How many parts, and how many uploads, one answer lists.  That many of the
 #: longest names stay below :data:`giftless.storage.remote.client.MAX_ANSWER`.
@@ -52,11 +62,6 @@ MAX_UPLOADS_PAGES: Final = 5
 
 #: How many parts are signed until the reactor does something else.
 SIGNED_AT_ONCE: Final = 100
-
-#: The object that ``--check`` asks for and tries to upload; it never exists.
-PROBE: Final = ObjectKey(
-    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless --check").hexdigest())
-)
 
 #: The codes of an upload that cannot be completed any more as it was found.
 _GONE: Final = frozenset({"NoSuchUpload", "InvalidPart"})
@@ -84,15 +89,22 @@ class XmlBucket(Container):
     :param layout: where objects lie in it.
     :param client: asks it.
     :param clock: tells the time.
+    :cvar vendor: what the store is called in the log.
+    :cvar extras_header: the metadata that holds an object's ``x-*`` members.
+    :cvar max_extras: the most characters that it may have.
     """
 
     part_limits = PartLimits(5 * MIB, 5 * 1024 * MIB, 10_000)
+    vendor: str
+    extras_header: str
+    max_extras: int
 
     def __init__(self, layout: Layout, client: StoreClient, clock: IReactorTime) -> None:
         self._layout = layout
         self._client = client
         self._patient = StoreClient(client.http, clock, COMPLETE_TIMEOUT, COMPLETED_AT_ONCE)
         self._clock = clock
+        self._existence = Refreshing(self._look_for_bucket, clock, f"{self.vendor} bucket")
 
     # -- what a vendor brings
 
@@ -123,8 +135,8 @@ class XmlBucket(Container):
         """
 
     @abstractmethod
-    def _creation_headers(self, extras: Extras) -> dict[str, str]:
-        """Return the headers that an upload in parts begins with."""
+    def _is_from_store(self, answer: Answer) -> bool:
+        """Whether an answer bears the marks of the store itself, not of a server between."""
 
     @abstractmethod
     def _completion_headers(self, replace: bool) -> dict[str, str]:
@@ -133,6 +145,40 @@ class XmlBucket(Container):
     @abstractmethod
     def _blame(self, answer: Answer, may_not: str) -> ConfigError:
         """Say which option an answer to a question of ``--check`` is about."""
+
+    # -- existence
+
+    async def _confirm_absence(self, key: ObjectKey, answer: Answer) -> None:
+        """Make sure that a 404 means the object, and comes from the store.
+
+        An answer to HEAD has no body that says so.
+
+        :raises StoreError: if it does not.
+        """
+        await self._existence.get()
+        if not self._is_from_store(answer):
+            await self._find_absent(key)
+
+    async def _look_for_bucket(self) -> Expiring[None]:
+        await self._find_absent(PROBE)
+        now = self._clock.seconds()
+        return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
+
+    async def _find_absent(self, key: ObjectKey) -> None:
+        answer = await self._ask("GET", key, {"range": "bytes=0-0"})
+        if error_code(answer) != "NoSuchKey":
+            raise self.problem(answer)
+
+    # -- what is kept beside an object
+
+    def _creation_headers(self, extras: Extras) -> dict[str, str]:
+        """Return the headers that an upload begins with."""
+        headers = {"Content-Type": content_type(extras)}
+        if (wanted := disposition(extras)) is not None:
+            headers["Content-Disposition"] = wanted
+        if kept := encode_extras(extras, self.max_extras):
+            headers[self.extras_header] = kept
+        return headers
 
     # -- asking
 

@@ -15,18 +15,15 @@ from giftless.interfaces import ObjectFacts
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import Layout
-from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
+from giftless.storage.remote.credentials import Refreshing
 from giftless.storage.remote.metadata import (
     content_type,
     decode_extras,
     disposition,
-    encode_extras,
 )
 from giftless.storage.remote.xml_answers import error_code
 from giftless.storage.remote.xml_bucket import (
-    CHECK_TIMEOUT,
-    PROBE,
     UploadPermissions,
     XmlBucket,
     bucket_root,
@@ -48,11 +45,6 @@ MAX_PUT: Final = 5 * 1024**3
 #: metadata in all, names included.
 EXTRAS_HEADER: Final = "x-amz-meta-giftless-extras"
 MAX_EXTRAS: Final = 1900
-
-#: How long the bucket's existence is believed, in seconds, and from when on it
-#: is looked for again in the background.
-BUCKET_BELIEVED: Final = 300.0
-BUCKET_RENEWED: Final = 60.0
 
 #: What ``--check`` says is missing.
 _PERMISSIONS: Final = UploadPermissions(
@@ -93,6 +85,9 @@ class Bucket(XmlBucket):
     """
 
     max_put = MAX_PUT
+    vendor = "S3"
+    extras_header = EXTRAS_HEADER
+    max_extras = MAX_EXTRAS
 
     def __init__(
         self,
@@ -105,7 +100,6 @@ class Bucket(XmlBucket):
         super().__init__(layout, client, clock)
         self._place = place
         self._credentials = credentials
-        self._existence = Refreshing(self._look_for_bucket, clock, "S3 bucket")
 
     # -- existence
 
@@ -124,27 +118,6 @@ class Bucket(XmlBucket):
             answers.sha256_of(answer),
             decode_extras(answer.headers.get(EXTRAS_HEADER, "")),
         )
-
-    async def _confirm_absence(self, key: ObjectKey, answer: Answer) -> None:
-        """Make sure that a 404 means the object, and comes from the store.
-
-        An answer to HEAD has no body that says so.
-
-        :raises StoreError: if it does not.
-        """
-        await self._existence.get()
-        if not answers.is_from_s3(answer):
-            await self._find_absent(key)
-
-    async def _look_for_bucket(self) -> Expiring[None]:
-        await self._find_absent(PROBE)
-        now = self._clock.seconds()
-        return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
-
-    async def _find_absent(self, key: ObjectKey) -> None:
-        answer = await self._ask("GET", key, {"range": "bytes=0-0"})
-        if error_code(answer) != "NoSuchKey":
-            raise answers.describe(answer)
 
     # -- for clients
 
@@ -250,13 +223,8 @@ class Bucket(XmlBucket):
         """See :meth:`giftless.storage.remote.container.Container.problem`."""
         return answers.describe(answer)
 
-    def _creation_headers(self, extras: Extras) -> dict[str, str]:
-        headers = {"Content-Type": content_type(extras)}
-        if (wanted := disposition(extras)) is not None:
-            headers["Content-Disposition"] = wanted
-        if kept := encode_extras(extras, MAX_EXTRAS):
-            headers[EXTRAS_HEADER] = kept
-        return headers
+    def _is_from_store(self, answer: Answer) -> bool:
+        return answers.is_from_s3(answer)
 
     def _completion_headers(self, replace: bool) -> dict[str, str]:
         return {"If-None-Match": "*"} if self._place.conditional_writes and not replace else {}

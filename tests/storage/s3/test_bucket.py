@@ -17,8 +17,9 @@ from giftless.storage.remote.client import FIRST_DELAY, StoreClient, StoreError
 from giftless.storage.remote.container import FoundPart, Layout
 from giftless.storage.remote.credentials import Expiring, Refreshing
 from giftless.storage.remote.stores import DirectStore
+from giftless.storage.remote.xml_bucket import BUCKET_BELIEVED, BUCKET_RENEWED
 from giftless.storage.s3 import answers
-from giftless.storage.s3.bucket import BUCKET_BELIEVED, BUCKET_RENEWED, Bucket, Place
+from giftless.storage.s3.bucket import Bucket, Place
 from giftless.storage.s3.signing import Credentials
 from tests.storage.remote import sizes_of
 from tests.support.blocking import InlineBlocking
