@@ -121,7 +121,7 @@ def rst(results: Results) -> str:
         "Servers": "; ".join(results.servers.values()),
         "Load": "; ".join(results.tools.values()),
     }
-    return "\n".join([*lines, *(f":{name}: {value}" for name, value in facts.items()), ""])
+    return "\n".join([*lines, *(f":{name}: {value}" for name, value in facts.items() if value), ""])
 
 
 def write(results: Results, directory: Path) -> None:
