@@ -6,7 +6,7 @@ it is; beside the token the daemon knows nothing of an upload.
 
 from __future__ import annotations
 
-from giftless.errors import BadRequest, Forbidden, NotFound
+from giftless.errors import BadRequest, Forbidden, LFSError, NotFound
 from giftless.interfaces import (
     IBlocking,
     IBody,
@@ -22,7 +22,6 @@ from giftless.interfaces import (
 from giftless.lfs.batch import ObjectReply
 from giftless.lfs.objects import ObjectKey, Permission
 from giftless.permissions import Gate
-from giftless.server import size_of
 from giftless.streams import PartBody
 from giftless.transfer.multipart import Multipart
 
@@ -54,7 +53,10 @@ class MultipartServer:
         ticket = self._admit(identity, key, "parts")
         if self._adapter is None:
             raise NotFound("this server's storage takes no parts; ask for a basic transfer")
-        if await size_of(self._store, key) == ticket.size:
+        (size,) = await self._store.sizes([key])
+        if isinstance(size, LFSError):
+            raise size
+        if size == ticket.size:
             return ObjectReply(str(key.oid), ticket.size, True)
         transfer = Transfer(key, ticket.size, ticket.extras, identity, links)
         return ObjectReply(str(key.oid), ticket.size, True, await self._adapter.upload(transfer))

@@ -167,7 +167,9 @@ class LFSServer:
         if IInspector.providedBy(self._store):
             facts: ObjectFacts | None = await self._store.inspect(key)
             return facts
-        size = await size_of(self._store, key)
+        (size,) = await self._store.sizes([key])
+        if isinstance(size, LFSError):
+            raise size
         return None if size is None else ObjectFacts(size)
 
     def _streaming_store(self) -> IStreamingStore:
@@ -230,17 +232,6 @@ class LFSServer:
             else:
                 transfers.append(Transfer(key, item.size, item.extras, identity, links))
         return transfers
-
-
-async def size_of(store: IObjectStore, key: ObjectKey) -> int | None:
-    """Return the size of one object in bytes; ``None`` if it is absent.
-
-    :raises LFSError: if that cannot be told.
-    """
-    (size,) = await store.sizes([key])
-    if isinstance(size, LFSError):
-        raise size
-    return size
 
 
 async def _actions(
