@@ -106,7 +106,7 @@ class Control(LineOnlyReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Nobody supervises this process any more: what runs may finish."""
-        self._stop()
+        self.stop()
 
     async def _begin(self, orders: Orders) -> None:
         _begin_logging(orders.log_format)
@@ -133,18 +133,19 @@ class Control(LineOnlyReceiver):
     async def _retire(self) -> None:
         assert self._serving is not None, "only who serves is replaced"
         await self._serving.retire()
-        self._stop()
+        self.stop()
 
     async def _shut_down_serving(self) -> None:
         if self._serving is not None:
             await self._serving.stop()
 
     def _shut_down(self) -> Deferred[None]:
-        self._stopping = True
         return Deferred.fromCoroutine(self._shut_down_serving())
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Let what runs finish in time, and end; however often it is said."""
         if not self._stopping:
+            self._stopping = True
             self._reactor.stop()
 
 
@@ -169,7 +170,12 @@ def main() -> int:
     os.set_inheritable(STATUS, False)
     from twisted.internet import reactor
 
-    control = Control(reactor)
+    running: Any = reactor
+    control = Control(running)
+    # Twisted's own handler, which comes when the reactor runs, would stop it twice.
+    running.callLater(
+        0, signal.signal, signal.SIGTERM, lambda *_: running.callFromThread(control.stop)
+    )
     StandardIO(control, ORDERS, STATUS, reactor)  # type: ignore[call-arg]  # not in its interface
     reactor.run()
     return control.status
