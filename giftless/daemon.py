@@ -25,7 +25,7 @@ from giftless.config import Loaded
 from giftless.errors import ConfigError
 from giftless.logs import Log
 from giftless.notify import Notifier, watchdog_interval
-from giftless.sockets import Sockets
+from giftless.sockets.binding import Sockets
 from giftless.supervision.process import Plan
 from giftless.supervision.supervisor import Supervisor, WorkerFailed
 

@@ -12,7 +12,7 @@ from giftless import __version__, config
 from giftless.daemon import Daemon
 from giftless.errors import ConfigError
 from giftless.serving import Serving
-from giftless.sockets import check_endpoints
+from giftless.sockets.endpoints import check_endpoints
 
 
 class Options(usage.Options):

@@ -9,14 +9,16 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IListeningPort
 
-from giftless import config, sockets
-from giftless.assembly import build_backends, build_site
+from giftless import config
+from giftless.assembly import build_backends, build_site, number_of_workers
 from giftless.checking import run_checks
 from giftless.config import Loaded
 from giftless.errors import ConfigError
 from giftless.gathering import settle
 from giftless.interfaces import Environment
 from giftless.outgoing import http_client
+from giftless.sockets.adopting import adopt
+from giftless.sockets.endpoints import endpoint_path
 from giftless.threads import Threads
 
 
@@ -63,11 +65,14 @@ class Serving:
         """
         self._threads.startService()
         self._services.startService()
-        endpoints = self._loaded.config.endpoints
-        for index, (descriptor, endpoint) in enumerate(zip(descriptors, endpoints, strict=True)):
-            path = sockets.endpoint_path(index)
+        options = self._loaded.config
+        alone = number_of_workers(options) == 1
+        for index, (descriptor, endpoint) in enumerate(
+            zip(descriptors, options.endpoints, strict=True)
+        ):
+            path = endpoint_path(index)
             try:
-                port = await sockets.adopt(self._reactor, descriptor, endpoint, path, self._site)
+                port = await adopt(self._reactor, descriptor, endpoint, path, self._site, alone)
             except ConfigError as error:
                 raise self._located(error) from None
             self._ports.append(port)

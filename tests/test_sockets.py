@@ -15,12 +15,16 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
 from twisted.python import systemd
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from giftless.errors import ConfigError
-from giftless.sockets import BACKLOG, Sockets, adopt, check_endpoints
+from giftless.sockets.adopting import adopt
+from giftless.sockets.binding import Sockets
+from giftless.sockets.endpoints import check_endpoints
+from giftless.sockets.ports import BACKLOG, TURN, SharedTCPPort
 
 TCP = "tcp:0:interface=127.0.0.1"
 
@@ -46,7 +50,7 @@ class SocketsTestCase(TestCase):
         factory = Factory.forProtocol(Greeter)
         factory.name = name
         factory.noisy = False
-        port = await adopt(reactor, os.dup(descriptor), endpoint, "endpoints.0", factory)
+        port = await adopt(reactor, os.dup(descriptor), endpoint, "endpoints.0", factory, False)
         self.addCleanup(port.stopListening)
         return port
 
@@ -124,6 +128,71 @@ class TCPTests(SocketsTestCase):
     def test_twice_the_same(self) -> None:
         error = self.assertRaises(ConfigError, self.sockets.bind, [TCP, TCP])
         self.assertEqual((error.path, "already listed" in error.problem), ("endpoints.1", True))
+
+
+class TurnsTests(SynchronousTestCase):
+    """How the connections of a client that opens several are divided."""
+
+    def adopt(self, waiting: int, alone: bool = False) -> SharedTCPPort:
+        """Adopt a socket on which connections wait."""
+        self.reactor = MemoryReactorClock()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            self.address = listener.getsockname()
+            port = SharedTCPPort.adopt(self.reactor, listener, Factory.forProtocol(Protocol), alone)
+        self.connect(waiting)
+        self.addCleanup(self.reactor.advance, 0)
+        self.addCleanup(port.stopListening)
+        return port
+
+    def connect(self, number: int) -> None:
+        """Let some clients wait."""
+        for _ in range(number):
+            self.addCleanup(socket.create_connection(self.address, timeout=10).close)
+
+    def accept(self, port: SharedTCPPort) -> int:
+        """Let a port accept, as the reactor does; returns how many it takes."""
+        before = port.sessionno
+        port.doRead()
+        return port.sessionno - before
+
+    def reads(self, port: SharedTCPPort) -> bool:
+        return port in self.reactor.getReaders()
+
+    def test_others_come_first(self) -> None:
+        """It takes one, and then more of what the others leave."""
+        port = self.adopt(5)
+        taken = []
+        for _ in range(3):
+            taken.append(self.accept(port))
+            paused = not self.reads(port)
+            self.reactor.advance(TURN)
+            self.assertTrue(self.reads(port))
+        self.assertEqual((taken, paused), ([1, 2, 2], False))
+
+    def test_what_comes_later(self) -> None:
+        """It begins with one again."""
+        port = self.adopt(1)
+        self.assertEqual(self.accept(port), 1)
+        self.reactor.advance(TURN)
+        self.reactor.advance(2 * TURN)
+        self.connect(2)
+        self.assertEqual(self.accept(port), 1)
+
+    def test_alone(self) -> None:
+        """Nobody else would come."""
+        port = self.adopt(2, alone=True)
+        self.assertEqual(self.accept(port), 1)
+        self.assertTrue(self.reads(port))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_the_end_comes_during_a_pause(self) -> None:
+        port = self.adopt(2)
+        self.accept(port)
+        stopped = port.stopListening()
+        self.reactor.advance(TURN)
+        self.successResultOf(stopped)
+        self.assertFalse(self.reads(port))
 
 
 class UnixTests(SocketsTestCase):

@@ -1,0 +1,103 @@
+"""Ports that accept on a socket which other workers accept on as well.
+
+All workers wake up when a client connects, and Twisted's ports take whatever
+waits: the first to wake up would take all the connections of a client that
+opens several, and answer alone.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final
+
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IDelayedCall
+
+#: How long the others may help themselves, in seconds.
+TURN: Final = 0.002
+
+#: How many connections may wait to be accepted, unless an endpoint says more:
+#: Twisted's own 50 are few while workers are replaced.
+BACKLOG: Final = 1024
+
+
+class _InTurns:
+    """Takes one connection, and leaves the rest to others for a moment.
+
+    What is still there afterwards nobody else has time for: then it takes
+    twice as many each time.
+
+    :ivar alone: there are no others.
+    """
+
+    reactor: Any
+    sessionno: int  # How many it has accepted.
+    alone = False
+    _limit = 1
+    _pause: IDelayedCall | None = None
+    _resumed = 0.0
+
+    @property
+    def numberAccepts(self) -> int:
+        """How many connections Twisted accepts at once."""
+        return self._limit
+
+    @numberAccepts.setter
+    def numberAccepts(self, number: int) -> None:
+        """Pass over what Twisted finds right."""
+
+    def doRead(self) -> None:
+        """Accept connections."""
+        if self.reactor.seconds() > self._resumed + TURN:
+            self._limit = 1  # After the pause nothing was left.
+        before = self.sessionno
+        super().doRead()  # type: ignore[misc]  # of the port
+        if self.sessionno - before < self._limit:
+            self._limit = 1
+        elif not self.alone:
+            self._limit *= 2
+            self.stopReading()  # type: ignore[attr-defined]
+            self._pause = self.reactor.callLater(TURN, self._go_on)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._resumed = self.reactor.seconds()
+        self.startReading()  # type: ignore[attr-defined]
+
+    def loseConnection(self, *args: Any) -> Any:
+        """Stop listening."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        return super().loseConnection(*args)  # type: ignore[misc]
+
+    stopListening = loseConnection
+
+
+class SharedTCPPort(_InTurns, tcp.Port):
+    """A TCP socket of several processes."""
+
+    @classmethod
+    def adopt(cls, reactor: Any, given: socket.socket, factory: Any, alone: bool) -> SharedTCPPort:
+        """Accept connections on a duplicate of a socket."""
+        port = cls._fromListeningDescriptor(reactor, given.fileno(), given.family, factory)
+        port.alone = alone
+        port.startListening()
+        return port  # type: ignore[no-any-return]
+
+
+class SharedUnixPort(_InTurns, unix.Port):
+    """A Unix socket of several processes, whose mode and file are somebody else's affair."""
+
+    @classmethod
+    def adopt(cls, reactor: Any, given: socket.socket, factory: Any, alone: bool) -> SharedUnixPort:
+        """Accept connections on a duplicate of a socket."""
+        port = cls._fromListeningDescriptor(reactor, given.fileno(), factory)
+        # Twisted changes the mode of names in the file system, and removes
+        # them; abstract names begin like this.
+        port._bindPath = b"\0" + port._bindPath
+        port._shouldShutdown = False
+        port.backlog = BACKLOG
+        port.alone = alone
+        port.startListening()
+        return port  # type: ignore[no-any-return]
