@@ -6,6 +6,7 @@ the two is described in :mod:`giftless.supervision.process`.
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import gc
 import os
@@ -25,7 +26,7 @@ from twisted.python.failure import Failure
 from giftless import config
 from giftless.config import Loaded
 from giftless.errors import ConfigError
-from giftless.logs import log_observer
+from giftless.logs import WorkerLog
 from giftless.serving import Serving
 from giftless.supervision.process import (
     ALIVE,
@@ -109,7 +110,7 @@ class Control(LineOnlyReceiver):
         self.stop()
 
     async def _begin(self, orders: Orders) -> None:
-        _begin_logging(orders.log_format)
+        _begin_logging(orders.log_format, self._reactor)
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
             self._serving = Serving(loaded, self._reactor)
@@ -149,11 +150,12 @@ class Control(LineOnlyReceiver):
             self._reactor.stop()
 
 
-def _begin_logging(log_format: str) -> None:
+def _begin_logging(log_format: str, reactor: Any) -> None:
     stream = open(  # noqa: SIM115  # for as long as the process lives
         LOG, "w", encoding="utf-8", errors="backslashreplace", closefd=False
     )
-    globalLogBeginner.beginLoggingTo([log_observer(log_format, stream, os.getpid())])
+    atexit.register(stream.flush)
+    globalLogBeginner.beginLoggingTo([WorkerLog(log_format, stream, os.getpid(), reactor)])
 
 
 def main() -> int:

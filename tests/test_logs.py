@@ -13,6 +13,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.logger import (
     ILogObserver,
     LogEvent,
@@ -22,11 +23,12 @@ from twisted.logger import (
     globalLogPublisher,
     textFileLogObserver,
 )
+from twisted.python import threadable
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from giftless.logs import JsonLog, Log, log_observer
+from giftless.logs import MOMENT, JsonLog, Log, WorkerLog, log_observer
 from tests.support.strategies import json_values
 
 
@@ -146,6 +148,51 @@ class ObserverTests(SynchronousTestCase):
         stream = io.StringIO()
         textFileLogObserver(stream)(self.EVENT)
         self.assertEqual(self.line("text", None), stream.getvalue())
+
+
+class WorkerLogTests(SynchronousTestCase):
+    """Routine lines go together, all others at once."""
+
+    def setUp(self) -> None:
+        self.patch(threadable, "ioThread", threadable.getThreadID())
+        self.output = io.BytesIO()
+        self.clock = Clock()
+        self.log = WorkerLog("text", io.TextIOWrapper(self.output), 4711, self.clock)
+
+    def say(self, level: Any, text: str) -> None:
+        """Log something."""
+        Logger(namespace="test", observer=self.log).emit(level, text)
+
+    def said(self) -> list[str]:
+        """Return what has been passed on."""
+        lines = self.output.getvalue().decode().splitlines()
+        return [line.rpartition("] ")[2] for line in lines]
+
+    def test_it_is_an_observer(self) -> None:
+        verifyObject(ILogObserver, self.log)
+
+    def test_routine_waits_a_moment(self) -> None:
+        self.say(LogLevel.info, "one")
+        self.clock.advance(MOMENT / 2)
+        self.say(LogLevel.debug, "two")
+        self.assertEqual(self.said(), [])
+        self.clock.advance(MOMENT / 2)
+        self.assertEqual(self.said(), ["one", "two"])
+        self.say(LogLevel.info, "three")
+        self.clock.advance(MOMENT)
+        self.assertEqual(self.said(), ["one", "two", "three"])
+
+    def test_a_problem_does_not_wait(self) -> None:
+        """A process that is about to die says why."""
+        self.say(LogLevel.info, "one")
+        self.say(LogLevel.warn, "two")
+        self.assertEqual(self.said(), ["one", "two"])
+
+    def test_a_thread_has_no_clock(self) -> None:
+        """Only the reactor's own thread may ask it for anything."""
+        self.patch(threadable, "ioThread", None)
+        self.say(LogLevel.info, "one")
+        self.assertEqual((self.said(), self.clock.getDelayedCalls()), (["one"], []))
 
 
 class DestinationTests(SynchronousTestCase):
