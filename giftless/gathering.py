@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, fail
 
+from giftless.errors import LFSError
+
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 async def settle(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -30,6 +33,24 @@ async def settle(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             if not succeeded:
                 outcomes[index].raiseException()
     return outcomes
+
+
+async def each(
+    work: Callable[[Item], Coroutine[Any, Any, T]], items: Iterable[Item]
+) -> list[T | LFSError]:
+    """Do the same with many things at once.
+
+    :returns: what comes of each, in order; the error, if it is what a client
+        can be told.
+    """
+
+    async def attempt(item: Item) -> T | LFSError:
+        try:
+            return await work(item)
+        except LFSError as error:
+            return error
+
+    return await settle(attempt(item) for item in items)
 
 
 def _begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:

@@ -24,6 +24,7 @@ from giftless.lfs.batch import BatchRequest
 from giftless.lfs.locks import Lock, LockPage, LockQuery
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import (
+    NO_EXTRAS,
     Action,
     Actions,
     Extras,
@@ -414,12 +415,32 @@ class IPreAuthorizer(Interface):
 
     multipart_lifetime: int = Attribute("For how many seconds parts may be sent.")
 
-    def action(ticket: Ticket, key: ObjectKey, href: str, identity: Identity) -> Action:
-        """Make an action that needs no other credential and opens nothing else.
+    def signer(operation: str, repo: Repo, identity: Identity) -> IActionSigner:
+        """Return what makes the actions of one operation, now.
 
-        :param ticket: what it is for.
-        :param href: the URL that the action goes to.
+        :param operation: what they are for (see :class:`Ticket`).
+        :param repo: where their objects are.
         :param identity: who asked; its name is in the access log later.
+        """
+
+
+class IActionSigner(Interface):
+    """Makes actions that need no other credential and open nothing else."""
+
+    def action(
+        oid: Oid,
+        href: str,
+        size: int,
+        extras: Extras = NO_EXTRAS,
+        upload: PartUpload | None = None,
+    ) -> Action:
+        """Make an action.
+
+        :param oid: the object that it is for.
+        :param href: the URL that it goes to.
+        :param size: the object's size in bytes.
+        :param extras: the object's ``x-*`` members in the batch.
+        :param upload: the upload in parts that it belongs to, if to any.
         """
 
 
@@ -483,20 +504,30 @@ class ILinks(Interface):
         """
 
 
-class Transfer(msgspec.Struct, frozen=True):
+class Transfer(msgspec.Struct, frozen=True, gc=False):
     """One object that is to be transferred.
 
     :ivar key: which object.
     :ivar size: its size in bytes.
     :ivar extras: its ``x-*`` members in the batch, without their ``x-``.
-    :ivar identity: who asked.
-    :ivar links: the repository's endpoints (:class:`ILinks`).
     """
 
     key: ObjectKey
     size: int
-    extras: Extras
+    extras: Extras = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """What the transfers of one request have in common.
+
+    :ivar identity: who asked.
+    :ivar repo: for objects of which repository.
+    :ivar links: the repository's endpoints (:class:`ILinks`).
+    """
+
     identity: Identity
+    repo: Repo
     links: ILinks
 
 
@@ -521,11 +552,21 @@ class ITransferAdapter(Interface):
     def fitness(request: BatchRequest) -> Fitness:
         """Tell how well the adapter suits a batch whose client offers it."""
 
-    def upload(transfer: Transfer) -> Awaitable[Actions]:
-        """Make the actions for an object that the store does not have."""
+    def upload(
+        transfers: Sequence[Transfer], requester: Requester
+    ) -> Awaitable[Sequence[Actions | LFSError]]:
+        """Make the actions for objects that the store does not have.
 
-    def download(transfer: Transfer) -> Awaitable[Actions]:
-        """Make the actions for an object that the store has."""
+        :returns: each object's actions, or why it has none, in order.
+        """
+
+    def download(
+        transfers: Sequence[Transfer], requester: Requester
+    ) -> Awaitable[Sequence[Actions | LFSError]]:
+        """Make the actions for objects that the store has.
+
+        :returns: as :meth:`upload` does.
+        """
 
 
 # --- Plugins ---------------------------------------------------------------------

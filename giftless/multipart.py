@@ -16,6 +16,7 @@ from giftless.interfaces import (
     IObjectStore,
     IStreamingMultipartStore,
     PartUpload,
+    Requester,
     Ticket,
     Transfer,
 )
@@ -58,8 +59,12 @@ class MultipartServer:
             raise size
         if size == ticket.size:
             return ObjectReply(str(key.oid), ticket.size, True)
-        transfer = Transfer(key, ticket.size, ticket.extras, identity, links)
-        return ObjectReply(str(key.oid), ticket.size, True, await self._adapter.upload(transfer))
+        transfer = Transfer(key, ticket.size, ticket.extras)
+        requester = Requester(identity, key.repo, links)
+        (actions,) = await self._adapter.upload([transfer], requester)
+        if isinstance(actions, LFSError):
+            raise actions
+        return ObjectReply(str(key.oid), ticket.size, True, actions)
 
     async def receive(
         self,

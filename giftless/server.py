@@ -18,7 +18,6 @@ from giftless.errors import (
     PayloadTooLarge,
     Unprocessable,
 )
-from giftless.gathering import settle
 from giftless.interfaces import (
     IBlocking,
     IBody,
@@ -29,8 +28,8 @@ from giftless.interfaces import (
     IObjectStore,
     IStoredObject,
     IStreamingStore,
-    ITransferAdapter,
     ObjectFacts,
+    Requester,
     Transfer,
 )
 from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject
@@ -88,9 +87,12 @@ class LFSServer:
             raise self._gate.denied(identity, permission, repo)
         keys = [ObjectKey(repo, item.oid) for item in wanted]
         sizes = await self._store.sizes(keys) if keys else []
-        pick = self._missing if request.operation is Operation.UPLOAD else self._present
-        transfers = await pick(wanted, keys, sizes, refused, identity, links)
-        made = await settle(_actions(adapter, request.operation, item) for item in transfers)
+        uploads = request.operation is Operation.UPLOAD
+        pick, make = (
+            (self._missing, adapter.upload) if uploads else (self._present, adapter.download)
+        )
+        transfers = await pick(wanted, keys, sizes, refused)
+        made = await make(transfers, Requester(identity, repo, links)) if transfers else []
         actions: dict[str, Actions] = {}
         for transfer, outcome in zip(transfers, made, strict=True):
             if isinstance(outcome, LFSError):
@@ -102,7 +104,7 @@ class LFSServer:
             [
                 ObjectReply.refused(item, refused[item.text])
                 if item.text in refused
-                else ObjectReply(item.text, item.size, True, actions.get(item.oid))
+                else ObjectReply(item.text, item.size, True, actions.get(item.text))
                 for item in request.objects
             ],
         )
@@ -183,8 +185,6 @@ class LFSServer:
         keys: Sequence[ObjectKey],
         sizes: Sequence[int | LFSError | None],
         refused: dict[str, LFSError],
-        identity: Identity,
-        links: ILinks,
     ) -> list[Transfer]:
         """Choose what is to be uploaded; refuse what does not fit.
 
@@ -196,7 +196,7 @@ class LFSServer:
             if isinstance(size, LFSError):
                 refused[item.text] = size
             elif size != item.size:
-                transfers.append(Transfer(key, item.size, item.extras, identity, links))
+                transfers.append(Transfer(key, item.size, item.extras))
         if transfers and ICapacity.providedBy(self._store):
             available = await self._store.available_bytes()
             fitting = []
@@ -217,8 +217,6 @@ class LFSServer:
         keys: Sequence[ObjectKey],
         sizes: Sequence[int | LFSError | None],
         refused: dict[str, LFSError],
-        identity: Identity,
-        links: ILinks,
     ) -> list[Transfer]:
         """Choose what can be downloaded; refuse what is missing or damaged."""
         transfers = []
@@ -230,15 +228,5 @@ class LFSServer:
             elif size != item.size:
                 refused[item.text] = Unprocessable(f"the object has {size} bytes, not {item.size}")
             else:
-                transfers.append(Transfer(key, item.size, item.extras, identity, links))
+                transfers.append(Transfer(key, item.size, item.extras))
         return transfers
-
-
-async def _actions(
-    adapter: ITransferAdapter, operation: Operation, transfer: Transfer
-) -> Actions | LFSError:
-    make = adapter.upload if operation is Operation.UPLOAD else adapter.download
-    try:
-        return await make(transfer)
-    except LFSError as error:
-        return error

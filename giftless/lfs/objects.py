@@ -170,3 +170,6 @@ Extra = str | int | float | bool | None
 
 #: The ``x-*`` members of an object in a batch, without their ``x-``.
 Extras = Mapping[str, Extra]
+
+#: None of them.
+NO_EXTRAS: Final[Extras] = {}

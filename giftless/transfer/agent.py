@@ -8,19 +8,22 @@ a batch reply to ``multipart-basic`` says of the object.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zope.interface import implementer
 
+from giftless.errors import LFSError
 from giftless.interfaces import (
     Fitness,
     IObjectStore,
     IPreAuthorizer,
     ITransferAdapter,
-    Ticket,
+    Requester,
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Actions
-from giftless.transfer.basic import verify_action
+from giftless.transfer.basic import Verification
 from giftless.transfer.multipart import Multipart, MultipartFactory
 
 
@@ -52,15 +55,28 @@ class Agent:
         counts = self._multipart.counts(request)
         return Fitness.GOOD if max(counts, default=1) > 1 else Fitness.POSSIBLE
 
-    async def upload(self, transfer: Transfer) -> Actions:
+    async def upload(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        ticket = Ticket("parts", transfer.size, transfer.extras)
-        href = transfer.links.parts(transfer.key.oid)
-        return {
-            "upload": self._preauth.action(ticket, transfer.key, href, transfer.identity),
-            "verify": verify_action(self._preauth, transfer),
-        }
+        links = requester.links
+        signer = self._preauth.signer("parts", requester.repo, requester.identity)
+        verification = Verification(self._preauth, requester)
+        return [
+            {
+                "upload": signer.action(
+                    transfer.key.oid,
+                    links.parts(transfer.key.oid),
+                    transfer.size,
+                    transfer.extras,
+                ),
+                "verify": verification.action(transfer),
+            }
+            for transfer in transfers
+        ]
 
-    async def download(self, transfer: Transfer) -> Actions:
+    async def download(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
-        return await self._multipart.download(transfer)
+        return await self._multipart.download(transfers, requester)

@@ -6,8 +6,12 @@ a signed URL, or through the daemon.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from zope.interface import implementer
 
+from giftless.errors import LFSError
+from giftless.gathering import each
 from giftless.interfaces import (
     Fitness,
     IExternalStore,
@@ -15,11 +19,11 @@ from giftless.interfaces import (
     IPreAuthorizer,
     IStreamingStore,
     ITransferAdapter,
-    Ticket,
+    Requester,
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
-from giftless.lfs.objects import Action, Actions
+from giftless.lfs.objects import Action, Actions, Extras
 
 
 class BasicFactory:
@@ -40,10 +44,20 @@ class BasicFactory:
         return None
 
 
-def verify_action(preauth: IPreAuthorizer, transfer: Transfer) -> Action:
-    """Make the action that asks whether an upload has arrived."""
-    ticket = Ticket("verify", transfer.size)
-    return preauth.action(ticket, transfer.key, transfer.links.verify(), transfer.identity)
+class Verification:
+    """Makes the actions that ask whether an upload has arrived.
+
+    :param preauth: makes their tokens.
+    :param requester: who is to ask.
+    """
+
+    def __init__(self, preauth: IPreAuthorizer, requester: Requester) -> None:
+        self._signer = preauth.signer("verify", requester.repo, requester.identity)
+        self._href = requester.links.verify()
+
+    def action(self, transfer: Transfer) -> Action:
+        """Make the action for one object."""
+        return self._signer.action(transfer.key.oid, self._href, transfer.size)
 
 
 @implementer(ITransferAdapter)
@@ -62,24 +76,50 @@ class BasicStreaming:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
         return Fitness.GOOD
 
-    async def upload(self, transfer: Transfer) -> Actions:
+    async def upload(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        href = transfer.links.storage(transfer.key.oid, {})
-        ticket = Ticket("upload", transfer.size, transfer.extras)
-        return {
-            "upload": self._preauth.action(ticket, transfer.key, href, transfer.identity),
-            "verify": verify_action(self._preauth, transfer),
-        }
+        links = requester.links
+        signer = self._preauth.signer("upload", requester.repo, requester.identity)
+        verification = Verification(self._preauth, requester)
+        return [
+            {
+                "upload": signer.action(
+                    transfer.key.oid,
+                    links.storage(transfer.key.oid, {}),
+                    transfer.size,
+                    transfer.extras,
+                ),
+                "verify": verification.action(transfer),
+            }
+            for transfer in transfers
+        ]
 
-    async def download(self, transfer: Transfer) -> Actions:
+    async def download(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
-        filename = transfer.extras.get("filename")
-        parameters = (
-            {"filename": filename, "disposition": "attachment"} if isinstance(filename, str) else {}
-        )
-        href = transfer.links.storage(transfer.key.oid, parameters)
-        ticket = Ticket("download", transfer.size)
-        return {"download": self._preauth.action(ticket, transfer.key, href, transfer.identity)}
+        links = requester.links
+        signer = self._preauth.signer("download", requester.repo, requester.identity)
+        return [
+            {
+                "download": signer.action(
+                    transfer.key.oid,
+                    links.storage(transfer.key.oid, _saved_as(transfer.extras)),
+                    transfer.size,
+                )
+            }
+            for transfer in transfers
+        ]
+
+
+def _saved_as(extras: Extras) -> Mapping[str, str]:
+    """Return the parameters of a URL under which a browser saves what it finds there."""
+    filename = extras.get("filename")
+    if not isinstance(filename, str):
+        return {}
+    return {"filename": filename, "disposition": "attachment"}
 
 
 @implementer(ITransferAdapter)
@@ -103,16 +143,30 @@ class BasicExternal:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
         return Fitness.GOOD
 
-    async def upload(self, transfer: Transfer) -> Actions:
+    async def upload(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        action = await self._store.upload_action(
-            transfer.key, transfer.size, self.lifetime, transfer.extras
-        )
-        return {"upload": action, "verify": verify_action(self._preauth, transfer)}
+        verification = Verification(self._preauth, requester)
 
-    async def download(self, transfer: Transfer) -> Actions:
+        async def actions(transfer: Transfer) -> Actions:
+            upload = await self._store.upload_action(
+                transfer.key, transfer.size, self.lifetime, transfer.extras
+            )
+            return {"upload": upload, "verify": verification.action(transfer)}
+
+        return await each(actions, transfers)
+
+    async def download(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
-        action = await self._store.download_action(
-            transfer.key, transfer.size, self.lifetime, transfer.extras
-        )
-        return {"download": action}
+
+        async def actions(transfer: Transfer) -> Actions:
+            return {
+                "download": await self._store.download_action(
+                    transfer.key, transfer.size, self.lifetime, transfer.extras
+                )
+            }
+
+        return await each(actions, transfers)

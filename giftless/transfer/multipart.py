@@ -13,7 +13,8 @@ from typing import Final
 
 from zope.interface import implementer
 
-from giftless.errors import PayloadTooLarge
+from giftless.errors import LFSError, PayloadTooLarge
+from giftless.gathering import each
 from giftless.interfaces import (
     Fitness,
     IExternalMultipartStore,
@@ -23,7 +24,7 @@ from giftless.interfaces import (
     IStreamingMultipartStore,
     ITransferAdapter,
     PartUpload,
-    Ticket,
+    Requester,
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
@@ -33,7 +34,7 @@ from giftless.transfer.basic import (
     BasicExternal,
     BasicFactory,
     BasicStreaming,
-    verify_action,
+    Verification,
 )
 
 #: How many parts one reply may list: what the largest object of any store needs.
@@ -102,39 +103,55 @@ class Multipart:
         except PayloadTooLarge:
             return 1  # its upload is what is refused
 
-    async def upload(self, transfer: Transfer) -> Actions:
+    async def upload(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
+        return await each(lambda transfer: self._upload(transfer, requester), transfers)
+
+    async def download(
+        self, transfers: Sequence[Transfer], requester: Requester
+    ) -> Sequence[Actions | LFSError]:
+        """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
+        return await self._basic.download(transfers, requester)
+
+    async def _upload(self, transfer: Transfer, requester: Requester) -> Actions:
         plan = self._store.plan(transfer.size)
         if plan.count == 1:
             (part,) = plan
-            actions = await self._basic.upload(transfer)
+            (actions,) = await self._basic.upload([transfer], requester)
+            if isinstance(actions, LFSError):
+                raise actions
             action = actions["upload"]
             assert isinstance(action, Action)
             return {"parts": [PartAction.of(action, part)], "verify": actions["verify"]}
         upload, missing = await self._store.begin(transfer.key, plan, transfer.extras)
         digest = self._store.want_digest
-        signed = await self._part_actions(transfer, upload, missing)
+        signed = await self._part_actions(transfer, requester, upload, missing)
         return {
             "parts": [
                 PartAction.of(action, part, digest)
                 for action, part in zip(signed, missing, strict=True)
             ],
-            "commit": self._step("commit", transfer, upload),
-            "abort": self._step("abort", transfer, upload),
-            "verify": verify_action(self._preauth, transfer),
+            "commit": self._step("commit", transfer, requester, upload),
+            "abort": self._step("abort", transfer, requester, upload),
+            "verify": Verification(self._preauth, requester).action(transfer),
         }
 
-    async def download(self, transfer: Transfer) -> Actions:
-        """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
-        return await self._basic.download(transfer)
-
-    def _step(self, operation: str, transfer: Transfer, upload: PartUpload) -> Action:
-        ticket = Ticket(operation, transfer.size, transfer.extras, upload)
-        href = transfer.links.parts(transfer.key.oid, operation)
-        return self._preauth.action(ticket, transfer.key, href, transfer.identity)
+    def _step(
+        self, operation: str, transfer: Transfer, requester: Requester, upload: PartUpload
+    ) -> Action:
+        oid = transfer.key.oid
+        signer = self._preauth.signer(operation, requester.repo, requester.identity)
+        href = requester.links.parts(oid, operation)
+        return signer.action(oid, href, transfer.size, transfer.extras, upload)
 
     async def _part_actions(
-        self, transfer: Transfer, upload: PartUpload, parts: Sequence[Part]
+        self,
+        transfer: Transfer,
+        requester: Requester,
+        upload: PartUpload,
+        parts: Sequence[Part],
     ) -> Sequence[Action]:
         raise NotImplementedError
 
@@ -148,7 +165,11 @@ class MultipartExternal(Multipart):
     _store: IExternalMultipartStore
 
     async def _part_actions(
-        self, transfer: Transfer, upload: PartUpload, parts: Sequence[Part]
+        self,
+        transfer: Transfer,
+        requester: Requester,
+        upload: PartUpload,
+        parts: Sequence[Part],
     ) -> Sequence[Action]:
         lifetime = self._preauth.multipart_lifetime
         return await self._store.part_actions(transfer.key, upload, parts, lifetime)
@@ -158,12 +179,16 @@ class MultipartStreaming(Multipart):
     """Parts pass through the daemon."""
 
     async def _part_actions(
-        self, transfer: Transfer, upload: PartUpload, parts: Sequence[Part]
+        self,
+        transfer: Transfer,
+        requester: Requester,
+        upload: PartUpload,
+        parts: Sequence[Part],
     ) -> Sequence[Action]:
         # One token for all of them: it says how the object is divided.
-        ticket = Ticket("part", transfer.size, upload=upload)
-        links, oid = transfer.links, transfer.key.oid
-        action = self._preauth.action(ticket, transfer.key, "", transfer.identity)
+        links, oid = requester.links, transfer.key.oid
+        signer = self._preauth.signer("part", requester.repo, requester.identity)
+        action = signer.action(oid, "", transfer.size, upload=upload)
         return [
             Action(links.parts(oid, str(part.number)), action.header, action.expires_in)
             for part in parts

@@ -22,6 +22,7 @@ from giftless.schema import convert
 from tests.contracts.authenticators import ChainedContract, basic
 from tests.support.making import (
     SECRET,
+    action_of,
     key_of,
     oid_of,
     partial,
@@ -95,7 +96,7 @@ class PreauthTestCase(CoroutineTestCase):
     ) -> Action:
         """Make an action."""
         ticket = Ticket(operation, size, extras or {}, upload)
-        return self.preauth.action(ticket, key, HREF, identity or writer())
+        return action_of(self.preauth, ticket, key, HREF, identity or writer())
 
     def token(self, operation: str = "upload", **options: Any) -> str:
         """Make a token."""
@@ -124,7 +125,7 @@ class PreauthContractTests(ChainedContract, CoroutineTestCase):
 
     def accepted(self) -> list[Credentials]:
         tokens = [
-            token_of(self.authenticator.action(Ticket(operation, 3), KEY, HREF, identity))
+            token_of(action_of(self.authenticator, Ticket(operation, 3), KEY, HREF, identity))
             for operation in PERMITS
             for identity in (writer(), stranger())
         ]
@@ -329,7 +330,7 @@ class ForgeryTests(PreauthTestCase):
 
     def test_another_daemons_tokens_are_refused(self) -> None:
         other = PreAuthorizer(b"another secret" * 4, ActionOptions(), self.clock)
-        self.refusal(bearer(token_of(other.action(Ticket("upload", 3), KEY, HREF, writer()))))
+        self.refusal(bearer(token_of(action_of(other, Ticket("upload", 3), KEY, HREF, writer()))))
 
     def test_the_secret_itself_is_not_the_key(self) -> None:
         """What else is signed with the secret cannot be taken for a token."""

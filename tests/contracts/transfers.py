@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from zope.interface.verify import verifyObject
 
-from giftless.interfaces import ITransferAdapter, Transfer
+from giftless.errors import LFSError
+from giftless.interfaces import ITransferAdapter, Requester, Transfer
 from giftless.lfs.objects import Action, Actions, Extras
-from tests.support.making import key_of, links_of, writer
+from tests.support.making import key_of, links_of, repo_of, writer
 from tests.support.run import CoroutineTestCase
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ else:
 
 def transfer_of(data: bytes = b"abc", extras: Extras | None = None) -> Transfer:
     """Return a transfer of an object."""
-    return Transfer(key_of(data), len(data), extras or {}, writer(), links_of())
+    return Transfer(key_of(data), len(data), extras or {})
+
+
+def requester() -> Requester:
+    """Return who asks for it."""
+    return Requester(writer(), repo_of(), links_of())
 
 
 def flat(actions: Actions) -> list[Action]:
@@ -43,13 +49,21 @@ class TransferContract(_Mixin):
 
     def upload(self, transfer: Transfer | None = None) -> Actions:
         """Ask for the actions of an upload."""
-        actions: Actions = self.run_now(self.adapter.upload(transfer or transfer_of()))
-        return actions
+        return self.outcome(self.adapter.upload([transfer or transfer_of()], requester()))
 
     def download(self, transfer: Transfer | None = None) -> Actions:
         """Ask for the actions of a download."""
-        actions: Actions = self.run_now(self.adapter.download(transfer or transfer_of()))
-        return actions
+        return self.outcome(self.adapter.download([transfer or transfer_of()], requester()))
+
+    def outcome(self, made: Any) -> Actions:
+        """Return what was made for the only object.
+
+        :raises LFSError: if it is refused.
+        """
+        (actions,) = self.run_now(made)
+        if isinstance(actions, LFSError):
+            raise actions
+        return cast(Actions, actions)
 
     def test_it_provides_its_interface(self) -> None:
         verifyObject(ITransferAdapter, self.adapter)
@@ -61,6 +75,18 @@ class TransferContract(_Mixin):
 
     #: What the action of an upload is called.
     upload_action = "upload"
+
+    def test_several_are_answered_in_order(self) -> None:
+        transfers = [transfer_of(data) for data in (b"a", b"bcd", b"")]
+        for ask, name in (
+            (self.adapter.upload, self.upload_action),
+            (self.adapter.download, "download"),
+        ):
+            made = self.run_now(ask(transfers, requester()))
+            for transfer, actions in zip(transfers, made, strict=True):
+                action = flat({name: actions[name]})[0]
+                self.assertIn(transfer.key.oid, action.href)
+        self.assertEqual(list(self.run_now(self.adapter.upload([], requester()))), [])
 
     def test_an_upload_has_an_action_for_it(self) -> None:
         self.assertIn(self.upload_action, self.upload())

@@ -29,7 +29,7 @@ from giftless.lfs.multipart import PartPlan
 from giftless.web.routes import LFSResource
 from tests.docs.pages import DOCS, code
 from tests.integration.support import LFS_JSON, IntegrationTestCase, Response, oid_of
-from tests.support.making import environment, key_of, writer
+from tests.support.making import action_of, environment, key_of, writer
 
 SPEC: dict[str, Any] = yaml.safe_load((DOCS / "openapi.yaml").read_text())
 
@@ -320,7 +320,7 @@ class PartOperationTests(ApiTestCase):
         upload = PartUpload("", PartPlan(size, -(-size // 3)))
         key = key_of(self.data, "my-org/demo")
         ticket = Ticket(operation, size, {}, upload)
-        return self.preauth.action(ticket, key, "", writer()).header or {}
+        return action_of(self.preauth, ticket, key, "", writer()).header or {}
 
     def url(self, step: str = "") -> str:
         """Return the URL of an endpoint."""

@@ -19,10 +19,11 @@ from giftless.interfaces import (
     Identity,
     IGrants,
     IObjectStore,
+    IPreAuthorizer,
     ITransferAdapter,
     Ticket,
 )
-from giftless.lfs.objects import Extras, ObjectKey, Oid, Permission, Repo
+from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Repo
 from giftless.permissions import Gate
 from giftless.server import LFSServer
 from giftless.transfer.basic import BasicFactory
@@ -102,6 +103,19 @@ def links_of(path: str = "org/repo", base: str = "https://lfs.example") -> Links
 def preauthorizer(clock: Clock | None = None, **options: int) -> PreAuthorizer:
     """Return what makes and takes the tokens of actions."""
     return PreAuthorizer(SECRET, ActionOptions(**options), clock or Clock())
+
+
+def action_of(
+    preauth: IPreAuthorizer,
+    ticket: Ticket,
+    key: ObjectKey,
+    href: str = "http://lfs.example/",
+    identity: Identity | None = None,
+) -> Action:
+    """Make one action."""
+    signer = preauth.signer(ticket.operation, key.repo, identity or writer())
+    action: Action = signer.action(key.oid, href, ticket.size, ticket.extras, ticket.upload)
+    return action
 
 
 def server_of(

@@ -18,6 +18,7 @@ from giftless.interfaces import (
     ITransferFactory,
     PartUpload,
     Ticket,
+    Transfer,
 )
 from giftless.lfs.batch import BatchRequest, RequestedObject
 from giftless.lfs.multipart import Part, PartAction, PartLimits, PartPlan
@@ -30,7 +31,7 @@ from giftless.transfer.multipart import (
     MultipartFactory,
     MultipartStreaming,
 )
-from tests.contracts.transfers import TransferContract, transfer_of
+from tests.contracts.transfers import TransferContract, requester, transfer_of
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, oid_of, preauthorizer, repo_of
@@ -121,7 +122,7 @@ class AdapterContract(TransferContract):
             self.assertEqual(set(actions), {"parts", "verify"})
             (part,) = self.parts(actions)
             self.assertEqual((part.pos, part.size, part.want_digest), (0, len(data), ""))
-            basic: Any = self.run_now(self.adapter._basic.upload(transfer_of(data)))
+            (basic,) = self.run_now(self.adapter._basic.upload([transfer_of(data)], requester()))
             self.assertEqual(
                 (part.href, part.header), (basic["upload"].href, basic["upload"].header)
             )
@@ -187,10 +188,10 @@ class MultipartExternalTests(AdapterContract, CoroutineTestCase):
         self.assertIn("commit", actions)
 
     def test_an_object_that_is_too_large_for_any_parts(self) -> None:
-        transfer = transfer_of()
-        size = 100 * 60_000 + 1
-        transfer = type(transfer)(transfer.key, size, {}, transfer.identity, transfer.links)
-        self.assert_fails(PayloadTooLarge, self.adapter.upload(transfer))
+        transfers = [Transfer(key_of(b"abc"), size) for size in (3, 100 * 60_000 + 1)]
+        fits, refused = self.run_now(self.adapter.upload(transfers, requester()))
+        self.assertIn("parts", fits)
+        self.assertIsInstance(refused, PayloadTooLarge)
 
 
 def batch(

@@ -16,7 +16,7 @@ from giftless.interfaces import PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
 from giftless.storage.local import LocalStore
 from tests.support.blocking import InlineBlocking
-from tests.support.making import key_of, oid_of, writer
+from tests.support.making import action_of, key_of, oid_of, writer
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.web.support import MEDIA_TYPE, FrontTestCase, Response, batch_body, chunked, storage_url
 
@@ -264,7 +264,7 @@ class AgentTests(PartsTestCase):
         """As after a change of the configuration."""
         self.serve(store=MemoryStore())
         ticket = Ticket("parts", len(DATA))
-        action = self.front.preauth.action(ticket, key_of(DATA), "http://x/", writer())
+        action = action_of(self.front.preauth, ticket, key_of(DATA), "http://x/", writer())
         url = storage_url(f"{OID}/parts", "/org/repo")
         self.assert_error(self.request("POST", url, action.header or {}), 404)
 
@@ -283,7 +283,7 @@ class TokenTests(PartsTestCase):
     ) -> Any:
         ticket = Ticket(operation, len(DATA), {}, upload)
         key = key_of(DATA, path)
-        return self.front.preauth.action(ticket, key, "http://x/", writer()).header
+        return action_of(self.front.preauth, ticket, key, "http://x/", writer()).header
 
     STEPS = (
         ("parts", "POST", "", b""),
@@ -397,7 +397,7 @@ class StatusTests(PartsTestCase):
         for step in TokenTests.STEPS:
             operation, method, path, body = step
             ticket = Ticket(operation, len(DATA), {}, PartUpload("", PartPlan(10, 4)))
-            header = self.front.preauth.action(ticket, key_of(DATA), "x", writer()).header
+            header = action_of(self.front.preauth, ticket, key_of(DATA), "x", writer()).header
             url = storage_url(f"{OID}/parts{path}", "/org/repo")
             self.assert_error(self.request(method, url, header or {}, body), 400)
 

@@ -14,7 +14,7 @@ from giftless.errors import LFSError, Unprocessable
 from giftless.interfaces import Identity, Ticket
 from giftless.web.limits import Limits
 from tests.support.blocking import ManualBlocking
-from tests.support.making import key_of, oid_of, partial, reader, writer
+from tests.support.making import action_of, key_of, oid_of, partial, reader, writer
 from tests.support.memory import BoundedMemoryStore, MemoryStore
 from tests.web.support import (
     Connection,
@@ -98,7 +98,7 @@ class Rule1Tests(RuleTestCase):
         self.serve()
         for operation, data in (("download", DATA), ("verify", DATA), ("upload", b"other")):
             ticket = Ticket(operation, len(data))
-            action = self.front.preauth.action(ticket, key_of(data), "http://x/", writer())
+            action = action_of(self.front.preauth, ticket, key_of(data), "http://x/", writer())
             self.assert_refused(self.request("PUT", URL, action.header, DATA))
 
     def test_verifications(self) -> None:

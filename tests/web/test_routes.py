@@ -19,7 +19,7 @@ from giftless.auth.anonymous import AnonymousAuthenticator
 from giftless.auth.preauth import ActionOptions
 from giftless.interfaces import Identity, Ticket
 from giftless.web.limits import Limits
-from tests.support.making import key_of, oid_of, reader, stranger, writer
+from tests.support.making import action_of, key_of, oid_of, reader, stranger, writer
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.web.support import (
     MEDIA_TYPE,
@@ -890,7 +890,9 @@ class PermissionTests(ApiTestCase):
         self.serve(authenticators=[])
         self.front.put(DATA)
         ticket = Ticket("download", 10)
-        action = self.front.preauth.action(ticket, key_of(DATA), "http://lfs.example/", reader())
+        action = action_of(
+            self.front.preauth, ticket, key_of(DATA), "http://lfs.example/", reader()
+        )
         assert action.header is not None
         token = action.header["Authorization"]
         for first, second in (("Basic Q0k6eA==", token), (token, "Basic Q0k6eA==")):
@@ -920,8 +922,12 @@ class TokenTests(ApiTestCase):
     ) -> str:
         """Return the token of an action, as a batch reply has it."""
         ticket = Ticket(operation, len(data), options)
-        action = (front or self.front).preauth.action(
-            ticket, key_of(data, path), "http://lfs.example/", writer()
+        action = action_of(
+            (front or self.front).preauth,
+            ticket,
+            key_of(data, path),
+            "http://lfs.example/",
+            writer(),
         )
         assert action.header is not None
         return action.header["Authorization"].removeprefix("Bearer ")
