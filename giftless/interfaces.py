@@ -305,8 +305,15 @@ class IStreamingMultipartStore(IMultipartStore):
 class ICapacity(Interface):
     """A store that knows how much it can still take."""
 
-    def available_bytes() -> Awaitable[int]:
-        """Return an awaitable of the bytes that uploads can still use."""
+    def sizes_and_room(
+        keys: Sequence[ObjectKey],
+    ) -> Awaitable[tuple[Sequence[int | LFSError | None], int]]:
+        """Ask for sizes, and for how many bytes uploads can still use: one question.
+
+        :param keys: what may be uploaded.
+        :returns: what :meth:`IObjectStore.sizes` returns, and the bytes.
+        :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
 
 
 # --- Identity and permission -------------------------------------------------

@@ -6,6 +6,7 @@ errors into the front's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from giftless.errors import (
@@ -85,13 +86,13 @@ class LFSServer:
                 wanted.append(item)
         if not wanted and not identity.grants.allows(permission, None):
             raise self._gate.denied(identity, permission, repo)
-        keys = [ObjectKey(repo, item.oid) for item in wanted]
-        sizes = await self._store.sizes(keys) if keys else []
-        uploads = request.operation is Operation.UPLOAD
-        pick, make = (
-            (self._missing, adapter.upload) if uploads else (self._present, adapter.download)
+        choose, make = (
+            (self._missing, adapter.upload)
+            if request.operation is Operation.UPLOAD
+            else (self._present, adapter.download)
         )
-        transfers = await pick(wanted, keys, sizes, refused)
+        keys = [ObjectKey(repo, item.oid) for item in wanted]
+        transfers = await choose(wanted, keys, refused) if keys else []
         made = await make(transfers, Requester(identity, repo, links)) if transfers else []
         actions: dict[str, Actions] = {}
         for transfer, outcome in zip(transfers, made, strict=True):
@@ -183,7 +184,6 @@ class LFSServer:
         self,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
-        sizes: Sequence[int | LFSError | None],
         refused: dict[str, LFSError],
     ) -> list[Transfer]:
         """Choose what is to be uploaded; refuse what does not fit.
@@ -191,34 +191,34 @@ class LFSServer:
         An object with another size than announced is damaged, since its name
         is its hash: uploading it again repairs it.
         """
+        room: float = math.inf
+        if ICapacity.providedBy(self._store):
+            sizes, room = await self._store.sizes_and_room(keys)
+        else:
+            sizes = await self._store.sizes(keys)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
             if isinstance(size, LFSError):
                 refused[item.text] = size
-            elif size != item.size:
+            elif size == item.size:
+                continue
+            elif item.size <= room:
+                room -= item.size
                 transfers.append(Transfer(key, item.size, item.extras))
-        if transfers and ICapacity.providedBy(self._store):
-            available = await self._store.available_bytes()
-            fitting = []
-            for transfer in transfers:
-                if transfer.size <= available:
-                    available -= transfer.size
-                    fitting.append(transfer)
-                else:
-                    refused[transfer.key.oid] = InsufficientStorage(
-                        "the server's storage has no room for this object"
-                    )
-            return fitting
+            else:
+                refused[item.text] = InsufficientStorage(
+                    "the server's storage has no room for this object"
+                )
         return transfers
 
     async def _present(
         self,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
-        sizes: Sequence[int | LFSError | None],
         refused: dict[str, LFSError],
     ) -> list[Transfer]:
         """Choose what can be downloaded; refuse what is missing or damaged."""
+        sizes = await self._store.sizes(keys)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
             if isinstance(size, LFSError):

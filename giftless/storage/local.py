@@ -102,12 +102,12 @@ class LocalStore:
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job."""
-        paths = [self._path(key) for key in keys]
-        return await self._blocking.run(_sizes, paths)
+        return await self._blocking.run(_sizes, self._paths(keys))
 
-    async def available_bytes(self) -> int:
-        """See :meth:`giftless.interfaces.ICapacity.available_bytes`."""
-        return await self._blocking.run(available, self._top)
+    async def sizes_and_room(self, keys: Sequence[ObjectKey]) -> tuple[Sequence[int | None], int]:
+        """See :meth:`giftless.interfaces.ICapacity.sizes_and_room`: one thread job."""
+        paths = self._paths(keys)
+        return await self._blocking.run(lambda: (_sizes(paths), available(self._top)))
 
     async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
@@ -199,6 +199,9 @@ class LocalStore:
         :returns: how many files were removed.
         """
         return sweep(self._tmp)
+
+    def _paths(self, keys: Sequence[ObjectKey]) -> list[bytes]:
+        return [self._path(key) for key in keys]
 
     def _path(self, key: ObjectKey) -> bytes:
         return b"%b/%b" % (self._root, key.path.encode())

@@ -248,6 +248,8 @@ class CapacityContract(_Mixin):
     def test_it_tells_how_much_room_there_is(self) -> None:
         store = self.make_store()
         verifyObject(ICapacity, store)
-        available = self.run_now(store.available_bytes())
-        self.assertIsInstance(available, int)
-        self.assertGreater(available, 0)
+        keys = [key_of(b"abc"), key_of(b"")]
+        sizes, room = self.run_now(store.sizes_and_room(keys))
+        self.assertEqual(sizes, self.run_now(store.sizes(keys)))
+        self.assertIsInstance(room, int)
+        self.assertGreater(room, 0)

@@ -439,7 +439,7 @@ class FailureTests(LocalTestCase):
         self.assertEqual(self.files(), [])
 
     def test_an_upload_larger_than_the_disk_is_507_before_it_is_written(self) -> None:
-        available = self.run_now(self.store.available_bytes())
+        _, available = self.run_now(self.store.sizes_and_room([]))
         body = HeldBody()
         upload = self.start(self.store.put(key_of(b"abc"), available * 2, body, {}))
         body.provide(b"a")

@@ -128,12 +128,17 @@ class BoundedMemoryStore(MemoryStore):
         super().__init__(prefix)
         self.capacity = capacity
 
-    async def available_bytes(self) -> int:
-        """See :meth:`giftless.interfaces.ICapacity.available_bytes`."""
+    @property
+    def room(self) -> int:
+        """How many bytes it can still take."""
         return self.capacity - sum(map(len, self.objects.values()))
 
+    async def sizes_and_room(self, keys: Sequence[ObjectKey]) -> tuple[Sequence[int | None], int]:
+        """See :meth:`giftless.interfaces.ICapacity.sizes_and_room`."""
+        return await self.sizes(keys), self.room
+
     def _check_room(self, length: int) -> None:
-        if length > self.capacity - sum(map(len, self.objects.values())):
+        if length > self.room:
             raise InsufficientStorage("this memory is full; nothing was stored")
 
 
