@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -98,8 +99,15 @@ def log_observer(log_format: str, stream: Any, worker: int | None = None) -> ILo
         return JsonLog(stream, worker)
     mark = "" if worker is None else f" [{worker}]"
 
+    @lru_cache(1)
+    def moment(second: int | None) -> str:
+        return f"{formatTime(second)}{mark}"
+
     def as_text(event: LogEvent) -> str | None:
-        return formatEventAsClassicLogText(event, lambda when: f"{formatTime(when)}{mark}")
+        # Times are written in seconds, and many lines belong to one.
+        return formatEventAsClassicLogText(
+            event, lambda when: moment(None if when is None else int(when))
+        )
 
     return FileLogObserver(stream, as_text)
 

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from giftless.errors import BadRequest, LFSError, PayloadTooLarge, Unprocessable
-from giftless.lfs.objects import MAX_SIZE, Actions, Extra, Extras, Oid, Operation
+from giftless.lfs.objects import MAX_SIZE, NO_EXTRAS, Actions, Extra, Extras, Oid, Operation
 
 #: The media type of every Git LFS request and response.
 MEDIA_TYPE: Final = "application/vnd.git-lfs+json"
@@ -152,8 +152,13 @@ def parse_batch(
         )
     limit = max_object_size if operation is Operation.UPLOAD else MAX_SIZE
     objects: dict[str, RequestedObject] = {}
+    conflict = (
+        None
+        if wire.hash_algo in (None, "", HASH_ALGORITHM)
+        else _HashAlgorithmConflict(f"this server's objects are named by {HASH_ALGORITHM}")
+    )
     for member in wire.objects:
-        parsed = _parse_object(member, limit, wire.hash_algo)
+        parsed = _parse_object(member, limit, conflict)
         first = objects.setdefault(parsed.text, parsed)
         if first.size != parsed.size:
             objects[parsed.text] = RequestedObject(
@@ -169,23 +174,21 @@ def parse_batch(
 
 
 def _parse_object(
-    member: dict[str, object], max_size: int, hash_algo: str | None
+    member: dict[str, object], max_size: int, conflict: LFSError | None
 ) -> RequestedObject:
     oid, size = member.get("oid"), member.get("size")
     if not isinstance(oid, str) or not isinstance(size, int) or isinstance(size, bool):
         raise Unprocessable("each object needs an 'oid' (a string) and a 'size' (a whole number)")
     # Most objects have an oid and a size and nothing else.
-    extras, error = _parse_extras(member) if len(member) > 2 else ({}, None)
-    if hash_algo not in (None, "", HASH_ALGORITHM):
-        error = _HashAlgorithmConflict(f"this server's objects are named by {HASH_ALGORITHM}")
+    extras, error = _parse_extras(member) if len(member) > 2 else (NO_EXTRAS, None)
+    if conflict is not None:
+        error = conflict
     elif not 0 <= size <= MAX_SIZE:
         error = Unprocessable(f"the size must be between 0 and {MAX_SIZE} bytes")
     elif size > max_size:
         error = PayloadTooLarge(f"the object has {size} bytes; this server takes up to {max_size}")
-    try:
-        Oid.parse(oid)
-    except BadRequest as problem:
-        error = Unprocessable(problem.message)
+    if not Oid.PATTERN.fullmatch(oid):
+        error = Unprocessable(Oid.FORM)
     return RequestedObject(oid, size, extras, error)
 
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -34,13 +34,16 @@ MAX_PATH_BYTES: Final = 2048
 #: The largest object size that is taken seriously: 2**63 - 1 bytes.
 MAX_SIZE: Final = 2**63 - 1
 
-_OID = re.compile(r"[0-9a-f]{64}", re.ASCII)
-
 
 class Oid(str):
     """An object's id: its SHA-256 as 64 lower-case hexadecimal digits."""
 
     __slots__ = ()
+
+    PATTERN: ClassVar = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+    #: What is wrong with everything else.
+    FORM: ClassVar = "the oid must be the object's SHA-256: 64 lower-case hexadecimal digits"
 
     @classmethod
     def parse(cls, text: str) -> Oid:
@@ -48,10 +51,8 @@ class Oid(str):
 
         :raises BadRequest: if it is not 64 lower-case hexadecimal digits.
         """
-        if not _OID.fullmatch(text):
-            raise BadRequest(
-                "the oid must be the object's SHA-256: 64 lower-case hexadecimal digits"
-            )
+        if not cls.PATTERN.fullmatch(text):
+            raise BadRequest(cls.FORM)
         return cls(text)
 
 
@@ -104,7 +105,7 @@ def _check_segment(name: str) -> None:
         raise BadRequest(f"a part of a repository's path has at most {MAX_SEGMENT_BYTES} bytes")
     if name.startswith(RESERVED_PREFIX):
         raise BadRequest(f"names that begin with {RESERVED_PREFIX} are reserved")
-    if _OID.fullmatch(name):
+    if Oid.PATTERN.fullmatch(name):
         raise BadRequest("a part of a repository's path must not look like an oid")
 
 
