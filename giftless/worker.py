@@ -24,6 +24,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from giftless import config
+from giftless.allocator import keep_buffers
 from giftless.config import Loaded
 from giftless.errors import ConfigError
 from giftless.logs import WorkerLog
@@ -169,6 +170,7 @@ def main() -> int:
     # Show where a crash happened, or where it hangs when it is killed for that.
     faulthandler.enable()
     gc.set_threshold(_YOUNG_OBJECTS)
+    keep_buffers()
     os.set_inheritable(STATUS, False)
     from twisted.internet import reactor
 

@@ -20,6 +20,7 @@ LAYERS: Final = (
     {"lfs"},
     {"interfaces"},
     {
+        "allocator",
         "gathering",
         "logs",
         "notify",
