@@ -25,7 +25,7 @@ class _InTurns:
     """Takes one connection, and leaves the rest to others for a moment.
 
     What is still there afterwards nobody else has time for: then it takes
-    twice as many each time.
+    one more each time.
 
     :ivar alone: there are no others.
     """
@@ -55,7 +55,7 @@ class _InTurns:
         if self.sessionno - before < self._limit:
             self._limit = 1
         elif not self.alone:
-            self._limit *= 2
+            self._limit += 1
             self.stopReading()  # type: ignore[attr-defined]
             self._pause = self.reactor.callLater(TURN, self._go_on)
 
