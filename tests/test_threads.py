@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import CancelledError, DeferredList
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -76,6 +77,39 @@ class ThreadsTests(TestCase):
         threads = self.start(2)
         both = [threads.run(barrier.wait, PATIENCE) for _ in range(2)]
         self.assertEqual(sorted([await one for one in both]), [0, 1])
+
+    async def test_nothing_of_a_job_is_kept(self) -> None:
+        """An idle thread would hold the last piece of an upload otherwise."""
+
+        class Piece:
+            """Can be referred to weakly."""
+
+        threads = self.start(1)
+        piece = Piece()
+        gone = weakref.ref(piece)
+        self.assertIs(await threads.run(lambda it: it, piece), piece)
+        del piece
+        # When this is done, the thread has turned to something else before.
+        await threads.run(len, "abc")
+        self.assertIsNone(gone())
+
+    async def test_threads_are_started_when_they_are_needed(self) -> None:
+        threads = self.start(3)
+        before = threading.active_count()
+        for _ in range(5):
+            await threads.run(len, "abc")
+        self.assertEqual(threading.active_count(), before + 1)
+
+    async def test_who_does_not_wait_any_more(self) -> None:
+        """The job runs to its end, and the thread goes on."""
+        threads = self.start(1)
+        release = threading.Event()
+        job = threads.run(release.wait, PATIENCE)
+        job.cancel()
+        release.set()
+        self.assertEqual(await threads.run(len, "abc"), 3)
+        with self.assertRaises(CancelledError):
+            await job
 
     async def test_stopping_waits_for_the_work_that_runs(self) -> None:
         threads = self.start(1)
