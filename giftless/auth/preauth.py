@@ -7,14 +7,15 @@ and to the object's size, so it opens nothing else.
 
 from __future__ import annotations
 
+import base64
 import binascii
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
-import jwt
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -222,6 +223,8 @@ class PreAuthorizer:
             if header is None or header.kid != _KEY_ID:
                 continue
             try:
+                if header.alg != _ALGORITHM:
+                    raise _not_genuine()
                 return self._redeem(token, repo)
             except Forbidden as error:
                 refusal = error
@@ -231,17 +234,11 @@ class PreAuthorizer:
 
     def _redeem(self, token: str, repo: Repo) -> Identity:
         try:
-            payload = jwt.decode(
-                token,
-                self._key,
-                algorithms=[_ALGORITHM],
-                # The time is checked below, against the reactor's clock.
-                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
-            )
+            payload = json.loads(self._payload(token))
             common = msgspec.convert(payload, _BatchClaims)
             claims = msgspec.convert(payload, _ObjectClaims)
-        except (jwt.InvalidTokenError, msgspec.ValidationError):
-            raise Forbidden("this action's token is not genuine; ask for a new batch") from None
+        except (ValueError, msgspec.ValidationError):
+            raise _not_genuine() from None
         if common.exp + self._options.leeway < self._reactor.seconds():
             raise Forbidden("this action has expired; ask for a new batch")
         if common.repo != repo.path:
@@ -251,6 +248,25 @@ class PreAuthorizer:
             _ObjectGrants(Oid(claims.oid), _PERMITS.get(common.op, frozenset())),
             ticket=Ticket(common.op, claims.size, claims.x, _upload_of(claims)),
         )
+
+    def _payload(self, token: str) -> bytes:
+        """Return what a token says, if it is one of the daemon's own.
+
+        A general library takes ten times as long, and is needed for what others
+        sign.
+
+        :raises Forbidden: if it is not.
+        """
+        signed, _, signature = token.encode().rpartition(b".")
+        expected = _base64url(hmac.digest(self._key, signed, "sha256"))
+        if not hmac.compare_digest(signature, expected):
+            raise _not_genuine()
+        encoded = signed.partition(b".")[2]
+        return base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4))
+
+
+def _not_genuine() -> Forbidden:
+    return Forbidden("this action's token is not genuine; ask for a new batch")
 
 
 def _upload_of(claims: _ObjectClaims) -> PartUpload | None:
