@@ -12,10 +12,11 @@ object is made by reading them as one body and storing that like any other.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -36,6 +37,7 @@ from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
 from giftless.storage.local_files import Upload, available, sweep
 from giftless.storage.local_parts import PartFiles, PartsBody, PartSweeper
+from giftless.storage.local_small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.streams import VerifiedBody
 
 #: How much a download that the kernel cannot send reads at a time, in bytes.
@@ -99,6 +101,7 @@ class LocalStore:
         self.parts = PartFiles(os.path.join(own, b"parts"), prefix.encode())
         self._part_size = part_size
         self._blocking = blocking
+        self._small = SmallFiles(self._tmp, self._top, blocking)
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job."""
@@ -111,24 +114,30 @@ class LocalStore:
 
     async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
-        await self._receive(size or 0, body, lambda upload: self._commit(upload, key, extras))
+        if size is not None and size <= SMALL_BYTES and not extras:
+            await self._receive_small(self._path(key), body)
+        else:
+            await self._receive(size or 0, body, lambda upload: self._commit(upload, key, extras))
+
+    async def _receive_small(self, target: bytes, body: IBody) -> None:
+        """Store a body that is small enough to wait for all of it first."""
+        whole: list[bytes] = []
+        while chunks := await body.read():
+            whole.extend(chunks)
+        with _full_is_told():
+            await self._small.store(SmallFile(target, whole))
 
     async def _receive(self, size: int, body: IBody, keep: Callable[[Upload], None]) -> None:
         """Write a body to a temporary file, and keep that if the body ends well."""
         run = self._blocking.run
         upload = Upload(self._tmp, size)
         try:
-            # The first chunks are waited for before anything is made, so a
-            # client that never sends a body costs no file.
-            while chunks := await body.read():
-                await run(upload.write, chunks)
-            await run(keep, upload)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise InsufficientStorage(
-                    "the server's storage is full; nothing was stored"
-                ) from error
-            raise
+            with _full_is_told():
+                # The first chunks are waited for before anything is made, so a
+                # client that never sends a body costs no file.
+                while chunks := await body.read():
+                    await run(upload.write, chunks)
+                await run(keep, upload)
         finally:
             await run(upload.close)
 
@@ -290,6 +299,17 @@ class _FileBody:
             raise OSError(errno.EIO, "the file became shorter while it was read")
         self._offset += len(chunk)
         return [chunk]
+
+
+@contextlib.contextmanager
+def _full_is_told() -> Iterator[None]:
+    """Let clients know of it if there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise InsufficientStorage("the server's storage is full; nothing was stored") from error
+        raise
 
 
 def _sizes(paths: Sequence[bytes]) -> list[int | None]:

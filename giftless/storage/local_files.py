@@ -6,7 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 #: The most buffers that one ``writev`` takes.
@@ -28,14 +28,24 @@ class Upload:
         self._fd = -1
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """Append chunks.
+        """Append chunks, and begin to write them to the disk.
+
+        :raises OSError: from the file system, for instance when it is full.
+        """
+        start = self._written
+        self.append(chunks)
+        # Starts writing to the disk now, so that little is left for the fsync
+        # at the end.  What is being written is not dropped from memory.
+        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
+
+    def append(self, chunks: Sequence[bytes]) -> None:
+        """Append chunks, in memory.
 
         :raises OSError: from the file system, for instance when it is full.
         """
         if self._fd < 0:
             self._create()
         pending = [memoryview(chunk) for chunk in chunks]
-        start = self._written
         while pending:
             count = os.writev(self._fd, pending[:_IOV_MAX])
             self._written += count
@@ -43,29 +53,32 @@ class Upload:
                 count -= len(pending.pop(0))
             if count:
                 pending[0] = pending[0][count:]
-        # Starts writing to the disk now, so that little is left for the fsync
-        # at the end.  What is being written is not dropped from memory.
-        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
 
     def rename(self, target: bytes, top: bytes) -> None:
         """Make the bytes durable and visible as ``target``, below ``top``."""
+        self.move(target, top)
+        sync_names([target])
+
+    def move(self, target: bytes, top: bytes) -> None:
+        """Make the bytes durable and visible; the new name is to be synced yet.
+
+        :param target: where to.
+        :param top: what exists already of the directories on the way.
+        """
         if self._fd < 0:
             self._create()
         assert self._path is not None
         os.fsync(self._fd)
-        parent = os.path.dirname(target)
         for last in (False, False, True):
             try:
-                make_directories(parent, top)
                 os.rename(self._path, target)
                 break
             except FileNotFoundError:
                 # Directories of parts are removed while others begin to use them.
                 if last:
                     raise
+                make_directories(os.path.dirname(target), top)
         self._path = None
-        with contextlib.suppress(FileNotFoundError):
-            sync_directory(parent)
 
     def close(self) -> None:
         """Free the file; remove it unless it was renamed."""
@@ -77,12 +90,16 @@ class Upload:
             self._fd = -1
 
     def _create(self) -> None:
-        os.makedirs(self._directory, exist_ok=True)
+        try:
+            made = self._lock_new()
+        except FileNotFoundError:
+            os.makedirs(self._directory, exist_ok=True)
+            made = False
+        while not made:
+            made = self._lock_new()
         # Refuse before the client has sent gigabytes for nothing.
         if self._size and self._size > available(self._directory):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        while not self._lock_new():
-            pass
 
     def _lock_new(self) -> bool:
         """Make and lock a file; return whether it is there."""
@@ -119,6 +136,16 @@ def make_directories(path: bytes, top: bytes) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(path)
     sync_directory(parent)
+
+
+def sync_names(paths: Iterable[bytes]) -> None:
+    """Make the names of files durable, with one sync for each directory.
+
+    What has been removed since, with its directory, needs none.
+    """
+    for directory in {os.path.dirname(path) for path in paths}:
+        with contextlib.suppress(FileNotFoundError):
+            sync_directory(directory)
 
 
 def sync_directory(path: bytes) -> None:

@@ -272,8 +272,8 @@ class DurabilityTests(LocalTestCase):
             real_fsync(fd)
 
         def rename(source: bytes, target: bytes) -> None:
-            self.calls.append(("rename", self._name(os.fsdecode(target))))
             real_rename(source, target)
+            self.calls.append(("rename", self._name(os.fsdecode(target))))
 
         def mkdir(path: bytes, mode: int = 0o777) -> None:
             self.calls.append(("mkdir", self._name(os.fsdecode(path))))
@@ -392,7 +392,7 @@ class FailureTests(LocalTestCase):
         blocking = ManualBlocking()
         store = LocalStore(str(self.top), "", blocking)
         body = HeldBody()
-        upload = self.start(store.put(key_of(b"abc"), 3, body, {}))
+        upload = self.start(store.put(key_of(b"abc"), None, body, {}))
         body.provide(b"ab")
         self.assertEqual(blocking.waiting, 1)
         self.assertFalse(body.wanted)
@@ -408,7 +408,7 @@ class FailureTests(LocalTestCase):
         blocking = ManualBlocking()
         store = LocalStore(str(self.top), "", blocking)
         body = ListBody([b"a", b"b"])
-        upload = self.start(store.put(key_of(b"ab"), 2, body, {}))
+        upload = self.start(store.put(key_of(b"ab"), None, body, {}))
         self.assertEqual(body.reads, 1)
         blocking.do_next()
         self.assertEqual(body.reads, 2)
@@ -508,7 +508,7 @@ class SweepTests(LocalTestCase):
     def test_an_upload_that_runs_now_is_left_alone(self) -> None:
         """It may be another process's, too: workers share a directory."""
         body = HeldBody()
-        upload = self.start(self.store.put(key_of(b"abc"), 3, body, {}))
+        upload = self.start(self.store.put(key_of(b"abc"), None, body, {}))
         body.provide(b"ab")
         (self.tmp / "stale").write_bytes(b"half")
         self.assertEqual(len(self.temporary_files()), 2)
@@ -521,7 +521,7 @@ class SweepTests(LocalTestCase):
 
     def test_an_upload_is_locked_against_other_processes(self) -> None:
         body = HeldBody()
-        upload = self.start(self.store.put(key_of(b"abc"), 3, body, {}))
+        upload = self.start(self.store.put(key_of(b"abc"), None, body, {}))
         body.provide(b"ab")
         (name,) = self.temporary_files()
         with (self.tmp / name).open("rb") as other:
