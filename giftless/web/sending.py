@@ -2,7 +2,8 @@
 
 On a plain socket the kernel copies a file to the network by itself
 (``sendfile``); otherwise, over TLS or for objects that are no files, bytes are
-passed on as the client takes them.  Either way a slow reader costs its socket
+passed on as the client takes them.  A small file that is in memory goes with the
+headers, in one piece.  Either way a slow reader costs its socket
 buffer and one chunk, and a reader that has stopped is cut off.
 """
 
@@ -21,6 +22,10 @@ from zope.interface import implementer
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IStoredFile, IStoredObject
 from giftless.web.request import StreamingRequest
+
+#: What goes in one piece with the headers if it is in memory, in bytes.  Every
+#: socket takes that much, or its connection's buffer does.
+SMALL_BYTES: Final = 64 * 1024
 
 #: How much one ``sendfile`` call is asked to send, in bytes.
 SEND_BYTES: Final = 2 * 1024 * 1024
@@ -49,6 +54,11 @@ async def send_object(
     """
     if request.channel is None:
         raise Disconnected("the client went away")
+    if end - start <= SMALL_BYTES and IStoredFile.providedBy(stored):
+        data = _read_now(stored.fileno(), start, end)
+        if data is not None:
+            request.write(data)  # and the headers
+            return
     request.write(b"")  # the headers
     if start == end:
         return
@@ -211,6 +221,16 @@ class _FileSender:
             self._done.callback(None)
         else:
             self._done.errback(error)
+
+
+def _read_now(fd: int, start: int, end: int) -> bytes | None:
+    """Read part of a file if that need not wait for a disk."""
+    buffer = bytearray(end - start)
+    try:
+        count = os.preadv(fd, [buffer], start, os.RWF_NOWAIT)
+    except OSError:
+        return None
+    return bytes(buffer) if count == end - start else None
 
 
 def _in_memory(fd: int, begin: int, end: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -16,8 +17,8 @@ from giftless.interfaces import IStoredObject, IStreamingStore
 from giftless.storage.local import LocalStore
 from giftless.web import sending
 from giftless.web.limits import Limits
-from giftless.web.sending import SEND_BYTES, WARM_BYTES
-from tests.support.blocking import ManualBlocking
+from giftless.web.sending import SEND_BYTES, SMALL_BYTES, WARM_BYTES
+from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.making import oid_of
 from tests.web.support import (
     Front,
@@ -68,7 +69,16 @@ class DownloadsMixin:
     async def test_sizes(self: Any) -> None:
         """Around every step that sending is made in."""
         await self.serve()
-        for size in (0, 1, SEND_BYTES - 1, SEND_BYTES, SEND_BYTES + 1, WARM_BYTES + 1):
+        for size in (
+            0,
+            1,
+            SMALL_BYTES,
+            SMALL_BYTES + 1,
+            SEND_BYTES - 1,
+            SEND_BYTES,
+            SEND_BYTES + 1,
+            WARM_BYTES + 1,
+        ):
             data = os.urandom(size)
             response = await self.request("GET", storage_url(self.front.put(data)))
             self.assertEqual(response.status, 200)
@@ -251,6 +261,63 @@ class KernelTests(DownloadsMixin, PortTestCase):
             return parse_response(received)[0]
 
         self.assert_same_bytes((await self.in_thread(client)).body, data)
+
+
+class SmallFileTests(PortTestCase):
+    """What is small and in memory goes with the headers."""
+
+    async def test_it_is_sent_at_once(self) -> None:
+        """Nothing but opening it goes to a thread, and the kernel is not asked to copy it."""
+        blocking = InlineBlocking()
+        await self.serve(blocking=blocking)
+        self.patch(os, "sendfile", self.fail)
+        data = os.urandom(SMALL_BYTES)
+        url = storage_url(self.front.put(data))
+        blocking.jobs.clear()
+        response = await self.request("GET", url)
+        self.assertEqual(response.body, data)
+        self.assertEqual(len(blocking.jobs), 1)
+        response = await self.request("GET", url, {"Range": "bytes=10-19"})
+        self.assertEqual((response.status, response.body), (206, data[10:20]))
+        self.assertEqual([line["bytes"] for line in self.access], [SMALL_BYTES, 10])
+
+    async def test_what_is_not_in_memory_is_read_in_a_thread(self) -> None:
+        """As it is where nobody can tell."""
+        await self.serve()
+        data = os.urandom(SMALL_BYTES)
+        url = storage_url(self.front.put(data))
+        real = os.preadv
+        for error in (errno.EAGAIN, errno.EOPNOTSUPP):
+
+            def preadv(
+                fd: int, buffers: list[Any], offset: int, flags: int = 0, error: int = error
+            ) -> int:
+                if flags:
+                    raise OSError(error, os.strerror(error))
+                return real(fd, buffers, offset)
+
+            self.patch(os, "preadv", preadv)
+            self.assertEqual((await self.request("GET", url)).body, data)
+
+    async def test_a_file_that_became_shorter(self) -> None:
+        """It does not look complete."""
+        await self.serve()
+        data = os.urandom(100)
+        oid = self.front.put(data)
+        real = os.fstat
+
+        def fstat(fd: int) -> os.stat_result:
+            status = real(fd)
+            if os.readlink(f"/proc/self/fd/{fd}").endswith(oid):
+                os.truncate(os.path.join(self.front.directory, "org/repo", oid), 10)
+            return status
+
+        self.patch(os, "fstat", fstat)
+        peer = await self.connected()
+        await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
+        received = await self.in_thread(peer.read_to_end)
+        self.assertRaises(Incomplete, parse_response, received)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
 
 class ColdFileTests(PortTestCase):
