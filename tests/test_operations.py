@@ -234,6 +234,25 @@ class UnitTests(SynchronousTestCase):
         )
         self.assertIn(" --config /etc/giftless/giftless.yaml", settings["ExecStart"][0])
 
+    def test_tried_until_it_can_start(self) -> None:
+        """No number of failures or restarts makes systemd give up, and close the socket."""
+        settings = unit("giftless.service")
+        self.assertEqual(settings["StartLimitIntervalSec"], ["0"])
+        self.assertEqual(settings["Restart"], ["on-failure"])
+
+    def test_reload_is_waited_for(self) -> None:
+        """systemd hears that the daemon reloads before the command for it has ended."""
+        signalled, waited = unit("giftless.service")["ExecReload"]
+        self.assertEqual(signalled, "/bin/kill -HUP $MAINPID")
+        self.assertTrue(waited.startswith("/bin/sleep "), waited)
+
+    def test_what_is_read_only_stays_so(self) -> None:
+        """What ``ExecPaths=`` names, systemd 252 leaves writable; and ``/run`` as well."""
+        settings = unit("giftless.service")
+        self.assertNotIn("ExecPaths", settings)
+        self.assertEqual(settings["ProtectSystem"], ["strict"])
+        self.assertIn("/run", settings["ReadOnlyPaths"][0].split())
+
     def test_installed_paths_are_writable(self) -> None:
         """Objects and state lie in the one directory that the service may write to."""
         self.assertEqual(unit("giftless.service")["StateDirectory"], ["giftless"])
