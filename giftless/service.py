@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.python import usage
+from twisted.python.util import switchUID
 
 from giftless import __version__, config
 from giftless.daemon import Daemon
@@ -40,7 +43,8 @@ class Options(usage.Options):
         Every part is built here as well, although it is the workers who serve:
         a mistake shall be known while there is a terminal to tell it.  But not
         for another user: what is made meanwhile, such as the secret, would
-        belong to the wrong one.
+        belong to the wrong one.  ``--check`` becomes that user, since nothing
+        comes after it.
 
         :raises SystemExit: with one line and status 1, if that is impossible;
             with status 0 after ``--check``.
@@ -48,6 +52,8 @@ class Options(usage.Options):
         twistd = dict(self.parent or {})
         try:
             loaded = config.load(self["config"], os.environ)
+            if self["check"]:
+                _become_user(twistd)
             if self["check"] or twistd.get("uid") is None:
                 serving = Serving(loaded, reactor)
             try:
@@ -63,6 +69,21 @@ class Options(usage.Options):
             print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")
             raise SystemExit(0)
         return Daemon(loaded, self["config"], reactor, twistd)
+
+
+def _become_user(twistd: Mapping[str, Any]) -> None:
+    """Become the user and group that ``twistd`` was told to run as, if any.
+
+    :param twistd: the options of ``twistd`` itself.
+    :raises SystemExit: with one line and status 1, if this process may not.
+    """
+    uid, gid = twistd.get("uid"), twistd.get("gid")
+    try:
+        if uid is not None and gid is None:
+            gid = pwd.getpwuid(uid).pw_gid
+        switchUID(uid, gid)
+    except (KeyError, PermissionError) as error:
+        raise SystemExit(f"giftless: cannot run as uid {uid}, gid {gid}: {error}") from None
 
 
 def makeService(options: Options) -> Daemon:
