@@ -32,9 +32,6 @@ from zope.interface import implementer
 
 _log = Logger(namespace="giftless.workers")
 
-#: How long a routine line may wait for others, in seconds.
-MOMENT: Final = 0.02
-
 #: The levels of what is routine.
 _ROUTINE: Final = {LogLevel.debug, LogLevel.info}
 
@@ -114,15 +111,15 @@ def log_observer(log_format: str, stream: Any, worker: int | None = None) -> ILo
 
 @implementer(ILogObserver)
 class WorkerLog:
-    """Writes events as lines, the routine ones together after a moment.
+    """Writes events as lines, the routine ones of one turn of the reactor together.
 
-    Passing on the line of each request by itself would cost parent and worker
-    as much as a tenth of a small request.
+    Under load there are several, and passing on each by itself would cost parent
+    and worker as much as a tenth of a small request.
 
     :param log_format: see :func:`log_observer`.
     :param stream: where to.
     :param worker: the number of the worker process.
-    :param reactor: tells when the moment is over.
+    :param reactor: tells when the turn is over.
     """
 
     def __init__(self, log_format: str, stream: TextIO, worker: int, reactor: IReactorTime) -> None:
@@ -137,7 +134,7 @@ class WorkerLog:
         if event.get("log_level") not in _ROUTINE or not isInIOThread():
             self._stream.flush()
         elif self._due is None:
-            self._due = self._reactor.callLater(MOMENT, self._flush)
+            self._due = self._reactor.callLater(0, self._flush)
 
     def _flush(self) -> None:
         self._due = None
