@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python import systemd
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -212,6 +213,31 @@ class UnixTests(SocketsTestCase):
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         await self.sockets.keep([])
         self.assertFalse(os.path.exists(path))
+
+    def test_a_reload_needs_no_right_to_the_file(self) -> None:
+        """Who made it may have been root, and have become somebody else since."""
+        path = self.mktemp()[-50:]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        endpoint = f"unix:{path}:mode=640"
+        bound = self.sockets.bind([endpoint])
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self.patch(os, "chmod", refuse)
+        self.assertEqual(self.sockets.bind([endpoint]), bound)
+
+    async def test_what_is_logged_is_text(self) -> None:
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        path = self.mktemp()[-50:]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        (bound,) = self.sockets.bind([f"unix:{path}"])
+        await (await self.adopt(bound, f"unix:{path}")).stopListening()
+        said = "".join(map(formatEvent, events))
+        self.assertIn(f"(UNIX Port {path} Closed)", said)
+        self.assertTrue(said.isprintable(), repr(said))
 
 
 class WrapperTests(SocketsTestCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -151,7 +152,8 @@ class _Binder(InPlaceOfReactor):
             backlog = max(backlog, BACKLOG)
             port = self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
             self._known[key] = _asleep(port)
-        else:
+        elif stat.S_IMODE(os.stat(address).st_mode) != mode:
+            # It may have been root who made the file, and who is gone.
             os.chmod(address, mode)
         return self._keep(key)
 

@@ -7,11 +7,15 @@ opens several, and answer alone.
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any, Final
 
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+_log = Logger(namespace="giftless")
 
 #: How long the others may help themselves, in seconds.
 TURN: Final = 0.002
@@ -101,3 +105,7 @@ class SharedUnixPort(_InTurns, unix.Port):
         port.alone = alone
         port.startListening()
         return port  # type: ignore[no-any-return]
+
+    def _logConnectionLostMsg(self) -> None:
+        """Name the file without that mark, which no text should have."""
+        _log.info("(UNIX Port {path} Closed)", path=os.fsdecode(self._bindPath[1:]))

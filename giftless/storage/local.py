@@ -345,17 +345,17 @@ class LocalFactory:
                 raise ConfigError(
                     "prefix", f"{options.prefix!r} is not a plain relative path: {error}"
                 ) from None
+        store = LocalStore(options.path, prefix, environment.blocking, options.part_size)
         try:
             os.makedirs(options.path, exist_ok=True)
             os.listdir(options.path)
+            store.sweep()
         except OSError as error:
             raise ConfigError(
                 "path",
                 f"{options.path!r} cannot be used: {error.strerror};"
                 " give a directory that the daemon may write to",
             ) from None
-        store = LocalStore(options.path, prefix, environment.blocking, options.part_size)
-        store.sweep()
         sweeper = PartSweeper(
             store.parts, options.multipart_expiry, environment.blocking, environment.reactor
         )

@@ -620,6 +620,13 @@ class FactoryTests(CoroutineTestCase):
         self.build(path=path)
         self.assertEqual(os.listdir(tmp), [])
 
+    def test_what_cannot_be_swept_is_refused(self) -> None:
+        """In one line, as for the directory itself."""
+        path = self.mktemp()
+        os.makedirs(f"{path}/.giftless")
+        Path(path, ".giftless", "tmp").touch()
+        self.assertEqual(self.refusal(path=path).path, "path")
+
     def test_slashes_around_a_prefix_mean_nothing(self) -> None:
         path = self.mktemp()
         store = self.build(path=path, prefix="/team/a/")
