@@ -23,12 +23,15 @@ class Case(msgspec.Struct, frozen=True):
     :ivar unit: of the values, e.g. ``objects/s``.
     :ivar more: whether more is better.
     :ivar digits: behind the decimal point.
+    :ivar ratio: whether others are compared by it; if not, their own values are
+        shown, as for what is close to nothing.
     """
 
     name: str
     unit: str
     more: bool = True
     digits: int = 0
+    ratio: bool = True
 
 
 class Row(msgspec.Struct):
@@ -81,8 +84,8 @@ def cell(row: Row, server: str) -> str:
     """Render one server's part of a row."""
     if server in row.failures:
         return "fails"
-    if server == OWN:
-        values = row.values.get(OWN, [])
+    if server == OWN or not row.case.ratio:
+        values = row.values.get(server, [])
         return f"{_spread(values, row.case.digits)} {row.case.unit}" if values else "—"
     found = ratios(row, server)
     return _spread(found, 2) if found else "—"

@@ -27,7 +27,7 @@ _START = Case("at the start", "MB", more=False, digits=1)
 _PER_CONNECTION = Case("per idle connection", "kB", more=False, digits=1)
 _BATCHES = Case("most, 64 connections that send batches of 100", "MB", more=False, digits=1)
 _UPLOADS = Case(f"most, {CLIENTS} uploads at once", "MB", more=False, digits=1)
-_GROWTH = Case(f"growth over {REQUESTS} requests", "MB", more=False, digits=1)
+_GROWTH = Case(f"growth over {REQUESTS} requests", "MB", more=False, digits=1, ratio=False)
 
 
 class Memory:

@@ -58,6 +58,12 @@ class TableTests(SynchronousTestCase):
             ],
         )
 
+    def test_what_is_no_ratio(self) -> None:
+        """Of something close to nothing each server's own value says more."""
+        growth = Case("growth", "MB", more=False, digits=1, ratio=False)
+        row = Row(growth, {"giftless": [0.0], "other": [400.0]}, {})
+        self.assertEqual(table(results(row))[1], ["growth", "0.0 MB", "400.0 MB"])
+
     def test_a_missing_server_has_a_column_and_a_reason(self) -> None:
         row = Row(TIME, {"giftless": [1.0]}, {})
         found = results(row, missing={"absent": "it is not installed"})
