@@ -28,24 +28,14 @@ class Upload:
         self._fd = -1
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """Append chunks, and begin to write them to the disk.
-
-        :raises OSError: from the file system, for instance when it is full.
-        """
-        start = self._written
-        self.append(chunks)
-        # Starts writing to the disk now, so that little is left for the fsync
-        # at the end.  What is being written is not dropped from memory.
-        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
-
-    def append(self, chunks: Sequence[bytes]) -> None:
-        """Append chunks, in memory.
+        """Append chunks.
 
         :raises OSError: from the file system, for instance when it is full.
         """
         if self._fd < 0:
             self._create()
         pending = [memoryview(chunk) for chunk in chunks]
+        start = self._written
         while pending:
             count = os.writev(self._fd, pending[:_IOV_MAX])
             self._written += count
@@ -53,6 +43,9 @@ class Upload:
                 count -= len(pending.pop(0))
             if count:
                 pending[0] = pending[0][count:]
+        # Starts writing to the disk now, so that little is left for the fsync
+        # at the end.  What is being written is not dropped from memory.
+        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
 
     def rename(self, target: bytes, top: bytes) -> None:
         """Make the bytes durable and visible as ``target``, below ``top``."""
@@ -69,7 +62,7 @@ class Upload:
             self._create()
         assert self._path is not None
         os.fsync(self._fd)
-        for last in (False, False, True):
+        for last in (False, False, False, True):
             try:
                 os.rename(self._path, target)
                 break
@@ -90,21 +83,20 @@ class Upload:
             self._fd = -1
 
     def _create(self) -> None:
-        try:
-            made = self._lock_new()
-        except FileNotFoundError:
-            os.makedirs(self._directory, exist_ok=True)
-            made = False
-        while not made:
-            made = self._lock_new()
+        while not self._lock_new():
+            pass
         # Refuse before the client has sent gigabytes for nothing.
         if self._size and self._size > available(self._directory):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _lock_new(self) -> bool:
-        """Make and lock a file; return whether it is there."""
+        """Make and lock a file; return whether it is there, or has to be tried again."""
         path = os.path.join(self._directory, os.urandom(16).hex().encode())
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            os.makedirs(self._directory, exist_ok=True)
+            return False
         try:
             # Held for as long as this process lives: tells sweepers to keep off.
             fcntl.flock(fd, fcntl.LOCK_EX)

@@ -105,11 +105,7 @@ def store_together(
 
     with contextlib.ExitStack() as stack:
         uploads = [stack.enter_context(contextlib.closing(Upload(directory, 0))) for _ in files]
-        if len(files) == 1:
-            # The disk begins with the fsync, which is next.
-            each(lambda upload, file: upload.append(file.chunks))
-        else:
-            each(lambda upload, file: upload.write(file.chunks))
+        each(lambda upload, file: upload.write(file.chunks))
         each(lambda upload, file: upload.move(file.target, top))
         if problem := _problem(
             sync_names,
