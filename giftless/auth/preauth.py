@@ -7,11 +7,9 @@ and to the object's size, so it opens nothing else.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final
@@ -20,7 +18,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from giftless.auth.credentials import TokenHeader, bearer_tokens
+from giftless.auth.credentials import TokenHeader, bearer_tokens, decode_part
 from giftless.errors import Forbidden
 from giftless.interfaces import (
     Credentials,
@@ -234,10 +232,10 @@ class PreAuthorizer:
 
     def _redeem(self, token: str, repo: Repo) -> Identity:
         try:
-            payload = json.loads(self._payload(token))
-            common = msgspec.convert(payload, _BatchClaims)
-            claims = msgspec.convert(payload, _ObjectClaims)
-        except (ValueError, msgspec.ValidationError):
+            payload = self._payload(token)
+            common = msgspec.json.decode(payload, type=_BatchClaims)
+            claims = msgspec.json.decode(payload, type=_ObjectClaims)
+        except ValueError:
             raise _not_genuine() from None
         if common.exp + self._options.leeway < self._reactor.seconds():
             raise Forbidden("this action has expired; ask for a new batch")
@@ -257,12 +255,11 @@ class PreAuthorizer:
 
         :raises Forbidden: if it is not.
         """
-        signed, _, signature = token.encode().rpartition(b".")
-        expected = _base64url(hmac.digest(self._key, signed, "sha256"))
-        if not hmac.compare_digest(signature, expected):
+        signed, _, signature = token.rpartition(".")
+        expected = _base64url(hmac.digest(self._key, signed.encode(), "sha256"))
+        if not hmac.compare_digest(signature.encode(), expected):
             raise _not_genuine()
-        encoded = signed.partition(b".")[2]
-        return base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4))
+        return decode_part(signed.partition(".")[2])
 
 
 def _not_genuine() -> Forbidden:

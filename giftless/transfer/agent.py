@@ -23,7 +23,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Actions
-from giftless.transfer.basic import Verification
+from giftless.transfer.basic import upload_actions
 from giftless.transfer.multipart import Multipart, MultipartFactory
 
 
@@ -59,21 +59,7 @@ class Agent:
         self, transfers: Sequence[Transfer], requester: Requester
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        links = requester.links
-        signer = self._preauth.signer("parts", requester.repo, requester.identity)
-        verification = Verification(self._preauth, requester)
-        return [
-            {
-                "upload": signer.action(
-                    transfer.key.oid,
-                    links.parts(transfer.key.oid),
-                    transfer.size,
-                    transfer.extras,
-                ),
-                "verify": verification.action(transfer),
-            }
-            for transfer in transfers
-        ]
+        return upload_actions(self._preauth, "parts", requester.links.parts, transfers, requester)
 
     async def download(
         self, transfers: Sequence[Transfer], requester: Requester

@@ -6,7 +6,7 @@ a signed URL, or through the daemon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from zope.interface import implementer
 
@@ -23,7 +23,7 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
-from giftless.lfs.objects import Action, Actions, Extras
+from giftless.lfs.objects import Action, Actions, Extras, Oid
 
 
 class BasicFactory:
@@ -60,6 +60,32 @@ class Verification:
         return self._signer.action(transfer.key.oid, self._href, transfer.size)
 
 
+def upload_actions(
+    preauth: IPreAuthorizer,
+    operation: str,
+    href: Callable[[Oid], str],
+    transfers: Sequence[Transfer],
+    requester: Requester,
+) -> list[Actions]:
+    """Make the actions of uploads that begin with a request to the daemon.
+
+    :param preauth: makes their tokens.
+    :param operation: what that request's tokens are for.
+    :param href: returns the URL that it goes to.
+    """
+    signer = preauth.signer(operation, requester.repo, requester.identity)
+    verification = Verification(preauth, requester)
+    return [
+        {
+            "upload": signer.action(
+                transfer.key.oid, href(transfer.key.oid), transfer.size, transfer.extras
+            ),
+            "verify": verification.action(transfer),
+        }
+        for transfer in transfers
+    ]
+
+
 @implementer(ITransferAdapter)
 class BasicStreaming:
     """Bytes pass through the daemon's own storage endpoints.
@@ -80,21 +106,13 @@ class BasicStreaming:
         self, transfers: Sequence[Transfer], requester: Requester
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        links = requester.links
-        signer = self._preauth.signer("upload", requester.repo, requester.identity)
-        verification = Verification(self._preauth, requester)
-        return [
-            {
-                "upload": signer.action(
-                    transfer.key.oid,
-                    links.storage(transfer.key.oid, {}),
-                    transfer.size,
-                    transfer.extras,
-                ),
-                "verify": verification.action(transfer),
-            }
-            for transfer in transfers
-        ]
+        return upload_actions(
+            self._preauth,
+            "upload",
+            lambda oid: requester.links.storage(oid, {}),
+            transfers,
+            requester,
+        )
 
     async def download(
         self, transfers: Sequence[Transfer], requester: Requester
