@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from benchmarks import load
 from benchmarks.peers.base import BYTES, Peer, Server
 from benchmarks.report import Case
-from benchmarks.support import Content, make_content, touch_memory
+from benchmarks.support import PATIENCE, Content, make_content, touch_memory
 from benchmarks.workloads.base import Bench
 
 #: How many clients transfer at once.
@@ -38,8 +38,9 @@ class Large:
             f"The {CLIENTS} at once are of {part >> 20} MiB each, to bound what the disk must hold."
         )
         bench.note(
-            "Before each upload all free memory is used once: the host of a virtual machine may"
-            " have taken it back, and giving it anew takes longer than what is measured."
+            "Before each upload free memory is used once, as much as can be had in"
+            f" {PATIENCE} s: the host of a virtual machine may have taken it back, and giving it"
+            " anew takes longer than what is measured."
         )
         for number, peer in itertools.product(range(bench.rounds + 1), bench.peers):
             one = [make_content(bench.root / "large", bench.size, number)]
