@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 from twisted.trial.unittest import SkipTest
 
 from benchmarks.support import giftless
-from giftless.locks.database import Schema
+from giftless.base.database.dialect import Schema
 from tests.support.postgresql import PostgreSQLServer, postgresql
 
 #: How many clients create locks at once.

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import giftless
-from giftless.auth.jwt import JWTFactory, JWTOptions
+from giftless.auth.tokens.jwt import JWTFactory, JWTOptions
 from giftless.cli import COMMANDS, main
 from giftless.interfaces import Credentials, Identity
 from giftless.lfs.objects import Permission

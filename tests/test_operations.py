@@ -18,17 +18,17 @@ import msgspec
 import yaml
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from giftless import plugins
-from giftless.config import Config
-from giftless.daemon import PATIENCE
+from giftless.app import plugins
+from giftless.app.config import Config
 from giftless.interfaces import (
     IAuthenticatorFactory,
     IBuilder,
     ILockStoreFactory,
     IStorageFactory,
 )
-from giftless.locking import LockPolicy
-from giftless.supervision.process import HEARTBEAT, SILENT
+from giftless.runtime.daemon import PATIENCE
+from giftless.runtime.supervision.process import HEARTBEAT, SILENT
+from giftless.usecases.locks import LockPolicy
 from tests import run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -40,7 +40,7 @@ class Flask:
             "AUTH_PROVIDERS": ["giftless.auth.allow_anon:read_write"],
             "LEGACY_ENDPOINTS": True,
             "PRE_AUTHORIZED_ACTION_PROVIDER": {
-                "factory": "giftless.auth.jwt:factory",
+                "factory": "giftless.auth.tokens.jwt:factory",
                 # Only for the servers that run here.
                 "options": {"algorithm": "HS256", "private_key": "0123456789abcdef" * 4},
             },

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.peers.base import BYTES, LFS, S3, Place, Server, output
 from benchmarks.support import free_port, giftless_command, running
 from giftless import __version__
-from giftless.config import Config
+from giftless.app.config import Config
 
 
 class Giftless:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from functools import cache
 
@@ -40,8 +41,14 @@ class FromSource(SphinxDirective):
 
 @cache
 def _classes(module: str) -> dict[str, ast.ClassDef]:
-    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    """Return the classes of a module; those of a package's modules, if it is one."""
+    found = importlib.import_module(module)
+    below = pkgutil.iter_modules(getattr(found, "__path__", ()), f"{module}.")
+    sources = [found, *(importlib.import_module(name) for _, name, _ in below)]
+    trees = [ast.parse(inspect.getsource(source)) for source in sources]
+    return {
+        node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)
+    }
 
 
 def _describe(module: str, node: ast.ClassDef) -> Iterator[str]:

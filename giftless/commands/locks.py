@@ -16,15 +16,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.python import usage
 
-from giftless import config, plugins
-from giftless.assembly import build_lock_store
+from giftless.app import config, plugins
+from giftless.app.assembly import build_lock_store
+from giftless.base.http_client import http_client
+from giftless.base.threads import Threads
 from giftless.commands import Command, CommandError
 from giftless.errors import ConfigError, LFSError
 from giftless.interfaces import Environment, ILockStore
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockQuery
 from giftless.lfs.objects import Repo
-from giftless.outgoing import http_client
-from giftless.threads import Threads
 
 _CONFIG = ["config", "c", None, "The daemon's configuration file; or set GIFTLESS_CONFIG."]
 

@@ -10,11 +10,12 @@ from typing import Any
 import jwt
 from twisted.python import usage
 
-from giftless import config, schema
-from giftless.auth.jwt import JWTOptions, configured_key, read_key
-from giftless.auth.signatures import SigningKey, load_private_key
+from giftless.app import config
+from giftless.app.config import Config
+from giftless.auth.tokens.jwt import JWTOptions, configured_key, read_key
+from giftless.auth.tokens.signatures import SigningKey, load_private_key
+from giftless.base import schema
 from giftless.commands import Command, CommandError
-from giftless.config import Config
 from giftless.errors import ConfigError
 from giftless.lfs.scopes import Scope
 

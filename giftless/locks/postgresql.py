@@ -14,10 +14,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from twisted.logger import Logger
 
+from giftless.base.database.dialect import Connection, Database, Schema
+from giftless.base.database.pool import Pool
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
-from giftless.locks.database import Connection, Database, Schema
-from giftless.locks.pool import Pool
 from giftless.locks.store import SQLLockStore
 
 _log = Logger()
@@ -80,7 +80,7 @@ class PostgreSQL(Database):
         self.errors = psycopg.Error
 
     def connect(self) -> Connection:
-        """See :meth:`giftless.locks.database.Database.connect`."""
+        """See :meth:`giftless.base.database.dialect.Database.connect`."""
         connection = self._psycopg.connect(**self._parameters, autocommit=True)
         try:
             self._check_encoding(connection)
@@ -93,19 +93,19 @@ class PostgreSQL(Database):
         return connection
 
     def execute(self, connection: Connection, statement: str, values: Sequence[object] = ()) -> Any:
-        """See :meth:`giftless.locks.database.Database.execute`."""
+        """See :meth:`giftless.base.database.dialect.Database.execute`."""
         return connection.execute(statement.replace("?", "%s"), values)
 
     def begin(self, connection: Connection) -> None:
-        """See :meth:`giftless.locks.database.Database.begin`."""
+        """See :meth:`giftless.base.database.dialect.Database.begin`."""
         connection.execute("BEGIN")
 
     def is_lost(self, connection: Connection) -> bool:
-        """See :meth:`giftless.locks.database.Database.is_lost`."""
+        """See :meth:`giftless.base.database.dialect.Database.is_lost`."""
         return bool(connection.closed)
 
     def abort(self, connection: Connection) -> None:
-        """See :meth:`giftless.locks.database.Database.abort`.
+        """See :meth:`giftless.base.database.dialect.Database.abort`.
 
         Whoever waits for the server finds that it has hung up.
         """
@@ -116,7 +116,7 @@ class PostgreSQL(Database):
             pass  # it has ended by itself
 
     def path_value(self, path: str) -> bytes:
-        """See :meth:`giftless.locks.database.Database.path_value`."""
+        """See :meth:`giftless.base.database.dialect.Database.path_value`."""
         return hashlib.sha256(path.encode()).digest()
 
     def _check_encoding(self, connection: Connection) -> None:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from giftless.base.database.dialect import Connection, Database, Schema
+from giftless.base.database.pool import Pool
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
-from giftless.locks.database import Connection, Database, Schema
-from giftless.locks.pool import Pool
 from giftless.locks.store import SQLLockStore
 
 #: The file's name in the daemon's state directory.
@@ -53,7 +53,7 @@ class SQLite(Database):
         self._schema = schema
 
     def connect(self) -> Connection:
-        """See :meth:`giftless.locks.database.Database.connect`."""
+        """See :meth:`giftless.base.database.dialect.Database.connect`."""
         connection = sqlite3.connect(
             self._path,
             timeout=self._timeout,
@@ -71,11 +71,11 @@ class SQLite(Database):
         return connection
 
     def execute(self, connection: Connection, statement: str, values: Sequence[object] = ()) -> Any:
-        """See :meth:`giftless.locks.database.Database.execute`."""
+        """See :meth:`giftless.base.database.dialect.Database.execute`."""
         return connection.execute(statement, values)
 
     def begin(self, connection: Connection) -> None:
-        """See :meth:`giftless.locks.database.Database.begin`.
+        """See :meth:`giftless.base.database.dialect.Database.begin`.
 
         ``IMMEDIATE``: who reads first and writes then fails, instead of
         waiting, if another one has written meanwhile.
@@ -83,11 +83,11 @@ class SQLite(Database):
         connection.execute("BEGIN IMMEDIATE")
 
     def is_lost(self, connection: Connection) -> bool:
-        """See :meth:`giftless.locks.database.Database.is_lost`."""
+        """See :meth:`giftless.base.database.dialect.Database.is_lost`."""
         return False
 
     def abort(self, connection: Connection) -> None:
-        """See :meth:`giftless.locks.database.Database.abort`."""
+        """See :meth:`giftless.base.database.dialect.Database.abort`."""
         connection.interrupt()
 
     def _use_wal(self, connection: Connection) -> None:

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
+from giftless.base.database.dialect import Connection, Database
+from giftless.base.database.pool import Pool
 from giftless.errors import BadRequest, ConfigError, LFSError, ServiceUnavailable
 from giftless.interfaces import ICheckable, ILockStore
 from giftless.lfs.locks import Lock, LockPage, LockQuery, PathLocked
 from giftless.lfs.objects import Repo
-from giftless.locks.database import Connection, Database
-from giftless.locks.pool import Pool
 
 #: How often a lock is asked for whose holder lets go just then.
 _ATTEMPTS: Final = 5

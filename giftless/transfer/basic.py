@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from zope.interface import implementer
 
+from giftless.base.concurrency import each
 from giftless.errors import LFSError
-from giftless.gathering import each
 from giftless.interfaces import (
     Fitness,
     IExternalStore,

@@ -13,8 +13,8 @@ from typing import Final
 
 from zope.interface import implementer
 
+from giftless.base.concurrency import each
 from giftless.errors import LFSError, PayloadTooLarge
-from giftless.gathering import each
 from giftless.interfaces import (
     Fitness,
     IExternalMultipartStore,

@@ -15,8 +15,8 @@ from giftless.lfs.locks import (
     render_page,
     render_verification,
 )
-from giftless.locking import LockService
-from giftless.web.calls import Call, Handler, Route
+from giftless.usecases.locks import LockService
+from giftless.web.endpoint import Call, Handler, Route
 from giftless.web.errors import respond_with_json
 
 

@@ -10,11 +10,11 @@ from giftless.lfs.batch import BatchReply, parse_batch, render_batch
 from giftless.lfs.filename import content_disposition
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.lfs.verification import parse_verification
-from giftless.server import LFSServer
-from giftless.web.calls import Call, Route, never_422
-from giftless.web.content import etag, matches, parse_range
+from giftless.usecases.objects import LFSServer
+from giftless.web.endpoint import Call, Route, never_422
 from giftless.web.errors import respond_with_json
 from giftless.web.limits import Limits
+from giftless.web.ranges import etag, matches, parse_range
 from giftless.web.sending import send_object
 
 

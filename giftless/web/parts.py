@@ -11,8 +11,8 @@ import msgspec
 from giftless.errors import BadRequest, NotFound
 from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
-from giftless.multipart import MultipartServer
-from giftless.web.calls import Call, Route, never_422
+from giftless.usecases.multipart import MultipartServer
+from giftless.web.endpoint import Call, Route, never_422
 from giftless.web.errors import respond_with_json
 
 

@@ -19,12 +19,12 @@ from werkzeug.routing import PathConverter
 
 from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NotFound
 from giftless.lfs.objects import Repo
-from giftless.web.calls import Call, Handler, Route
+from giftless.web.endpoint import Call, Handler, Route
 from giftless.web.errors import CLIENT_CLOSED, respond_with_error
+from giftless.web.fast_routes import Shortcut
 from giftless.web.links import Links
-from giftless.web.origin import Proxies
+from giftless.web.proxies import Proxies
 from giftless.web.request import StreamingRequest
-from giftless.web.shortcut import Shortcut
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
 _INFO_LFS: Final = ("info", "lfs")

@@ -22,7 +22,7 @@ from giftless.web.channel import LFSChannel
 from giftless.web.cors import Cors, CorsOptions
 from giftless.web.errors import CLIENT_CLOSED, Challenge, error_response
 from giftless.web.limits import Limits
-from giftless.web.origin import Proxies
+from giftless.web.proxies import Proxies
 from giftless.web.request import StreamingRequest
 
 _access = Logger(namespace="giftless.access")

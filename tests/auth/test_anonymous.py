@@ -6,10 +6,10 @@ from zope.interface.verify import verifyObject
 
 from giftless.auth.anonymous import AnonymousAuthenticator, AnonymousFactory
 from giftless.auth.grants import READ, READ_WRITE, RepoGrants
+from giftless.base.schema import convert
 from giftless.errors import ConfigError
 from giftless.interfaces import Credentials, INameless
 from giftless.lfs.objects import Permission
-from giftless.schema import convert
 from tests.contracts.authenticators import FOREIGN, AuthenticatorContract
 from tests.support.making import environment, oid_of
 from tests.support.run import CoroutineTestCase

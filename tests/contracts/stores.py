@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface.verify import verifyObject
 
+from giftless.base.bodies import VerifiedBody
 from giftless.errors import BadRequest, Disconnected
 from giftless.interfaces import (
     IBody,
@@ -16,7 +17,6 @@ from giftless.interfaces import (
     IStreamingStore,
 )
 from giftless.lfs.objects import Extras, ObjectKey
-from giftless.streams import VerifiedBody
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import key_of

@@ -9,7 +9,7 @@ from botocore.session import get_session
 from botocore.validate import validate_parameters
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.auth.preauth import ActionOptions
+from giftless.auth.actions import ActionOptions
 from tests.docs.pages import DOCS, code
 
 

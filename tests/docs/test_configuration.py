@@ -11,11 +11,11 @@ import yaml
 from msgspec import inspect
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless import plugins
-from giftless.config import Config
+from giftless.app import plugins
+from giftless.app.config import Config
+from giftless.base.schema import allowed
 from giftless.interfaces import IAuthenticatorFactory, ILockStoreFactory, IStorageFactory
-from giftless.locking import LockPolicy
-from giftless.schema import allowed
+from giftless.usecases.locks import LockPolicy
 from tests.docs.pages import Directive, directives, pages
 
 #: The default of an option that has none.

@@ -21,9 +21,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from twisted.internet.task import Clock
 
-from giftless.assembly import build_backends, build_resource
-from giftless.auth.preauth import ActionOptions, PreAuthorizer
-from giftless.config import Config
+from giftless.app.assembly import build_backends, build_resource
+from giftless.app.config import Config
+from giftless.auth.actions import ActionOptions, PreAuthorizer
 from giftless.interfaces import PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
 from giftless.web.routes import LFSResource

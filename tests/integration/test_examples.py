@@ -15,10 +15,10 @@ from typing import Any
 
 from zope.interface.verify import verifyObject
 
+from giftless.base.schema import convert
 from giftless.errors import ConfigError, InsufficientStorage, Unauthorized
 from giftless.interfaces import Credentials, IAuthenticatorFactory, IStorageFactory
 from giftless.lfs.objects import Permission
-from giftless.schema import convert
 from tests.contracts.authenticators import ChainedContract, basic
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody

@@ -21,7 +21,7 @@ import jwt
 import yaml
 from twisted.trial.unittest import SkipTest
 
-from giftless.supervision.process import HEARTBEAT, SILENT
+from giftless.runtime.supervision.process import HEARTBEAT, SILENT
 from tests.integration.support import (
     ENDED,
     PATIENCE,
@@ -303,8 +303,8 @@ FRAGILE = """
 import sys
 from giftless.errors import ConfigError
 from giftless.interfaces import IStorageFactory
-from giftless.plugins import LazyPlugin
-from giftless.storage.local import LocalFactory
+from giftless.app.plugins import LazyPlugin
+from giftless.storage.local.store import LocalFactory
 
 class Fragile(LocalFactory):
     def build(self, options, environment):
@@ -320,8 +320,8 @@ fragile = LazyPlugin(IStorageFactory, "fragile", f"{__name__}.Fragile")
 LATE = """
 from twisted.application.service import Service
 from giftless.interfaces import IStorageFactory
-from giftless.plugins import LazyPlugin
-from giftless.storage.local import LocalFactory
+from giftless.app.plugins import LazyPlugin
+from giftless.storage.local.store import LocalFactory
 
 class LateService(Service):
     def __init__(self, blocking):
@@ -343,8 +343,8 @@ late = LazyPlugin(IStorageFactory, "late", f"{__name__}.Late")
 HANGING = """
 import time
 from giftless.interfaces import IStorageFactory
-from giftless.plugins import LazyPlugin
-from giftless.storage.local import LocalFactory
+from giftless.app.plugins import LazyPlugin
+from giftless.storage.local.store import LocalFactory
 
 def hang_here(*_):
     time.sleep(1000)

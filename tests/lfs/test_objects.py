@@ -22,7 +22,7 @@ from giftless.lfs.objects import (
     Permission,
     Repo,
 )
-from giftless.storage.local import LocalStore
+from giftless.storage.local.store import LocalStore
 from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of, oid_of
 

@@ -11,8 +11,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.locks.database import Database, Schema
-from giftless.locks.pool import Pool
+from giftless.base.database.dialect import Database, Schema
+from giftless.base.database.pool import Pool
 from giftless.locks.store import SQLLockStore
 from tests.support.blocking import InlineBlocking
 from tests.support.making import environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from giftless import plugins
+from giftless.app import plugins
 from giftless.interfaces import ILockStoreFactory
 from giftless.locks.none import NoLocksFactory, NoLocksOptions
 from tests.support.making import environment

@@ -17,13 +17,13 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from giftless.base.database.dialect import Schema
+from giftless.base.database.pool import Pool
+from giftless.base.threads import Threads
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.lfs.locks import LockQuery
-from giftless.locks.database import Schema
-from giftless.locks.pool import Pool
 from giftless.locks.postgresql import PostgreSQL, PostgreSQLFactory, PostgreSQLOptions
 from giftless.locks.store import SQLLockStore
-from giftless.threads import Threads
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
 from tests.locks.support import (
     BROKEN_SCRIPT,

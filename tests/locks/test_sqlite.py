@@ -11,10 +11,10 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from giftless.base.database.dialect import Schema
+from giftless.base.database.pool import Pool
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.lfs.locks import LockQuery
-from giftless.locks.database import Schema
-from giftless.locks.pool import Pool
 from giftless.locks.sqlite import SQLite, SQLiteFactory, SQLiteOptions
 from giftless.locks.store import SQLLockStore
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.web.client import Agent
 from zope.interface import implementer
 
+from giftless.auth.actions import ActionOptions, PreAuthorizer
 from giftless.auth.grants import ADMIN, READ, READ_WRITE, RepoGrants
-from giftless.auth.preauth import ActionOptions, PreAuthorizer
 from giftless.interfaces import (
     Environment,
     IBlocking,
@@ -24,10 +24,10 @@ from giftless.interfaces import (
     Ticket,
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Repo
-from giftless.permissions import Gate
-from giftless.server import LFSServer
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.registry import TransferRegistry
+from giftless.usecases.authorization import Gate
+from giftless.usecases.objects import LFSServer
 from giftless.web.links import Links
 from tests.support.blocking import InlineBlocking
 

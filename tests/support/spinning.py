@@ -16,9 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 
+from giftless.base.http_client import KEPT_CONNECTIONS, http_client
+from giftless.base.threads import Threads
 from giftless.interfaces import Environment
-from giftless.outgoing import KEPT_CONNECTIONS, http_client
-from giftless.threads import Threads
 from tests.support.run import CoroutineTestCase
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from giftless.interfaces import (
 from giftless.lfs.batch import BatchRequest, RequestedObject
 from giftless.lfs.multipart import Part, PartAction, PartLimits, PartPlan
 from giftless.lfs.objects import Action, Actions, Extras, ObjectKey, Operation
-from giftless.storage.local import LocalStore
+from giftless.storage.local.store import LocalStore
 from giftless.transfer.agent import Agent, AgentFactory
 from giftless.transfer.multipart import (
     Multipart,

@@ -1,8 +1,8 @@
 """The front as a configuration describes it, with everything that guards it.
 
 Storage, authenticators and site are put together by the daemon's own
-:func:`~giftless.assembly.build_backends` and
-:func:`~giftless.assembly.build_site`; only the connections and the time are the
+:func:`~giftless.app.assembly.build_backends` and
+:func:`~giftless.app.assembly.build_site`; only the connections and the time are the
 test's.  Forges are fakes on the loopback interface.
 """
 
@@ -21,13 +21,13 @@ from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
-from giftless import plugins
-from giftless.assembly import build_backends, build_site
-from giftless.config import Config
+from giftless.app import plugins
+from giftless.app.assembly import build_backends, build_site
+from giftless.app.config import Config
+from giftless.base.schema import convert
 from giftless.interfaces import Environment
-from giftless.schema import convert
-from tests.auth.forges import NOW, ForgeTestCase
-from tests.auth.test_htpasswd import quick_hash
+from tests.auth.forges.support import NOW, ForgeTestCase
+from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.support.blocking import InlineBlocking
 from tests.support.making import SECRET, oid_of
 from tests.support.tokens import sign, verification_key

@@ -34,9 +34,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from giftless.auth.actions import ActionOptions, PreAuthorizer
 from giftless.auth.anonymous import AnonymousAuthenticator
 from giftless.auth.chain import AuthChain
-from giftless.auth.preauth import ActionOptions, PreAuthorizer
+from giftless.base.threads import Threads
 from giftless.interfaces import (
     Credentials,
     IAuthenticator,
@@ -48,22 +49,21 @@ from giftless.interfaces import (
 )
 from giftless.lfs.multipart import PART_SIZE
 from giftless.lfs.objects import Repo
-from giftless.locking import LockPolicy, LockService
-from giftless.multipart import MultipartServer
-from giftless.permissions import Gate
-from giftless.server import LFSServer
-from giftless.storage.local import LocalStore
-from giftless.threads import Threads
+from giftless.storage.local.store import LocalStore
 from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
+from giftless.usecases.authorization import Gate
+from giftless.usecases.locks import LockPolicy, LockService
+from giftless.usecases.multipart import MultipartServer
+from giftless.usecases.objects import LFSServer
 from giftless.web.cors import Cors, CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
-from giftless.web.origin import Proxies
 from giftless.web.parts import PartEndpoints
+from giftless.web.proxies import Proxies
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 from tests.support.blocking import InlineBlocking

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.auth.forges import NOW
+from tests.auth.forges.support import NOW
 from tests.support.making import SECRET, oid_of
 from tests.support.tokens import basic, decode, encode, forge, sign, verification_key
 from tests.web.guarded import (

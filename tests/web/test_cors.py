@@ -14,11 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from giftless.errors import ConfigError
-from giftless.web.calls import Call, Route
 from giftless.web.cors import Cors, CorsOptions, normal_origin
+from giftless.web.endpoint import Call, Route
 from giftless.web.errors import respond_with_json
 from giftless.web.limits import Limits
-from giftless.web.origin import Proxies
+from giftless.web.proxies import Proxies
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 from tests.support.making import oid_of, reader

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from giftless.errors import ServiceUnavailable
 from giftless.interfaces import Identity
 from giftless.lfs.locks import Lock, LockPage, LockQuery
-from giftless.locking import LockPolicy
 from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.usecases.locks import LockPolicy
 from tests.support.making import admin, environment, reader, stranger, writer
 from tests.support.strategies import json_values
 from tests.web.support import MEDIA_TYPE, FrontTestCase, KeyAuthenticator, Response
@@ -220,7 +220,11 @@ class LifeTests(LockTestCase):
         self.assert_refused(403, self.ask("POST", url, "wanda", {"force": False}), "will", "a.psd")
         response = self.ask("POST", url, "wanda", {"force": True})
         self.assertEqual((response.status, response.json), (200, {"lock": lock}))
-        told = [e for e in self.events if e.get("log_namespace") == "giftless.locking.LockService"]
+        told = [
+            e
+            for e in self.events
+            if e.get("log_namespace") == "giftless.usecases.locks.LockService"
+        ]
         self.assertEqual([event["name"] for event in told], ["wanda"])
 
     def test_force_for_administrators(self) -> None:

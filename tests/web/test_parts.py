@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from giftless.auth.actions import ActionOptions
 from giftless.auth.anonymous import AnonymousAuthenticator
-from giftless.auth.preauth import ActionOptions
 from giftless.errors import Unprocessable
 from giftless.interfaces import PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
-from giftless.storage.local import LocalStore
+from giftless.storage.local.store import LocalStore
 from tests.support.blocking import InlineBlocking
 from tests.support.making import action_of, key_of, oid_of, writer
 from tests.support.memory import ExternalStore, MemoryStore

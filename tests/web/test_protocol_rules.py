@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from giftless.auth.preauth import ActionOptions
+from giftless.auth.actions import ActionOptions
 from giftless.errors import LFSError, Unprocessable
 from giftless.interfaces import Identity, Ticket
 from giftless.web.limits import Limits

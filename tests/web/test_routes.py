@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 
 import jwt
 
+from giftless.auth.actions import ActionOptions
 from giftless.auth.anonymous import AnonymousAuthenticator
-from giftless.auth.preauth import ActionOptions
 from giftless.interfaces import Identity, Ticket
 from giftless.web.limits import Limits
 from tests.support.making import action_of, key_of, oid_of, reader, stranger, writer

@@ -14,7 +14,7 @@ from twisted.internet.endpoints import serverFromString
 from zope.interface import implementer
 
 from giftless.interfaces import IStoredObject, IStreamingStore
-from giftless.storage.local import LocalStore
+from giftless.storage.local.store import LocalStore
 from giftless.web import sending
 from giftless.web.limits import Limits
 from giftless.web.sending import SEND_BYTES, SMALL_BYTES, WARM_BYTES

@@ -5,19 +5,22 @@ Third-party plugins stand in files beside this one, in the same form.
 
 from twisted.application.service import ServiceMaker
 
+from giftless.app.plugins import LazyPlugin
 from giftless.interfaces import (
     IAuthenticatorFactory,
     ILockStoreFactory,
     IStorageFactory,
     ITransferFactory,
 )
-from giftless.plugins import LazyPlugin
 
 daemon = ServiceMaker(
-    "giftless", "giftless.service", "A Git LFS server and storage access gateway.", "giftless"
+    "giftless",
+    "giftless.runtime.twistd",
+    "A Git LFS server and storage access gateway.",
+    "giftless",
 )
 
-local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.LocalFactory")
+local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.store.LocalFactory")
 
 s3_storage = LazyPlugin(IStorageFactory, "s3", "giftless.storage.s3.factory.S3Factory")
 
@@ -29,15 +32,17 @@ anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory"
 )
 
-jwt_tokens = LazyPlugin(IAuthenticatorFactory, "jwt", "giftless.auth.jwt.JWTFactory")
+jwt_tokens = LazyPlugin(IAuthenticatorFactory, "jwt", "giftless.auth.tokens.jwt.JWTFactory")
 
-basic_passwords = LazyPlugin(IAuthenticatorFactory, "basic", "giftless.auth.basic.BasicFactory")
+basic_passwords = LazyPlugin(
+    IAuthenticatorFactory, "basic", "giftless.auth.passwords.basic.BasicFactory"
+)
 
-github = LazyPlugin(IAuthenticatorFactory, "github", "giftless.auth.github.GitHubFactory")
+github = LazyPlugin(IAuthenticatorFactory, "github", "giftless.auth.forges.github.GitHubFactory")
 
-gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.gitea.GiteaFactory")
+gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.forges.gitea.GiteaFactory")
 
-gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.gitlab.GitLabFactory")
+gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.forges.gitlab.GitLabFactory")
 
 sqlite_locks = LazyPlugin(ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory")
 

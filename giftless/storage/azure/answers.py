@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from giftless.outgoing import Answer
+from giftless.base.http_client import Answer
 from giftless.storage.remote.client import StoreError
 
 #: What a code says about the configuration: the option, and what is wrong.

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.http_client import Answer
 from giftless.errors import BadRequest, ConfigError
 from giftless.interfaces import ObjectFacts
 from giftless.lfs.objects import Action, Extras, ObjectKey
-from giftless.outgoing import Answer
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
 from giftless.storage.azure.signing import VERSION, Grant, sign_blob

@@ -14,16 +14,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from giftless.base.concurrency import for_each
+from giftless.base.http_client import Answer
 from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import Part, PartLimits
 from giftless.lfs.objects import Action, Extras, ObjectKey
-from giftless.outgoing import Answer
 from giftless.storage.azure import answers
 from giftless.storage.azure.blobs import ABSENT, DISCARDED_HEADER, BlobContainer, kept_headers
 from giftless.storage.azure.signing import Grant
 from giftless.storage.remote.client import MAX_ANSWER, Request, StoreError
 from giftless.storage.remote.container import FoundPart, Parts
-from giftless.storage.remote.slices import for_each
 
 #: The most that a block list is read of, in bytes: a blob has up to 100,000
 #: uncommitted blocks.

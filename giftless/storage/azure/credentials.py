@@ -16,8 +16,8 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.http_client import Answer
 from giftless.interfaces import IBlocking
-from giftless.outgoing import Answer
 from giftless.storage.azure import answers
 from giftless.storage.azure.signing import VERSION, AccountKey, DelegationKey, stamp
 from giftless.storage.remote.client import Request, StoreClient, StoreError

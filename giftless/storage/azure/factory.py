@@ -21,8 +21,8 @@ from giftless.storage.azure.credentials import SigningKey, delegated, identity_c
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import Refreshing
+from giftless.storage.remote.modes import DirectStore, ProxyStore, build_store
 from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
-from giftless.storage.remote.stores import DirectStore, ProxyStore, build_store
 
 #: The names that containers can have.
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from giftless.outgoing import Answer
+from giftless.base.http_client import Answer
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.xml_answers import element, error_code
 

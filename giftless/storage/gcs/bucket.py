@@ -8,10 +8,10 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
 from giftless.interfaces import ObjectFacts
 from giftless.lfs.objects import Action, Extras, ObjectKey
-from giftless.outgoing import Answer
 from giftless.storage.gcs import answers
 from giftless.storage.gcs.authority import Authority
 from giftless.storage.gcs.signing import Draft, encode_path

@@ -17,8 +17,8 @@ from giftless.storage.gcs.bucket import Bucket, Place
 from giftless.storage.gcs.signing import encode_path
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
+from giftless.storage.remote.modes import DirectStore, ProxyStore, build_store
 from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
-from giftless.storage.remote.stores import DirectStore, ProxyStore, build_store
 
 #: Where Cloud Storage is.
 ENDPOINT = "https://storage.googleapis.com"

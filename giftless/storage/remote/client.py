@@ -22,8 +22,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed
 
-from giftless import outgoing
-from giftless.outgoing import Answer
+from giftless.base import http_client
+from giftless.base.http_client import Answer
 
 #: The first delay before another attempt lies between 0 and this, in seconds.
 FIRST_DELAY: Final = 0.2
@@ -173,7 +173,7 @@ class StoreClient:
         """
         request = await prepare()
         try:
-            return await outgoing.ask(
+            return await http_client.ask(
                 self.http,
                 request.method,
                 request.url,

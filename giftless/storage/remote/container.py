@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from giftless.base.http_client import Answer
 from giftless.interfaces import ObjectFacts, PartUpload
 from giftless.lfs.multipart import Part, PartLimits
 from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
-from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreError
 
 #: How long a question of ``--check`` may take, in seconds.

@@ -13,8 +13,9 @@ from typing import Final
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from giftless.base.bodies import VerifiedBody
+from giftless.base.concurrency import settle
 from giftless.errors import BadRequest, Conflict, ServiceUnavailable
-from giftless.gathering import settle
 from giftless.interfaces import (
     IBlocking,
     IBody,
@@ -28,9 +29,8 @@ from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote import streaming
 from giftless.storage.remote.client import StoreClient, StoreError
 from giftless.storage.remote.container import Container, Parts
-from giftless.storage.remote.reading import RemoteBody
-from giftless.storage.remote.store import RemoteStore, unavailable
-from giftless.streams import VerifiedBody
+from giftless.storage.remote.lookups import RemoteStore, unavailable
+from giftless.storage.remote.opened_object import RemoteBody
 
 #: How many running uploads of one object are looked at: the newest.
 MAX_UPLOADS: Final = 8

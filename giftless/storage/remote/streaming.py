@@ -21,8 +21,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
+from giftless.base.http_client import Answer, abort, plain_headers
 from giftless.interfaces import IBody
-from giftless.outgoing import Answer, abort, plain_headers
 from giftless.storage.remote.client import (
     FAILURES,
     MAX_ANSWER,

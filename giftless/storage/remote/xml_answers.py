@@ -12,7 +12,7 @@ import re
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from giftless.outgoing import Answer
+from giftless.base.http_client import Answer
 from giftless.storage.remote.client import StoreError
 
 

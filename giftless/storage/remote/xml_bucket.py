@@ -17,12 +17,12 @@ from xml.sax.saxutils import escape
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from giftless.base.concurrency import settle
+from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
-from giftless.gathering import settle
 from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import Part, PartLimits, PartPlan
 from giftless.lfs.objects import Action, Extras, ObjectKey
-from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import (
     CHECK_TIMEOUT,

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Final
 
-from giftless.outgoing import Answer
+from giftless.base.http_client import Answer
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.xml_answers import element, error_code
 

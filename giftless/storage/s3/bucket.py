@@ -10,10 +10,10 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
 from giftless.interfaces import ObjectFacts
 from giftless.lfs.objects import Action, Extras, ObjectKey
-from giftless.outgoing import Answer
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
 from giftless.storage.remote.credentials import Refreshing

@@ -13,8 +13,8 @@ from giftless.interfaces import Environment
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import Refreshing
+from giftless.storage.remote.modes import DirectStore, ProxyStore, build_store
 from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
-from giftless.storage.remote.stores import DirectStore, ProxyStore, build_store
 from giftless.storage.s3.bucket import Bucket, Place
 from giftless.storage.s3.credentials import botocore_chain, found, static
 from giftless.storage.s3.signing import Credentials, encode_path

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from giftless.base.concurrency import SLICE, for_each
 from giftless.errors import Conflict, PayloadTooLarge, ServiceUnavailable
 from giftless.interfaces import (
     IExternalMultipartStore,
@@ -25,7 +26,6 @@ from giftless.interfaces import (
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Action, Extras
 from giftless.storage.azure.blocks import BlockContainer, block_id, read_block_id
-from giftless.storage.remote.slices import SLICE, for_each
 from tests.storage.azure.support import AzureTestCase
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, answer

@@ -9,11 +9,11 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 
+from giftless.base.bodies import PartBody
+from giftless.base.http_client import http_client
 from giftless.interfaces import Environment, PartUpload
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import ObjectKey
-from giftless.outgoing import http_client
-from giftless.streams import PartBody
 from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
 from tests.storage.azure.support import StoreInAzurite
 from tests.support.blocking import InlineBlocking

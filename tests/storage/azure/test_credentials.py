@@ -22,7 +22,7 @@ import jwt
 import treq
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless import schema
+from giftless.base import schema
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.storage.azure.credentials import DELEGATED, SKEW, read_delegation_key
 from giftless.storage.azure.factory import AzureFactory, AzureOptions

@@ -7,13 +7,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless import schema
+from giftless.base import schema
 from giftless.errors import ConfigError
 from giftless.lfs.objects import Action
 from giftless.storage.azure import factory
 from giftless.storage.azure.account import DEVELOPMENT
 from giftless.storage.azure.factory import AzureFactory, AzureOptions
-from giftless.storage.remote.stores import DirectStore, ProxyStore
+from giftless.storage.remote.modes import DirectStore, ProxyStore
 from tests.support.azurite import Azurite
 from tests.support.making import environment, key_of
 from tests.support.run import CoroutineTestCase

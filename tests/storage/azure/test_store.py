@@ -8,6 +8,7 @@ from typing import Any
 import treq
 from zope.interface.verify import verifyObject
 
+from giftless.base.bodies import VerifiedBody
 from giftless.errors import (
     BadRequest,
     ConfigError,
@@ -24,9 +25,8 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Action
 from giftless.storage.azure.blobs import MAX_PUT
-from giftless.storage.remote.store import RETRY_AFTER
-from giftless.storage.remote.stores import SMALL
-from giftless.streams import VerifiedBody
+from giftless.storage.remote.lookups import RETRY_AFTER
+from giftless.storage.remote.modes import SMALL
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.storage.azure.support import AzureTestCase
 from tests.support.bodies import HeldBody, ListBody, read_all

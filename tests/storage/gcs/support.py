@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from giftless import schema
+from giftless.base import schema
 from giftless.storage.gcs.factory import GCSFactory, GCSOptions
 from tests.support.gcs import google
 from tests.support.servers import shared

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
-from giftless.outgoing import Answer
 from giftless.storage.gcs import answers
 from giftless.storage.gcs.accounts import Account, found
 from giftless.storage.gcs.authority import AccountAuthority

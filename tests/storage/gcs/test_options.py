@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless import schema
+from giftless.base import schema
 from giftless.errors import ConfigError
 from giftless.storage.gcs import factory
 from giftless.storage.gcs.factory import GCSFactory, GCSOptions

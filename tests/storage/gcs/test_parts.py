@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from giftless import schema
+from giftless.base import schema
 from giftless.errors import ServiceUnavailable
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.storage.gcs.factory import GCSFactory, GCSOptions
 from tests.contracts.multipart import MultipartContract
-from tests.storage.remote_parts import (
+from tests.storage.remote.parts_contract import (
     DirectParts,
     ProxyParts,
     RemoteTestCase,

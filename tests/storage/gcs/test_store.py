@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from zope.interface.verify import verifyObject
 
+from giftless.base.bodies import VerifiedBody
 from giftless.errors import (
     BadRequest,
     ConfigError,
@@ -29,8 +30,7 @@ from giftless.interfaces import (
 from giftless.storage.gcs import authority, bucket
 from giftless.storage.gcs.bucket import MAX_PUT
 from giftless.storage.remote import xml_bucket
-from giftless.storage.remote.stores import SMALL
-from giftless.streams import VerifiedBody
+from giftless.storage.remote.modes import SMALL
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.integration.support import free_port
 from tests.storage.gcs.support import GCSTestCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from giftless import schema
+from giftless.base import schema
 from giftless.storage.s3.factory import S3Factory, S3Options
 from tests.support.servers import shared, versitygw
 from tests.support.spinning import SpinningTestCase

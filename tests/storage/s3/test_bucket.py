@@ -9,19 +9,19 @@ from urllib.parse import parse_qs, urlsplit
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from giftless.base.http_client import Answer
 from giftless.errors import ServiceUnavailable
 from giftless.interfaces import ObjectFacts, PartUpload
 from giftless.lfs.multipart import PartPlan
-from giftless.outgoing import Answer
 from giftless.storage.remote.client import FIRST_DELAY, StoreClient, StoreError
 from giftless.storage.remote.container import FoundPart, Layout
 from giftless.storage.remote.credentials import Expiring, Refreshing
-from giftless.storage.remote.stores import DirectStore
+from giftless.storage.remote.modes import DirectStore
 from giftless.storage.remote.xml_bucket import BUCKET_BELIEVED, BUCKET_RENEWED
 from giftless.storage.s3 import answers
 from giftless.storage.s3.bucket import Bucket, Place
 from giftless.storage.s3.signing import Credentials
-from tests.storage.remote import sizes_of
+from tests.storage.remote.proxy_contract import sizes_of
 from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of
 from tests.support.run import CoroutineTestCase

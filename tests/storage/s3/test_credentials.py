@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from botocore.utils import ContainerMetadataFetcher
 from twisted.internet.task import Clock, LoopingCall
 
-from giftless import schema
+from giftless.base import schema
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.credentials import RETRY_DELAY

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from giftless import plugins, schema
+from giftless.app import plugins
+from giftless.base import schema
 from giftless.errors import ConfigError
 from giftless.interfaces import IExternalStore, IStorageFactory, IStreamingStore
 from giftless.storage.s3.factory import S3Factory, S3Options

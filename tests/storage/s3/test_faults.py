@@ -10,8 +10,8 @@ from typing import Any
 from unittest import mock
 
 from giftless.errors import ServiceUnavailable
-from giftless.storage.remote.stores import SMALL
-from tests.storage.remote import sizes_of
+from giftless.storage.remote.modes import SMALL
+from tests.storage.remote.proxy_contract import sizes_of
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from giftless import schema
+from giftless.base import schema
 from giftless.lfs.multipart import PartPlan
 from giftless.storage.s3.factory import S3Factory, S3Options
 from tests.contracts.multipart import MultipartContract
-from tests.storage.remote_parts import (
+from tests.storage.remote.parts_contract import (
     DirectParts,
     ProxyParts,
     RemoteTestCase,

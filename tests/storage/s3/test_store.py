@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from zope.interface.verify import verifyObject
 
+from giftless.base.bodies import VerifiedBody
 from giftless.errors import BadRequest, ConfigError, LengthRequired, PayloadTooLarge
 from giftless.interfaces import (
     ICheckable,
@@ -19,10 +20,9 @@ from giftless.interfaces import (
     IStreamingStore,
     ObjectFacts,
 )
-from giftless.storage.remote.stores import SMALL
+from giftless.storage.remote.modes import SMALL
 from giftless.storage.s3.bucket import MAX_PUT
-from giftless.streams import VerifiedBody
-from tests.storage.remote import ProxyStoreContract
+from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import key_of

@@ -1,0 +1,174 @@
+"""From a configuration to a site: build the parts and put them together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from giftless.app import plugins
+from giftless.app.config import Config
+from giftless.app.cpus import available
+from giftless.app.secret import load_secret
+from giftless.auth.actions import PreAuthorizer
+from giftless.auth.chain import AuthChain, EachCredential
+from giftless.auth.throttle import FailureTable, Throttled
+from giftless.base import schema
+from giftless.errors import ConfigError
+from giftless.interfaces import (
+    Environment,
+    IAuthenticator,
+    IAuthenticatorFactory,
+    ILockStore,
+    ILockStoreFactory,
+    INameless,
+    IObjectStore,
+    IPreAuthorizer,
+    IStorageFactory,
+    ITransferAdapter,
+    ITransferFactory,
+)
+from giftless.transfer.multipart import MultipartFactory
+from giftless.transfer.registry import TransferRegistry
+from giftless.usecases.authorization import Gate
+from giftless.usecases.locks import LockPolicy, LockService
+from giftless.usecases.multipart import MultipartServer
+from giftless.usecases.objects import LFSServer
+from giftless.web.cors import Cors
+from giftless.web.endpoint import Route
+from giftless.web.errors import Challenge
+from giftless.web.locks import LockEndpoints, routes_without_locks
+from giftless.web.objects import ObjectEndpoints
+from giftless.web.parts import PartEndpoints
+from giftless.web.proxies import Proxies
+from giftless.web.routes import LFSResource
+from giftless.web.site import LFSSite
+
+
+def number_of_workers(options: Config) -> int:
+    """Return how many processes serve."""
+    return available() if options.workers == "auto" else options.workers
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What plugins have built, and what they are not told.
+
+    :ivar secret: what tokens are signed with.
+    :ivar store: where objects are.
+    :ivar chain: the authenticators, in the order in which they are asked.
+    :ivar locks: where locks are; ``None`` if there are to be none.
+    """
+
+    secret: bytes = field(repr=False)
+    store: IObjectStore
+    chain: Sequence[IAuthenticator]
+    locks: ILockStore | None
+
+    @property
+    def parts(self) -> Mapping[str, object]:
+        """All of them, each by the dotted path of its section."""
+        authenticators = {f"auth.{index}": part for index, part in enumerate(self.chain)}
+        return {"storage": self.store, **authenticators, "locks": self.locks}
+
+
+def build_backends(options: Config, environment: Environment) -> Backends:
+    """Build the storage, the authenticators and the lock store of a configuration.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    plugins.add_directories(options.plugin_path)
+    plugins.report_broken()
+    # First, because it tells best what is wrong with the state directory.
+    secret = load_secret(options.secret, options.secret_file, options.state_dir)
+    store = plugins.build(IStorageFactory, options.storage, "storage", environment)
+    chain = [
+        plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
+        for index, section in enumerate(options.auth)
+    ]
+    return Backends(secret, store, chain, build_lock_store(options, environment))
+
+
+def build_lock_store(options: Config, environment: Environment) -> ILockStore | None:
+    """Build the lock store alone, for who needs nothing else.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    store: ILockStore | None = plugins.build(
+        ILockStoreFactory, options.locks, "locks", environment, LockPolicy.__struct_fields__
+    )
+    return store
+
+
+def build_site(options: Config, environment: Environment, backends: Backends) -> LFSSite:
+    """Build the HTTP site that a configuration describes.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    return LFSSite(
+        build_resource(options, environment, backends).resource(),
+        options.limits,
+        Proxies(options.trusted_proxies),
+        environment.reactor,
+        Challenge(options.access.realm, options.access.www_authenticate),
+        Cors(options.cors),
+    )
+
+
+def build_resource(options: Config, environment: Environment, backends: Backends) -> LFSResource:
+    """Build the resource tree of the site; see :func:`build_site`."""
+    store = backends.store
+    preauth = PreAuthorizer(backends.secret, options.actions, environment.reactor)
+    blocking, limits = environment.blocking, options.limits
+    gate = Gate(options.access.hide_private)
+    transfers = _transfers(options.transfers, store, preauth)
+    server = LFSServer(store, transfers, blocking, limits.object_size, gate)
+    multipart = MultipartServer(store, MultipartFactory().build(store, preauth), blocking, gate)
+    access = options.access
+    guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
+    if access.max_failures:
+        # Each worker counts for itself: together they must not allow more.
+        allowed = math.ceil(access.max_failures / number_of_workers(options))
+        failures = FailureTable(allowed, access.failure_window, environment.reactor)
+        guarded = Throttled(guarded, failures)
+    actions = AuthChain([preauth, guarded])
+    routes = (
+        *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
+        *PartEndpoints(multipart, actions).routes,
+        *_lock_routes(options, environment, backends, gate, guarded),
+    )
+    return LFSResource(routes, Proxies(options.trusted_proxies), options.public_url)
+
+
+def _lock_routes(
+    options: Config,
+    environment: Environment,
+    backends: Backends,
+    gate: Gate,
+    authenticator: IAuthenticator,
+) -> Sequence[Route]:
+    keys = LockPolicy.__struct_fields__
+    section = {key: value for key, value in options.locks.items() if key in keys}
+    policy = schema.convert(section, LockPolicy, "locks")
+    if backends.locks is None:
+        return routes_without_locks()
+    names_people = not all(INameless.providedBy(part) for part in backends.chain)
+    service = LockService(backends.locks, gate, policy, names_people, environment.reactor)
+    return LockEndpoints(service, authenticator).routes
+
+
+def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:
+    available = plugins.find(ITransferFactory)
+    adapters: list[ITransferAdapter] = []
+    for index, name in enumerate(names):
+        if name not in available:
+            raise ConfigError(
+                f"transfers.{index}",
+                f"found {name!r}, available: {', '.join(sorted(available))}",
+            )
+        adapter = available[name].build(store, preauth)
+        if adapter is not None:
+            adapters.append(adapter)
+    if not adapters:
+        raise ConfigError("transfers", f"the storage can serve none of: {', '.join(names)}")
+    return TransferRegistry(adapters)

@@ -1,0 +1,259 @@
+"""Load the configuration: embedded defaults, a YAML file, the environment.
+
+The result is a frozen :class:`Config`.  Sections that select a plugin by
+``type`` (``storage``, ``auth``, ``locks``) stay plain here; :mod:`giftless.app.plugins`
+converts them with the plugin's own options.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from giftless.auth.actions import ActionOptions
+from giftless.auth.throttle import AccessOptions
+from giftless.base import schema
+from giftless.base.schema import EnvironmentValue
+from giftless.errors import ConfigError
+from giftless.web.cors import CorsOptions
+from giftless.web.limits import Limits
+from giftless.web.proxies import UNIX
+
+#: What the names of environment variables begin with.
+PREFIX: Final = "GIFTLESS_"
+
+#: The variable that names the configuration file.
+FILE_VARIABLE: Final = "GIFTLESS_CONFIG"
+
+Section = dict[str, Any]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration.
+
+    :ivar endpoints: where to listen, as Twisted server endpoint strings.
+    :ivar public_url: the root of the URLs that clients are given; empty to
+        build it from each request.
+    :ivar trusted_proxies: addresses, networks or ``unix``, whose
+        ``X-Forwarded-*`` headers are believed.
+    :ivar storage: where objects are kept: ``type`` and that plugin's options.
+    :ivar auth: who may do what: a list of authenticators, asked in order.
+    :ivar access: how refusals look, and how guessing is slowed.
+    :ivar locks: where file locks are kept: ``type``, that plugin's options, and
+        those of :class:`giftless.usecases.locks.LockPolicy`.
+    :ivar transfers: the transfer adapters to offer, best first.
+    :ivar actions: how long the actions of batch replies are good.
+    :ivar cors: whose pages may use the server in a browser.
+    :ivar limits: what a client may send, how much, and how slowly.
+    :ivar plugin_path: directories with more plugin files.
+    :ivar state_dir: the directory of the daemon's own state (its secret, its locks).
+    :ivar secret: what tokens are signed with; better in ``secret_file`` or
+        the environment.
+    :ivar secret_file: a file that holds the secret.
+    :ivar shutdown_timeout: how long running transfers may take to end after
+        SIGTERM, in seconds.
+    :ivar workers: how many processes serve; ``auto`` for one per processor.
+    :ivar threads: how many threads disk and hashing may use in each of them.
+    :ivar log_format: ``text``, or ``json`` for one JSON object a line.
+    """
+
+    endpoints: list[str] = msgspec.field(default_factory=lambda: ["tcp:8080:interface=127.0.0.1"])
+    public_url: str = ""
+    trusted_proxies: list[str] = []
+    storage: Section = msgspec.field(default_factory=lambda: {"type": "local"})
+    auth: list[Section] = msgspec.field(
+        default_factory=lambda: [{"type": "anonymous", "access": "read-write"}]
+    )
+    access: AccessOptions = AccessOptions()
+    locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
+    transfers: list[str] = msgspec.field(
+        default_factory=lambda: ["giftless", "multipart-basic", "basic"]
+    )
+    actions: ActionOptions = ActionOptions()
+    cors: CorsOptions = CorsOptions()
+    limits: Limits = Limits()
+    plugin_path: list[str] = []
+    state_dir: str = "giftless-state"
+    secret: str | None = None
+    secret_file: str | None = None
+    shutdown_timeout: Annotated[int, msgspec.Meta(ge=0)] = 60
+    workers: Annotated[int, msgspec.Meta(ge=1, le=1000)] | Literal["auto"] = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
+    log_format: Literal["text", "json"] = "text"
+
+    def __repr__(self) -> str:
+        """Leave out everything: sections may hold secrets."""
+        return "<Config>"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and where it is from.
+
+    :ivar source: the file's name; empty for the embedded defaults.
+    :ivar text: what is in the file.
+    """
+
+    config: Config
+    source: str
+    text: str = dataclasses.field(repr=False)
+
+
+def load(file: str | None, environ: Mapping[str, str]) -> Loaded:
+    """Load the configuration.
+
+    :param file: the file's name; ``None`` to ask ``GIFTLESS_CONFIG``, and to
+        use the embedded defaults if that is not set either.
+    :param environ: the environment; ``GIFTLESS_A__B`` overrides ``a.b``.
+    :raises ConfigError: if it cannot be used; its text begins with the file's
+        or the variable's name.
+    """
+    source = file or environ.get(FILE_VARIABLE) or ""
+    return parse(source, _read(source) if source else "", environ)
+
+
+def parse(source: str, text: str, environ: Mapping[str, str]) -> Loaded:
+    """Make a configuration of what is in its file.
+
+    :param source: the file's name; empty for the embedded defaults.
+    :param text: what is in it.
+    :param environ: as for :func:`load`.
+    :raises ConfigError: as :func:`load` does.
+    """
+    data = _keys(source, text)
+    _override(data, environ)
+    try:
+        config = schema.convert(data, Config, "")
+        _check(config)
+    except ConfigError as error:
+        raise located(error, source, environ) from None
+    return Loaded(config, source, text)
+
+
+def located(error: ConfigError, source: str, environ: Mapping[str, str]) -> ConfigError:
+    """Say where the value of a wrong key was set.
+
+    :returns: an error whose path begins with the variable or the file.
+    """
+    key = PREFIX + error.path.upper().replace(".", "__")
+    variable = next((name for name in sorted(environ, reverse=True) if _sets(name, key)), None)
+    where = f"environment {variable}" if variable else source or "embedded defaults"
+    return ConfigError(f"{where}: {error.path}" if error.path else where, error.problem)
+
+
+def _sets(variable: str, key: str) -> bool:
+    """Whether a variable sets a key: by its name, with a whole section, or in part."""
+    return variable.startswith(PREFIX) and (
+        f"{key}__".startswith(f"{variable}__") or variable.startswith(f"{key}__")
+    )
+
+
+def _read(source: str) -> str:
+    try:
+        with open(source, encoding="utf-8") as stream:
+            return stream.read()
+    except OSError as error:
+        raise ConfigError(source, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(source, f"is not valid YAML: {error}") from None
+
+
+def _keys(source: str, text: str) -> dict[str, Any]:
+    try:
+        data = schema.load_yaml(text)
+    except ValueError as error:
+        raise ConfigError(source, f"is not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            source, f"found {schema.describe(data)}, but the file must be a mapping of keys"
+        )
+    return data
+
+
+def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name != FILE_VARIABLE:
+            steps = name.removeprefix(PREFIX).lower().split("__")
+            _set(data, steps, EnvironmentValue(environ[name]), name)
+
+
+def _set(data: dict[str, Any], steps: list[str], value: EnvironmentValue, name: str) -> None:
+    """Put ``value`` where ``steps`` lead; digits index lists."""
+    default = getattr(Config(), steps[0], None)
+    if len(steps) > 1 and steps[0] not in data and isinstance(default, dict | list):
+        data[steps[0]] = default
+    target: Any = data
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        if isinstance(target, list):
+            if not step.isdecimal() or int(step) > len(target):
+                raise ConfigError(
+                    f"environment {name}", f"'{step}' is no index of a list of {len(target)}"
+                )
+            if int(step) == len(target):
+                target.append({} if following else None)
+            key: Any = int(step)
+        elif isinstance(target, dict):
+            key = step
+            if following is not None:
+                target[step] = schema.expand(target.get(step))
+                if not isinstance(target[step], dict | list):
+                    target[step] = [] if following.isdecimal() else {}
+        else:
+            raise ConfigError(f"environment {name}", "leads below a value that has no keys")
+        if following is None:
+            target[key] = value
+        else:
+            target = target[key]
+
+
+def _check(config: Config) -> None:
+    """Check what types cannot say.
+
+    :raises ConfigError: if a value cannot work.
+    """
+    if not config.endpoints:
+        raise ConfigError("endpoints", "found an empty list, allowed is one endpoint or more")
+    if not config.auth:
+        raise ConfigError("auth", "found an empty list, allowed is one authenticator or more")
+    if not config.transfers:
+        raise ConfigError("transfers", "found an empty list, allowed is one transfer or more")
+    if config.public_url:
+        _check_url(config.public_url)
+    for index, proxy in enumerate(config.trusted_proxies):
+        try:
+            if proxy != UNIX:
+                ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise ConfigError(
+                f"trusted_proxies.{index}",
+                f"found {proxy!r}, allowed is an address, a network such as 10.0.0.0/8,"
+                f" or '{UNIX}'",
+            ) from None
+    if config.secret is not None and config.secret_file is not None:
+        raise ConfigError("secret_file", "is set beside 'secret'; set one of them")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and not re.search(r"[\s?#@]", url)
+        )
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(
+            "public_url",
+            f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user",
+        )

@@ -1,0 +1,1 @@
+"""Authentication by forges: GitHub, Gitea and GitLab."""

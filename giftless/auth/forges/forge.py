@@ -1,0 +1,254 @@
+"""What authentication by a forge (GitHub, Gitea, GitLab …) has in common.
+
+The password that git sends is a token of the forge.  What the token's owner
+may do with the repository of the same name there decides what they may do
+here.  A forge that cannot tell is never an open door: the answer is then 503,
+or 429 if it wants to be asked less often.
+
+Tokens are kept nowhere.  Answers are remembered under a hash of the token,
+made with a key that ends with the process.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import re
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar, Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.credentials import TOKEN_USER, TokenHeader, bearer_tokens, passwords
+from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.grants import RepoGrants
+from giftless.errors import ConfigError, ServiceUnavailable, TooManyRequests, Unauthorized
+from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.lfs.objects import Permission, Repo
+
+#: Somebody whom the forge knows and who may do nothing here.
+NOTHING: Final[frozenset[Permission]] = frozenset()
+
+#: What can be a token: nothing that does not fit into a header.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
+
+#: How the tokens of each forge are known to begin: another forge's is not
+#: shown to this one.
+_PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "GitHub": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    "GitLab": ("glpat-", "gloas-", "gldt-", "glcbt-", "glrt-", "glptt-", "glft-"),
+}
+
+
+class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options that all forges have.
+
+    :ivar orgs: whose repositories are served: organisations, users or groups
+        (``group/subgroup`` too); ``*`` for everybody's on the forge.
+    :ivar write_ttl: for how many seconds it is remembered that somebody may
+        write.
+    :ivar read_ttl: the same for those who may read only, or nothing.
+    :ivar timeout: how many seconds the forge has for one answer.
+    :ivar cache_size: about how many tokens and repositories it is remembered.
+    """
+
+    orgs: list[str]
+    write_ttl: Annotated[int, msgspec.Meta(ge=0)] = 900
+    read_ttl: Annotated[int, msgspec.Meta(ge=0)] = 60
+    timeout: Annotated[int, msgspec.Meta(ge=1)] = 10
+    cache_size: Annotated[int, msgspec.Meta(ge=1)] = 4096
+
+
+class Forge(ABC):
+    """A kind of forge: how its API is asked and understood."""
+
+    #: What people call it.
+    name: ClassVar[str]
+
+    #: The name of those whose tokens do not tell whose they are.
+    unnamed: ClassVar[str]
+
+    def has(self, repo: Repo) -> bool:
+        """Whether a repository of such a path can be there."""
+        return len(repo.segments) == 2
+
+    @abstractmethod
+    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
+        """Find out what a token allows.
+
+        :raises LFSError: what :meth:`~giftless.auth.forges.inquiry.Inquiry.ask` raises.
+        """
+
+    @abstractmethod
+    async def user(self, inquiry: Inquiry) -> str:
+        """Find out whose a token is; ``unnamed`` if that is not told."""
+
+
+@implementer(IAuthenticator)
+class ForgeAuthenticator:
+    """Lets in who may see the repository of the same name on a forge.
+
+    :param forge: the forge.
+    :param options: which repositories, how long, how many.
+    :param http: asks the forge; it must keep no cookies.
+    :param clock: tells the time.
+    :raises ConfigError: if ``orgs`` is empty or names something impossible.
+    """
+
+    def __init__(
+        self, forge: Forge, options: ForgeOptions, http: HTTPClient, clock: IReactorTime
+    ) -> None:
+        self._forge = forge
+        self._options = options
+        self._orgs = _parse_orgs(options.orgs)
+        self._http = http
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        size = options.cache_size
+        self._identities: TTLCache[tuple[bytes, Repo], Identity] = TTLCache(size, clock)
+        self._names: TTLCache[bytes, str] = TTLCache(size, clock)
+        self._limited: TTLCache[bytes, float] = TTLCache(size, clock)
+        self._shared: Shared[tuple[bytes, Repo], Identity] = Shared()
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
+
+        :raises TooManyRequests: if the forge wants to be asked less often.
+        """
+        if not self._serves(repo):
+            return None
+        known: Identity | None = None
+        refusal: Unauthorized | None = None
+        for user, token in _tokens(credentials):
+            if self._is_foreign(token):
+                continue
+            try:
+                identity = await self._identify(user, token, repo)
+            except Unauthorized as error:
+                refusal = error
+                continue
+            if identity.grants.allows(Permission.READ, None):
+                return identity
+            known = known or identity
+        if known is None and refusal is not None:
+            raise refusal
+        return known
+
+    def _serves(self, repo: Repo) -> bool:
+        """Whether the repository is one that may be asked about.
+
+        Forges do not distinguish upper and lower case in names.
+        """
+        parents = tuple(segment.lower() for segment in repo.segments[:-1])
+        return self._forge.has(repo) and any(parents[: len(org)] == org for org in self._orgs)
+
+    def _is_foreign(self, token: str) -> bool:
+        return any(
+            token.startswith(prefixes)
+            for name, prefixes in _PREFIXES.items()
+            if name != self._forge.name
+        )
+
+    async def _identify(self, user: str, token: str, repo: Repo) -> Identity:
+        digest = hmac.digest(self._key, f"{user}\0{token}".encode(), "sha256")
+        identity = self._identities.get((digest, repo))
+        if identity is not None:
+            return identity
+        until = self._limited.get(digest)
+        if until is not None:
+            wait = math.ceil(until - self._clock.seconds())
+            raise TooManyRequests(
+                f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
+                wait,
+            )
+        options = self._options
+        inquiry = Inquiry(
+            self._forge.name, user, token, repo, self._http, options.timeout, self._clock
+        )
+        return await self._shared.ask((digest, repo), self._inquire(digest, inquiry))
+
+    async def _inquire(self, digest: bytes, inquiry: Inquiry) -> Identity:
+        try:
+            permissions = await self._forge.permissions(inquiry)
+            name = self._names.get(digest) or await self._forge.user(inquiry)
+        except ServiceUnavailable:
+            raise
+        except TooManyRequests as error:
+            # To go on asking could get the forge to shut us out.
+            until = self._clock.seconds() + error.retry_after
+            self._limited.put(digest, until, error.retry_after)
+            raise
+        options = self._options
+        ttl = options.write_ttl if Permission.WRITE in permissions else options.read_ttl
+        identity = Identity(name, RepoGrants(permissions))
+        self._names.put(digest, name, options.write_ttl)
+        self._identities.put((digest, inquiry.repo), identity, ttl)
+        return identity
+
+
+def check_url(url: str, option: str) -> str:
+    """Check the URL of a forge.
+
+    :returns: the URL without a slash at its end.
+    :raises ConfigError: if it is no URL that paths can be appended to.
+    """
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username is not None
+        or "?" in url
+        or "#" in url
+        or not url.isprintable()
+        or " " in url
+    ):
+        raise ConfigError(
+            option, f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user"
+        )
+    return url.rstrip("/")
+
+
+def quote_path(repo: Repo) -> str:
+    """Return the repository's path for use in a URL."""
+    return "/".join(quote(segment, safe="") for segment in repo.segments)
+
+
+def _parse_orgs(orgs: Sequence[str]) -> list[tuple[str, ...]]:
+    if not orgs:
+        raise ConfigError(
+            "orgs", "found an empty list, allowed is one organisation or more, or '*' for all"
+        )
+    parsed = []
+    for index, org in enumerate(orgs):
+        segments = () if org == "*" else tuple(org.lower().split("/"))
+        if "" in segments or any("*" in segment for segment in segments):
+            raise ConfigError(
+                f"orgs.{index}", f"found {org!r}, allowed is a name, 'group/subgroup', or '*'"
+            )
+        parsed.append(segments)
+    return parsed
+
+
+def _tokens(credentials: Credentials) -> Iterator[tuple[str, str]]:
+    """Find what may be a forge's token, and the user that came with it.
+
+    JWTs are for others, unless they come as somebody's password: some forges
+    give out such tokens.
+    """
+    for user, password in passwords(credentials):
+        if user == TOKEN_USER:
+            continue
+        # Tokens may stand in a remote's URL, where the user is.
+        found = ("", user) if password in ("", "x-oauth-basic") else (user, password)
+        if _TOKEN.fullmatch(found[1]):
+            yield found
+    for token in bearer_tokens(Credentials(credentials.authorization), user=""):
+        if _TOKEN.fullmatch(token) and TokenHeader.of(token) is None:
+            yield "", token

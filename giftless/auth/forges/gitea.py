@@ -1,0 +1,102 @@
+"""``auth: {type: gitea}``: Gitea and Forgejo.
+
+Uses the API's "Get a repository" and "Get the authenticated user".  The
+``permissions`` of a repository tell the role of the token's *owner*; whether
+the token has the scope ``write:repository`` is told by git's own endpoint.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from giftless.auth.forges.forge import (
+    NOTHING,
+    Forge,
+    ForgeAuthenticator,
+    ForgeOptions,
+    check_url,
+    quote_path,
+)
+from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.interfaces import Environment
+from giftless.lfs.objects import Permission
+
+
+class GiteaOptions(ForgeOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of ``auth: [{type: gitea}]``.
+
+    :ivar url: the root of the instance, e.g. ``https://git.example.com``.
+    """
+
+    url: str
+
+
+class _Role(msgspec.Struct):
+    pull: bool = False
+    push: bool = False
+    admin: bool = False
+
+
+class _Repository(msgspec.Struct):
+    archived: bool = False
+    permissions: _Role | None = None
+
+
+class _User(msgspec.Struct):
+    login: Name
+
+
+class Gitea(Forge):
+    """Gitea or Forgejo.
+
+    :param url: the root of the instance.
+    """
+
+    name = "Gitea"
+    unnamed = "gitea-token"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
+        """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
+        path = quote_path(inquiry.repo)
+        answer = await inquiry.ask(f"{self._url}/api/v1/repos/{path}", _headers(inquiry))
+        if answer.status != 200:
+            return NOTHING
+        repository = inquiry.read(answer, _Repository)
+        role = repository.permissions or _Role()
+        if role.push and not repository.archived:
+            # Gitea lets whoever may read begin a push, but refuses tokens
+            # without the scope: neither question suffices alone.
+            url = f"{self._url}/{path}.git"
+            if await inquiry.git_allows(url, "git-receive-pack", "oauth2") is not False:
+                return ADMIN if role.admin else READ_WRITE
+        return READ if role.pull else NOTHING
+
+    async def user(self, inquiry: Inquiry) -> str:
+        """See :meth:`giftless.auth.forges.forge.Forge.user`.
+
+        Needs the token's scope ``read:user``.
+        """
+        answer = await inquiry.ask(f"{self._url}/api/v1/user", _headers(inquiry))
+        return inquiry.read(answer, _User).login if answer.status == 200 else self.unnamed
+
+
+def _headers(inquiry: Inquiry) -> dict[str, str]:
+    return {"Authorization": f"token {inquiry.token}"}
+
+
+class GiteaFactory:
+    """Builds an authenticator from :class:`GiteaOptions`."""
+
+    Options = GiteaOptions
+
+    def build(self, options: GiteaOptions, environment: Environment) -> ForgeAuthenticator:
+        """See :meth:`giftless.interfaces.IAuthenticatorFactory.build`.
+
+        :raises ConfigError: if the URL or an organisation cannot be one.
+        """
+        forge = Gitea(check_url(options.url, "url"))
+        return ForgeAuthenticator(forge, options, environment.http, environment.reactor)

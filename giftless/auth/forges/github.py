@@ -1,0 +1,161 @@
+"""``auth: {type: github}``: GitHub and GitHub Enterprise.
+
+Uses the REST API's "Get a repository" and "Get the authenticated user"
+(version 2022-11-28).  The ``permissions`` of a repository tell the role of the
+token's *owner*.  How much of it a token carries is told otherwise:
+
+* classic and OAuth tokens by the ``X-OAuth-Scopes`` header;
+* fine-grained and app tokens not at all in the API, so git's own endpoint is
+  asked whether they may push or fetch.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from giftless.auth.forges.forge import (
+    NOTHING,
+    Forge,
+    ForgeAuthenticator,
+    ForgeOptions,
+    check_url,
+    quote_path,
+)
+from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.interfaces import Environment
+from giftless.lfs.objects import Permission
+
+#: Tokens of an app's installation: they have no owner, so the API reports no
+#: role for them ("GitHub's token formats" lists the prefixes).
+_INSTALLATION: Final = "ghs_"
+
+#: Tokens of somebody, with permissions instead of scopes.
+_FINE_GRAINED: Final = ("ghu_", "github_pat_")
+
+
+class GitHubOptions(ForgeOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of ``auth: [{type: github}]``.
+
+    :ivar api_url: the root of the REST API; ``https://HOST/api/v3`` for
+        GitHub Enterprise Server.
+    :ivar git_url: where git fetches from; empty to derive it from ``api_url``.
+    """
+
+    api_url: str = "https://api.github.com"
+    git_url: str = ""
+
+
+class _Role(msgspec.Struct):
+    pull: bool = False
+    push: bool = False
+    maintain: bool = False
+    admin: bool = False
+
+    @property
+    def writing(self) -> frozenset[Permission]:
+        """What who may push is granted: it takes a maintainer to decide about others."""
+        return ADMIN if self.maintain or self.admin else READ_WRITE
+
+
+class _Repository(msgspec.Struct):
+    private: bool = True
+    archived: bool = False
+    permissions: _Role | None = None
+
+
+class _User(msgspec.Struct):
+    login: Name
+
+
+class GitHub(Forge):
+    """GitHub.
+
+    :param api_url: the root of the REST API.
+    :param git_url: the root of the repositories' URLs.
+    """
+
+    name = "GitHub"
+    unnamed = "github-app"
+
+    def __init__(self, api_url: str, git_url: str) -> None:
+        self._api_url = api_url
+        self._git_url = git_url
+
+    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
+        """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
+        path = quote_path(inquiry.repo)
+        answer = await inquiry.ask(f"{self._api_url}/repos/{path}", _headers(inquiry))
+        if answer.status != 200:
+            return NOTHING
+        repository = inquiry.read(answer, _Repository)
+        role = repository.permissions or _Role()
+        may_read, may_write = role.pull, role.push and not repository.archived
+        if inquiry.token.startswith(_FINE_GRAINED):
+            return await self._ask_git(inquiry, role.writing if may_write else NOTHING)
+        if inquiry.token.startswith(_INSTALLATION) and not may_write:
+            return await self._ask_git(inquiry, READ_WRITE) or (READ if may_read else NOTHING)
+        scopes = answer.headers.get("x-oauth-scopes")
+        if scopes is not None and "repo" not in (granted := {s.strip() for s in scopes.split(",")}):
+            may_read = may_read and not repository.private
+            may_write = may_write and not repository.private and "public_repo" in granted
+        return role.writing if may_write else READ if may_read else NOTHING
+
+    async def user(self, inquiry: Inquiry) -> str:
+        """See :meth:`giftless.auth.forges.forge.Forge.user`.
+
+        Tokens of an app's installation belong to no user.
+        """
+        if inquiry.token.startswith(_INSTALLATION):
+            return self.unnamed
+        answer = await inquiry.ask(f"{self._api_url}/user", _headers(inquiry))
+        return inquiry.read(answer, _User).login if answer.status == 200 else self.unnamed
+
+    async def _ask_git(
+        self, inquiry: Inquiry, writing: frozenset[Permission]
+    ) -> frozenset[Permission]:
+        """Ask what the token may do.
+
+        :param writing: what it is granted if it may push; empty not to ask that.
+        """
+        url = f"{self._git_url}/{quote_path(inquiry.repo)}.git"
+        user = "x-access-token"
+        if writing and await inquiry.git_allows(url, "git-receive-pack", user):
+            return writing
+        return READ if await inquiry.git_allows(url, "git-upload-pack", user) else NOTHING
+
+
+def derive_git_url(api_url: str) -> str:
+    """Return the root of the repositories' URLs that belongs to an API's."""
+    parts = urlsplit(api_url)
+    host = parts.netloc
+    if host == "api.github.com" or (host.startswith("api.") and host.endswith(".ghe.com")):
+        return f"{parts.scheme}://{host.removeprefix('api.')}"
+    return api_url.removesuffix("/api/v3")
+
+
+def _headers(inquiry: Inquiry) -> dict[str, str]:
+    return {
+        "Accept": "application/vnd.github+json",
+        "Authorization": f"Bearer {inquiry.token}",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
+
+
+class GitHubFactory:
+    """Builds an authenticator from :class:`GitHubOptions`."""
+
+    Options = GitHubOptions
+
+    def build(self, options: GitHubOptions, environment: Environment) -> ForgeAuthenticator:
+        """See :meth:`giftless.interfaces.IAuthenticatorFactory.build`.
+
+        :raises ConfigError: if a URL or an organisation cannot be one.
+        """
+        api_url = check_url(options.api_url, "api_url")
+        git_url = check_url(options.git_url or derive_git_url(api_url), "git_url")
+        forge = GitHub(api_url, git_url)
+        return ForgeAuthenticator(forge, options, environment.http, environment.reactor)

@@ -1,0 +1,188 @@
+"""``auth: {type: gitlab}``: GitLab.
+
+Uses the REST API, version 4: "Get a single project", "Get the current user",
+"Get details on a personal access token" and "Get job token's job".  Access
+levels tell the role of the token's *owner*, scopes how much of it the token
+carries.  Tokens that the API is closed to (those of CI jobs, and those for git
+only) are judged by git's own endpoint.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from giftless.auth.forges.forge import (
+    NOTHING,
+    Forge,
+    ForgeAuthenticator,
+    ForgeOptions,
+    check_url,
+    quote_path,
+)
+from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.interfaces import Environment
+from giftless.lfs.objects import Permission, Repo
+
+#: Access levels: from Reporter on code may be read, from Developer on written, and
+#: from Maintainer on decided about.
+_REPORTER: Final = 20
+_DEVELOPER: Final = 30
+_MAINTAINER: Final = 40
+
+#: The user that git sends with the token of a CI job.
+_JOB_USER: Final = "gitlab-ci-token"
+
+#: The scopes of tokens that may push.
+_WRITING: Final = {"api", "write_repository"}
+
+
+class GitLabOptions(ForgeOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of ``auth: [{type: gitlab}]``.
+
+    :ivar url: the root of the instance, e.g. ``https://gitlab.com``.
+    """
+
+    url: str
+
+
+class _Membership(msgspec.Struct):
+    access_level: int
+
+
+class _Permissions(msgspec.Struct):
+    project_access: _Membership | None = None
+    group_access: _Membership | None = None
+
+    @property
+    def level(self) -> int | None:
+        found = [m.access_level for m in (self.project_access, self.group_access) if m is not None]
+        return max(found, default=None)
+
+
+class _Project(msgspec.Struct):
+    visibility: str = "private"
+    repository_access_level: str = "enabled"
+    archived: bool = False
+    permissions: _Permissions | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the code may be read by whoever can see the project."""
+        return self.visibility in ("public", "internal") and (
+            self.repository_access_level == "enabled"
+        )
+
+
+class _Token(msgspec.Struct):
+    scopes: list[str]
+
+
+class _OAuthToken(msgspec.Struct):
+    scope: list[str]
+
+
+class _User(msgspec.Struct):
+    username: Name
+
+
+class _Job(msgspec.Struct):
+    user: _User
+
+
+class GitLab(Forge):
+    """GitLab.
+
+    :param url: the root of the instance.
+    """
+
+    name = "GitLab"
+    unnamed = "gitlab-token"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._api = f"{url}/api/v4"
+
+    def has(self, repo: Repo) -> bool:
+        """Groups may be nested."""
+        return len(repo.segments) >= 2
+
+    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
+        """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
+        if _is_job(inquiry):
+            return await self._ask_git(inquiry, _JOB_USER)
+        project_id = quote(inquiry.repo.path, safe="")
+        answer = await inquiry.ask(f"{self._api}/projects/{project_id}", _bearer(inquiry))
+        if answer.status == 403:
+            return await self._ask_git(inquiry, "oauth2")
+        if answer.status != 200:
+            return NOTHING
+        project = inquiry.read(answer, _Project)
+        if project.repository_access_level == "disabled":
+            return NOTHING
+        level = (project.permissions or _Permissions()).level
+        granted = NOTHING
+        if level is None:
+            # Who is a member by a group that the project is shared with has
+            # no level here.
+            granted = await self._ask_git(inquiry, "oauth2")
+        elif level >= _DEVELOPER and not project.archived and await self._may_write(inquiry):
+            granted = ADMIN if level >= _MAINTAINER else READ_WRITE
+        elif level >= _REPORTER:
+            granted = READ
+        return granted or (READ if project.is_open else NOTHING)
+
+    async def user(self, inquiry: Inquiry) -> str:
+        """See :meth:`giftless.auth.forges.forge.Forge.user`.
+
+        A job acts for the user who started it.
+        """
+        if _is_job(inquiry):
+            answer = await inquiry.ask(f"{self._api}/job", {"JOB-TOKEN": inquiry.token})
+            if answer.status == 200:
+                return inquiry.read(answer, _Job).user.username
+            return self.unnamed
+        answer = await inquiry.ask(f"{self._api}/user", _bearer(inquiry))
+        return inquiry.read(answer, _User).username if answer.status == 200 else self.unnamed
+
+    async def _may_write(self, inquiry: Inquiry) -> bool:
+        """Whether the token has a scope for writing, as far as that is told."""
+        headers = _bearer(inquiry)
+        answer = await inquiry.ask(f"{self._api}/personal_access_tokens/self", headers, (401,))
+        if answer.status == 200:
+            return not _WRITING.isdisjoint(inquiry.read(answer, _Token).scopes)
+        answer = await inquiry.ask(f"{self._url}/oauth/token/info", headers, (401,))
+        if answer.status == 200:
+            return not _WRITING.isdisjoint(inquiry.read(answer, _OAuthToken).scope)
+        return True
+
+    async def _ask_git(self, inquiry: Inquiry, user: str) -> frozenset[Permission]:
+        url = f"{self._url}/{quote_path(inquiry.repo)}.git"
+        if await inquiry.git_allows(url, "git-receive-pack", user):
+            return READ_WRITE
+        return READ if await inquiry.git_allows(url, "git-upload-pack", user) else NOTHING
+
+
+def _is_job(inquiry: Inquiry) -> bool:
+    return inquiry.user == _JOB_USER or inquiry.token.startswith("glcbt-")
+
+
+def _bearer(inquiry: Inquiry) -> dict[str, str]:
+    return {"Authorization": f"Bearer {inquiry.token}"}
+
+
+class GitLabFactory:
+    """Builds an authenticator from :class:`GitLabOptions`."""
+
+    Options = GitLabOptions
+
+    def build(self, options: GitLabOptions, environment: Environment) -> ForgeAuthenticator:
+        """See :meth:`giftless.interfaces.IAuthenticatorFactory.build`.
+
+        :raises ConfigError: if the URL or an organisation cannot be one.
+        """
+        forge = GitLab(check_url(options.url, "url"))
+        return ForgeAuthenticator(forge, options, environment.http, environment.reactor)

@@ -1,0 +1,215 @@
+"""One question to a forge: what may this token do with that repository?
+
+How an answer is understood is each forge's own; here is what every answer has
+in common, and what counts as none.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Annotated, Final, Literal, TypeVar
+
+import msgspec
+from treq.client import HTTPClient
+from twisted.internet.defer import TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from giftless import __version__
+from giftless.base import http_client
+from giftless.base.http_client import Answer
+from giftless.errors import Forbidden, ServiceUnavailable, TooManyRequests, Unauthorized
+from giftless.lfs.objects import Repo
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+#: How git begins a download and a push over HTTP.
+Service = Literal["git-upload-pack", "git-receive-pack"]
+
+#: A user's name, as forges give it.
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+#: What clients are told to wait while the forge does not answer, in seconds.
+_RETRY_AFTER: Final = 30
+
+#: The same, if the forge asks for patience and does not say how much.
+_PATIENCE: Final = 60
+
+#: The most that is waited on a forge's word.
+_MAX_PATIENCE: Final = 3600
+
+#: More than a description of one repository ever has, in bytes.
+_MAX_BODY: Final = 1024 * 1024
+
+#: Where a repository that was renamed is, is said with one of these.
+_MOVED: Final = (301, 302, 303, 307, 308)
+
+
+class Inquiry:
+    """What is being found out about one token and one repository.
+
+    :param forge: what the forge is called in messages.
+    :param user: the user that came with the token; nobody has verified it.
+    :param token: the token.
+    :param repo: the repository.
+    :param http: asks.
+    :param timeout: how many seconds the forge has for each answer.
+    :param clock: tells the time.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        forge: str,
+        user: str,
+        token: str,
+        repo: Repo,
+        http: HTTPClient,
+        timeout: float,
+        clock: IReactorTime,
+    ) -> None:
+        self._forge = forge
+        self.user = user
+        self.token = token
+        self.repo = repo
+        self._http = http
+        self._timeout = timeout
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Inquiry about {self.repo}>"
+
+    async def ask(
+        self, url: str, headers: Mapping[str, str], tolerate: Sequence[int] = ()
+    ) -> Answer:
+        """Ask the forge's API.
+
+        :param headers: with the token, in the form that the forge wants.
+        :param tolerate: statuses that are answers here and not errors.
+        :returns: an answer of status 200, of 4xx, or a tolerated one.
+        :raises Unauthorized: if the forge does not know the token.
+        :raises TooManyRequests: if the forge wants to be asked later.
+        :raises ServiceUnavailable: if it gives no answer that makes sense.
+        :raises Forbidden: if the repository has another name now.
+        """
+        return await self._get(url, {"Accept": "application/json", **headers}, _MAX_BODY, tolerate)
+
+    async def git_allows(self, url: str, service: Service, user: str) -> bool | None:
+        """Ask what git itself would ask before a download or a push.
+
+        :param url: the repository's URL for git.
+        :param user: the user to send with the token.
+        :returns: whether the forge lets the token do that; ``None`` if there
+            is no such repository, as far as the token can see.
+        :raises LFSError: see :meth:`ask`.
+        """
+        basic = base64.b64encode(f"{user}:{self.token}".encode()).decode()
+        answer = await self._get(
+            f"{url}/info/refs?service={service}",
+            {"Authorization": f"Basic {basic}"},
+            0,
+            (HTTPStatus.UNAUTHORIZED, *_MOVED),
+        )
+        if answer.status in (HTTPStatus.NOT_FOUND, *_MOVED):
+            return None
+        return answer.status == HTTPStatus.OK
+
+    def read(self, answer: Answer, struct: type[S]) -> S:
+        """Make sense of a JSON answer.
+
+        :raises ServiceUnavailable: if there is none in it.
+        """
+        try:
+            return msgspec.json.decode(answer.body, type=struct)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.log.warn("{forge} answered what is no {what}", forge=self._forge, what=struct)
+            raise self._unavailable("does not make sense") from None
+
+    async def _get(
+        self, url: str, headers: Mapping[str, str], limit: int, tolerate: Sequence[int]
+    ) -> Answer:
+        headers = {"User-Agent": f"giftless/{__version__}", **headers}
+        try:
+            answer = await http_client.get(
+                self._http, url, headers, limit, self._timeout, self._clock
+            )
+        except TimeoutError:
+            self.log.warn(
+                "{forge} gave no answer in {timeout} seconds",
+                forge=self._forge,
+                timeout=self._timeout,
+            )
+            raise self._unavailable("does not answer") from None
+        except Exception as error:
+            self.log.warn(
+                "{forge} cannot be asked: {error}",
+                forge=self._forge,
+                error=f"{type(error).__name__}: {error}",
+            )
+            raise self._unavailable("cannot be reached") from None
+        if answer.status not in tolerate:
+            self._judge(answer)
+        return answer
+
+    def _judge(self, answer: Answer) -> None:
+        """Raise unless the forge has told something about the repository."""
+        status = answer.status
+        wait = _wait(answer, self._clock.seconds())
+        if wait is not None:
+            raise TooManyRequests(
+                f"{self._forge} wants to be asked less often; try again in {wait} seconds", wait
+            )
+        if status == HTTPStatus.UNAUTHORIZED:
+            raise Unauthorized(
+                f"{self._forge} does not accept this token: it is wrong, expired or revoked"
+            )
+        if status in _MOVED:
+            raise Forbidden(
+                f"{self._forge} has moved {self.repo}; use its present name in the remote's URL"
+            )
+        if status != HTTPStatus.OK and not 400 <= status < 500:
+            self.log.warn("{forge} answered {status}", forge=self._forge, status=status)
+            raise self._unavailable("does not answer")
+
+    def _unavailable(self, problem: str) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"your access cannot be checked now, because {self._forge} {problem}; try again later",
+            _RETRY_AFTER,
+        )
+
+
+def _wait(answer: Answer, now: float) -> int | None:
+    """Return how many seconds the forge wants to be left alone, if it does.
+
+    GitHub says so with 403 as well, and then by headers or in words only.
+    """
+    headers = answer.headers
+    spent = "0" in (headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining"))
+    if answer.status == HTTPStatus.FORBIDDEN:
+        limited = spent or "retry-after" in headers or b"rate limit" in answer.body.lower()
+    else:
+        limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+    if not limited:
+        return None
+    seconds = _retry_after(headers.get("retry-after"), now)
+    if seconds is None and spent:
+        reset = headers.get("x-ratelimit-reset") or headers.get("ratelimit-reset") or ""
+        seconds = int(reset) - now if reset.isdecimal() else None
+    return min(max(math.ceil(_PATIENCE if seconds is None else seconds), 1), _MAX_PATIENCE)
+
+
+def _retry_after(value: str | None, now: float) -> float | None:
+    """Read ``Retry-After``: seconds or a date (RFC 9110 section 10.2.3)."""
+    if value is None:
+        return None
+    if value.isdecimal():
+        return float(value)
+    try:
+        return parsedate_to_datetime(value).timestamp() - now
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Authentication by passwords: htpasswd files, and files of grants."""

@@ -1,0 +1,128 @@
+"""``auth: {type: basic}``: users with passwords, and what each may do.
+
+Passwords stand in an htpasswd file, grants in a YAML file; both are read again
+when they change.  HTTP Basic authentication is RFC 7617.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from typing import Final
+
+import msgspec
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.credentials import passwords
+from giftless.auth.grants import RepoGrants
+from giftless.auth.passwords.grants_file import Access
+from giftless.auth.passwords.htpasswd import Passwords, verify
+from giftless.auth.passwords.watched_file import WatchedFile
+from giftless.errors import Unauthorized
+from giftless.interfaces import Credentials, Environment, IAuthenticator, IBlocking, Identity
+from giftless.lfs.objects import Repo
+
+#: How long the outcome for a user and a password is remembered, in seconds.
+#: A changed hash is another outcome, so changes of the file count at once.
+_REMEMBER: Final = 600
+
+#: How many outcomes of each kind are remembered.
+_SIZE: Final = 1024
+
+
+class BasicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of ``auth: [{type: basic}]``.
+
+    :ivar htpasswd: the file of users and password hashes.
+    :ivar access: the YAML file of grants.
+    """
+
+    htpasswd: str
+    access: str
+
+
+@implementer(IAuthenticator)
+class BasicAuthenticator:
+    """Recognises the users of an htpasswd file by their passwords.
+
+    A user who is not in the file is somebody else's: the next authenticator
+    is asked, after as much work as a wrong password costs.
+
+    :param users: the passwords.
+    :param access: the grants.
+    :param blocking: computes hashes.
+    :param clock: tells the time.
+    """
+
+    def __init__(
+        self,
+        users: WatchedFile[Passwords],
+        access: WatchedFile[Access],
+        blocking: IBlocking,
+        clock: IReactorTime,
+    ) -> None:
+        self._users = users
+        self._access = access
+        self._blocking = blocking
+        self._key = secrets.token_bytes(32)
+        # Two tables, so that a guesser cannot crowd out those who know.
+        self._right: TTLCache[bytes, bool] = TTLCache(_SIZE, clock)
+        self._wrong: TTLCache[bytes, bool] = TTLCache(_SIZE, clock)
+        self._shared: Shared[bytes, bool] = Shared()
+        # Half of the cores at most: uploads are hashed as well.
+        self._turns = DeferredSemaphore(max(1, (os.cpu_count() or 1) // 2))
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        refusal: Unauthorized | None = None
+        for user, password in passwords(credentials):
+            users = await self._users.current()
+            stored = users.hashes.get(user, users.decoy)
+            right = stored is not None and await self._verify(user, password, stored)
+            if user not in users.hashes:
+                continue
+            if right:
+                access = await self._access.current()
+                return Identity(user, RepoGrants(access.permissions(user, repo)))
+            # In the words for an unknown user: names are not for guessing.
+            refusal = Unauthorized("the credential is not accepted here; check it and try again")
+        if refusal is not None:
+            raise refusal
+        return None
+
+    async def _verify(self, user: str, password: str, stored: str) -> bool:
+        # What is remembered would be of no use to whoever reads it elsewhere.
+        key = hmac.digest(self._key, msgspec.json.encode((stored, user, password)), "sha256")
+        for known in (self._right, self._wrong):
+            if (outcome := known.get(key)) is not None:
+                return outcome
+        return await self._shared.ask(key, self._compute(key, stored, password))
+
+    async def _compute(self, key: bytes, stored: str, password: str) -> bool:
+        async with self._turns:
+            outcome = await self._blocking.run(verify, stored, password)
+        (self._right if outcome else self._wrong).put(key, outcome, _REMEMBER)
+        return outcome
+
+
+class BasicFactory:
+    """Builds :class:`BasicAuthenticator` from :class:`BasicOptions`."""
+
+    Options = BasicOptions
+
+    def build(self, options: BasicOptions, environment: Environment) -> BasicAuthenticator:
+        """See :meth:`giftless.interfaces.IAuthenticatorFactory.build`.
+
+        :raises ConfigError: if a file cannot be read or used.
+        """
+        blocking, clock = environment.blocking, environment.reactor
+        return BasicAuthenticator(
+            WatchedFile(options.htpasswd, Passwords.parse, "htpasswd", blocking, clock),
+            WatchedFile(options.access, Access.parse, "access", blocking, clock),
+            blocking,
+            clock,
+        )

@@ -1,0 +1,128 @@
+"""Per-user grants: a small YAML file of users, repositories and access.
+
+.. code-block:: yaml
+
+    alice:
+      acme/*: write
+      acme/tools/**: admin
+    "*":
+      public/**: read
+
+Grants add up: the most that any line gives counts, and no line takes away.
+``*`` as a user stands for everybody with a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import yaml
+
+from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.auth.passwords.watched_file import FileProblem
+from giftless.base import schema
+from giftless.lfs.objects import Permission, Repo
+
+#: Stands for every user who has a password.
+EVERYBODY: Final = "*"
+
+_LEVELS: Final[Mapping[str, frozenset[Permission]]] = {
+    "read": READ,
+    "write": READ_WRITE,
+    "admin": ADMIN,
+}
+
+_Lines = list[tuple[re.Pattern[str], frozenset[Permission]]]
+
+
+class Access:
+    """Who may do what.
+
+    :param users: for each user the patterns and what they give.
+    """
+
+    def __init__(self, users: Mapping[str, _Lines]) -> None:
+        self._users = users
+
+    @classmethod
+    def parse(cls, content: bytes) -> Access:
+        """Read the YAML of a grants file.
+
+        :raises FileProblem: if it is something else; the text names the user
+            and the pattern.
+        """
+        try:
+            document = yaml.safe_load(content)
+        except yaml.YAMLError as error:
+            raise FileProblem(f"is not valid YAML: {' '.join(str(error).split())}") from None
+        return cls({user: _lines(user, lines) for user, lines in _mapping(document, "").items()})
+
+    def permissions(self, user: str, repo: Repo) -> frozenset[Permission]:
+        """Return all that ``user`` may do in ``repo``."""
+        granted: frozenset[Permission] = frozenset()
+        for name in (user, EVERYBODY):
+            for pattern, level in self._users.get(name, ()):
+                if pattern.fullmatch(repo.path):
+                    granted |= level
+        return granted
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Make an expression that matches the paths of repositories.
+
+    ``*`` stands for any characters within one segment, ``?`` for one, and
+    ``**`` as a whole segment for any number of segments: none or more, but at
+    the end at least one, so that ``acme/**`` is what lies below ``acme``.
+
+    :raises ValueError: if it has empty segments, or ``**`` beside something.
+    """
+    segments = pattern.split("/")
+    expression = ""
+    for index, segment in enumerate(segments):
+        last = index == len(segments) - 1
+        if segment == "**":
+            expression += ".+" if last else "(?:.+/)?"
+            continue
+        if not segment:
+            raise ValueError("it begins or ends with '/', or has '//' inside")
+        if "**" in segment:
+            raise ValueError("'**' must be a whole segment, as in 'acme/**'")
+        expression += "".join(_GLOBS.get(char, re.escape(char)) for char in segment)
+        expression += "" if last else "/"
+    return re.compile(expression, re.DOTALL)
+
+
+_GLOBS: Final = {"*": "[^/]*", "?": "[^/]"}
+
+
+def _mapping(document: object, where: str) -> Mapping[str, object]:
+    if document is None:
+        return {}
+    try:
+        return msgspec.convert(document, dict[str, object])
+    except msgspec.ValidationError:
+        pass
+    found = schema.describe(document)
+    if isinstance(document, dict):
+        wrong = next(key for key in document if not isinstance(key, str))
+        found = f"the key {wrong!r}, which YAML does not take for text: put it in quotes"
+    raise FileProblem(f"{where}found {found}, allowed is a mapping")
+
+
+def _lines(user: str, document: object) -> _Lines:
+    lines = []
+    for pattern, level in _mapping(document, f"{user}: ").items():
+        try:
+            compiled = compile_pattern(pattern)
+        except ValueError as error:
+            raise FileProblem(f"{user}: the pattern {pattern!r} cannot match: {error}") from None
+        if not isinstance(level, str) or level not in _LEVELS:
+            raise FileProblem(
+                f"{user}: {pattern}: found {schema.describe(level)},"
+                f" allowed is one of: {', '.join(_LEVELS)}"
+            )
+        lines.append((compiled, _LEVELS[level]))
+    return lines

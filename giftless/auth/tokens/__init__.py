@@ -1,0 +1,1 @@
+"""Authentication by JSON Web Tokens: their signatures, and where keys are."""

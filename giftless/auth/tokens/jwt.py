@@ -1,0 +1,322 @@
+"""Who shows a JSON Web Token (RFC 7519) may do what the token says.
+
+Any service that shares a secret with the daemon, or whose public key the
+daemon knows, can give out tokens.  What a token permits stands in its
+``scopes`` claim, in the grammar of :mod:`giftless.lfs.scopes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from giftless.auth.credentials import TOKEN_USER, TokenHeader, bearer_tokens
+from giftless.auth.tokens.jwks import KeySet
+from giftless.auth.tokens.signatures import (
+    Algorithm,
+    Key,
+    is_symmetric,
+    load_public_key,
+    load_secret,
+    verify,
+)
+from giftless.errors import ConfigError, Unauthorized
+from giftless.interfaces import Credentials, Environment, IAuthenticator, Identity, IGrants
+from giftless.lfs.objects import Oid, Permission, Repo
+from giftless.lfs.scopes import parse_scopes, permissions_in
+
+#: The longest name that is taken from a token.
+_MAX_NAME: Final = 128
+
+_NOTHING: Final[frozenset[Permission]] = frozenset()
+
+
+class JWTOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of ``type: jwt``.
+
+    :ivar algorithms: which signatures are accepted, and no others.
+    :ivar key: the shared secret (for ``HS*``) or the public key in PEM;
+        better in ``key_file`` or the environment.
+    :ivar key_file: a file that holds it.
+    :ivar jwks_url: where the issuer publishes its public keys.
+    :ivar jwks_max_age: after how many seconds they are fetched again.
+    :ivar issuer: the only ``iss`` that is accepted; any, if not set.
+    :ivar audience: what must be in ``aud``; if not set, tokens for a
+        particular audience are refused.
+    :ivar leeway: for how many seconds clocks may disagree.
+    :ivar key_id: the ``kid`` of the tokens that this authenticator is for;
+        those with another are left to the next.
+    :ivar basic_user: the user whose Basic password is a token; empty to
+        take tokens as ``Bearer`` and ``?jwt=`` only.
+    :ivar require_exp: whether tokens without expiry are refused.
+    :ivar private_key_file: the private key in PEM with which ``giftless
+        token`` signs; the daemon does not read it.
+    """
+
+    algorithms: list[Algorithm] = msgspec.field(default_factory=lambda: ["HS256"])
+    key: str | None = None
+    key_file: str | None = None
+    jwks_url: str | None = None
+    jwks_max_age: Annotated[int, msgspec.Meta(ge=60)] = 3600
+    issuer: str | None = None
+    audience: str | None = None
+    leeway: Annotated[int, msgspec.Meta(ge=0)] = 10
+    key_id: str | None = None
+    basic_user: str = TOKEN_USER
+    require_exp: bool = False
+    private_key_file: str | None = None
+
+    def __repr__(self) -> str:
+        """Leave out everything: it may hold a secret."""
+        return "<JWTOptions>"
+
+
+class KeySource(Protocol):
+    """Knows the keys that a token may be signed with."""
+
+    async def find(self, header: TokenHeader) -> Sequence[Key] | None:
+        """Find the keys that may verify a token.
+
+        :returns: an awaitable of the keys; ``None`` if the token is somebody
+            else's.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
+        """
+
+
+class OneKey:
+    """A key from the configuration.
+
+    :param key: the key.
+    """
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+
+    async def find(self, header: TokenHeader) -> Sequence[Key] | None:
+        """See :meth:`KeySource.find`."""
+        return [self._key]
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    """The claims of a token that are of use here (RFC 7519 section 4.1)."""
+
+    exp: float | None = None
+    nbf: float | None = None
+    iat: float | None = None
+    iss: str | None = None
+    aud: str | list[str] | None = None
+    sub: str | int | None = None
+    email: str | None = None
+    name: str | None = None
+    scopes: str | list[str] | None = None
+    scope: str | list[str] | None = None
+
+
+@implementer(IAuthenticator)
+class JWTAuthenticator:
+    """Accepts tokens that are signed with certain keys.
+
+    :param keys: the keys.
+    :param options: what else a token must fulfil.
+    :param reactor: tells the time.
+    """
+
+    def __init__(self, keys: KeySource, options: JWTOptions, reactor: IReactorTime) -> None:
+        self._keys = keys
+        self._options = options
+        self._reactor = reactor
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
+
+        With several tokens, one that is good is enough.
+        """
+        refusal: Unauthorized | None = None
+        key_id = self._options.key_id
+        for token in bearer_tokens(credentials, self._options.basic_user):
+            header = TokenHeader.of(token)
+            if header is None or (key_id is not None and header.kid != key_id):
+                continue
+            keys = await self._keys.find(header)
+            if keys is None:
+                continue
+            try:
+                claims = self._verified(token, header, keys)
+                self._check(claims)
+            except Unauthorized as error:
+                refusal = error
+            else:
+                return _identity(claims, repo)
+        if refusal is not None:
+            raise refusal
+        return None
+
+    def _verified(self, token: str, header: TokenHeader, keys: Sequence[Key]) -> _Claims:
+        """Return the claims of a token whose signature is right."""
+        if header.alg not in self._options.algorithms:
+            raise Unauthorized(
+                "the token's algorithm is not accepted; use"
+                f" {' or '.join(self._options.algorithms)}"
+            )
+        try:
+            for key in keys:
+                payload = verify(token, key, header.alg)
+                if payload is not None:
+                    return msgspec.json.decode(payload, type=_Claims)
+        except (ValueError, RecursionError):
+            raise Unauthorized("the token is malformed; get a new one") from None
+        raise Unauthorized("the token's signature is wrong; get a new one")
+
+    def _check(self, claims: _Claims) -> None:
+        """Check that a token is good here and now.
+
+        :raises Unauthorized: if it is not; the message says why.
+        """
+        options = self._options
+        now = self._reactor.seconds()
+        if claims.exp is None and options.require_exp:
+            raise Unauthorized("the token has no expiry (exp); get one that has")
+        if claims.exp is not None and now >= claims.exp + options.leeway:
+            raise Unauthorized("the token has expired; get a new one")
+        if claims.nbf is not None and now + options.leeway < claims.nbf:
+            raise Unauthorized("the token is not valid yet (nbf)")
+        if claims.iat is not None and now + options.leeway < claims.iat:
+            raise Unauthorized("the token is issued in the future (iat); check the clocks")
+        if options.issuer is not None and claims.iss != options.issuer:
+            raise Unauthorized("the token is from another issuer (iss)")
+        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
+        if options.audience is None and audiences is None:
+            return
+        if options.audience not in (audiences or ()):
+            raise Unauthorized("the token is for another audience (aud)")
+
+
+@implementer(IGrants)
+class ScopedGrants:
+    """What scopes permit in one repository.
+
+    :param permissions: the permissions on single objects, and under ``None``
+        those on all.
+    """
+
+    def __init__(self, permissions: Mapping[Oid | None, frozenset[Permission]]) -> None:
+        self._permissions = permissions
+
+    def allows(self, permission: Permission, oid: Oid | None) -> bool:
+        """See :meth:`giftless.interfaces.IGrants.allows`."""
+        return permission in self._permissions.get(
+            None, _NOTHING
+        ) or permission in self._permissions.get(oid, _NOTHING)
+
+
+def _identity(claims: _Claims, repo: Repo) -> Identity:
+    scopes = [*parse_scopes(claims.scopes or ()), *parse_scopes(claims.scope or ())]
+    return Identity(_name(claims), ScopedGrants(permissions_in(scopes, repo)))
+
+
+def _name(claims: _Claims) -> str:
+    """Choose a name that cannot be taken for something else in the log."""
+    for name in (claims.sub, claims.email, claims.name):
+        if name not in (None, ""):
+            text = str(name)[:_MAX_NAME]
+            return "".join(c if c.isprintable() and not c.isspace() else "_" for c in text)
+    return "jwt"
+
+
+class JWTFactory:
+    """Builds :class:`JWTAuthenticator` from :class:`JWTOptions`."""
+
+    Options = JWTOptions
+
+    def build(self, options: JWTOptions, environment: Environment) -> JWTAuthenticator:
+        """See :meth:`giftless.interfaces.IAuthenticatorFactory.build`."""
+        key = configured_key(options)
+        keys: KeySource
+        if key is not None:
+            keys = OneKey(key)
+        else:
+            assert options.jwks_url is not None
+            keys = KeySet(
+                options.jwks_url,
+                options.algorithms,
+                options.jwks_max_age,
+                environment.http,
+                environment.reactor,
+            )
+        return JWTAuthenticator(keys, options, environment.reactor)
+
+
+def configured_key(options: JWTOptions) -> Key | None:
+    """Return the key that tokens are verified with.  Blocks.
+
+    :returns: the key; ``None`` if keys come from ``jwks_url``.
+    :raises ConfigError: if the options cannot work.
+    """
+    _check_algorithms(options)
+    given = [name for name in ("key", "key_file", "jwks_url") if getattr(options, name) is not None]
+    if len(given) != 1:
+        found = "none" if not given else " and ".join(given)
+        raise ConfigError(
+            given[-1] if given else "key",
+            f"found {found}, but exactly one of key, key_file and jwks_url must be set",
+        )
+    (option,) = given
+    if options.jwks_url is not None:
+        _check_url(options.jwks_url)
+        return None
+    data = read_key(options.key_file, option) if options.key_file else (options.key or "").encode()
+    load = load_secret if is_symmetric(options.algorithms[0]) else load_public_key
+    try:
+        return load(data.strip() if data.isascii() else data, options.algorithms)
+    except ValueError as error:
+        raise ConfigError(option, str(error)) from None
+
+
+def read_key(path: str, option: str) -> bytes:
+    """Read a key's file.  Blocks.
+
+    :param option: the option that names the file.
+    :raises ConfigError: if it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigError(option, f"{path!r} cannot be read: {error.strerror}") from None
+
+
+def _check_algorithms(options: JWTOptions) -> None:
+    symmetric = [name for name in options.algorithms if is_symmetric(name)]
+    if not options.algorithms:
+        raise ConfigError("algorithms", "found an empty list, allowed is one algorithm or more")
+    if symmetric and len(symmetric) < len(options.algorithms):
+        raise ConfigError(
+            "algorithms",
+            f"found {', '.join(options.algorithms)}, but shared secrets (HS*) and public keys"
+            " must not be mixed; make two authenticators, each with a key_id",
+        )
+    if symmetric and options.private_key_file is not None:
+        raise ConfigError(
+            "private_key_file", f"is of no use: {symmetric[0]} signs with the secret itself"
+        )
+    if symmetric and options.jwks_url is not None:
+        raise ConfigError(
+            "algorithms",
+            f"found {symmetric[0]}, but what jwks_url publishes are public keys; name the"
+            " issuer's algorithms, such as RS256 or ES256",
+        )
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError("jwks_url", f"found {url!r}, allowed is an http(s) URL without user")

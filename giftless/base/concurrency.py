@@ -1,0 +1,111 @@
+"""Do many things: at the same time, or in turns with the reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from giftless.errors import LFSError
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+#: After how many things :func:`for_each` lets the reactor have its turn.
+SLICE: Final = 1000
+
+
+async def settle(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines at the same time, until all have ended.
+
+    Each begins at once, in order, and runs until it waits for something.
+
+    :returns: their results, in order.
+    :raises Exception: what the first in order raised, if any did.
+    """
+    outcomes: list[Any] = [_begin(coroutine) for coroutine in work]
+    running = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
+    if not running:
+        return outcomes
+    # Cancelling this cancels all that still run.
+    settled = iter(await DeferredList(running, consumeErrors=True))
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, Deferred):
+            succeeded, outcomes[index] = next(settled)
+            if not succeeded:
+                outcomes[index].raiseException()
+    return outcomes
+
+
+async def each(
+    work: Callable[[Item], Coroutine[Any, Any, T]], items: Iterable[Item]
+) -> list[T | LFSError]:
+    """Do the same with many things at once.
+
+    :returns: what comes of each, in order; the error, if it is what a client
+        can be told.
+    """
+
+    async def attempt(item: Item) -> T | LFSError:
+        try:
+            return await work(item)
+        except LFSError as error:
+            return error
+
+    return await settle(attempt(item) for item in items)
+
+
+async def for_each(
+    function: Callable[[Item], T], things: Iterable[Item], clock: IReactorTime
+) -> list[T]:
+    """Call a function that is quick with each of many things.
+
+    :param clock: has its turn every :data:`SLICE` things.
+    :returns: the results, in order.
+    """
+    results: list[T] = []
+    rest = iter(things)
+    while some := list(islice(rest, SLICE)):
+        if results:
+            await deferLater(clock, 0)
+        results += map(function, some)
+    return results
+
+
+def _begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
+    """Run a coroutine until it waits for something.
+
+    Many never do, and a Deferred costs more than what most of them do.
+
+    :returns: its result if it has ended, else a Deferred of it.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    except Exception:
+        return fail()
+    return Deferred.fromCoroutine(_go_on(coroutine, awaited))
+
+
+def _go_on(
+    coroutine: Coroutine[Any, Any, T], awaited: Deferred[Any]
+) -> Generator[Deferred[Any], Any, T]:
+    """Run a coroutine that has begun to its end.
+
+    :param awaited: what it waits for first.
+    """
+    try:
+        while True:
+            try:
+                result = yield awaited
+            except Exception as error:
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(result)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""SQL databases: their dialects, the history of their schemas, and a pool of connections."""

@@ -1,0 +1,160 @@
+"""Connections to a database, lent to jobs in worker threads.
+
+The threads are the daemon's own; what waits for the database waits outside of
+them, and for a limited time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import DeferredSemaphore, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from giftless.base.database.dialect import Connection, Database
+from giftless.errors import ConfigError, ServiceUnavailable
+from giftless.interfaces import IBlocking
+
+#: When clients may ask again after the database has failed, in seconds.
+RETRY_AFTER = 5
+
+T = TypeVar("T")
+
+
+class Pool(Service):
+    """Runs jobs with a connection each.
+
+    Connections are made by the first jobs, and so after the process has left its
+    terminal: none of SQLite's may be taken through a fork.
+
+    :param database: makes the connections.
+    :param size: the most jobs that run at once.
+    :param timeout: how long a job may wait for its turn, and then may take, in
+        seconds.
+    :param blocking: runs the jobs.
+    :param clock: tells the time.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        database: Database,
+        size: int,
+        timeout: int,
+        blocking: IBlocking,
+        clock: IReactorTime,
+    ) -> None:
+        self._database = database
+        self._timeout = timeout
+        self._blocking = blocking
+        self._clock = clock
+        self._turns = DeferredSemaphore(size)
+        # Threads take from it and put back; both are atomic.
+        self._idle: list[Connection] = []
+
+    def prepare(self) -> None:
+        """Bring the database up to date.  Blocks.
+
+        :raises ConfigError: if the database cannot be used as it is.
+        """
+        self._database.connect().close()
+
+    def stopService(self) -> Awaitable[None]:
+        """Close the connections; nobody must use them any more."""
+        super().stopService()
+        return self._blocking.run(self.close)
+
+    async def run(self, job: Callable[[Connection], T]) -> T:
+        """Call ``job(connection)`` in a thread.
+
+        It is called once more, with another connection, if the one that it had
+        is lost: it must not matter whether the first call did its work.
+
+        :raises ServiceUnavailable: if the database fails, or takes too long.
+        """
+        try:
+            await self._turns.acquire().addTimeout(self._timeout, self._clock)
+        except TimeoutError:
+            self.log.error("the database of the locks is too busy")
+            raise _unavailable() from None
+        loan = _Loan(self._database)
+        watchdog = self._clock.callLater(self._timeout, loan.expire)
+        try:
+            return await self._blocking.run(self._lend, loan, job)
+        except (self._database.errors, ConfigError) as error:
+            self.log.error("the database of the locks fails: {error}", error=str(error).strip())
+            raise _unavailable() from error
+        finally:
+            if watchdog.active():
+                watchdog.cancel()
+            self._turns.release()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses.  Blocks."""
+        while (connection := self._take()) is not None:
+            connection.close()
+
+    def _lend(self, loan: _Loan, job: Callable[[Connection], T]) -> T:
+        again = True
+        while True:
+            connection = self._take() or self._database.connect()
+            try:
+                loan.hold(connection)
+                result = job(connection)
+            except BaseException as error:
+                loan.give_back()
+                if not self._database.is_lost(connection):
+                    self._idle.append(connection)
+                    raise
+                connection.close()
+                if not again or loan.expired or not isinstance(error, self._database.errors):
+                    raise
+                # Whatever ended it has ended those that were idle as well.
+                self.close()
+                again = False
+            else:
+                # First: its time may be over now, and the connection another job's.
+                loan.give_back()
+                self._idle.append(connection)
+                return result
+
+    def _take(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+
+class _Loan:
+    """A connection in the hands of a job, until its time is over."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection = None
+        self.expired = False
+
+    def hold(self, connection: Connection) -> None:
+        """Take a connection; in the job's thread."""
+        self._connection = connection
+        if self.expired:
+            raise self._database.errors("its time was over before it began")
+
+    def give_back(self) -> None:
+        """Be done with the connection; in the job's thread."""
+        self._connection = None
+
+    def expire(self) -> None:
+        """Make the job fail; in the reactor's thread."""
+        self.expired = True
+        connection = self._connection
+        if connection is not None:
+            self._database.abort(connection)
+
+
+def _unavailable() -> ServiceUnavailable:
+    # Not 404, which would switch locking off in the clone that asks.
+    return ServiceUnavailable("the locks cannot be reached now; try again later", RETRY_AFTER)

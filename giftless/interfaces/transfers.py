@@ -1,0 +1,97 @@
+"""The ways of moving objects."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+from zope.interface import Attribute, Interface
+
+from giftless.errors import LFSError
+from giftless.interfaces.auth import Identity
+from giftless.lfs.batch import BatchRequest
+from giftless.lfs.objects import Actions, Extras, ObjectKey, Oid, Repo
+
+
+class ILinks(Interface):
+    """The absolute URLs of a repository's own endpoints."""
+
+    def storage(oid: Oid, parameters: Mapping[str, str]) -> str:
+        """Return the URL of an object's bytes, with query ``parameters``."""
+
+    def verify() -> str:
+        """Return the URL of the verification endpoint."""
+
+    def parts(oid: Oid, step: str = "") -> str:
+        """Return the URL of an upload in parts.
+
+        :param step: a part's number, ``commit`` or ``abort``; empty for the
+            endpoint that tells what there is to do.
+        """
+
+
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """One object that is to be transferred.
+
+    :ivar key: which object.
+    :ivar size: its size in bytes.
+    :ivar extras: its ``x-*`` members in the batch, without their ``x-``.
+    """
+
+    key: ObjectKey
+    size: int
+    extras: Extras = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """What the transfers of one request have in common.
+
+    :ivar identity: who asked.
+    :ivar repo: for objects of which repository.
+    :ivar links: the repository's endpoints (:class:`ILinks`).
+    """
+
+    identity: Identity
+    repo: Repo
+    links: ILinks
+
+
+class Fitness(Enum):
+    """How well a transfer adapter can serve a batch.
+
+    :cvar NONE: not at all.
+    :cvar POSSIBLE: if there is nothing simpler.
+    :cvar GOOD: well.
+    """
+
+    NONE = 0
+    POSSIBLE = 1
+    GOOD = 2
+
+
+class ITransferAdapter(Interface):
+    """One way of moving objects: makes the actions of a batch reply."""
+
+    name: str = Attribute("The adapter's name on the wire, e.g. ``basic``.")
+
+    def fitness(request: BatchRequest) -> Fitness:
+        """Tell how well the adapter suits a batch whose client offers it."""
+
+    def upload(
+        transfers: Sequence[Transfer], requester: Requester
+    ) -> Awaitable[Sequence[Actions | LFSError]]:
+        """Make the actions for objects that the store does not have.
+
+        :returns: each object's actions, or why it has none, in order.
+        """
+
+    def download(
+        transfers: Sequence[Transfer], requester: Requester
+    ) -> Awaitable[Sequence[Actions | LFSError]]:
+        """Make the actions for objects that the store has.
+
+        :returns: as :meth:`upload` does.
+        """

@@ -1,0 +1,1 @@
+"""Processes: the daemon, its workers, their sockets, log and supervision."""

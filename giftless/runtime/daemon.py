@@ -1,0 +1,239 @@
+"""The daemon: holds the listening sockets, and has workers serve on them.
+
+It is the process that ``twistd`` becomes and that signals are sent to.  SIGHUP
+reads the configuration again and replaces the workers, SIGTERM ends all of
+them, and systemd is told how it goes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, Logger
+
+from giftless import __version__
+from giftless.app import config
+from giftless.app.assembly import number_of_workers
+from giftless.app.config import Loaded
+from giftless.errors import ConfigError
+from giftless.runtime import worker
+from giftless.runtime.logs import Log
+from giftless.runtime.sockets.binding import Sockets
+from giftless.runtime.supervision.process import Plan
+from giftless.runtime.supervision.supervisor import Supervisor, WorkerFailed
+from giftless.runtime.systemd import Notifier, watchdog_interval
+
+_log = Logger(namespace="giftless")
+
+#: How many seconds longer than its own time-out a worker may take to end.
+#: ``TimeoutStopSec=`` in the unit is longer still.
+PATIENCE: Final = 5
+
+#: What is meant for this process alone.
+_OWN: Final = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
+
+
+class Daemon(Service):
+    """The parent of the workers.
+
+    :param loaded: the configuration, checked.
+    :param file: the configuration file as it was named, to be read again.
+    :param reactor: the reactor.
+    :param twistd: the options of ``twistd`` itself.
+    """
+
+    def __init__(
+        self, loaded: Loaded, file: str | None, reactor: Any, twistd: dict[str, Any]
+    ) -> None:
+        self._loaded = loaded
+        self._file = file
+        self._reactor = reactor
+        self._background = not twistd.get("nodaemon")
+        self._log_format = loaded.config.log_format
+        self._log = Log(twistd, self._log_format, reactor)
+        self._sockets = Sockets(reactor)
+        self._descriptors: list[int] = []
+        # Workers run here, wherever twistd goes: relative paths begin here.
+        environ = {name: value for name, value in os.environ.items() if name not in _OWN}
+        self._supervisor = Supervisor(
+            reactor, worker.COMMAND, environ, os.getcwd(), self._log.write, self._changed
+        )
+        self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
+        self._watchdog = LoopingCall(self._tell_watchdog)
+        self._watchdog.clock = reactor
+        self._settled = False
+        self._busy = self._reload_again = False
+        self._problem = ""
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application, and write its log."""
+        if self._log.observer is not None:
+            parent.setComponent(ILogObserver, self._log.observer)
+        super().setServiceParent(parent)
+
+    # -- the start
+
+    def privilegedStartService(self) -> None:
+        """Bind the endpoints, while the process may still use low ports.
+
+        :raises ConfigError: in the background, if one cannot be bound;
+            ``twistd`` passes an exception's text on to the terminal, and would
+            wait for ever for a process that just ends.
+        :raises SystemExit: in the foreground, after one line for the terminal.
+        """
+        try:
+            self._descriptors = self._bind(self._loaded)
+        except ConfigError as error:
+            _log.critical("{error}", error=str(error))
+            if self._background:
+                raise
+            _complain(error)
+            raise SystemExit(1) from None
+
+    def startService(self) -> None:
+        """Start the workers."""
+        super().startService()
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+        interval = watchdog_interval(os.environ, os.getpid())
+        if interval is not None:
+            self._watchdog.start(interval)
+        self._supervisor.startService()
+        self._run(self._start())
+
+    async def _start(self) -> None:
+        try:
+            await self._supervisor.replace(self._plan(self._loaded, self._descriptors))
+        except WorkerFailed as error:
+            self._cannot_start(error)
+
+    def _bind(self, loaded: Loaded) -> list[int]:
+        try:
+            return self._sockets.bind(loaded.config.endpoints)
+        except ConfigError as error:
+            raise config.located(error, loaded.source, os.environ) from None
+
+    def _plan(self, loaded: Loaded, descriptors: list[int]) -> Plan:
+        options = loaded.config
+        return Plan(
+            number_of_workers(options),
+            worker.orders(loaded, self._log_format),
+            descriptors,
+            options.shutdown_timeout + PATIENCE,
+        )
+
+    def _cannot_start(self, problem: Exception) -> None:
+        _log.critical("{error}", error=str(problem))
+        if not self._background:
+            _complain(problem)
+        # twistd ends with status 0 whatever happened, once it runs.
+        atexit.register(os._exit, 1)
+        self._reactor.stop()
+
+    # -- while it runs
+
+    def reload(self) -> None:
+        """Read the configuration again and replace the workers; or go on as it is.
+
+        While the outcome of a start or a reload is open, the next one waits.
+        """
+        self._reload_again = True
+        if not self._busy:
+            self._run(self._reload())
+
+    def _run(self, change: Coroutine[Any, Any, None]) -> None:
+        """Let the workers be changed, and then again if that was asked for meanwhile."""
+        self._busy = True
+
+        async def run() -> None:
+            await change
+            while self._reload_again and self.running:
+                await self._reload()
+            self._busy = False
+            self._changed()
+
+        Deferred.fromCoroutine(run())
+
+    async def _reload(self) -> None:
+        self._reload_again = self._settled = False
+        self._notifier.reloading()
+        try:
+            await self._try_reload()
+        except (ConfigError, WorkerFailed) as error:
+            _log.error("the configuration stays as it was: {error}", error=str(error))
+            self._problem = f"; cannot reload: {error}"
+        except Exception as error:
+            _log.failure("the configuration stays as it was")
+            self._problem = f"; cannot reload: {error!r}"
+        else:
+            self._problem = ""
+
+    async def _try_reload(self) -> None:
+        loaded = config.load(self._file, os.environ)
+        descriptors = self._bind(loaded)
+        await self._supervisor.replace(self._plan(loaded, descriptors))
+        self._loaded, self._descriptors = loaded, descriptors
+
+    def _changed(self) -> None:
+        """The workers are not as they were."""
+        status = self._supervisor.status + self._problem
+        if self._settled or self._busy or not self._supervisor.settled:
+            self._notifier.send(STATUS=status)
+            return
+        self._settled = True
+        self._sockets.keep(self._descriptors)
+        self._notifier.ready(status)
+        if not self._problem:
+            self._say_hello()
+
+    def _say_hello(self) -> None:
+        _log.info(
+            "giftless {version} listens on {endpoints}",
+            version=__version__,
+            endpoints=", ".join(self._loaded.config.endpoints),
+        )
+        if not self._loaded.source:
+            _log.warn(
+                "there is no configuration file: unless the environment says otherwise, objects"
+                " are kept in ./giftless-data and anybody who can connect may read and write;"
+                " to point a repository here:"
+                " git config -f .lfsconfig lfs.url {url}/ORG/REPO.git/info/lfs",
+                url=self._url(),
+            )
+
+    def _url(self) -> str:
+        """Return the URL of the first endpoint that has an address, as far as can be told."""
+        public = self._loaded.config.public_url.rstrip("/")
+        addresses = filter(None, map(self._sockets.address, self._descriptors))
+        return public or next((f"http://{host}:{port}" for host, port in addresses), "http://HOST")
+
+    def _tell_watchdog(self) -> None:
+        if self._supervisor.answering:
+            self._notifier.send(WATCHDOG=1)
+
+    # -- the end
+
+    async def _stop(self) -> None:
+        self._notifier.stopping()
+        # Workers stop accepting first, so nobody waits for an answer in vain.
+        ended = self._supervisor.stopService()
+        await self._sockets.keep([])
+        await ended
+        if self._watchdog.running:
+            self._watchdog.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop accepting, let running transfers finish, then end."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+
+def _complain(problem: Exception) -> None:
+    print(f"giftless: {problem}", file=sys.__stderr__, flush=True)

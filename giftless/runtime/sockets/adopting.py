@@ -1,0 +1,64 @@
+"""A worker's side: accept connections on the sockets that the parent has bound."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+
+from giftless.runtime.sockets.endpoints import InPlaceOfReactor, elsewhere, parse
+from giftless.runtime.sockets.ports import SharedTCPPort, SharedUnixPort
+
+
+def adopt(
+    reactor: Any, descriptor: int, description: str, path: str, factory: Any, alone: bool
+) -> Deferred[IListeningPort]:
+    """Accept connections on a socket that the parent has bound.
+
+    :param descriptor: the socket, which is closed; its duplicate is used.
+    :param description: the endpoint.
+    :param path: the dotted path of its key in the configuration.
+    :param factory: what serves the connections.
+    :param alone: no other worker accepts on it.
+    :returns: fires with a port; to stop listening there ends nothing elsewhere.
+    :raises ConfigError: if the endpoint cannot be made.
+    """
+    endpoint = parse(_Adopter(reactor, descriptor, alone), elsewhere(description), path)
+    assert endpoint is not None, "systemd's sockets are not looked for"
+    return endpoint.listen(factory)
+
+
+class _Adopter(InPlaceOfReactor):
+    """Listens on one given socket, whatever it is asked to bind.
+
+    :param descriptor: the socket.
+    :param alone: no other process accepts on it.
+    """
+
+    def __init__(self, reactor: Any, descriptor: int, alone: bool) -> None:
+        super().__init__(reactor)
+        self._descriptor = descriptor
+        self._alone = alone
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """See :class:`twisted.internet.interfaces.IReactorTCP`."""
+        return self._adopt(factory)
+
+    def listenUNIX(
+        self,
+        address: Any,
+        factory: Any,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: bool = False,
+    ) -> Any:
+        """See :class:`twisted.internet.interfaces.IReactorUNIX`."""
+        return self._adopt(factory)
+
+    def _adopt(self, factory: Any) -> Any:
+        with socket.socket(fileno=self._descriptor) as given:
+            given.setblocking(False)
+            port: Any = SharedUnixPort if given.family == socket.AF_UNIX else SharedTCPPort
+            return port.adopt(self._reactor, given, factory, self._alone)

@@ -1,0 +1,186 @@
+"""The parent's side: bind sockets, and keep them while workers come and go."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from giftless.errors import ConfigError
+from giftless.runtime.sockets.endpoints import (
+    SYSTEMD,
+    InPlaceOfReactor,
+    elsewhere,
+    endpoint_path,
+    parse,
+)
+from giftless.runtime.sockets.ports import BACKLOG
+
+#: What is wrong with an endpoint such as ``stdio:``.
+_UNSUITABLE: Final = "an endpoint must bind one stream socket, at once"
+
+
+class Sockets:
+    """The listening sockets of the parent, which outlive every worker.
+
+    A socket is known by what it is bound to, not by the endpoint: an endpoint
+    may change its certificate, or become one with TLS, and keeps its socket.
+
+    :param reactor: the reactor.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def bind(self, endpoints: Sequence[str]) -> list[int]:
+        """Bind what is not bound yet.  Connections wait to be accepted.
+
+        :param endpoints: Twisted server endpoint strings.
+        :returns: the descriptor of each endpoint's socket, in their order.
+        :raises ConfigError: if one cannot be bound; those that were bound here
+            stay until :meth:`keep`.
+        """
+        descriptors: list[int] = []
+        for index, description in enumerate(endpoints):
+            kept = self._bind(description, endpoint_path(index))
+            if kept.descriptor in descriptors:
+                raise ConfigError(
+                    endpoint_path(index), f"cannot listen on {description}: already listed"
+                )
+            descriptors.append(kept.descriptor)
+        return descriptors
+
+    def keep(self, descriptors: Iterable[int]) -> Deferred[Any]:
+        """Close all other sockets; workers that still accept on them go on.
+
+        :returns: fires when they are closed.
+        """
+        wanted = set(descriptors)
+        others = [key for key, kept in self._kept.items() if kept.descriptor not in wanted]
+        return gatherResults([maybeDeferred(self._kept.pop(key).close) for key in others])
+
+    def address(self, descriptor: int) -> tuple[str, int] | None:
+        """Return host and port of an IPv4 socket, ``None`` for any other."""
+        with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+            if duplicate.family != socket.AF_INET:
+                return None
+            host, port = duplicate.getsockname()
+            return host, port
+
+    def _bind(self, description: str, path: str) -> _Kept:
+        passed = SYSTEMD.search(description)
+        if passed and passed[0] in self._kept:
+            # Its descriptor is used up; but what stands in front must be good.
+            parse(self._reactor, elsewhere(description), path)
+            return self._kept[passed[0]]
+        binder = _Binder(self._reactor, self._kept, passed[0] if passed else None)
+        endpoint = parse(binder, description, path)
+        if endpoint is None:
+            raise ConfigError(
+                path,
+                f"cannot listen on {description}:"
+                " systemd passed no such socket; start the .socket unit",
+            )
+        failures: list[Failure] = []
+        maybeDeferred(endpoint.listen, _Sockets()).addErrback(failures.append)
+        if failures:
+            raise ConfigError(
+                path, f"cannot listen on {description}: {failures[0].getErrorMessage()}"
+            )
+        if len(binder.kept) != 1:
+            raise ConfigError(path, f"cannot listen on {description}: {_UNSUITABLE}")
+        return binder.kept[0]
+
+
+class _Sockets(Factory):
+    """Serves nobody: the parent does not accept.  Twisted logs the name."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: object) -> None:
+        """Refuse what does not listen, but has its connection already."""
+        raise RuntimeError(_UNSUITABLE)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A bound socket.
+
+    :ivar descriptor: its number here.
+    :ivar close: closes it, and removes the file of a Unix socket of ours.
+    """
+
+    descriptor: int
+    close: Callable[[], Deferred[None] | None]
+
+
+class _Binder(InPlaceOfReactor):
+    """Binds sockets and keeps them.
+
+    :param known: all that are bound already, by what they are bound to.
+    :param passed: the name of one that systemd has bound, if it is one.
+    :ivar kept: those that were asked for here.
+    """
+
+    def __init__(self, reactor: Any, known: dict[Hashable, _Kept], passed: str | None) -> None:
+        super().__init__(reactor)
+        self._known = known
+        self._passed = passed
+        self.kept: list[_Kept] = []
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """See :class:`twisted.internet.interfaces.IReactorTCP`."""
+        key = ("tcp", port, interface)
+        if key not in self._known:
+            backlog = max(backlog, BACKLOG)
+            self._known[key] = _asleep(self._reactor.listenTCP(port, factory, backlog, interface))
+        return self._keep(key)
+
+    def listenUNIX(
+        self,
+        address: Any,
+        factory: Any,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: bool = False,
+    ) -> Any:
+        """See :class:`twisted.internet.interfaces.IReactorUNIX`."""
+        key = ("unix", os.path.abspath(address))
+        if key not in self._known:
+            backlog = max(backlog, BACKLOG)
+            port = self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
+            self._known[key] = _asleep(port)
+        elif stat.S_IMODE(os.stat(address).st_mode) != mode:
+            # It may have been root who made the file, and who is gone.
+            os.chmod(address, mode)
+        return self._keep(key)
+
+    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
+        """See :class:`twisted.internet.interfaces.IReactorSocket`.
+
+        The socket, its mode and its file stay as systemd made them.
+        """
+        key = self._passed or ("descriptor", descriptor)
+        duplicate = socket.socket(fileno=os.dup(descriptor))
+        self._known[key] = _Kept(duplicate.fileno(), duplicate.close)
+        return self._keep(key)
+
+    def _keep(self, key: Hashable) -> _Kept:
+        self.kept.append(self._known[key])
+        return self.kept[-1]
+
+
+def _asleep(port: Any) -> _Kept:
+    """Keep a port of Twisted's that accepts nothing."""
+    port.stopReading()
+    # Otherwise the end of the port here is the end of the socket everywhere.
+    port._shouldShutdown = False
+    return _Kept(port.fileno(), port.stopListening)

@@ -1,0 +1,180 @@
+"""One worker process, as its supervisor sees it, and what passes between the two.
+
+A worker is told by its standard input what to do: one line of orders when it
+starts, later perhaps :data:`RETIRE`; the end of the input means that nobody
+supervises it any more.  It answers on a pipe of its own, in lines: when it is
+ready, every few seconds that it is alive, or why it cannot start.  What it
+logs comes on its standard output, in whole lines, and is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from giftless.runtime.supervision.supervisor import Supervisor
+
+_log = Logger(namespace="giftless.workers")
+
+#: The descriptors of a worker: orders come on its standard input, the log goes
+#: to its standard output, what it says goes to STATUS, and the listening
+#: sockets follow.
+ORDERS: Final = 0
+LOG: Final = 1
+COMPLAINTS: Final = 2
+STATUS: Final = 3
+FIRST_SOCKET: Final = 4
+
+#: Tells a worker to accept no more connections, and to end when the last of
+#: those that it has is over.
+RETIRE: Final = b"retire"
+
+#: What a worker says: it serves; it is alive; it cannot start, and why.
+READY: Final = b"ready"
+ALIVE: Final = b"alive"
+FAILED: Final = b"failed"
+
+#: How often a worker says that it is alive, in seconds.
+HEARTBEAT: Final = 5
+
+#: After how many heartbeats without a word a worker no longer counts as
+#: answering, after how many it is killed, and how many it may take to start.
+#: Counted, not measured: clocks jump.
+QUIET: Final = 3
+SILENT: Final = 6
+STARTING: Final = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is wanted.
+
+    :ivar number: how many workers.
+    :ivar orders: what each is told, in one line.
+    :ivar sockets: the descriptors of the listening sockets that it inherits.
+    :ivar patience: how long it may take to end after SIGTERM, in seconds.
+    """
+
+    number: int
+    orders: bytes = field(repr=False)
+    sockets: Sequence[int]
+    patience: float
+
+
+class Worker(ProcessProtocol):
+    """One worker process, as its supervisor sees it.
+
+    :ivar plan: what it was started for.
+    :ivar state: ``starting``; ``serving``, that is, accepting connections; or
+        ``leaving``, when it has been told to end.
+    :ivar silence: how many heartbeats it has missed.
+    :ivar pid: the number of the process, 0 if it could not be started.
+    """
+
+    transport: Any
+    pid: int = 0
+
+    def __init__(self, supervisor: Supervisor, plan: Plan) -> None:
+        self._supervisor = supervisor
+        self.plan = plan
+        self.state = "starting"
+        self.silence = 0
+        self._problem = ""
+        self._begun = {LOG: b"", COMPLAINTS: b"", STATUS: b""}
+
+    def connectionMade(self) -> None:
+        """Give the process its orders."""
+        self.pid = self.transport.pid
+        self._order(self.plan.orders)
+
+    def retire(self) -> None:
+        """Let it finish what it does, however long that takes."""
+        _log.info("worker {pid} accepts no more connections", pid=self.pid)
+        self.state = "leaving"
+        self._order(RETIRE)
+
+    def terminate(self) -> None:
+        """Let it end soon."""
+        self.state = "leaving"
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self._signal(signal.SIGKILL)
+
+    def beat(self) -> None:
+        """Count the silence; kill it if it is too long."""
+        self.silence += 1
+        limit = STARTING if self.state == "starting" else SILENT
+        if self.silence == limit:
+            _log.error("worker {pid} does not answer and is killed", pid=self.pid)
+            # It shows where it hangs, if it still can.
+            self._signal(signal.SIGABRT)
+        elif self.silence > limit:
+            self.kill()
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Take what the process writes, line by line."""
+        whole, newline, rest = data.rpartition(b"\n")
+        if not newline:
+            self._begun[childFD] += data
+            return
+        lines = self._begun[childFD] + whole
+        self._begun[childFD] = rest
+        if childFD == LOG:
+            self._supervisor.write(lines + b"\n")
+            return
+        for line in lines.splitlines():
+            if childFD == STATUS:
+                self._hear(line)
+            else:
+                self._complain(line)
+
+    def processEnded(self, reason: Failure) -> None:
+        """The process has ended, and all that it wrote has been read."""
+        for rest in (self._begun[LOG], self._begun[COMPLAINTS]):
+            if rest:
+                self._complain(rest)
+        how = f"worker {self.pid} {_how(reason.value)}"
+        self._supervisor.over(self, self._problem or how)
+
+    def _hear(self, line: bytes) -> None:
+        self.silence = 0
+        word, _, text = line.partition(b" ")
+        if word == FAILED:
+            self._problem = text.decode(errors="replace")
+        elif word == READY and self.state == "starting":
+            self.state = "serving"
+            self._supervisor.ready(self)
+
+    def _complain(self, line: bytes) -> None:
+        _log.warn("{line}", line=line.decode(errors="backslashreplace"), worker=self.pid)
+
+    def _order(self, order: bytes) -> None:
+        # It may have closed its input, or be gone, and its end not be known yet.
+        with contextlib.suppress(KeyError):
+            self.transport.writeToChild(ORDERS, order + b"\n")
+
+    def _signal(self, number: int) -> None:
+        if self.transport is not None:
+            with contextlib.suppress(ProcessExitedAlready):
+                self.transport.signalProcess(number)
+
+
+def _how(end: Any) -> str:
+    """Say how a process ended.
+
+    :param end: Twisted's ``ProcessDone`` or ``ProcessTerminated``.
+    """
+    if end.signal is not None:
+        return f"was killed by {signal.Signals(end.signal).name}"
+    return f"ended with status {end.exitCode}"

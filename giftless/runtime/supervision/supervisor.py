@@ -1,0 +1,257 @@
+"""Keep as many worker processes as are wanted, and replace them one by one.
+
+The supervisor compares what runs with what is wanted, whatever has happened
+(a worker is ready, has ended, or is silent; other workers are wanted), and
+takes the next step from there.  It knows nothing of what workers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from giftless.runtime.supervision.process import (
+    COMPLAINTS,
+    FIRST_SOCKET,
+    HEARTBEAT,
+    LOG,
+    ORDERS,
+    QUIET,
+    STATUS,
+    Plan,
+    Worker,
+)
+
+_log = Logger(namespace="giftless.workers")
+
+#: Workers that die within so many seconds count as dying again and again, and
+#: the longest that the next one is then put off.
+RECENT: Final = 60
+LONGEST_DELAY: Final = 30
+
+
+class WorkerFailed(Exception):
+    """Workers of the kind that was wanted cannot start; the text says why."""
+
+
+class Supervisor(Service):
+    """Starts, replaces and ends workers.
+
+    :param reactor: starts processes, and tells the time.
+    :param command: the command line of a worker.
+    :param environ: its environment.
+    :param directory: where it runs.
+    :param write: takes whole lines of workers' logs.
+    :param changed: is called whenever something is different.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        directory: str,
+        write: Callable[[bytes], object],
+        changed: Callable[[], object],
+    ) -> None:
+        self._reactor = reactor
+        self._command = command
+        self._environ = environ
+        self._directory = directory
+        self._changed = changed
+        self.write = write
+        self._plan: Plan | None = None
+        self._proven: Plan | None = None
+        self._trial: Deferred[None] | None = None
+        self._workers: list[Worker] = []
+        self._deaths: list[float] = []
+        self._later: IDelayedCall | None = None
+        self._ended: Deferred[None] | None = None
+        self._pulse = LoopingCall(self._beat)
+        self._pulse.clock = reactor
+
+    # -- what others want to know and have done
+
+    @property
+    def settled(self) -> bool:
+        """Whether as many workers as are wanted serve, and no others accept connections."""
+        serving = self._in("serving")
+        return (
+            self._plan is not None
+            and len(serving) == self._plan.number
+            and all(worker.plan is self._plan for worker in serving)
+        )
+
+    @property
+    def answering(self) -> bool:
+        """Whether some worker serves and has said so lately."""
+        return any(worker.silence < QUIET for worker in self._in("serving"))
+
+    @property
+    def status(self) -> str:
+        """How it stands, in one line."""
+        counts = [(state, len(self._in(state))) for state in ("serving", "starting", "leaving")]
+        return "workers: " + (
+            ", ".join(f"{count} {state}" for state, count in counts if count) or "none"
+        )
+
+    def replace(self, plan: Plan) -> Deferred[None]:
+        """Replace all workers, if there are any, one by one.
+
+        Not while the outcome of another plan is open.
+
+        :returns: fires when the first of the new ones serves; the others
+            follow.  Fails with :class:`WorkerFailed` if it cannot start: then
+            all is as it was.
+        """
+        assert self._trial is None, "one trial at a time"
+        self._trial = trial = Deferred[None]()
+        self._plan = plan
+        self._deaths.clear()
+        self._step()
+        return trial
+
+    def startService(self) -> None:
+        """Begin to listen for the workers' heartbeats."""
+        super().startService()
+        self._pulse.start(HEARTBEAT, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Let all workers finish what they do.
+
+        :returns: fires when they have ended; they are killed if they do not in
+            the time that their plan gives them.
+        """
+        super().stopService()
+        self._plan = self._trial = None
+        self._ended = Deferred()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        patience = max((worker.plan.patience for worker in self._workers), default=0)
+        kill = self._reactor.callLater(patience, self._kill_all)
+        for worker in self._workers:
+            worker.terminate()
+
+        def ended(result: None) -> None:
+            if kill.active():
+                kill.cancel()
+            self._pulse.stop()
+
+        self._step()
+        return self._ended.addCallback(ended)
+
+    # -- what workers report
+
+    def ready(self, worker: Worker) -> None:
+        """A worker serves."""
+        _log.info("worker {pid} is ready", pid=worker.pid)
+        if worker.plan is self._plan:
+            self._proven = self._plan
+            if self._trial is not None:
+                trial, self._trial = self._trial, None
+                trial.callback(None)
+        self._step()
+
+    def over(self, worker: Worker, reason: str) -> None:
+        """A worker has ended.
+
+        :param reason: how, or why it said it would.
+        """
+        self._workers.remove(worker)
+        if worker.state == "leaving":
+            _log.info("worker {pid} has ended", pid=worker.pid)
+        elif self._trial is not None and worker.state == "starting" and worker.plan is self._plan:
+            self._plan = self._proven
+            trial, self._trial = self._trial, None
+            trial.errback(WorkerFailed(reason))
+        else:
+            _log.error("{reason}; another takes its place", pid=worker.pid, reason=reason)
+            self._deaths.append(self._reactor.seconds())
+        self._step()
+
+    # -- the next step
+
+    def _in(self, state: str) -> list[Worker]:
+        return [worker for worker in self._workers if worker.state == state]
+
+    def _step(self) -> None:
+        """Do what follows from what runs and what is wanted."""
+        if self._ended is not None:
+            if not self._workers and not self._ended.called:
+                self._ended.callback(None)
+            return
+        plan = self._plan
+        for worker in self._in("starting"):
+            if worker.plan is not plan:
+                worker.terminate()
+        if plan is None:
+            return
+        serving = self._in("serving")
+        stale = [worker for worker in serving if worker.plan is not plan]
+        starting = len(self._in("starting"))
+        while (missing := plan.number - (len(serving) - len(stale)) - starting) > 0:
+            # What is not there at all is started at once, the rest one by one.
+            if starting and missing <= len(stale):
+                break
+            if not self._may_start(plan) or not self._start(plan):
+                break
+            starting += 1
+        for worker in stale[: max(0, len(serving) - plan.number)]:
+            worker.retire()
+        self._changed()
+
+    def _may_start(self, plan: Plan) -> bool:
+        """Whether it is time for another worker; if not, come back when it is."""
+        now = self._reactor.seconds()
+        self._deaths = [death for death in self._deaths if now - death < RECENT]
+        # As many as there are may die once, at once.
+        often = len(self._deaths) - plan.number
+        if often <= 0:
+            return True
+        delay = min(2 ** (often - 1), LONGEST_DELAY)
+        wait = self._deaths[-1] + delay - now
+        if wait <= 0:
+            return True
+        if self._later is None:
+            self._later = self._reactor.callLater(min(wait, delay), self._resume)
+        return False
+
+    def _resume(self) -> None:
+        self._later = None
+        self._step()
+
+    def _start(self, plan: Plan) -> bool:
+        worker = Worker(self, plan)
+        self._workers.append(worker)
+        descriptors: dict[int, int | str] = {ORDERS: "w", LOG: "r", COMPLAINTS: "r", STATUS: "r"}
+        descriptors.update(enumerate(plan.sockets, FIRST_SOCKET))
+        try:
+            self._reactor.spawnProcess(
+                worker,
+                self._command[0],
+                self._command,
+                self._environ,
+                self._directory,
+                childFDs=descriptors,
+            )
+        except OSError as error:
+            self._reactor.callLater(
+                0, self.over, worker, f"a worker cannot be started: {error.strerror}"
+            )
+            return False
+        return True
+
+    def _beat(self) -> None:
+        for worker in list(self._workers):
+            worker.beat()
+
+    def _kill_all(self) -> None:
+        for worker in self._workers:
+            worker.kill()

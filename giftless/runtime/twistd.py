@@ -1,0 +1,94 @@
+"""``twistd giftless``: check the configuration, then run the daemon."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.python import usage
+from twisted.python.util import switchUID
+
+from giftless import __version__
+from giftless.app import config
+from giftless.errors import ConfigError
+from giftless.runtime.daemon import Daemon
+from giftless.runtime.instance import Serving
+from giftless.runtime.sockets.endpoints import check_endpoints
+
+
+class Options(usage.Options):
+    """The command line of ``twistd giftless``."""
+
+    synopsis = "[--config FILE] [--check]"
+    longdesc = (
+        "Serve Git LFS objects. Without a configuration, objects are kept in ./giftless-data"
+        " and anybody on this machine may read and write them. Every key of the configuration"
+        " can be overridden by the environment: GIFTLESS_STORAGE__PATH sets storage.path."
+    )
+    optParameters = [
+        ["config", "c", None, "The configuration file (YAML); or set GIFTLESS_CONFIG."],
+    ]
+    optFlags = [["check", None, "Check the configuration, build and try every part, and exit."]]
+
+    def opt_version(self) -> None:
+        """Show the version of giftless and exit."""
+        print(f"giftless {__version__}")
+        sys.exit(0)
+
+    def getService(self, reactor: Any) -> Daemon:
+        """Load the configuration and make the daemon.
+
+        Every part is built here as well, although it is the workers who serve:
+        a mistake shall be known while there is a terminal to tell it.  But not
+        for another user: what is made meanwhile, such as the secret, would
+        belong to the wrong one.  ``--check`` becomes that user, since nothing
+        comes after it.
+
+        :raises SystemExit: with one line and status 1, if that is impossible;
+            with status 0 after ``--check``.
+        """
+        twistd = dict(self.parent or {})
+        try:
+            loaded = config.load(self["config"], os.environ)
+            if self["check"]:
+                _become_user(twistd)
+            if self["check"] or twistd.get("uid") is None:
+                serving = Serving(loaded, reactor)
+            try:
+                check_endpoints(reactor, loaded.config.endpoints)
+            except ConfigError as error:
+                raise config.located(error, loaded.source, os.environ) from None
+        except ConfigError as error:
+            raise SystemExit(f"giftless: {error}") from None
+        if self["check"]:
+            problems = serving.run_checks()
+            if problems:
+                raise SystemExit("\n".join(f"giftless: {problem}" for problem in problems))
+            print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")
+            raise SystemExit(0)
+        return Daemon(loaded, self["config"], reactor, twistd)
+
+
+def _become_user(twistd: Mapping[str, Any]) -> None:
+    """Become the user and group that ``twistd`` was told to run as, if any.
+
+    :param twistd: the options of ``twistd`` itself.
+    :raises SystemExit: with one line and status 1, if this process may not.
+    """
+    uid, gid = twistd.get("uid"), twistd.get("gid")
+    try:
+        if uid is not None and gid is None:
+            gid = pwd.getpwuid(uid).pw_gid
+        switchUID(uid, gid)
+    except (KeyError, PermissionError) as error:
+        raise SystemExit(f"giftless: cannot run as uid {uid}, gid {gid}: {error}") from None
+
+
+def makeService(options: Options) -> Daemon:
+    """Build the daemon for ``twistd`` (see :class:`twisted.application.service.ServiceMaker`)."""
+    from twisted.internet import reactor
+
+    return options.getService(reactor)

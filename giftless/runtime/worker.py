@@ -1,0 +1,189 @@
+"""A worker: the process that serves, started by ``twistd giftless``.
+
+It adopts the listening sockets that its parent has bound.  What passes between
+the two is described in :mod:`giftless.runtime.supervision.process`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import gc
+import os
+import signal
+import sys
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger, globalLogBeginner
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from giftless.app import config
+from giftless.app.config import Loaded
+from giftless.errors import ConfigError
+from giftless.runtime.instance import Serving
+from giftless.runtime.logs import WorkerLog
+from giftless.runtime.malloc import keep_buffers
+from giftless.runtime.supervision.process import (
+    ALIVE,
+    FAILED,
+    FIRST_SOCKET,
+    HEARTBEAT,
+    LOG,
+    ORDERS,
+    READY,
+    RETIRE,
+    STATUS,
+)
+
+#: What starts a worker.  ``-P``: nothing is imported from where it runs, which
+#: may be a directory that the service writes to.
+COMMAND: Final = (sys.executable, "-P", "-m", "giftless.runtime.worker")
+
+#: How many objects are made before Python looks for garbage among them.  A batch
+#: makes thousands, which all go by themselves: looking at them each time takes a
+#: seventh of the processor.
+_YOUNG_OBJECTS: Final = 50_000
+
+_log = Logger(namespace="giftless")
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What a worker is told when it starts.
+
+    After an upgrade the parent may be older than the worker: a new member needs
+    a default, and one that is not known is passed over.
+
+    The configuration comes as its text: its file may have changed since the
+    parent read it, and workers of one generation must be alike.
+
+    :ivar source: the file's name; empty for the embedded defaults.
+    :ivar text: what was in it.
+    :ivar log_format: how to log: as the parent does.
+    """
+
+    source: str
+    text: str
+    log_format: str = "text"
+
+
+def orders(loaded: Loaded, log_format: str) -> bytes:
+    """Write orders down, in one line."""
+    return msgspec.json.encode(Orders(loaded.source, loaded.text, log_format))
+
+
+class Control(LineOnlyReceiver):
+    """Follows the parent, and ends with it.
+
+    :param reactor: the reactor that everything runs on.
+    :ivar status: what the process is to end with.
+    """
+
+    transport: Any
+    delimiter = b"\n"
+    #: The longest that a configuration may be, in bytes.
+    MAX_LENGTH = 2**24
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._serving: Serving | None = None
+        self._stopping = False
+        self.status = 0
+
+    def connectionMade(self) -> None:
+        """Be prepared for the end."""
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Do as the parent says."""
+        if line == RETIRE:
+            Deferred.fromCoroutine(self._retire())
+        else:
+            Deferred.fromCoroutine(self._begin(msgspec.json.decode(line, type=Orders)))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Nobody supervises this process any more: what runs may finish."""
+        self.stop()
+
+    async def _begin(self, orders: Orders) -> None:
+        _begin_logging(orders.log_format, self._reactor)
+        try:
+            loaded = config.parse(orders.source, orders.text, os.environ)
+            self._serving = Serving(loaded, self._reactor)
+            sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
+            await self._serving.start(sockets)
+        except ConfigError as error:
+            self._fail(str(error))
+        except Exception as error:
+            _log.failure("a worker cannot start")
+            self._fail(f"cannot start: {error!r}")
+        else:
+            self.sendLine(READY)
+            LoopingCall(self.sendLine, ALIVE).start(HEARTBEAT)
+
+    def _fail(self, problem: str) -> None:
+        self.status = 1
+        self.sendLine(FAILED + b" " + " ".join(problem.split()).encode())
+        # When that is written, the connection is lost.
+        self.transport.loseConnection()
+
+    async def _retire(self) -> None:
+        assert self._serving is not None, "only who serves is replaced"
+        await self._serving.retire()
+        self.stop()
+
+    async def _shut_down_serving(self) -> None:
+        if self._serving is not None:
+            await self._serving.stop()
+
+    def _shut_down(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._shut_down_serving())
+
+    def stop(self) -> None:
+        """Let what runs finish in time, and end; however often it is said."""
+        if not self._stopping:
+            self._stopping = True
+            self._reactor.stop()
+
+
+def _begin_logging(log_format: str, reactor: Any) -> None:
+    stream = open(  # noqa: SIM115  # for as long as the process lives
+        LOG, "w", encoding="utf-8", errors="backslashreplace", closefd=False
+    )
+    atexit.register(stream.flush)
+    globalLogBeginner.beginLoggingTo([WorkerLog(log_format, stream, os.getpid(), reactor)])
+
+
+def main() -> int:
+    """Serve until the parent says otherwise.
+
+    :returns: the exit status.
+    """
+    # A terminal sends these to the parent as well, who decides.
+    for name in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(name, signal.SIG_IGN)
+    # Show where a crash happened, or where it hangs when it is killed for that.
+    faulthandler.enable()
+    gc.set_threshold(_YOUNG_OBJECTS)
+    keep_buffers()
+    os.set_inheritable(STATUS, False)
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    control = Control(running)
+    # Twisted's own handler, which comes when the reactor runs, would stop it twice.
+    running.callLater(
+        0, signal.signal, signal.SIGTERM, lambda *_: running.callFromThread(control.stop)
+    )
+    StandardIO(control, ORDERS, STATUS, reactor)  # type: ignore[call-arg]  # not in its interface
+    reactor.run()
+    return control.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Small files that are stored at the same time are stored together.
+
+What storing 10 KB costs is going to another thread and back, and waiting for
+the disk.  So files that come while others are being stored wait, and then share
+both: one job writes them all, and syncs each directory once, after the last of
+them has got its name there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from giftless.interfaces import IBlocking
+from giftless.storage.local.files import Upload, sync_names
+
+#: The largest file that is small, in bytes.
+SMALL_BYTES: Final = 256 * 1024
+
+#: The most files of one job: nobody shall wait for too many others.
+_TOGETHER: Final = 8
+
+#: The most jobs that run at once.  One is fastest as long as it keeps up; there
+#: are more when the disk is slow, so that as many files wait as one job takes.
+_JOBS: Final = 4
+
+
+class SmallFile(NamedTuple):
+    """A file to be stored.
+
+    :ivar target: what it becomes.
+    :ivar chunks: its bytes.
+    """
+
+    target: bytes
+    chunks: Sequence[bytes]
+
+
+class SmallFiles:
+    """Stores small files, together with others that come at the same time.
+
+    :param directory: where temporary files are made.
+    :param top: what exists already of the directories of files.
+    :param blocking: does it.
+    """
+
+    def __init__(self, directory: bytes, top: bytes, blocking: IBlocking) -> None:
+        self._directory = directory
+        self._top = top
+        self._blocking = blocking
+        self._waiting: list[tuple[SmallFile, Deferred[None]]] = []
+        self._jobs = 0
+
+    async def store(self, file: SmallFile) -> None:
+        """Store a file; it is durable, with its name, when this returns.
+
+        :raises OSError: from the file system, for instance when it is full.
+            Nothing is stored then, or nobody can tell.
+        """
+        stored: Deferred[None] = Deferred()
+        self._waiting.append((file, stored))
+        if self._jobs == 0 or (len(self._waiting) >= _TOGETHER and self._jobs < _JOBS):
+            Deferred.fromCoroutine(self._store_all())
+        await stored
+
+    async def _store_all(self) -> None:
+        self._jobs += 1
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            files = [file for file, _ in batch]
+            try:
+                problems = await self._blocking.run(
+                    store_together, files, self._directory, self._top
+                )
+            except Exception as error:
+                problems = [error] * len(batch)
+            for (_, stored), problem in zip(batch, problems, strict=True):
+                if problem is None:
+                    stored.callback(None)
+                else:
+                    stored.errback(Failure(problem))
+        self._jobs -= 1
+
+
+def store_together(
+    files: Sequence[SmallFile], directory: bytes, top: bytes
+) -> list[Exception | None]:
+    """Store files, each whole and durable or not at all.  Blocks.
+
+    :param directory: where temporary files are made.
+    :param top: what exists already of the directories of files.
+    :returns: for each file why it may not be stored; ``None`` if it is.
+    """
+    problems: list[Exception | None] = [None] * len(files)
+
+    def each(step: Callable[[Upload, SmallFile], None]) -> None:
+        """Take a step with every file for which all went well before."""
+        for number, (upload, file) in enumerate(zip(uploads, files, strict=True)):
+            if problems[number] is None:
+                problems[number] = _problem(step, upload, file)
+
+    with contextlib.ExitStack() as stack:
+        uploads = [stack.enter_context(contextlib.closing(Upload(directory, 0))) for _ in files]
+        each(lambda upload, file: upload.write(file.chunks))
+        each(lambda upload, file: upload.move(file.target, top))
+        if problem := _problem(
+            sync_names,
+            [file.target for file, it in zip(files, problems, strict=True) if it is None],
+        ):
+            problems = [it or problem for it in problems]
+    return problems
+
+
+def _problem(step: Callable[..., None], *arguments: object) -> Exception | None:
+    try:
+        step(*arguments)
+    except Exception as error:
+        return error
+    return None

@@ -1,0 +1,1 @@
+"""What the server does, the same for every front; and who may do what."""

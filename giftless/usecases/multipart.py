@@ -1,0 +1,124 @@
+"""The use cases of uploads in parts, the same for every front.
+
+Every one of them is asked for by an action's token, which says of which upload
+it is; beside the token the daemon knows nothing of an upload.
+"""
+
+from __future__ import annotations
+
+from giftless.base.bodies import PartBody
+from giftless.errors import BadRequest, Forbidden, LFSError, NotFound
+from giftless.interfaces import (
+    IBlocking,
+    IBody,
+    Identity,
+    ILinks,
+    IMultipartStore,
+    IObjectStore,
+    IStreamingMultipartStore,
+    PartUpload,
+    Requester,
+    Ticket,
+    Transfer,
+)
+from giftless.lfs.batch import ObjectReply
+from giftless.lfs.objects import ObjectKey, Permission
+from giftless.transfer.multipart import Multipart
+from giftless.usecases.authorization import Gate
+
+
+class MultipartServer:
+    """What the server does with parts, for an identity that has been established.
+
+    :param store: where objects are.
+    :param adapter: makes the actions of an upload; ``None`` if the store takes
+        no parts.
+    :param blocking: hashes parts.
+    :param gate: decides who may do what.
+    """
+
+    def __init__(
+        self, store: IObjectStore, adapter: Multipart | None, blocking: IBlocking, gate: Gate
+    ) -> None:
+        self._store = store
+        self._adapter = adapter
+        self._blocking = blocking
+        self._gate = gate
+
+    async def plan(self, identity: Identity, key: ObjectKey, links: ILinks) -> ObjectReply:
+        """Tell what there is to do to upload an object.
+
+        :returns: what a batch reply to ``multipart-basic`` says of it.
+        :raises LFSError: if it cannot be uploaded.
+        """
+        ticket = self._admit(identity, key, "parts")
+        if self._adapter is None:
+            raise NotFound("this server's storage takes no parts; ask for a basic transfer")
+        (size,) = await self._store.sizes([key])
+        if isinstance(size, LFSError):
+            raise size
+        if size == ticket.size:
+            return ObjectReply(str(key.oid), ticket.size, True)
+        transfer = Transfer(key, ticket.size, ticket.extras)
+        requester = Requester(identity, key.repo, links)
+        (actions,) = await self._adapter.upload([transfer], requester)
+        if isinstance(actions, LFSError):
+            raise actions
+        return ObjectReply(str(key.oid), ticket.size, True, actions)
+
+    async def receive(
+        self,
+        identity: Identity,
+        key: ObjectKey,
+        number: int,
+        size: int | None,
+        md5: bytes | None,
+        body: IBody,
+    ) -> None:
+        """Store a part.
+
+        :param number: which part, from 1.
+        :param size: the body's length in bytes; ``None`` if it is not told.
+        :param md5: what the MD5 of the body must be; ``None`` if that is not told.
+        :raises LFSError: if it is not allowed, or not what it should be.
+        """
+        upload = _upload(self._admit(identity, key, "part"))
+        if not IStreamingMultipartStore.providedBy(self._store):
+            raise NotFound("this server's parts are not received here; ask for a batch")
+        part = upload.plan.part(number)
+        if part is None:
+            raise NotFound(f"the object has {upload.plan.count} parts, and no part {number}")
+        if size not in (None, part.size):
+            raise BadRequest(f"part {number} has {part.size} bytes, but {size} are sent")
+        checked = PartBody(body, part.size, md5, self._blocking)
+        await self._store.put_part(key, upload, part, checked)
+
+    async def commit(self, identity: Identity, key: ObjectKey) -> None:
+        """Make an object of its parts.
+
+        :raises Conflict: if parts are missing or wrong.
+        """
+        ticket = self._admit(identity, key, "commit")
+        await self._multipart_store().commit(key, _upload(ticket), ticket.extras)
+
+    async def abort(self, identity: Identity, key: ObjectKey) -> None:
+        """Throw parts away."""
+        ticket = self._admit(identity, key, "abort")
+        await self._multipart_store().abort(key, _upload(ticket))
+
+    def _admit(self, identity: Identity, key: ObjectKey, operation: str) -> Ticket:
+        self._gate.require(identity, Permission.WRITE, key.repo, key.oid, operation)
+        if identity.ticket is None:
+            raise Forbidden("this needs the token of an upload's action; ask for a batch")
+        return identity.ticket
+
+    def _multipart_store(self) -> IMultipartStore:
+        if not IMultipartStore.providedBy(self._store):
+            raise NotFound("this server's storage takes no parts; ask for a new batch")
+        return self._store
+
+
+def _upload(ticket: Ticket) -> PartUpload:
+    if ticket.upload is None:
+        raise Forbidden("this action's token belongs to no upload; ask for a new batch")
+    return ticket.upload

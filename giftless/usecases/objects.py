@@ -1,0 +1,232 @@
+"""The use cases of a Git LFS server, the same for every front.
+
+A front (HTTP now) turns its requests into calls of :class:`LFSServer` and its
+errors into the front's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from giftless.base.bodies import VerifiedBody
+from giftless.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    InsufficientStorage,
+    LFSError,
+    NotFound,
+    PayloadTooLarge,
+    Unprocessable,
+)
+from giftless.interfaces import (
+    IBlocking,
+    IBody,
+    ICapacity,
+    Identity,
+    IInspector,
+    ILinks,
+    IObjectStore,
+    IStoredObject,
+    IStreamingStore,
+    ObjectFacts,
+    Requester,
+    Transfer,
+)
+from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject
+from giftless.lfs.objects import Actions, ObjectKey, Operation, Permission, Repo
+from giftless.transfer.registry import TransferRegistry
+from giftless.usecases.authorization import Gate
+
+
+class LFSServer:
+    """What the server does for an identity that has been established.
+
+    :param store: where objects are.
+    :param transfers: the ways to move them.
+    :param blocking: hashes uploads.
+    :param max_object_size: the largest object that may be stored, in bytes.
+    :param gate: decides who may do what.
+    """
+
+    def __init__(
+        self,
+        store: IObjectStore,
+        transfers: TransferRegistry,
+        blocking: IBlocking,
+        max_object_size: int,
+        gate: Gate,
+    ) -> None:
+        self._store = store
+        self._transfers = transfers
+        self._blocking = blocking
+        self._max_object_size = max_object_size
+        self._gate = gate
+
+    async def batch(
+        self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks
+    ) -> BatchReply:
+        """Answer a batch request (``docs/api/batch.md``).
+
+        :returns: the reply, with one entry per requested object.
+        :raises Unauthorized: if nobody in particular asks and may do nothing.
+        :raises Forbidden: if somebody asks and may do nothing.
+        """
+        adapter = self._transfers.choose(request)
+        permission = request.operation.permission
+        refused: dict[str, LFSError] = {}
+        wanted: list[RequestedObject] = []
+        for item in request.objects:
+            if item.error is not None:
+                refused[item.text] = item.error
+            elif not identity.grants.allows(permission, item.oid):
+                refused[item.text] = Forbidden(f"you may not {request.operation.value} this object")
+            else:
+                wanted.append(item)
+        if not wanted and not identity.grants.allows(permission, None):
+            raise self._gate.denied(identity, permission, repo)
+        choose, make = (
+            (self._missing, adapter.upload)
+            if request.operation is Operation.UPLOAD
+            else (self._present, adapter.download)
+        )
+        keys = [ObjectKey(repo, item.oid) for item in wanted]
+        transfers = await choose(wanted, keys, refused) if keys else []
+        made = await make(transfers, Requester(identity, repo, links)) if transfers else []
+        actions: dict[str, Actions] = {}
+        for transfer, outcome in zip(transfers, made, strict=True):
+            if isinstance(outcome, LFSError):
+                refused[transfer.key.oid] = outcome
+            else:
+                actions[transfer.key.oid] = outcome
+        return BatchReply(
+            adapter.name,
+            [
+                ObjectReply.refused(item, refused[item.text])
+                if item.text in refused
+                else ObjectReply(item.text, item.size, True, actions.get(item.text))
+                for item in request.objects
+            ],
+        )
+
+    async def receive(
+        self, identity: Identity, key: ObjectKey, size: int | None, body: IBody
+    ) -> None:
+        """Store an uploaded object.
+
+        :param size: the body's length in bytes; ``None`` if it is not told.
+        :raises LFSError: if the upload is not allowed, not whole, not what
+            its oid says, or does not fit.  Nothing is stored then.
+        """
+        self._gate.require(identity, Permission.WRITE, key.repo, key.oid, "upload")
+        store = self._streaming_store()
+        ticket = identity.ticket
+        if ticket is not None:
+            if size not in (None, ticket.size):
+                raise BadRequest(
+                    f"the body has {size} bytes, but the batch announced {ticket.size};"
+                    " ask for a new batch"
+                )
+            size = ticket.size
+        if size is not None and size > self._max_object_size:
+            raise PayloadTooLarge(
+                f"the object has {size} bytes; this server takes up to {self._max_object_size}"
+            )
+        checked = VerifiedBody(body, key.oid, size, self._max_object_size, self._blocking)
+        await store.put(key, size, checked, ticket.extras if ticket is not None else {})
+
+    async def open(self, identity: Identity, key: ObjectKey) -> IStoredObject:
+        """Open an object for reading; the caller closes it.
+
+        :raises NotFound: if it is not there.
+        """
+        self._gate.require(identity, Permission.READ, key.repo, key.oid, "download")
+        stored = await self._streaming_store().open(key)
+        if stored is None:
+            raise NotFound(f"there is no object {key.oid} in {key.repo}")
+        return stored
+
+    async def verify(self, identity: Identity, key: ObjectKey, size: int) -> None:
+        """Confirm that an object was stored with ``size`` bytes.
+
+        :raises NotFound: if it is not there.
+        :raises Conflict: if it has another size.
+        """
+        self._gate.require(identity, Permission.READ_META, key.repo, key.oid, "verify")
+        if identity.ticket is not None and identity.ticket.size != size:
+            raise Forbidden("this action is for an object of another size; ask for a new batch")
+        stored = await self._inspect(key)
+        if stored is None:
+            raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")
+        if stored.size != size:
+            raise Conflict(
+                f"the stored object has {stored.size} bytes, not {size}; upload it again"
+            )
+        if stored.sha256 not in (None, key.oid):
+            raise Conflict(f"the stored object's SHA-256 is {stored.sha256}; upload it again")
+
+    async def _inspect(self, key: ObjectKey) -> ObjectFacts | None:
+        if IInspector.providedBy(self._store):
+            facts: ObjectFacts | None = await self._store.inspect(key)
+            return facts
+        (size,) = await self._store.sizes([key])
+        if isinstance(size, LFSError):
+            raise size
+        return None if size is None else ObjectFacts(size)
+
+    def _streaming_store(self) -> IStreamingStore:
+        if not IStreamingStore.providedBy(self._store):
+            raise NotFound("this server's objects are not served here; ask for a batch")
+        return self._store
+
+    async def _missing(
+        self,
+        wanted: Sequence[RequestedObject],
+        keys: Sequence[ObjectKey],
+        refused: dict[str, LFSError],
+    ) -> list[Transfer]:
+        """Choose what is to be uploaded; refuse what does not fit.
+
+        An object with another size than announced is damaged, since its name
+        is its hash: uploading it again repairs it.
+        """
+        room: float = math.inf
+        if ICapacity.providedBy(self._store):
+            sizes, room = await self._store.sizes_and_room(keys)
+        else:
+            sizes = await self._store.sizes(keys)
+        transfers = []
+        for item, key, size in zip(wanted, keys, sizes, strict=True):
+            if isinstance(size, LFSError):
+                refused[item.text] = size
+            elif size == item.size:
+                continue
+            elif item.size <= room:
+                room -= item.size
+                transfers.append(Transfer(key, item.size, item.extras))
+            else:
+                refused[item.text] = InsufficientStorage(
+                    "the server's storage has no room for this object"
+                )
+        return transfers
+
+    async def _present(
+        self,
+        wanted: Sequence[RequestedObject],
+        keys: Sequence[ObjectKey],
+        refused: dict[str, LFSError],
+    ) -> list[Transfer]:
+        """Choose what can be downloaded; refuse what is missing or damaged."""
+        sizes = await self._store.sizes(keys)
+        transfers = []
+        for item, key, size in zip(wanted, keys, sizes, strict=True):
+            if isinstance(size, LFSError):
+                refused[item.text] = size
+            elif size is None:
+                refused[item.text] = NotFound("the object does not exist on this server")
+            elif size != item.size:
+                refused[item.text] = Unprocessable(f"the object has {size} bytes, not {item.size}")
+            else:
+                transfers.append(Transfer(key, item.size, item.extras))
+        return transfers

@@ -1,0 +1,119 @@
+"""A request to an endpoint of one repository, and what endpoints do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from giftless.base.bodies import collect
+from giftless.errors import BadRequest, PayloadTooLarge, Unprocessable
+from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.lfs.objects import Repo
+from giftless.web.links import Links
+from giftless.web.request import StreamingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a repository's endpoint.
+
+    :ivar request: the request.
+    :ivar repo: the repository that its URL names.
+    :ivar links: the repository's other endpoints.
+    :ivar address: the client's IP address; empty for a unix socket.
+    :ivar short: whether the URL is the short one, without ``info/lfs``.
+    """
+
+    request: StreamingRequest
+    repo: Repo
+    links: Links
+    address: str
+    short: bool
+
+    async def identify(self, authenticator: IAuthenticator) -> Identity:
+        """Find out who sends the request, and note it for the access log.
+
+        :param authenticator: a chain, which ends with an identity or an error.
+        """
+        headers = self.request.requestHeaders.getRawHeaders(b"authorization", [])
+        authorization = tuple(header.decode("utf-8", "replace") for header in headers)
+        credentials = Credentials(authorization, self.argument("jwt"), self.address)
+        identity = await authenticator.authenticate(credentials, self.repo)
+        assert identity is not None, "a chain ends with an identity or an error"
+        self.request.identity = identity.name
+        return identity
+
+    async def read_small_body(self) -> bytes:
+        """Read a body that is not an object's bytes.
+
+        :raises PayloadTooLarge: if it is larger than ``limits.request_body``.
+        """
+        limit = self.request.site.limits.request_body
+        if (self.request.length or 0) > limit:
+            raise PayloadTooLarge(f"the body of this request may have at most {limit} bytes")
+        return await collect(self.request.body, limit)
+
+    def refuse_partial_body(self) -> None:
+        """Make sure that the body is bytes as they are, from their beginning.
+
+        :raises BadRequest: if it is encoded, or part of something.
+        """
+        for header in ("content-range", "content-encoding"):
+            if self.header(header) not in (None, "identity"):
+                raise BadRequest(f"send the bytes whole and as they are, without {header}")
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value, if it is there; whatever bytes it has are Latin-1."""
+        value = self.request.getHeader(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    def argument(self, name: str) -> str | None:
+        """Return a query parameter's first value, if it is there.
+
+        :raises BadRequest: if it is not UTF-8.
+        """
+        values: Any = self.request.args.get(name.encode(), ())
+        for value in values:
+            try:
+                return str(value.decode())
+            except UnicodeDecodeError:
+                raise BadRequest(f"the parameter {name} must be UTF-8") from None
+        return None
+
+
+#: Answers a call; takes the URL's other variables as keyword arguments.
+Handler = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint of every repository.
+
+    :ivar path: its URL below the repository, as Klein writes it:
+        ``objects/storage/<string:oid>``.
+    :ivar methods: the HTTP methods that it answers.
+    :ivar handler: answers.
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    handler: Handler
+
+
+def never_422(handler: Handler) -> Handler:
+    """Wrap a handler so that 422 becomes 400, whoever raises it.
+
+    The stock client takes 422 for the success of an upload or a verification,
+    and the object is lost.
+    """
+
+    @wraps(handler)
+    async def handle(*arguments: Any, **variables: str) -> None:
+        try:
+            await handler(*arguments, **variables)
+        except Unprocessable as error:
+            raise BadRequest(error.message) from error
+
+    return handle

@@ -1,0 +1,106 @@
+"""What the tests of all forges have in common: a fake, a clock and questions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+from twisted.web.client import HTTPConnectionPool
+
+from giftless.base.http_client import http_client
+from giftless.base.schema import convert
+from giftless.interfaces import Credentials, Environment, Identity
+from giftless.lfs.objects import Permission
+from tests.contracts.authenticators import basic
+from tests.support.blocking import InlineBlocking
+from tests.support.forges import Fake
+from tests.support.making import repo_of
+
+T = TypeVar("T")
+
+#: When the tests begin, in seconds since the epoch.
+NOW = 1_350_085_000.0
+
+
+class ForgeTestCase(TestCase):
+    """Tests of an authenticator over a fake forge on the loopback interface.
+
+    Sockets are real; time, for what is remembered and for time-outs, is not.
+
+    :cvar factory: builds the authenticator.
+    """
+
+    factory: Any
+    timeout = 20
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        pool = HTTPConnectionPool(reactor)
+        self.addCleanup(pool.closeCachedConnections)
+        self.http = http_client(reactor, pool)
+
+    def serve(self, fake: Fake) -> None:
+        """Let a fake listen until the test ends."""
+        port = fake.listen(reactor)
+        self.addCleanup(port.stopListening)
+
+    def build(self, **options: Any) -> Any:
+        """Build the authenticator from a section of the configuration."""
+        environment = Environment(self.clock, InlineBlocking(), self.http, "")
+        parsed = convert(options, self.factory.Options, "auth.0")
+        return self.factory.build(parsed, environment)
+
+    async def identify(
+        self, authenticator: Any, token: str, path: str = "acme/rocket", user: str = "git"
+    ) -> Identity | None:
+        """Show a token as git does."""
+        credentials = Credentials((basic(user, token),))
+        identity: Identity | None = await authenticator.authenticate(credentials, repo_of(path))
+        return identity
+
+    async def access(
+        self, authenticator: Any, token: str, path: str = "acme/rocket", user: str = "git"
+    ) -> tuple[str, str]:
+        """Return who somebody is and what they may do: ``write``, ``read`` or ``nothing``."""
+        identity = await self.identify(authenticator, token, path, user)
+        assert identity is not None, "passed on"
+        return identity.name, level(identity)
+
+    async def administers(self, authenticator: Any, token: str, path: str = "acme/rocket") -> bool:
+        """Tell whether somebody may decide about what others have locked."""
+        identity = await self.identify(authenticator, token, path)
+        assert identity is not None, "passed on"
+        return identity.grants.allows(Permission.ADMIN, None)
+
+    async def failure_of(self, kind: type[Exception], awaitable: Awaitable[Any]) -> Any:
+        """Return the error, of exactly this class, that ``awaitable`` ends with."""
+        try:
+            result = await awaitable
+        except kind as error:
+            self.assertIs(type(error), kind)
+            return error
+        self.fail(f"{kind.__name__} was not raised, but came {result!r}")
+
+
+def level(identity: Identity) -> str:
+    """Say what an identity may do."""
+    allows = identity.grants.allows
+    if allows(Permission.WRITE, None):
+        assert allows(Permission.READ, None)
+        return "write"
+    assert allows(Permission.READ, None) == allows(Permission.READ_META, None)
+    return "read" if allows(Permission.READ, None) else "nothing"
+
+
+def start(awaitable: Awaitable[T]) -> Deferred[T]:
+    """Let ``awaitable`` run beside the test."""
+
+    async def run() -> T:
+        return await awaitable
+
+    return Deferred.fromCoroutine(run())

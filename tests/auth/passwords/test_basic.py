@@ -1,0 +1,309 @@
+"""Users with passwords: who they are, what they may do, what that costs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import gatherResults
+from twisted.internet.task import Clock
+
+from giftless.auth.anonymous import AnonymousAuthenticator
+from giftless.auth.chain import AuthChain
+from giftless.auth.passwords import basic as module
+from giftless.auth.passwords.basic import BasicAuthenticator, BasicFactory
+from giftless.auth.passwords.htpasswd import verify
+from giftless.base.schema import convert
+from giftless.errors import ConfigError, Unauthorized
+from giftless.interfaces import Credentials, Identity
+from tests.auth.forges.support import level
+from tests.auth.passwords.test_htpasswd import VECTORS, quick_hash
+from tests.contracts.authenticators import ChainedContract, basic
+from tests.support.blocking import InlineBlocking, ManualBlocking
+from tests.support.making import environment, repo_of
+from tests.support.run import CoroutineTestCase
+
+ALICE = quick_hash("secret")
+BOB = quick_hash("pass:w\u00f6rd", b"2a")
+
+ACCESS = """
+alice:
+  org/*: write
+bob:
+  org/repo: read
+"""
+
+
+class BasicCase(CoroutineTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        self.users = self.directory / "htpasswd"
+        self.access = self.directory / "access.yaml"
+        self.users.write_text(f"alice:{ALICE}\nbob:{BOB}\ncarol:{VECTORS[-1][1]}\n")
+        self.access.write_text(ACCESS)
+        self.clock = Clock()
+        self.blocking = InlineBlocking()
+
+    def build(self, blocking: Any = None) -> BasicAuthenticator:
+        factory = BasicFactory()
+        options = convert(
+            {"htpasswd": str(self.users), "access": str(self.access)}, factory.Options, "auth.0"
+        )
+        return factory.build(
+            options, environment(reactor=self.clock, blocking=blocking or self.blocking)
+        )
+
+    def hashes(self) -> int:
+        """How many passwords have been hashed."""
+        return self.blocking.jobs.count(verify)
+
+    def ask(
+        self, authenticator: Any, user: str, password: str, path: str = "org/repo"
+    ) -> Identity | None:
+        identity: Identity | None = self.run_now(
+            authenticator.authenticate(Credentials((basic(user, password),)), repo_of(path))
+        )
+        return identity
+
+    def refused(self, authenticator: Any, user: str, password: str) -> Unauthorized:
+        credentials = Credentials((basic(user, password),))
+        error: Unauthorized = self.assert_fails(
+            Unauthorized, authenticator.authenticate(credentials, repo_of())
+        )
+        return error
+
+
+class ContractTests(ChainedContract, BasicCase):
+    def setUp(self) -> None:
+        BasicCase.setUp(self)
+        ChainedContract.setUp(self)
+
+    def make_authenticator(self) -> BasicAuthenticator:
+        return self.build()
+
+    def accepted(self) -> list[Credentials]:
+        return [
+            Credentials((basic("alice", "secret"),)),
+            Credentials((basic("bob", "pass:w\u00f6rd"),)),
+            Credentials((basic("carol", "password"),)),
+            Credentials((basic("alice", "wrong"), basic("bob", "pass:w\u00f6rd"))),
+        ]
+
+
+class WhoTests(BasicCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.basic = self.build()
+
+    def test_users_may_do_what_their_grants_say(self) -> None:
+        for user, password, path, expected in (
+            ("alice", "secret", "org/repo", "write"),
+            ("alice", "secret", "other/repo", "nothing"),
+            ("bob", "pass:w\u00f6rd", "org/repo", "read"),
+            ("bob", "pass:w\u00f6rd", "org/other", "nothing"),
+            ("carol", "password", "org/repo", "nothing"),
+        ):
+            identity = self.ask(self.basic, user, password, path)
+            assert identity is not None
+            self.assertEqual((identity.name, level(identity)), (user, expected))
+            self.assertFalse(identity.anonymous)
+
+    def test_a_wrong_password_is_refused(self) -> None:
+        for user in ("alice", "bob", "carol"):
+            for password in ("", "wrong", "secret ", "Secret"):
+                self.refused(self.basic, user, password)
+
+    def test_a_user_who_is_not_in_the_file_is_passed_on(self) -> None:
+        for user in ("mallory", "Alice", "alice ", "", "_jwt", "x-access-token"):
+            for password in ("secret", "x", ""):
+                self.assertIsNone(self.ask(self.basic, user, password))
+
+    def test_nobody_can_tell_who_has_a_password(self) -> None:
+        """At the end of a chain, by the words; how long it takes is tested below."""
+        chain = AuthChain([self.basic])
+        self.assertEqual(
+            self.refused(chain, "alice", "x").message, self.refused(chain, "mallory", "x").message
+        )
+
+    def test_a_wrong_password_does_not_fall_back_to_anonymous(self) -> None:
+        """Git's credential helper must learn that it is wrong."""
+        chain = AuthChain([self.basic, AnonymousAuthenticator("read")])
+        self.refused(chain, "alice", "x")
+        identity = self.run_now(chain.authenticate(Credentials(), repo_of()))
+        self.assertTrue(identity.anonymous)
+
+    def test_of_two_credentials_each_is_tried(self) -> None:
+        for headers in (
+            (basic("mallory", "x"), basic("alice", "secret")),
+            (basic("alice", "secret"), basic("alice", "wrong")),
+            ("Bearer token", basic("alice", "secret")),
+        ):
+            identity = self.run_now(self.basic.authenticate(Credentials(headers), repo_of()))
+            assert identity is not None
+            self.assertEqual(identity.name, "alice")
+
+    def test_an_empty_file_knows_nobody(self) -> None:
+        self.users.write_text("")
+        basic_auth = self.build()
+        self.assertIsNone(self.ask(basic_auth, "alice", "secret"))
+        self.assertEqual(self.hashes(), 0)
+
+
+class ChangeTests(BasicCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.basic = self.build()
+        self.ask(self.basic, "alice", "secret")
+
+    def change(self, path: Path, text: str) -> None:
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").rename(path)
+        self.clock.advance(1)
+
+    def test_a_new_password_counts_and_the_old_no_longer(self) -> None:
+        self.change(self.users, f"alice:{quick_hash('changed')}\n")
+        self.refused(self.basic, "alice", "secret")
+        self.assertIsNotNone(self.ask(self.basic, "alice", "changed"))
+
+    def test_a_user_who_is_removed_is_passed_on(self) -> None:
+        self.change(self.users, f"bob:{BOB}\n")
+        self.assertIsNone(self.ask(self.basic, "alice", "secret"))
+
+    def test_a_user_who_is_added_is_known(self) -> None:
+        self.assertIsNone(self.ask(self.basic, "dave", "x"))
+        self.change(self.users, f"alice:{ALICE}\ndave:{quick_hash('x')}\n")
+        self.assertIsNotNone(self.ask(self.basic, "dave", "x"))
+
+    def test_a_broken_file_changes_nothing(self) -> None:
+        self.change(self.users, "alice:plain\n")
+        self.assertIsNotNone(self.ask(self.basic, "alice", "secret"))
+        self.refused(self.basic, "alice", "plain")
+
+    def test_changed_grants_count(self) -> None:
+        self.change(self.access, "alice:\n  org/*: read\n")
+        identity = self.ask(self.basic, "alice", "secret")
+        assert identity is not None
+        self.assertEqual(level(identity), "read")
+        self.change(self.access, "alice: everything\n")
+        identity = self.ask(self.basic, "alice", "secret")
+        assert identity is not None
+        self.assertEqual(level(identity), "read")
+
+
+class CostTests(BasicCase):
+    def test_a_push_of_500_objects_costs_one_hash(self) -> None:
+        basic_auth = self.build()
+        for _ in range(500):
+            self.ask(basic_auth, "alice", "secret")
+        self.assertEqual(self.hashes(), 1)
+
+    def test_requests_at_the_same_time_cost_one_hash(self) -> None:
+        blocking = ManualBlocking()
+        basic_auth = self.build(blocking)
+        credentials = Credentials((basic("alice", "secret"),))
+        running = [self.start(basic_auth.authenticate(credentials, repo_of())) for _ in range(8)]
+        self.assertEqual(blocking.waiting, 1)
+        blocking.do_next()
+        identities = self.successResultOf(gatherResults(running))
+        self.assertEqual([identity.name for identity in identities], ["alice"] * 8)
+
+    def test_a_stranger_costs_as_much_as_a_wrong_password(self) -> None:
+        """The first time and the second, or the time would tell who is here."""
+        basic_auth = self.build()
+        for user, act in (("mallory", self.ask), ("alice", self.refused)):
+            before = self.hashes()
+            act(basic_auth, user, "wrong")
+            self.assertEqual(self.hashes(), before + 1, user)
+            act(basic_auth, user, "wrong")
+            self.assertEqual(self.hashes(), before + 1, user)
+
+    def test_each_password_is_hashed(self) -> None:
+        basic_auth = self.build()
+        self.ask(basic_auth, "alice", "secret")
+        self.refused(basic_auth, "alice", "wrong")
+        self.ask(basic_auth, "bob", "pass:w\u00f6rd")
+        self.refused(basic_auth, "bob", "secret")
+        self.assertEqual(self.hashes(), 4)
+
+    def test_what_is_remembered_cannot_be_confused(self) -> None:
+        """However user and password are cut: a guess must not spoil the truth."""
+        basic_auth = self.build()
+        for user, password in (("alices", "ecret"), ("alic", "esecret"), ("", "alicesecret")):
+            self.assertIsNone(self.ask(basic_auth, user, password))
+        self.assertIsNotNone(self.ask(basic_auth, "alice", "secret"))
+
+    def test_an_outcome_is_forgotten_in_time(self) -> None:
+        basic_auth = self.build()
+        self.ask(basic_auth, "alice", "secret")
+        self.clock.advance(599)
+        self.ask(basic_auth, "alice", "secret")
+        self.assertEqual(self.hashes(), 1)
+        self.clock.advance(1)
+        self.ask(basic_auth, "alice", "secret")
+        self.assertEqual(self.hashes(), 2)
+
+    def test_guessers_do_not_crowd_out_those_who_know(self) -> None:
+        self.patch(module, "_SIZE", 3)
+        basic_auth = self.build()
+        self.ask(basic_auth, "alice", "secret")
+        for number in range(10):
+            self.refused(basic_auth, "alice", f"guess {number}")
+        before = self.hashes()
+        self.ask(basic_auth, "alice", "secret")
+        self.assertEqual(self.hashes(), before)
+
+    def test_hashing_takes_half_of_the_cores(self) -> None:
+        for cores, expected in ((8, 4), (2, 1), (1, 1), (None, 1)):
+            self.patch(os, "cpu_count", lambda cores=cores: cores)
+            blocking = ManualBlocking()
+            basic_auth = self.build(blocking)
+            running = [
+                self.start(basic_auth.authenticate(Credentials((basic("bob", str(n)),)), repo_of()))
+                for n in range(10)
+            ]
+            self.assertEqual(blocking.waiting, expected)
+            while blocking.waiting:
+                blocking.do_next()
+            for one in running:
+                self.failureResultOf(one, Unauthorized)
+
+    def test_an_error_does_not_stop_those_who_come_after(self) -> None:
+        blocking = ManualBlocking()
+        basic_auth = self.build(blocking)
+        credentials = Credentials((basic("alice", "secret"),))
+        first = self.start(basic_auth.authenticate(credentials, repo_of()))
+        blocking.fail_next(MemoryError())
+        self.failureResultOf(first, MemoryError)
+        second = self.start(basic_auth.authenticate(credentials, repo_of()))
+        blocking.do_next()
+        self.assertIsNotNone(self.successResultOf(second))
+
+    def test_no_password_is_kept(self) -> None:
+        basic_auth = self.build()
+        self.ask(basic_auth, "alice", "secret")
+        kept = [repr(vars(part)) for part in (basic_auth, basic_auth._right, basic_auth._wrong)]
+        self.assertNotIn("secret", "".join(kept).replace("secrets", ""))
+
+
+class OptionsTests(BasicCase):
+    def test_files_must_be_good_at_the_start(self) -> None:
+        for path, option, text in (
+            (self.users, "htpasswd", "alice:plain\n"),
+            (self.access, "access", "alice: everything\n"),
+        ):
+            good = path.read_text()
+            path.write_text(text)
+            error = self.assertRaises(ConfigError, self.build)
+            self.assertEqual(error.path, option)
+            self.assertIn(str(path), error.problem)
+            path.unlink()
+            error = self.assertRaises(ConfigError, self.build)
+            self.assertEqual(error.path, option)
+            path.write_text(good)
+
+    def test_both_files_must_be_named(self) -> None:
+        for options in ({"htpasswd": "x"}, {"access": "x"}, {}):
+            error = self.assertRaises(ConfigError, convert, options, BasicFactory.Options, "auth.0")
+            self.assertIn("is missing", error.problem)

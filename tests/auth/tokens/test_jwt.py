@@ -1,0 +1,656 @@
+"""Tokens, good and hostile, against the authenticator for them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from giftless.auth.tokens.jwt import JWTAuthenticator, JWTFactory, JWTOptions, ScopedGrants
+from giftless.base import schema
+from giftless.errors import ConfigError, Unauthorized
+from giftless.interfaces import Credentials, IAuthenticator, Identity, IGrants
+from giftless.lfs.objects import Permission
+from tests.support.making import environment, oid_of, repo_of
+from tests.support.tokens import (
+    ASYMMETRIC,
+    SYMMETRIC,
+    basic,
+    decode,
+    ed448_key,
+    encode,
+    forge,
+    private_key,
+    private_pem,
+    public_pem,
+    sign,
+    verification_key,
+)
+
+#: When the tests take place, in seconds since the epoch.
+NOW = 1_800_000_000
+
+LEEWAY = 10
+
+ISSUER, AUDIENCE, KEY_ID = "https://issuer.example", "lfs", "key-1"
+
+HEADER = {"kid": KEY_ID}
+
+OID = oid_of(b"data")
+
+
+def claims(**others: Any) -> dict[str, Any]:
+    """Return the claims of a good token; ``None`` leaves one out."""
+    everything = {
+        "sub": "tess",
+        "exp": NOW + 600,
+        "nbf": NOW - 5,
+        "iat": NOW - 5,
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "scopes": ["obj:org/repo:read"],
+        **others,
+    }
+    return {name: value for name, value in everything.items() if value is not None}
+
+
+def authenticator(**options: Any) -> JWTAuthenticator:
+    """Build an authenticator as the daemon does, at the time ``NOW``."""
+    clock = Clock()
+    clock.advance(NOW)
+    settings = {"key": verification_key("HS256"), **options}
+    return JWTFactory().build(JWTOptions(**settings), environment(reactor=clock))
+
+
+def bearer(*tokens: str) -> Credentials:
+    """Return the credentials of a request with these tokens."""
+    return Credentials(tuple(f"Bearer {token}" for token in tokens))
+
+
+class JWTTestCase(SynchronousTestCase):
+    """Short ways to ask an authenticator."""
+
+    def start(
+        self, authenticator: JWTAuthenticator, credentials: Credentials | str, repo: str
+    ) -> Deferred[Identity | None]:
+        """Begin to authenticate a request."""
+        if isinstance(credentials, str):
+            credentials = bearer(credentials)
+        return Deferred.fromCoroutine(authenticator.authenticate(credentials, repo_of(repo)))
+
+    def ask(
+        self,
+        authenticator: JWTAuthenticator,
+        credentials: Credentials | str,
+        repo: str = "org/repo",
+    ) -> Identity | None:
+        """Authenticate a request."""
+        return self.successResultOf(self.start(authenticator, credentials, repo))
+
+    def assert_accepted(
+        self, authenticator: JWTAuthenticator, credentials: Credentials | str
+    ) -> Identity:
+        """Check that a request is identified, and may do what its token says."""
+        identity = self.ask(authenticator, credentials)
+        assert identity is not None, "the token is left to others"
+        self.assertTrue(identity.grants.allows(Permission.READ, OID))
+        self.assertFalse(identity.grants.allows(Permission.WRITE, OID))
+        self.assertFalse(identity.anonymous)
+        return identity
+
+    def assert_refused(
+        self, authenticator: JWTAuthenticator, credentials: Credentials | str, reason: str
+    ) -> None:
+        """Check that a request is refused, for a reason that is told."""
+        asked = self.start(authenticator, credentials, "org/repo")
+        self.assertRegex(self.failureResultOf(asked, Unauthorized).value.message, reason)
+
+    def assert_left(self, authenticator: JWTAuthenticator, credentials: Credentials | str) -> None:
+        """Check that a request is left to the next authenticator."""
+        self.assertIsNone(self.ask(authenticator, credentials))
+
+
+class Matrix:
+    """What must hold for every algorithm; each has a class below."""
+
+    algorithm: str
+
+    def make(self: Any, **options: Any) -> JWTAuthenticator:
+        """Build an authenticator that demands everything it can."""
+        settings = {
+            "algorithms": [self.algorithm],
+            "key": verification_key(self.algorithm),
+            "issuer": ISSUER,
+            "audience": AUDIENCE,
+            "key_id": KEY_ID,
+            "leeway": LEEWAY,
+            **options,
+        }
+        return authenticator(**settings)
+
+    def token(self: Any, **others: Any) -> str:
+        """Make a token that is good but for these claims."""
+        return sign(claims(**others), self.algorithm, headers=HEADER)
+
+    def test_good(self: Any) -> None:
+        self.assertEqual(self.assert_accepted(self.make(), self.token()).name, "tess")
+
+    def test_leeway(self: Any) -> None:
+        """Clocks may disagree by the leeway, in both directions."""
+        self.assert_accepted(self.make(), self.token(exp=NOW - LEEWAY + 1))
+        self.assert_accepted(self.make(), self.token(nbf=NOW + LEEWAY, iat=NOW + LEEWAY))
+
+    def test_expired(self: Any) -> None:
+        for exp in (NOW - LEEWAY, NOW - 3600, 0, -1, NOW - LEEWAY - 0.5):
+            self.assert_refused(self.make(), self.token(exp=exp), "expired")
+
+    def test_not_yet_valid(self: Any) -> None:
+        for nbf in (NOW + LEEWAY + 1, NOW + 3600, 1e300):
+            self.assert_refused(self.make(), self.token(nbf=nbf), "not valid yet")
+
+    def test_issued_in_the_future(self: Any) -> None:
+        self.assert_refused(self.make(), self.token(iat=NOW + LEEWAY + 1), "future")
+
+    def test_issuer(self: Any) -> None:
+        for iss in ("https://evil.example", ISSUER + "/", "", None):
+            self.assert_refused(self.make(), self.token(iss=iss), "issuer")
+
+    def test_audience(self: Any) -> None:
+        for aud in ("other", "LFS", "", [], ["a", "b"], None):
+            self.assert_refused(self.make(), self.token(aud=aud), "audience")
+        self.assert_accepted(self.make(), self.token(aud=["other", AUDIENCE]))
+
+    def test_no_expiry(self: Any) -> None:
+        """A token that is good for ever is refused if that is configured."""
+        self.assert_accepted(self.make(), self.token(exp=None))
+        self.assert_refused(self.make(require_exp=True), self.token(exp=None), "no expiry")
+        self.assert_refused(self.make(), self.token(exp=NOW - 60), "expired")
+
+    def test_wrong_key(self: Any) -> None:
+        token = sign(claims(), self.algorithm, "theirs", HEADER)
+        self.assert_refused(self.make(), token, "signature")
+
+    def test_tampered(self: Any) -> None:
+        """No part of a token can be exchanged or cut."""
+        header, payload, signature = self.token().split(".")
+        more = encode(claims(scopes=["obj"]))
+        other = self.token(sub="other").split(".")[2]
+        flipped = ("A" if signature[0] != "A" else "B") + signature[1:]
+        for token in (
+            f"{header}.{more}.{signature}",
+            f"{header}.{payload}.{other}",
+            f"{header}.{payload}.{flipped}",
+            f"{header}.{payload}.{encode(decode(signature)[:-1])}",
+            f"{header}.{payload}.",
+            f"{encode({'alg': self.algorithm, **HEADER, 'x': 1})}.{payload}.{signature}",
+        ):
+            self.assert_refused(self.make(), token, "signature")
+        for token in (f"{header}.{payload}=.{signature}", f"{header}.{payload}.{signature}!"):
+            self.assert_refused(self.make(), token, "malformed")
+
+    def test_algorithm_none(self: Any) -> None:
+        for name in ("none", "None", "NONE", "nOnE"):
+            token = forge({"alg": name, **HEADER}, claims())
+            self.assert_refused(self.make(), token, "algorithm")
+            self.assert_refused(self.make(), token + self.token().split(".")[2], "algorithm")
+
+    def test_other_algorithms(self: Any) -> None:
+        """Exactly the configured algorithm is accepted, though the key fits others."""
+        for algorithm in (*SYMMETRIC, *ASYMMETRIC):
+            if algorithm != self.algorithm:
+                token = sign(claims(), algorithm, headers=HEADER)
+                self.assert_refused(self.make(), token, f"algorithm.*{self.algorithm}")
+
+    def test_unknown_algorithm(self: Any) -> None:
+        """An algorithm that only resembles the configured one is another."""
+        for name in (self.algorithm.lower() + "\0", "", "ES256K", "HS1", f" {self.algorithm}"):
+            self.assert_refused(self.make(), forge({"alg": name, **HEADER}, claims()), "algorithm")
+
+    def test_other_key_id(self: Any) -> None:
+        """Tokens that are not for this authenticator are left to the next, good or not."""
+        for kid in ("key-2", "", "KEY-1", "../../../etc/passwd", "key-1\0", "key-1/../key-1"):
+            self.assert_left(self.make(), sign(claims(), self.algorithm, headers={"kid": kid}))
+            self.assert_left(self.make(), forge({"alg": "none", "kid": kid}, claims()))
+        self.assert_left(self.make(), sign(claims(), self.algorithm))
+
+    def test_key_id_is_only_a_string(self: Any) -> None:
+        """A ``kid`` that looks like a path names no file."""
+        kid = "../../../../dev/null"
+        token = sign(claims(), self.algorithm, headers={"kid": kid})
+        self.assert_accepted(self.make(key_id=kid), token)
+        self.assert_accepted(self.make(key_id=None), token)
+        forged = forge({"alg": self.algorithm, "kid": kid}, claims(), b"\0")
+        self.assert_refused(self.make(key_id=None), forged, "signature")
+
+    def test_key_in_the_header(self: Any) -> None:
+        """A key that the token itself brings is not used."""
+        theirs = private_key("RS256", "theirs")
+        jwk = jwt.algorithms.RSAAlgorithm.to_jwk(theirs.public_key(), as_dict=True)
+        for more in ({"jwk": jwk}, {"jku": "http://127.0.0.1:9/"}, {"x5u": "http://127.0.0.1:9/"}):
+            token = sign(claims(), self.algorithm, "theirs", {**HEADER, **more})
+            self.assert_refused(self.make(), token, "signature")
+
+    def test_critical_extension(self: Any) -> None:
+        """What an issuer calls critical must be understood (RFC 7515 section 4.1.11)."""
+        token = sign(claims(), self.algorithm, headers={**HEADER, "crit": ["exp"], "exp": NOW + 9})
+        self.assert_refused(self.make(), token, "malformed")
+
+    def test_detached_payload(self: Any) -> None:
+        """A token's claims stand in the token (RFC 7797 is not for tokens)."""
+        header = {"alg": self.algorithm, **HEADER, "b64": False, "crit": ["b64"]}
+        self.assert_refused(self.make(), forge(header, b""), "malformed")
+        self.assert_refused(self.make(), forge(header, claims()), "malformed")
+
+    def test_malformed_claims(self: Any) -> None:
+        """A good signature does not make sense of what is none."""
+        key = private_key(self.algorithm)
+        for payload in (
+            b"",
+            b"[]",
+            b"null",
+            b'"x"',
+            b"{",
+            b"\xff",
+            b'{"exp": "soon"}',
+            b"[" * 9000,
+        ):
+            token = jwt.PyJWS().encode(payload, key, self.algorithm, dict(HEADER))
+            self.assert_refused(self.make(), token, "malformed")
+
+    def test_huge(self: Any) -> None:
+        """A token of a megabyte is put aside without being looked at."""
+        token = self.token(sub="x" * 1024 * 1024)
+        began = time.perf_counter()
+        self.assert_left(self.make(), token)
+        self.assert_left(self.make(), "." * 1024 * 1024)
+        self.assert_left(self.make(), "A" * 1024 * 1024 + ".A.A")
+        self.assertLess(time.perf_counter() - began, 0.5)
+
+
+for _algorithm in (*SYMMETRIC, *ASYMMETRIC):
+    _name = f"{_algorithm}Tests"
+    globals()[_name] = type(
+        _name, (Matrix, JWTTestCase), {"algorithm": _algorithm, "__module__": __name__}
+    )
+
+
+class ConfusionTests(JWTTestCase):
+    """A public key is public: nobody can sign with it."""
+
+    def test_public_key_as_secret(self) -> None:
+        """HS256 signed with the public key, in whatever form, is refused."""
+        for algorithm in ASYMMETRIC:
+            key = private_key(algorithm)
+            pem = public_pem(key).encode()
+            strict = authenticator(algorithms=[algorithm], key=pem.decode())
+            for secret in (
+                pem,
+                pem.strip(),
+                pem.rstrip(b"\n") + b"\0",
+                b"".join(pem.split()[3:-3]),
+            ):
+                token = forge({"alg": "HS256", "typ": "JWT"}, claims(), secret)
+                self.assert_refused(strict, token, "algorithm")
+                # Not even when the header claims the right algorithm.
+                token = forge({"alg": algorithm, "typ": "JWT"}, claims(), secret)
+                self.assert_refused(strict, token, "signature")
+
+    def test_ed448(self) -> None:
+        """EdDSA takes keys on both of its curves."""
+        token = jwt.encode(claims(aud=None), ed448_key(), "EdDSA")
+        self.assert_accepted(
+            authenticator(algorithms=["EdDSA"], key=public_pem(ed448_key())), token
+        )
+        self.assert_refused(
+            authenticator(algorithms=["EdDSA"], key=verification_key("EdDSA")), token, "signature"
+        )
+
+    def test_several_algorithms(self) -> None:
+        """With several algorithms for one key, each of them is accepted, and no other."""
+        several = authenticator(
+            algorithms=["RS256", "PS512"], key=verification_key("RS256"), audience=AUDIENCE
+        )
+        self.assert_accepted(several, sign(claims(), "RS256"))
+        self.assert_accepted(several, sign(claims(), "PS512"))
+        self.assert_refused(several, sign(claims(), "RS512"), "RS256 or PS512")
+
+
+class CredentialTests(JWTTestCase):
+    """Where a token may stand in a request."""
+
+    def setUp(self) -> None:
+        """Make an authenticator, and a good and a bad token."""
+        self.authenticator = authenticator(audience=AUDIENCE)
+        self.good = sign(claims())
+        self.bad = sign(claims(exp=NOW - 60))
+
+    def test_interface(self) -> None:
+        verifyObject(IAuthenticator, self.authenticator)
+        verifyObject(IGrants, ScopedGrants({}))
+
+    def test_bearer(self) -> None:
+        for header in (f"Bearer {self.good}", f"bearer {self.good}", f" BEARER  {self.good} "):
+            self.assert_accepted(self.authenticator, Credentials((header,)))
+
+    def test_basic(self) -> None:
+        """A token is the password of the user ``_jwt``, for git's credential helpers."""
+        self.assert_accepted(self.authenticator, Credentials((basic("_jwt", self.good),)))
+        self.assert_refused(self.authenticator, Credentials((basic("_jwt", self.bad),)), "expired")
+
+    def test_basic_of_others(self) -> None:
+        """The password of anybody else is none of ours, whatever it looks like."""
+        for user in ("tess", "", "_JWT", "_jwt2"):
+            self.assert_left(self.authenticator, Credentials((basic(user, self.good),)))
+
+    def test_basic_user(self) -> None:
+        other = authenticator(audience=AUDIENCE, basic_user="token")
+        self.assert_accepted(other, Credentials((basic("token", self.good),)))
+        self.assert_left(other, Credentials((basic("_jwt", self.good),)))
+
+    def test_basic_switched_off(self) -> None:
+        off = authenticator(audience=AUDIENCE, basic_user="")
+        for user in ("_jwt", ""):
+            self.assert_left(off, Credentials((basic(user, self.good),)))
+        self.assert_accepted(off, self.good)
+
+    def test_malformed_basic(self) -> None:
+        for value in ("Basic", "Basic ", "Basic !!!!", "Basic /w==", "Basic é", "Basic X2p3dA=="):
+            self.assert_left(self.authenticator, Credentials((value,)))
+
+    def test_query(self) -> None:
+        self.assert_accepted(self.authenticator, Credentials((), self.good))
+        self.assert_refused(self.authenticator, Credentials((), self.bad), "expired")
+        self.assert_left(self.authenticator, Credentials((), ""))
+
+    def test_nothing(self) -> None:
+        self.assert_left(self.authenticator, Credentials())
+
+    def test_no_token(self) -> None:
+        """Other people's tokens are left to the next, signed JWTs excepted."""
+        for text in (
+            "ghp_" + "a" * 36,
+            "",
+            "..",
+            "a.b.c",
+            "a.b.c.d.e",
+            encode(b"[]") + ".e30.",
+            encode(b"{}") + ".e30.",
+            encode({"alg": 5}) + ".e30.",
+            encode({"alg": "HS256", "kid": ["x"]}) + ".e30.",
+            encode(b"[" * 40000) + ".e30.",
+            encode(b'{"alg": "HS256", "x": ' + b"[" * 40000) + ".e30.",
+            "é.ü.",
+        ):
+            self.assert_left(self.authenticator, text)
+
+    def test_other_schemes(self) -> None:
+        for scheme in ("Digest", "Negotiate", "Token", "Bearer2", ""):
+            self.assert_left(self.authenticator, Credentials((f"{scheme} {self.good}",)))
+
+    def test_two_headers(self) -> None:
+        """Each of several tokens is tried; one that is good is enough."""
+        for tokens in ((self.good, self.bad), (self.bad, self.good), ("opaque", self.good)):
+            self.assert_accepted(self.authenticator, bearer(*tokens))
+        self.assert_accepted(self.authenticator, Credentials((f"Bearer {self.bad}",), self.good))
+        self.assert_accepted(
+            self.authenticator, Credentials((basic("_jwt", self.bad), f"Bearer {self.good}"))
+        )
+        self.assert_refused(self.authenticator, bearer("opaque", self.bad), "expired")
+
+
+class ClaimTests(JWTTestCase):
+    """What an identity is made of."""
+
+    def identify(self, repo: str = "org/repo", **others: Any) -> Identity:
+        """Return who a token with these claims stands for."""
+        identity = self.ask(authenticator(), sign(claims(aud=None, **others)), repo)
+        assert identity is not None
+        return identity
+
+    def test_audience_without_configuration(self) -> None:
+        """A token for somebody in particular is not for a server without a name."""
+        self.assert_refused(authenticator(), sign(claims()), "audience")
+        self.assert_accepted(authenticator(), sign(claims(aud=None)))
+
+    def test_issuer_without_configuration(self) -> None:
+        """Any issuer who has the key is believed, if none is configured."""
+        self.assert_accepted(authenticator(), sign(claims(aud=None, iss="anybody")))
+        self.assert_accepted(authenticator(), sign(claims(aud=None, iss=None)))
+
+    def test_name(self) -> None:
+        people = {"email": "tess@example.com", "name": "Tess"}
+        self.assertEqual(self.identify(sub="u1", **people).name, "u1")
+        self.assertEqual(self.identify(sub=None, **people).name, "tess@example.com")
+        self.assertEqual(self.identify(sub="", name="Tess").name, "Tess")
+        self.assertEqual(self.identify(sub=None).name, "jwt")
+
+    def test_numeric_subject(self) -> None:
+        """Some issuers number their users, against RFC 7519."""
+        token = jwt.PyJWS().encode(
+            json.dumps(claims(aud=None, sub=0)).encode(), private_key("HS256"), "HS256"
+        )
+        self.assertEqual(self.assert_accepted(authenticator(), token).name, "0")
+
+    def test_name_cannot_forge_the_log(self) -> None:
+        """White space and control characters in names are replaced."""
+        name = self.identify(sub="a b\n127.0.0.1\tadmin\x1b[2J\u2028\u202e\x00é").name
+        self.assertEqual(name, "a_b_127.0.0.1_admin_[2J___é")
+
+    def test_long_name(self) -> None:
+        self.assertEqual(self.identify(sub="x" * 9999).name, "x" * 128)
+
+    def test_scopes(self) -> None:
+        """Both ``scopes`` and ``scope`` count, as a list or as text."""
+        for others in (
+            {"scopes": ["obj:org/repo:read"]},
+            {"scopes": "obj:foe/repo:read obj:org/repo:read"},
+            {"scopes": None, "scope": "openid obj:org/repo:read"},
+            {"scopes": [], "scope": ["obj:org/repo:read"]},
+            {"scopes": ["obj:org/repo:verify"], "scope": "obj:org/repo:read"},
+        ):
+            grants = self.identify(**others).grants
+            self.assertTrue(grants.allows(Permission.READ, OID), others)
+            self.assertFalse(grants.allows(Permission.WRITE, OID), others)
+
+    def test_no_scopes(self) -> None:
+        """A good token without scopes is somebody who may do nothing."""
+        for others in ({"scopes": None}, {"scopes": []}, {"scopes": ""}, {"scopes": ["admin"]}):
+            identity = self.identify(**others)
+            self.assertFalse(identity.anonymous)
+            for permission in Permission:
+                self.assertFalse(identity.grants.allows(permission, OID))
+                self.assertFalse(identity.grants.allows(permission, None))
+
+    def test_other_repository(self) -> None:
+        """A token for one repository permits nothing on another."""
+        for repo in ("org/other", "org", "foe/repo", "org/repo/sub"):
+            grants = self.identify(repo).grants
+            for permission in Permission:
+                self.assertFalse(grants.allows(permission, OID))
+
+    def test_one_object(self) -> None:
+        """A token for one object permits it there, and nothing else."""
+        grants = self.identify(scopes=[f"obj:org/repo/{OID}:read"]).grants
+        self.assertTrue(grants.allows(Permission.READ, OID))
+        self.assertFalse(grants.allows(Permission.READ, oid_of(b"other")))
+        self.assertFalse(grants.allows(Permission.READ, None))
+        self.assertFalse(grants.allows(Permission.WRITE, OID))
+
+
+class ConfigurationTests(SynchronousTestCase):
+    """What is refused before the daemon starts."""
+
+    def assert_refused(self, path: str, reason: str, **options: Any) -> None:
+        """Check that options are refused, and what is said about it."""
+        with self.assertRaises(ConfigError) as caught:
+            JWTFactory().build(JWTOptions(**options), environment())
+        self.assertEqual(caught.exception.path, path)
+        self.assertRegex(caught.exception.problem, reason)
+        for secret in (options.get("key"), private_key("HS256")):
+            if secret:
+                self.assertNotIn(secret, str(caught.exception))
+
+    def key_file(self, data: bytes) -> str:
+        """Write a key's file and return its name."""
+        path = Path(self.mktemp())
+        path.write_bytes(data)
+        return str(path)
+
+    def test_exactly_one_key(self) -> None:
+        self.assert_refused("key", "exactly one")
+        both = {"key": private_key("HS256"), "key_file": self.key_file(b"x" * 64)}
+        self.assert_refused("key_file", "key and key_file", **both)
+        self.assert_refused(
+            "jwks_url",
+            "key and jwks_url",
+            algorithms=["RS256"],
+            key=verification_key("RS256"),
+            jwks_url="https://issuer.example/keys",
+        )
+
+    def test_no_algorithms(self) -> None:
+        self.assert_refused("algorithms", "one algorithm or more", algorithms=[], key="x" * 64)
+
+    def test_unknown_algorithms(self) -> None:
+        """``none`` and everything else that is not supported cannot be configured."""
+        for name in ("none", "hs256", "HS1", "ES256K", "RSA-OAEP"):
+            with self.assertRaises(ConfigError) as caught:
+                schema.convert({"algorithms": ["HS256", name]}, JWTOptions, "auth.0")
+            self.assertEqual(caught.exception.path, "auth.0.algorithms.1")
+
+    def test_mixed_algorithms(self) -> None:
+        """Secrets and public keys cannot be mixed, whatever the key is."""
+        for algorithms in (["HS256", "RS256"], ["ES256", "HS512"], ["EdDSA", "HS256"]):
+            for key in (verification_key("RS256"), private_key("HS512")):
+                self.assert_refused("algorithms", "mixed", algorithms=algorithms, key=key)
+
+    def test_public_key_as_secret(self) -> None:
+        """Nothing that others may know becomes a secret."""
+        jwk = jwt.algorithms.RSAAlgorithm.to_jwk(private_key("RS256").public_key())
+        for algorithm in SYMMETRIC:
+            for key in (
+                *(verification_key(name) for name in ASYMMETRIC),
+                private_pem(private_key("RS256")),
+                jwk,
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9xXlY4cVqLxWRZSN6Xcf0iFzOK",
+            ):
+                self.assert_refused("key", "needs a secret", algorithms=[algorithm], key=key)
+
+    def test_short_secret(self) -> None:
+        """A secret is at least as long as its hash (RFC 7518 section 3.2)."""
+        for algorithm, length in (("HS256", 32), ("HS384", 48), ("HS512", 64)):
+            for short in ("", "x", "x" * (length - 1), " " * 70 + "x" * (length - 1) + "\n" * 70):
+                self.assert_refused(
+                    "key", f"{algorithm} needs {length}", algorithms=[algorithm], key=short
+                )
+            JWTFactory().build(JWTOptions(algorithms=[algorithm], key="x" * length), environment())
+        self.assert_refused("key", "HS512 needs 64", algorithms=["HS256", "HS512"], key="x" * 63)
+
+    def test_secret_as_public_key(self) -> None:
+        for algorithm in ASYMMETRIC:
+            for key in ("x" * 64, "", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"):
+                self.assert_refused("key", "PEM", algorithms=[algorithm], key=key)
+
+    def test_private_key_as_public_key(self) -> None:
+        for algorithm in ASYMMETRIC:
+            key = private_pem(private_key(algorithm))
+            self.assert_refused("key", "private key", algorithms=[algorithm], key=key)
+
+    def test_key_of_another_kind(self) -> None:
+        """A key must fit every algorithm that is configured."""
+        kinds = {"RS": "RSA", "PS": "RSA"}
+        for algorithm in ASYMMETRIC:
+            for other in ASYMMETRIC:
+                kind = kinds.get(algorithm[:2], algorithm)
+                if kinds.get(other[:2], other) != kind:
+                    key = verification_key(other)
+                    self.assert_refused("key", algorithm, algorithms=[algorithm], key=key)
+                    self.assert_refused("key", algorithm, algorithms=[other, algorithm], key=key)
+
+    def test_weak_keys(self) -> None:
+        weak_rsa = public_pem(rsa.generate_private_key(65537, 1024))
+        self.assert_refused("key", "RS256", algorithms=["RS256"], key=weak_rsa)
+        odd_curve = public_pem(ec.generate_private_key(ec.SECP256K1()))
+        self.assert_refused("key", "ES256", algorithms=["ES256"], key=odd_curve)
+
+    def test_key_file(self) -> None:
+        """White space around a text is no part of it; binary is taken as it is."""
+        token = jwt.encode({"exp": NOW + 60}, "s" * 40, "HS256")
+        self.assert_key_file_verifies(b"\n" + b"s" * 40 + b"\r\n", token)
+        binary = b"\n" + bytes(range(200, 240)) + b"\n"
+        self.assert_key_file_verifies(binary, jwt.encode({"exp": NOW + 60}, binary, "HS256"))
+
+    def assert_key_file_verifies(self, data: bytes, token: str) -> None:
+        """Check that a key file's content verifies a token."""
+        clock = Clock()
+        clock.advance(NOW)
+        built = JWTFactory().build(
+            JWTOptions(key_file=self.key_file(data)), environment(reactor=clock)
+        )
+        identity = self.successResultOf(
+            Deferred.fromCoroutine(built.authenticate(bearer(token), repo_of()))
+        )
+        self.assertIsNotNone(identity)
+
+    def test_pem_file(self) -> None:
+        path = self.key_file(verification_key("ES256").encode())
+        JWTFactory().build(JWTOptions(algorithms=["ES256"], key_file=path), environment())
+
+    def test_unreadable_key_file(self) -> None:
+        self.assert_refused("key_file", "cannot be read", key_file="/nonexistent")
+        self.assert_refused("key_file", "cannot be read", key_file="/")
+
+    def test_encrypted_private_key_as_key(self) -> None:
+        pem = private_key("ES256").private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+        )
+        self.assert_refused("key", "private key", algorithms=["ES256"], key=pem.decode())
+
+    def test_key_set_with_secrets(self) -> None:
+        self.assert_refused("algorithms", "public keys", jwks_url="https://issuer.example/keys")
+
+    def test_key_set_url(self) -> None:
+        for url in (
+            "",
+            "keys.json",
+            "file:///etc/passwd",
+            "https://",
+            "https://u:p@h/",
+            "http://[",
+        ):
+            self.assert_refused("jwks_url", "http", algorithms=["RS256"], jwks_url=url)
+
+    def test_useless_private_key_file(self) -> None:
+        self.assert_refused(
+            "private_key_file", "no use", key=private_key("HS256"), private_key_file="x"
+        )
+
+    def test_private_key_file_is_not_read(self) -> None:
+        """The daemon works where the private key is not."""
+        JWTFactory().build(
+            JWTOptions(
+                algorithms=["ES256"], key=verification_key("ES256"), private_key_file="/nonexistent"
+            ),
+            environment(),
+        )
+
+    def test_representation(self) -> None:
+        """What is printed by accident holds no secret."""
+        secret = private_key("HS256")
+        options = JWTOptions(key=secret)
+        built = JWTFactory().build(options, environment())
+        for value in (options, built, vars(built), [options], bearer(secret)):
+            self.assertNotIn(secret, f"{value!r} {value}")

@@ -1,0 +1,46 @@
+"""What the C library does with blocks of memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from giftless.runtime.malloc import keep_buffers
+
+#: Counts the pages that the kernel has to provide for a hundred reads of 64 KiB,
+#: each into a block that is larger, as uploads are read.
+COUNT = """
+import resource, socket, sys
+from giftless.runtime.malloc import keep_buffers
+if sys.argv[1] == "keep":
+    assert keep_buffers()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+here, there = socket.socketpair()
+def read():
+    there.sendall(bytes(65536))
+    here.recv(1 << 20)
+read()
+before = faults()
+for _ in range(100):
+    read()
+print(faults() - before)
+"""
+
+
+class KeepBuffersTests(SynchronousTestCase):
+    def faults(self, how: str) -> int:
+        """Return how many pages a process asks for."""
+        return int(subprocess.check_output([sys.executable, "-c", COUNT, how]))
+
+    def test_blocks_are_used_again(self) -> None:
+        self.assertLess(self.faults("keep"), 500)
+        # Otherwise this would show nothing: 64 KiB are 16 pages.
+        self.assertGreater(self.faults("leave"), 1500)
+
+    def test_other_libraries(self) -> None:
+        """They have no such function."""
+        self.patch(sys.modules["giftless.runtime.malloc"].ctypes, "CDLL", lambda name: object())
+        self.assertFalse(keep_buffers())

@@ -1,0 +1,100 @@
+"""The process that serves: how it comes to its end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+from twisted.trial.unittest import SynchronousTestCase
+
+from giftless.runtime.worker import Control
+
+
+class StoppingReactor:
+    """Stops once, as a reactor does.
+
+    :ivar stops: how often it was told to.
+    """
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self._triggers: list[Callable[[], Any]] = []
+
+    def addSystemEventTrigger(self, phase: str, event: str, function: Callable[[], Any]) -> None:
+        self._triggers.append(function)
+
+    def stop(self) -> None:
+        """Begin to stop; the triggers run at the next turn."""
+        self.stops += 1
+        if self.stops > 1:
+            raise ReactorNotRunning("it stops already")
+
+    def turn(self) -> None:
+        """Run what comes before the end."""
+        for trigger in self._triggers:
+            trigger()
+
+
+class StopTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = StoppingReactor()
+        self.control = Control(self.reactor)
+        self.control.connectionMade()
+
+    def test_several_reasons_at_once_end_it_once(self) -> None:
+        """SIGTERM comes when the last connection is over, or the parent goes at that moment."""
+        self.control.stop()
+        self.control.stop()
+        self.control.connectionLost()
+        self.reactor.turn()
+        self.control.stop()
+        self.assertEqual(self.reactor.stops, 1)
+
+    def test_the_parent_is_gone(self) -> None:
+        self.control.connectionLost()
+        self.assertEqual(self.reactor.stops, 1)
+
+
+#: A worker without work, that is told twice to end within one turn of its reactor.
+TWICE = """
+import os, signal, sys
+# Before the reactor takes this descriptor for itself.
+os.dup2(os.pipe()[1], 3)
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from giftless.runtime import worker
+globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+assert worker.STATUS == 3
+
+class Control(worker.Control):
+    def connectionMade(self):
+        super().connectionMade()
+        # As if something had to be finished.
+        reactor.addSystemEventTrigger("before", "shutdown", deferLater, reactor, 0.1)
+        reactor.callLater(0.1, self.both)
+
+    def both(self):
+        self.stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+worker.Control = Control
+sys.exit(worker.main())
+"""
+
+
+class SignalTests(SynchronousTestCase):
+    def test_sigterm_at_the_end(self) -> None:
+        """It finds a process that ends anyway, and is nothing to complain about."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", TWICE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        with process:
+            # Its input stays open: the parent is there.
+            assert process.stderr is not None
+            text = process.stderr.read()
+        self.assertEqual(process.returncode, 0, text)
+        self.assertNotIn("Traceback", text)

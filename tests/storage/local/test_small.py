@@ -1,0 +1,237 @@
+"""Small files that are stored together: none is acknowledged before it is durable."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+
+from giftless.base.threads import Threads
+from giftless.errors import InsufficientStorage
+from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
+from giftless.storage.local.store import LocalStore
+from tests.support.blocking import ManualBlocking
+from tests.support.bodies import ListBody
+from tests.support.making import key_of
+from tests.support.run import CoroutineTestCase
+
+
+class SmallTestCase(CoroutineTestCase):
+    """A test case in an empty directory, where the test says when work is done."""
+
+    def setUp(self) -> None:
+        self.top = Path(self.mktemp()).absolute()
+        self.top.mkdir()
+        self.tmp = self.top / "tmp"
+        self.blocking = ManualBlocking()
+        self.files = SmallFiles(os.fsencode(self.tmp), os.fsencode(self.top), self.blocking)
+
+    def store(self, name: str, data: bytes = b"abc") -> Deferred[None]:
+        """Begin to store a file."""
+        return self.start(self.files.store(SmallFile(self.path(name), [data])))
+
+    def path(self, name: str) -> bytes:
+        return os.fsencode(self.top / name)
+
+    def finish(self) -> None:
+        """Do all work that there is."""
+        while self.blocking.waiting:
+            self.blocking.do_next()
+
+
+class TogetherTests(SmallTestCase):
+    def test_a_file_is_stored_by_one_job(self) -> None:
+        stored = self.store("org/a")
+        self.assertNoResult(stored)
+        self.assertEqual(self.blocking.waiting, 1)
+        self.blocking.do_next()
+        self.successResultOf(stored)
+        self.assertEqual((self.top / "org/a").read_bytes(), b"abc")
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_files_that_come_meanwhile_go_together(self) -> None:
+        first = self.store("org/a")
+        others = [self.store(f"org/{number}") for number in range(5)]
+        self.assertEqual(self.blocking.waiting, 1)
+        self.blocking.do_next()
+        self.successResultOf(first)
+        for other in others:
+            self.assertNoResult(other)
+        self.assertEqual(self.blocking.waiting, 1)
+        self.blocking.do_next()
+        for other in others:
+            self.successResultOf(other)
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_there_is_more_than_one_job_when_too_many_wait(self) -> None:
+        """But only so many: threads are for others, too."""
+        stored = [self.store(f"org/{number}") for number in range(200)]
+        self.assertEqual(self.blocking.waiting, 4)
+        self.finish()
+        for one in stored:
+            self.successResultOf(one)
+        self.assertEqual(len(list((self.top / "org").iterdir())), 200)
+
+    def test_a_job_that_is_not_done_fails_its_files_and_no_others(self) -> None:
+        first, second = self.store("org/a"), self.store("org/b")
+        self.blocking.fail_next(MemoryError())
+        self.failureResultOf(first, MemoryError)
+        self.finish()
+        self.successResultOf(second)
+        third = self.store("org/c")
+        self.finish()
+        self.successResultOf(third)
+
+
+class DurabilityTests(SmallTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.calls: list[tuple[str, str]] = []
+        real_fsync, real_rename = os.fsync, os.rename
+
+        def fsync(fd: int) -> None:
+            real_fsync(fd)
+            name = Path(os.readlink(f"/proc/self/fd/{fd}")).relative_to(self.top)
+            self.calls.append(("fsync", "file" if name.parent.name == "tmp" else str(name)))
+
+        def rename(source: bytes, target: bytes) -> None:
+            real_rename(source, target)
+            self.calls.append(("rename", os.path.basename(os.fsdecode(target))))
+
+        self.patch(os, "fsync", fsync)
+        self.patch(os, "rename", rename)
+
+    def run_together(self, *names: str) -> list[Deferred[None]]:
+        """Store files by one job; note what it does to the disk."""
+        for directory in {os.path.dirname(self.path(name)) for name in names}:
+            os.makedirs(directory, exist_ok=True)
+        busy = self.store("busy")
+        stored = [self.store(name) for name in names]
+        self.blocking.do_next()
+        self.successResultOf(busy)
+        self.calls.clear()
+        self.blocking.do_next()
+        return stored
+
+    def test_a_directory_is_synced_once_after_the_last_name_in_it(self) -> None:
+        stored = self.run_together("org/a", "org/b", "org/c")
+        for one in stored:
+            self.successResultOf(one)
+        each = [step for name in "abc" for step in (("fsync", "file"), ("rename", name))]
+        self.assertEqual(self.calls, [*each, ("fsync", "org")])
+
+    def test_each_directory_is_synced(self) -> None:
+        self.run_together("org/a", "other/b", "org/c")
+        self.assertEqual(sorted(self.calls[-2:]), [("fsync", "org"), ("fsync", "other")])
+        self.assertEqual(len(self.calls), 8)
+
+    def test_a_name_that_comes_during_a_sync_waits_for_the_next(self) -> None:
+        """The sync that runs need not hold it."""
+        late: list[Deferred[None]] = []
+        sync = os.fsync
+
+        def fsync(fd: int) -> None:
+            if os.readlink(f"/proc/self/fd/{fd}").endswith("org") and not late:
+                late.append(self.store("org/late"))
+            sync(fd)
+
+        self.patch(os, "fsync", fsync)
+        (early,) = self.run_together("org/early")
+        self.successResultOf(early)
+        self.assertNoResult(late[0])
+        self.calls.clear()
+        self.finish()
+        self.successResultOf(late[0])
+        self.assertEqual(self.calls, [("fsync", "file"), ("rename", "late"), ("fsync", "org")])
+
+    def test_without_a_sync_of_the_directory_nothing_is_acknowledged(self) -> None:
+        sync = os.fsync
+
+        def fsync(fd: int) -> None:
+            if os.readlink(f"/proc/self/fd/{fd}").endswith("org"):
+                raise OSError(errno.EIO, "broken disk")
+            sync(fd)
+
+        self.patch(os, "fsync", fsync)
+        for one in self.run_together("org/a", "org/b"):
+            self.assertEqual(self.failureResultOf(one, OSError).value.errno, errno.EIO)
+
+    def test_a_file_that_cannot_be_stored_holds_up_no_other(self) -> None:
+        for step in ("writev", "fsync", "rename"):
+            real, calls = getattr(os, step), [0]
+
+            def fail(*arguments: Any, calls: list[int] = calls, real: Any = real) -> Any:
+                calls[0] += 1
+                # The first is of the file that is stored alone.
+                if calls[0] == (4 if step == "fsync" else 3):  # noqa: B023
+                    raise OSError(errno.ENOSPC, "full")
+                return real(*arguments)
+
+            with contextlib.ExitStack() as stack:
+                patch = self.patch(os, step, fail)
+                stack.callback(patch.restore)
+                outcomes = self.run_together("org/a", "org/b", "org/c")
+            self.successResultOf(outcomes[0])
+            self.assertEqual(self.failureResultOf(outcomes[1], OSError).value.errno, errno.ENOSPC)
+            self.successResultOf(outcomes[2])
+            self.assertEqual(sorted(os.listdir(self.top / "org")), ["a", "c"])
+            self.assertEqual(os.listdir(self.tmp), [])
+
+    def test_files_are_freed(self) -> None:
+        before = os.listdir("/proc/self/fd")
+        self.run_together("org/a", "org/b")
+        self.assertEqual(os.listdir("/proc/self/fd"), before)
+        self.assertEqual(os.listdir(self.tmp), [])
+
+
+class UploadTests(TestCase):
+    """Small uploads to a store, with threads as there are."""
+
+    timeout = 60
+
+    def make_store(self) -> LocalStore:
+        threads = Threads(reactor, 8)
+        threads.startService()
+        self.addCleanup(threads.stopService)
+        os.makedirs(top := self.mktemp())
+        return LocalStore(top, "", threads)
+
+    async def test_all_that_come_at_once_are_stored(self) -> None:
+        store = self.make_store()
+        for count in (1, 2, 7, 8, 9, 100):
+            contents = [os.urandom(number + 1) for number in range(count)]
+            await gatherResults(
+                [
+                    Deferred.fromCoroutine(
+                        store.put(key_of(data), len(data), ListBody([data[:5], data[5:]]), {})
+                    )
+                    for data in contents
+                ]
+            )
+            for data in contents:
+                path = os.fsdecode(store._path(key_of(data)))
+                self.assertEqual(Path(path).read_bytes(), data)
+
+    async def test_objects_on_both_sides_of_small(self) -> None:
+        store = self.make_store()
+        for size in (0, 1, SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1):
+            data = os.urandom(size)
+            await store.put(key_of(data), size, ListBody([data] if data else []), {})
+            self.assertEqual(await store.sizes([key_of(data)]), [size])
+
+    async def test_a_full_disk_is_507(self) -> None:
+        store = self.make_store()
+
+        def full(fd: int, buffers: object) -> int:
+            raise OSError(errno.ENOSPC, "full")
+
+        self.patch(os, "writev", full)
+        with self.assertRaises(InsufficientStorage):
+            await store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {})
+        self.assertEqual(await store.sizes([key_of(b"abc")]), [None])
