@@ -33,6 +33,7 @@ from giftless.interfaces import (
     IStorageFactory,
     IStoredObject,
     IStreamingStore,
+    Payload,
 )
 from giftless.lfs.objects import Extras, ObjectKey
 
@@ -89,7 +90,7 @@ class SQLiteStore:
         """See ``IObjectStore.sizes``: one job for the whole batch."""
         return await self.run(self._sizes, keys)
 
-    async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
+    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See ``IStreamingStore.put``."""
         upload = await self.run(self._begin, extras)
         try:

@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 from giftless.interfaces.actions import IPreAuthorizer
 from giftless.interfaces.auth import IAuthenticator
 from giftless.interfaces.environment import Environment
+from giftless.interfaces.events import IObserver
 from giftless.interfaces.locks import ILockStore
 from giftless.interfaces.storage import IObjectStore
 from giftless.interfaces.transfers import ITransferAdapter
@@ -88,3 +89,10 @@ class ITransferFactory(IFactory):
 
     def build(store: IObjectStore, preauth: IPreAuthorizer) -> ITransferAdapter | None:
         """Return an adapter over ``store``; ``None`` if the store cannot do it."""
+
+
+class IObserverFactory(IBuilder):
+    """Builds an observer of events."""
+
+    def build(options: Any, environment: Environment) -> IObserver:
+        """Build the observer.  See :meth:`IBuilder.build`."""

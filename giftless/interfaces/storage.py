@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+import msgspec
 from zope.interface import Attribute, Interface
 
 from giftless.errors import LFSError
 from giftless.interfaces.bodies import IBody
-from giftless.lfs.objects import Action, Extras, ObjectKey
+from giftless.lfs.objects import Action, Extras, ObjectKey, Repo
 
 
 class IObjectStore(Interface):
@@ -77,29 +79,49 @@ class IStoredFile(IStoredObject):
         """Return a descriptor of a regular file with the object's bytes."""
 
 
-class IStreamingStore(IObjectStore):
-    """A store whose bytes pass through the daemon."""
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What is known beforehand of the bytes that a store is about to get.
 
-    def put(key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> Awaitable[None]:
-        """Store an object, durably and at once or not at all.
+    They are the object's own, unless a wrapper in front of the store changes
+    them: so a store takes neither the object's size nor its oid for theirs.
 
-        :param key: where it goes; an object that is there already is replaced
-            by the same bytes, or left alone.
-        :param size: the length of the body in bytes; ``None`` if unknown.
-        :param body: the bytes; it is checked against the oid on the way and
-            raises from ``read`` before its end if they are wrong, so a store
-            commits only after ``read`` has returned an empty sequence.
-        :param extras: the ``x-*`` members of the batch's object, to be given
-            back by :meth:`open`.
-        :raises giftless.errors.InsufficientStorage: if the store is full.
-        :raises giftless.errors.LengthRequired: if ``size`` is ``None`` and the
-            store cannot do without.
-        """
+    :ivar length: how many there are; ``None`` if that is not known.
+    :ivar sha256: their SHA-256 in hexadecimal; ``None`` if that is not known.
+    """
+
+    length: int | None = None
+    sha256: str | None = None
+
+
+class IReadableStore(IObjectStore):
+    """A store whose objects the daemon can read."""
 
     def open(key: ObjectKey) -> Awaitable[IStoredObject | None]:
         """Open an object for reading.
 
         :returns: an awaitable of the open object; ``None`` if it is absent.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
+        """
+
+
+class IStreamingStore(IReadableStore):
+    """A store whose bytes pass through the daemon."""
+
+    def put(key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> Awaitable[None]:
+        """Store an object, durably and at once or not at all.
+
+        :param key: where it goes; an object that is there already is replaced
+            by the same bytes, or left alone.
+        :param payload: what is known of the body's bytes.
+        :param body: the bytes; they are checked on the way, and ``read`` raises
+            before its end if they are wrong, so a store commits only after
+            ``read`` has returned an empty sequence.
+        :param extras: the ``x-*`` members of the batch's object, to be given
+            back by :meth:`open`.
+        :raises giftless.errors.InsufficientStorage: if the store is full.
+        :raises giftless.errors.LengthRequired: if the length is not known and
+            the store cannot do without.
         """
 
 
@@ -136,4 +158,67 @@ class ICapacity(Interface):
         :param keys: what may be uploaded.
         :returns: what :meth:`IObjectStore.sizes` returns, and the bytes.
         :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
+
+#: The most objects that one page of a list may be asked for.
+MAX_PAGE: Final = 10_000
+
+
+class ListedObject(msgspec.Struct, frozen=True, gc=False):
+    """An object in a list.
+
+    :ivar size: in bytes.
+    :ivar modified: when it was stored, in seconds since the epoch.
+    """
+
+    key: ObjectKey
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPage:
+    """A page of a list of objects.
+
+    :ivar objects: in no particular order.
+    :ivar next_cursor: where the next page begins; ``None`` after the last one.
+    """
+
+    objects: Sequence[ListedObject] = ()
+    next_cursor: str | None = None
+
+
+class IListing(IObjectStore):
+    """A store that can list what it has."""
+
+    def list(
+        repo: Repo | None, cursor: str | None = None, limit: int = 1000
+    ) -> Awaitable[ObjectPage]:
+        """List objects, page by page.
+
+        An object that is there all the while is on exactly one page, whatever is
+        stored and deleted meanwhile.  What is in the store and no object of this
+        layout is left out.
+
+        :param repo: only the objects of exactly this repository, not of those
+            below its path; ``None`` for those of all repositories.
+        :param cursor: the ``next_cursor`` of the page before.
+        :param limit: the most objects of this page, from 1 to :data:`MAX_PAGE`.
+            There may be fewer, even none, and still a next page.
+        :raises giftless.errors.BadRequest: if the cursor is none of this store's.
+        :raises giftless.errors.ServiceUnavailable: if the list cannot be had; a
+            store never returns a part of it as all.
+        """
+
+
+class IDeleting(IObjectStore):
+    """A store that can delete objects."""
+
+    def delete(key: ObjectKey) -> Awaitable[None]:
+        """Delete an object and what is kept beside it, durably.
+
+        Harmless if it is absent.
+
+        :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
         """

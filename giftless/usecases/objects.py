@@ -31,6 +31,7 @@ from giftless.interfaces import (
     IStoredObject,
     IStreamingStore,
     ObjectFacts,
+    Payload,
     Requester,
     Transfer,
 )
@@ -134,7 +135,8 @@ class LFSServer:
                 f"the object has {size} bytes; this server takes up to {self._max_object_size}"
             )
         checked = VerifiedBody(body, key.oid, size, self._max_object_size, self._blocking)
-        await store.put(key, size, checked, ticket.extras if ticket is not None else {})
+        extras = ticket.extras if ticket is not None else {}
+        await store.put(key, Payload(size, key.oid), checked, extras)
 
     async def open(self, identity: Identity, key: ObjectKey) -> IStoredObject:
         """Open an object for reading; the caller closes it.

@@ -14,7 +14,7 @@ from giftless.errors import BadRequest, Disconnected, PayloadTooLarge
 from giftless.interfaces import IBody
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
-from tests.support.making import key_of, oid_of
+from tests.support.making import key_of, oid_of, put_object
 from tests.support.memory import MemoryStore
 from tests.support.run import CoroutineTestCase
 
@@ -38,7 +38,9 @@ class VerifiedBodyTests(CoroutineTestCase):
     def refusal(self, body: VerifiedBody) -> BadRequest:
         """Return why a store could not read the body to its end, and kept nothing."""
         store = MemoryStore()
-        error: BadRequest = self.assert_fails(BadRequest, store.put(key_of(b"x"), None, body, {}))
+        error: BadRequest = self.assert_fails(
+            BadRequest, put_object(store, key_of(b"x"), None, body, {})
+        )
         self.assertEqual(store.objects, {})
         return error
 

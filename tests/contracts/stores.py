@@ -19,7 +19,7 @@ from giftless.interfaces import (
 from giftless.lfs.objects import Extras, ObjectKey
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 from tests.support.run import CoroutineTestCase
 
 #: Bytes of many kinds, longer than a single read or write of a small buffer.
@@ -45,7 +45,7 @@ class StreamingStoreContract(_Mixin):
     def put(self, key: ObjectKey, *chunks: bytes, extras: Extras | None = None) -> None:
         """Upload an object in these chunks."""
         size = sum(map(len, chunks))
-        self.run_now(self.store.put(key, size, ListBody(chunks), extras or {}))
+        self.run_now(put_object(self.store, key, size, ListBody(chunks), extras or {}))
 
     def get(self, key: ObjectKey) -> bytes | None:
         """Download an object."""
@@ -90,7 +90,7 @@ class StreamingStoreContract(_Mixin):
         self.assertEqual(self.get(key_of(b"")), b"")
 
     def test_a_body_of_unknown_length_is_stored(self) -> None:
-        self.run_now(self.store.put(key_of(DATA), None, ListBody([DATA]), {}))
+        self.run_now(put_object(self.store, key_of(DATA), None, ListBody([DATA]), {}))
         self.assertEqual(self.get(key_of(DATA)), DATA)
 
     def test_many_sizes_come_in_the_order_of_the_keys(self) -> None:
@@ -126,7 +126,9 @@ class StreamingStoreContract(_Mixin):
     def test_a_body_that_fails_leaves_nothing(self) -> None:
         for chunks in ([], [b"x"], [DATA, DATA]):
             for error in (BadRequest("wrong bytes"), Disconnected("gone")):
-                put = self.store.put(key_of(DATA), len(DATA), ListBody(chunks, error), {"n": 1})
+                put = put_object(
+                    self.store, key_of(DATA), len(DATA), ListBody(chunks, error), {"n": 1}
+                )
                 self.assertIs(self.assert_fails(type(error), put), error)
                 self.assertEqual(self.sizes(key_of(DATA)), [None])
                 self.assertIsNone(self.get(key_of(DATA)))
@@ -136,18 +138,18 @@ class StreamingStoreContract(_Mixin):
         key = key_of(DATA)
         for data in (DATA[:-1], DATA + b"x", b"x" + DATA[1:], b""):
             body = VerifiedBody(ListBody([data]), key.oid, len(DATA), 10**9, InlineBlocking())
-            self.assert_fails(BadRequest, self.store.put(key, len(DATA), body, {}))
+            self.assert_fails(BadRequest, put_object(self.store, key, len(DATA), body, {}))
             self.assertEqual(self.sizes(key), [None])
 
     def test_a_body_that_fails_leaves_the_object_that_was_there(self) -> None:
         self.put(key_of(DATA), DATA)
-        put = self.store.put(key_of(DATA), 1, ListBody([b"x"], BadRequest("wrong")), {})
+        put = put_object(self.store, key_of(DATA), 1, ListBody([b"x"], BadRequest("wrong")), {})
         self.assert_fails(BadRequest, put)
         self.assertEqual(self.get(key_of(DATA)), DATA)
 
     def test_nothing_is_visible_before_the_end_of_the_body(self) -> None:
         body = HeldBody()
-        done = self.start(self.store.put(key_of(b"abc"), 3, body, {}))
+        done = self.start(put_object(self.store, key_of(b"abc"), 3, body, {}))
         body.provide(b"ab")
         body.provide(b"c")
         self.assertEqual(self.sizes(key_of(b"abc")), [None])
@@ -159,7 +161,9 @@ class StreamingStoreContract(_Mixin):
 
     def test_concurrent_uploads_of_one_object_all_succeed(self) -> None:
         bodies = [HeldBody() for _ in range(8)]
-        uploads = [self.start(self.store.put(key_of(b"abc"), 3, body, {})) for body in bodies]
+        uploads = [
+            self.start(put_object(self.store, key_of(b"abc"), 3, body, {})) for body in bodies
+        ]
         for chunk in (b"a", b"b", b"c"):
             for body in bodies:
                 body.provide(chunk)
@@ -170,8 +174,8 @@ class StreamingStoreContract(_Mixin):
 
     def test_one_upload_of_several_may_fail(self) -> None:
         bad, good = HeldBody(), HeldBody()
-        failing = self.start(self.store.put(key_of(b"abc"), 3, bad, {}))
-        passing = self.start(self.store.put(key_of(b"abc"), 3, good, {}))
+        failing = self.start(put_object(self.store, key_of(b"abc"), 3, bad, {}))
+        passing = self.start(put_object(self.store, key_of(b"abc"), 3, good, {}))
         bad.provide(b"xyz")
         good.provide(b"abc")
         good.provide()

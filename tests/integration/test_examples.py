@@ -22,7 +22,7 @@ from giftless.lfs.objects import Permission
 from tests.contracts.authenticators import ChainedContract, basic
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody
-from tests.support.making import environment, key_of
+from tests.support.making import environment, key_of, put_object
 from tests.support.run import CoroutineTestCase
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -70,7 +70,7 @@ class SQLiteStoreTests(StreamingStoreContract, CoroutineTestCase):
 
     def test_failed_uploads_leave_no_rows(self) -> None:
         body = ListBody([DATA], Unauthorized("no more"))
-        self.assert_fails(Unauthorized, self.store.put(key_of(DATA), len(DATA), body, {}))
+        self.assert_fails(Unauthorized, put_object(self.store, key_of(DATA), len(DATA), body, {}))
         self.assertEqual((self.count("objects"), self.count("chunks")), (0, 0))
 
     def test_second_uploads_leave_no_rows(self) -> None:
@@ -82,7 +82,7 @@ class SQLiteStoreTests(StreamingStoreContract, CoroutineTestCase):
         """An upload of another daemon that runs now is let alone."""
         for _ in range(2):
             body = HeldBody()
-            self.start(self.store.put(key_of(DATA), len(DATA), body, {}))
+            self.start(put_object(self.store, key_of(DATA), len(DATA), body, {}))
             body.provide(DATA[:10])
         with closing(sqlite3.connect(self.path)) as database, database:
             database.execute("UPDATE objects SET begun = datetime('now', '-2 day') WHERE id = 1")
@@ -91,7 +91,7 @@ class SQLiteStoreTests(StreamingStoreContract, CoroutineTestCase):
 
     def test_a_full_database_is_no_room(self) -> None:
         self.run_now(self.store.run(self.store._database.execute, "PRAGMA max_page_count = 20"))
-        put = self.store.put(key_of(DATA), len(DATA), ListBody([DATA]), {})
+        put = put_object(self.store, key_of(DATA), len(DATA), ListBody([DATA]), {})
         self.assert_fails(InsufficientStorage, put)
         self.assertEqual(self.sizes(key_of(DATA)), [None])
 

@@ -8,7 +8,7 @@ from giftless.errors import InsufficientStorage
 from giftless.interfaces import IExternalStore, IInspector, ObjectFacts
 from tests.contracts.stores import CapacityContract, StreamingStoreContract
 from tests.support.bodies import ListBody
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 from tests.support.memory import (
     BoundedMemoryStore,
     ExternalStore,
@@ -38,7 +38,7 @@ class BoundedMemoryStoreTests(StreamingStoreContract, CapacityContract, Coroutin
 
     def test_what_does_not_fit_is_not_stored(self) -> None:
         store = BoundedMemoryStore(4)
-        put = store.put(key_of(b"abcde"), 5, ListBody([b"abc", b"de"]), {})
+        put = put_object(store, key_of(b"abcde"), 5, ListBody([b"abc", b"de"]), {})
         self.assert_fails(InsufficientStorage, put)
         self.assertEqual(store.objects, {})
         self.assertEqual(store.room, 4)

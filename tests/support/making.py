@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Any
 
 from treq.client import HTTPClient
@@ -16,11 +16,14 @@ from giftless.auth.grants import ADMIN, READ, READ_WRITE, RepoGrants
 from giftless.interfaces import (
     Environment,
     IBlocking,
+    IBody,
     Identity,
     IGrants,
     IObjectStore,
     IPreAuthorizer,
+    IStreamingStore,
     ITransferAdapter,
+    Payload,
     Ticket,
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Repo
@@ -51,6 +54,14 @@ def repo_of(path: str = "org/repo") -> Repo:
 def key_of(data: bytes, path: str = "org/repo") -> ObjectKey:
     """Return the key of the object with these bytes."""
     return ObjectKey(repo_of(path), oid_of(data))
+
+
+def put_object(
+    store: IStreamingStore, key: ObjectKey, length: int | None, body: IBody, extras: Extras
+) -> Awaitable[None]:
+    """Store an object whose bytes are those that its oid names."""
+    stored: Awaitable[None] = store.put(key, Payload(length, key.oid), body, extras)
+    return stored
 
 
 def reader(name: str = "rita") -> Identity:

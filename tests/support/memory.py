@@ -15,6 +15,7 @@ from giftless.interfaces import (
     IStoredObject,
     IStreamingStore,
     ObjectFacts,
+    Payload,
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from tests.support.bodies import ListBody
@@ -56,7 +57,7 @@ class MemoryStore:
         self.questions.append(list(keys))
         return [self.unknown.get(key, self._size(key)) for key in keys]
 
-    async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
+    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
         self._misbehave()
         parts: list[bytes] = []

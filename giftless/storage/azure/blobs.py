@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
 from giftless.errors import BadRequest, ConfigError
-from giftless.interfaces import ObjectFacts
+from giftless.interfaces import ObjectFacts, Payload
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
@@ -139,7 +139,7 @@ class BlobContainer(Container):
 
     # -- for the daemon
 
-    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`.
 
         The daemon has read the bytes and may replace what is there.

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
-from giftless.interfaces import ObjectFacts
+from giftless.interfaces import ObjectFacts, Payload
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.gcs import answers
 from giftless.storage.gcs.authority import Authority
@@ -145,7 +145,7 @@ class Bucket(XmlBucket):
 
     # -- for the daemon
 
-    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`."""
         return await self._request("PUT", key, self._creation_headers(extras), {}, None)
 

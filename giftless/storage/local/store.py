@@ -33,6 +33,7 @@ from giftless.interfaces import (
     IStreamingMultipartStore,
     IStreamingStore,
     PartUpload,
+    Payload,
 )
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
@@ -112,8 +113,9 @@ class LocalStore:
         paths = self._paths(keys)
         return await self._blocking.run(lambda: (_sizes(paths), available(self._top)))
 
-    async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
+    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
+        size = payload.length
         if size is not None and size <= SMALL_BYTES and not extras:
             await self._receive_small(self._path(key), body)
         else:
@@ -186,7 +188,7 @@ class LocalStore:
         )
         body = VerifiedBody(parts, key.oid, plan.size, plan.size, self._blocking)
         try:
-            await self.put(key, plan.size, body, extras)
+            await self.put(key, Payload(plan.size, key.oid), body, extras)
         except BadRequest as error:
             # Which of them is wrong cannot be told.
             await self._blocking.run(self.parts.discard, key, plan)

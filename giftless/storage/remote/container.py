@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from giftless.base.http_client import Answer
-from giftless.interfaces import ObjectFacts, PartUpload
+from giftless.interfaces import ObjectFacts, PartUpload, Payload
 from giftless.lfs.multipart import Part, PartLimits
 from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
 from giftless.storage.remote.client import Request, StoreError
@@ -87,12 +87,13 @@ class Container(ABC):
         """Sign a download for a client (``mode: direct``); see :meth:`sign_upload`."""
 
     @abstractmethod
-    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
         """Make the upload of an object by the daemon (``mode: proxy``).
 
-        The object must become visible only when all ``size`` bytes have
+        The object must become visible only when all of its bytes have
         arrived: a connection that is cut before must leave nothing.
 
+        :param payload: what is known of the bytes; their length is.
         :returns: the request without its body, and without Content-Length.
         """
 

@@ -21,6 +21,7 @@ from giftless.interfaces import (
     IExternalStore,
     IStoredObject,
     IStreamingStore,
+    Payload,
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote import streaming
@@ -75,19 +76,20 @@ class DirectStore(ExternalMultipartStore):
 class ProxyStore(StreamingMultipartStore):
     """Bytes pass through the daemon."""
 
-    async def put(self, key: ObjectKey, size: int | None, body: IBody, extras: Extras) -> None:
+    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`.
 
         :raises PayloadTooLarge: if it does not go into one request.
         :raises LengthRequired: if its length is not known, and more than a little.
         :raises ServiceUnavailable: if the store does not take it.
         """
+        size = payload.length
         _check_size(self.container, size or 0)
         try:
             if size is None or size <= SMALL:
-                answer = await self._put_whole(key, size, body, extras)
+                answer = await self._put_whole(key, payload, body, extras)
             else:
-                request = await self.container.put_request(key, size, extras)
+                request = await self.container.put_request(key, payload, extras)
                 answer = await streaming.upload(self._client, request, size, body)
             if not 200 <= answer.status < 300:
                 raise self.container.problem(answer)
@@ -95,17 +97,19 @@ class ProxyStore(StreamingMultipartStore):
             raise unavailable(error, f"{key.oid} could not be stored") from error
 
     async def _put_whole(
-        self, key: ObjectKey, size: int | None, body: IBody, extras: Extras
+        self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras
     ) -> Answer:
         try:
             data = await collect(body, SMALL)
         except PayloadTooLarge:
-            if size is not None:
+            if payload.length is not None:
                 raise
             raise LengthRequired("send the object with a Content-Length") from None
 
+        whole = replace(payload, length=len(data))
+
         async def prepare() -> Request:
-            request = await self.container.put_request(key, len(data), extras)
+            request = await self.container.put_request(key, whole, extras)
             return replace(request, body=data)
 
         return await self._client.ask(prepare)

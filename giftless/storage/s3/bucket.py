@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
-from giftless.interfaces import ObjectFacts
+from giftless.interfaces import ObjectFacts, Payload
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
@@ -182,11 +182,11 @@ class Bucket(XmlBucket):
 
     # -- for the daemon
 
-    async def put_request(self, key: ObjectKey, size: int, extras: Extras) -> Request:
+    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`."""
-        # The oid is the hash of the body: the store checks it once more.
-        headers = self._upload_headers(key.oid, extras)
-        return await self._authorize("PUT", key, headers, {}, key.oid)
+        # What is known of the bytes the store checks once more.
+        headers = self._upload_headers(payload.sha256, extras)
+        return await self._authorize("PUT", key, headers, {}, payload.sha256 or UNSIGNED)
 
     async def _request(
         self,
@@ -229,10 +229,10 @@ class Bucket(XmlBucket):
     def _completion_headers(self, replace: bool) -> dict[str, str]:
         return {"If-None-Match": "*"} if self._place.conditional_writes and not replace else {}
 
-    def _upload_headers(self, oid: str, extras: Extras) -> dict[str, str]:
+    def _upload_headers(self, sha256: str | None, extras: Extras) -> dict[str, str]:
         headers = self._creation_headers(extras)
-        if self._place.checksum:
-            headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(oid)).decode()
+        if self._place.checksum and sha256 is not None:
+            headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         return headers
 
     def _url(self, bucket: str, key: ObjectKey) -> str:

@@ -31,7 +31,7 @@ from tests.contracts.stores import DATA
 from tests.support.azurite import Azurite, azurite
 from tests.support.bodies import ListBody
 from tests.support.faulty import FaultyProxy, answer
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 from tests.support.servers import shared
 from tests.support.spinning import SpinningTestCase
 from tests.web.test_tls import make_certificate
@@ -172,7 +172,7 @@ class IdentityTests(SpinningTestCase):
     def test_it_signs_for_the_daemon(self) -> None:
         store = self.build(mode="proxy")
         self.run_now(store.check())
-        self.run_now(store.put(key_of(DATA), len(DATA), ListBody([DATA]), {}))
+        self.run_now(put_object(store, key_of(DATA), len(DATA), ListBody([DATA]), {}))
         self.assertEqual(self.server.objects(self.container), {key_of(DATA).path: DATA})
 
     def test_a_batch_costs_one_key(self) -> None:

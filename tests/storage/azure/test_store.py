@@ -31,7 +31,7 @@ from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.storage.azure.support import AzureTestCase
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, answer
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 
 #: A name with all that makes names hard.
 NAME = "\u00fcber \u2764 'quoted\".png"
@@ -75,11 +75,11 @@ class ProxyTests(AzureTestCase):
         """Azure wants to know it beforehand."""
         store = self.build(mode="proxy")
         body = ListBody([bytes(SMALL), b"x"])
-        self.assert_fails(LengthRequired, store.put(key_of(DATA), None, body, {}))
+        self.assert_fails(LengthRequired, put_object(store, key_of(DATA), None, body, {}))
         self.assertEqual(self.run_now(store.sizes([key_of(DATA)])), [None])
 
     def test_what_is_too_large_for_one_request_is_refused(self) -> None:
-        put = self.build(mode="proxy").put(key_of(b"x"), MAX_PUT + 1, ListBody([b"x"]), {})
+        put = put_object(self.build(mode="proxy"), key_of(b"x"), MAX_PUT + 1, ListBody([b"x"]), {})
         self.assert_fails(PayloadTooLarge, put)
 
     def test_large_objects_pass_in_pieces(self) -> None:
@@ -88,7 +88,7 @@ class ProxyTests(AzureTestCase):
         data = os.urandom(SMALL + 100_000)
         key = key_of(data)
         body = HeldBody()
-        done = self.start(store.put(key, len(data), body, {}))
+        done = self.start(put_object(store, key, len(data), body, {}))
         for chunk in (data[:-1], data[-1:]):
             self.spin(lambda: body.wanted)
             body.provide(chunk)
@@ -106,13 +106,13 @@ class ProxyTests(AzureTestCase):
         for wrong in (data[:-1] + b"x", b"x" + data[1:], data[:-1]):
             pieces = ListBody([wrong[:SMALL], wrong[SMALL:]])
             body = VerifiedBody(pieces, key_of(data).oid, len(data), 10**9, self.threads)
-            self.assert_fails(BadRequest, store.put(key_of(data), len(data), body, {}))
+            self.assert_fails(BadRequest, put_object(store, key_of(data), len(data), body, {}))
             self.assertEqual(self.server.objects(self.container), {})
 
     def test_what_the_name_says_is_kept_beside_the_bytes(self) -> None:
         store = self.build(mode="proxy")
         key = key_of(DATA)
-        self.run_now(store.put(key, len(DATA), ListBody([DATA]), {"filename": NAME}))
+        self.run_now(put_object(store, key, len(DATA), ListBody([DATA]), {"filename": NAME}))
         settings = self.server.container(self.container).get_blob_client(key.path)
         found = settings.get_blob_properties().content_settings
         self.assertEqual(found.content_type, "image/png")
@@ -121,7 +121,7 @@ class ProxyTests(AzureTestCase):
     def test_a_store_that_stalls_in_a_download_is_an_error(self) -> None:
         """The client is not left with half an object that looks whole."""
         store, proxy = self.behind_proxy(mode="proxy")
-        self.run_now(store.put(key_of(DATA), len(DATA), ListBody([DATA]), {}))
+        self.run_now(put_object(store, key_of(DATA), len(DATA), ListBody([DATA]), {}))
         stored = self.run_now(store.open(key_of(DATA)))
         proxy.then(Fault("cut", after=100_000))
         self.assert_fails(ServiceUnavailable, read_all(stored.read(0, stored.size)))
@@ -133,7 +133,7 @@ class ProxyTests(AzureTestCase):
         store, proxy = self.behind_proxy(mode="proxy")
         data = DATA * 20
         proxy.always(RESET)
-        put = store.put(key_of(data), len(data), ListBody([data]), {})
+        put = put_object(store, key_of(data), len(data), ListBody([data]), {})
         self.assert_fails(ServiceUnavailable, put)
         proxy.always(None)
         self.assertEqual(self.run_now(store.sizes([key_of(data)])), [None])
@@ -141,7 +141,7 @@ class ProxyTests(AzureTestCase):
     def test_a_small_upload_is_tried_again(self) -> None:
         store, proxy = self.behind_proxy(mode="proxy")
         proxy.then(SLOW_DOWN, RESET)
-        self.run_now(store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {}))
+        self.run_now(put_object(store, key_of(b"abc"), 3, ListBody([b"abc"]), {}))
         self.assertEqual(self.server.objects(self.container), {key_of(b"abc").path: b"abc"})
 
     def test_no_connection_is_left_by_what_failed(self) -> None:

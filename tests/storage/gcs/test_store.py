@@ -37,7 +37,7 @@ from tests.storage.gcs.support import GCSTestCase
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.gcs import Google
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 
 
 def send(
@@ -71,10 +71,10 @@ class ProxyTests(StreamingStoreContract, GCSTestCase):
 
     def test_a_body_of_unknown_length_is_stored(self) -> None:
         """If it is small; the store is told the length beforehand."""
-        self.run_now(self.store.put(key_of(b"abc"), None, ListBody([b"abc"]), {}))
+        self.run_now(put_object(self.store, key_of(b"abc"), None, ListBody([b"abc"]), {}))
         self.assertEqual(self.get(key_of(b"abc")), b"abc")
         body = ListBody([bytes(SMALL), b"x"])
-        self.assert_fails(LengthRequired, self.store.put(key_of(b"?"), None, body, {}))
+        self.assert_fails(LengthRequired, put_object(self.store, key_of(b"?"), None, body, {}))
         self.assertEqual(self.sizes(key_of(b"?")), [None])
 
     def test_a_damaged_object_is_replaced(self) -> None:
@@ -99,7 +99,7 @@ class ProxyTests(StreamingStoreContract, GCSTestCase):
         for wrong in (data[:-1] + b"x", b"x" + data[1:], data[:-1]):
             chunks = ListBody([wrong[:SMALL], wrong[SMALL:]])
             body = VerifiedBody(chunks, key_of(data).oid, len(data), 10**9, self.threads)
-            self.assert_fails(BadRequest, self.store.put(key_of(data), len(data), body, {}))
+            self.assert_fails(BadRequest, put_object(self.store, key_of(data), len(data), body, {}))
             self.assertEqual(self.sizes(key_of(data)), [None])
             self.assertEqual(self.google.objects(self.bucket), {})
 
@@ -550,7 +550,7 @@ class FaultTests(GCSTestCase):
         store = self.behind(mode="proxy")
         data = os.urandom(4 * SMALL)
         self.proxy.then(RESET)
-        put = store.put(key_of(data), len(data), ListBody([data[:SMALL], data[SMALL:]]), {})
+        put = put_object(store, key_of(data), len(data), ListBody([data[:SMALL], data[SMALL:]]), {})
         self.assert_fails(ServiceUnavailable, put)
         self.assertEqual(self.run_now(store.sizes([key_of(data)])), [None])
         self.assertEqual(self.google.objects(self.bucket), {})

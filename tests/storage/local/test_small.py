@@ -18,7 +18,7 @@ from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.local.store import LocalStore
 from tests.support.blocking import ManualBlocking
 from tests.support.bodies import ListBody
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 from tests.support.run import CoroutineTestCase
 
 
@@ -209,7 +209,9 @@ class UploadTests(TestCase):
             await gatherResults(
                 [
                     Deferred.fromCoroutine(
-                        store.put(key_of(data), len(data), ListBody([data[:5], data[5:]]), {})
+                        put_object(
+                            store, key_of(data), len(data), ListBody([data[:5], data[5:]]), {}
+                        )
                     )
                     for data in contents
                 ]
@@ -222,7 +224,7 @@ class UploadTests(TestCase):
         store = self.make_store()
         for size in (0, 1, SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1):
             data = os.urandom(size)
-            await store.put(key_of(data), size, ListBody([data] if data else []), {})
+            await put_object(store, key_of(data), size, ListBody([data] if data else []), {})
             self.assertEqual(await store.sizes([key_of(data)]), [size])
 
     async def test_a_full_disk_is_507(self) -> None:
@@ -233,5 +235,5 @@ class UploadTests(TestCase):
 
         self.patch(os, "writev", full)
         with self.assertRaises(InsufficientStorage):
-            await store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {})
+            await put_object(store, key_of(b"abc"), 3, ListBody([b"abc"]), {})
         self.assertEqual(await store.sizes([key_of(b"abc")]), [None])

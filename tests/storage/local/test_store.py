@@ -25,7 +25,7 @@ from giftless.storage.local.store import LocalFactory, LocalOptions, LocalStore
 from tests.contracts.stores import DATA, CapacityContract, StreamingStoreContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
-from tests.support.making import environment, key_of, oid_of, repo_of
+from tests.support.making import environment, key_of, oid_of, put_object, repo_of
 from tests.support.run import CoroutineTestCase
 
 
@@ -55,7 +55,7 @@ class LocalTestCase(CoroutineTestCase):
     def put(self, data: bytes, extras: dict[str, Any] | None = None) -> ObjectKey:
         """Upload an object."""
         key = key_of(data)
-        self.run_now(self.store.put(key, len(data), ListBody([data]), extras or {}))
+        self.run_now(put_object(self.store, key, len(data), ListBody([data]), extras or {}))
         return key
 
     def temporary_files(self) -> list[str]:
@@ -80,7 +80,7 @@ class LayoutTests(LocalTestCase):
 
     def test_a_prefix_goes_in_front(self) -> None:
         store = LocalStore(str(self.top), "team/a", self.blocking)
-        self.run_now(store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {}))
+        self.run_now(put_object(store, key_of(b"abc"), 3, ListBody([b"abc"]), {}))
         self.assertEqual(self.files(), [f"team/a/org/repo/{oid_of(b'abc')}"])
 
     def test_stores_with_other_prefixes_share_nothing(self) -> None:
@@ -88,7 +88,7 @@ class LayoutTests(LocalTestCase):
         other = LocalStore(str(self.top), "team", self.blocking)
         key = self.put(b"abc", {"filename": "x"})
         self.assertEqual(self.run_now(other.sizes([key])), [None])
-        self.run_now(other.put(key, 3, ListBody([b"abc"]), {}))
+        self.run_now(put_object(other, key, 3, ListBody([b"abc"]), {}))
         stored = self.run_now(other.open(key))
         assert stored is not None
         self.addCleanup(stored.close)
@@ -115,7 +115,7 @@ class LayoutTests(LocalTestCase):
         os.chdir(base)
         store = LocalStore("data", "", self.blocking)
         os.chdir("/")
-        self.run_now(store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {}))
+        self.run_now(put_object(store, key_of(b"abc"), 3, ListBody([b"abc"]), {}))
         self.assertTrue((base / "data" / key_of(b"abc").path).exists())
 
     def test_a_whole_batch_of_sizes_is_one_piece_of_blocking_work(self) -> None:
@@ -126,7 +126,7 @@ class LayoutTests(LocalTestCase):
     def test_the_longest_path_can_be_stored(self) -> None:
         segments = ["a" * 127] * (MAX_PATH_BYTES // 128)
         key = key_of(b"abc", "/".join(segments))
-        self.run_now(self.store.put(key, 3, ListBody([b"abc"]), {"filename": "x"}))
+        self.run_now(put_object(self.store, key, 3, ListBody([b"abc"]), {"filename": "x"}))
         self.assertEqual(self.run_now(self.store.sizes([key])), [3])
 
     def test_what_is_no_regular_file_is_absent(self) -> None:
@@ -335,7 +335,7 @@ class DurabilityTests(LocalTestCase):
             raise OSError(errno.EIO, "broken disk")
 
         self.patch(os, "fsync", fail)
-        put = self.store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {})
+        put = put_object(self.store, key_of(b"abc"), 3, ListBody([b"abc"]), {})
         self.assertEqual(self.assert_fails(OSError, put).errno, errno.EIO)
         self.assertEqual(self.files(), [])
         self.assertEqual(self.temporary_files(), [])
@@ -365,7 +365,9 @@ class FailureTests(LocalTestCase):
     def test_a_failed_upload_leaves_no_temporary_file(self) -> None:
         for error in (BadRequest("wrong bytes"), Disconnected("gone"), ValueError("a bug")):
             body = ListBody([DATA, DATA], error)
-            self.assert_fails(type(error), self.store.put(key_of(DATA), None, body, {"n": 1}))
+            self.assert_fails(
+                type(error), put_object(self.store, key_of(DATA), None, body, {"n": 1})
+            )
             self.assertEqual(self.temporary_files(), [])
             self.assertEqual(self.files(), [])
 
@@ -377,12 +379,12 @@ class FailureTests(LocalTestCase):
         before = os.listdir("/proc/self/fd")
         self.put(DATA, {"filename": "x"})
         body = ListBody([DATA], BadRequest("wrong"))
-        self.assert_fails(BadRequest, self.store.put(key_of(b"x"), None, body, {}))
+        self.assert_fails(BadRequest, put_object(self.store, key_of(b"x"), None, body, {}))
         self.assertEqual(os.listdir("/proc/self/fd"), before)
 
     def test_a_client_that_sends_no_body_costs_no_file(self) -> None:
         body = HeldBody()
-        upload = self.start(self.store.put(key_of(b"abc"), 3, body, {}))
+        upload = self.start(put_object(self.store, key_of(b"abc"), 3, body, {}))
         self.assertEqual(list(self.top.rglob("*")), [])
         body.fail(Disconnected("gone"))
         self.failureResultOf(upload, Disconnected)
@@ -393,7 +395,7 @@ class FailureTests(LocalTestCase):
         blocking = ManualBlocking()
         store = LocalStore(str(self.top), "", blocking)
         body = HeldBody()
-        upload = self.start(store.put(key_of(b"abc"), None, body, {}))
+        upload = self.start(put_object(store, key_of(b"abc"), None, body, {}))
         body.provide(b"ab")
         self.assertEqual(blocking.waiting, 1)
         self.assertFalse(body.wanted)
@@ -409,7 +411,7 @@ class FailureTests(LocalTestCase):
         blocking = ManualBlocking()
         store = LocalStore(str(self.top), "", blocking)
         body = ListBody([b"a", b"b"])
-        upload = self.start(store.put(key_of(b"ab"), None, body, {}))
+        upload = self.start(put_object(store, key_of(b"ab"), None, body, {}))
         self.assertEqual(body.reads, 1)
         blocking.do_next()
         self.assertEqual(body.reads, 2)
@@ -424,7 +426,7 @@ class FailureTests(LocalTestCase):
                 raise OSError(number, os.strerror(number))
 
             self.patch(os, "writev", full)
-            put = self.store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {})
+            put = put_object(self.store, key_of(b"abc"), 3, ListBody([b"abc"]), {})
             error = self.assert_fails(InsufficientStorage, put)
             self.assertEqual(error.code, 507)
             self.assertEqual(self.temporary_files(), [])
@@ -435,14 +437,14 @@ class FailureTests(LocalTestCase):
             raise OSError(errno.ENOSPC, "full")
 
         self.patch(os, "fsync", full)
-        put = self.store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {})
+        put = put_object(self.store, key_of(b"abc"), 3, ListBody([b"abc"]), {})
         self.assert_fails(InsufficientStorage, put)
         self.assertEqual(self.files(), [])
 
     def test_an_upload_larger_than_the_disk_is_507_before_it_is_written(self) -> None:
         _, available = self.run_now(self.store.sizes_and_room([]))
         body = HeldBody()
-        upload = self.start(self.store.put(key_of(b"abc"), available * 2, body, {}))
+        upload = self.start(put_object(self.store, key_of(b"abc"), available * 2, body, {}))
         body.provide(b"a")
         self.failureResultOf(upload, InsufficientStorage)
         self.assertEqual(self.temporary_files(), [])
@@ -452,7 +454,7 @@ class FailureTests(LocalTestCase):
             raise OSError(errno.EIO, "broken disk")
 
         self.patch(os, "writev", broken)
-        put = self.store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {})
+        put = put_object(self.store, key_of(b"abc"), 3, ListBody([b"abc"]), {})
         self.assertEqual(self.assert_fails(OSError, put).errno, errno.EIO)
         self.assertEqual(self.temporary_files(), [])
 
@@ -472,7 +474,7 @@ class FailureTests(LocalTestCase):
             chunks = [b"", b"abc", b"d", b"", b"efgh", b"i" * 300, b""]
             data = b"".join(chunks)
             body = HeldBody()
-            upload = self.start(self.store.put(key_of(data), len(data), body, {}))
+            upload = self.start(put_object(self.store, key_of(data), len(data), body, {}))
             body.provide(*chunks)
             body.provide()
             self.successResultOf(upload)
@@ -482,7 +484,7 @@ class FailureTests(LocalTestCase):
         chunks = [bytes([n % 251]) for n in range(os.sysconf("SC_IOV_MAX") * 2 + 1)]
         data = b"".join(chunks)
         body = HeldBody()
-        upload = self.start(self.store.put(key_of(data), len(data), body, {}))
+        upload = self.start(put_object(self.store, key_of(data), len(data), body, {}))
         body.provide(*chunks)
         body.provide()
         self.successResultOf(upload)
@@ -509,7 +511,7 @@ class SweepTests(LocalTestCase):
     def test_an_upload_that_runs_now_is_left_alone(self) -> None:
         """It may be another process's, too: workers share a directory."""
         body = HeldBody()
-        upload = self.start(self.store.put(key_of(b"abc"), None, body, {}))
+        upload = self.start(put_object(self.store, key_of(b"abc"), None, body, {}))
         body.provide(b"ab")
         (self.tmp / "stale").write_bytes(b"half")
         self.assertEqual(len(self.temporary_files()), 2)
@@ -522,7 +524,7 @@ class SweepTests(LocalTestCase):
 
     def test_an_upload_is_locked_against_other_processes(self) -> None:
         body = HeldBody()
-        upload = self.start(self.store.put(key_of(b"abc"), None, body, {}))
+        upload = self.start(put_object(self.store, key_of(b"abc"), None, body, {}))
         body.provide(b"ab")
         (name,) = self.temporary_files()
         with (self.tmp / name).open("rb") as other:
@@ -631,7 +633,7 @@ class FactoryTests(CoroutineTestCase):
     def test_slashes_around_a_prefix_mean_nothing(self) -> None:
         path = self.mktemp()
         store = self.build(path=path, prefix="/team/a/")
-        self.run_now(store.put(key_of(b"abc"), 3, ListBody([b"abc"]), {}))
+        self.run_now(put_object(store, key_of(b"abc"), 3, ListBody([b"abc"]), {}))
         self.assertTrue(os.path.exists(f"{path}/team/a/{key_of(b'abc').path}"))
 
     def test_a_prefix_that_leads_elsewhere_is_refused(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from giftless.base.http_client import Answer
 from giftless.errors import ServiceUnavailable
-from giftless.interfaces import ObjectFacts, PartUpload
+from giftless.interfaces import ObjectFacts, PartUpload, Payload
 from giftless.lfs.multipart import PartPlan
 from giftless.storage.remote.client import FIRST_DELAY, StoreClient, StoreError
 from giftless.storage.remote.container import FoundPart, Layout
@@ -268,7 +268,9 @@ class SigningTests(BucketTestCase):
         self.assertNotIn("Content-Length", action.header)
 
     def test_a_proxied_upload_is_signed_with_its_own_hash(self) -> None:
-        request = self.run_now(self.bucket.put_request(key_of(b"a"), 1, {}))
+        request = self.run_now(
+            self.bucket.put_request(key_of(b"a"), Payload(1, key_of(b"a").oid), {})
+        )
         self.assertEqual(request.headers["x-amz-content-sha256"], key_of(b"a").oid)
         self.assertNotIn("If-None-Match", request.headers)
 

@@ -15,7 +15,7 @@ from tests.storage.remote.proxy_contract import sizes_of
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 from tests.support.servers import S3, shared, versitygw
 from tests.web.test_tls import make_certificate
 
@@ -160,7 +160,7 @@ class StreamTests(FaultTestCase):
 
     def put(self, data: bytes) -> Any:
         chunks = [data[start : start + SMALL] for start in range(0, len(data), SMALL)]
-        return self.store.put(key_of(data), len(data), ListBody(chunks), {})
+        return put_object(self.store, key_of(data), len(data), ListBody(chunks), {})
 
     def read(self, data: bytes) -> Any:
         async def read() -> bytes:
@@ -285,7 +285,7 @@ class TLSTests(FaultTestCase):
 
     def test_both_ways(self) -> None:
         chunks = [LARGE[:SMALL], LARGE[SMALL:]]
-        self.run_now(self.store.put(key_of(LARGE), len(LARGE), ListBody(chunks), {}))
+        self.run_now(put_object(self.store, key_of(LARGE), len(LARGE), ListBody(chunks), {}))
         stored = self.run_now(self.store.open(key_of(LARGE)))
         self.assertEqual(self.run_now(read_all(stored.read(0, len(LARGE)))), LARGE)
 

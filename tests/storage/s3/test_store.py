@@ -25,7 +25,7 @@ from giftless.storage.s3.bucket import MAX_PUT
 from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import HeldBody, ListBody, read_all
-from tests.support.making import key_of
+from tests.support.making import key_of, put_object
 
 
 def send(
@@ -68,7 +68,7 @@ class ProxyTests(ProxyStoreContract, S3TestCase):
     def test_a_large_object_is_invisible_until_it_is_verified(self) -> None:
         data = os.urandom(SMALL + 1000)
         body = HeldBody()
-        done = self.start(self.store.put(key_of(data), len(data), body, {}))
+        done = self.start(put_object(self.store, key_of(data), len(data), body, {}))
         body.provide(data[:-1])
         self.spin(lambda: body.wanted)
         body.provide(data[-1:])
@@ -88,19 +88,19 @@ class ProxyTests(ProxyStoreContract, S3TestCase):
                 10**9,
                 self.threads,
             )
-            put = self.store.put(key_of(data), len(data), body, {})
+            put = put_object(self.store, key_of(data), len(data), body, {})
             self.assert_fails(BadRequest, put)
             self.assertEqual(self.sizes(key_of(data)), [None])
             self.assertEqual(self.server.objects(self.bucket), {})
 
     def test_a_large_body_without_a_length_is_refused(self) -> None:
         body = ListBody([bytes(SMALL), b"x"])
-        self.assert_fails(LengthRequired, self.store.put(key_of(b"?"), None, body, {}))
+        self.assert_fails(LengthRequired, put_object(self.store, key_of(b"?"), None, body, {}))
         self.assertEqual(self.server.objects(self.bucket), {})
 
     def test_what_does_not_fit_into_one_request_is_refused(self) -> None:
         body = HeldBody()
-        put = self.store.put(key_of(b"?"), MAX_PUT + 1, body, {})
+        put = put_object(self.store, key_of(b"?"), MAX_PUT + 1, body, {})
         self.assertIn("multipart", str(self.assert_fails(PayloadTooLarge, put)))
         self.assertFalse(body.wanted)
 
@@ -133,7 +133,7 @@ class ProxyTests(ProxyStoreContract, S3TestCase):
     def test_without_checksums_and_below_a_prefix(self) -> None:
         store = self.build(mode="proxy", checksum=False, prefix="/team a/\u00fc/")
         data = b"small"
-        self.run_now(store.put(key_of(data), 5, ListBody([data]), {}))
+        self.run_now(put_object(store, key_of(data), 5, ListBody([data]), {}))
         self.assertEqual(
             self.server.objects(self.bucket), {f"team a/\u00fc/{key_of(data).path}": data}
         )

@@ -1,0 +1,169 @@
+"""Facts that the server tells its observers: one frozen type for each.
+
+An event is published where a use case ends, so it says what has happened and
+not what was asked for.  Events stay in the process that publishes them: every
+worker has observers of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from zope.interface import Interface
+
+from giftless.lfs.locks import Lock
+from giftless.lfs.objects import ObjectKey, Operation, Repo
+
+
+class Arrival(Enum):
+    """How an object came into the store.
+
+    :cvar STREAMED: its bytes passed through the daemon.
+    :cvar COMMITTED: it was made of parts.
+    :cvar CONFIRMED: a client sent it to the store and had it verified afterwards.
+    """
+
+    STREAMED = "streamed"
+    COMMITTED = "committed"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStored:
+    """An object is in the store, whole.
+
+    A client that repeats a request stores an object again, and is told of again:
+    each event stands for an arrival, not for a new object.
+
+    :ivar size: in bytes.
+    :ivar who: the name of the identity.
+    :ivar arrival: how it came.
+    """
+
+    key: ObjectKey
+    size: int
+    who: str
+    arrival: Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectServed:
+    """Bytes of an object were sent through the daemon.
+
+    :ivar size: the object's size in bytes.
+    :ivar sent: how many bytes were sent.
+    :ivar complete: whether these are all that the client asked for.
+    """
+
+    key: ObjectKey
+    size: int
+    sent: int
+    complete: bool
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDeleted:
+    """An object was removed from the store.
+
+    :ivar reason: why, in words.
+    """
+
+    key: ObjectKey
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockCreated:
+    """A path was locked, by the lock's owner."""
+
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class LockReleased:
+    """A lock was removed by its owner."""
+
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class LockForced:
+    """A lock was removed by somebody else than its owner.
+
+    :ivar who: the name of whoever removed it.
+    """
+
+    lock: Lock
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswered:
+    """A batch request was answered.
+
+    :ivar operation: what it was for.
+    :ivar transfer: the name of the transfer adapter.
+    :ivar actions: how many objects got actions.
+    :ivar present: how many got none, because they are stored already.
+    :ivar refused: how many were refused, by cause.
+    """
+
+    repo: Repo
+    who: str
+    operation: Operation
+    transfer: str
+    actions: int
+    present: int
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request, or one object of a batch, was refused or failed.
+
+    :ivar cause: a stable word for why (``cause`` of the error's class).
+    :ivar status: the HTTP status that stands for it.
+    :ivar message: what the client was told.
+    :ivar repo: the repository; ``None`` if the request named none.
+    :ivar who: the name of the identity; empty if nobody was identified.
+    :ivar address: the client's IP address; empty if unknown.
+    """
+
+    cause: str
+    status: int
+    message: str
+    repo: Repo | None = None
+    who: str = ""
+    address: str = ""
+
+
+#: Every fact there is.
+Event = (
+    ObjectStored
+    | ObjectServed
+    | ObjectDeleted
+    | LockCreated
+    | LockReleased
+    | LockForced
+    | BatchAnswered
+    | Refused
+)
+
+
+class IObserver(Interface):
+    """Is told what the server has done."""
+
+    def observe(event: Event) -> None:
+        """Take note of an event; quick.
+
+        It runs inside the request that the event is about.  Whatever takes
+        longer than appending to a list belongs behind it (a thread, a timer).
+        What it raises is logged, and changes nothing for the client.
+
+        :param event: one of the types that this module defines; pass
+            over those that are not known.
+        """
