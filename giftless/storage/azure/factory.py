@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import replace
 
+from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.storage.azure.account import (
@@ -22,7 +23,7 @@ from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import Refreshing
 from giftless.storage.remote.modes import DirectStore, ProxyStore, build_store
-from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
+from giftless.storage.remote.options import RemoteOptions, checked_prefix
 
 #: The names that containers can have.
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
@@ -94,7 +95,7 @@ def _account(options: AzureOptions) -> Account:
         raise ConfigError(
             "account", f"found {account.name!r}, allowed are 3 to 24 lower-case letters and digits"
         )
-    endpoint = checked_url("endpoint_url", options.endpoint_url or account.endpoint)
+    endpoint = check_url("endpoint_url", options.endpoint_url or account.endpoint)
     return replace(account, endpoint=endpoint)
 
 
@@ -115,7 +116,7 @@ def _account_around(name: str | None) -> Account:
 def _place(options: AzureOptions, account: Account) -> Place:
     public = account.endpoint
     if options.public_endpoint_url is not None:
-        public = checked_url("public_endpoint_url", options.public_endpoint_url)
+        public = check_url("public_endpoint_url", options.public_endpoint_url)
     return Place(
         account.name,
         options.container,

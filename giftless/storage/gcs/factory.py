@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.storage.gcs.accounts import found, google_chain
@@ -18,7 +19,7 @@ from giftless.storage.gcs.signing import encode_path
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
 from giftless.storage.remote.modes import DirectStore, ProxyStore, build_store
-from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
+from giftless.storage.remote.options import RemoteOptions, checked_prefix
 
 #: Where Cloud Storage is.
 ENDPOINT = "https://storage.googleapis.com"
@@ -87,7 +88,7 @@ def _authority(options: GCSOptions, client: StoreClient, environment: Environmen
         raise ConfigError(
             "service_account_email", f"found {email!r}, allowed is name@domain of a service account"
         )
-    iam_url = checked_url("iam_endpoint_url", options.iam_endpoint_url)
+    iam_url = check_url("iam_endpoint_url", options.iam_endpoint_url)
     try:
         find = google_chain(options.credentials_file)
     except ImportError:
@@ -104,15 +105,15 @@ def _authority(options: GCSOptions, client: StoreClient, environment: Environmen
 
 def _place(options: GCSOptions) -> Place:
     if options.endpoint_url is not None:
-        endpoint = checked_url("endpoint_url", options.endpoint_url)
+        endpoint = check_url("endpoint_url", options.endpoint_url)
     else:
         emulator = os.environ.get(EMULATOR_VARIABLE, "")
         if emulator and "://" not in emulator:
             emulator = f"http://{emulator}"
-        endpoint = checked_url("endpoint_url", emulator or ENDPOINT)
+        endpoint = check_url("endpoint_url", emulator or ENDPOINT)
     public = endpoint
     if options.public_endpoint_url is not None:
-        public = checked_url("public_endpoint_url", options.public_endpoint_url)
+        public = check_url("public_endpoint_url", options.public_endpoint_url)
     return Place(
         _bucket_url(endpoint, options.bucket),
         _bucket_url(public, options.bucket),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -54,22 +53,3 @@ def checked_prefix(prefix: str) -> str:
                 "prefix", f"{prefix!r} is not a plain relative path: {error}"
             ) from None
     return plain
-
-
-def checked_url(name: str, url: str) -> str:
-    """Check the URL of an endpoint.
-
-    :param name: the option's name.
-    :returns: it without a slash at its end.
-    :raises ConfigError: if it is not ``http(s)://host[:port][/path]``.
-    """
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not url.isascii() or any(c in url for c in "?#@ \t\r\n"):
-        raise ConfigError(
-            name, f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user"
-        )
-    return url.rstrip("/")

@@ -8,13 +8,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import Refreshing
 from giftless.storage.remote.modes import DirectStore, ProxyStore, build_store
-from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
+from giftless.storage.remote.options import RemoteOptions, checked_prefix
 from giftless.storage.s3.bucket import Bucket, Place
 from giftless.storage.s3.credentials import botocore_chain, found, static
 from giftless.storage.s3.signing import Credentials, encode_path
@@ -100,11 +101,11 @@ def _place(options: S3Options) -> Place:
         if options.addressing == "auto":
             virtual = _HOST_LABEL.fullmatch(options.bucket) is not None
     else:
-        endpoint = checked_url("endpoint_url", options.endpoint_url)
+        endpoint = check_url("endpoint_url", options.endpoint_url)
     if options.public_endpoint_url is None:
         public = endpoint
     else:
-        public = checked_url("public_endpoint_url", options.public_endpoint_url)
+        public = check_url("public_endpoint_url", options.public_endpoint_url)
     if virtual and _HOST_LABEL.fullmatch(options.bucket) is None:
         raise ConfigError(
             "addressing", f"the bucket {options.bucket!r} cannot be part of a host's name; use path"

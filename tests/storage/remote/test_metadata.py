@@ -14,7 +14,7 @@ from giftless.storage.remote.metadata import (
     disposition,
     encode_extras,
 )
-from giftless.storage.remote.options import RemoteOptions, checked_prefix, checked_url
+from giftless.storage.remote.options import RemoteOptions, checked_prefix
 from tests.support.making import key_of
 
 #: What an ``x-*`` member may be.
@@ -78,22 +78,6 @@ class OptionTests(SynchronousTestCase):
             with self.assertRaises(ConfigError) as caught:
                 checked_prefix(wrong)
             self.assertEqual(caught.exception.path, "prefix")
-
-    def test_urls(self) -> None:
-        for url, expected in (
-            ("https://s3.example", "https://s3.example"),
-            ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
-            ("https://h/deep/er//", "https://h/deep/er"),
-            ("http://[::1]:80", "http://[::1]:80"),
-        ):
-            self.assertEqual(checked_url("endpoint_url", url), expected)
-        for wrong in (
-            "", "s3.example", "ftp://h", "https://", "https://h?x", "https://h#x", "https://u@h",
-            "https://h:0", "https://h:99999", "https://h x", "https://h\u00e4", "http://[::1",
-        ):  # fmt: skip
-            with self.assertRaises(ConfigError) as caught:
-                checked_url("endpoint_url", wrong)
-            self.assertEqual(caught.exception.path, "endpoint_url")
 
     def test_options_do_not_show(self) -> None:
         self.assertEqual(repr(RemoteOptions()), "<RemoteOptions>")
