@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from tests.docs.pages import DOCS, ROOT, code
-from tests.integration.support import IntegrationTestCase, base_environ
+from tests.integration.support import IntegrationTestCase
+from tests.support.processes import base_environ
 
 #: Where the pages suppose the server to be.
 SERVER = "http://127.0.0.1:8080"

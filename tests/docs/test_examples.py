@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 from tests.docs.pages import ROOT, Directive, code, pages
-from tests.integration.support import IntegrationTestCase, installed
+from tests.integration.support import IntegrationTestCase
+from tests.support.processes import installed
 from tests.web.test_tls import make_certificate
 
 #: Marks a block of YAML that is only part of a configuration.

@@ -10,14 +10,9 @@ import subprocess
 from unittest import SkipTest
 
 from tests.docs.pages import DOCS
-from tests.integration.support import (
-    Daemon,
-    Git,
-    IntegrationTestCase,
-    free_port,
-    oid_of,
-    wait_until,
-)
+from tests.integration.support import Daemon, Git, IntegrationTestCase, oid_of
+from tests.support.ports import free_port
+from tests.support.processes import wait_until
 from tests.web.test_tls import make_certificate
 
 #: What is around the configuration on an ordinary machine.

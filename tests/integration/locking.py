@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import jwt
 
-from tests.integration.support import LFS_JSON, PATIENCE, REPO, Daemon, Response
+from tests.integration.support import LFS_JSON, REPO, Daemon, Response
+from tests.support.processes import PATIENCE
 
 #: What the tokens of the tests are signed with.
 KEY = "a key of the tests that is long enough"

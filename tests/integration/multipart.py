@@ -21,16 +21,15 @@ from urllib.parse import urlsplit
 
 from tests.integration.support import (
     LFS_JSON,
-    PATIENCE,
     REPO,
     Daemon,
     IntegrationTestCase,
-    base_environ,
     file_digest,
-    free_port,
     oid_of,
 )
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, base_environ
 
 MIB = 1024 * 1024
 

@@ -19,12 +19,11 @@ from tests.integration.support import (
     GitRepo,
     IntegrationTestCase,
     file_digest,
-    free_port,
-    installed,
     oid_of,
-    wait_until,
 )
 from tests.support.faulty import HANG, RESET, Fault, FaultyProxy
+from tests.support.ports import free_port
+from tests.support.processes import installed, wait_until
 from tests.support.servers import shared, versitygw
 
 MIB = 1024 * 1024

@@ -11,7 +11,8 @@ import yaml
 
 from tests.contracts.authenticators import basic
 from tests.docs.pages import DOCS, code
-from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, oid_of, wait_until
+from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, oid_of
+from tests.support.processes import wait_until
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
 

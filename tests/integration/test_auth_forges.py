@@ -14,15 +14,9 @@ from typing import Any
 import yaml
 
 from tests.docs.pages import DOCS, ROOT, code
-from tests.integration.support import (
-    REPO,
-    Git,
-    GitRepo,
-    IntegrationTestCase,
-    base_environ,
-    stored_objects,
-)
+from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, stored_objects
 from tests.support.forge_server import TOKENS
+from tests.support.processes import base_environ
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
 

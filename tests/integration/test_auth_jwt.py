@@ -23,9 +23,9 @@ from tests.integration.support import (
     IntegrationTestCase,
     object_path,
     oid_of,
-    wait_until,
 )
 from tests.support.issuer import jwk, key_set
+from tests.support.processes import wait_until
 from tests.support.tokens import private_key, private_pem, public_pem
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}

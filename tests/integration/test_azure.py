@@ -10,16 +10,10 @@ from typing import Any
 import yaml
 
 from tests.docs.pages import DOCS, code
-from tests.integration.support import (
-    REPO,
-    Daemon,
-    IntegrationTestCase,
-    installed,
-    oid_of,
-    wait_until,
-)
+from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
 from tests.support.azurite import azurite
 from tests.support.faulty import HANG, SLOW_DOWN, FaultyProxy
+from tests.support.processes import installed, wait_until
 from tests.support.servers import shared
 
 MIB = 1024 * 1024

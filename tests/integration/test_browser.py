@@ -13,9 +13,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.docs.pages import ROOT
-from tests.integration.support import REPO, Daemon, oid_of, stored_objects, wait_until
+from tests.integration.support import REPO, Daemon, oid_of, stored_objects
 from tests.integration.test_auth_jwt import WRITE, TokenTestCase
 from tests.support.chromium import Pages, calm, chromium, wait_for
+from tests.support.processes import wait_until
 
 PAGE = ROOT / "examples" / "browser"
 

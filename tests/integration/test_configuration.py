@@ -10,16 +10,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.integration.support import (
-    ENDED,
-    Daemon,
-    IntegrationTestCase,
-    free_port,
-    installed,
-    oid_of,
-    stored_objects,
-    wait_until,
-)
+from tests.integration.support import Daemon, IntegrationTestCase, oid_of, stored_objects
+from tests.support.ports import free_port
+from tests.support.processes import ENDED, installed, wait_until
 
 
 class StartTestCase(IntegrationTestCase):

@@ -11,13 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.integration.support import (
-    ENDED,
-    Daemon,
-    IntegrationTestCase,
-    free_port,
-    oid_of,
-)
+from tests.integration.support import Daemon, IntegrationTestCase, oid_of
+from tests.support.ports import free_port
+from tests.support.processes import ENDED
 
 MIB = 1024 * 1024
 

@@ -10,16 +10,10 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tests.integration.support import (
-    REPO,
-    Daemon,
-    IntegrationTestCase,
-    installed,
-    object_path,
-    oid_of,
-)
+from tests.integration.support import REPO, Daemon, IntegrationTestCase, object_path, oid_of
 from tests.support.faulty import FaultyProxy
 from tests.support.gcs import Google, google
+from tests.support.processes import installed
 from tests.support.servers import shared
 
 MIB = 1024 * 1024

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from tests.integration.support import (
-    ENDED,
     IntegrationTestCase,
     file_digest,
     oid_of,
@@ -12,8 +11,8 @@ from tests.integration.support import (
     stored_objects,
     temporaries,
     upload_head,
-    wait_until,
 )
+from tests.support.processes import ENDED, wait_until
 
 KIB = 1024
 MIB = 1024 * KIB

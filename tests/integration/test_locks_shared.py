@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.locking import AUTH, LOCKS, Person, at_once, check, giftless
-from tests.integration.support import ENDED, REPO, Daemon, IntegrationTestCase, wait_until
+from tests.integration.support import REPO, Daemon, IntegrationTestCase
 from tests.support.postgresql import PostgreSQLServer, postgresql
+from tests.support.processes import ENDED, wait_until
 from tests.support.servers import shared
 
 #: How many requests arrive at once.

@@ -5,15 +5,14 @@ import json
 import os
 
 from tests.integration.support import (
-    ENDED,
     REPO,
     Daemon,
     IntegrationTestCase,
     object_path,
     oid_of,
     upload_head,
-    wait_until,
 )
+from tests.support.processes import ENDED, wait_until
 
 MIB = 1024 * 1024
 

@@ -7,12 +7,12 @@ from tests.integration.support import (
     Daemon,
     IntegrationTestCase,
     download_head,
-    free_port,
     oid_of,
     read_reply,
     upload_head,
 )
 from tests.integration.test_endpoints import write_certificate
+from tests.support.ports import free_port
 
 MIB = 1024 * 1024
 

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from tests.docs.pages import DOCS
 from tests.integration.multipart import MIB, PART, MultipartCases, RemoteMultipartCases
-from tests.integration.support import PATIENCE, REPO, IntegrationTestCase, oid_of
+from tests.integration.support import REPO, IntegrationTestCase, oid_of
 from tests.support.azurite import azurite
+from tests.support.processes import PATIENCE
 from tests.support.servers import shared
 
 

@@ -16,14 +16,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.integration.support import (
-    ENDED,
-    Daemon,
-    Installation,
-    IntegrationTestCase,
-    base_environ,
-    oid_of,
-)
+from tests.integration.support import Daemon, IntegrationTestCase, oid_of
+from tests.support.processes import ENDED, Installation, base_environ
 
 ROOT = Path(__file__).parents[2]
 

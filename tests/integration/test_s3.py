@@ -17,18 +17,10 @@ from typing import Any
 import yaml
 
 from tests.docs.pages import DOCS, code
-from tests.integration.support import (
-    REPO,
-    Daemon,
-    Git,
-    IntegrationTestCase,
-    installed,
-    object_path,
-    oid_of,
-    wait_until,
-)
+from tests.integration.support import REPO, Daemon, Git, IntegrationTestCase, object_path, oid_of
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
 from tests.support.metadata import FakeMetadata
+from tests.support.processes import installed, wait_until
 from tests.support.servers import S3, shared, versitygw
 
 MIB = 1024 * 1024

@@ -6,7 +6,6 @@ import socket
 import time
 
 from tests.integration.support import (
-    ENDED,
     Daemon,
     IntegrationTestCase,
     download_head,
@@ -15,8 +14,8 @@ from tests.integration.support import (
     stored_objects,
     temporaries,
     upload_head,
-    wait_until,
 )
+from tests.support.processes import ENDED, wait_until
 
 MIB = 1024 * 1024
 

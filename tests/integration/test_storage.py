@@ -18,8 +18,8 @@ from tests.integration.support import (
     stored_objects,
     temporaries,
     upload_head,
-    wait_until,
 )
+from tests.support.processes import wait_until
 
 MIB = 1024 * 1024
 

@@ -23,22 +23,18 @@ from twisted.trial.unittest import SkipTest
 
 from giftless.runtime.supervision.process import HEARTBEAT, SILENT
 from tests.integration.support import (
-    ENDED,
-    PATIENCE,
     Daemon,
     IntegrationTestCase,
     download_head,
-    free_port,
-    installed,
-    is_running,
     object_path,
     oid_of,
     read_reply,
     temporaries,
     upload_head,
-    wait_until,
 )
 from tests.integration.test_endpoints import write_certificate
+from tests.support.ports import free_port
+from tests.support.processes import ENDED, PATIENCE, installed, is_running, wait_until
 
 MIB = 1024 * 1024
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.support import free_port
+from tests.support.ports import free_port
 from tests.support.servers import find_command, running
 
 

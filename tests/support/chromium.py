@@ -23,7 +23,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from twisted.trial.unittest import SkipTest
 
-from tests.integration.support import base_environ
+from tests.support.processes import base_environ
 
 #: What keeps it to itself: no window, no network of its own.
 FLAGS = (

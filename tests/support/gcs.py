@@ -40,8 +40,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.cloud.storage import _signing
 
-from tests.integration.support import free_port
 from tests.support.gcs_parts import PIECE, Refusal, Upload, Uploads, clear, pieces
+from tests.support.ports import free_port
 from tests.support.servers import find_command, running
 
 #: How far in the future a signature may have been made, in seconds.

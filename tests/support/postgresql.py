@@ -22,7 +22,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from tests.integration.support import free_port
+from tests.support.ports import free_port
 
 #: How long the server may take until it answers, in seconds.
 PATIENCE = 60.0

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 from twisted.trial.unittest import SkipTest
 
 from giftless.storage.s3.signing import Credentials, Signer
-from tests.integration.support import free_port
+from tests.support.ports import free_port
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from twisted.internet.task import Clock
 
 from giftless.storage.gcs.accounts import EARLY, LATE, LOOK_AGAIN, Account, found, google_chain
 from giftless.storage.remote.client import StoreError
-from tests.integration.support import installed
 from tests.storage.gcs.support import GCSTestCase
 from tests.support.blocking import InlineBlocking
 from tests.support.gcs import Google
+from tests.support.processes import installed
 from tests.support.run import CoroutineTestCase
 
 #: Prints who the chain finds.

@@ -32,12 +32,12 @@ from giftless.storage.gcs.bucket import MAX_PUT
 from giftless.storage.remote import xml_bucket
 from giftless.storage.remote.modes import SMALL
 from tests.contracts.stores import DATA, StreamingStoreContract
-from tests.integration.support import free_port
 from tests.storage.gcs.support import GCSTestCase
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.gcs import Google
 from tests.support.making import key_of, put_object
+from tests.support.ports import free_port
 
 
 def send(

@@ -25,9 +25,9 @@ from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.remote import xml_bucket
 from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
-from tests.integration.support import free_port
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.ports import free_port
 
 #: The reactor, whose interfaces mypy does not know.
 reactor: Any = installed_reactor

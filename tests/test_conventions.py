@@ -1,0 +1,50 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+#: The folder of all tests.
+TESTS: Final = Path(__file__).parent
+
+#: The packages that tests share, and what each may import of ``tests``.
+SHARED: Final = {
+    "support": {"support"},
+    "contracts": {"contracts", "support"},
+}
+
+
+def modules(folder: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Parse every module of a folder.
+
+    :returns: the path of each below ``tests``, and its syntax tree.
+    """
+    for path in sorted(folder.rglob("*.py")):
+        yield str(path.relative_to(TESTS)), ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Yield the packages of ``tests`` that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.split(".")[1] for name in names if name.startswith("tests."))
+
+
+class ConventionTests(SynchronousTestCase):
+    """The order of the tests themselves."""
+
+    def test_what_tests_share_imports_no_tests(self) -> None:
+        """``support`` and ``contracts`` know nothing of who uses them."""
+        for package, allowed in SHARED.items():
+            for name, tree in modules(TESTS / package):
+                self.assertLessEqual(set(imported(tree)), allowed, name)
