@@ -7,7 +7,7 @@ tests pin them.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
@@ -16,12 +16,12 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from giftless.errors import BadRequest, HeadersTooLarge, LFSError, RequestTimeout
+from giftless.web import access_log
+from giftless.web.context import Context
 from giftless.web.errors import error_response
 from giftless.web.framing import connection_options
+from giftless.web.proxies import host_of
 from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
-
-if TYPE_CHECKING:
-    from giftless.web.site import LFSSite
 
 #: How many bytes of the next requests are taken while one is being answered.
 EARLY_BYTES = 16384
@@ -35,9 +35,11 @@ class LFSChannel(HTTPChannel):
 
     Requests that cannot even be parsed are answered here, with the same JSON
     errors as all others, and end the connection.
+
+    :ivar context: what it shares with the site's other connections.
     """
 
-    site: LFSSite
+    context: Context
     transport: Any
     _deadline: IDelayedCall | None = None
     _linger: IDelayedCall | None = None
@@ -47,10 +49,10 @@ class LFSChannel(HTTPChannel):
     _unread: Any = None
 
     def connectionMade(self) -> None:
-        """Start with the site's limits."""
-        self.totalHeadersSize = self.MAX_LENGTH = self.site.limits.header_bytes
+        """Start with the limits of the site."""
+        self.totalHeadersSize = self.MAX_LENGTH = self.context.limits.header_bytes
         super().connectionMade()
-        self.site.opened(self)
+        self.context.connections.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Free what the connection holds."""
@@ -58,13 +60,22 @@ class LFSChannel(HTTPChannel):
         for call in (self._linger, self._closing):
             if call is not None and call.active():
                 call.cancel()
-        self.site.closed(self)
+        self.context.connections.closed(self)
         super().connectionLost(reason)
 
     @property
     def idle(self) -> bool:
         """Whether no request is being received or answered."""
         return not self.requests
+
+    @property
+    def peer(self) -> Any:
+        """The address that the connection comes from, an ``IAddress``."""
+        return self.getPeer()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        self.transport.abortConnection()
 
     def drain(self) -> None:
         """Close as soon as nothing is under way."""
@@ -74,7 +85,7 @@ class LFSChannel(HTTPChannel):
 
     def loseConnection(self) -> None:
         """Close, when the client has taken what is left of its response."""
-        self._close_within(self.site.limits.stall_timeout)
+        self._close_within(self.context.limits.stall_timeout)
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; the first of a request start its headers' deadline."""
@@ -89,7 +100,9 @@ class LFSChannel(HTTPChannel):
             # one (RFC 9112 section 2.2) is nothing.
             self._headers_arrived()
         elif self._deadline is None:
-            self._deadline = self.callLater(self.site.limits.header_timeout, self._headers_are_late)
+            self._deadline = self.callLater(
+                self.context.limits.header_timeout, self._headers_are_late
+            )
 
     def lineReceived(self, line: bytes) -> None:
         """Take a header line; refuse the obsolete folded ones (RFC 9112 5.2)."""
@@ -119,7 +132,7 @@ class LFSChannel(HTTPChannel):
         """The request is complete."""
         # A pause may have switched the time-out off; twisted.web puts it
         # back, after the response, as it finds it now.
-        self.setTimeout(self.site.timeOut)
+        self.setTimeout(self.context.limits.idle_timeout)
         super().allContentReceived()
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
@@ -127,7 +140,7 @@ class LFSChannel(HTTPChannel):
         return (
             version == b"HTTP/1.1"
             and b"close" not in connection_options(request.requestHeaders)
-            and not self.site.retiring
+            and not self.context.connections.retiring
         )
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -146,10 +159,10 @@ class LFSChannel(HTTPChannel):
         """
         if self.persistent and self._waitingForTransport:
             self._unread = request
-            self.setTimeout(self.site.timeOut)
+            self.setTimeout(self.context.limits.idle_timeout)
             return
         super().requestDone(request)
-        if self.site.draining and self.idle:
+        if self.context.connections.draining and self.idle:
             self.loseConnection()
 
     def resumeProducing(self) -> None:
@@ -177,7 +190,7 @@ class LFSChannel(HTTPChannel):
 
     def _headers_too_large(self) -> LFSError:
         return HeadersTooLarge(
-            f"the request's headers have more than {self.site.limits.header_bytes} bytes"
+            f"the request's headers have more than {self.context.limits.header_bytes} bytes"
         )
 
     def _headers_are_late(self) -> None:
@@ -202,8 +215,8 @@ class LFSChannel(HTTPChannel):
         request_id = os.urandom(8).hex()
         # What has come of its headers may say which page sent it.
         known = self.requests[-1].requestHeaders if self.requests else Headers()
-        self.transport.write(error_response(error, request_id, self.site.cors.headers(known)))
-        self.site.log_refusal(self.getPeer(), error, request_id)
+        self.transport.write(error_response(error, request_id, self.context.cors.headers(known)))
+        access_log.write_refusal(error.code, request_id, host_of(self.peer))
         # Nothing that follows is looked at.
         self.clearLineBuffer()
         # The client may still be sending: closing now could destroy the

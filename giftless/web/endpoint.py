@@ -50,7 +50,7 @@ class Call:
 
         :raises PayloadTooLarge: if it is larger than ``limits.request_body``.
         """
-        limit = self.request.site.limits.request_body
+        limit = self.request.context.limits.request_body
         if (self.request.length or 0) > limit:
             raise PayloadTooLarge(f"the body of this request may have at most {limit} bytes")
         return await collect(self.request.body, limit)

@@ -1,24 +1,15 @@
-"""The one place where errors become HTTP responses."""
+"""How errors are rendered as HTTP responses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
 
 import msgspec
 from twisted.web.http import RESPONSES, datetimeToString
 
-from giftless.errors import LFSError, Unauthorized
+from giftless.errors import LFSError
 from giftless.lfs.batch import MEDIA_TYPE
-
-if TYPE_CHECKING:
-    from giftless.web.request import StreamingRequest
-
-
-#: The status that the access log shows when the client left before its
-#: response was complete (nginx's convention).
-CLIENT_CLOSED: Final = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +58,3 @@ def error_response(
     lines = [f"HTTP/1.1 {error.code} {RESPONSES.get(error.code, b'Error').decode()}"]
     lines += [f"{name}: {value}" for name, value in (*headers.items(), *extra)]
     return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def respond_with_error(request: StreamingRequest, error: LFSError) -> None:
-    """Answer ``request`` with ``error``, or cut it off if it is half-answered."""
-    if request.channel is None:
-        return
-    if request.startedWriting:
-        # Too late for another status: a cut connection is the only signal.
-        request.abandon(error.code)
-        return
-    if isinstance(error, Unauthorized):
-        for name, value in request.site.challenge.headers().items():
-            request.setHeader(name.encode(), value.encode())
-    for name, value in error.headers.items():
-        request.setHeader(name.encode(), value.encode())
-    respond_with_json(request, error.code, error_body(error, request.request_id))
-
-
-def respond_with_json(request: StreamingRequest, code: int, body: bytes) -> None:
-    """Send a whole JSON response of the Git LFS media type."""
-    request.setResponseCode(code)
-    request.setHeader(b"Content-Type", MEDIA_TYPE.encode())
-    request.setHeader(b"Content-Length", b"%d" % len(body))
-    if request.method == b"HEAD":
-        request.write(b"")
-    else:
-        request.write(body)
-    request.finish()

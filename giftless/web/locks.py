@@ -17,7 +17,6 @@ from giftless.lfs.locks import (
 )
 from giftless.usecases.locks import LockService
 from giftless.web.endpoint import Call, Handler, Route
-from giftless.web.errors import respond_with_json
 
 
 class LockEndpoints:
@@ -41,7 +40,7 @@ class LockEndpoints:
         identity = await call.identify(self._authenticator)
         path = parse_create(await call.read_small_body())
         lock = await self._service.create(identity, call.repo, path)
-        respond_with_json(call.request, 201, render_lock(lock))
+        call.request.respond_json(201, render_lock(lock))
 
     async def list(self, call: Call) -> None:
         """``GET …/locks``: which locks are there?"""
@@ -50,7 +49,7 @@ class LockEndpoints:
         # Clients send parameters that they do not use as empty ones.
         path, lock_id = call.argument("path") or None, call.argument("id") or None
         page = await self._service.page(identity, call.repo, paging, path, lock_id)
-        respond_with_json(call.request, 200, render_page(page))
+        call.request.respond_json(200, render_page(page))
 
     async def verify(self, call: Call) -> None:
         """``POST …/locks/verify``: which locks are in the way of a push?"""
@@ -58,14 +57,14 @@ class LockEndpoints:
         paging = parse_verify(await call.read_small_body())
         found = await self._service.verify(identity, call.repo, paging)
         body = render_verification(found.ours, found.theirs, found.next_cursor)
-        respond_with_json(call.request, 200, body)
+        call.request.respond_json(200, body)
 
     async def unlock(self, call: Call, lock_id: str) -> None:
         """``POST …/locks/{id}/unlock``: remove a lock."""
         identity = await call.identify(self._authenticator)
         force = parse_unlock(await call.read_small_body())
         lock = await self._service.unlock(identity, call.repo, lock_id, force)
-        respond_with_json(call.request, 200, render_lock(lock))
+        call.request.respond_json(200, render_lock(lock))
 
 
 def routes_without_locks() -> Sequence[Route]:

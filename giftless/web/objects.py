@@ -12,7 +12,6 @@ from giftless.lfs.objects import ObjectKey, Oid
 from giftless.lfs.verification import parse_verification
 from giftless.usecases.objects import LFSServer
 from giftless.web.endpoint import Call, Route, never_422
-from giftless.web.errors import respond_with_json
 from giftless.web.limits import Limits
 from giftless.web.ranges import etag, matches, parse_range
 from giftless.web.sending import send_object
@@ -63,7 +62,7 @@ class ObjectEndpoints:
         reply = await self._server.batch(identity, call.repo, parsed, call.links)
         if call.short and not parsed.is_stock:
             _check_any_is_good(reply)
-        respond_with_json(call.request, 200, render_batch(reply))
+        call.request.respond_json(200, render_batch(reply))
 
     async def verify(self, call: Call) -> None:
         """``POST …/objects/storage/verify``: is the object here, whole?"""
@@ -81,7 +80,7 @@ class ObjectEndpoints:
         identity = await call.identify(self._storage_authenticator)
         call.refuse_partial_body()
         await self._server.receive(identity, key, call.request.length, call.request.body)
-        respond_with_json(call.request, 200, b"{}")
+        call.request.respond_json(200, b"{}")
 
     async def download(self, call: Call, oid: str) -> None:
         """``GET`` or ``HEAD …/objects/storage/{oid}``: an object's bytes."""

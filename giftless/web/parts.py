@@ -13,7 +13,6 @@ from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.usecases.multipart import MultipartServer
 from giftless.web.endpoint import Call, Route, never_422
-from giftless.web.errors import respond_with_json
 
 
 class PartEndpoints:
@@ -43,7 +42,7 @@ class PartEndpoints:
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify(self._authenticator)
         plan = await self._server.plan(identity, key, call.links)
-        respond_with_json(call.request, 200, msgspec.json.encode(plan))
+        call.request.respond_json(200, msgspec.json.encode(plan))
 
     async def upload(self, call: Call, oid: str, number: str) -> None:
         """``PUT …/{oid}/parts/{number}``: store a part."""
@@ -55,7 +54,7 @@ class PartEndpoints:
         request = call.request
         md5 = _digest(call.header("content-md5"))
         await self._server.receive(identity, key, int(number), request.length, md5, request.body)
-        respond_with_json(request, 200, b"{}")
+        request.respond_json(200, b"{}")
 
     async def commit(self, call: Call, oid: str) -> None:
         """``POST …/{oid}/parts/commit``: make the object of its parts."""
@@ -63,7 +62,7 @@ class PartEndpoints:
         identity = await call.identify(self._authenticator)
         await call.read_small_body()
         await self._server.commit(identity, key)
-        respond_with_json(call.request, 200, b"{}")
+        call.request.respond_json(200, b"{}")
 
     async def abort(self, call: Call, oid: str) -> None:
         """``POST …/{oid}/parts/abort``: throw the parts away."""
@@ -71,7 +70,7 @@ class PartEndpoints:
         identity = await call.identify(self._authenticator)
         await call.read_small_body()
         await self._server.abort(identity, key)
-        respond_with_json(call.request, 200, b"{}")
+        call.request.respond_json(200, b"{}")
 
 
 def _digest(value: str | None) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from giftless.errors import BadRequest
 from giftless.web.framing import HOST
@@ -47,9 +47,13 @@ class Proxies:
             return False
         return any(address in network for network in self._networks)
 
+    def forwards(self, request: Request) -> bool:
+        """Whether a request comes from one of the proxies."""
+        return self.trusts(network_of(request.client))
+
     def client(self, request: Request) -> str:
         """Return the address of the client itself, for the log and for limits."""
-        host = str(getattr(request.client, "host", "") or "")
+        host = host_of(request.client)
         if not self.trusts(host):
             return host
         hops = _values(request, b"x-forwarded-for")
@@ -68,7 +72,7 @@ class Proxies:
         """
         scheme = "https" if request.isSecure() else "http"
         host = (request.getHeader(b"host") or b"").decode("latin-1")
-        if self.trusts(str(getattr(request.client, "host", "") or "")):
+        if self.trusts(host_of(request.client)):
             schemes = _values(request, b"x-forwarded-proto")
             hosts = _values(request, b"x-forwarded-host")
             ports = _values(request, b"x-forwarded-port")
@@ -81,6 +85,31 @@ class Proxies:
         if not HOST.fullmatch(host.encode()):
             raise BadRequest("the request does not say which host it is for")
         return f"{scheme}://{host}"
+
+
+def host_of(address: Any) -> str:
+    """Return the IP address of a peer; empty for a unix socket.
+
+    :param address: an ``IAddress``.
+    """
+    return str(getattr(address, "host", "") or "")
+
+
+def network_of(address: Any) -> str:
+    """Return the network that a peer's connections are counted for.
+
+    It is the IP address itself, or its /64 network for IPv6; empty for a unix
+    socket.
+
+    :param address: an ``IAddress``.
+    """
+    host = host_of(address)
+    if ":" not in host:
+        return host
+    ip = ipaddress.IPv6Address(host.partition("%")[0])
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((ip, 64), strict=False).network_address)
 
 
 def _values(request: Request, name: bytes) -> list[str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -24,14 +24,18 @@ from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.server import Request
 
-from giftless.errors import Disconnected, LFSError, RequestTimeout
+from giftless.errors import Disconnected, LFSError, RequestTimeout, Unauthorized
+from giftless.lfs.batch import MEDIA_TYPE
+from giftless.web import access_log
 from giftless.web.body import RequestBody
+from giftless.web.context import Context
 from giftless.web.cors import is_preflight
-from giftless.web.errors import respond_with_error
+from giftless.web.errors import error_body
 from giftless.web.framing import refusal
 
-if TYPE_CHECKING:
-    from giftless.web.site import LFSSite
+#: Bound to no class: an event would have the request itself, and its URL may
+#: hold a credential.
+_log: Final = Logger(namespace="giftless.web.request")
 
 #: The most bytes of an unwanted body that are read to keep a connection.
 DRAIN_BYTES: Final = 1024 * 1024
@@ -39,6 +43,10 @@ DRAIN_BYTES: Final = 1024 * 1024
 #: How long a connection that will be closed waits for the client to read the
 #: response, in seconds: closing at once could destroy it on its way.
 LINGER_SECONDS: Final = 3.0
+
+#: The status that the access log shows when the client left before its
+#: response was complete (nginx's convention).
+CLIENT_CLOSED: Final = 499
 
 #: How often a client that waits for its response is told to have patience, in
 #: seconds.  The stock client gives up after 30 without a byte; not much less,
@@ -49,17 +57,17 @@ PATIENCE_SECONDS: Final = 25.0
 class StreamingRequest(Request):
     """One HTTP request, from its headers on.
 
+    :ivar context: what it shares with the site's other requests.
     :ivar request_id: names the request in the log and in error bodies.
     :ivar body: the body, to be read as it arrives.
     :ivar identity: who sent it, for the access log.
     :ivar started: when its headers were complete, in the reactor's seconds.
     """
 
-    log = Logger()
     defaultContentType = None
     transport: Any
     channel: Any = None  # the base class deletes its own when it is done
-    site: LFSSite
+    context: Context
     body: RequestBody
     request_id = "-"
     identity = "-"
@@ -78,8 +86,8 @@ class StreamingRequest(Request):
 
     @property
     def reactor(self) -> IReactorTime:
-        """The clock of this request's site."""
-        return self.site.reactor
+        """What tells the time."""
+        return self.context.clock
 
     @property
     def begun(self) -> bool:
@@ -94,7 +102,7 @@ class StreamingRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """The headers are complete: start to handle the request."""
         channel = self.channel
-        self.site = channel.site
+        self.context = channel.context
         self.length = length
         self.started = self.reactor.seconds()
         self.request_id = os.urandom(8).hex()
@@ -106,7 +114,7 @@ class StreamingRequest(Request):
         self.path, _, query = self.uri.partition(b"?")
         self.args = parse_qs(query, True)
         self.body = RequestBody(
-            self.site.budget, self._send_continue, self._pause_body, self._resume_body
+            self.context.budget, self._send_continue, self._pause_body, self._resume_body
         )
         self.refused = refusal(self.method, self.path, self.clientproto, self.requestHeaders)
         # The body is invited when somebody wants it, not by twisted.web.
@@ -115,7 +123,7 @@ class StreamingRequest(Request):
         )
         self.requestHeaders.removeHeader(b"expect")
         if length != 0:
-            self.site.budget.enter()
+            self.context.budget.enter()
             self._counted = True
             self._watch_rate()
         self.process()
@@ -123,7 +131,7 @@ class StreamingRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Some of the body has arrived."""
         self.body.deliver(data)
-        self.transport.bufferSize = self.site.budget.read_size
+        self.transport.bufferSize = self.context.budget.read_size
         if self._linger is not None and self.body.received > DRAIN_BYTES:
             # The client ignores the response: it may wait, unread.
             self.transport.pauseProducing()
@@ -134,7 +142,7 @@ class StreamingRequest(Request):
         self.body.end()
         if self._finish_early:
             self._really_finish()
-        elif not self.startedWriting and not self.site.behind_proxy(self):
+        elif not self.startedWriting and not self.context.proxies.forwards(self):
             self._patience = self.reactor.callLater(PATIENCE_SECONDS, self._have_patience)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -142,7 +150,7 @@ class StreamingRequest(Request):
         if self.begun:
             if not self.finished:
                 told = self._finish_early or self._abandoned
-                self.site.log_access(self, disconnected=not told)
+                self.log_access(disconnected=not told)
             self._body_over()
             self._stop_timers()
         super().connectionLost(reason)
@@ -164,8 +172,8 @@ class StreamingRequest(Request):
         self.setHeader(b"Date", datetimeToString())
         if self.refused is not None:
             self.channel.persistent = False
-            respond_with_error(self, self.refused)
-        elif self.site.cors.enabled and is_preflight(self.method, self.requestHeaders):
+            self.respond_error(self.refused)
+        elif self.context.cors.enabled and is_preflight(self.method, self.requestHeaders):
             self._answer_preflight()
         else:
             super().process()
@@ -178,7 +186,7 @@ class StreamingRequest(Request):
             self._stop_timers()
             self.setHeader(b"Server", b"giftless")
             self.setHeader(b"X-Request-Id", self.request_id.encode())
-            self._add_headers(self.site.cors.headers(self.requestHeaders))
+            self._add_headers(self.context.cors.headers(self.requestHeaders))
             if self._body_is_too_much():
                 self.channel.persistent = False
             if not self.channel.persistent:
@@ -211,16 +219,55 @@ class StreamingRequest(Request):
 
     def processingFailed(self, reason: Failure) -> None:
         """Answer 500 for a failure that no handler caught."""
-        self.log.failure("request {id} failed", failure=reason, id=self.request_id)
-        respond_with_error(self, LFSError("the server failed; the log has the details"))
+        _log.failure("request {id} failed", failure=reason, id=self.request_id)
+        self.respond_error(LFSError("the server failed; its log has the details"))
+
+    def respond_json(self, code: int, body: bytes) -> None:
+        """Send a whole JSON response of the Git LFS media type."""
+        self.setResponseCode(code)
+        self.setHeader(b"Content-Type", MEDIA_TYPE.encode())
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(b"" if self.method == b"HEAD" else body)
+        self.finish()
+
+    def respond_error(self, error: LFSError) -> None:
+        """Answer with ``error``; cut the connection if the response has begun."""
+        if self.channel is None:
+            return
+        if self.startedWriting:
+            # Too late for another status: a cut connection is the only signal.
+            self.abandon(error.code)
+            return
+        headers = error.headers
+        if isinstance(error, Unauthorized):
+            headers = {**self.context.challenge.headers(), **headers}
+        for name, value in headers.items():
+            self.setHeader(name.encode(), value.encode())
+        self.respond_json(error.code, error_body(error, self.request_id))
+
+    def log_access(self, disconnected: bool = False) -> None:
+        """Write the one access line of the request.
+
+        :param disconnected: the client left before the response was complete.
+        """
+        access_log.write(
+            self.method.decode("ascii", "replace"),
+            self.path.decode("ascii", "backslashreplace"),
+            CLIENT_CLOSED if disconnected else self.code,
+            self.sentLength,
+            self.reactor.seconds() - self.started,
+            self.request_id,
+            self.identity,
+            self.context.proxies.client(self),
+        )
 
     # -- inside
 
     def _answer_preflight(self) -> None:
         try:
-            self._add_headers(self.site.cors.preflight(self.requestHeaders))
+            self._add_headers(self.context.cors.preflight(self.requestHeaders))
         except LFSError as error:
-            respond_with_error(self, error)
+            self.respond_error(error)
         else:
             self.setResponseCode(204)
             self.finish()
@@ -256,18 +303,18 @@ class StreamingRequest(Request):
         if self.channel is not None:
             self.transport.resumeProducing()
             if not self.body.complete:
-                self.channel.setTimeout(self.site.timeOut)
+                self.channel.setTimeout(self.context.limits.idle_timeout)
 
     def _body_over(self) -> None:
         if self._counted:
             self._counted = False
-            self.site.budget.leave()
+            self.context.budget.leave()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _watch_rate(self) -> None:
-        limits = self.site.limits
+        limits = self.context.limits
         if limits.body_min_rate:
             self._bytes_at_last_check = self.body.received
             self._paused_since_check = self.body.paused
@@ -275,7 +322,7 @@ class StreamingRequest(Request):
 
     def _check_rate(self) -> None:
         self._timer = None
-        limits = self.site.limits
+        limits = self.context.limits
         arrived = self.body.received - self._bytes_at_last_check
         wanted = limits.body_min_rate * limits.body_rate_window
         waits_for_invitation = self._expects_continue and self.body.uninvited

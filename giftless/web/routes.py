@@ -11,7 +11,6 @@ from typing import Final
 
 from klein import Klein
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from werkzeug import exceptions
@@ -20,11 +19,10 @@ from werkzeug.routing import PathConverter
 from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NotFound
 from giftless.lfs.objects import Repo
 from giftless.web.endpoint import Call, Handler, Route
-from giftless.web.errors import CLIENT_CLOSED, respond_with_error
 from giftless.web.fast_routes import Shortcut
 from giftless.web.links import Links
 from giftless.web.proxies import Proxies
-from giftless.web.request import StreamingRequest
+from giftless.web.request import CLIENT_CLOSED, StreamingRequest
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
 _INFO_LFS: Final = ("info", "lfs")
@@ -45,8 +43,6 @@ class LFSResource:
     :param public_url: the root of all URLs that are handed out; empty to
         build it from each request.
     """
-
-    log = Logger()
 
     def __init__(self, routes: Iterable[Route], proxies: Proxies, public_url: str) -> None:
         self._proxies = proxies
@@ -80,7 +76,7 @@ class LFSResource:
 
             running = Deferred.fromCoroutine(self._run(handler, request, repo, arguments))
             running.addBoth(end)
-            request.site.handles(running)
+            request.context.connections.handles(running)
             return answered
 
         return handle
@@ -97,22 +93,19 @@ class LFSResource:
             client = self._proxies.client(request)
             await handler(Call(request, repo, links, client, short), **arguments)
         except LFSError as error:
-            respond_with_error(request, error)
+            request.respond_error(error)
         except Disconnected:
             request.abandon(CLIENT_CLOSED)
         except Exception:
-            self.log.failure("request {request_id} failed", request_id=request.request_id)
-            respond_with_error(request, LFSError("the server failed; its log has the details"))
+            request.processingFailed(Failure())
 
     def _routing_failed(self, request: StreamingRequest, failure: Failure) -> None:
         """No endpoint has this URL, or not with this method."""
         problem = failure.value
         if isinstance(problem, exceptions.MethodNotAllowed):
             allowed = tuple(sorted(problem.valid_methods or ()))
-            respond_with_error(
-                request, MethodNotAllowed(f"use one of: {', '.join(allowed)}", allowed)
-            )
+            request.respond_error(MethodNotAllowed(f"use one of: {', '.join(allowed)}", allowed))
         elif isinstance(problem, exceptions.NotFound):
-            respond_with_error(request, NotFound("there is no such endpoint on this server"))
+            request.respond_error(NotFound("there is no such endpoint on this server"))
         else:
-            respond_with_error(request, BadRequest("the URL is malformed"))
+            request.respond_error(BadRequest("the URL is malformed"))

@@ -59,6 +59,7 @@ from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
 from giftless.web.cors import Cors, CorsOptions
+from giftless.web.errors import Challenge
 from giftless.web.limits import Limits
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
@@ -214,6 +215,7 @@ class Front:
         locks: ILockStore | None = None,
         lock_policy: LockPolicy | None = None,
         names_people: bool = True,
+        challenge: Challenge | None = None,
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -253,6 +255,7 @@ class Front:
             self.limits,
             proxies,
             clock,
+            challenge or Challenge(),
             cors=Cors(cors or CorsOptions()),
         )
 

@@ -16,7 +16,6 @@ from twisted.web.http_headers import Headers
 from giftless.errors import ConfigError
 from giftless.web.cors import Cors, CorsOptions, normal_origin
 from giftless.web.endpoint import Call, Route
-from giftless.web.errors import respond_with_json
 from giftless.web.limits import Limits
 from giftless.web.proxies import Proxies
 from giftless.web.routes import LFSResource
@@ -449,11 +448,11 @@ class LaterEndpointTests(CorsTestCase):
     def test_any_method_and_redirects(self) -> None:
         async def accept(call: Call) -> None:
             call.request.setHeader("Vary", "Accept")
-            respond_with_json(call.request, 200, b"{}")
+            call.request.respond_json(200, b"{}")
 
         async def redirect(call: Call) -> None:
             call.request.setHeader("Location", "https://store.example/part")
-            respond_with_json(call.request, 307, b"{}")
+            call.request.respond_json(307, b"{}")
 
         routes = (
             Route("objects/tus", ("PATCH", "DELETE", "HEAD", "OPTIONS"), accept),

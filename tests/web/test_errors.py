@@ -131,8 +131,7 @@ class EveryErrorTests(FrontTestCase):
         self.assertEqual(len(ids), 20)
 
     def test_challenge_of_the_site(self) -> None:
-        self.serve(authenticators=[])
-        self.front.site.challenge = Challenge("Tresor", www_authenticate=False)
+        self.serve(authenticators=[], challenge=Challenge("Tresor", www_authenticate=False))
         response: Any = self.request("GET", URL)
         self.assertEqual(response.headers["lfs-authenticate"], 'Basic realm="Tresor"')
         self.assertNotIn("www-authenticate", response.headers)

@@ -923,7 +923,7 @@ class OnTheWireTests(PortTestCase):
         peer = await self.connected(receive_buffer=65536, timeout=1)
         sent = await self.in_background(lambda: peer.send_as_far_as_possible(batch * 1000))
         self.assertLess(sent, len(batch) * 1000)
-        (channel,) = self.front.site._channels
+        (channel,) = self.front.site._connections._open
         self.assertLess(sum(map(len, channel._dataBuffer)), MIB)
         answered = len(self.access)
         await self.sleep(0.3)

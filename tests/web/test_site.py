@@ -356,7 +356,7 @@ class RetireTests(FrontTestCase):
         connection = self.connect()
         connection.request("GET", URL)
         retired = self.retire()
-        self.pass_time(self.front.site.limits.idle_timeout - 1)
+        self.pass_time(self.front.limits.idle_timeout - 1)
         self.assertFalse(connection.closed)
         self.assertNoResult(retired)
         self.pass_time(2)

@@ -1,0 +1,129 @@
+"""The open connections: counted by address, and ended when service ends."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.web.proxies import Proxies, network_of
+
+
+class Connection(Protocol):
+    """What is asked of a connection."""
+
+    @property
+    def peer(self) -> Any:
+        """The address that it comes from, an ``IAddress``."""
+
+    def drain(self) -> None:
+        """Close as soon as nothing is under way."""
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+
+
+class Connections:
+    """All connections of a site, and the handlers that run for them.
+
+    :param limit: how many connections one address (or IPv6 /64 network) may have.
+    :param proxies: whose connections are not limited.
+    :param clock: tells the time.
+    :ivar retiring: whether each connection is to end with its next response.
+    :ivar draining: whether each is to end as soon as nothing is under way.
+    """
+
+    def __init__(self, limit: int, proxies: Proxies, clock: IReactorTime) -> None:
+        self._limit = limit
+        self._proxies = proxies
+        self._clock = clock
+        self.retiring = self.draining = False
+        self._open: set[Connection] = set()
+        self._handlers: set[Deferred[None]] = set()
+        self._per_network: dict[str, int] = {}
+        self._waiting: list[Deferred[None]] = []
+
+    def too_many(self, address: Any) -> bool:
+        """Whether the network of a peer's address has all connections that it may have."""
+        network = network_of(address)
+        return (
+            self._per_network.get(network, 0) >= self._limit
+            and bool(network)
+            and not self._proxies.trusts(network)
+        )
+
+    def opened(self, connection: Connection) -> None:
+        """Count a connection."""
+        self._open.add(connection)
+        network = network_of(connection.peer)
+        self._per_network[network] = self._per_network.get(network, 0) + 1
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._open.discard(connection)
+        network = network_of(connection.peer)
+        left = self._per_network.get(network, 0) - 1
+        if left > 0:
+            self._per_network[network] = left
+        else:
+            self._per_network.pop(network, None)
+        self._check_over()
+
+    def handles(self, handler: Deferred[None]) -> None:
+        """Note a request's handler, which may outlast the connection to clean up.
+
+        :param handler: fires when it has ended, and never fails.
+        """
+        self._handlers.add(handler)
+        handler.addCallback(lambda _: self._handled(handler))
+
+    def retire(self) -> Deferred[None]:
+        """Let every connection end with its next response, or by the limits.
+
+        A client that is told in a response that the connection closes cannot be
+        sending its next request at that moment; one whose silent connection is
+        closed can.
+
+        :returns: fires when no connection is left and no handler runs.
+        """
+        self.retiring = True
+        return self._over()
+
+    def drain(self, timeout: float) -> Deferred[None]:
+        """Let running requests finish; close everything else.
+
+        :param timeout: after so many seconds the rest is cut off.
+        :returns: fires when no connection is left and no handler runs.
+        """
+        self.retiring = self.draining = True
+        abort = self._clock.callLater(timeout, self._abort)
+
+        def cancel_abort(result: None) -> None:
+            if abort.active():
+                abort.cancel()
+
+        for connection in list(self._open):
+            connection.drain()
+        return self._over().addCallback(cancel_abort)
+
+    def _abort(self) -> None:
+        for connection in list(self._open):
+            connection.abort()
+
+    def _handled(self, handler: Deferred[None]) -> None:
+        self._handlers.discard(handler)
+        self._check_over()
+
+    def _over(self) -> Deferred[None]:
+        """Return what fires when no connection is left and no handler runs."""
+        over = Deferred[None]()
+        self._waiting.append(over)
+        self._check_over()
+        return over
+
+    def _check_over(self) -> None:
+        if not self._open and not self._handlers:
+            waiting, self._waiting = self._waiting, []
+            for over in waiting:
+                over.callback(None)

@@ -1,0 +1,36 @@
+"""What the connections and requests of one site have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.web.body import BodyBudget
+from giftless.web.connections import Connections
+from giftless.web.cors import Cors
+from giftless.web.errors import Challenge
+from giftless.web.limits import Limits
+from giftless.web.proxies import Proxies
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a connection and its requests are given.
+
+    :ivar limits: what clients may do.
+    :ivar proxies: whose word about a client's address is taken.
+    :ivar clock: tells the time.
+    :ivar challenge: how clients are asked for a credential.
+    :ivar cors: what pages of other origins may do.
+    :ivar budget: how much of all bodies may wait in memory.
+    :ivar connections: the open connections.
+    """
+
+    limits: Limits
+    proxies: Proxies
+    clock: IReactorTime
+    challenge: Challenge
+    cors: Cors
+    budget: BodyBudget
+    connections: Connections
