@@ -86,7 +86,7 @@ class DownloadTests(SynchronousTestCase):
     def asked_ranges(self) -> list[str | None]:
         return [asked.headers.get("range") for asked in self.server.asked]
 
-    def test_in_ranges(self) -> None:
+    def test_each_range_is_asked_for_once(self) -> None:
         """Each range is asked for once, several at a time."""
         together = threading.Barrier(3)
         arrivals = itertools.count()
@@ -105,7 +105,7 @@ class DownloadTests(SynchronousTestCase):
         self.assertEqual(len(self.asked_ranges), 11)
         self.assertEqual(self.server.most, 3)
 
-    def test_small(self) -> None:
+    def test_a_small_object_is_asked_for_whole(self) -> None:
         """What fits one range is asked for as a whole."""
         for data in (b"", b"1", DATA[:RANGE_SIZE]):
             self.data = data
@@ -115,14 +115,14 @@ class DownloadTests(SynchronousTestCase):
             self.assert_downloaded()
             self.assertEqual(self.asked_ranges, [None])
 
-    def test_no_ranges(self) -> None:
+    def test_a_server_without_ranges_is_read_once(self) -> None:
         """A server that sends all of it is read once, from the beginning to the end."""
         self.ranges = False
         self.download()
         self.assert_downloaded()
         self.assertEqual(self.asked_ranges, ["bytes=0-102399", None])
 
-    def test_broken_connections(self) -> None:
+    def test_a_broken_range_is_resumed(self) -> None:
         """A range whose connection breaks is resumed where it broke, however often it does."""
         plain = self.answer
 
@@ -138,7 +138,7 @@ class DownloadTests(SynchronousTestCase):
         self.assertIn("bytes=10240-102399", self.asked_ranges)
         self.assertEqual(len(self.asked_ranges), 101)
 
-    def test_stalled_connection(self) -> None:
+    def test_a_stalled_range_is_asked_for_again(self) -> None:
         """A server that stops in the middle is left, and asked for the rest."""
         self.patch(http, "_TIMEOUT", 0.1)
         plain = self.answer
@@ -158,7 +158,7 @@ class DownloadTests(SynchronousTestCase):
         assert rest is not None
         self.assertTrue(rest.endswith("-204799"))
 
-    def test_broken_whole(self) -> None:
+    def test_a_broken_whole_download_begins_again(self) -> None:
         """Without ranges it begins again, and the count stands still until it is there."""
         self.ranges = False
         plain = self.answer
@@ -174,13 +174,13 @@ class DownloadTests(SynchronousTestCase):
         self.assert_downloaded()
         self.assertEqual(self.asked_ranges, ["bytes=0-102399", None, "bytes=512000-1024006"])
 
-    def test_never_whole(self) -> None:
+    def test_a_download_that_never_ends_is_given_up(self) -> None:
         """It is not begun for ever."""
         self.ranges = False
         self.server.answer = lambda asked: Answer(200, DATA[:1000], {}, len(DATA))
         self.assertIn("tried 8 times", self.refused().message)
 
-    def test_passing_failures(self) -> None:
+    def test_failures_that_pass_are_waited_out(self) -> None:
         """Failures that pass are waited out."""
         plain = self.answer
         for status in (500, 503, 429, None):
@@ -201,7 +201,7 @@ class DownloadTests(SynchronousTestCase):
             self.assert_downloaded()
             self.assertTrue(failed)
 
-    def test_refused(self) -> None:
+    def test_a_refusal_fails_at_once(self) -> None:
         """What cannot get better fails at once, with the server's words."""
         plain = self.answer
         for status in (403, 404, 410, 416):
@@ -216,7 +216,7 @@ class DownloadTests(SynchronousTestCase):
             self.assertEqual(error.code, status)
             self.assertIn(f"{status} it is gone", error.message)
 
-    def test_wrong_range(self) -> None:
+    def test_a_wrong_range_is_an_error(self) -> None:
         """Other bytes than those that were asked for are an error."""
         for sent in (
             "bytes 1-102400/1024007",
@@ -230,20 +230,20 @@ class DownloadTests(SynchronousTestCase):
             )
             self.refused()
 
-    def test_too_long(self) -> None:
+    def test_too_many_bytes_are_not_written(self) -> None:
         """More bytes than the object has are an error, and are not written."""
         self.data = DATA[:1000]
         self.server.answer = lambda asked: Answer(200, DATA)
         self.assertIn("more bytes", self.refused().message)
         self.assertEqual(self.path.stat().st_size, 1000)
 
-    def test_too_short(self) -> None:
+    def test_too_few_bytes_are_an_error(self) -> None:
         """Fewer bytes are an error in the end."""
         self.data = DATA[:1000]
         self.server.answer = lambda asked: Answer(200, DATA[:999])
         self.assertIn("ended the download early", self.refused().message)
 
-    def test_redirected(self) -> None:
+    def test_a_redirection_does_not_get_the_token(self) -> None:
         """A download follows a redirection, but its token stays with whom it is for."""
         other = Server(self, lambda asked: Answer(200, DATA[:1000]))
         self.data = DATA[:1000]
@@ -254,7 +254,7 @@ class DownloadTests(SynchronousTestCase):
         self.assert_downloaded()
         self.assertNotIn("authorization", other.asked[0].headers)
 
-    def test_disk_full(self) -> None:
+    def test_a_full_disk_is_named(self) -> None:
         """A disk that takes no more is named."""
         self.path = Path("/dev/full")
         self.data = DATA[:1000]
@@ -267,26 +267,26 @@ class TemporaryTests(SynchronousTestCase):
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
 
-    def test_name(self) -> None:
+    def test_the_name_begins_with_the_oid(self) -> None:
         """The oid comes first, which git-lfs tidies up by; no two names are the same."""
         one, two = Temporary(self.folder, "ab" * 32), Temporary(self.folder, "ab" * 32)
         self.assertTrue(one.path.name.startswith("ab" * 32 + "-"))
         self.assertNotEqual(one.path, two.path)
 
-    def test_permissions(self) -> None:
+    def test_the_permissions_are_the_usual_ones(self) -> None:
         """It is as any other file of the user's."""
         plain = self.folder / "plain"
         plain.touch()
         self.assertEqual(Temporary(self.folder, "ab").path.stat().st_mode, plain.stat().st_mode)
 
-    def test_removed(self) -> None:
+    def test_removing_it_twice_is_harmless(self) -> None:
         """It is removed, and removing it twice is harmless."""
         temporary = Temporary(self.folder, "ab")
         temporary.remove()
         temporary.remove()
         self.assertEqual(list(self.folder.iterdir()), [])
 
-    def test_no_folder(self) -> None:
+    def test_a_missing_folder_is_named(self) -> None:
         """A folder that is gone is named."""
         error = self.assertRaises(TransferError, Temporary, self.folder / "gone", "ab")
         self.assertIn("No such file", error.message)

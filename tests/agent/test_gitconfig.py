@@ -14,11 +14,11 @@ from giftless.agent.gitconfig import Settings, parse_settings, settings_for, tem
 
 
 class ParseTests(SynchronousTestCase):
-    def test_nothing(self) -> None:
+    def test_no_settings_mean_the_defaults(self) -> None:
         """Without settings everything is as it should be by default."""
         self.assertEqual(parse_settings("", {}), Settings())
 
-    def test_settings(self) -> None:
+    def test_names_may_be_written_in_any_case(self) -> None:
         """Settings are read; names may be written in any way."""
         printed = (
             "http.sslcainfo\n/ca.pem\0http.sslcapath\n~/ca\0http.sslcert\n/c.pem\0"
@@ -29,7 +29,7 @@ class ParseTests(SynchronousTestCase):
             Settings(True, "/ca.pem", os.path.expanduser("~/ca"), "/c.pem", "/k.pem", "http://p:1"),
         )
 
-    def test_verification(self) -> None:
+    def test_only_a_plain_no_disables_verification(self) -> None:
         """Only a plain no turns verification off."""
         for printed, environ, verify in (
             ("http.sslverify\nfalse\0", {}, False),
@@ -49,7 +49,7 @@ class ParseTests(SynchronousTestCase):
         settings = parse_settings("http.sslcainfo\n/a.pem\0", {"GIT_SSL_CAINFO": "/b.pem"})
         self.assertEqual(settings.ca_file, "/b.pem")
 
-    def test_empty_proxy(self) -> None:
+    def test_an_empty_proxy_is_no_proxy(self) -> None:
         """An empty proxy is none, whatever the environment says."""
         self.assertEqual(parse_settings("http.proxy\n\0", {}).proxy, "")
 
@@ -80,7 +80,7 @@ class RepositoryTests(SynchronousTestCase):
         os.chdir(folder)
         self.addCleanup(os.chdir, before)
 
-    def test_by_url(self) -> None:
+    def test_the_settings_of_the_url_count(self) -> None:
         """The settings of the server's URL count."""
         self.git("config", "http.proxy", "http://all:1")
         self.git("config", "http.https://lfs.example.proxy", "http://one:1")
@@ -90,7 +90,7 @@ class RepositoryTests(SynchronousTestCase):
         settings = settings_for("https://other.example/p", {})
         self.assertEqual((settings.proxy, settings.verify), ("http://all:1", True))
 
-    def test_temporary_folder(self) -> None:
+    def test_unfinished_files_lie_where_git_lfs_keeps_them(self) -> None:
         """Unfinished files lie where git-lfs keeps its own, also for work trees."""
         expected = self.repo / ".git" / "lfs" / "tmp"
         self.assertEqual(temporary_folder(), expected)
@@ -100,7 +100,7 @@ class RepositoryTests(SynchronousTestCase):
         self.work_in(self.directory / "tree")
         self.assertEqual(temporary_folder(), expected)
 
-    def test_storage_elsewhere(self) -> None:
+    def test_unfinished_files_follow_lfs_storage(self) -> None:
         """They follow lfs.storage, relative to the repository or not."""
         self.git("config", "lfs.storage", "objects of lfs")
         self.assertEqual(temporary_folder(), self.repo / ".git" / "objects of lfs" / "tmp")
@@ -113,7 +113,7 @@ class RepositoryTests(SynchronousTestCase):
         error = self.assertRaises(TransferError, temporary_folder)
         self.assertIn(str(self.repo / ".git" / "lfs" / "tmp"), error.message)
 
-    def test_no_git(self) -> None:
+    def test_a_machine_without_git_has_no_settings(self) -> None:
         """Without git there are no settings."""
         self.patch(gitconfig, "run_git", lambda *_: None)
         self.assertEqual(settings_for("https://h", {}), Settings())

@@ -22,7 +22,7 @@ class ClientTests(SynchronousTestCase):
     def server(self, answer: Answer) -> Server:
         return Server(self, lambda asked: answer)
 
-    def test_ask(self) -> None:
+    def test_a_request_gets_its_answer(self) -> None:
         """A request goes out with its headers and comes back with the answer."""
         server = self.server(Answer(200, b"{}"))
         reply = self.client().ask("POST", f"{server.url}/p?q", {"A": "b"})
@@ -32,7 +32,7 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(asked.headers["content-length"], "0")
         self.assertTrue(asked.headers["user-agent"].startswith("giftless-transfer-agent/"))
 
-    def test_messages(self) -> None:
+    def test_the_words_of_a_server_are_found(self) -> None:
         """The words of servers are found, in whatever they are wrapped; signatures are not told."""
         for body, words in (
             (b'{"message": "no  such\\nobject"}', " no such object"),
@@ -60,7 +60,7 @@ class ClientTests(SynchronousTestCase):
             server = self.server(Answer(status))
             self.assertEqual(self.client().ask("POST", server.url, None).status, status)
 
-    def test_nobody_there(self) -> None:
+    def test_an_absent_server_is_named(self) -> None:
         """A server that is not there is told in plain words."""
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -72,7 +72,7 @@ class ClientTests(SynchronousTestCase):
             " [Errno 111] Connection refused",
         )
 
-    def test_cut(self) -> None:
+    def test_a_server_that_hangs_up_is_named(self) -> None:
         """So is one that hangs up."""
 
         def answer(asked: Asked) -> Answer:
@@ -85,19 +85,19 @@ class ClientTests(SynchronousTestCase):
             f"POST {server.url}: Remote end closed connection without response",
         )
 
-    def test_no_url(self) -> None:
+    def test_a_bad_url_is_refused(self) -> None:
         """What is no URL of HTTP is refused."""
         for url in ("ftp://h/p", "/p", "", "http:///p", "nfs://h"):
             self.assertRaises(TransferError, self.client().ask, "POST", url, None)
 
-    def test_silent_server(self) -> None:
+    def test_a_silent_server_is_given_up(self) -> None:
         """A server that says nothing is not waited for for ever."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             url = f"http://127.0.0.1:{silent.getsockname()[1]}"
             error = self.assertRaises(Again, self.client().ask, "POST", url, None, 0.05)
         self.assertIn("Read timed out", error.reason)
 
-    def test_early_refusal(self) -> None:
+    def test_a_refusal_before_the_end_is_read(self) -> None:
         """A refusal is read, even if the server does not take the body."""
         with socket.create_server(("127.0.0.1", 0)) as refusing:
             url = f"http://127.0.0.1:{refusing.getsockname()[1]}"
@@ -134,7 +134,7 @@ class ClientTests(SynchronousTestCase):
 
 
 class ProxyTests(SynchronousTestCase):
-    def test_http(self) -> None:
+    def test_requests_go_through_the_proxy(self) -> None:
         """Requests go through the proxy that git is configured with, with its password."""
         proxy = Server(self, lambda asked: Answer(200, b"from the proxy"))
         for url in (proxy.url, proxy.url.removeprefix("http://")):
@@ -147,14 +147,14 @@ class ProxyTests(SynchronousTestCase):
         Client(1, lambda _: settings).ask("POST", "http://lfs.invalid/p", None)
         self.assertEqual(proxy.asked[-1].headers["proxy-authorization"], "Basic bWU6cGFzc0B3b3Jk")
 
-    def test_https(self) -> None:
+    def test_https_goes_through_a_tunnel(self) -> None:
         """For HTTPS it is asked for a tunnel."""
         proxy = Server(self, lambda asked: Answer(503))
         client = Client(1, lambda _: Settings(proxy=proxy.url))
         self.assertRaises(Again, client.ask, "POST", "https://lfs.invalid/p", None)
         self.assertEqual(proxy.paths("CONNECT"), ["lfs.invalid:443"])
 
-    def test_environment(self) -> None:
+    def test_the_environment_names_a_proxy(self) -> None:
         """Without a setting the environment counts, but for the hosts that it leaves out."""
         proxy = Server(self, lambda asked: Answer(200, b"from the proxy"))
         for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
@@ -176,7 +176,7 @@ class ProxyTests(SynchronousTestCase):
         else:
             self.addCleanup(os.environ.__setitem__, name, before)
 
-    def test_unusable(self) -> None:
+    def test_an_unknown_kind_of_proxy_is_refused(self) -> None:
         """A proxy of a kind that is not known is told."""
         client = Client(1, lambda _: Settings(proxy="socks5://127.0.0.1:1"))
         error = self.assertRaises(TransferError, client.ask, "POST", "http://h", None)

@@ -49,7 +49,7 @@ class InstallTests(SynchronousTestCase):
     def settings(self) -> list[str]:
         return self.run_command("git", "config", "--get-regexp", "lfs").stdout.splitlines()
 
-    def test_install(self) -> None:
+    def test_installing_twice_changes_nothing(self) -> None:
         """It writes two settings, for the user; doing so twice changes nothing."""
         expected = [
             f"lfs.customtransfer.giftless.path {COMMAND}",
@@ -60,7 +60,7 @@ class InstallTests(SynchronousTestCase):
             self.assertEqual(self.settings(), expected)
         self.assertTrue((self.directory / ".gitconfig").exists())
 
-    def test_uninstall(self) -> None:
+    def test_uninstalling_twice_is_harmless(self) -> None:
         """It removes them again, and nothing else; doing so twice is harmless."""
         self.run_command("git", "config", "--global", "lfs.customtransfer.other.path", "other")
         self.run_agent("install")
@@ -68,7 +68,7 @@ class InstallTests(SynchronousTestCase):
         self.assertEqual(self.settings(), ["lfs.customtransfer.other.path other"])
         self.assertIn("not installed", self.run_agent("uninstall"))
 
-    def test_local(self) -> None:
+    def test_one_repository_can_be_installed_alone(self) -> None:
         """It can be installed in one repository only."""
         self.run_command("git", "init", "--quiet")
         self.run_agent("install", "--local")
@@ -77,13 +77,13 @@ class InstallTests(SynchronousTestCase):
         self.run_agent("uninstall", "--local")
         self.assertEqual(self.settings(), [])
 
-    def test_no_repository(self) -> None:
+    def test_an_error_of_git_is_shown(self) -> None:
         """What git cannot do is told in its words."""
         self.environ["GIT_CEILING_DIRECTORIES"] = str(self.directory.parent)
         said = self.run_agent("install", "--local", status=1)
         self.assertIn("giftless-transfer-agent: fatal:", said)
 
-    def test_link(self) -> None:
+    def test_a_link_to_the_command_is_named(self) -> None:
         """A link to the command is named itself, and found in PATH."""
         link = self.directory / "giftless-transfer-agent"
         link.symlink_to(COMMAND)
@@ -91,7 +91,7 @@ class InstallTests(SynchronousTestCase):
         self.assertEqual(self.run_command("giftless-transfer-agent", "install").returncode, 0)
         self.assertEqual(self.settings()[0], f"lfs.customtransfer.giftless.path {link}")
 
-    def test_help(self) -> None:
+    def test_the_help_shows_the_version(self) -> None:
         """It says what it can do, and which version it is."""
         self.assertIn(__version__, self.run_agent("--version"))
         said = self.run_agent("--help")
@@ -99,7 +99,7 @@ class InstallTests(SynchronousTestCase):
         self.assertIn("uninstall", said)
         self.assertIn("--system", self.run_agent("install", "--help"))
 
-    def test_wrong_arguments(self) -> None:
+    def test_wrong_arguments_are_refused(self) -> None:
         """Anything else is refused."""
         for arguments in (("dance",), ("install", "--local", "--global"), ("install", "x")):
             self.run_agent(*arguments, status=2)

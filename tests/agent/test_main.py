@@ -99,7 +99,7 @@ class ProcessTests(SynchronousTestCase):
 
         return Server(self, answer)
 
-    def test_transfers(self) -> None:
+    def test_objects_go_up_and_down(self) -> None:
         """Objects go up and down one after the other, and it ends when it is told to."""
         server = PartServer(self, DATA, 64 * KIB)
         agent = self.start()
@@ -118,7 +118,7 @@ class ProcessTests(SynchronousTestCase):
         # git-lfs would have moved the file away, if the digest was right.
         self.assert_ends(agent, 0)
 
-    def test_failure(self) -> None:
+    def test_a_failed_transfer_leaves_nothing(self) -> None:
         """A transfer that fails is told, leaves nothing behind, and the next one works."""
         agent = self.start()
         self.say_download(agent, Server(self, lambda asked: Answer(404, b'{"message": "gone"}')))
@@ -153,21 +153,21 @@ class ProcessTests(SynchronousTestCase):
         agent.stdin = None
         self.assert_ends(agent, 0)
 
-    def test_terminate(self) -> None:
-        """So it does when it is told to."""
+    def test_a_terminate_message_removes_what_is_unfinished(self) -> None:
+        """An agent that is told to end removes its unfinished file."""
         agent = self.downloading()
         self.say(agent, event="terminate")
         self.assert_ends(agent, 0)
 
-    def test_signals(self) -> None:
-        """So it does on signals: Ctrl-C in a terminal goes to all of them."""
+    def test_a_signal_removes_what_is_unfinished(self) -> None:
+        """So does one that gets a signal: Ctrl-C in a terminal goes to all of them."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self.reached.clear()
             agent = self.downloading()
             agent.send_signal(number)
             self.assert_ends(agent, 128 + number)
 
-    def test_nobody_listens(self) -> None:
+    def test_a_closed_output_ends_the_agent(self) -> None:
         """When nobody reads its answers it ends."""
         agent = self.start()
         assert agent.stdout is not None
@@ -176,7 +176,7 @@ class ProcessTests(SynchronousTestCase):
         self.assert_ends(agent, 0)
         agent.stdout = None
 
-    def test_nonsense(self) -> None:
+    def test_a_malformed_message_ends_the_agent(self) -> None:
         """What is no message ends it, with a line on stderr, where git-lfs looks."""
         agent = self.start()
         self.say(agent, event="dance")

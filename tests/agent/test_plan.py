@@ -27,7 +27,7 @@ class PlanTests(SynchronousTestCase):
         self.assertIsNone(read_plan(answer(), "ab", 10))
         self.assertIsNone(read_plan(answer(actions=None), "ab", 10))
 
-    def test_parts(self) -> None:
+    def test_a_plan_has_parts_and_a_commit(self) -> None:
         """Parts and a commit are read; what is left out has its default."""
         plan = read_plan(
             answer(
@@ -62,7 +62,7 @@ class PlanTests(SynchronousTestCase):
         plan = read_plan(answer(actions={"parts": [], "commit": {"href": "http://h"}}), "ab", 10)
         self.assertEqual(plan, Plan([], Step("http://h")))
 
-    def test_another_object(self) -> None:
+    def test_a_plan_for_another_object_is_refused(self) -> None:
         """An answer for another object is refused."""
         self.assertIn("answered for cd", self.refuse(answer(oid="cd")))
         self.assertIn("of 11 bytes", self.refuse(answer(size=11)))
@@ -73,12 +73,12 @@ class PlanTests(SynchronousTestCase):
             part = {"href": "http://h", "pos": pos, "size": size}
             self.assertIn("does not have", self.refuse(answer(actions={"parts": [part]})))
 
-    def test_unknown_digest(self) -> None:
+    def test_an_unknown_digest_needs_an_upgrade(self) -> None:
         """A digest that is not known is said to be a matter of an upgrade."""
         part = {"href": "http://h", "size": 10, "want_digest": "sha-512"}
         self.assertIn("upgrade", self.refuse(answer(actions={"parts": [part]})))
 
-    def test_no_json(self) -> None:
+    def test_an_answer_without_json_is_refused(self) -> None:
         """Other answers are refused: an error page of a proxy, for instance."""
         for body in (b"", b"<html>", b"\xff", b"[]", answer(actions={"parts": {}})):
             self.assertIn("no list of parts", self.refuse(body))

@@ -48,7 +48,7 @@ class ProgressTests(SynchronousTestCase):
         self.progress.begin(60)
         self.assertEqual(self.reports, [(60, 60)])
 
-    def test_taken_back(self) -> None:
+    def test_bytes_sent_again_count_once(self) -> None:
         """What has to be sent again is not told again."""
         self.progress.add(50)
         self.clock.advance(INTERVAL)
@@ -66,7 +66,7 @@ class ProgressTests(SynchronousTestCase):
         self.progress.add(10)
         self.assertEqual(self.reports, [(10, 10)])
 
-    def test_empty_object(self) -> None:
+    def test_an_empty_object_has_no_progress(self) -> None:
         """There is nothing to tell of an empty object."""
         self.make(0).close(complete=True)
         self.assertEqual(self.reports, [])

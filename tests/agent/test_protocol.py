@@ -53,13 +53,13 @@ class ParseTests(SynchronousTestCase):
                 protocol.parse(line)
 
     @given(st.binary())
-    def test_any_line(self, line: bytes) -> None:
+    def test_any_line_is_understood_or_refused(self, line: bytes) -> None:
         """No line does anything else."""
         with contextlib.suppress(MessageError):
             protocol.parse(line)
 
     @given(st.dictionaries(st.sampled_from(["oid", "size", "path", "action"]), JSON))
-    def test_any_members(self, members: dict[str, object]) -> None:
+    def test_any_members_are_understood_or_refused(self, members: dict[str, object]) -> None:
         """No upload with other members than it should have does anything else."""
         try:
             message = protocol.parse(json.dumps({"event": "upload", **members}).encode())
@@ -69,7 +69,9 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual((message.oid, message.size), (members["oid"], members["size"]))
 
     @given(st.text(), st.integers(0, 2**63 - 1), st.text(), st.dictionaries(st.text(), st.text()))
-    def test_every_upload(self, oid: str, size: int, path: str, header: dict[str, str]) -> None:
+    def test_every_upload_arrives_as_it_is(
+        self, oid: str, size: int, path: str, header: dict[str, str]
+    ) -> None:
         """Whatever git-lfs may say of an upload arrives as it is."""
         said = {"oid": oid, "size": size, "path": path, "action": {"href": path, "header": header}}
         message = protocol.parse(json.dumps({"event": "upload", **said}).encode() + b"\n")
@@ -85,7 +87,7 @@ class AnswerTests(SynchronousTestCase):
     """Messages of the agent."""
 
     @given(st.text())
-    def test_one_line(self, text: str) -> None:
+    def test_every_answer_is_one_line(self, text: str) -> None:
         """Every answer is one line, whatever is in it."""
         for line in (
             protocol.ready(),
@@ -98,7 +100,7 @@ class AnswerTests(SynchronousTestCase):
             self.assertTrue(line.endswith(b"\n"))
             json.loads(line)
 
-    def test_members(self) -> None:
+    def test_the_members_are_those_of_the_protocol(self) -> None:
         """The members are those of the protocol."""
         self.assertEqual(json.loads(protocol.ready()), {})
         self.assertEqual(

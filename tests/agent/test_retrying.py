@@ -25,7 +25,7 @@ class PatientlyTests(SynchronousTestCase):
         self.assertEqual(patiently(attempt, self.pauses.append), "three")
         self.assertEqual(len(self.pauses), 2)
 
-    def test_gives_up(self) -> None:
+    def test_the_last_failure_is_told(self) -> None:
         """What always fails is given up, and the last reason is told."""
         tried = []
 
@@ -39,7 +39,7 @@ class PatientlyTests(SynchronousTestCase):
             error.message, f"reason {ATTEMPTS}; tried {ATTEMPTS} times, try again later"
         )
 
-    def test_pauses_grow(self) -> None:
+    def test_pauses_double_up_to_a_limit(self) -> None:
         """Each pause is twice the one before, up to a limit, and a bit shorter at random."""
         for jitter, expected in (
             (1.0, [0.5, 1, 2, 4, 8, 16, 20]),
@@ -51,7 +51,7 @@ class PatientlyTests(SynchronousTestCase):
                 retries.wait(Again("no"))
             self.assertEqual(self.pauses, expected)
 
-    def test_progress(self) -> None:
+    def test_progress_restarts_the_count(self) -> None:
         """With progress the count begins anew."""
         retries = Retries(self.pauses.append)
         for _ in range(3 * ATTEMPTS):
@@ -69,7 +69,7 @@ class PatientlyTests(SynchronousTestCase):
 
 
 class RetryAfterTests(SynchronousTestCase):
-    def test_values(self) -> None:
+    def test_seconds_and_dates_are_read(self) -> None:
         """Seconds and dates are read, nonsense is not."""
         now = 784111770.0
         for value, seconds in (

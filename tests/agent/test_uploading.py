@@ -83,7 +83,7 @@ class UploadTests(SynchronousTestCase):
         self.assertEqual(self.reports[-1], len(DATA))
         self.assertEqual(self.reports, sorted(set(self.reports)))
 
-    def test_in_parts(self) -> None:
+    def test_each_part_is_sent_once(self) -> None:
         """Each part is sent once, several at a time, and then committed."""
         # The first four that come wait for each other.
         together = threading.Barrier(4)
@@ -102,7 +102,7 @@ class UploadTests(SynchronousTestCase):
         self.assertEqual(put.headers["content-type"], "application/octet-stream")
         self.assertNotIn("transfer-encoding", put.headers)
 
-    def test_one_connection(self) -> None:
+    def test_one_connection_is_enough(self) -> None:
         """It works over one connection too."""
         self.upload(connections=1)
         self.assert_stored([*range(1, 11)])
@@ -117,7 +117,7 @@ class UploadTests(SynchronousTestCase):
         self.assert_stored([3, 5, 6, 7, 8, 9, 10])
         self.assertGreaterEqual(self.reports[0], 3 * PART_SIZE)
 
-    def test_all_there(self) -> None:
+    def test_a_present_object_is_not_sent(self) -> None:
         """An object that the server has got meanwhile is not sent."""
         self.server.stored = DATA
         self.upload()
@@ -130,7 +130,7 @@ class UploadTests(SynchronousTestCase):
         self.upload()
         self.assert_stored([])
 
-    def test_passing_failures(self) -> None:
+    def test_only_the_failed_part_is_sent_again(self) -> None:
         """A part that fails for a while is sent again, and no other."""
         for answer in (
             Answer(500),
@@ -155,7 +155,7 @@ class UploadTests(SynchronousTestCase):
             self.assert_stored([*range(1, 11)])
             self.reports.clear()
 
-    def test_outdated_part(self) -> None:
+    def test_a_refused_part_gets_a_new_plan(self) -> None:
         """When a part is refused, the server is asked again, and only the rest is sent."""
         for status in (400, 403, 404, 409, 410):
             self.server = PartServer(self, DATA, PART_SIZE)
@@ -165,7 +165,7 @@ class UploadTests(SynchronousTestCase):
             self.assert_stored([5, *range(1, 11)])
             self.assertEqual(self.server.http.paths("POST"), ["/parts"] * 2 + ["/parts/commit"])
 
-    def test_expired(self) -> None:
+    def test_expired_parts_get_a_new_plan(self) -> None:
         """Parts whose time is over are not even tried; the server is asked again."""
         self.server.expires_in = 1
         self.server.fault = self._extend
@@ -177,7 +177,7 @@ class UploadTests(SynchronousTestCase):
         if len(self.server.http.paths("POST")) == 2:
             self.server.expires_in = 3600
 
-    def test_commit_refused(self) -> None:
+    def test_a_part_lost_before_the_commit_is_sent_again(self) -> None:
         """A part that is lost before the commit is sent again."""
 
         def fault(asked: Asked) -> None:
@@ -215,24 +215,24 @@ class UploadTests(SynchronousTestCase):
             self.assertIn(words, error.message)
             self.assertEqual(self.server.http.paths("POST").count("/parts"), 1)
 
-    def test_gives_up(self) -> None:
+    def test_a_part_that_always_fails_is_given_up(self) -> None:
         """A part that always fails ends the transfer."""
         self.server.fault = times(99, "/parts/5", Answer(500, b'{"message": "broken"}'))
         self.assertIn("500 broken; tried 8 times", self.refused().message)
         self.assertEqual(self.server.sent.count(5), 8)
 
-    def test_redirected(self) -> None:
+    def test_a_redirected_part_is_an_error(self) -> None:
         """A redirection of a part is an error: nobody knows whom it would go to."""
         elsewhere = {"Location": f"{self.server.http.url}/parts/1"}
         self.server.fault = times(1, "/parts/5", Answer(307, headers=elsewhere))
         self.assertEqual(self.refused().code, 307)
 
-    def test_not_giftless(self) -> None:
+    def test_an_answer_without_a_plan_fails(self) -> None:
         """An answer that is no plan fails."""
         self.server.fault = times(1, "/parts", Answer(200, b"<html>"))
         self.assertIn("no list of parts", self.refused().message)
 
-    def test_no_file(self) -> None:
+    def test_a_missing_or_shorter_file_is_named(self) -> None:
         """A file that is gone, or became shorter, is an error that says so."""
         self.file.write_bytes(DATA[:-1])
         self.assertIn("shorter", self.refused().message)

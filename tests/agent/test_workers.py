@@ -52,7 +52,7 @@ class SlotsTests(SynchronousTestCase):
         other.wait()
         self.assertEqual(slots.take(), 0)
 
-    def test_no_locks(self) -> None:
+    def test_slots_are_optional_without_files(self) -> None:
         """Where there can be no file there are no slots, and no error."""
         self.assertIsNone(Slots(self.path / "nowhere" / "file", 2).take())
 

@@ -29,14 +29,14 @@ class S3Tests(SynchronousTestCase):
         shape = get_session().get_service_model("s3").operation_model(operation).input_shape
         validate_parameters({"Bucket": "example-lfs", member: content}, shape)
 
-    def test_lifecycle(self) -> None:
+    def test_the_lifecycle_rule_is_valid_and_late_enough(self) -> None:
         content = rule("s3.rst", "Rules")
         self.assert_valid("PutBucketLifecycleConfiguration", "LifecycleConfiguration", content)
         (only,) = content["Rules"]
         days = only["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
         self.assertGreater(days * 86_400, ActionOptions().multipart_lifetime)
 
-    def test_cors(self) -> None:
+    def test_the_cors_rule_is_valid(self) -> None:
         content = rule("s3.rst", "CORSRules")
         self.assert_valid("PutBucketCors", "CORSConfiguration", content)
 
@@ -44,7 +44,7 @@ class S3Tests(SynchronousTestCase):
 class GoogleTests(SynchronousTestCase):
     """The page about Cloud Storage, as far as it can be told here."""
 
-    def test_lifecycle(self) -> None:
+    def test_the_lifecycle_rule_is_late_enough(self) -> None:
         (only,) = rule("gcs.rst", "rule")["rule"]
         self.assertEqual(only["action"], {"type": "AbortIncompleteMultipartUpload"})
         self.assertGreater(only["condition"]["age"] * 86_400, ActionOptions().multipart_lifetime)

@@ -81,11 +81,11 @@ class CommandTests(IntegrationTestCase):
             self.assertIn(line, printed)
         return printed
 
-    def test_readme(self) -> None:
+    def test_the_tour_in_the_readme_works(self) -> None:
         """The tour in the README, after ``make run``."""
         self.run_page(ROOT / "README.rst", "make run")
 
-    def test_getting_started(self) -> None:
+    def test_the_page_for_git_users_works(self) -> None:
         """The page for people who use Git; both repositories have the object."""
         self.run_page(DOCS / "getting-started.rst")
         data = self.directory / "daemon" / "giftless-data"
@@ -93,12 +93,12 @@ class CommandTests(IntegrationTestCase):
         (second,) = [path.name for path in (data / "my-org" / "moved").iterdir()]
         self.assertEqual(first, second)
 
-    def test_agent(self) -> None:
+    def test_the_page_about_the_agent_works(self) -> None:
         """The page about the transfer agent: the file goes up in parts."""
         self.run_page(DOCS / "agent.rst")
         log = (self.directory / "daemon" / "stdout").read_text()
         self.assertIn("/parts/3", log)
 
-    def test_http_api(self) -> None:
+    def test_the_page_about_the_api_works(self) -> None:
         """The round by hand on the page about the API."""
         self.run_page(DOCS / "http-api.rst")

@@ -105,12 +105,12 @@ class ReferenceTests(SynchronousTestCase):
         self.options = all_options()
         self.reference = reference()
 
-    def test_complete(self) -> None:
+    def test_every_option_is_in_the_reference(self) -> None:
         """Every option of the code is in the reference, and no other."""
         self.assertEqual(set(self.options) - set(self.reference), set(), "not in the reference")
         self.assertEqual(set(self.reference) - set(self.options), set(), "not in the code")
 
-    def test_types(self) -> None:
+    def test_each_option_has_its_type(self) -> None:
         """The type is what an error message would say; numbers have a unit behind it."""
         for name, entry in self.reference.items():
             option = self.options[name]
@@ -119,12 +119,12 @@ class ReferenceTests(SynchronousTestCase):
             self.assertEqual(kind[: unit.start()] if unit else kind, option.kind, entry.where)
             self.assertEqual(unit is not None, option.is_number, f"{entry.where}: the unit")
 
-    def test_defaults(self) -> None:
+    def test_each_option_has_its_default(self) -> None:
         """The default is the code's."""
         for name, entry in self.reference.items():
             self.assertEqual(default_in(entry), self.options[name].default, entry.where)
 
-    def test_environment(self) -> None:
+    def test_each_entry_begins_with_its_variable(self) -> None:
         """Each entry begins with the variable that sets the option."""
         for name, entry in self.reference.items():
             self.assertTrue(

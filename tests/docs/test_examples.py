@@ -53,7 +53,7 @@ class ConfigurationTests(IntegrationTestCase):
             text=True,
         )
 
-    def test_all_pass(self) -> None:
+    def test_every_configuration_passes_the_check(self) -> None:
         """``twistd giftless --check`` finds no fault, and no plugin that is broken."""
         blocks = configurations()
         self.assertGreater(len(blocks), 5)

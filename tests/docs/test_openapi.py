@@ -217,7 +217,7 @@ class ApiTestCase(IntegrationTestCase):
 class OperationTests(ApiTestCase):
     """Each operation gives each documented status, as documented."""
 
-    def test_batch(self) -> None:
+    def test_batch_gives_each_documented_status(self) -> None:
         """``POST …/objects/batch``."""
         wanted = {"oid": OID, "size": len(DATA)}
         download = batch_of("download", wanted)
@@ -232,7 +232,7 @@ class OperationTests(ApiTestCase):
         }
         self.assert_documented("batch", exchanges)
 
-    def test_upload(self) -> None:
+    def test_upload_gives_each_documented_status(self) -> None:
         """``PUT …/objects/storage/{oid}``."""
         exchanges = self.everywhere("PUT", OBJECT, DATA)
         credential = f"Authorization: {user('writer')['Authorization']}"
@@ -259,7 +259,7 @@ class OperationTests(ApiTestCase):
             self.assertEqual(str(response.status), status)
             self.assert_response(response, resolved(documented[status]), False)
 
-    def test_download(self) -> None:
+    def test_download_gives_each_documented_status(self) -> None:
         """``GET …/objects/storage/{oid}``."""
         exchanges = self._view("GET")
         exchanges |= {
@@ -268,7 +268,7 @@ class OperationTests(ApiTestCase):
         }
         self.assert_documented("download", exchanges)
 
-    def test_inspect(self) -> None:
+    def test_inspect_gives_each_documented_status(self) -> None:
         """``HEAD …/objects/storage/{oid}``."""
         self.assert_documented("inspect", self._view("HEAD"))
 
@@ -288,7 +288,7 @@ class OperationTests(ApiTestCase):
         header = reply.json["objects"][0]["actions"]["upload"]["header"]
         return {"Authorization": header["Authorization"].rpartition(".")[0] + ".AAAA"}
 
-    def test_verify(self) -> None:
+    def test_verify_gives_each_documented_status(self) -> None:
         """``POST …/objects/storage/verify``."""
         good = verification(OID, len(DATA))
         exchanges = self.everywhere("POST", VERIFY, good)
@@ -335,11 +335,11 @@ class PartOperationTests(ApiTestCase):
             "200": self.ask(method, url, "", body, self.header(operation)),
         }
 
-    def test_plan(self) -> None:
+    def test_plan_gives_each_documented_status(self) -> None:
         """``POST …/parts``."""
         self.assert_documented("plan", self.step("POST", "", "parts"))
 
-    def test_upload_part(self) -> None:
+    def test_upload_part_gives_each_documented_status(self) -> None:
         """``PUT …/parts/{number}``."""
         part = self.data[: -(-len(self.data) // 3)]
         exchanges = self.step("PUT", "/1", "part", part)
@@ -349,7 +349,7 @@ class PartOperationTests(ApiTestCase):
         exchanges["507"] = self.send(f"{head}\nContent-Length: {length}", bytes(2**20))
         self.assert_documented("uploadPart", exchanges)
 
-    def test_commit(self) -> None:
+    def test_commit_gives_each_documented_status(self) -> None:
         """``POST …/parts/commit``."""
         header = self.header("commit")
         exchanges = {
@@ -365,7 +365,7 @@ class PartOperationTests(ApiTestCase):
         # The disk would have to be filled.
         self.assert_documented("commit", exchanges, frozenset({"507"}))
 
-    def test_abort(self) -> None:
+    def test_abort_gives_each_documented_status(self) -> None:
         """``POST …/parts/abort``."""
         exchanges = self.step("POST", "/abort", "abort")
         large = bytes(2**20 + 1)
@@ -384,7 +384,7 @@ class LockTests(ApiTestCase):
         self.assertEqual(response.status, 201, response.body)
         return cast(dict[str, Any], response.json["lock"])
 
-    def test_create(self) -> None:
+    def test_create_gives_each_documented_status(self) -> None:
         """``POST …/locks``."""
         body = b'{"path": "a.psd"}'
         exchanges = {"201": self.ask("POST", LOCKS, "writer", body)}
@@ -396,7 +396,7 @@ class LockTests(ApiTestCase):
         }
         self.assert_documented("createLock", exchanges)
 
-    def test_list(self) -> None:
+    def test_list_gives_each_documented_status(self) -> None:
         """``GET …/locks`` and ``HEAD …/locks``."""
         for path in ("a.psd", "b/ü.psd"):
             self.lock(path)
@@ -410,7 +410,7 @@ class LockTests(ApiTestCase):
             }
             self.assert_documented(name, exchanges)
 
-    def test_verify(self) -> None:
+    def test_verify_gives_each_documented_status(self) -> None:
         """``POST …/locks/verify``."""
         self.lock("a.psd")
         self.lock("b.psd", "editor")
@@ -424,7 +424,7 @@ class LockTests(ApiTestCase):
         }
         self.assert_documented("verifyLocks", exchanges)
 
-    def test_unlock(self) -> None:
+    def test_unlock_gives_each_documented_status(self) -> None:
         """``POST …/locks/{id}/unlock``."""
         url = f"{LOCKS}/{self.lock('a.psd', 'editor')['id']}/unlock"
         exchanges = self.everywhere("POST", url, b"{}") | {
@@ -445,7 +445,7 @@ class BatchReplyTests(ApiTestCase):
         validate(response.json, schema("BatchReply"))
         return cast(list[dict[str, Any]], response.json["objects"])
 
-    def test_actions(self) -> None:
+    def test_entries_have_the_documented_actions(self) -> None:
         """An absent object has upload and verify, a present one download or nothing."""
         present, absent = {"oid": OID, "size": len(DATA)}, {"oid": ABSENT, "size": 5}
         upload = self.entries(batch_of("upload", present, absent))
@@ -455,7 +455,7 @@ class BatchReplyTests(ApiTestCase):
             set(self.entries(batch_of("download", present))[0]["actions"]), {"download"}
         )
 
-    def test_errors(self) -> None:
+    def test_errors_have_the_documented_shape(self) -> None:
         """Each documented error of an object that this daemon can give has its shape."""
         huge = {"oid": ABSENT, "size": LARGEST + 1}
         full = {"oid": ABSENT, "size": LARGEST // 2}
@@ -474,7 +474,7 @@ class BatchReplyTests(ApiTestCase):
         documented = set(SPEC["components"]["schemas"]["ObjectError"]["properties"]["code"]["enum"])
         self.assertEqual(found | {403}, documented)
 
-    def test_extras(self) -> None:
+    def test_a_documented_extra_names_the_download(self) -> None:
         """A member x-filename, as documented, names the later download."""
         wanted = {"oid": oid_of(b"hello"), "size": 5, "x-filename": "grüße.txt"}
         (entry,) = self.entries(batch_of("upload", wanted))
@@ -490,7 +490,7 @@ class BatchReplyTests(ApiTestCase):
 class SurfaceTests(ApiTestCase):
     """The file has everything that the server has, and the other way round."""
 
-    def test_routes(self) -> None:
+    def test_the_documented_routes_are_the_served_ones(self) -> None:
         """The paths and methods are those of the URL map."""
         routes: dict[str, set[str]] = {}
         for rule in self.front().app.url_map.iter_rules():
@@ -504,7 +504,7 @@ class SurfaceTests(ApiTestCase):
         around = environment(options.state_dir)
         return build_resource(options, around, build_backends(options, around))
 
-    def test_other_methods(self) -> None:
+    def test_an_undocumented_method_is_answered_with_405(self) -> None:
         """A method that is not documented is answered with 405 and the documented ones."""
         for path in SPEC["paths"]:
             documented = self.methods_at(path)
@@ -531,7 +531,7 @@ class SurfaceTests(ApiTestCase):
             )
         )
 
-    def test_other_paths(self) -> None:
+    def test_an_undocumented_path_is_answered_with_404(self) -> None:
         """A URL that is not documented is answered with 404 in the documented form."""
         response = self.ask("GET", f"{LONG}/lock", "writer")
         self.assertEqual(response.status, 404)
@@ -546,7 +546,7 @@ class SurfaceTests(ApiTestCase):
             response = self.ask("GET", f"{form}/objects/storage/{OID}", "reader")
             self.assertEqual(response.body, DATA)
 
-    def test_security(self) -> None:
+    def test_each_documented_credential_opens_the_storage(self) -> None:
         """Each documented kind of credential opens the storage endpoints."""
         reply = self.ask("POST", BATCH, "reader", batch_of("download", {"oid": OID, "size": 23}))
         action = reply.json["objects"][0]["actions"]["download"]
@@ -573,7 +573,7 @@ class SurfaceTests(ApiTestCase):
         }
         self.assertEqual(table, documented | {"405"})
 
-    def test_examples(self) -> None:
+    def test_the_examples_match_their_schemas(self) -> None:
         """The JSON on the pages about the API is what the file says.
 
         Each block names its schema in ``:class:``.

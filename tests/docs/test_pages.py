@@ -16,7 +16,7 @@ PACKAGE = ROOT / "giftless"
 class SourceTests(SynchronousTestCase):
     """The pages name what is there."""
 
-    def test_files(self) -> None:
+    def test_every_named_file_exists(self) -> None:
         """Every file of the checkout that a page names exists."""
         names = re.compile(
             r"``((?:etc|systemd|examples|docs|tests|twisted/plugins)/[\w./-]+\w)``"
@@ -32,7 +32,7 @@ class SourceTests(SynchronousTestCase):
         missing = [(page, name) for page, name in found if not (ROOT / name).exists()]
         self.assertEqual(missing, [])
 
-    def test_interfaces(self) -> None:
+    def test_every_interface_is_in_the_reference(self) -> None:
         """Every public class of ``giftless.interfaces`` is in the reference."""
         public = {
             f"{interfaces.__name__}.{name}"
@@ -43,7 +43,7 @@ class SourceTests(SynchronousTestCase):
         self.assertGreater(len(public), 10)
         self.assertEqual(public - shown, set())
 
-    def test_architecture(self) -> None:
+    def test_every_package_is_on_the_architecture_page(self) -> None:
         """Every module and package at the top is on the page about architecture."""
         page = (DOCS / "architecture.rst").read_text()
         parts = [
@@ -54,7 +54,7 @@ class SourceTests(SynchronousTestCase):
         missing = [part for part in parts if f"``{part}``" not in page]
         self.assertEqual(missing, [])
 
-    def test_layers(self) -> None:
+    def test_the_documented_layers_are_the_tested_ones(self) -> None:
         """The layers on the page are those that imports are held to, from the top down."""
         (drawing,) = code(DOCS / "architecture.rst", "text")
         layers = [set(line.partition("  ")[0].split()) for line in drawing.content.splitlines()]

@@ -64,7 +64,7 @@ def body(value: Any) -> bytes:
 class PathTests(SynchronousTestCase):
     """Which paths can be locked."""
 
-    def test_good(self) -> None:
+    def test_paths_inside_the_repository_can_be_locked(self) -> None:
         for path in (
             "a",
             "a/b/c.psd",
@@ -85,7 +85,7 @@ class PathTests(SynchronousTestCase):
         ):
             self.assertIsNone(path_problem(path), path)
 
-    def test_bad(self) -> None:
+    def test_other_paths_cannot_be_locked(self) -> None:
         for path in (
             "",
             "/",
@@ -132,14 +132,14 @@ class PathTests(SynchronousTestCase):
 class RequestTests(SynchronousTestCase):
     """Bodies and parameters."""
 
-    def test_ref(self) -> None:
+    def test_a_ref_is_taken_in_every_shape(self) -> None:
         """It is taken in every shape, and means nothing."""
         for ref in REFS:
             self.assertEqual(parse_create(body({"path": "a", **ref})), "a")
             self.assertEqual(parse_verify(body(ref)), Paging(None, None))
             self.assertIs(parse_unlock(body(ref)), False)
 
-    def test_create(self) -> None:
+    def test_a_request_for_a_lock_needs_a_path(self) -> None:
         for value in ({}, {"path": None}, {"path": 1}, {"path": ["a"]}, [], "a", None, 1):
             self.assertRaises(BadRequest, parse_create, body(value))
         for ref in ("main", 1, [], {"name": 1}):
@@ -147,7 +147,7 @@ class RequestTests(SynchronousTestCase):
         for text in (b"", b"{", b'{"path": "\\ud800"}', b'{"path": "\xff"}', b"[" * 100_000):
             self.assertRaises(BadRequest, parse_create, text)
 
-    def test_unlock(self) -> None:
+    def test_a_request_to_unlock_may_use_force(self) -> None:
         for text, expected in (
             (b"", False),
             (b"{}", False),
@@ -159,7 +159,7 @@ class RequestTests(SynchronousTestCase):
         for value in ({"force": "true"}, {"force": 1}, [], True):
             self.assertRaises(BadRequest, parse_unlock, body(value))
 
-    def test_verify(self) -> None:
+    def test_a_verification_may_ask_for_a_page(self) -> None:
         for value, expected in (
             ({"cursor": "", "limit": 0}, Paging(None, None)),
             ({"cursor": None, "limit": None}, Paging(None, None)),
@@ -173,7 +173,7 @@ class RequestTests(SynchronousTestCase):
         for value in ({"cursor": 1}, [], "x"):
             self.assertRaises(BadRequest, parse_verify, body(value))
 
-    def test_paging(self) -> None:
+    def test_a_limit_is_a_number_and_has_a_bound(self) -> None:
         for limit, expected in (
             (None, None),
             ("", None),
@@ -193,7 +193,7 @@ class RequestTests(SynchronousTestCase):
     @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
     @example(b'{"limit": 1' + b"0" * 400 + b"}")
     @example(b'{"limit": -1' + b"0" * 400 + b"}")
-    def test_anything(self, text: bytes) -> None:
+    def test_any_body_is_understood_or_refused(self, text: bytes) -> None:
         """Whatever comes is understood or refused."""
         for parse in (parse_create, parse_verify, parse_unlock):
             try:
@@ -202,7 +202,9 @@ class RequestTests(SynchronousTestCase):
                 self.assertTrue(error.message)
 
     @given(st.none() | st.text(), st.none() | st.text())
-    def test_any_parameters(self, cursor: str | None, limit: str | None) -> None:
+    def test_any_parameters_are_understood_or_refused(
+        self, cursor: str | None, limit: str | None
+    ) -> None:
         try:
             paging = parse_paging(cursor, limit)
         except BadRequest:
@@ -232,24 +234,24 @@ class RequestTests(SynchronousTestCase):
 class ReplyTests(SynchronousTestCase):
     """What clients are told."""
 
-    def test_lock(self) -> None:
+    def test_a_lock_is_rendered_for_clients(self) -> None:
         self.assertEqual(json.loads(render_lock(LOCK)), {"lock": WIRE})
 
-    def test_page(self) -> None:
+    def test_a_page_names_a_cursor_only_if_there_is_more(self) -> None:
         """A cursor is there if there is more; a list is there even if it is empty."""
         self.assertEqual(json.loads(render_page(LockPage())), {"locks": []})
         self.assertEqual(
             json.loads(render_page(LockPage((LOCK,), "c"))), {"locks": [WIRE], "next_cursor": "c"}
         )
 
-    def test_verification(self) -> None:
+    def test_a_verification_has_both_lists(self) -> None:
         self.assertEqual(json.loads(render_verification([], [], None)), {"ours": [], "theirs": []})
         self.assertEqual(
             json.loads(render_verification([LOCK], [LOCK, LOCK], "c")),
             {"ours": [WIRE], "theirs": [WIRE, WIRE], "next_cursor": "c"},
         )
 
-    def test_conflict(self) -> None:
+    def test_a_conflict_says_who_holds_the_lock(self) -> None:
         """The message, which is all that the client shows, says who and since when."""
         error = PathLocked.by(LOCK)
         self.assertEqual(error.code, 409)
@@ -258,7 +260,7 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(msgspec.to_builtins(error.members), {"lock": WIRE})
 
     @given(st.integers(0, 253_402_300_799))
-    def test_time(self, seconds: int) -> None:
+    def test_the_time_of_a_lock_is_rfc_3339(self, seconds: int) -> None:
         """It is RFC 3339, to the second."""
         text = Lock("i", repo_of(), "p", "o", seconds).time
         self.assertEqual(datetime.fromisoformat(text), datetime.fromtimestamp(seconds, UTC))

@@ -92,7 +92,9 @@ class LimitTests(SynchronousTestCase):
         self.assertLessEqual(plan.part_size, S3.max_size)
 
     @given(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 1000))
-    def test_small_limits(self, size: int, wanted: int, max_parts: int) -> None:
+    def test_a_plan_never_exceeds_small_limits(
+        self, size: int, wanted: int, max_parts: int
+    ) -> None:
         limits = PartLimits(1, 2**63, max_parts)
         self.assertLessEqual(limits.plan(size, wanted).count, max_parts)
 

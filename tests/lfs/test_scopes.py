@@ -50,12 +50,12 @@ class PlacesTests(SynchronousTestCase):
         """Check that ``scope`` covers some of ``REPOS`` or objects in them, and no more."""
         self.assertEqual(covered(scope), set(expected), scope)
 
-    def test_everything(self) -> None:
+    def test_a_star_covers_everything(self) -> None:
         """A star covers everything, and so does leaving the id out."""
         for scope in ("obj", "obj:*", "obj:*:read", "obj:*:*:*", "obj:*/*"):
             self.assert_covers(scope, *REPOS)
 
-    def test_organisation(self) -> None:
+    def test_an_organisation_covers_its_repositories(self) -> None:
         """An organisation's name covers all that it has, with and without a star."""
         for scope in ("obj:org", "obj:org:read", "obj:org/*", "obj:org/*:read"):
             self.assert_covers(scope, "org", "org/repo", "org/other", "org/repo/sub")
@@ -64,7 +64,7 @@ class PlacesTests(SynchronousTestCase):
         """A star for the repository asks for at least one name."""
         self.assert_covers("obj:org/*/*:read", "org/repo", "org/other", "org/repo/sub")
 
-    def test_repository(self) -> None:
+    def test_a_repository_covers_itself_only(self) -> None:
         """A repository's path covers it and not what has a longer path."""
         self.assert_covers("obj:org/repo:read", "org/repo")
         self.assert_covers("obj:group/sub/repo:read", "group/sub/repo")
@@ -79,7 +79,7 @@ class PlacesTests(SynchronousTestCase):
         """A group's path without a star names a repository that is not there."""
         self.assert_covers("obj:group/sub:read")
 
-    def test_object_anywhere(self) -> None:
+    def test_an_oid_alone_covers_all_repositories(self) -> None:
         """An oid alone covers that object in every repository."""
         for scope in (f"obj:{ONE}:read", f"obj:*/{ONE}:read"):
             self.assert_covers(scope, *(f"{repo}/one" for repo in REPOS))
@@ -115,7 +115,7 @@ class PlacesTests(SynchronousTestCase):
         self.assert_covers("obj:org/re*:read")
         self.assertTrue(granted("obj:org/re*:read", "org/re*", None))
 
-    def test_oid_elsewhere(self) -> None:
+    def test_an_oid_is_no_part_of_a_path(self) -> None:
         """What looks like an oid is no part of a path."""
         self.assert_covers(f"obj:{ONE}/repo:read")
         self.assert_covers(f"obj:{ONE}/{TWO}:read")
@@ -125,10 +125,10 @@ class PlacesTests(SynchronousTestCase):
         """An oid has lower-case digits; with others it is a repository's name."""
         self.assert_covers(f"obj:org/repo/{ONE.upper()}:read")
 
-    def test_case_matters(self) -> None:
+    def test_the_case_of_names_matters(self) -> None:
         self.assert_covers("obj:Org/repo:read")
 
-    def test_encoded_names(self) -> None:
+    def test_percent_encoded_names_are_decoded(self) -> None:
         """Names are percent-decoded, so every repository can be named."""
         self.assertTrue(granted("obj:org/a%3Ab:read", "org/a:b", None))
         self.assertTrue(granted("obj:org/a%20b:read obj:x:read", "org/a b", None))
@@ -136,16 +136,16 @@ class PlacesTests(SynchronousTestCase):
         self.assertTrue(granted("obj:org/%C3%A9:read", "org/é", None))
         self.assertTrue(granted("obj:org/é:read", "org/é", None))
 
-    def test_encoded_star(self) -> None:
+    def test_an_encoded_star_is_no_wildcard(self) -> None:
         """An encoded star is a name, not a wildcard."""
         self.assert_covers("obj:org/%2A:read")
         self.assertTrue(granted("obj:org/%2A:read", "org/*", None))
 
-    def test_encoded_slash(self) -> None:
+    def test_an_encoded_slash_separates_nothing(self) -> None:
         """An encoded slash separates nothing."""
         self.assert_covers("obj:org%2Frepo:read")
 
-    def test_malformed_encoding(self) -> None:
+    def test_a_malformed_encoding_grants_nothing(self) -> None:
         """What is not UTF-8 grants nothing, in particular not on U+FFFD."""
         self.assertIsNone(Scope.parse("obj:org/%FF:read"))
 
@@ -161,14 +161,14 @@ class PermissionTests(SynchronousTestCase):
         """Check what ``scope`` permits on ``org/repo``."""
         self.assertEqual(granted([scope], "org/repo", ONE), frozenset(expected), scope)
 
-    def test_actions(self) -> None:
+    def test_each_action_permits_what_it_names(self) -> None:
         self.assert_permits("obj:org/repo:read", READ, META)
         self.assert_permits("obj:org/repo:write", WRITE, META)
         self.assert_permits("obj:org/repo:verify", META)
         self.assert_permits("obj:org/repo:read-meta", META)
         self.assert_permits("obj:org/repo:*", *EVERYTHING)
 
-    def test_admin(self) -> None:
+    def test_admin_must_be_given_by_name(self) -> None:
         """Whoever is to have it must be given it by name; it includes no other."""
         self.assert_permits("obj:org/repo:admin", ADMIN, META)
         self.assert_permits("obj:org/repo:read,write,admin", *EVERYTHING, ADMIN)
@@ -177,19 +177,19 @@ class PermissionTests(SynchronousTestCase):
         for scope in ("obj", "obj:*", "obj:*:*", "obj:org/repo:*:*"):
             self.assertNotIn(ADMIN, granted(scope, "org/repo", None))
 
-    def test_action_list(self) -> None:
+    def test_several_actions_add_up(self) -> None:
         self.assert_permits("obj:org/repo:read,write", *EVERYTHING)
         self.assert_permits("obj:org/repo:write,read", *EVERYTHING)
         self.assert_permits("obj:org/repo:verify,read", READ, META)
         self.assert_permits("obj:org/repo:read,read", READ, META)
         self.assert_permits("obj:org/repo:verify,*", *EVERYTHING)
 
-    def test_no_actions(self) -> None:
+    def test_no_actions_mean_all_actions(self) -> None:
         """All actions are permitted where none are named."""
         self.assert_permits("obj:org/repo", *EVERYTHING)
         self.assert_permits(f"obj:org/repo/{ONE}", *EVERYTHING)
 
-    def test_unknown_actions(self) -> None:
+    def test_unknown_actions_grant_nothing(self) -> None:
         """Unknown actions grant nothing, and take nothing from their neighbours."""
         for actions in ("delete", "Read", "READ", "reads", "read write", "", ",", "meta", "**"):
             self.assert_permits(f"obj:org/repo:{actions}")
@@ -197,24 +197,24 @@ class PermissionTests(SynchronousTestCase):
         self.assert_permits("obj:org/repo:read,", READ, META)
         self.assert_permits("obj:org/repo:,,verify", META)
 
-    def test_subscope(self) -> None:
+    def test_meta_restricts_every_action(self) -> None:
         """``meta`` restricts every action to what it permits on metadata."""
         for subscope in ("meta", "metadata"):
             for actions in ("verify", "read", "read-meta", "write", "read,write", "*"):
                 self.assert_permits(f"obj:org/repo:{subscope}:{actions}", META)
             self.assert_permits(f"obj:org/repo:{subscope}:delete")
 
-    def test_any_subscope(self) -> None:
+    def test_a_star_as_subscope_restricts_nothing(self) -> None:
         """A star is no restriction."""
         self.assert_permits("obj:org/repo:*:read", READ, META)
         self.assert_permits("obj:org/repo:*:*", *EVERYTHING)
 
-    def test_unknown_subscope(self) -> None:
+    def test_an_unknown_subscope_grants_nothing(self) -> None:
         """What an unknown subscope means is unknown, so it grants nothing."""
         for subscope in ("data", "Meta", "metadata2", "meta,data", ""):
             self.assert_permits(f"obj:org/repo:{subscope}:read")
 
-    def test_unknown_entities(self) -> None:
+    def test_an_unknown_entity_grants_nothing(self) -> None:
         for entity in ("", "ob", "Obj", "objs", "user", "*", " obj"):
             self.assert_permits(entity)
             self.assert_permits(f"{entity}:org/repo:read")
@@ -224,7 +224,7 @@ class PermissionTests(SynchronousTestCase):
         self.assert_permits("obj:org/repo:*:*:")
         self.assert_permits("obj:org/repo:read::")
 
-    def test_empty_parts(self) -> None:
+    def test_an_empty_part_grants_nothing(self) -> None:
         """A part that a template left empty opens nothing."""
         for scope in ("obj:", "obj::read", "obj:org/:read", "obj:/repo:read", "obj:org//repo:read"):
             self.assert_permits(scope)
@@ -238,7 +238,7 @@ class PermissionTests(SynchronousTestCase):
 class ClaimTests(SynchronousTestCase):
     """Several scopes together."""
 
-    def test_list(self) -> None:
+    def test_a_list_grants_what_its_scopes_grant(self) -> None:
         scopes = ["obj:org/repo:read", f"obj:org/repo/{ONE}:write", "obj:foe/repo:verify"]
         self.assertEqual(granted(scopes, "org/repo", ONE), EVERYTHING)
         self.assertEqual(granted(scopes, "org/repo", TWO), {READ, META})
@@ -246,7 +246,7 @@ class ClaimTests(SynchronousTestCase):
         self.assertEqual(granted(scopes, "foe/repo", ONE), {META})
         self.assertEqual(granted(scopes, "group/sub/repo", ONE), NOTHING)
 
-    def test_same_place(self) -> None:
+    def test_scopes_for_one_place_add_up(self) -> None:
         """Scopes for one place add up, in whatever order."""
         for place in ("org/repo", f"org/repo/{ONE}"):
             scopes = [f"obj:{place}:read", f"obj:{place}:verify", f"obj:{place}:write"]
@@ -254,7 +254,7 @@ class ClaimTests(SynchronousTestCase):
             self.assertEqual(granted(scopes[::-1], "org/repo", ONE), EVERYTHING)
             self.assertEqual(granted(scopes[:2], "org/repo", ONE), {READ, META})
 
-    def test_text(self) -> None:
+    def test_a_string_holds_scopes_separated_by_space(self) -> None:
         """A string holds scopes with white space between them."""
         text = f" obj:org/repo:read\n\tobj:org/repo/{ONE}:write  openid "
         self.assertEqual(granted(text, "org/repo", ONE), EVERYTHING)
@@ -267,7 +267,7 @@ class ClaimTests(SynchronousTestCase):
         )
         self.assertEqual(granted(["obj:org/a b:read"], "org/a b", None), {READ, META})
 
-    def test_none(self) -> None:
+    def test_an_empty_claim_has_no_scopes(self) -> None:
         self.assertEqual(parse_scopes(""), ())
         self.assertEqual(parse_scopes([]), ())
 

@@ -40,7 +40,7 @@ class KeepBuffersTests(SynchronousTestCase):
         # Otherwise this would show nothing: 64 KiB are 16 pages.
         self.assertGreater(self.faults("leave"), 1500)
 
-    def test_other_libraries(self) -> None:
+    def test_another_libc_is_left_alone(self) -> None:
         """They have no such function."""
         self.patch(sys.modules["giftless.runtime.malloc"].ctypes, "CDLL", lambda name: object())
         self.assertFalse(keep_buffers())

@@ -180,7 +180,7 @@ class TurnsTests(SynchronousTestCase):
         self.connect(2)
         self.assertEqual(self.accept(port), 1)
 
-    def test_alone(self) -> None:
+    def test_a_single_worker_waits_for_nobody(self) -> None:
         """Nobody else would come."""
         port = self.adopt(2, alone=True)
         self.assertEqual(self.accept(port), 1)
@@ -293,7 +293,7 @@ class SystemdTests(SocketsTestCase):
         await self.sockets.keep([])
         self.assertEqual(Path(path).stat().st_mode & 0o777, 0o640)
 
-    def test_no_socket(self) -> None:
+    def test_a_missing_socket_names_the_unit(self) -> None:
         check_endpoints(reactor, ["systemd:domain=INET:index=7"])
         error = self.assertRaises(ConfigError, self.sockets.bind, ["systemd:domain=INET:index=7"])
         self.assertIn("start the .socket unit", error.problem)

@@ -20,7 +20,7 @@ class NotifierTests(SynchronousTestCase):
         listener.settimeout(10)
         return listener
 
-    def test_a_path(self) -> None:
+    def test_states_go_to_a_path(self) -> None:
         address = self.mktemp()
         listener = self.listen(address)
         Notifier(address).ready("all is well")
@@ -46,7 +46,7 @@ class NotifierTests(SynchronousTestCase):
     def test_without_an_address_nothing_is_sent(self) -> None:
         Notifier("").send(READY=1)
 
-    def test_nobody_listens(self) -> None:
+    def test_an_absent_listener_is_harmless(self) -> None:
         Notifier(self.mktemp()).send(READY=1)
 
     def test_somebody_does_not_read(self) -> None:
@@ -64,7 +64,7 @@ class WatchdogTests(SynchronousTestCase):
         environ = {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "7"}
         self.assertEqual(watchdog_interval(environ, 7), 1.5)
 
-    def test_nobody_asks(self) -> None:
+    def test_no_watchdog_is_fed_unasked(self) -> None:
         for environ in (
             {},
             {"WATCHDOG_USEC": "0"},

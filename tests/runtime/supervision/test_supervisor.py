@@ -277,7 +277,7 @@ class ReplaceTests(SupervisorTestCase):
         self.assertEqual(len(self.started), 4)
         self.assertEqual(self.log(LogLevel.error), [])
 
-    def test_more(self) -> None:
+    def test_more_workers_replace_fewer(self) -> None:
         self.run_plan(plan(1))
         self.supervisor.replace(plan(3))
         self.assertEqual(len(self.started), 3)
@@ -287,7 +287,7 @@ class ReplaceTests(SupervisorTestCase):
         self.assertTrue(self.supervisor.settled)
         self.assertEqual([process.told_to for process in self.started], ["retire", "", "", ""])
 
-    def test_fewer(self) -> None:
+    def test_fewer_workers_replace_more(self) -> None:
         self.run_plan(plan(4))
         self.run_plan(plan(2))
         self.assertEqual(len(self.started), 6)
