@@ -296,7 +296,7 @@ class CommitCases(_Cases):
         self.assertEqual(self.step(daemon, actions["abort"])[0], 200)
         self.assertEqual(self.stored(), {oid: oid})
 
-    def test_altered_parts(self) -> None:
+    def test_altered_parts_are_refused_and_removed(self) -> None:
         """They are found out by their object's SHA-256, and it is removed."""
         daemon = self.serve(part_size=PART, **({} if self.checked else {"verify_checksum": True}))
         data = os.urandom(PART + 1000)
@@ -316,7 +316,7 @@ class CommitCases(_Cases):
         self.assertEqual(self.step(daemon, actions["commit"])[0], 200)
         self.assertEqual(self.stored(), {oid: oid})
 
-    def test_abort(self) -> None:
+    def test_an_aborted_upload_is_sent_again(self) -> None:
         """All is sent again."""
         daemon = self.serve(part_size=PART)
         data = bytes(PART + 1000)

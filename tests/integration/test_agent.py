@@ -115,7 +115,7 @@ def _peak_memory(pid: int) -> int:
 class RoundTripTests(AgentTestCase):
     """Push and clone through local storage."""
 
-    def test_mixed_sizes(self) -> None:
+    def test_files_of_all_sizes_come_back(self) -> None:
         """Files of all sizes come back byte for byte; the large ones went in parts."""
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{REPO}")
@@ -133,7 +133,7 @@ class RoundTripTests(AgentTestCase):
         self.assertEqual(len(daemon.accesses("POST", "/storage/verify")), 15)
         self.assertEqual({access["status"] for access in daemon.accesses("PUT")}, {200})
 
-    def test_several_pushes(self) -> None:
+    def test_each_push_sends_only_what_is_new(self) -> None:
         """Each push sends only what is new."""
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{REPO}")
@@ -149,7 +149,7 @@ class RoundTripTests(AgentTestCase):
         daemon.stop()
         self.assertEqual(len(daemon.accesses("PUT")), 2 + 3 + 3)
 
-    def test_https(self) -> None:
+    def test_the_agent_trusts_whom_git_trusts(self) -> None:
         """The agent trusts whom git trusts."""
         certificate = self.directory / "server.pem"
         command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
@@ -172,7 +172,7 @@ class RoundTripTests(AgentTestCase):
         repo.git("config", "--global", f"{url}.sslCAInfo", str(certificate))
         self.assert_round_trip(repo, {"a.bin": os.urandom(5 * MIB)})
 
-    def test_progress(self) -> None:
+    def test_git_lfs_shows_the_progress(self) -> None:
         """git-lfs shows how far it is while parts are being sent."""
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{REPO}")
@@ -212,7 +212,7 @@ class FallbackTests(AgentTestCase):
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
         self.assertEqual(len(daemon.accesses("PUT")), 15)
 
-    def test_small_objects(self) -> None:
+    def test_small_objects_do_not_start_the_agent(self) -> None:
         """Where nothing has several parts the agent is not started."""
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{REPO}")
@@ -220,7 +220,7 @@ class FallbackTests(AgentTestCase):
         daemon.stop()
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
 
-    def test_uninstalled(self) -> None:
+    def test_an_uninstalled_agent_is_not_used(self) -> None:
         """After ``uninstall`` everything is as before."""
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{REPO}")
@@ -234,7 +234,7 @@ class FallbackTests(AgentTestCase):
 class FailureTests(AgentTestCase):
     """What git users see and do not see."""
 
-    def test_connections_break(self) -> None:
+    def test_broken_connections_are_not_noticed(self) -> None:
         """Connections that break on the way up and down are not noticed."""
         daemon = self.serve()
         proxy = self.proxy(daemon.port)
@@ -249,7 +249,7 @@ class FailureTests(AgentTestCase):
         repo = self.make_repo(f"{proxy.url}/{REPO}")
         self.assert_round_trip(repo, {"a.bin": FILES["huge.bin"]})
 
-    def test_message(self) -> None:
+    def test_a_refusal_is_in_the_output_of_git(self) -> None:
         """What the server refuses is in git's output, with the server's words."""
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{REPO}")
@@ -262,7 +262,7 @@ class FailureTests(AgentTestCase):
         self.assertIn("the server failed; its log has the details", result.stderr)
         self.assertIn("tried 4 times", result.stderr)
 
-    def test_altered_download(self) -> None:
+    def test_an_altered_download_leaves_nothing(self) -> None:
         """git-lfs finds an object that is not what it should be, and nothing is left of it."""
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{REPO}")
@@ -361,7 +361,7 @@ class _ResumeCases(_Mixin):
         self.assertEqual(len(set(again)), left)
         self.assert_stored(self.oid)
 
-    def test_killed(self) -> None:
+    def test_a_killed_push_goes_on(self) -> None:
         """After ``kill -9`` of all processes the next push sends only what is missing.
 
         The agents are small, however much they have sent.
@@ -421,7 +421,7 @@ class ResumeLocalTests(_ResumeCases, AgentTestCase):
         wait_until(lambda: not self.agents(push), "the agents to end")
         self.assert_rest_is_sent(repo, left)
 
-    def test_interrupted(self) -> None:
+    def test_an_interrupted_push_goes_on(self) -> None:
         """Ctrl-C, which every process gets, ends them all, and the next push goes on."""
         repo = self.start()
         push, left = self.half_push(repo)

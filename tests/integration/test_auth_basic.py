@@ -96,7 +96,7 @@ class PasswordTests(IntegrationTestCase):
         self.assertTrue(self.credentials.read_text())
         self.assertNotIn("secret", self.daemon.stdout + self.daemon.stderr)
 
-    def test_read_only(self) -> None:
+    def test_a_reader_clones_and_does_not_push(self) -> None:
         """Who may read clones and does not push; git keeps the password."""
         self.log_in("alice")
         repo = self.create()
@@ -109,14 +109,14 @@ class PasswordTests(IntegrationTestCase):
         self.assert_refused(clone, "bob")
         self.assertIn("bob", self.credentials.read_text())
 
-    def test_other_repository(self) -> None:
+    def test_a_repository_without_grant_is_closed(self) -> None:
         """Who has no grant for a repository does nothing there."""
         self.log_in("carol")
         repo = self.create()
         repo.commit(FILES)
         self.assert_refused(repo, "carol")
 
-    def test_wrong_password(self) -> None:
+    def test_git_forgets_a_wrong_password(self) -> None:
         """Git forgets a wrong password."""
         for user in ("alice", "mallory"):
             self.log_in(user, "wrong")

@@ -92,7 +92,7 @@ class GitHubTests(ForgeCase):
             self.assertNotIn(TOKENS[self.forge]["wanda"], text)
         self.assertTrue(self.credentials.read_text())
 
-    def test_read_only(self) -> None:
+    def test_a_reader_clones_and_does_not_push(self) -> None:
         """Who may read there clones and does not push; git keeps the token."""
         self.log_in("wanda")
         repo = self.create()
@@ -105,7 +105,7 @@ class GitHubTests(ForgeCase):
         self.assert_refused(clone, "ray")
         self.assertTrue(self.credentials.read_text())
 
-    def test_no_access(self) -> None:
+    def test_somebody_without_access_does_nothing(self) -> None:
         """Who sees nothing there does nothing here."""
         self.log_in("sam")
         repo = self.create()
@@ -113,7 +113,7 @@ class GitHubTests(ForgeCase):
         self.assert_refused(repo, "sam")
         self.assertTrue(self.credentials.read_text())
 
-    def test_wrong_token(self) -> None:
+    def test_git_forgets_a_wrong_token(self) -> None:
         """Git forgets a token that the forge does not know."""
         self.log_in("mallory")
         repo = self.create()
@@ -130,7 +130,7 @@ class GitHubTests(ForgeCase):
         self.assert_refused(repo, "your access cannot be checked now")
         self.assertTrue(self.credentials.read_text())
 
-    def test_other_org(self) -> None:
+    def test_another_organisation_is_closed(self) -> None:
         """A repository of another organisation is nobody's here."""
         self.log_in("wanda")
         repo = self.create("elsewhere/rocket")

@@ -101,7 +101,7 @@ class TokenTestCase(IntegrationTestCase):
 class GitTests(TokenTestCase):
     """Push and clone."""
 
-    def test_extra_header(self) -> None:
+    def test_a_token_in_an_extra_header_pushes_and_clones(self) -> None:
         """A token in ``http.extraheader`` pushes and clones, as on a CI runner."""
         self.start(self.secret())
         token = self.token("--scope", WRITE, "--subject", "runner")
@@ -118,7 +118,7 @@ class GitTests(TokenTestCase):
             self.assert_identity("runner", method)
         self.assert_secrecy(token, token.split(".")[2])
 
-    def test_credential_helper(self) -> None:
+    def test_a_token_in_the_credential_store_pushes_and_clones(self) -> None:
         """A token in git's credential store, for the user ``_jwt``, pushes and clones."""
         key = private_key("RS256")
         private = self.write("private.pem", private_pem(key))
@@ -140,7 +140,7 @@ class GitTests(TokenTestCase):
         self.assert_identity("tess@example.com", "PUT")
         self.assert_secrecy(token, token.split(".")[2])
 
-    def test_key_set(self) -> None:
+    def test_a_token_of_a_published_key_pushes_and_clones(self) -> None:
         """A token of an issuer that publishes its keys pushes and clones."""
         document = key_set(jwk("ES256", "ours"), jwk("RS256", "other"))
         private = self.write("private.pem", private_pem(private_key("ES256")))
@@ -156,7 +156,7 @@ class GitTests(TokenTestCase):
         self.use_helper(self.token("--scope", WRITE))
         self.assert_round_trip(self.create(), FILES)
 
-    def test_expired(self) -> None:
+    def test_git_forgets_an_expired_token(self) -> None:
         """An expired token is refused with the reason, and git forgets it."""
         self.start({**self.secret(), "leeway": 0})
         token = self.token("--scope", WRITE, "--lifetime", "1")
@@ -168,7 +168,7 @@ class GitTests(TokenTestCase):
         self.assertNotEqual(result.returncode, 0)
         self.assertEqual(credentials.read_text(), "")
 
-    def test_read_only(self) -> None:
+    def test_a_token_to_read_does_not_push(self) -> None:
         """A token to read clones and does not push; git keeps it."""
         self.start(self.secret())
         credentials = self.use_helper(self.token("--scope", WRITE))
@@ -182,7 +182,7 @@ class GitTests(TokenTestCase):
         self.assertIn("rita", result.stderr)
         self.assertIn("_jwt", credentials.read_text())
 
-    def test_other_repository(self) -> None:
+    def test_a_token_for_another_repository_does_nothing(self) -> None:
         """A token for another repository does nothing here."""
         self.start(self.secret())
         scopes = ("--scope", "obj:acme/other/*", "--scope", "obj:acme/rocke")
@@ -224,7 +224,7 @@ class RequestTests(TokenTestCase):
         self.bearer = {"Authorization": f"Bearer {self.token('--scope', WRITE)}"}
         self.assertEqual(self.daemon.put(b"data", headers=self.bearer), 200)
 
-    def test_query(self) -> None:
+    def test_a_token_in_the_url_downloads(self) -> None:
         """A token in the URL downloads, for browsers; it is not in the log."""
         token = self.token("--scope", READ)
         path = object_path(oid_of(b"data"))
@@ -233,7 +233,7 @@ class RequestTests(TokenTestCase):
         self.assertEqual(self.daemon.request("GET", path).status, 401)
         self.assert_secrecy(token, token.split(".")[2])
 
-    def test_one_object(self) -> None:
+    def test_a_token_for_one_object_opens_no_other(self) -> None:
         """A token for one object gets it, and an error for each other."""
         self.assertEqual(self.daemon.put(b"other", headers=self.bearer), 200)
         scope = f"obj:{REPO}/{oid_of(b'data')}:read"
@@ -245,7 +245,7 @@ class RequestTests(TokenTestCase):
         self.assertIn("download", mine["actions"])
         self.assertEqual(other["error"]["code"], 403)
 
-    def test_not_text(self) -> None:
+    def test_credentials_of_arbitrary_bytes_are_refused(self) -> None:
         """Credentials of arbitrary bytes are refused like others."""
         for value in ("Bearer \xff\xfe", "Basic \xff", "\xff", "Bearer " + "[" * 9000 + ".e30."):
             reply = self.daemon.request(
@@ -253,7 +253,7 @@ class RequestTests(TokenTestCase):
             )
             self.assertEqual(reply.status, 401)
 
-    def test_megabyte(self) -> None:
+    def test_a_token_of_a_megabyte_is_refused(self) -> None:
         """A token of a megabyte does not get past the connection."""
         headers = {"Authorization": "Bearer " + "e30" * 350_000}
         try:
@@ -316,13 +316,13 @@ class PageTests(TokenTestCase):
         for data in FILES.values():
             self.assertTrue((self.daemon.store / REPO / oid_of(data)).is_file())
 
-    def test_shared_secret(self) -> None:
+    def test_the_section_on_shared_secrets_works(self) -> None:
         self.run_section("secret")
 
     def test_pair_of_keys(self) -> None:
         self.run_section("pair")
 
-    def test_scopes(self) -> None:
+    def test_every_documented_scope_grants_something(self) -> None:
         """Every example of a scope grants something."""
         (examples,) = code(self.PAGE, "text")
         for line in examples.content.splitlines():

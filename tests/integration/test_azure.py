@@ -60,7 +60,7 @@ class AzureTestCase(IntegrationTestCase):
 class GitTests(AzureTestCase):
     """What git does."""
 
-    def test_direct(self) -> None:
+    def test_objects_go_directly_to_the_store(self) -> None:
         """Objects go between git-lfs and the store; none passes through the daemon."""
         to_store = self.proxy(self.server.port)
         daemon = self.start(
@@ -96,7 +96,7 @@ class GitTests(AzureTestCase):
         self.assertEqual([r[:4] for r in to_store.requests], ["PUT ", "GET "])
         self.assertEqual(self.stored(), {oid_of(data): data})
 
-    def test_proxy(self) -> None:
+    def test_git_lfs_knows_the_daemon_alone(self) -> None:
         """Git-lfs knows the daemon alone."""
         daemon = self.start(mode="proxy", prefix="team/a")
         repo = self.make_git().create(self.directory / "repo", f"{daemon.url}/{REPO}.git/info/lfs")
@@ -114,7 +114,7 @@ class GitTests(AzureTestCase):
         reply = daemon.batch("upload", *((oid, len(data)) for oid, data in OBJECTS.items()))
         self.assertEqual([entry.get("actions") for entry in reply.json["objects"]], [None] * 3)
 
-    def test_verify(self) -> None:
+    def test_a_missing_or_short_upload_is_not_confirmed(self) -> None:
         """An upload that did not take place, or is too short, is not confirmed."""
         daemon = self.start()
         (entry,) = daemon.batch("upload", (oid_of(b"abc"), 3)).json["objects"]
@@ -154,7 +154,7 @@ class MemoryTests(AzureTestCase):
 class FailureTests(AzureTestCase):
     """A store that does not do what it should."""
 
-    def test_unavailable(self) -> None:
+    def test_an_unavailable_store_is_answered_with_503(self) -> None:
         """Batches get 503 with Retry-After in time; nothing is called absent or leaks."""
         store = self.proxy(self.server.port)
         daemon = self.start(endpoint_url=f"{store.url}/{self.server.ACCOUNT}", timeout=2)
@@ -199,7 +199,7 @@ class CheckTests(AzureTestCase):
         self.assertRegex(result.stderr, rf"\A{pattern}\Z")
         self.assertNotIn(self.server.KEY, result.stderr)
 
-    def test_mistakes(self) -> None:
+    def test_each_mistake_is_one_line(self) -> None:
         """Each is one line."""
         self.assert_refused("container", "there is no such container", container="missing")
         self.assert_refused("account_key", "wrong key", account_key="AAAA")

@@ -147,7 +147,7 @@ class PageTestCase(TokenTestCase):
 class UploadTests(PageTestCase):
     """Files arrive."""
 
-    def test_in_parts(self) -> None:
+    def test_a_large_file_goes_up_in_parts(self) -> None:
         """A file of ten parts and a rest; the link leads to it, by its name."""
         data = os.urandom(10 * MIB + 12345)
         self.serve()
@@ -167,7 +167,7 @@ class UploadTests(PageTestCase):
         # Neither the policy of the page nor the browser's minds anything.
         self.assertEqual(self.complaints(), [])
 
-    def test_in_one(self) -> None:
+    def test_a_small_file_is_one_request(self) -> None:
         """What fits one part is one request, and so is nothing at all."""
         self.serve()
         self.open()
@@ -179,7 +179,7 @@ class UploadTests(PageTestCase):
         self.assertEqual([e["status"] for e in self.daemon.accesses("PUT")], [200, 200])
         self.assertEqual(self.posted("commit"), [])
 
-    def test_basic(self) -> None:
+    def test_a_server_without_parts_gets_the_file_whole(self) -> None:
         """A server without parts gets the file whole."""
         data = os.urandom(3 * MIB)
         self.serve(transfers=["basic"])
@@ -201,7 +201,7 @@ class UploadTests(PageTestCase):
         self.assert_arrived(data)
         self.assertEqual(len(self.daemon.accesses("PUT")), 1)
 
-    def test_digests(self) -> None:
+    def test_the_digest_of_the_page_is_sha256(self) -> None:
         """The page's SHA-256 is SHA-256, wherever a block ends and in whatever pieces."""
         self.open()
         data = bytes(os.urandom(260))
@@ -260,7 +260,7 @@ class ResumeTests(PageTestCase):
         self.assertLess(arrived, 15)
         self.assertEqual(answers[1], [200] * (20 - arrived))
 
-    def test_reload(self) -> None:
+    def test_a_reloaded_page_resumes_the_upload(self) -> None:
         """The page asks for the file again, and need not hash it again."""
         file = self.begin()
         self.browser.refresh()
@@ -275,7 +275,7 @@ class ResumeTests(PageTestCase):
         self.browser.refresh()
         self.assertEqual(self.text("unfinished"), "")
 
-    def test_another_tab(self) -> None:
+    def test_another_tab_resumes_without_the_token(self) -> None:
         """The token is this tab's alone; the rest is remembered for all."""
         self.begin()
         self.assertEqual(self.field("token").get_attribute("value"), self.writer)
@@ -292,7 +292,7 @@ class ResumeTests(PageTestCase):
         self.browser.refresh()
         self.assertEqual(self.text("unfinished"), "")
 
-    def test_pause(self) -> None:
+    def test_a_paused_upload_can_be_resumed(self) -> None:
         self.begin()
         self.field("pause").click()
         self.wait_for_phase("Paused")
@@ -300,7 +300,7 @@ class ResumeTests(PageTestCase):
         self.field("resume").click()
         self.assert_resumed()
 
-    def test_cancel(self) -> None:
+    def test_a_cancelled_upload_leaves_nothing(self) -> None:
         """Nothing is left of it, neither here nor there."""
         self.begin()
         self.field("cancel").click()
@@ -336,7 +336,7 @@ class ResumeTests(PageTestCase):
 class RefusalTests(PageTestCase):
     """What goes wrong is said in words that help."""
 
-    def test_wrong_token(self) -> None:
+    def test_a_wrong_token_is_explained(self) -> None:
         self.serve()
         self.open()
         file = self.make_file(b"data")
@@ -354,7 +354,7 @@ class RefusalTests(PageTestCase):
         self.wait_for_phase("Done")
         self.assert_arrived(b"data")
 
-    def test_another_origin(self) -> None:
+    def test_the_browser_holds_back_another_origin(self) -> None:
         """The browser does not even send what a page of another origin wants to."""
         self.serve()
         self.open("localhost")

@@ -123,15 +123,15 @@ class S3Tests(StoreTestCase):
         self.assertIn(ORIGIN, text)
         self.server.set_cors(self.bucket, json.loads(text.replace(ORIGIN, self.pages.origin())))
 
-    def test_upload(self) -> None:
+    def test_a_large_file_goes_up_in_parts(self) -> None:
         self.let_in()
         self.check_upload()
 
-    def test_one_request(self) -> None:
+    def test_a_small_file_is_one_request(self) -> None:
         self.let_in()
         self.check_one_request()
 
-    def test_refusal(self) -> None:
+    def test_a_refusal_of_the_store_is_explained(self) -> None:
         self.check_refusal()
 
 
@@ -171,13 +171,13 @@ class AzureTests(StoreTestCase):
             }
         )
 
-    def test_upload(self) -> None:
+    def test_a_large_file_goes_up_in_parts(self) -> None:
         self.let_in()
         self.check_upload()
 
-    def test_one_request(self) -> None:
+    def test_a_small_file_is_one_request(self) -> None:
         self.let_in()
         self.check_one_request()
 
-    def test_refusal(self) -> None:
+    def test_a_refusal_of_the_store_is_explained(self) -> None:
         self.check_refusal()

@@ -55,7 +55,7 @@ class ErrorTests(StartTestCase):
         self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
         self.assertRegex(result.stderr, ".*".join(map(re.escape, ("giftless: ", *parts))))
 
-    def test_unknown_key(self) -> None:
+    def test_an_unknown_key_comes_with_a_suggestion(self) -> None:
         """An unknown key comes with the one that was meant and all that exist."""
         self.assert_refused(
             "storrage: {type: local}",
@@ -71,28 +71,28 @@ class ErrorTests(StartTestCase):
             "allowed here: multipart_expiry, part_size, path, prefix",
         )
 
-    def test_wrong_type(self) -> None:
+    def test_a_wrong_type_is_shown(self) -> None:
         """A value of the wrong type is shown, with what is allowed."""
         self.assert_refused(
             "limits: {idle_timeout: soon}",
             "bad.yaml: limits.idle_timeout: found 'soon', allowed is a whole number, at least 1",
         )
 
-    def test_wrong_item(self) -> None:
+    def test_a_wrong_item_is_named_by_index(self) -> None:
         """A wrong item of a list is named by its index."""
         self.assert_refused(
             "trusted_proxies: [127.0.0.1, localhost]",
             "bad.yaml: trusted_proxies.1: found 'localhost', allowed is an address",
         )
 
-    def test_wrong_choice(self) -> None:
+    def test_a_wrong_choice_comes_with_the_right_ones(self) -> None:
         """A choice that does not exist comes with those that do."""
         self.assert_refused(
             "auth: [{type: anonymous, access: write}]",
             "bad.yaml: auth.0.access: found 'write', allowed is one of: read, read-write",
         )
 
-    def test_bad_endpoint(self) -> None:
+    def test_a_bad_endpoint_comes_with_an_example(self) -> None:
         """An endpoint that Twisted cannot parse is shown with an example."""
         self.assert_refused(
             "endpoints: ['tcp:8080', 'carrier-pigeon:7']",
@@ -107,11 +107,11 @@ class ErrorTests(StartTestCase):
             "bad.yaml: public_url: found 'lfs.example.com', allowed is http(s)://host",
         )
 
-    def test_missing_type(self) -> None:
+    def test_a_missing_type_comes_with_the_plugins(self) -> None:
         """A section without a type comes with the plugins that exist."""
         self.assert_refused("storage: {path: x}", "bad.yaml: storage.type: ", "available:", "local")
 
-    def test_unknown_type(self) -> None:
+    def test_an_unknown_type_comes_with_the_plugins(self) -> None:
         """A type that no plugin has comes with those that exist."""
         self.assert_refused(
             "auth: [{type: kerberos}]",
@@ -119,13 +119,13 @@ class ErrorTests(StartTestCase):
             "anonymous",
         )
 
-    def test_bad_prefix(self) -> None:
+    def test_a_prefix_that_leads_outside_is_refused(self) -> None:
         """A prefix that leads out of the store is refused."""
         self.assert_refused(
             "storage: {type: local, prefix: ../other}", "bad.yaml: storage.prefix: '../other'"
         )
 
-    def test_unusable_storage(self) -> None:
+    def test_an_unusable_storage_path_names_the_reason(self) -> None:
         """A storage path that cannot be made names the reason."""
         (self.directory / "file").touch()
         self.assert_refused(
@@ -147,14 +147,14 @@ class ErrorTests(StartTestCase):
             "state_dir: /proc/self", "bad.yaml: state_dir: '/proc/self' cannot be used: "
         )
 
-    def test_unreadable_secret(self) -> None:
+    def test_an_unreadable_secret_names_the_reason(self) -> None:
         """A secret's file that is not there names the reason."""
         self.assert_refused(
             "secret_file: nowhere",
             "bad.yaml: secret_file: 'nowhere' cannot be read: No such file or directory",
         )
 
-    def test_short_secret(self) -> None:
+    def test_a_short_secret_is_refused_and_not_shown(self) -> None:
         """A secret that can be guessed is refused, and not shown."""
         result = self.twistd("--config", self.write("secret: change-me"))
         self.assert_one_line(result, "bad.yaml: secret: ", "needs 32")
@@ -167,7 +167,7 @@ class ErrorTests(StartTestCase):
             "bad.yaml: plugin_path.0: found 'nowhere', allowed is an existing directory",
         )
 
-    def test_missing_file(self) -> None:
+    def test_a_missing_configuration_file_is_named(self) -> None:
         """A configuration file that is not there is named."""
         self.assert_one_line(
             self.twistd("--config", "nowhere.yaml"),
@@ -178,7 +178,7 @@ class ErrorTests(StartTestCase):
         """A directory in place of the file is named."""
         self.assert_one_line(self.twistd("--config", "."), ".: cannot be read: Is a directory")
 
-    def test_not_yaml(self) -> None:
+    def test_a_file_that_is_no_yaml_is_named(self) -> None:
         """A file that is no YAML is named, with the place of the mistake."""
         self.assert_refused("endpoints: [", "bad.yaml: is not valid YAML: ", "line 1")
 
@@ -186,7 +186,7 @@ class ErrorTests(StartTestCase):
         """A file without keys is named."""
         self.assert_refused("- tcp:8080", "bad.yaml: found a list, but the file must be a mapping")
 
-    def test_environment(self) -> None:
+    def test_a_wrong_variable_is_located_in_the_environment(self) -> None:
         """A wrong value from the environment is located in the environment."""
         self.assert_refused(
             "threads: 4",
@@ -195,7 +195,7 @@ class ErrorTests(StartTestCase):
             environ={"GIFTLESS_THREADS": "many"},
         )
 
-    def test_unknown_variable(self) -> None:
+    def test_an_unknown_variable_comes_with_a_suggestion(self) -> None:
         """A variable that overrides no key comes with the key that was meant."""
         self.assert_refused(
             "{}",
@@ -214,7 +214,7 @@ class ErrorTests(StartTestCase):
                 "in use",
             )
 
-    def test_absent_socket(self) -> None:
+    def test_an_absent_systemd_socket_is_named(self) -> None:
         """A socket that systemd did not pass is named, with what to do."""
         self.assert_refused(
             "endpoints: ['systemd:domain=INET:index=0']",
@@ -222,7 +222,7 @@ class ErrorTests(StartTestCase):
             "start the .socket unit",
         )
 
-    def test_absent_certificate(self) -> None:
+    def test_an_unreadable_certificate_is_named(self) -> None:
         """An endpoint whose certificate cannot be read is named."""
         self.assert_refused(
             "endpoints: ['ssl:0:privateKey=nowhere.pem']",
@@ -234,7 +234,7 @@ class ErrorTests(StartTestCase):
 class CheckTests(StartTestCase):
     """``--check``."""
 
-    def test_good(self) -> None:
+    def test_a_good_configuration_passes_without_listening(self) -> None:
         """A good configuration is built but not listened on; the status is 0."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
@@ -246,12 +246,12 @@ class CheckTests(StartTestCase):
         self.assertEqual(result.stderr, "")
         self.assertTrue((self.directory / "giftless-data").is_dir())
 
-    def test_absent_socket(self) -> None:
+    def test_an_absent_systemd_socket_passes(self) -> None:
         """Sockets of systemd are not missed: it passes them to the daemon only."""
         name = self.write("endpoints: ['systemd:domain=INET:index=0']")
         self.assertEqual(self.twistd("--config", name, "--check").returncode, 0)
 
-    def test_bad(self) -> None:
+    def test_a_bad_configuration_ends_as_a_start_does(self) -> None:
         """A bad one ends as a start does, and backends are built to find out."""
         (self.directory / "file").touch()
         name = self.write("storage: {type: local, path: file/below}")
@@ -260,7 +260,7 @@ class CheckTests(StartTestCase):
         self.assertEqual(result.stdout, "")
         self.assertRegex(result.stderr, r"\Agiftless: bad.yaml: storage.path: .*\n\Z")
 
-    def test_embedded_defaults(self) -> None:
+    def test_the_embedded_defaults_are_checked_without_a_file(self) -> None:
         """Without a file the defaults are checked, and said to be these."""
         result = self.twistd("--check")
         self.assertEqual(result.returncode, 0, result)
@@ -270,7 +270,7 @@ class CheckTests(StartTestCase):
 class HelpTests(StartTestCase):
     """``--help``."""
 
-    def test_complete(self) -> None:
+    def test_the_help_names_every_option(self) -> None:
         """The help names every option, and the environment."""
         result = self.twistd("--help")
         self.assertEqual(result.returncode, 0)
@@ -281,14 +281,14 @@ class HelpTests(StartTestCase):
 class EnvironmentTests(StartTestCase):
     """The environment over the file."""
 
-    def test_override(self) -> None:
+    def test_the_environment_overrides_the_file(self) -> None:
         """``GIFTLESS_STORAGE__PREFIX`` sets ``storage.prefix``."""
         daemon = self.start_daemon(environ={"GIFTLESS_STORAGE__PREFIX": "team-a"})
         self.assertEqual(daemon.put(b"x"), 200)
         (path,) = stored_objects(daemon.store)
         self.assertEqual(path, daemon.store / "team-a" / "acme" / "rocket" / oid_of(b"x"))
 
-    def test_file(self) -> None:
+    def test_the_environment_names_the_file(self) -> None:
         """``GIFTLESS_CONFIG`` names the file."""
         daemon = self.make_daemon()
         path = daemon.write_config()
@@ -305,7 +305,7 @@ class EnvironmentTests(StartTestCase):
 class EmbeddedDefaultsTests(StartTestCase):
     """The daemon without any configuration."""
 
-    def test_serves(self) -> None:
+    def test_a_daemon_without_a_file_serves_everybody(self) -> None:
         """It serves objects under ./giftless-data to everybody, and says so."""
         port = free_port()
         daemon = self.start_daemon(
@@ -326,7 +326,7 @@ class EmbeddedDefaultsTests(StartTestCase):
         self.assertIn("read and write", line)
         self.assertIn(f"git config -f .lfsconfig lfs.url {daemon.url}/ORG/REPO.git/info/lfs", line)
 
-    def test_endpoint(self) -> None:
+    def test_the_default_endpoint_is_on_the_loopback_interface(self) -> None:
         """It would be at 127.0.0.1:8080, if that is not taken."""
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -363,7 +363,7 @@ class BackgroundTests(StartTestCase):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
-    def test_serves(self) -> None:
+    def test_the_command_ends_when_the_daemon_listens(self) -> None:
         """The command ends when the daemon listens; log and process id are in files."""
         daemon = self.make_daemon(config={"log_format": "json"})
         result = self.start(daemon)
@@ -396,7 +396,7 @@ class BackgroundTests(StartTestCase):
 class SecretTests(StartTestCase):
     """The secret that actions are signed with."""
 
-    def test_kept(self) -> None:
+    def test_actions_are_good_after_a_restart(self) -> None:
         """Actions are good after a restart, since the secret is kept."""
         daemon = self.start_daemon()
         reply = daemon.batch("upload", (oid_of(b"later"), 5))
@@ -406,7 +406,7 @@ class SecretTests(StartTestCase):
         path = upload["href"].removeprefix(daemon.url)
         self.assertEqual(daemon.request("PUT", path, b"later", upload["header"]).status, 200)
 
-    def test_given(self) -> None:
+    def test_a_given_secret_is_used_and_not_written(self) -> None:
         """A secret from the environment is used, and none is written."""
         secret = os.urandom(16).hex()
         daemons = [

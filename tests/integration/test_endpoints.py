@@ -59,7 +59,7 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
 class EndpointTests(IntegrationTestCase):
     """Kinds of endpoints."""
 
-    def test_several(self) -> None:
+    def test_one_daemon_listens_on_several_endpoints(self) -> None:
         """One daemon listens on several endpoints."""
         ports = [free_port(), free_port()]
         config = {"endpoints": [f"tcp:{port}:interface=127.0.0.1" for port in ports]}
@@ -68,7 +68,7 @@ class EndpointTests(IntegrationTestCase):
         daemon.port = ports[0]
         self.assertEqual(daemon.get(oid_of(b"one store")).body, b"one store")
 
-    def test_unix(self) -> None:
+    def test_a_unix_socket_serves_transfers(self) -> None:
         """A unix socket serves uploads and downloads."""
         # A socket's path must be short.
         path = self.directory / "http.sock"
@@ -94,15 +94,15 @@ class EndpointTests(IntegrationTestCase):
         self.assert_round_trip(repo, {"a.bin": b"activated"})
         self.assertEqual(daemon.stop(), ENDED)
 
-    def test_systemd_index(self) -> None:
+    def test_a_systemd_socket_is_taken_by_index(self) -> None:
         """A socket from systemd is taken by its index."""
         self.activate("systemd:domain=INET:index=0")
 
-    def test_systemd_name(self) -> None:
+    def test_a_systemd_socket_is_taken_by_name(self) -> None:
         """A socket from systemd is taken by its name."""
         self.activate("systemd:domain=INET:name=web")
 
-    def test_ssl(self) -> None:
+    def test_git_pushes_and_clones_over_tls(self) -> None:
         """git pushes and clones over TLS, with https URLs in the actions."""
         key, certificate = write_certificate(self.directory)
         port = free_port()
@@ -139,7 +139,7 @@ class OriginTests(IntegrationTestCase):
         settings = {"trusted_proxies": [self.PROXY], "log_format": "json", **config}
         return self.start_daemon(config=settings)
 
-    def test_forwarded(self) -> None:
+    def test_only_a_trusted_proxy_is_believed(self) -> None:
         """A trusted proxy's headers are believed, and nobody else's."""
         daemon = self.start()
         self.assertEqual(self.root(daemon, self.PROXY, self.FORWARDED), "https://lfs.example.com")
@@ -149,7 +149,7 @@ class OriginTests(IntegrationTestCase):
         addresses = [access["address"] for access in daemon.accesses("POST")]
         self.assertEqual(addresses, ["203.0.113.7", "127.0.0.3", "127.0.0.3"])
 
-    def test_public_url(self) -> None:
+    def test_a_configured_public_url_is_used(self) -> None:
         """A configured URL is used whatever a request says, with its path."""
         daemon = self.start(public_url="https://example.com/lfs/")
         for source in (self.PROXY, "127.0.0.3"):

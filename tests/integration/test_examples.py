@@ -127,7 +127,7 @@ class SharedPasswordTests(ChainedContract, CoroutineTestCase):
             with self.assertRaises(Unauthorized):
                 self.authenticate(Credentials((basic("team", password),)))
 
-    def test_access(self) -> None:
+    def test_the_option_access_limits_the_grants(self) -> None:
         for access, allowed in (("read", False), ("read-write", True)):
             self.authenticator = self.make_authenticator(access=access)
             identity = self.authenticate(self.accepted()[0])

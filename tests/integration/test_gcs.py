@@ -93,7 +93,7 @@ class DirectTests(GCSTestCase):
         del section["endpoint_url"]
         self.assert_direct(section, "GOOG4-RSA-SHA256", STORAGE_EMULATOR_HOST=self.google.url)
 
-    def test_pushed_twice(self) -> None:
+    def test_a_present_object_is_not_uploaded_again(self) -> None:
         """What is there is not uploaded again."""
         daemon = self.serve(self.google.options(self.bucket))
         data = os.urandom(1000)

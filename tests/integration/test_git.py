@@ -38,7 +38,7 @@ class RoundTripTests(IntegrationTestCase):
         )
         self.assertEqual(daemon.stop(), ENDED)
 
-    def test_short_url(self) -> None:
+    def test_the_short_url_names_the_same_repository(self) -> None:
         """They do over the short form of the URL, which names the same repository."""
         daemon = self.start_daemon()
         url = f"{daemon.url}/acme/rocket"
@@ -55,7 +55,7 @@ class RoundTripTests(IntegrationTestCase):
         )
         self.assertTrue((daemon.store / "équipe A" / "fusée" / oid_of(b"1")).is_file())
 
-    def test_gibibyte(self) -> None:
+    def test_a_file_of_a_gigabyte_survives(self) -> None:
         """A file of 1 GB survives a push and a clone."""
         daemon = self.start_daemon()
         repo = self.make_git().create(
@@ -69,7 +69,7 @@ class RoundTripTests(IntegrationTestCase):
         self.assertEqual((clone.directory / "huge.bin").stat().st_size, 1024 * MIB)
         self.assertEqual(file_digest(clone.directory / "huge.bin"), digest)
 
-    def test_pushed_again(self) -> None:
+    def test_present_objects_are_not_sent_again(self) -> None:
         """Objects that are there already are not sent again."""
         daemon = self.start_daemon(config={"log_format": "json"})
         git = self.make_git()
@@ -79,7 +79,7 @@ class RoundTripTests(IntegrationTestCase):
         daemon.stop()
         self.assertEqual(len(daemon.accesses("PUT")), 1)
 
-    def test_many_objects(self) -> None:
+    def test_a_push_of_several_batches_arrives_whole(self) -> None:
         """A push of more objects than one batch has arrives whole."""
         daemon = self.start_daemon(config={"log_format": "json"})
         git = self.make_git()
@@ -131,7 +131,7 @@ class ResumeTests(IntegrationTestCase):
 class MissingTests(IntegrationTestCase):
     """What git users see when the server cannot help."""
 
-    def test_missing_object(self) -> None:
+    def test_a_lost_object_is_named_by_a_fetch(self) -> None:
         """A fetch of an object that the server lost fails and names the object."""
         daemon = self.start_daemon()
         git = self.make_git()
@@ -147,7 +147,7 @@ class MissingTests(IntegrationTestCase):
         self.assertIn(oid_of(b"lost"), result.stderr)
         self.assertIn("does not exist on this server", result.stderr)
 
-    def test_read_only(self) -> None:
+    def test_an_anonymous_reader_clones_and_does_not_push(self) -> None:
         """Anonymous users who may only read can clone, and their push ends at once."""
         daemon = self.start_daemon(config={"auth": [{"type": "anonymous", "access": "read"}]})
         path = daemon.store / "acme" / "rocket" / oid_of(b"kept")
@@ -190,7 +190,7 @@ class ExistingStoreTests(IntegrationTestCase):
 class SharedStoreTests(IntegrationTestCase):
     """Two daemons over one directory."""
 
-    def test_two_daemons(self) -> None:
+    def test_two_daemons_share_one_directory(self) -> None:
         """What is pushed through one is cloned through the other, whose start harms nothing."""
         store, state = self.directory / "store", self.directory / "state"
         config = {

@@ -269,7 +269,7 @@ class PeopleTests(LockTestCase):
         self.assertIn("it takes admin access", told)
         self.assert_lfs(self.clone("carol"), "unlock", "--force", "logo.bin")
 
-    def test_reading_only(self) -> None:
+    def test_a_reader_sees_locks_and_makes_none(self) -> None:
         """Who may read sees locks, and makes none."""
         rita = self.clone("rita")
         self.assert_lfs(self.alice, "lock", "logo.bin")
@@ -317,7 +317,7 @@ class PushTests(LockTestCase):
         result = repo.commands.try_run(repo.directory, "config", "--get-regexp", key)
         return result.stdout.rpartition(" ")[2].strip()
 
-    def test_embedded_defaults(self) -> None:
+    def test_anybody_may_push_with_the_embedded_defaults(self) -> None:
         """Anybody may push without a question; who locks is told what is the matter."""
         daemon = self.make_daemon(config=None)
         daemon.environ = {"GIFTLESS_ENDPOINTS__0": f"tcp:{daemon.port}:interface=127.0.0.1"}
@@ -330,7 +330,7 @@ class PushTests(LockTestCase):
         self.assertIn("this server does not know who you are", refused.stderr)
         self.assertEqual(repo.git("lfs", "locks"), "")
 
-    def test_anonymous_locks(self) -> None:
+    def test_anonymous_locks_do_not_stop_a_push(self) -> None:
         daemon = self.start_daemon(config={"locks": {"type": "sqlite", "anonymous": True}})
         _, repo = self.push(daemon)
         repo.git("lfs", "lock", "one.bin")
@@ -339,7 +339,7 @@ class PushTests(LockTestCase):
         repo.push()
         repo.git("lfs", "unlock", "one.bin")
 
-    def test_no_locks(self) -> None:
+    def test_a_server_without_locks_is_asked_once(self) -> None:
         """The client notes it at the first push, and asks no more."""
         daemon = self.start_daemon(config={"log_format": "json", "locks": {"type": "none"}})
         _, repo = self.push(daemon)
@@ -400,7 +400,7 @@ class CommandTests(LockTestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         return result.stdout
 
-    def test_list(self) -> None:
+    def test_the_command_lists_all_locks(self) -> None:
         self.assertEqual(self.run_command("list"), "")
         first, second = self.lock("a b.psd"), self.lock("ü.psd", "bob")
         lines = [
@@ -422,7 +422,7 @@ class CommandTests(LockTestCase):
             },
         )
 
-    def test_release(self) -> None:
+    def test_the_command_releases_by_id_and_path(self) -> None:
         """By id, or by path; what is released can be locked again at once."""
         first, second, third = self.lock("1"), self.lock("2", "bob"), self.lock("3")
         self.assertIn(first["id"], self.run_command("release", first["id"]))
@@ -435,7 +435,7 @@ class CommandTests(LockTestCase):
         self.assertIn("no lock", self.run_command("release", "--repo", REPO, "../3", fails=True))
         self.assertEqual(len(self.run_command("list").splitlines()), 3)
 
-    def test_mistakes(self) -> None:
+    def test_each_mistake_of_usage_is_explained(self) -> None:
         for arguments, words in (
             (("release",), "say which locks"),
             (("list", "--repo", "a//b"), "is no repository"),

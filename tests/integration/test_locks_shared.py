@@ -57,7 +57,7 @@ class SharedLocksContract:
             if reply.status == 409:
                 self.assertIn(f"person-{winners[0]} ", reply.json["message"])
 
-    def test_a_crowd(self: Any) -> None:
+    def test_one_of_a_hundred_requests_gets_the_lock(self: Any) -> None:
         """A hundred simultaneous requests for one path, to one process."""
         daemon = self.serve()
         for path in ("first", "second"):
@@ -81,7 +81,7 @@ class SharedLocksContract:
         statuses = [reply.status for reply in replies]
         self.assertEqual((statuses.count(200), statuses.count(404)), (1, 19))
 
-    def test_kill(self: Any) -> None:
+    def test_a_killed_daemon_loses_no_acknowledged_lock(self: Any) -> None:
         """kill -9 loses nothing that was acknowledged, and keeps nothing else.
 
         But what was committed while its answer was on the way: of each
@@ -152,7 +152,7 @@ class SharedLocksContract:
         self.assertEqual((released.returncode, released.stderr), (0, ""))
         self.assertEqual(self.person(daemon, "oskar").lock("path").status, 201)
 
-    def test_check(self: Any) -> None:
+    def test_the_check_accepts_the_configuration(self: Any) -> None:
         daemon = self.make_daemon(config={"auth": AUTH, "locks": self.section()})
         result = check(daemon)
         self.assertEqual(result.returncode, 0, result.stderr)

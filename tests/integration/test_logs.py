@@ -51,7 +51,7 @@ class JsonTests(IntegrationTestCase):
         super().setUp()
         self.daemon = self.start_daemon(config={"log_format": "json"})
 
-    def test_every_line(self) -> None:
+    def test_each_line_is_one_json_object(self) -> None:
         """Each line of a daemon's life is one JSON object."""
         run_requests(self.daemon)
         self.assertEqual(self.daemon.stop(), ENDED)
@@ -64,7 +64,7 @@ class JsonTests(IntegrationTestCase):
                 {"time", "level", "source", "message"},
             )
 
-    def test_access_lines(self) -> None:
+    def test_each_request_has_one_access_line(self) -> None:
         """There is one access line per request, with everything about it."""
         run_requests(self.daemon)
         self.assertEqual(self.daemon.stop(), ENDED)
@@ -93,7 +93,7 @@ class JsonTests(IntegrationTestCase):
         # The token of an action stands for whoever asked for the batch.
         self.assertEqual([line["identity"] for line in lines[:3]], ["anonymous"] * 3)
 
-    def test_request_id(self) -> None:
+    def test_the_log_has_the_request_id_of_the_answer(self) -> None:
         """The id in the log is the one that the client was told."""
         reply = self.daemon.request("GET", "/nowhere")
         self.daemon.stop()
@@ -101,7 +101,7 @@ class JsonTests(IntegrationTestCase):
         self.assertEqual(line["request_id"], reply.json["request_id"])
         self.assertEqual(line["request_id"], reply.headers["x-request-id"])
 
-    def test_client_gone(self) -> None:
+    def test_an_aborted_upload_has_an_access_line(self) -> None:
         """A client that leaves in the middle of an upload gets its line as well."""
         data = os.urandom(4 * MIB)
         with self.daemon.connect() as connection:
@@ -111,7 +111,7 @@ class JsonTests(IntegrationTestCase):
         (line,) = self.daemon.accesses("PUT")
         self.assertEqual((line["status"], line["bytes"]), (499, 0))
 
-    def test_malformed(self) -> None:
+    def test_a_malformed_request_has_an_access_line(self) -> None:
         """So does a request that cannot be parsed."""
         with self.daemon.connect() as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n folded: x\r\n\r\n")
@@ -120,7 +120,7 @@ class JsonTests(IntegrationTestCase):
         (line,) = self.daemon.accesses("-")
         self.assertEqual(line["status"], 400)
 
-    def test_tokens(self) -> None:
+    def test_no_credential_is_in_the_log(self) -> None:
         """No credential appears, whoever made it and wherever it was sent."""
         secrets = run_requests(self.daemon)
         self.daemon.stop()

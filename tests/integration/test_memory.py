@@ -64,11 +64,11 @@ class SlowReaderTests(IntegrationTestCase):
         self.assertEqual(daemon.get(oid).body, data)
         self.assertLess(daemon.memory("VmRSS") - before, self.READERS * each + 4 * MIB)
 
-    def test_plain(self) -> None:
+    def test_slow_readers_cost_little_memory(self) -> None:
         """On plain TCP the kernel holds what is on its way."""
         self.assert_cheap(self.start_daemon(), 32 * 1024)
 
-    def test_tls(self) -> None:
+    def test_slow_readers_cost_little_memory_over_tls(self) -> None:
         """Over TLS a reader costs a piece or two of what is sent."""
         key, certificate = write_certificate(self.directory)
         port = free_port()

@@ -53,7 +53,7 @@ class AzureDirectTests(AzureStorage, RemoteMultipartCases):
         self.assertEqual([line for line in self.puts() if "comp=block&" not in line], [])
         self.assertNotIn("sig=", daemon.stdout + daemon.stderr)
 
-    def test_browsers(self) -> None:
+    def test_the_documented_rule_lets_one_origin_in(self) -> None:
         """The rule of the page lets its origin send parts with Content-MD5, and no other."""
         from azure.storage.blob import BlobServiceClient, CorsRule
 

@@ -166,12 +166,12 @@ class PluginTests(IntegrationTestCase):
         self.assertNotIn(PASSWORD, daemon.stdout + daemon.stderr)
         self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)
 
-    def test_installed_folder(self) -> None:
+    def test_plugins_serve_from_an_installed_folder(self) -> None:
         """The examples serve from the ``twisted/plugins/`` of an installed giftless."""
         self.drop_in_examples(self.installed_folder)
         self.assert_examples_serve()
 
-    def test_plugin_path(self) -> None:
+    def test_plugins_serve_from_the_plugin_path(self) -> None:
         """They serve from a directory that ``plugin_path`` names."""
         folder = self.directory / "plugins"
         self.drop_in_examples(folder)

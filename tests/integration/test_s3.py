@@ -93,7 +93,7 @@ class DirectTests(S3TestCase):
         self.assertEqual(daemon.accesses("PUT") + daemon.accesses("GET"), [])
         self.assertEqual(len(daemon.accesses("POST", "/storage/verify")), 3)
 
-    def test_configured_keys(self) -> None:
+    def test_configured_keys_are_used_by_direct_transfers(self) -> None:
         self.assert_direct()
 
     def test_keys_of_the_environment(self) -> None:
@@ -139,7 +139,7 @@ class DirectTests(S3TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(len([line for line in proxy.requests if line.startswith("PUT")]), 1)
 
-    def test_verify(self) -> None:
+    def test_a_verification_compares_size_and_checksum(self) -> None:
         """It looks at the size, and at the checksum that the store keeps."""
         daemon = self.serve()
         right, wrong = b"what should be there", b"what shouldn't be.. "
@@ -208,7 +208,7 @@ class ProxyTests(S3TestCase):
         time.sleep(1)
         self.assertLess(daemon.memory("VmRSS") - before, 32 * MIB)
 
-    def test_ranges(self) -> None:
+    def test_a_range_of_an_object_is_served(self) -> None:
         daemon = self.serve(mode="proxy")
         data = os.urandom(100_000)
         self.assertEqual(daemon.put(data), 200)
@@ -219,7 +219,7 @@ class ProxyTests(S3TestCase):
         self.assertEqual(daemon.request("HEAD", object_path(oid_of(data))).status, 200)
         self.assertEqual(daemon.get(oid_of(b"nothing")).status, 404)
 
-    def test_wrong_bytes(self) -> None:
+    def test_wrong_bytes_are_refused_and_leave_nothing(self) -> None:
         daemon = self.serve(mode="proxy")
         for size in (1000, 3 * MIB):
             data = os.urandom(size)

@@ -80,7 +80,7 @@ class StopTests(IntegrationTestCase):
         self.assertIn(b"\r\nconnection: close\r\n", received.lower())
         self.assertEqual(daemon.wait(), ENDED)
 
-    def test_timeout(self) -> None:
+    def test_what_exceeds_the_shutdown_timeout_is_cut(self) -> None:
         """What does not finish within ``shutdown_timeout`` is cut, and leaves nothing."""
         daemon = self.start_daemon(config={"shutdown_timeout": 1})
         upload = self.begin_upload(daemon, os.urandom(32 * MIB))
@@ -96,7 +96,7 @@ class StopTests(IntegrationTestCase):
         self.assertEqual(temporaries(daemon.store), [])
         self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)
 
-    def test_idle_connections(self) -> None:
+    def test_idle_connections_do_not_delay_the_end(self) -> None:
         """Connections on which nothing happens hold nothing up."""
         daemon = self.start_daemon()
         silent, kept = daemon.connect(), daemon.connect()

@@ -30,7 +30,7 @@ KILLS = int(os.environ.get("KILLS", "10"))
 class CrowdTests(IntegrationTestCase):
     """Many clients at once."""
 
-    def test_one_object(self) -> None:
+    def test_concurrent_uploads_of_one_object_all_succeed(self) -> None:
         """Eight concurrent uploads of one object all succeed and leave one whole object."""
         daemon = self.start_daemon()
         data = os.urandom(16 * MIB)
@@ -47,7 +47,7 @@ class CrowdTests(IntegrationTestCase):
         self.assertEqual(temporaries(daemon.store), [])
         self.assertEqual(daemon.get(oid).body, data)
 
-    def test_client_gone(self) -> None:
+    def test_an_aborted_upload_leaves_nothing(self) -> None:
         """The temporary file of an upload whose client leaves is removed at once."""
         daemon = self.start_daemon()
         data = os.urandom(16 * MIB)
@@ -57,7 +57,7 @@ class CrowdTests(IntegrationTestCase):
         wait_until(lambda: not temporaries(daemon.store), "it to be removed")
         self.assertEqual(list(stored_objects(daemon.store)), [])
 
-    def test_wrong_bytes(self) -> None:
+    def test_wrong_bytes_are_refused_and_leave_nothing(self) -> None:
         """Bytes that are not the object's are refused with 400, and leave nothing."""
         daemon = self.start_daemon()
         data = os.urandom(4 * MIB)
@@ -97,12 +97,12 @@ class FullDiskTests(IntegrationTestCase):
         self.assertEqual(self.daemon.put(fits), 200)
         self.assertEqual(self.daemon.get(oid_of(fits)).body, fits)
 
-    def test_announced(self) -> None:
+    def test_a_too_large_upload_is_refused_beforehand(self) -> None:
         """An upload that announces too much is refused with 507."""
         self.assertEqual(self.daemon.put(os.urandom(2 * self.ROOM)), 507)
         self.assert_nothing_left()
 
-    def test_not_announced(self) -> None:
+    def test_a_chunked_upload_fails_when_the_disk_is_full(self) -> None:
         """An upload of unknown length is refused with 507 when the disk is full."""
         data = os.urandom(2 * self.ROOM)
         pieces = (data[index : index + MIB] for index in range(0, len(data), MIB))
@@ -110,7 +110,7 @@ class FullDiskTests(IntegrationTestCase):
         self.assertEqual(reply.status, 507)
         self.assert_nothing_left()
 
-    def test_together(self) -> None:
+    def test_of_uploads_together_some_get_507(self) -> None:
         """Of uploads that only fit one by one, those that fail do so with 507."""
         objects = [os.urandom(self.ROOM * 3 // 8) for _ in range(4)]
         half = len(objects[0]) // 2
@@ -131,7 +131,7 @@ class FullDiskTests(IntegrationTestCase):
         self.assertEqual(sorted(self.assert_intact(self.daemon.store)), sorted(whole))
         self.assertEqual(temporaries(self.daemon.store), [])
 
-    def test_push(self) -> None:
+    def test_git_says_that_the_server_is_full(self) -> None:
         """git says that the server is full, at once, and the push fails."""
         repo = self.make_git().create(self.directory / "work", f"{self.daemon.url}/acme/rocket")
         repo.commit({"large.bin": os.urandom(2 * self.ROOM)})
@@ -147,7 +147,7 @@ class FullDiskTests(IntegrationTestCase):
 class KillTests(IntegrationTestCase):
     """``kill -9`` in the middle of uploads."""
 
-    def test_killed(self) -> None:
+    def test_a_killed_daemon_loses_nothing_acknowledged(self) -> None:
         """Nothing wrong is ever visible, nothing acknowledged is lost, leftovers are swept."""
         daemon = self.make_daemon()
         leftovers = 0

@@ -138,7 +138,7 @@ class WorkersTestCase(IntegrationTestCase):
 class ServeTests(WorkersTestCase):
     """Several processes behind one socket."""
 
-    def test_all_serve(self) -> None:
+    def test_connections_are_spread_over_all_workers(self) -> None:
         """Connections are spread, and each access line says over which worker."""
         daemon = self.start(3)
         self.assertEqual(len(daemon.workers), 3)
@@ -156,7 +156,7 @@ class ServeTests(WorkersTestCase):
                 self.assertEqual(read_reply(connection), (200, DATA))
         return {event["worker"] for event in daemon.accesses("GET")}
 
-    def test_git(self) -> None:
+    def test_what_one_worker_signs_another_believes(self) -> None:
         """git pushes and clones: what one worker signs, another believes."""
         daemon = self.start(3)
         git = self.make_git()
@@ -164,12 +164,12 @@ class ServeTests(WorkersTestCase):
         self.assert_round_trip(repo, {f"{i}.bin": os.urandom(1000 + i) for i in range(100)})
         self.assertGreater(len({event["worker"] for event in daemon.accesses("PUT")}), 1)
 
-    def test_auto(self) -> None:
+    def test_auto_means_a_worker_per_processor(self) -> None:
         """``auto`` is a worker per processor."""
         daemon = self.start("auto")
         self.assertEqual(len(daemon.workers), len(os.sched_getaffinity(0)))
 
-    def test_text(self) -> None:
+    def test_a_text_log_names_the_worker(self) -> None:
         """In a text log, lines of workers are marked as well."""
         daemon = self.start_daemon(config={"workers": 2})
         daemon.put(DATA)
@@ -177,7 +177,7 @@ class ServeTests(WorkersTestCase):
         (line,) = [line for line in daemon.stdout.splitlines() if " PUT " in line]
         self.assertRegex(line, r"\A\S+ \[\d+\] \[giftless\.access#info\] 127\.0\.0\.1 ")
 
-    def test_unix(self) -> None:
+    def test_a_unix_socket_keeps_its_mode(self) -> None:
         """A unix socket keeps its mode whatever workers do, and goes with the daemon."""
         path = self.directory / "http.sock"
         daemon = self.start_daemon(
@@ -194,7 +194,7 @@ class ServeTests(WorkersTestCase):
         self.assertFalse(path.exists())
         self.assert_no_traceback(daemon)
 
-    def test_throttle(self) -> None:
+    def test_all_workers_share_the_throttle(self) -> None:
         """A guesser gains nothing by there being several workers."""
         daemon = self.start(
             4,
@@ -213,7 +213,7 @@ class ServeTests(WorkersTestCase):
 class DeathTests(WorkersTestCase):
     """Workers that die."""
 
-    def test_kill(self) -> None:
+    def test_a_killed_worker_is_replaced(self) -> None:
         """A killed worker is replaced; only what it was doing is lost."""
         daemon = self.start(2)
         with Load(daemon) as load:
@@ -241,7 +241,7 @@ class DeathTests(WorkersTestCase):
         self.assertEqual(daemon.put(data), 200)
         self.assert_intact(daemon.store)
 
-    def test_parent(self) -> None:
+    def test_workers_of_a_killed_parent_finish_and_end(self) -> None:
         """Workers whose parent is killed finish what they do, and end."""
         daemon = self.start(2)
         data = os.urandom(8 * MIB)
@@ -260,7 +260,7 @@ class DeathTests(WorkersTestCase):
         daemon.start()
         self.assertEqual(daemon.get(oid_of(data)).body, data)
 
-    def test_no_start(self) -> None:
+    def test_a_worker_that_cannot_start_ends_the_daemon(self) -> None:
         """What only a worker can find wrong ends the daemon in one line, with status 1."""
         directory = self.directory / "plugins"
         directory.mkdir()
@@ -358,7 +358,7 @@ hanging = LazyPlugin(IStorageFactory, "hanging", f"{__name__}.Hanging")
 class ReloadTests(WorkersTestCase):
     """SIGHUP."""
 
-    def test_under_load(self) -> None:
+    def test_a_reload_disturbs_no_request(self) -> None:
         """Nobody notices: neither new connections, nor kept ones, nor transfers."""
         daemon = self.start(2)
         stored, uploaded = os.urandom(64 * MIB), os.urandom(32 * MIB)
@@ -393,7 +393,7 @@ class ReloadTests(WorkersTestCase):
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 
-    def test_git(self) -> None:
+    def test_git_pushes_and_clones_across_reloads(self) -> None:
         """A push and a clone that take several reloads come to a good end."""
         daemon = self.start(2)
         repo = self.make_git().create(self.directory / "work", f"{daemon.url}/acme/other")
@@ -420,7 +420,7 @@ class ReloadTests(WorkersTestCase):
         self.assertGreater(len({event["worker"] for event in transfers}), 2)
         self.assert_no_traceback(daemon)
 
-    def test_one_worker(self) -> None:
+    def test_a_single_worker_is_replaced_smoothly(self) -> None:
         """One worker is replaced as smoothly."""
         daemon = self.start(1)
         with Load(daemon) as load:
@@ -458,7 +458,7 @@ class ReloadTests(WorkersTestCase):
         with daemon.connect() as connection:
             return connection.getpeercert(binary_form=True)  # type: ignore[attr-defined]
 
-    def test_configuration(self) -> None:
+    def test_a_reload_applies_every_part_of_the_configuration(self) -> None:
         """The new configuration holds, for each of its parts."""
         daemon = self.start(2)
         other = Daemon(daemon.directory)
@@ -481,7 +481,7 @@ class ReloadTests(WorkersTestCase):
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 
-    def test_bad_configuration(self) -> None:
+    def test_a_bad_configuration_changes_nothing(self) -> None:
         """A mistake is one line in the log; everything stays, whatever happens then."""
         daemon = self.start(2)
         (daemon.directory / "file").touch()
@@ -526,7 +526,7 @@ class ReloadTests(WorkersTestCase):
         messages = [event["message"] for event in daemon.events]
         return [message for message in messages if "configuration stays" in message]
 
-    def test_many(self) -> None:
+    def test_many_signals_are_neither_lost_nor_harmful(self) -> None:
         """Signals that come faster than workers start are not lost, and do no harm."""
         daemon = self.start(2)
         self.change(daemon, auth=[{"type": "anonymous", "access": "read"}])
@@ -540,7 +540,7 @@ class ReloadTests(WorkersTestCase):
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 
-    def test_background(self) -> None:
+    def test_a_background_daemon_reloads_too(self) -> None:
         """A daemon that has left its terminal reloads as well; SIGUSR1 begins a new log."""
         daemon = self.make_daemon(config={"workers": 2})
         name = daemon.write_config().name
@@ -571,7 +571,7 @@ class ReloadTests(WorkersTestCase):
 class StopTests(WorkersTestCase):
     """SIGTERM, and SIGINT from a terminal."""
 
-    def test_running_upload(self) -> None:
+    def test_running_uploads_finish_after_sigterm(self) -> None:
         """Uploads in workers finish, those in replaced ones too; nobody else is let in."""
         daemon = self.start(2)
         data = [os.urandom(8 * MIB) for _ in range(4)]
@@ -593,7 +593,7 @@ class StopTests(WorkersTestCase):
         self.assertEqual(len(self.assert_intact(daemon.store)), 5)
         self.assert_no_traceback(daemon)
 
-    def test_time_out(self) -> None:
+    def test_what_exceeds_the_shutdown_timeout_is_cut(self) -> None:
         """What does not finish in time is cut off, and no process is left."""
         daemon = self.start(2, shutdown_timeout=1)
         data = os.urandom(8 * MIB)
@@ -605,7 +605,7 @@ class StopTests(WorkersTestCase):
         self.assertFalse(any(map(is_running, workers)))
         self.assertEqual(temporaries(daemon.store), [])
 
-    def test_terminal(self) -> None:
+    def test_an_interrupt_from_a_terminal_lets_uploads_finish(self) -> None:
         """^C reaches all processes, and ends them well."""
         daemon = self.make_daemon(
             config={"workers": 2, "log_format": "json"},
@@ -648,7 +648,7 @@ class SystemdTests(WorkersTestCase):
             if set(states) != {"STATUS"}:
                 yield states
 
-    def test_life(self) -> None:
+    def test_systemd_is_told_of_each_state(self) -> None:
         """Readiness, reloads, good and bad, and the end are all announced."""
         daemon = self.start_daemon(
             config={"workers": 2, "log_format": "json"}, environ=self.environ
@@ -688,7 +688,7 @@ class SystemdTests(WorkersTestCase):
             self.assertRegex(message, rb"\ASTATUS=workers: .*\b(starting|serving)")
             message = self.listener.recv(1000)
 
-    def test_watchdog(self) -> None:
+    def test_a_worker_that_hangs_is_replaced(self) -> None:
         """A worker that hangs is killed and replaced; meanwhile systemd hears nothing."""
         directory = self.directory / "plugins"
         directory.mkdir()
@@ -737,7 +737,7 @@ class SystemdTests(WorkersTestCase):
         names = {variable.partition(b"=")[0] for variable in environ}
         self.assertEqual(names & {b"NOTIFY_SOCKET", b"WATCHDOG_USEC"}, set())
 
-    def test_socket_activation(self) -> None:
+    def test_a_socket_of_systemd_survives_reloads(self) -> None:
         """Workers serve on systemd's socket, also after a reload."""
         program = shutil.which("systemd-socket-activate")
         if program is None:
