@@ -10,7 +10,6 @@ from zope.interface import implementer
 
 from giftless.errors import BadRequest, PayloadTooLarge
 from giftless.interfaces import IBlocking, IBody
-from giftless.lfs.objects import Oid
 
 #: Chunks smaller than this together, in bytes, are hashed where they are:
 #: handing them to a thread costs more than the hash.
@@ -106,22 +105,24 @@ class CheckedBody:
 
 
 class VerifiedBody(CheckedBody):
-    """A body that only ends well if its bytes are the ones the oid names.
+    """A body that only ends well if its SHA-256 is the expected one.
 
-    :param oid: what their SHA-256 must be.
+    :param sha256: what it must be, in hexadecimal, such as an object's oid;
+        ``None`` if that is not known, and only the length can be checked.
     """
 
     def __init__(
-        self, body: IBody, oid: Oid, size: int | None, limit: int, blocking: IBlocking
+        self, body: IBody, sha256: str | None, size: int | None, limit: int, blocking: IBlocking
     ) -> None:
-        super().__init__(body, size, limit, hashlib.sha256(), blocking)
-        self._oid = oid
+        digest = None if sha256 is None else hashlib.sha256()
+        super().__init__(body, size, limit, digest, blocking)
+        self._sha256 = sha256
 
     def check_digest(self) -> None:
         """See :meth:`CheckedBody.check_digest`."""
-        if self._digest.hexdigest() != self._oid:
+        if self._sha256 is not None and self._digest.hexdigest() != self._sha256:
             raise BadRequest(
-                f"the body's SHA-256 is {self._digest.hexdigest()}, not the oid {self._oid};"
+                f"the body's SHA-256 is {self._digest.hexdigest()}, not {self._sha256};"
                 " nothing was stored"
             )
 

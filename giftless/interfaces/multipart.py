@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zope.interface import Attribute
 
 from giftless.interfaces.bodies import IBody
-from giftless.interfaces.storage import IObjectStore
+from giftless.interfaces.storage import IObjectStore, Payload
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Action, Extras, ObjectKey
 
@@ -41,6 +41,13 @@ class IMultipartStore(IObjectStore):
         " ``contentMD5``, or empty."
     )
 
+    reads_back: bool = Attribute(
+        "Whether whoever commits must read the object back, because ``commit`` compares no"
+        " digest.  A store for which this is true provides"
+        " :class:`~giftless.interfaces.IReadableStore` and"
+        " :class:`~giftless.interfaces.IDeleting`."
+    )
+
     def plan(size: int) -> PartPlan:
         """Divide an object of ``size`` bytes; quick.
 
@@ -56,9 +63,13 @@ class IMultipartStore(IObjectStore):
         :returns: an awaitable of the upload, and of the parts that it lacks.
         """
 
-    def commit(key: ObjectKey, upload: PartUpload, extras: Extras) -> Awaitable[None]:
+    def commit(
+        key: ObjectKey, upload: PartUpload, payload: Payload, extras: Extras
+    ) -> Awaitable[None]:
         """Make the object of its parts; harmless when repeated.
 
+        :param payload: what is known of the bytes of all parts together.
+        :param extras: the ``x-*`` members of the batch's object.
         :raises giftless.errors.Conflict: if parts are missing, or if it is
             seen that they are not the object.  Nothing is stored then.
         """

@@ -115,6 +115,19 @@ class ObjectKey(msgspec.Struct, frozen=True, gc=False):
     repo: Repo
     oid: Oid
 
+    @classmethod
+    def of_path(cls, path: str) -> ObjectKey | None:
+        """Return the key that has this :attr:`path`; ``None`` if no key has it."""
+        *segments, oid = path.split("/")
+        if not segments or not Oid.PATTERN.fullmatch(oid):
+            return None
+        # Parsing drops one ".git", and a repository's name may end like that too.
+        segments[-1] += ".git"
+        try:
+            return cls(Repo.parse(segments), Oid(oid))
+        except BadRequest:
+            return None
+
     @property
     def path(self) -> str:
         """``org/repo/oid``: the object's place below a store's prefix."""

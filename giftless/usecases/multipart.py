@@ -17,6 +17,7 @@ from giftless.interfaces import (
     IObjectStore,
     IStreamingMultipartStore,
     PartUpload,
+    Payload,
     Requester,
     Ticket,
     Transfer,
@@ -99,7 +100,8 @@ class MultipartServer:
         :raises Conflict: if parts are missing or wrong.
         """
         ticket = self._admit(identity, key, "commit")
-        await self._multipart_store().commit(key, _upload(ticket), ticket.extras)
+        payload = Payload(ticket.size, key.oid)
+        await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
 
     async def abort(self, identity: Identity, key: ObjectKey) -> None:
         """Throw parts away."""

@@ -11,7 +11,7 @@ from giftless.errors import Conflict
 from giftless.interfaces import IMultipartStore, PartUpload
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey
-from tests.support.making import key_of
+from tests.support.making import key_of, payload_of
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _Mixin
@@ -70,10 +70,14 @@ class MultipartContract(_Mixin):
             assert part is not None
             await self.put_part(self.key, upload, part, data[part.pos : part.pos + part.size])
 
+    async def commit(self, upload: PartUpload, extras: Extras | None = None) -> None:
+        """Make the object of its parts."""
+        await self.store.commit(self.key, upload, payload_of(self.data), extras or {})
+
     async def refused(self, upload: PartUpload) -> Conflict:
         """Commit what must not be."""
         try:
-            await self.store.commit(self.key, upload, {})
+            await self.commit(upload)
         except Conflict as error:
             self.assertEqual(error.code, 409)
             return error
@@ -91,7 +95,7 @@ class MultipartContract(_Mixin):
         # In any order.
         await self.send(upload, [3, 1, 2])
         self.assertIsNone(await self.get(self.key))
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(await self.get(self.key), self.data)
         self.assertEqual(list(await self.store.sizes([self.key])), [len(self.data)])
 
@@ -105,14 +109,14 @@ class MultipartContract(_Mixin):
         await self.send(again, missing)
         last, missing = await self.begin()
         self.assertEqual(missing, [])
-        await self.store.commit(self.key, last, {})
+        await self.commit(last)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_a_part_may_be_sent_again(self) -> None:
         await self.prepare()
         upload, _ = await self.begin()
         await self.send(upload, [1, 2, 2, 3, 1])
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_a_missing_part_is_named(self) -> None:
@@ -124,7 +128,7 @@ class MultipartContract(_Mixin):
         self.assertIsNone(await self.get(self.key))
         # Nothing is lost by that.
         await self.send(upload, [2])
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_committing_again_is_harmless(self) -> None:
@@ -132,7 +136,7 @@ class MultipartContract(_Mixin):
         upload, missing = await self.begin()
         await self.send(upload, missing)
         for _ in range(3):
-            await self.store.commit(self.key, upload, {})
+            await self.commit(upload)
             self.assertEqual(await self.get(self.key), self.data)
 
     async def test_aborting_throws_parts_away(self) -> None:
@@ -151,7 +155,7 @@ class MultipartContract(_Mixin):
         await self.prepare()
         upload, missing = await self.begin()
         await self.send(upload, missing)
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         await self.store.abort(self.key, upload)
         self.assertEqual(await self.get(self.key), self.data)
 
@@ -161,10 +165,10 @@ class MultipartContract(_Mixin):
         second, _ = await self.begin()
         await self.send(first, missing)
         await self.send(second, [1])
-        await self.store.commit(self.key, first, {})
+        await self.commit(first)
         self.assertEqual(await self.get(self.key), self.data)
         await self.send(second, [2, 3])
-        await self.store.commit(self.key, second, {})
+        await self.commit(second)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_parts_of_another_size_are_not_taken(self) -> None:
@@ -176,7 +180,7 @@ class MultipartContract(_Mixin):
         again, missing = await self.begin()
         self.assertEqual(missing, [1, 2, 3])
         await self.send(again, missing)
-        await self.store.commit(self.key, again, {})
+        await self.commit(again)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_repositories_are_apart(self) -> None:
@@ -202,7 +206,7 @@ class CheckedMultipartContract(MultipartContract):
         again, missing = await self.begin()
         self.assertEqual(missing, [1, 2, 3])
         await self.send(again, missing)
-        await self.store.commit(self.key, again, {})
+        await self.commit(again)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_a_part_in_two_places_is_refused(self) -> None:

@@ -25,6 +25,7 @@ from giftless.lfs.objects import (
 from giftless.storage.local.store import LocalStore
 from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of, oid_of
+from tests.support.strategies import repos
 
 #: Text that is likely to be trouble in a path.
 _nasty = st.one_of(
@@ -69,6 +70,45 @@ class OidTests(SynchronousTestCase):
             self.assertEqual(oid, text)
             self.assertEqual(len(oid), 64)
             self.assertLessEqual(set(oid), set("0123456789abcdef"))
+
+
+class KeyTests(SynchronousTestCase):
+    """A key can be told from its path, and nothing else can be taken for one."""
+
+    @given(repos)
+    def test_a_path_leads_back_to_its_key(self, repo: Repo) -> None:
+        key = ObjectKey(repo, oid_of(b"x"))
+        self.assertEqual(ObjectKey.of_path(key.path), key)
+
+    def test_a_repository_whose_name_ends_with_dot_git_has_its_own_path(self) -> None:
+        key = ObjectKey(Repo.parse(["org", "repo.git.git"]), oid_of(b"x"))
+        self.assertEqual(key.path, f"org/repo.git/{oid_of(b'x')}")
+        self.assertEqual(ObjectKey.of_path(key.path), key)
+
+    @given(st.one_of(_nasty, st.lists(_nasty | st.just(str(oid_of(b"x")))).map("/".join)))
+    def test_a_path_is_the_one_of_its_key_or_of_none(self, path: str) -> None:
+        key = ObjectKey.of_path(path)
+        self.assertIn(key and key.path, (None, path))
+
+    def test_other_paths_are_no_keys(self) -> None:
+        oid = oid_of(b"x")
+        for path in (
+            "",
+            "/",
+            oid,
+            f"/{oid}",
+            f"org//{oid}",
+            f"org/../{oid}",
+            f"/org/repo/{oid}",
+            f"org/repo/{oid}/",
+            f"org/repo/{oid.upper()}",
+            f"org/repo/{oid[1:]}",
+            f"org/repo/{oid}\n",
+            f"org/{oid}/{oid}",
+            f".giftless/{oid}",
+            f"org/\ud800/{oid}",
+        ):
+            self.assertIsNone(ObjectKey.of_path(path), path)
 
 
 class RepoTests(SynchronousTestCase):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from giftless.errors import InsufficientStorage
 from giftless.interfaces import IExternalStore, IInspector, ObjectFacts
+from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.stores import CapacityContract, StreamingStoreContract
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, put_object
@@ -16,6 +18,25 @@ from tests.support.memory import (
     MemoryStore,
 )
 from tests.support.run import CoroutineTestCase
+
+
+class MemoryListingTests(ListingContract, DeletingContract, TestCase):
+    prefix = ""
+
+    async def make_store(self) -> MemoryStore:
+        return MemoryStore(self.prefix)
+
+    async def add_foreign(self, path: str) -> None:
+        self.store.objects[f"{self.prefix}/{path}" if self.prefix else path] = b"foreign"
+
+
+class MemoryListingWithPrefixTests(MemoryListingTests):
+    prefix = "team/a"
+
+    async def test_what_is_not_below_the_prefix_is_left_out(self) -> None:
+        await self.prepare()
+        self.store.objects[key_of(b"abc", "team/b").path] = b"abc"
+        self.assertEqual(await self.listed(), [])
 
 
 class MemoryStoreTests(StreamingStoreContract, CoroutineTestCase):

@@ -56,6 +56,11 @@ def key_of(data: bytes, path: str = "org/repo") -> ObjectKey:
     return ObjectKey(repo_of(path), oid_of(data))
 
 
+def payload_of(data: bytes) -> Payload:
+    """Return what is known beforehand of an object's bytes."""
+    return Payload(len(data), oid_of(data))
+
+
 def put_object(
     store: IStreamingStore, key: ObjectKey, length: int | None, body: IBody, extras: Extras
 ) -> Awaitable[None]:

@@ -6,22 +6,26 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from giftless.errors import InsufficientStorage, LFSError
+from giftless.errors import BadRequest, InsufficientStorage, LFSError
 from giftless.interfaces import (
     IBody,
     ICapacity,
+    IDeleting,
     IExternalStore,
     IInspector,
+    IListing,
     IStoredObject,
     IStreamingStore,
+    ListedObject,
     ObjectFacts,
+    ObjectPage,
     Payload,
 )
-from giftless.lfs.objects import Action, Extras, ObjectKey
+from giftless.lfs.objects import Action, Extras, ObjectKey, Repo
 from tests.support.bodies import ListBody
 
 
-@implementer(IStreamingStore)
+@implementer(IStreamingStore, IListing, IDeleting)
 class MemoryStore:
     """A streaming store in memory.
 
@@ -32,6 +36,9 @@ class MemoryStore:
     :ivar failure: what every method raises, if set.
     :ivar unknown: what is said instead of the size of these objects.
     """
+
+    #: When each object was stored, in seconds since the epoch.
+    MODIFIED = 1_700_000_000.0
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = f"{prefix}/" if prefix else ""
@@ -74,6 +81,30 @@ class MemoryStore:
             return None
         self.opened.append(MemoryObject(data, self._extras[self._place(key)]))
         return self.opened[-1]
+
+    async def list(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
+    ) -> ObjectPage:
+        """See :meth:`giftless.interfaces.IListing.list`: in the order of paths."""
+        self._misbehave()
+        if cursor is not None and ObjectKey.of_path(cursor) is None:
+            raise BadRequest("this is no cursor; list from the beginning")
+        keys = [
+            key
+            for place in sorted(self.objects)
+            if place.startswith(self._prefix)
+            and (key := ObjectKey.of_path(place.removeprefix(self._prefix))) is not None
+            and repo in (None, key.repo)
+            and (cursor is None or key.path > cursor)
+        ]
+        page = [ListedObject(key, self._size(key) or 0, self.MODIFIED) for key in keys[:limit]]
+        return ObjectPage(page, page[-1].key.path if len(keys) > limit else None)
+
+    async def delete(self, key: ObjectKey) -> None:
+        """See :meth:`giftless.interfaces.IDeleting.delete`."""
+        self._misbehave()
+        self.objects.pop(self._place(key), None)
+        self._extras.pop(self._place(key), None)
 
     def _size(self, key: ObjectKey) -> int | None:
         data = self.get(key)

@@ -17,6 +17,7 @@ from giftless.interfaces import (
     IStreamingMultipartStore,
     ITransferFactory,
     PartUpload,
+    Payload,
     Ticket,
     Transfer,
 )
@@ -50,6 +51,7 @@ class ExternalPartsStore(ExternalStore):
     """
 
     want_digest = "contentMD5"
+    reads_back = False
     limits = PartLimits(1, 100, 60_000)
 
     def __init__(self) -> None:
@@ -71,7 +73,9 @@ class ExternalPartsStore(ExternalStore):
         self.lifetimes.append(lifetime)
         return [Action(f"https://bucket.example/{part.number}", {"a": "b"}, 99) for part in parts]
 
-    async def commit(self, key: ObjectKey, upload: PartUpload, extras: Extras) -> None:
+    async def commit(
+        self, key: ObjectKey, upload: PartUpload, payload: Payload, extras: Extras
+    ) -> None:
         raise NotImplementedError
 
     async def abort(self, key: ObjectKey, upload: PartUpload) -> None:

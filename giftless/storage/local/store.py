@@ -90,6 +90,7 @@ class LocalStore:
     """
 
     want_digest = "contentMD5"
+    reads_back = False
 
     def __init__(
         self, path: str, prefix: str, blocking: IBlocking, part_size: int = PART_SIZE
@@ -158,12 +159,14 @@ class LocalStore:
         target = self.parts.path(key, upload.plan, part.number)
         await self._receive(part.size, body, lambda file: file.rename(target, self._top))
 
-    async def commit(self, key: ObjectKey, upload: PartUpload, extras: Extras) -> None:
+    async def commit(
+        self, key: ObjectKey, upload: PartUpload, payload: Payload, extras: Extras
+    ) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.commit`."""
         plan = upload.plan
         if not await self._is_here(key, plan.size):
             try:
-                await self._assemble(key, plan, extras)
+                await self._assemble(key, plan, payload, extras)
             except Conflict:
                 # Somebody else may have committed, and have taken the parts.
                 if not await self._is_here(key, plan.size):
@@ -180,15 +183,17 @@ class LocalStore:
     async def _is_here(self, key: ObjectKey, size: int) -> bool:
         return await self.sizes([key]) == [size]
 
-    async def _assemble(self, key: ObjectKey, plan: PartPlan, extras: Extras) -> None:
+    async def _assemble(
+        self, key: ObjectKey, plan: PartPlan, payload: Payload, extras: Extras
+    ) -> None:
         if missing := await self._missing(key, plan):
             raise parts_are_missing(missing)
         parts = PartsBody(
             [self.parts.path(key, plan, part.number) for part in plan], self._blocking
         )
-        body = VerifiedBody(parts, key.oid, plan.size, plan.size, self._blocking)
+        body = VerifiedBody(parts, payload.sha256, plan.size, plan.size, self._blocking)
         try:
-            await self.put(key, Payload(plan.size, key.oid), body, extras)
+            await self.put(key, Payload(plan.size, payload.sha256), body, extras)
         except BadRequest as error:
             # Which of them is wrong cannot be told.
             await self._blocking.run(self.parts.discard, key, plan)

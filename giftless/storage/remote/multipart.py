@@ -23,6 +23,7 @@ from giftless.interfaces import (
     IMultipartStore,
     IStreamingMultipartStore,
     PartUpload,
+    Payload,
 )
 from giftless.lfs.multipart import Part, PartPlan, parts_are_missing
 from giftless.lfs.objects import Action, Extras, ObjectKey
@@ -49,7 +50,7 @@ class MultipartStore(RemoteStore):
     :param client: reads objects back.
     :param blocking: hashes what is read back.
     :param part_size: how large parts should be, in bytes.
-    :param verify_checksum: whether what is made of parts is read back.
+    :param reads_back: whether what is made of parts is read back.
     """
 
     want_digest = "contentMD5"
@@ -60,13 +61,13 @@ class MultipartStore(RemoteStore):
         client: StoreClient,
         blocking: IBlocking,
         part_size: int,
-        verify_checksum: bool,
+        reads_back: bool,
     ) -> None:
         super().__init__(container)
         self._client = client
         self._blocking = blocking
         self._part_size = part_size
-        self._verify_checksum = verify_checksum
+        self.reads_back = reads_back
 
     def plan(self, size: int) -> PartPlan:
         """See :meth:`giftless.interfaces.IMultipartStore.plan`."""
@@ -94,7 +95,9 @@ class MultipartStore(RemoteStore):
     async def _missing(self, key: ObjectKey, upload: PartUpload) -> list[Part]:
         return upload.plan.missing(_sizes(await self.container.find_parts(key, upload) or {}))
 
-    async def commit(self, key: ObjectKey, upload: PartUpload, extras: Extras) -> None:
+    async def commit(
+        self, key: ObjectKey, upload: PartUpload, payload: Payload, extras: Extras
+    ) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.commit`.
 
         :raises ServiceUnavailable: if the store does not do it.
@@ -105,7 +108,7 @@ class MultipartStore(RemoteStore):
                 await self.container.abort_upload(key, upload)
             else:
                 await self._complete(key, upload, extras, present is not None)
-            if self._verify_checksum:
+            if self.reads_back:
                 await self._verify(key, upload.plan.size)
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be made of its parts") from error

@@ -22,6 +22,7 @@ from giftless.interfaces import (
     IExternalMultipartStore,
     IStreamingMultipartStore,
     PartUpload,
+    Payload,
 )
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Action, Extras
@@ -160,7 +161,14 @@ class BlocksTestCase(AzureTestCase):
 
     def commit(self, upload: PartUpload, store: Any = None, extras: Extras | None = None) -> None:
         """Commit an upload."""
-        self.run_now((store or self.store).commit(self.key, upload, extras or {}))
+        self.run_now(self.committing(upload, store, extras))
+
+    async def committing(
+        self, upload: PartUpload, store: Any = None, extras: Extras | None = None
+    ) -> None:
+        """Commit an upload of the object ``DATA``, or of another that ``key`` names."""
+        payload = Payload(upload.plan.size, self.key.oid)
+        await (store or self.store).commit(self.key, upload, payload, extras or {})
 
     def objects(self) -> dict[str, bytes]:
         """Return what is in the container, by path."""
@@ -192,7 +200,7 @@ class UploadTests(BlocksTestCase):
         container.get_blob_client(self.key.path).stage_block(
             base64.b64decode(block_id(PART, 2)).decode(), b"too short"
         )
-        error = self.assert_fails(Conflict, self.store.commit(self.key, upload, {}))
+        error = self.assert_fails(Conflict, self.committing(upload))
         self.assertIn("part 2 is missing", error.message)
         self.assertEqual(self.objects(), {})
 
@@ -436,7 +444,7 @@ class AbortTests(BlocksTestCase):
         upload, parts = self.begin()
         self.send(upload, parts)
         self.run_now(self.store.abort(self.key, upload))
-        error = self.assert_fails(Conflict, self.store.commit(self.key, upload, {}))
+        error = self.assert_fails(Conflict, self.committing(upload))
         self.assertIn("parts 1, 2, 3, 4 are missing", error.message)
         self.send(*self.begin())
         self.commit(upload)
@@ -549,7 +557,7 @@ class UnavailableTests(BlocksTestCase):
             proxy.always(fault)
             for step in (
                 store.begin(self.key, upload.plan, {}),
-                store.commit(self.key, upload, {}),
+                self.committing(upload, store),
                 store.abort(self.key, upload),
             ):
                 self.assert_fails(ServiceUnavailable, step)
@@ -568,7 +576,7 @@ class UnavailableTests(BlocksTestCase):
         self.send(upload, parts)
         store, proxy = self.behind_proxy(part_size=PART, timeout=1)
         proxy.then(None, None, answer("409 Conflict", x_ms_error_code="BlobImmutableDueToPolicy"))
-        self.assert_fails(ServiceUnavailable, store.commit(self.key, upload, {}))
+        self.assert_fails(ServiceUnavailable, self.committing(upload, store))
         self.commit(upload)
         self.assertEqual(self.objects(), {self.key.path: DATA})
 

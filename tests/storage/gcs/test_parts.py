@@ -89,9 +89,9 @@ class DirectTests(GCSPartsTestCase, XmlParts, DirectParts, MultipartContract):
         await self.send(upload, missing)
         self.google.denied.add("storage.objects.delete")
         with self.assertRaises(ServiceUnavailable):
-            await self.store.commit(self.key, upload, {})
+            await self.commit(upload)
         self.google.denied.clear()
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(await self.get(self.key), self.data)
 
 

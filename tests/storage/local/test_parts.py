@@ -19,7 +19,7 @@ from giftless.storage.local.store import LocalFactory, LocalOptions, LocalStore
 from tests.contracts.multipart import CheckedMultipartContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
-from tests.support.making import environment, key_of
+from tests.support.making import environment, key_of, payload_of
 from tests.support.run import CoroutineTestCase
 
 
@@ -48,7 +48,7 @@ class LocalMultipartContractTests(CheckedMultipartContract, TestCase):
         await self.prepare()
         upload, missing = await self.begin({"filename": "x.bin"})
         await self.send(upload, missing)
-        await self.store.commit(self.key, upload, {"filename": "x.bin"})
+        await self.commit(upload, {"filename": "x.bin"})
         stored = await self.store.open(self.key)
         self.assertEqual(stored.extras, {"filename": "x.bin"})
         stored.close()
@@ -81,7 +81,12 @@ class PartsTestCase(CoroutineTestCase):
 
     def commit(self) -> None:
         """Commit."""
-        self.run_now(self.store.commit(self.key, self.upload, {}))
+        self.run_now(self.committing())
+
+    async def committing(self, store: LocalStore | None = None) -> None:
+        """Commit, in a store that need not be the test's own."""
+        payload = payload_of(self.DATA)
+        await (store or self.store).commit(self.key, self.upload, payload, {})
 
     def files(self, below: str = ".giftless/parts") -> list[str]:
         """List files."""
@@ -151,7 +156,7 @@ class PartFileTests(PartsTestCase):
         os.truncate(self.top / ".giftless" / "parts" / self.key.path / "4" / "2", 3)
         _, missing = self.run_now(self.store.begin(self.key, self.plan, {}))
         self.assertEqual(missing, [self.part(2)])
-        error = self.assert_fails(Conflict, self.store.commit(self.key, self.upload, {}))
+        error = self.assert_fails(Conflict, self.committing())
         self.assertIn("part 2 is missing", error.message)
 
     def test_other_files_among_the_parts_are_no_parts(self) -> None:
@@ -197,7 +202,7 @@ class RaceTests(PartsTestCase):
             self.put(number)
         blocking = ManualBlocking()
         store = LocalStore(str(self.top), "", blocking, 4)
-        running = self.start(store.commit(self.key, self.upload, {}))
+        running = self.start(self.committing(store))
         for _ in range(when):
             blocking.do_next()
         return running, blocking

@@ -134,7 +134,7 @@ class DirectParts(_Mixin):
             self.assertIn("part 3 is missing", (await self.refused(upload)).message)
         self.assertEqual((await self.begin())[1], [3])
         await self.send(upload, [3])
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_a_signature_is_for_one_part_of_one_upload(self) -> None:
@@ -161,7 +161,7 @@ class DirectParts(_Mixin):
         extras = {"filename": "\u00fcber.pdf", "n": 1}
         upload, missing = await self.begin(extras)
         await self.send(upload, missing)
-        await self.store.commit(self.key, upload, extras)
+        await self.commit(upload, extras)
         facts = await self.store.inspect(self.key)
         self.assertEqual((facts.size, facts.sha256), (len(self.data), None))
         self.assertEqual(facts.extras, extras)
@@ -177,7 +177,7 @@ class DirectParts(_Mixin):
         self.store = self.build(endpoint_url=f"http://127.0.0.1:{free_port()}", timeout=1)
         for operation in (
             self.store.begin(self.key, self.plan, {}),
-            self.store.commit(self.key, upload, {}),
+            self.commit(upload),
             self.store.abort(self.key, upload),
         ):
             with self.assertRaises(ServiceUnavailable) as caught:
@@ -236,7 +236,7 @@ class VerifiedParts(CheckedMultipartContract):
 
     async def make_store(self) -> Any:
         store = await super().make_store()
-        store._verify_checksum = True
+        store.reads_back = True
         return store
 
 
@@ -304,10 +304,10 @@ class XmlParts(_Mixin):
             self.assertIn("not there any more", (await self.refused(upload)).message, name)
         upload, missing = await self.begin()
         await self.send(upload, missing)
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         for name in HOSTILE:
             await self.store.abort(self.key, PartUpload(name, self.plan))
-            await self.store.commit(self.key, PartUpload(name, self.plan), {})
+            await self.commit(PartUpload(name, self.plan))
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_an_answer_that_is_lost(self) -> None:
@@ -318,7 +318,7 @@ class XmlParts(_Mixin):
         store, proxy = self.store, self.through()
         cuts = iter([Fault("cut", after=0)])
         proxy.fault = lambda head: next(cuts, None) if head.startswith(b"POST") else None
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(len([line for line in proxy.requests if line.startswith("POST")]), 2)
         self.store = store
         self.assertEqual(await self.get(self.key), self.data)
@@ -332,10 +332,10 @@ class XmlParts(_Mixin):
         said = answer("200 OK", failed)
         proxy.fault = lambda head: said if head.startswith(b"POST") else None
         with self.assertRaises(ServiceUnavailable):
-            await self.store.commit(self.key, upload, {})
+            await self.commit(upload)
         self.store = store
         self.assertIsNone(await self.get(self.key))
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_what_passes_soon_is_not_noticed(self) -> None:

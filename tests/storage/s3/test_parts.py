@@ -54,7 +54,7 @@ class DirectTests(S3PartsTestCase, XmlParts, DirectParts, MultipartContract):
         self.assertFalse(done)
         self.assertEqual(await self.get(self.key), b"came meanwhile")
         # One of a wrong size is replaced.
-        await self.store.commit(self.key, upload, {})
+        await self.commit(upload)
         self.assertEqual(await self.get(self.key), self.data)
 
     async def test_names_of_all_kinds(self) -> None:
@@ -68,7 +68,7 @@ class DirectTests(S3PartsTestCase, XmlParts, DirectParts, MultipartContract):
             self.assertEqual(missing, [1])
             await self.send(upload, [1])
             self.assertEqual(await self.begin(), (upload, []), path)
-            await self.store.commit(self.key, upload, {})
+            await self.commit(upload)
             self.assertEqual(await self.get(self.key), self.data, path)
 
 
