@@ -144,7 +144,7 @@ class GiteaTests(ForgeCase):
     forge = "gitea"
     url_option = "url"
     test_push_and_clone = GitHubTests.test_push_and_clone
-    test_read_only = GitHubTests.test_read_only
+    test_a_reader_clones_and_does_not_push = GitHubTests.test_a_reader_clones_and_does_not_push
 
 
 class GitLabTests(ForgeCase):
@@ -153,4 +153,4 @@ class GitLabTests(ForgeCase):
     forge = "gitlab"
     url_option = "url"
     test_push_and_clone = GitHubTests.test_push_and_clone
-    test_read_only = GitHubTests.test_read_only
+    test_a_reader_clones_and_does_not_push = GitHubTests.test_a_reader_clones_and_does_not_push
