@@ -1,8 +1,9 @@
 """The one tree of errors that a client can be told about.
 
-Each class stands for one HTTP status of the Git LFS API (``docs/api`` of the
-Git LFS specification, "Response Errors").  Every front (HTTP now) has one
-place that renders them; nothing below a front knows about HTTP responses.
+Each class has the HTTP status that clients get (``docs/api`` of the Git LFS
+specification, "Response Errors") and the cause that operators get: a word that
+tells apart what one status mixes.  Every front (HTTP now) has one place that
+renders errors; nothing below a front knows about HTTP responses.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ class LFSError(Exception):
         person who reads git's output.  Never empty: clients crash on errors
         without a message.
     :raises ValueError: if ``message`` is empty.
+    :cvar code: the HTTP status.
+    :cvar cause: why, in one lower-case word, or several joined by hyphens.  Every
+        class has its own, which never changes: operators count refusals by it.
     """
 
     code = 500
+    cause = "failed"
 
     def __init__(self, message: str) -> None:
         if not message:
@@ -39,30 +44,64 @@ class LFSError(Exception):
 
 
 class BadRequest(LFSError):
-    """The request is malformed, or an uploaded body is not what it claims."""
+    """The request is malformed."""
 
     code = 400
+    cause = "malformed"
+
+
+class WrongBody(BadRequest):
+    """An uploaded body has another length or digest than was announced."""
+
+    cause = "wrong-body"
 
 
 class Unauthorized(LFSError):
-    """No credential where one is needed, or one that is not accepted.
+    """The credential is not accepted.
 
     :param message: what is wrong with the credential.
     """
 
     code = 401
+    cause = "bad-credential"
+
+
+class CredentialNeeded(Unauthorized):
+    """There is no credential, and one is needed."""
+
+    cause = "unauthenticated"
 
 
 class Forbidden(LFSError):
     """The credential is good but does not allow this."""
 
     code = 403
+    cause = "forbidden"
+
+
+class BadAction(Forbidden):
+    """The token of a batch reply's action is not genuine, or not for this."""
+
+    cause = "bad-action"
+
+
+class ExpiredAction(Forbidden):
+    """The token of a batch reply's action has expired."""
+
+    cause = "expired-action"
 
 
 class NotFound(LFSError):
-    """There is no such object, repository or endpoint."""
+    """There is no such object, lock or repository."""
 
     code = 404
+    cause = "not-found"
+
+
+class NoEndpoint(NotFound):
+    """There is no such endpoint."""
+
+    cause = "no-endpoint"
 
 
 class MethodNotAllowed(LFSError):
@@ -72,6 +111,7 @@ class MethodNotAllowed(LFSError):
     """
 
     code = 405
+    cause = "method-not-allowed"
 
     def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -87,30 +127,28 @@ class RequestTimeout(LFSError):
     """The client took too long to send its request."""
 
     code = 408
+    cause = "timeout"
 
 
 class Conflict(LFSError):
     """What is stored contradicts what the client says."""
 
     code = 409
+    cause = "conflict"
 
 
 class LengthRequired(LFSError):
     """The body's length must be known before it is sent."""
 
     code = 411
+    cause = "length-required"
 
 
 class PayloadTooLarge(LFSError):
     """The body, the batch or the object is larger than the limit."""
 
     code = 413
-
-
-class UnsupportedMediaType(LFSError):
-    """The body is encoded in a way that is not supported."""
-
-    code = 415
+    cause = "too-large"
 
 
 class RangeNotSatisfiable(LFSError):
@@ -120,6 +158,7 @@ class RangeNotSatisfiable(LFSError):
     """
 
     code = 416
+    cause = "bad-range"
 
     def __init__(self, message: str, size: int) -> None:
         super().__init__(message)
@@ -135,6 +174,7 @@ class ExpectationFailed(LFSError):
     """The request expects something other than ``100-continue``."""
 
     code = 417
+    cause = "bad-expectation"
 
 
 class Unprocessable(LFSError):
@@ -145,12 +185,14 @@ class Unprocessable(LFSError):
     """
 
     code = 422
+    cause = "impossible"
 
 
 class HeadersTooLarge(LFSError):
     """The request line and headers exceed the limit."""
 
     code = 431
+    cause = "headers-too-large"
 
 
 class TooManyRequests(LFSError):
@@ -160,6 +202,7 @@ class TooManyRequests(LFSError):
     """
 
     code = 429
+    cause = "rate-limited"
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -171,16 +214,54 @@ class TooManyRequests(LFSError):
         return {"Retry-After": str(self.retry_after)}
 
 
+class TooManyFailures(TooManyRequests):
+    """The client's address has sent too many bad credentials."""
+
+    cause = "too-many-failures"
+
+
+class TooManyConnections(TooManyRequests):
+    """The client's address has too many connections."""
+
+    cause = "too-many-connections"
+
+
+class ForgeLimit(TooManyRequests):
+    """The forge that knows the client wants to be asked less often."""
+
+    cause = "forge-limit"
+
+
 class ServiceUnavailable(TooManyRequests):
     """Something that the server depends on does not answer."""
 
     code = 503
+    cause = "unavailable"
+
+
+class StorageUnavailable(ServiceUnavailable):
+    """The storage does not answer as it should."""
+
+    cause = "storage-unavailable"
+
+
+class LocksUnavailable(ServiceUnavailable):
+    """The database of locks does not answer."""
+
+    cause = "locks-unavailable"
+
+
+class IdentityUnavailable(ServiceUnavailable):
+    """Who the client is cannot be checked: a forge or an issuer of keys does not answer."""
+
+    cause = "identity-unavailable"
 
 
 class InsufficientStorage(LFSError):
     """The storage backend is full."""
 
     code = 507
+    cause = "no-room"
 
 
 class Disconnected(Exception):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
+import re
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-import giftless.lfs.batch  # for the errors that these keep to themselves
+import giftless
 import giftless.lfs.locks
 from giftless import errors
 from giftless.errors import (
@@ -23,10 +26,8 @@ from giftless.errors import (
     TooManyRequests,
     Unauthorized,
 )
+from tests.docs.pages import DOCS
 from tests.support.making import repo_of
-
-assert giftless.lfs.batch
-assert giftless.lfs.locks
 
 #: What the constructors want beside the message.
 ARGUMENTS: dict[str, Any] = {
@@ -38,11 +39,19 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def kinds(base: type[LFSError] = LFSError) -> Iterator[type[LFSError]]:
-    """Yield every class of the tree."""
+def kinds() -> Iterator[type[LFSError]]:
+    """Yield every class of the tree, also those that modules keep to themselves."""
+    for module in pkgutil.walk_packages(giftless.__path__, "giftless."):
+        import_module(module.name)
+    yield from descendants(LFSError)
+
+
+def descendants(base: type[LFSError]) -> Iterator[type[LFSError]]:
+    """Yield a class and what derives from it, except what tests have derived."""
     yield base
     for kind in base.__subclasses__():
-        yield from kinds(kind)
+        if kind.__module__.startswith("giftless."):
+            yield from descendants(kind)
 
 
 def make(kind: type[LFSError], message: str) -> LFSError:
@@ -69,12 +78,22 @@ class LFSErrorTests(SynchronousTestCase):
         for kind in kinds():
             self.assertTrue(400 <= kind.code <= 599, kind)
 
-    def test_no_two_kinds_of_the_tree_have_one_status(self) -> None:
-        codes: dict[int, str] = {}
+    def test_a_status_has_one_class_from_which_its_other_classes_derive(self) -> None:
+        codes: dict[int, type[LFSError]] = {}
         for kind in kinds():
             if kind.__module__ == errors.__name__:
-                self.assertNotIn(kind.code, codes, kind)
-                codes[kind.code] = kind.__name__
+                self.assertTrue(issubclass(kind, codes.setdefault(kind.code, kind)), kind)
+
+    def test_every_class_has_a_cause_of_its_own(self) -> None:
+        causes: dict[str, type[LFSError]] = {}
+        for kind in kinds():
+            self.assertIn("cause", vars(kind), kind)
+            self.assertRegex(kind.cause, r"\A[a-z]+(-[a-z]+)*\Z")
+            self.assertIs(causes.setdefault(kind.cause, kind), kind)
+
+    def test_the_operators_guide_has_each_cause_with_its_status(self) -> None:
+        rows = re.findall(r"(?m)^``([a-z-]+)`` +(\d{3})  +\S", (DOCS / "operating.rst").read_text())
+        self.assertEqual(sorted(rows), sorted((kind.cause, str(kind.code)) for kind in kinds()))
 
     def test_every_error_says_what_it_is(self) -> None:
         for kind in kinds():

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.credentials import TokenHeader, bearer_tokens, decode_part
-from giftless.errors import Forbidden
+from giftless.errors import BadAction, ExpiredAction, Forbidden
 from giftless.interfaces import (
     Credentials,
     IActionSigner,
@@ -238,9 +238,9 @@ class PreAuthorizer:
         except ValueError:
             raise _not_genuine() from None
         if common.exp + self._options.leeway < self._reactor.seconds():
-            raise Forbidden("this action has expired; ask for a new batch")
+            raise ExpiredAction("this action has expired; ask for a new batch")
         if common.repo != repo.path:
-            raise Forbidden("this action's token is for another repository")
+            raise BadAction("this action's token is for another repository")
         return Identity(
             common.sub,
             _ObjectGrants(Oid(claims.oid), _PERMITS.get(common.op, frozenset())),
@@ -262,8 +262,8 @@ class PreAuthorizer:
         return decode_part(signed.partition(".")[2])
 
 
-def _not_genuine() -> Forbidden:
-    return Forbidden("this action's token is not genuine; ask for a new batch")
+def _not_genuine() -> BadAction:
+    return BadAction("this action's token is not genuine; ask for a new batch")
 
 
 def _upload_of(claims: _ObjectClaims) -> PartUpload | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from giftless.errors import TooManyRequests, Unauthorized
+from giftless.errors import CredentialNeeded, TooManyRequests, Unauthorized
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 
@@ -34,7 +34,7 @@ class AuthChain:
                 return identity
         if credentials.given:
             raise Unauthorized("the credential is not accepted here; check it and try again")
-        raise Unauthorized("a credential is needed to use this repository")
+        raise CredentialNeeded("a credential is needed to use this repository")
 
 
 @implementer(IAuthenticator)

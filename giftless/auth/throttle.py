@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from giftless.errors import TooManyRequests, Unauthorized
+from giftless.errors import TooManyFailures, Unauthorized
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 
@@ -93,14 +93,14 @@ class Throttled:
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
 
-        :raises TooManyRequests: if the address has failed too often lately.
+        :raises TooManyFailures: if the address has failed too often lately.
         """
         if not credentials.given:
             return await self._authenticator.authenticate(credentials, repo)
         address = credentials.address
         wait = self._failures.wait(address)
         if wait:
-            raise TooManyRequests(
+            raise TooManyFailures(
                 f"too many bad credentials from this address; try again in {wait} seconds", wait
             )
         try:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from giftless.errors import BadRequest, PayloadTooLarge
+from giftless.errors import PayloadTooLarge, WrongBody
 from giftless.interfaces import IBlocking, IBody
 
 #: Chunks smaller than this together, in bytes, are hashed where they are:
@@ -51,7 +51,7 @@ class CheckedBody:
     async def read(self) -> Sequence[bytes]:
         """See :meth:`giftless.interfaces.IBody.read`.
 
-        :raises BadRequest: if length or digest are wrong.
+        :raises WrongBody: if length or digest are wrong.
         :raises PayloadTooLarge: if the body exceeds the limit.
         """
         # One batch of chunks is hashed at a time: it bounds the memory.
@@ -68,7 +68,7 @@ class CheckedBody:
     def check_digest(self) -> None:
         """Compare the digest of all bytes.
 
-        :raises BadRequest: if it is not the right one.
+        :raises WrongBody: if it is not the right one.
         """
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class CheckedBody:
         if self._received > self._limit:
             if self._size is None:
                 raise PayloadTooLarge(f"this server takes objects of up to {self._limit} bytes")
-            raise BadRequest(f"the body has more than the {self._size} bytes announced for it")
+            raise WrongBody(f"the body has more than the {self._size} bytes announced for it")
 
     def _hash(self, chunks: Sequence[bytes]) -> None:
         if self._digest is None:
@@ -98,7 +98,7 @@ class CheckedBody:
 
     def _check_length(self) -> None:
         if self._size is not None and self._received != self._size:
-            raise BadRequest(
+            raise WrongBody(
                 f"the body has {self._received} bytes instead of the {self._size} announced"
                 " for it; nothing was stored"
             )
@@ -121,7 +121,7 @@ class VerifiedBody(CheckedBody):
     def check_digest(self) -> None:
         """See :meth:`CheckedBody.check_digest`."""
         if self._sha256 is not None and self._digest.hexdigest() != self._sha256:
-            raise BadRequest(
+            raise WrongBody(
                 f"the body's SHA-256 is {self._digest.hexdigest()}, not {self._sha256};"
                 " nothing was stored"
             )
@@ -142,7 +142,7 @@ class PartBody(CheckedBody):
     def check_digest(self) -> None:
         """See :meth:`CheckedBody.check_digest`."""
         if self._md5 is not None and self._digest.digest() != self._md5:
-            raise BadRequest("the part's MD5 is not its Content-MD5; send the part again")
+            raise WrongBody("the part's MD5 is not its Content-MD5; send the part again")
 
 
 async def collect(body: IBody, limit: int) -> bytes:

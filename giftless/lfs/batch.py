@@ -196,6 +196,7 @@ class _HashAlgorithmConflict(LFSError):
     """The client names objects by another hash (batch API, object error 409)."""
 
     code = 409
+    cause = "hash-algorithm"
 
 
 def _parse_extras(member: dict[str, object]) -> tuple[Extras, LFSError | None]:

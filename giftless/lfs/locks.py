@@ -102,6 +102,8 @@ class PathLocked(Conflict):
     :param lock: the lock.
     """
 
+    cause = "locked"
+
     def __init__(self, message: str, lock: Lock) -> None:
         super().__init__(message)
         self.lock = lock

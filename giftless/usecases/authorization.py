@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from giftless.errors import Forbidden, LFSError, NotFound, Unauthorized
+from giftless.errors import BadAction, CredentialNeeded, Forbidden, LFSError, NotFound
 from giftless.interfaces import Identity
 from giftless.lfs.objects import Oid, Permission, Repo
 
@@ -35,16 +35,18 @@ class Gate:
         if not identity.grants.allows(permission, oid):
             raise self.denied(identity, permission, repo)
         if identity.ticket is not None and identity.ticket.operation != operation:
-            raise Forbidden("this action's token is for another operation; ask for a new batch")
+            raise BadAction("this action's token is for another operation; ask for a new batch")
 
     def denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
         """Return what somebody without ``permission`` is told.
 
-        :returns: ``Unauthorized`` for nobody in particular, else ``Forbidden``,
+        :returns: ``CredentialNeeded`` for nobody in particular, else ``Forbidden``,
             or ``NotFound`` to hide the repository.
         """
         if identity.anonymous:
-            return Unauthorized(f"a credential with {permission.value} access to {repo} is needed")
+            return CredentialNeeded(
+                f"a credential with {permission.value} access to {repo} is needed"
+            )
         # Who comes with an action's token has learnt from a batch what is here.
         hidden = self._hide_private and identity.ticket is None
         if hidden and not identity.grants.allows(Permission.READ, None):

@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from giftless.errors import Forbidden, NotFound, Unauthorized
+from giftless.errors import CredentialNeeded, Forbidden, NotFound
 from giftless.interfaces import Identity, ILockStore
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockPage, LockQuery, Paging
 from giftless.lfs.objects import Permission, Repo
@@ -160,7 +160,7 @@ class LockService:
         if not identity.anonymous or self._policy.anonymous:
             return
         if self._names_people:
-            raise Unauthorized(
+            raise CredentialNeeded(
                 "a credential is needed to lock files, so that the lock has an owner"
             )
         # To ask for a credential would not help: none is known here.

@@ -7,7 +7,7 @@ it is; beside the token the daemon knows nothing of an upload.
 from __future__ import annotations
 
 from giftless.base.bodies import PartBody
-from giftless.errors import BadRequest, Forbidden, LFSError, NotFound
+from giftless.errors import Forbidden, LFSError, NotFound, WrongBody
 from giftless.interfaces import (
     IBlocking,
     IBody,
@@ -90,7 +90,7 @@ class MultipartServer:
         if part is None:
             raise NotFound(f"the object has {upload.plan.count} parts, and no part {number}")
         if size not in (None, part.size):
-            raise BadRequest(f"part {number} has {part.size} bytes, but {size} are sent")
+            raise WrongBody(f"part {number} has {part.size} bytes, but {size} are sent")
         checked = PartBody(body, part.size, md5, self._blocking)
         await self._store.put_part(key, upload, part, checked)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from giftless.base.bodies import VerifiedBody
 from giftless.errors import (
-    BadRequest,
+    BadAction,
     Conflict,
     Forbidden,
     InsufficientStorage,
@@ -19,6 +19,7 @@ from giftless.errors import (
     NotFound,
     PayloadTooLarge,
     Unprocessable,
+    WrongBody,
 )
 from giftless.interfaces import (
     IBlocking,
@@ -125,7 +126,7 @@ class LFSServer:
         ticket = identity.ticket
         if ticket is not None:
             if size not in (None, ticket.size):
-                raise BadRequest(
+                raise WrongBody(
                     f"the body has {size} bytes, but the batch announced {ticket.size};"
                     " ask for a new batch"
                 )
@@ -157,7 +158,7 @@ class LFSServer:
         """
         self._gate.require(identity, Permission.READ_META, key.repo, key.oid, "verify")
         if identity.ticket is not None and identity.ticket.size != size:
-            raise Forbidden("this action is for an object of another size; ask for a new batch")
+            raise BadAction("this action is for an object of another size; ask for a new batch")
         stored = await self._inspect(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")

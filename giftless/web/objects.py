@@ -126,6 +126,9 @@ class _Refused(LFSError):
     :param code: the status that stands for all of them.
     """
 
+    code = Unprocessable.code
+    cause = "batch-refused"
+
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code

@@ -16,7 +16,7 @@ from twisted.web.resource import IResource
 from werkzeug import exceptions
 from werkzeug.routing import PathConverter
 
-from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NotFound
+from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NoEndpoint
 from giftless.lfs.objects import Repo
 from giftless.web.endpoint import Call, Handler, Route
 from giftless.web.fast_routes import Shortcut
@@ -106,6 +106,6 @@ class LFSResource:
             allowed = tuple(sorted(problem.valid_methods or ()))
             request.respond_error(MethodNotAllowed(f"use one of: {', '.join(allowed)}", allowed))
         elif isinstance(problem, exceptions.NotFound):
-            request.respond_error(NotFound("there is no such endpoint on this server"))
+            request.respond_error(NoEndpoint("there is no such endpoint on this server"))
         else:
             request.respond_error(BadRequest("the URL is malformed"))

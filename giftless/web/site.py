@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from giftless.errors import TooManyRequests
+from giftless.errors import TooManyConnections
 from giftless.web import access_log
 from giftless.web.body import BodyBudget
 from giftless.web.channel import LFSChannel
@@ -126,7 +126,7 @@ class _TooMany(Protocol, TimeoutMixin):
     def dataReceived(self, data: bytes) -> None:
         if not self._answered:
             self._answered = True
-            error = TooManyRequests("there are too many connections from this address", 5)
+            error = TooManyConnections("there are too many connections from this address", 5)
             request_id = os.urandom(8).hex()
             # Which page asks is not known: nothing is parsed for it.
             unknown = self._context.cors.headers(Headers())

@@ -9,7 +9,21 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.errors import LFSError
+
 T = TypeVar("T")
+
+
+def assert_kind(case: SynchronousTestCase, error: Exception, kind: type[Exception]) -> None:
+    """Check that an error is of a class, and of none with another meaning.
+
+    :param kind: exactly its class; or the class of its status from which its own
+        derives, where only the status matters.
+    """
+    if isinstance(error, LFSError) and issubclass(kind, LFSError):
+        case.assertEqual((error.code, isinstance(error, kind)), (kind.code, True))
+    else:
+        case.assertIs(type(error), kind)
 
 
 class CoroutineTestCase(SynchronousTestCase):
@@ -34,10 +48,13 @@ class CoroutineTestCase(SynchronousTestCase):
         return Deferred.fromCoroutine(run())
 
     def assert_fails(self, kind: type[Exception], awaitable: Awaitable[Any]) -> Any:
-        """Return the error, of exactly this class, that ``awaitable`` ends with."""
+        """Return the error that ``awaitable`` ends with.
+
+        :param kind: see :func:`assert_kind`.
+        """
         try:
             self.run_now(awaitable)
         except kind as error:
-            self.assertIs(type(error), kind)
+            assert_kind(self, error, kind)
             return error
         self.fail(f"{kind.__name__} was not raised")

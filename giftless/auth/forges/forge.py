@@ -29,7 +29,13 @@ from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.credentials import TOKEN_USER, TokenHeader, bearer_tokens, passwords
 from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.grants import RepoGrants
-from giftless.errors import ConfigError, ServiceUnavailable, TooManyRequests, Unauthorized
+from giftless.errors import (
+    ConfigError,
+    ForgeLimit,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Permission, Repo
 
@@ -120,7 +126,7 @@ class ForgeAuthenticator:
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
 
-        :raises TooManyRequests: if the forge wants to be asked less often.
+        :raises ForgeLimit: if the forge wants to be asked less often.
         """
         if not self._serves(repo):
             return None
@@ -164,7 +170,7 @@ class ForgeAuthenticator:
         until = self._limited.get(digest)
         if until is not None:
             wait = math.ceil(until - self._clock.seconds())
-            raise TooManyRequests(
+            raise ForgeLimit(
                 f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
                 wait,
             )

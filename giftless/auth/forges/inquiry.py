@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from giftless import __version__
 from giftless.base import http_client
 from giftless.base.http_client import Answer
-from giftless.errors import Forbidden, ServiceUnavailable, TooManyRequests, Unauthorized
+from giftless.errors import Forbidden, ForgeLimit, IdentityUnavailable, Unauthorized
 from giftless.lfs.objects import Repo
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -93,8 +93,8 @@ class Inquiry:
         :param tolerate: statuses that are answers here and not errors.
         :returns: an answer of status 200, of 4xx, or a tolerated one.
         :raises Unauthorized: if the forge does not know the token.
-        :raises TooManyRequests: if the forge wants to be asked later.
-        :raises ServiceUnavailable: if it gives no answer that makes sense.
+        :raises ForgeLimit: if the forge wants to be asked later.
+        :raises IdentityUnavailable: if it gives no answer that makes sense.
         :raises Forbidden: if the repository has another name now.
         """
         return await self._get(url, {"Accept": "application/json", **headers}, _MAX_BODY, tolerate)
@@ -122,7 +122,7 @@ class Inquiry:
     def read(self, answer: Answer, struct: type[S]) -> S:
         """Make sense of a JSON answer.
 
-        :raises ServiceUnavailable: if there is none in it.
+        :raises IdentityUnavailable: if there is none in it.
         """
         try:
             return msgspec.json.decode(answer.body, type=struct)
@@ -161,7 +161,7 @@ class Inquiry:
         status = answer.status
         wait = _wait(answer, self._clock.seconds())
         if wait is not None:
-            raise TooManyRequests(
+            raise ForgeLimit(
                 f"{self._forge} wants to be asked less often; try again in {wait} seconds", wait
             )
         if status == HTTPStatus.UNAUTHORIZED:
@@ -176,8 +176,8 @@ class Inquiry:
             self.log.warn("{forge} answered {status}", forge=self._forge, status=status)
             raise self._unavailable("does not answer")
 
-    def _unavailable(self, problem: str) -> ServiceUnavailable:
-        return ServiceUnavailable(
+    def _unavailable(self, problem: str) -> IdentityUnavailable:
+        return IdentityUnavailable(
             f"your access cannot be checked now, because {self._forge} {problem}; try again later",
             _RETRY_AFTER,
         )

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from giftless.auth.credentials import TokenHeader
 from giftless.auth.tokens.signatures import Key, fits
 from giftless.base.http_client import get
-from giftless.errors import ServiceUnavailable
+from giftless.errors import IdentityUnavailable
 
 #: How long the issuer may take to answer, in seconds.  Requests wait meanwhile.
 TIMEOUT: Final = 5.0
@@ -99,13 +99,13 @@ class KeySet:
         :returns: an awaitable of the keys, none if its algorithm fits none of
             them; ``None`` if the token names a key that the issuer does not
             have, so it is not of this issuer.
-        :raises ServiceUnavailable: if there are no keys, and none can be had.
+        :raises IdentityUnavailable: if there are no keys, and none can be had.
         """
         if self._is_due(header):
             await self._refresh()
         if not self._keys:
             wait = max(1, math.ceil(self._retry_at - self._reactor.seconds()))
-            raise ServiceUnavailable(
+            raise IdentityUnavailable(
                 "tokens cannot be verified now: their issuer's keys cannot be had; try again later",
                 wait,
             )

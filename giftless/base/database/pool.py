@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.base.database.dialect import Connection, Database
-from giftless.errors import ConfigError, ServiceUnavailable
+from giftless.errors import ConfigError, LocksUnavailable
 from giftless.interfaces import IBlocking
 
 #: When clients may ask again after the database has failed, in seconds.
@@ -74,7 +74,7 @@ class Pool(Service):
         It is called once more, with another connection, if the one that it had
         is lost: it must not matter whether the first call did its work.
 
-        :raises ServiceUnavailable: if the database fails, or takes too long.
+        :raises LocksUnavailable: if the database fails, or takes too long.
         """
         try:
             await self._turns.acquire().addTimeout(self._timeout, self._clock)
@@ -155,6 +155,6 @@ class _Loan:
             self._database.abort(connection)
 
 
-def _unavailable() -> ServiceUnavailable:
+def _unavailable() -> LocksUnavailable:
     # Not 404, which would switch locking off in the clone that asks.
-    return ServiceUnavailable("the locks cannot be reached now; try again later", RETRY_AFTER)
+    return LocksUnavailable("the locks cannot be reached now; try again later", RETRY_AFTER)

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from giftless.base.concurrency import settle
-from giftless.errors import ConfigError, LFSError, ServiceUnavailable
+from giftless.errors import ConfigError, LFSError, StorageUnavailable
 from giftless.interfaces import ICheckable, IInspector, ObjectFacts
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.remote.client import StoreError
@@ -21,10 +21,10 @@ RETRY_AFTER: Final = 30
 _log = Logger(namespace="giftless.storage")
 
 
-def unavailable(error: StoreError, doing: str) -> ServiceUnavailable:
+def unavailable(error: StoreError, doing: str) -> StorageUnavailable:
     """Log what happened, and make what the client is told."""
     _log.error("{doing}: {problem}", doing=doing, problem=error.problem)
-    return ServiceUnavailable(
+    return StorageUnavailable(
         "the server's storage does not answer as it should; try again later", RETRY_AFTER
     )
 

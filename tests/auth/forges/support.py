@@ -19,6 +19,7 @@ from tests.contracts.authenticators import basic
 from tests.support.blocking import InlineBlocking
 from tests.support.forges import Fake
 from tests.support.making import repo_of
+from tests.support.run import assert_kind
 
 T = TypeVar("T")
 
@@ -78,11 +79,11 @@ class ForgeTestCase(TestCase):
         return identity.grants.allows(Permission.ADMIN, None)
 
     async def failure_of(self, kind: type[Exception], awaitable: Awaitable[Any]) -> Any:
-        """Return the error, of exactly this class, that ``awaitable`` ends with."""
+        """Return the error that ``awaitable`` ends with; ``kind`` as for ``assert_kind``."""
         try:
             result = await awaitable
         except kind as error:
-            self.assertIs(type(error), kind)
+            assert_kind(self, error, kind)
             return error
         self.fail(f"{kind.__name__} was not raised, but came {result!r}")
 
