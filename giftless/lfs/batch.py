@@ -28,6 +28,8 @@ MAX_EXTRAS_BYTES: Final = 2048
 
 
 class _Ref(msgspec.Struct):
+    """The git ref that is pushed or fetched; checked, and used for nothing."""
+
     name: str | None = None
 
 
@@ -65,14 +67,12 @@ class BatchRequest:
 
     :ivar objects: one per distinct oid, in the order of the request.
     :ivar transfers: the transfer adapters that the client offers.
-    :ivar ref: the full name of the git ref that is pushed or fetched, if sent.
     :ivar client: what the client calls itself (``User-Agent``).
     """
 
     operation: Operation
     objects: tuple[RequestedObject, ...]
     transfers: tuple[str, ...]
-    ref: str | None
     client: str = ""
 
     @property
@@ -168,7 +168,6 @@ def parse_batch(
         operation,
         tuple(objects.values()),
         tuple(wire.transfers or ("basic",)),
-        wire.ref.name if wire.ref else None,
         client,
     )
 

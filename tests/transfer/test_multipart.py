@@ -203,7 +203,7 @@ def batch(
 ) -> BatchRequest:
     """Return a batch of objects of these sizes."""
     objects = tuple(RequestedObject(str(oid_of(b"%d" % n)), n, {}) for n in sizes)
-    return BatchRequest(operation, objects, (), None, client)
+    return BatchRequest(operation, objects, (), client)
 
 
 class FitnessTests(CoroutineTestCase):
@@ -236,7 +236,7 @@ class FitnessTests(CoroutineTestCase):
 
     def test_objects_that_are_refused_do_not_count(self) -> None:
         refused = RequestedObject("x", 5, {}, Unprocessable("no"))
-        request = BatchRequest(Operation.UPLOAD, (refused,), (), None)
+        request = BatchRequest(Operation.UPLOAD, (refused,), ())
         self.assertIs(self.multipart.fitness(request), Fitness.POSSIBLE)
 
     def test_a_reply_has_bounds(self) -> None:

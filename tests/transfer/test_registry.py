@@ -15,7 +15,7 @@ from giftless.transfer.registry import TransferRegistry
 
 def offering(*names: str) -> BatchRequest:
     """Return a batch whose client offers these transfers."""
-    return BatchRequest(Operation.UPLOAD, (), names, None)
+    return BatchRequest(Operation.UPLOAD, (), names)
 
 
 class Named:
