@@ -35,12 +35,12 @@ from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
 from giftless.web.cors import Cors
-from giftless.web.endpoint import Route
 from giftless.web.errors import Challenge
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.parts import PartEndpoints
 from giftless.web.proxies import Proxies
+from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 

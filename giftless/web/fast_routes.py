@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from giftless.web.endpoint import Route
 from giftless.web.request import StreamingRequest
+from giftless.web.route import Route
 
-#: A variable of a route, as Klein writes it.
-_VARIABLE: Final = re.compile(r"<string:(\w+)>")
-
-#: Starts to answer a request to a repository, given the URL's other variables.
+#: Starts to answer a request, given the variables of its URL.
 Start = Callable[..., object]
 
 
@@ -38,18 +35,18 @@ class Shortcut(Resource):
         self._klein = klein
         self._endpoints: dict[bytes, list[tuple[re.Pattern[str], Start]]] = {}
         # As with Klein, names come before variables.
-        for route, start in sorted(endpoints, key=lambda pair: pair[0].path.count("<")):
-            url = re.compile("/(?P<repo>.+?)/" + _VARIABLE.sub(r"(?P<\1>[^/]+)", route.path))
+        for route, start in sorted(endpoints, key=lambda pair: pair[0].variables):
+            pattern = route.pattern
             for method in route.methods:
-                self._endpoints.setdefault(method.encode(), []).append((url, start))
+                self._endpoints.setdefault(method.encode(), []).append((pattern, start))
 
     def match(self, method: bytes, path: str) -> tuple[Start, dict[str, Any]] | None:
         """Return what starts to answer a request, and the variables of its URL.
 
         :param path: decoded.
         """
-        for url, start in self._endpoints.get(method, ()):
-            if found := url.fullmatch(path):
+        for pattern, start in self._endpoints.get(method, ()):
+            if found := pattern.fullmatch(path):
                 return start, found.groupdict()
         return None
 

@@ -16,7 +16,8 @@ from giftless.lfs.locks import (
     render_verification,
 )
 from giftless.usecases.locks import LockService
-from giftless.web.endpoint import Call, Handler, Route
+from giftless.web.call import RepoCall
+from giftless.web.route import Handler, Route
 
 
 class LockEndpoints:
@@ -35,14 +36,14 @@ class LockEndpoints:
         """The endpoints."""
         return _routes(self.create, self.list, self.verify, self.unlock)
 
-    async def create(self, call: Call) -> None:
+    async def create(self, call: RepoCall) -> None:
         """``POST …/locks``: lock a path."""
         identity = await call.identify(self._authenticator)
         path = parse_create(await call.read_small_body())
         lock = await self._service.create(identity, call.repo, path)
         call.request.respond_json(201, render_lock(lock))
 
-    async def list(self, call: Call) -> None:
+    async def list(self, call: RepoCall) -> None:
         """``GET …/locks``: which locks are there?"""
         identity = await call.identify(self._authenticator)
         paging = parse_paging(call.argument("cursor"), call.argument("limit"))
@@ -51,7 +52,7 @@ class LockEndpoints:
         page = await self._service.page(identity, call.repo, paging, path, lock_id)
         call.request.respond_json(200, render_page(page))
 
-    async def verify(self, call: Call) -> None:
+    async def verify(self, call: RepoCall) -> None:
         """``POST …/locks/verify``: which locks are in the way of a push?"""
         identity = await call.identify(self._authenticator)
         paging = parse_verify(await call.read_small_body())
@@ -59,7 +60,7 @@ class LockEndpoints:
         body = render_verification(found.ours, found.theirs, found.next_cursor)
         call.request.respond_json(200, body)
 
-    async def unlock(self, call: Call, lock_id: str) -> None:
+    async def unlock(self, call: RepoCall, lock_id: str) -> None:
         """``POST …/locks/{id}/unlock``: remove a lock."""
         identity = await call.identify(self._authenticator)
         force = parse_unlock(await call.read_small_body())
@@ -70,7 +71,7 @@ class LockEndpoints:
 def routes_without_locks() -> Sequence[Route]:
     """Return the endpoints of a server without locks: 404, so that clients stop asking."""
 
-    async def absent(call: Call, **variables: str) -> None:
+    async def absent(call: RepoCall, **variables: str) -> None:
         raise NotFound("this server has no file locks")
 
     return _routes(absent, absent, absent, absent)
@@ -81,5 +82,5 @@ def _routes(create: Handler, listing: Handler, verify: Handler, unlock: Handler)
         Route("locks", ("POST",), create),
         Route("locks", ("GET", "HEAD"), listing),
         Route("locks/verify", ("POST",), verify),
-        Route("locks/<string:lock_id>/unlock", ("POST",), unlock),
+        Route("locks/{lock_id}/unlock", ("POST",), unlock),
     )

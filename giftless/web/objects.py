@@ -11,9 +11,10 @@ from giftless.lfs.filename import content_disposition
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.lfs.verification import parse_verification
 from giftless.usecases.objects import LFSServer
-from giftless.web.endpoint import Call, Route, never_422
+from giftless.web.call import RepoCall
 from giftless.web.limits import Limits
 from giftless.web.ranges import etag, matches, parse_range
+from giftless.web.route import Route, never_422
 from giftless.web.sending import send_object
 
 
@@ -48,11 +49,11 @@ class ObjectEndpoints:
         return (
             Route("objects/batch", ("POST",), self.batch),
             Route("objects/storage/verify", ("POST",), never_422(self.verify)),
-            Route("objects/storage/<string:oid>", ("PUT",), never_422(self.upload)),
-            Route("objects/storage/<string:oid>", ("GET", "HEAD"), self.download),
+            Route("objects/storage/{oid}", ("PUT",), never_422(self.upload)),
+            Route("objects/storage/{oid}", ("GET", "HEAD"), self.download),
         )
 
-    async def batch(self, call: Call) -> None:
+    async def batch(self, call: RepoCall) -> None:
         """``POST …/objects/batch``: what to do with each of some objects."""
         identity = await call.identify(self._authenticator)
         body = await call.read_small_body()
@@ -64,7 +65,7 @@ class ObjectEndpoints:
             _check_any_is_good(reply)
         call.request.respond_json(200, render_batch(reply))
 
-    async def verify(self, call: Call) -> None:
+    async def verify(self, call: RepoCall) -> None:
         """``POST …/objects/storage/verify``: is the object here, whole?"""
         identity = await call.identify(self._storage_authenticator)
         wanted = parse_verification(await call.read_small_body())
@@ -74,7 +75,7 @@ class ObjectEndpoints:
         call.request.setHeader("Content-Length", "0")
         call.request.finish()
 
-    async def upload(self, call: Call, oid: str) -> None:
+    async def upload(self, call: RepoCall, oid: str) -> None:
         """``PUT …/objects/storage/{oid}``: store an object."""
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify(self._storage_authenticator)
@@ -82,7 +83,7 @@ class ObjectEndpoints:
         await self._server.receive(identity, key, call.request.length, call.request.body)
         call.request.respond_json(200, b"{}")
 
-    async def download(self, call: Call, oid: str) -> None:
+    async def download(self, call: RepoCall, oid: str) -> None:
         """``GET`` or ``HEAD …/objects/storage/{oid}``: an object's bytes."""
         request = call.request
         key = ObjectKey(call.repo, Oid.parse(oid))
@@ -150,7 +151,7 @@ def _check_any_is_good(reply: BatchReply) -> None:
     raise _Refused(errors[0].message, code)
 
 
-def _choose_range(call: Call, oid: Oid, size: int) -> tuple[int, int]:
+def _choose_range(call: RepoCall, oid: Oid, size: int) -> tuple[int, int]:
     """Decide which bytes to send, and set status and Content-Range."""
     request = call.request
     condition = call.header("if-range")

@@ -12,7 +12,8 @@ from giftless.errors import BadRequest, NotFound
 from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.usecases.multipart import MultipartServer
-from giftless.web.endpoint import Call, Route, never_422
+from giftless.web.call import RepoCall
+from giftless.web.route import Route, never_422
 
 
 class PartEndpoints:
@@ -29,22 +30,22 @@ class PartEndpoints:
     @property
     def routes(self) -> Sequence[Route]:
         """The endpoints."""
-        parts = "objects/storage/<string:oid>/parts"
+        parts = "objects/storage/{oid}/parts"
         return (
             Route(parts, ("POST",), never_422(self.plan)),
             Route(f"{parts}/commit", ("POST",), never_422(self.commit)),
             Route(f"{parts}/abort", ("POST",), never_422(self.abort)),
-            Route(f"{parts}/<string:number>", ("PUT",), never_422(self.upload)),
+            Route(f"{parts}/{{number}}", ("PUT",), never_422(self.upload)),
         )
 
-    async def plan(self, call: Call, oid: str) -> None:
+    async def plan(self, call: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts``: what is there to do?"""
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify(self._authenticator)
         plan = await self._server.plan(identity, key, call.links)
         call.request.respond_json(200, msgspec.json.encode(plan))
 
-    async def upload(self, call: Call, oid: str, number: str) -> None:
+    async def upload(self, call: RepoCall, oid: str, number: str) -> None:
         """``PUT …/{oid}/parts/{number}``: store a part."""
         key = ObjectKey(call.repo, Oid.parse(oid))
         if not (number.isascii() and number.isdecimal() and len(number) < 10):
@@ -56,7 +57,7 @@ class PartEndpoints:
         await self._server.receive(identity, key, int(number), request.length, md5, request.body)
         request.respond_json(200, b"{}")
 
-    async def commit(self, call: Call, oid: str) -> None:
+    async def commit(self, call: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts/commit``: make the object of its parts."""
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify(self._authenticator)
@@ -64,7 +65,7 @@ class PartEndpoints:
         await self._server.commit(identity, key)
         call.request.respond_json(200, b"{}")
 
-    async def abort(self, call: Call, oid: str) -> None:
+    async def abort(self, call: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts/abort``: throw the parts away."""
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify(self._authenticator)

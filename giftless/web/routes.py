@@ -1,12 +1,13 @@
 """The resource tree: which URL is which endpoint.
 
-Every endpoint exists below any repository path, in both forms that clients
-use: ``/{org}/{repo}.git/info/lfs/…`` and ``/{org}/{repo}/…``.
+The endpoints of repositories exist below any repository path, in both forms that
+clients use: ``/{org}/{repo}.git/info/lfs/…`` and ``/{org}/{repo}/…``.  Those of
+the server stand below its root.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from klein import Klein
@@ -18,11 +19,12 @@ from werkzeug.routing import PathConverter
 
 from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NoEndpoint
 from giftless.lfs.objects import Repo
-from giftless.web.endpoint import Call, Handler, Route
+from giftless.web.call import Call, RepoCall
 from giftless.web.fast_routes import Shortcut
 from giftless.web.links import Links
 from giftless.web.proxies import Proxies
 from giftless.web.request import CLIENT_CLOSED, StreamingRequest
+from giftless.web.route import REPO, Level, Route
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
 _INFO_LFS: Final = ("info", "lfs")
@@ -36,7 +38,7 @@ class _RepoConverter(PathConverter):
 
 
 class LFSResource:
-    """The HTTP API: all endpoints of all repositories.
+    """The HTTP API: all endpoints.
 
     :param routes: the endpoints.
     :param proxies: whose word about URLs is taken.
@@ -48,33 +50,32 @@ class LFSResource:
         self._proxies = proxies
         self._public_url = public_url.rstrip("/")
         self.app = Klein()
-        self.app.url_map.converters = {**self.app.url_map.converters, "repo": _RepoConverter}
+        self.app.url_map.converters = {**self.app.url_map.converters, REPO: _RepoConverter}
         self.app.url_map.merge_slashes = False
-        self._endpoints = [(route, self._handle(route.handler)) for route in routes]
+        self._endpoints = [(route, self._handle(route)) for route in routes]
         for number, (route, handle) in enumerate(self._endpoints):
-            url = f"/<repo:repo>/{route.path}"
-            self.app.route(url, methods=route.methods, endpoint=str(number))(handle)
+            self.app.route(route.rule, methods=route.methods, endpoint=str(number))(handle)
         self.app.handle_errors(exceptions.HTTPException)(self._routing_failed)  # type: ignore[arg-type]  # Klein wants IRequest
 
     def resource(self) -> IResource:
         """Return the root of the resource tree."""
         return Shortcut(self._endpoints, self.app.resource())
 
-    def _handle(self, handler: Handler) -> Handler:
-        """Turn an endpoint's handler into Klein's.
+    def _handle(self, route: Route) -> Callable[..., Deferred[None]]:
+        """Turn the handler of a route into Klein's.
 
         Klein cancels a handler whose client leaves.  These run to their end
         instead, so that they always clean up; the body tells them of the loss.
         """
 
-        def handle(request: StreamingRequest, repo: str, **arguments: str) -> Deferred[None]:
+        def handle(request: StreamingRequest, /, **variables: str) -> Deferred[None]:
             answered: Deferred[None] = Deferred(lambda _: None)
 
             def end(_: object) -> None:
                 if not answered.called:
                     answered.callback(None)
 
-            running = Deferred.fromCoroutine(self._run(handler, request, repo, arguments))
+            running = Deferred.fromCoroutine(self._run(route, request, variables))
             running.addBoth(end)
             request.context.connections.handles(running)
             return answered
@@ -82,22 +83,28 @@ class LFSResource:
         return handle
 
     async def _run(
-        self, handler: Handler, request: StreamingRequest, path: str, arguments: dict[str, str]
+        self, route: Route, request: StreamingRequest, variables: dict[str, str]
     ) -> None:
         try:
-            segments = path.split("/")
-            short = tuple(segments[-2:]) != _INFO_LFS
-            repo = Repo.parse(segments if short else segments[:-2])
-            base_url = self._public_url or self._proxies.base_url(request)
-            links = Links(base_url, segments)
-            client = self._proxies.client(request)
-            await handler(Call(request, repo, links, client, short), **arguments)
+            if route.level is Level.SERVER:
+                call = Call(request, self._proxies.client(request))
+            else:
+                call = self._repo_call(request, variables.pop(REPO))
+            await route.handler(call, **variables)
         except LFSError as error:
             request.respond_error(error)
         except Disconnected:
             request.abandon(CLIENT_CLOSED)
         except Exception:
             request.processingFailed(Failure())
+
+    def _repo_call(self, request: StreamingRequest, path: str) -> RepoCall:
+        segments = path.split("/")
+        short = tuple(segments[-2:]) != _INFO_LFS
+        repo = Repo.parse(segments if short else segments[:-2])
+        base_url = self._public_url or self._proxies.base_url(request)
+        client = self._proxies.client(request)
+        return RepoCall(request, client, repo, Links(base_url, segments), short)
 
     def _routing_failed(self, request: StreamingRequest, failure: Failure) -> None:
         """No endpoint has this URL, or not with this method."""

@@ -65,6 +65,7 @@ from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.parts import PartEndpoints
 from giftless.web.proxies import Proxies
+from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 from tests.support.blocking import InlineBlocking
@@ -195,6 +196,7 @@ class Front:
     :param authenticators: the chain; anybody may read and write by default.
     :param trusted: trusted proxies.
     :param locks: where locks are; by default there are none.
+    :param routes: more endpoints.
     """
 
     def __init__(
@@ -216,6 +218,7 @@ class Front:
         lock_policy: LockPolicy | None = None,
         names_people: bool = True,
         challenge: Challenge | None = None,
+        routes: Sequence[Route] = (),
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -248,16 +251,20 @@ class Front:
             policy = lock_policy or LockPolicy()
             service = LockService(locks, gate, policy, names_people, clock)
             lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
-        routes = [*objects.routes, *parts.routes, *lock_routes]
-        resource = LFSResource(routes, proxies, public_url)
+        routes = [*objects.routes, *parts.routes, *lock_routes, *routes]
+        self._api = LFSResource(routes, proxies, public_url)
         self.site = LFSSite(
-            resource.resource(),
+            self._api.resource(),
             self.limits,
             proxies,
             clock,
             challenge or Challenge(),
             cors=Cors(cors or CorsOptions()),
         )
+
+    def forget_fast_routes(self) -> None:
+        """Let Klein find the endpoints of all requests."""
+        self.site.resource = self._api.app.resource()
 
     def put(self, data: bytes, path: str = "org/repo") -> str:
         """Put an object into the directory, as an earlier upload would have.

@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from giftless.errors import ConfigError
+from giftless.web.call import RepoCall
 from giftless.web.cors import Cors, CorsOptions, normal_origin
-from giftless.web.endpoint import Call, Route
 from giftless.web.limits import Limits
 from giftless.web.proxies import Proxies
+from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 from tests.support.making import oid_of, reader
@@ -446,11 +447,11 @@ class LaterEndpointTests(CorsTestCase):
     """Endpoints that are not there yet need nothing of their own."""
 
     def test_any_method_and_redirects(self) -> None:
-        async def accept(call: Call) -> None:
+        async def accept(call: RepoCall) -> None:
             call.request.setHeader("Vary", "Accept")
             call.request.respond_json(200, b"{}")
 
-        async def redirect(call: Call) -> None:
+        async def redirect(call: RepoCall) -> None:
             call.request.setHeader("Location", "https://store.example/part")
             call.request.respond_json(307, b"{}")
 

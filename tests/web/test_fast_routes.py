@@ -10,22 +10,34 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException
 
-from giftless.web.endpoint import Route
 from giftless.web.fast_routes import Shortcut
 from giftless.web.proxies import Proxies
+from giftless.web.route import Level, Route
 from giftless.web.routes import LFSResource
 
+
+async def never_called(*_: object) -> None:
+    raise NotImplementedError
+
+
 ROUTES = (
-    Route("objects/<string:oid>", ("GET", "HEAD"), lambda *_: None),  # type: ignore[arg-type,return-value]
-    Route("objects/batch", ("POST",), lambda *_: None),  # type: ignore[arg-type,return-value]
-    Route("objects/<string:oid>", ("PUT",), lambda *_: None),  # type: ignore[arg-type,return-value]
-    Route("objects/verify", ("POST", "GET"), lambda *_: None),  # type: ignore[arg-type,return-value]
-    Route("objects/<string:oid>/parts/<string:number>", ("PUT",), lambda *_: None),  # type: ignore[arg-type,return-value]
-    Route("objects/<string:oid>/parts", ("POST",), lambda *_: None),  # type: ignore[arg-type,return-value]
+    Route("objects/{oid}", ("GET", "HEAD"), never_called),
+    Route("objects/batch", ("POST",), never_called),
+    Route("objects/{oid}", ("PUT",), never_called),
+    Route("objects/verify", ("POST", "GET"), never_called),
+    Route("objects/{oid}/parts/{number}", ("PUT",), never_called),
+    Route("objects/{oid}/parts", ("POST",), never_called),
+    Route("info", ("GET",), never_called, Level.SERVER),
+    Route("info/{name}", ("GET", "PUT"), never_called, Level.SERVER),
+    Route("a.git/objects/batch", ("POST", "DELETE"), never_called, Level.SERVER),
+    Route("a.b", ("GET",), never_called, Level.SERVER),
 )
 
 #: What paths are made of, so that most are almost an endpoint's.
-WORDS = ("objects", "batch", "verify", "parts", "org", "a.git", "info", "lfs", "1", "é", "", "\n")
+WORDS = (
+    *("objects", "batch", "verify", "parts", "org", "a.git", "info", "lfs", "1", "é"),
+    *("a.b", "a-b", "", "\n"),
+)
 
 
 class ShortcutTests(SynchronousTestCase):
@@ -56,3 +68,12 @@ class ShortcutTests(SynchronousTestCase):
         self.assertEqual(
             self.shortcut.match(b"PUT", "/r/objects/verify"), ("2", {"repo": "r", "oid": "verify"})
         )
+
+    def test_the_servers_own_endpoints_have_no_repository(self) -> None:
+        self.assertEqual(self.shortcut.match(b"GET", "/info"), ("6", {}))
+        self.assertEqual(self.shortcut.match(b"GET", "/info/x"), ("7", {"name": "x"}))
+        self.assertEqual(self.shortcut.match(b"HEAD", "/info/x"), ("7", {"name": "x"}))
+        self.assertIsNone(self.shortcut.match(b"GET", "/org/repo/info"))
+
+    def test_names_are_no_patterns(self) -> None:
+        self.assertIsNone(self.shortcut.match(b"GET", "/a-b"))

@@ -1,14 +1,12 @@
-"""A request to an endpoint of one repository, and what endpoints do with it."""
+"""A request to an endpoint, and what endpoints do with it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 from giftless.base.bodies import collect
-from giftless.errors import BadRequest, PayloadTooLarge, Unprocessable
+from giftless.errors import BadRequest, PayloadTooLarge
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 from giftless.web.links import Links
@@ -17,33 +15,14 @@ from giftless.web.request import StreamingRequest
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to a repository's endpoint.
+    """One request to an endpoint.
 
     :ivar request: the request.
-    :ivar repo: the repository that its URL names.
-    :ivar links: the repository's other endpoints.
     :ivar address: the client's IP address; empty for a unix socket.
-    :ivar short: whether the URL is the short one, without ``info/lfs``.
     """
 
     request: StreamingRequest
-    repo: Repo
-    links: Links
     address: str
-    short: bool
-
-    async def identify(self, authenticator: IAuthenticator) -> Identity:
-        """Find out who sends the request, and note it for the access log.
-
-        :param authenticator: a chain, which ends with an identity or an error.
-        """
-        headers = self.request.requestHeaders.getRawHeaders(b"authorization", [])
-        authorization = tuple(header.decode("utf-8", "replace") for header in headers)
-        credentials = Credentials(authorization, self.argument("jwt"), self.address)
-        identity = await authenticator.authenticate(credentials, self.repo)
-        assert identity is not None, "a chain ends with an identity or an error"
-        self.request.identity = identity.name
-        return identity
 
     async def read_small_body(self) -> bytes:
         """Read a body that is not an object's bytes.
@@ -83,37 +62,28 @@ class Call:
         return None
 
 
-#: Answers a call; takes the URL's other variables as keyword arguments.
-Handler = Callable[..., Awaitable[None]]
-
-
 @dataclass(frozen=True, slots=True)
-class Route:
-    """One endpoint of every repository.
+class RepoCall(Call):
+    """One request to a repository's endpoint.
 
-    :ivar path: its URL below the repository, as Klein writes it:
-        ``objects/storage/<string:oid>``.
-    :ivar methods: the HTTP methods that it answers.
-    :ivar handler: answers.
+    :ivar repo: the repository that its URL names.
+    :ivar links: the repository's other endpoints.
+    :ivar short: whether the URL is the short one, without ``info/lfs``.
     """
 
-    path: str
-    methods: tuple[str, ...]
-    handler: Handler
+    repo: Repo
+    links: Links
+    short: bool
 
+    async def identify(self, authenticator: IAuthenticator) -> Identity:
+        """Find out who sends the request, and note it for the access log.
 
-def never_422(handler: Handler) -> Handler:
-    """Wrap a handler so that 422 becomes 400, whoever raises it.
-
-    The stock client takes 422 for the success of an upload or a verification,
-    and the object is lost.
-    """
-
-    @wraps(handler)
-    async def handle(*arguments: Any, **variables: str) -> None:
-        try:
-            await handler(*arguments, **variables)
-        except Unprocessable as error:
-            raise BadRequest(error.message) from error
-
-    return handle
+        :param authenticator: a chain, which ends with an identity or an error.
+        """
+        headers = self.request.requestHeaders.getRawHeaders(b"authorization", [])
+        authorization = tuple(header.decode("utf-8", "replace") for header in headers)
+        credentials = Credentials(authorization, self.argument("jwt"), self.address)
+        identity = await authenticator.authenticate(credentials, self.repo)
+        assert identity is not None, "a chain ends with an identity or an error"
+        self.request.identity = identity.name
+        return identity

@@ -1,0 +1,137 @@
+"""A route: the URLs of one endpoint, written once for both ways to find it.
+
+Klein's rule and the pattern of :mod:`giftless.web.fast_routes` are made from the
+same template.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import wraps
+from typing import Any, Final
+
+from giftless.errors import BadRequest, Unprocessable
+
+#: One segment of a template: a name, or a variable in braces.
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}", re.ASCII)
+
+_METHOD: Final = re.compile(r"[A-Z]+", re.ASCII)
+
+#: The variable that holds the path of the repository.
+REPO: Final = "repo"
+
+#: Answers a call; takes the variables of the URL as keyword arguments.
+Handler = Callable[..., Awaitable[None]]
+
+
+class Level(Enum):
+    """Below what an endpoint stands.
+
+    :cvar REPOSITORY: below every repository; its handler gets a ``RepoCall``.
+    :cvar SERVER: below the root of the server; its handler gets a ``Call``.
+    """
+
+    REPOSITORY = "repository"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint.
+
+    :ivar template: its path below the repository or the root of the server;
+        variables stand in braces: ``objects/storage/{oid}``.
+    :ivar methods: the HTTP methods that it answers; ``HEAD`` comes with ``GET``.
+    :ivar handler: answers.
+    :ivar level: below what it stands.
+    :raises ValueError: if the template or a method is malformed.
+    """
+
+    template: str
+    methods: tuple[str, ...]
+    handler: Handler
+    level: Level = Level.REPOSITORY
+
+    def __post_init__(self) -> None:
+        for segment in self.segments:
+            if not _SEGMENT.fullmatch(segment):
+                raise ValueError(f"{self.template!r} has a malformed segment, {segment!r}")
+        names = [_name(segment) for segment in self.segments if _is_variable(segment)]
+        if REPO in names or len(set(names)) < len(names):
+            raise ValueError(f"{self.template!r} has a variable twice, or one called {REPO!r}")
+        if not self.methods or not all(map(_METHOD.fullmatch, self.methods)):
+            raise ValueError(f"{self.template!r} needs HTTP methods in capital letters")
+        if "GET" in self.methods and "HEAD" not in self.methods:
+            object.__setattr__(self, "methods", (*self.methods, "HEAD"))
+
+    @property
+    def segments(self) -> list[str]:
+        """The segments of the template."""
+        return self.template.split("/")
+
+    @property
+    def variables(self) -> int:
+        """How many variables the template has."""
+        return sum(map(_is_variable, self.segments))
+
+    @property
+    def rule(self) -> str:
+        """The route as Klein writes it."""
+        return self._render(f"<{REPO}:{REPO}>", "<string:{}>")
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What the decoded paths of the route's URLs match as a whole."""
+        return re.compile(self._render(f"(?P<{REPO}>.+?)", "(?P<{}>[^/]+)", re.escape))
+
+    def overlaps(self, other: Route) -> bool:
+        """Whether there are paths that both routes have."""
+        mine, others = self.segments, other.segments
+        if self.level is other.level is Level.SERVER and len(mine) != len(others):
+            return False
+        if self.level is not other.level:
+            # In front of the one that is below a repository, there is its path.
+            server, below = (mine, others) if self.level is Level.SERVER else (others, mine)
+            if len(server) <= len(below):
+                return False
+        return all(
+            _is_variable(a) or _is_variable(b) or a == b
+            for a, b in zip(reversed(mine), reversed(others), strict=False)
+        )
+
+    def _render(self, repo: str, variable: str, name: Callable[[str], str] = str) -> str:
+        segments = [
+            variable.format(_name(segment)) if _is_variable(segment) else name(segment)
+            for segment in self.segments
+        ]
+        if self.level is Level.REPOSITORY:
+            segments.insert(0, repo)
+        return "/" + "/".join(segments)
+
+
+def _is_variable(segment: str) -> bool:
+    return segment.startswith("{")
+
+
+def _name(variable: str) -> str:
+    return variable.strip("{}")
+
+
+def never_422(handler: Handler) -> Handler:
+    """Wrap a handler so that 422 becomes 400, whoever raises it.
+
+    The stock client takes 422 for the success of an upload or a verification,
+    and the object is lost.
+    """
+
+    @wraps(handler)
+    async def handle(*arguments: Any, **variables: str) -> None:
+        try:
+            await handler(*arguments, **variables)
+        except Unprocessable as error:
+            raise BadRequest(error.message) from error
+
+    return handle
