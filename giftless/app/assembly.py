@@ -123,7 +123,9 @@ def build_resource(options: Config, environment: Environment, backends: Backends
     gate = Gate(options.access.hide_private)
     transfers = _transfers(options.transfers, store, preauth)
     server = LFSServer(store, transfers, blocking, limits.object_size, gate)
-    multipart = MultipartServer(store, MultipartFactory().build(store, preauth), blocking, gate)
+    multipart = MultipartServer(
+        store, MultipartFactory().build(store, preauth), blocking, gate, environment.reactor
+    )
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:

@@ -243,7 +243,9 @@ class Front:
             blocking,
         )
         parts = PartEndpoints(
-            MultipartServer(store, MultipartFactory().build(store, self.preauth), blocking, gate),
+            MultipartServer(
+                store, MultipartFactory().build(store, self.preauth), blocking, gate, clock
+            ),
             actions_authenticator,
         )
         lock_routes = routes_without_locks()
