@@ -23,6 +23,8 @@ from giftless.interfaces import (
     ILockStoreFactory,
     INameless,
     IObjectStore,
+    IObserver,
+    IObserverFactory,
     IPreAuthorizer,
     IStorageFactory,
     ITransferAdapter,
@@ -31,6 +33,7 @@ from giftless.interfaces import (
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
+from giftless.usecases.events import Events
 from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
@@ -58,22 +61,24 @@ class Backends:
     :ivar store: where objects are.
     :ivar chain: the authenticators, in the order in which they are asked.
     :ivar locks: where locks are; ``None`` if there are to be none.
+    :ivar observers: who is told of events, by the dotted paths of their sections.
     """
 
     secret: bytes = field(repr=False)
     store: IObjectStore
     chain: Sequence[IAuthenticator]
     locks: ILockStore | None
+    observers: Mapping[str, IObserver]
 
     @property
     def parts(self) -> Mapping[str, object]:
         """All of them, each by the dotted path of its section."""
         authenticators = {f"auth.{index}": part for index, part in enumerate(self.chain)}
-        return {"storage": self.store, **authenticators, "locks": self.locks}
+        return {"storage": self.store, **authenticators, "locks": self.locks, **self.observers}
 
 
 def build_backends(options: Config, environment: Environment) -> Backends:
-    """Build the storage, the authenticators and the lock store of a configuration.
+    """Build the storage, the authenticators, the lock store and the observers.
 
     :raises ConfigError: if the configuration cannot be used.
     """
@@ -86,7 +91,8 @@ def build_backends(options: Config, environment: Environment) -> Backends:
         plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
         for index, section in enumerate(options.auth)
     ]
-    return Backends(secret, store, chain, build_lock_store(options, environment))
+    locks = build_lock_store(options, environment)
+    return Backends(secret, store, chain, locks, build_observers(options, environment))
 
 
 def build_lock_store(options: Config, environment: Environment) -> ILockStore | None:
@@ -100,32 +106,47 @@ def build_lock_store(options: Config, environment: Environment) -> ILockStore | 
     return store
 
 
+def build_observers(options: Config, environment: Environment) -> Mapping[str, IObserver]:
+    """Build the observers of events, by the dotted paths of their sections.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    sections = {f"observers.{index}": part for index, part in enumerate(options.observers)}
+    return {
+        path: plugins.build(IObserverFactory, section, path, environment)
+        for path, section in sections.items()
+    }
+
+
 def build_site(options: Config, environment: Environment, backends: Backends) -> LFSSite:
     """Build the HTTP site that a configuration describes.
 
     :raises ConfigError: if the configuration cannot be used.
     """
+    events = Events(backends.observers)
     return LFSSite(
-        build_resource(options, environment, backends).resource(),
+        build_resource(options, environment, backends, events).resource(),
         options.limits,
         Proxies(options.trusted_proxies),
         environment.reactor,
         Challenge(options.access.realm, options.access.www_authenticate),
         Cors(options.cors),
+        events,
     )
 
 
-def build_resource(options: Config, environment: Environment, backends: Backends) -> LFSResource:
+def build_resource(
+    options: Config, environment: Environment, backends: Backends, events: Events
+) -> LFSResource:
     """Build the resource tree of the site; see :func:`build_site`."""
     store = backends.store
     preauth = PreAuthorizer(backends.secret, options.actions, environment.reactor)
     blocking, limits = environment.blocking, options.limits
     gate = Gate(options.access.hide_private)
     transfers = _transfers(options.transfers, store, preauth)
-    server = LFSServer(store, transfers, blocking, limits.object_size, gate)
-    multipart = MultipartServer(
-        store, MultipartFactory().build(store, preauth), blocking, gate, environment.reactor
-    )
+    server = LFSServer(store, transfers, blocking, limits.object_size, gate, events)
+    adapter = MultipartFactory().build(store, preauth)
+    multipart = MultipartServer(store, adapter, blocking, gate, events)
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:
@@ -137,7 +158,7 @@ def build_resource(options: Config, environment: Environment, backends: Backends
     routes = (
         *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
-        *_lock_routes(options, environment, backends, gate, guarded),
+        *_lock_routes(options, environment, backends, gate, guarded, events),
     )
     return LFSResource(routes, Proxies(options.trusted_proxies), options.public_url)
 
@@ -148,6 +169,7 @@ def _lock_routes(
     backends: Backends,
     gate: Gate,
     authenticator: IAuthenticator,
+    events: Events,
 ) -> Sequence[Route]:
     keys = LockPolicy.__struct_fields__
     section = {key: value for key, value in options.locks.items() if key in keys}
@@ -155,7 +177,8 @@ def _lock_routes(
     if backends.locks is None:
         return routes_without_locks()
     names_people = not all(INameless.providedBy(part) for part in backends.chain)
-    service = LockService(backends.locks, gate, policy, names_people, environment.reactor)
+    clock = environment.reactor
+    service = LockService(backends.locks, gate, policy, names_people, clock, events)
     return LockEndpoints(service, authenticator).routes
 
 

@@ -1,8 +1,8 @@
 """Load the configuration: embedded defaults, a YAML file, the environment.
 
 The result is a frozen :class:`Config`.  Sections that select a plugin by
-``type`` (``storage``, ``auth``, ``locks``) stay plain here; :mod:`giftless.app.plugins`
-converts them with the plugin's own options.
+``type`` (``storage``, ``auth``, ``locks``, ``observers``) stay plain here;
+:mod:`giftless.app.plugins` converts them with the plugin's own options.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar access: how refusals look, and how guessing is slowed.
     :ivar locks: where file locks are kept: ``type``, that plugin's options, and
         those of :class:`giftless.usecases.locks.LockPolicy`.
+    :ivar observers: who is told what the server has done: a list of observers.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
     :ivar cors: whose pages may use the server in a browser.
@@ -72,6 +73,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     access: AccessOptions = AccessOptions()
     locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
+    observers: list[Section] = []
     transfers: list[str] = msgspec.field(
         default_factory=lambda: ["giftless", "multipart-basic", "basic"]
     )

@@ -65,6 +65,11 @@ class CheckedBody:
             self.check_digest()
         return chunks
 
+    @property
+    def received(self) -> int:
+        """How many bytes have been read so far."""
+        return self._received
+
     def check_digest(self) -> None:
         """Compare the digest of all bytes.
 

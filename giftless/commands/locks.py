@@ -6,6 +6,7 @@ Works beside a daemon that runs, on the store that its configuration names.
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -17,23 +18,29 @@ from twisted.internet.task import react
 from twisted.python import usage
 
 from giftless.app import config, plugins
-from giftless.app.assembly import build_lock_store
+from giftless.app.assembly import build_lock_store, build_observers
 from giftless.base.http_client import http_client
 from giftless.base.threads import Threads
 from giftless.commands import Command, CommandError
 from giftless.errors import ConfigError, LFSError
-from giftless.interfaces import Environment, ILockStore
+from giftless.interfaces import Environment, ILockStore, LockForced
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockQuery
 from giftless.lfs.objects import Repo
+from giftless.usecases.events import NO_EVENTS, Events
 
 _CONFIG = ["config", "c", None, "The daemon's configuration file; or set GIFTLESS_CONFIG."]
 
-#: What is done with the store.
-Job = Callable[[ILockStore], Awaitable[None]]
+#: What is done with the store; publishes what it changes.
+Job = Callable[[ILockStore, Events], Awaitable[None]]
 
 
 class _LockCommand(Command):
-    """What both subcommands have."""
+    """What both subcommands have.
+
+    :cvar publishes: whether observers are told what it does.
+    """
+
+    publishes = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,9 +56,9 @@ class _LockCommand(Command):
     def run(self) -> None:
         """Open the store, and do it."""
         assert self.parent is not None, "it is a subcommand"
-        _use_store(self["config"] or self.parent["config"], self.work)
+        _use_store(self["config"] or self.parent["config"], self.work, self.publishes)
 
-    async def work(self, store: ILockStore) -> None:
+    async def work(self, store: ILockStore, events: Events) -> None:
         """Do it with the store."""
         raise NotImplementedError
 
@@ -67,7 +74,7 @@ class ListLocks(_LockCommand):
     optParameters = [_CONFIG]
     optFlags = [["json", "j", "Print one JSON object a line."]]
 
-    async def work(self, store: ILockStore) -> None:
+    async def work(self, store: ILockStore, events: Events) -> None:
         """Print the locks, page by page."""
         show = _json if self["json"] else _line
         async for lock in _every(store, LockQuery(MAX_LIMIT, self["repo"])):
@@ -83,6 +90,7 @@ class ReleaseLocks(_LockCommand):
         " that --repo names. Nothing is removed if one of them is not there."
     )
     optParameters = [_CONFIG]
+    publishes = True
 
     def parseArgs(self, *arguments: str) -> None:
         """Take the ids or the paths."""
@@ -90,11 +98,12 @@ class ReleaseLocks(_LockCommand):
             raise usage.UsageError("say which locks: their ids, or --repo and their paths")
         self["names"] = arguments
 
-    async def work(self, store: ILockStore) -> None:
+    async def work(self, store: ILockStore, events: Events) -> None:
         """Find all of them, then remove them."""
         locks = [await self._find(store, name) for name in self["names"]]
         for lock in locks:
             if await store.remove(lock):
+                events.publish(LockForced(lock, _who()))
                 print(_line(lock))
 
     async def _find(self, store: ILockStore, name: str) -> Lock:
@@ -127,10 +136,11 @@ class LocksCommand(Command):
         self.subOptions.run()
 
 
-def _use_store(file: str | None, job: Job) -> None:
+def _use_store(file: str | None, job: Job, publishes: bool) -> None:
     """Build the store that a configuration describes, and use it.
 
     :param file: the configuration's file.
+    :param publishes: whether its observers are told of events.
     :raises CommandError: if there is no store, or it fails.
     :raises ConfigError: if the configuration cannot be used.
     """
@@ -146,7 +156,11 @@ def _use_store(file: str | None, job: Job) -> None:
             store = build_lock_store(loaded.config, environment)
             if store is None:
                 raise CommandError("the configuration says that there are no locks (locks.type)")
-            await job(store)
+            events = NO_EVENTS
+            if publishes:
+                events = Events(build_observers(loaded.config, environment))
+            environment.services.startService()
+            await job(store, events)
             sys.stdout.flush()
         except ConfigError as error:
             problems.append(config.located(error, loaded.source, os.environ))
@@ -177,6 +191,16 @@ async def _every(store: ILockStore, query: LockQuery) -> AsyncIterator[Lock]:
         if page.next_cursor is None:
             return
         query = replace(query, cursor=page.next_cursor)
+
+
+def _who() -> str:
+    """Return the name by which observers know who has typed the command."""
+    uid = os.getuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:  # as in a container
+        user = str(uid)
+    return f"giftless locks ({user})"
 
 
 def _line(lock: Lock) -> str:

@@ -21,8 +21,8 @@ from giftless.interfaces.transfers import ITransferAdapter
 class ICheckable(Interface):
     """What can tell beforehand, by trying, whether it is going to work.
 
-    ``twistd giftless --check`` asks every storage backend, lock store and
-    authenticator that provides this, with a reactor that runs; a normal start does not.
+    ``twistd giftless --check`` asks every storage backend, lock store, authenticator
+    and observer that provides this, with a reactor that runs; a normal start does not.
     """
 
     def check() -> Awaitable[None]:
@@ -92,7 +92,9 @@ class ITransferFactory(IFactory):
 
 
 class IObserverFactory(IBuilder):
-    """Builds an observer of events."""
+    """Builds an observer of events: one in each worker, and one in the parent, which
+    is told nothing.
+    """
 
     def build(options: Any, environment: Environment) -> IObserver:
         """Build the observer.  See :meth:`IBuilder.build`."""

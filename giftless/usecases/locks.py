@@ -1,7 +1,8 @@
 """The use cases of file locking, the same for every front.
 
-Locks advise: clients ask for them and mind them, and an upload is not held up by
-one, since a batch says nothing of paths.  Specification: ``docs/api/locking.md``.
+Locks advise.  Clients ask for them and respect them; the server refuses no upload
+because of a lock, since a batch names no paths.  Specification:
+``docs/api/locking.md``.
 """
 
 from __future__ import annotations
@@ -16,22 +17,25 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.errors import CredentialNeeded, Forbidden, NotFound
-from giftless.interfaces import Identity, ILockStore
+from giftless.interfaces import Identity, ILockStore, LockCreated, LockForced, LockReleased
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockPage, LockQuery, Paging
 from giftless.lfs.objects import Permission, Repo
 from giftless.usecases.authorization import Gate
+from giftless.usecases.events import NO_EVENTS, Events
 
 #: How many random bytes an id has.
 _ID_BYTES: Final = 8
 
 
 class LockPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the ``locks`` section has beside its plugin's options.
+    """The keys of the ``locks`` section that every type of lock store has.
 
-    :ivar anonymous: whether nobody in particular may hold locks too, all of
-        which belong to everybody who is nobody in particular.
-    :ivar force: what it takes, beside ``write``, to remove somebody else's lock.
-    :ivar page_size: how many locks a client gets at once if it does not say.
+    :ivar anonymous: whether anonymous clients may hold locks.  All anonymous
+        clients are one owner then.
+    :ivar force: the permission that removing somebody else's lock requires;
+        ``admin`` in addition to ``write``.
+    :ivar page_size: how many locks one page of a list has if the client sets no
+        limit.
     """
 
     anonymous: bool = False
@@ -41,10 +45,11 @@ class LockPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A page of all locks of a repository, divided for who is about to push.
+    """A page of a repository's locks, for a client that is about to push.
 
-    :ivar ours: those that the identity holds.
-    :ivar theirs: those that others hold.
+    :ivar ours: the locks that the identity holds.
+    :ivar theirs: the locks that others hold.
+    :ivar next_cursor: where the next page begins; ``None`` if this is the last.
     """
 
     ours: Sequence[Lock]
@@ -53,14 +58,15 @@ class Verification:
 
 
 class LockService:
-    """What the server does about locks for an identity that has been established.
+    """Creates, lists and removes locks for an identity.
 
-    :param store: where locks are.
+    :param store: keeps the locks.
     :param gate: decides who may do what.
-    :param policy: what the operator has decided.
-    :param names_people: whether there is any credential by which the server
-        would know somebody.
+    :param policy: the operator's options.
+    :param names_people: whether any authenticator can tell one client from
+        another.
     :param clock: tells the time.
+    :param events: where it is published what has happened.
     """
 
     log = Logger()
@@ -72,25 +78,28 @@ class LockService:
         policy: LockPolicy,
         names_people: bool,
         clock: IReactorTime,
+        events: Events = NO_EVENTS,
     ) -> None:
         self._store = store
         self._gate = gate
         self._policy = policy
         self._names_people = names_people
         self._clock = clock
+        self._events = events
 
     async def create(self, identity: Identity, repo: Repo, path: str) -> Lock:
         """Lock a path.
 
         :param path: one that can be locked (:func:`giftless.lfs.locks.path_problem`).
-        :raises PathLocked: with the lock that there is, whoever holds it.  Who
-            has lost the answer to an earlier request learns so that the lock is
-            theirs.
+        :raises PathLocked: if the path is locked; with that lock, whoever holds
+            it.  A client that has lost the answer to an earlier request learns
+            so that it holds the lock.
         """
         self._require_owner(identity, repo)
         now = int(self._clock.seconds())
         lock = Lock(secrets.token_hex(_ID_BYTES), repo, path, identity.name, now)
         await self._store.create(lock)
+        self._events.publish(LockCreated(lock))
         return lock
 
     async def page(
@@ -103,18 +112,18 @@ class LockService:
     ) -> LockPage:
         """List a repository's locks.
 
-        :param path: only the lock on exactly this path, whatever it is.
-        :param lock_id: only the lock of this id, whatever it is.
+        :param path: list only the lock on exactly this path, which may be any text.
+        :param lock_id: list only the lock with this id, which may be any text.
         """
         self._gate.require(identity, Permission.READ, repo)
         query = replace(self._query(repo, paging), path=path, id=lock_id)
         return await self._store.page(query) if query.satisfiable else LockPage()
 
     async def verify(self, identity: Identity, repo: Repo, paging: Paging) -> Verification:
-        """List a repository's locks for who is about to push.
+        """List a repository's locks for a client that is about to push.
 
-        Nobody in particular may ask as well, if they may push; the client asks
-        at each push.
+        The client asks at each push, so an anonymous client that may push may ask
+        as well.
         """
         self._gate.require(identity, Permission.WRITE, repo)
         page = await self._store.page(self._query(repo, paging))
@@ -145,6 +154,9 @@ class LockService:
                         lock=lock,
                         repo=repo,
                     )
+                    self._events.publish(LockForced(lock, identity.name))
+                else:
+                    self._events.publish(LockReleased(lock))
                 return lock
         raise NotFound(f"there is no lock {lock_id} in {repo}, or not any more")
 
@@ -155,7 +167,10 @@ class LockService:
         return identity.name == lock.owner and (self._policy.anonymous or not identity.anonymous)
 
     def _require_owner(self, identity: Identity, repo: Repo) -> None:
-        """Let in who may write, and be the owner of a lock."""
+        """Do nothing for an identity that may write, and may own locks.
+
+        :raises LFSError: for any other.
+        """
         self._gate.require(identity, Permission.WRITE, repo)
         if not identity.anonymous or self._policy.anonymous:
             return
@@ -163,14 +178,17 @@ class LockService:
             raise CredentialNeeded(
                 "a credential is needed to lock files, so that the lock has an owner"
             )
-        # To ask for a credential would not help: none is known here.
+        # Not 401: no credential would help, since no authenticator takes any.
         raise Forbidden(
             "this server does not know who you are, and lets only people it knows lock files;"
             " its administrator can change that (auth, or locks.anonymous)"
         )
 
     def _require_force(self, identity: Identity, lock: Lock, force: bool) -> None:
-        """Let in who may remove somebody else's lock."""
+        """Do nothing for an identity that may remove somebody else's lock.
+
+        :raises Forbidden: for any other.
+        """
         if not force:
             raise Forbidden(f"you do not hold {lock}; if you have to, unlock it by force")
         if self._policy.force == "admin" and not identity.grants.allows(Permission.ADMIN, None):

@@ -6,11 +6,10 @@ it is; beside the token the daemon knows nothing of an upload.
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IReactorTime
-
 from giftless.base.bodies import PartBody
 from giftless.errors import Forbidden, LFSError, NotFound, WrongBody
 from giftless.interfaces import (
+    Arrival,
     IBlocking,
     IBody,
     Identity,
@@ -18,6 +17,7 @@ from giftless.interfaces import (
     IMultipartStore,
     IObjectStore,
     IStreamingMultipartStore,
+    ObjectStored,
     PartUpload,
     Payload,
     Requester,
@@ -28,7 +28,7 @@ from giftless.lfs.batch import ObjectReply
 from giftless.lfs.objects import ObjectKey, Permission
 from giftless.transfer.multipart import Multipart
 from giftless.usecases.authorization import Gate
-from giftless.usecases.read_back import ReadBack
+from giftless.usecases.events import NO_EVENTS, Events
 
 
 class MultipartServer:
@@ -37,11 +37,9 @@ class MultipartServer:
     :param store: where objects are.
     :param adapter: makes the actions of an upload; ``None`` if the store takes
         no parts.
-    :param blocking: hashes parts, and objects that are read back.
+    :param blocking: hashes parts.
     :param gate: decides who may do what.
-    :param clock: waits before an object is read once more.
-    :raises ConfigError: if the store wants its objects read back, and cannot be
-        read or cannot delete.
+    :param events: where it is published what has happened.
     """
 
     def __init__(
@@ -50,17 +48,13 @@ class MultipartServer:
         adapter: Multipart | None,
         blocking: IBlocking,
         gate: Gate,
-        clock: IReactorTime,
+        events: Events = NO_EVENTS,
     ) -> None:
         self._store = store
         self._adapter = adapter
         self._blocking = blocking
         self._gate = gate
-        self._read_back = (
-            ReadBack(store, blocking, clock)
-            if IMultipartStore.providedBy(store) and store.reads_back
-            else None
-        )
+        self._events = events
 
     async def plan(self, identity: Identity, key: ObjectKey, links: ILinks) -> ObjectReply:
         """Tell what there is to do to upload an object.
@@ -114,14 +108,13 @@ class MultipartServer:
         """Make an object of its parts.
 
         :raises Conflict: if parts are missing or wrong.
-        :raises ServiceUnavailable: if the store does not do it, or if the
-            object cannot be read back.
         """
         ticket = self._admit(identity, key, "commit")
         payload = Payload(ticket.size, key.oid)
         await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
-        if self._read_back is not None:
-            await self._read_back.verify(key, payload)
+        if self._events.wanted:
+            stored = ObjectStored(key, ticket.size, identity.name, Arrival.COMMITTED)
+            self._events.publish(stored)
 
     async def abort(self, identity: Identity, key: ObjectKey) -> None:
         """Throw parts away."""

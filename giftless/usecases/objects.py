@@ -7,7 +7,8 @@ errors into the front's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from giftless.base.bodies import VerifiedBody
 from giftless.errors import (
@@ -22,6 +23,8 @@ from giftless.errors import (
     WrongBody,
 )
 from giftless.interfaces import (
+    Arrival,
+    BatchAnswered,
     IBlocking,
     IBody,
     ICapacity,
@@ -32,6 +35,8 @@ from giftless.interfaces import (
     IStoredObject,
     IStreamingStore,
     ObjectFacts,
+    ObjectServed,
+    ObjectStored,
     Payload,
     Requester,
     Transfer,
@@ -40,6 +45,37 @@ from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedO
 from giftless.lfs.objects import Actions, ObjectKey, Operation, Permission, Repo
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
+from giftless.usecases.events import NO_EVENTS, Events
+
+
+class Download:
+    """An object that is open for somebody who may read it; whoever has it closes it.
+
+    :param who: the name of the identity.
+    :ivar stored: the object.
+    """
+
+    def __init__(self, stored: IStoredObject, key: ObjectKey, who: str, events: Events) -> None:
+        self.stored = stored
+        self._key = key
+        self._who = who
+        self._events = events
+
+    def sent(self, count: int, wanted: int) -> None:
+        """Note how much of the object was sent, when no more will be.
+
+        :param count: how many bytes were sent.
+        :param wanted: how many bytes the client has asked for.
+        """
+        if self._events.wanted:
+            complete = count == wanted
+            self._events.publish(
+                ObjectServed(self._key, self.stored.size, count, complete, self._who)
+            )
+
+    def close(self) -> None:
+        """Close the object."""
+        self.stored.close()
 
 
 class LFSServer:
@@ -50,6 +86,7 @@ class LFSServer:
     :param blocking: hashes uploads.
     :param max_object_size: the largest object that may be stored, in bytes.
     :param gate: decides who may do what.
+    :param events: where it is published what has happened.
     """
 
     def __init__(
@@ -59,12 +96,14 @@ class LFSServer:
         blocking: IBlocking,
         max_object_size: int,
         gate: Gate,
+        events: Events = NO_EVENTS,
     ) -> None:
         self._store = store
         self._transfers = transfers
         self._blocking = blocking
         self._max_object_size = max_object_size
         self._gate = gate
+        self._events = events
 
     async def batch(
         self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks
@@ -102,6 +141,8 @@ class LFSServer:
                 refused[transfer.key.oid] = outcome
             else:
                 actions[transfer.key.oid] = outcome
+        if self._events.wanted:
+            self._publish_batch(identity, repo, request, adapter.name, len(actions), refused)
         return BatchReply(
             adapter.name,
             [
@@ -110,6 +151,24 @@ class LFSServer:
                 else ObjectReply(item.text, item.size, True, actions.get(item.text))
                 for item in request.objects
             ],
+        )
+
+    def _publish_batch(
+        self,
+        identity: Identity,
+        repo: Repo,
+        request: BatchRequest,
+        transfer: str,
+        actions: int,
+        refused: Mapping[str, LFSError],
+    ) -> None:
+        who = identity.name
+        for error in refused.values():
+            self._events.publish_refusal(error, repo, who)
+        present = len(request.objects) - actions - len(refused)
+        causes = Counter(error.cause for error in refused.values())
+        self._events.publish(
+            BatchAnswered(repo, who, request.operation, transfer, actions, present, causes)
         )
 
     async def receive(
@@ -138,8 +197,11 @@ class LFSServer:
         checked = VerifiedBody(body, key.oid, size, self._max_object_size, self._blocking)
         extras = ticket.extras if ticket is not None else {}
         await store.put(key, Payload(size, key.oid), checked, extras)
+        if self._events.wanted:
+            stored = ObjectStored(key, checked.received, identity.name, Arrival.STREAMED)
+            self._events.publish(stored)
 
-    async def open(self, identity: Identity, key: ObjectKey) -> IStoredObject:
+    async def open(self, identity: Identity, key: ObjectKey) -> Download:
         """Open an object for reading; the caller closes it.
 
         :raises NotFound: if it is not there.
@@ -148,7 +210,7 @@ class LFSServer:
         stored = await self._streaming_store().open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")
-        return stored
+        return Download(stored, key, identity.name, self._events)
 
     async def verify(self, identity: Identity, key: ObjectKey, size: int) -> None:
         """Confirm that an object was stored with ``size`` bytes.

@@ -216,7 +216,9 @@ class LFSChannel(HTTPChannel):
         # What has come of its headers may say which page sent it.
         known = self.requests[-1].requestHeaders if self.requests else Headers()
         self.transport.write(error_response(error, request_id, self.context.cors.headers(known)))
-        access_log.write_refusal(error.code, request_id, host_of(self.peer))
+        address = host_of(self.peer)
+        access_log.write_refusal(error.code, request_id, address)
+        self.context.events.publish_refusal(error, address=address)
         # Nothing that follows is looked at.
         self.clearLineBuffer()
         # The client may still be sending: closing now could destroy the

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.usecases.events import Events
 from giftless.web.body import BodyBudget
 from giftless.web.connections import Connections
 from giftless.web.cors import Cors
@@ -25,6 +26,7 @@ class Context:
     :ivar cors: what pages of other origins may do.
     :ivar budget: how much of all bodies may wait in memory.
     :ivar connections: the open connections.
+    :ivar events: where refusals are published.
     """
 
     limits: Limits
@@ -34,3 +36,4 @@ class Context:
     cors: Cors
     budget: BodyBudget
     connections: Connections
+    events: Events

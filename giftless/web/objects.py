@@ -88,7 +88,8 @@ class ObjectEndpoints:
         request = call.request
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify(self._storage_authenticator)
-        stored = await self._server.open(identity, key)
+        opened = await self._server.open(identity, key)
+        stored = opened.stored
         try:
             filename = call.argument("filename") or stored.extras.get("filename")
             disposition = content_disposition(
@@ -113,12 +114,15 @@ class ObjectEndpoints:
             request.setHeader("Content-Type", "application/octet-stream")
             request.setHeader("Content-Length", str(end - start))
             if request.method == b"GET":
-                await send_object(
-                    request, stored, start, end, self._blocking, self._limits.stall_timeout
-                )
+                try:
+                    await send_object(
+                        request, stored, start, end, self._blocking, self._limits.stall_timeout
+                    )
+                finally:
+                    opened.sent(request.sentLength, end - start)
             request.finish()
         finally:
-            stored.close()
+            opened.close()
 
 
 class _Refused(LFSError):

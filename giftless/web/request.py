@@ -26,6 +26,7 @@ from twisted.web.server import Request
 
 from giftless.errors import Disconnected, LFSError, RequestTimeout, Unauthorized
 from giftless.lfs.batch import MEDIA_TYPE
+from giftless.lfs.objects import Repo
 from giftless.web import access_log
 from giftless.web.body import RequestBody
 from giftless.web.context import Context
@@ -60,6 +61,7 @@ class StreamingRequest(Request):
     :ivar context: what it shares with the site's other requests.
     :ivar request_id: names the request in the log and in error bodies.
     :ivar body: the body, to be read as it arrives.
+    :ivar repo: the repository that its URL names; ``None`` until that is known.
     :ivar identity: who sent it, for the access log.
     :ivar started: when its headers were complete, in the reactor's seconds.
     """
@@ -70,6 +72,7 @@ class StreamingRequest(Request):
     context: Context
     body: RequestBody
     request_id = "-"
+    repo: Repo | None = None
     identity = "-"
     started = 0.0
     refused: LFSError | None = None
@@ -232,6 +235,10 @@ class StreamingRequest(Request):
 
     def respond_error(self, error: LFSError) -> None:
         """Answer with ``error``; cut the connection if the response has begun."""
+        context = self.context
+        if context.events.wanted:
+            who = "" if self.identity == "-" else self.identity
+            context.events.publish_refusal(error, self.repo, who, context.proxies.client(self))
         if self.channel is None:
             return
         if self.startedWriting:
@@ -240,7 +247,7 @@ class StreamingRequest(Request):
             return
         headers = error.headers
         if isinstance(error, Unauthorized):
-            headers = {**self.context.challenge.headers(), **headers}
+            headers = {**context.challenge.headers(), **headers}
         for name, value in headers.items():
             self.setHeader(name.encode(), value.encode())
         self.respond_json(error.code, error_body(error, self.request_id))

@@ -101,7 +101,7 @@ class LFSResource:
     def _repo_call(self, request: StreamingRequest, path: str) -> RepoCall:
         segments = path.split("/")
         short = tuple(segments[-2:]) != _INFO_LFS
-        repo = Repo.parse(segments if short else segments[:-2])
+        request.repo = repo = Repo.parse(segments if short else segments[:-2])
         base_url = self._public_url or self._proxies.base_url(request)
         client = self._proxies.client(request)
         return RepoCall(request, client, repo, Links(base_url, segments), short)

@@ -15,6 +15,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from giftless.errors import TooManyConnections
+from giftless.usecases.events import NO_EVENTS, Events
 from giftless.web import access_log
 from giftless.web.body import BodyBudget
 from giftless.web.channel import LFSChannel
@@ -40,6 +41,7 @@ class LFSSite(Site):
     :param reactor: tells the time.
     :param challenge: how clients are asked for a credential.
     :param cors: what pages of other origins may do.
+    :param events: where refusals are published.
     """
 
     noisy = False
@@ -54,6 +56,7 @@ class LFSSite(Site):
         reactor: Any,
         challenge: Challenge = Challenge(),  # noqa: B008  # frozen
         cors: Cors = Cors(CorsOptions()),  # noqa: B008  # the same
+        events: Events = NO_EVENTS,
     ) -> None:
         super().__init__(
             resource,
@@ -71,6 +74,7 @@ class LFSSite(Site):
             cors,
             BodyBudget(limits.upload_buffer),
             self._connections,
+            events,
         )
 
     def acceptableProtocols(self) -> list[bytes]:
@@ -134,6 +138,7 @@ class _TooMany(Protocol, TimeoutMixin):
             self.transport.loseConnection()
             address = host_of(self.transport.getPeer())
             access_log.write_refusal(error.code, request_id, address)
+            self._context.events.publish_refusal(error, address=address)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)

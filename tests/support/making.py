@@ -30,6 +30,7 @@ from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Rep
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
+from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.objects import LFSServer
 from giftless.web.links import Links
 from tests.support.blocking import InlineBlocking
@@ -140,6 +141,7 @@ def server_of(
     blocking: IBlocking | None = None,
     max_object_size: int = 1024**4,
     hide_private: bool = False,
+    events: Events = NO_EVENTS,
 ) -> LFSServer:
     """Return a server over ``store``, with the basic transfer unless others are given."""
     if not adapters:
@@ -152,6 +154,7 @@ def server_of(
         blocking or InlineBlocking(),
         max_object_size,
         Gate(hide_private),
+        events,
     )
 
 

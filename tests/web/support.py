@@ -55,6 +55,7 @@ from giftless.transfer.basic import BasicFactory
 from giftless.transfer.multipart import MultipartFactory
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
+from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
@@ -196,6 +197,7 @@ class Front:
     :param authenticators: the chain; anybody may read and write by default.
     :param trusted: trusted proxies.
     :param locks: where locks are; by default there are none.
+    :param events: where it is published what has happened.
     :param routes: more endpoints.
     """
 
@@ -217,6 +219,7 @@ class Front:
         locks: ILockStore | None = None,
         lock_policy: LockPolicy | None = None,
         names_people: bool = True,
+        events: Events = NO_EVENTS,
         challenge: Challenge | None = None,
         routes: Sequence[Route] = (),
     ) -> None:
@@ -236,22 +239,22 @@ class Front:
         proxies, gate = Proxies(trusted), Gate()
         actions_authenticator = AuthChain([self.preauth, *authenticators])
         objects = ObjectEndpoints(
-            LFSServer(store, TransferRegistry(adapters), blocking, self.limits.object_size, gate),
+            LFSServer(
+                store, TransferRegistry(adapters), blocking, self.limits.object_size, gate, events
+            ),
             AuthChain(authenticators),
             actions_authenticator,
             self.limits,
             blocking,
         )
+        adapter = MultipartFactory().build(store, self.preauth)
         parts = PartEndpoints(
-            MultipartServer(
-                store, MultipartFactory().build(store, self.preauth), blocking, gate, clock
-            ),
-            actions_authenticator,
+            MultipartServer(store, adapter, blocking, gate, events), actions_authenticator
         )
         lock_routes = routes_without_locks()
         if locks is not None:
             policy = lock_policy or LockPolicy()
-            service = LockService(locks, gate, policy, names_people, clock)
+            service = LockService(locks, gate, policy, names_people, clock, events)
             lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
         routes = [*objects.routes, *parts.routes, *lock_routes, *routes]
         self._api = LFSResource(routes, proxies, public_url)
@@ -261,7 +264,8 @@ class Front:
             proxies,
             clock,
             challenge or Challenge(),
-            cors=Cors(cors or CorsOptions()),
+            Cors(cors or CorsOptions()),
+            events,
         )
 
     def forget_fast_routes(self) -> None:

@@ -1,0 +1,58 @@
+"""Tell observers what has happened, without harm to anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from twisted.logger import Logger
+
+from giftless.errors import LFSError
+from giftless.interfaces import Event, IObserver, Refused
+from giftless.lfs.objects import Repo
+
+
+class Events:
+    """Passes every event to every observer.
+
+    :param observers: by the dotted paths of their sections, in the order in which
+        they are told.
+    :ivar wanted: whether there is an observer; ask before an event is made.
+    """
+
+    log = Logger()
+
+    def __init__(self, observers: Mapping[str, IObserver]) -> None:
+        self._observers = tuple(observers.items())
+        self.wanted = bool(self._observers)
+
+    def publish(self, event: Event) -> None:
+        """Tell every observer of an event.
+
+        An observer that raises is logged with a traceback; the others are told, and
+        the caller notices nothing.  Only ``KeyboardInterrupt`` passes.
+        """
+        for path, observer in self._observers:
+            try:
+                observer.observe(event)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # SystemExit must not end a worker, nor a cancellation a request
+                self.log.failure(
+                    "{path}: the observer failed to take note of {event}", path=path, event=event
+                )
+
+    def publish_refusal(
+        self, error: LFSError, repo: Repo | None = None, who: str = "", address: str = ""
+    ) -> None:
+        """Tell every observer that a request, or one object of a batch, was refused.
+
+        :param error: what the client was told.
+        :param repo: as in :class:`~giftless.interfaces.Refused`, as the others.
+        """
+        if self.wanted:
+            self.publish(Refused(error.cause, error.code, error.message, repo, who, address))
+
+
+#: For a server without observers.
+NO_EVENTS: Final = Events({})
