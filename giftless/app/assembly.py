@@ -146,7 +146,8 @@ def build_resource(
     transfers = _transfers(options.transfers, store, preauth)
     server = LFSServer(store, transfers, blocking, limits.object_size, gate, events)
     adapter = MultipartFactory().build(store, preauth)
-    multipart = MultipartServer(store, adapter, blocking, gate, events)
+    clock = environment.reactor
+    multipart = MultipartServer(store, adapter, blocking, gate, clock, events)
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:

@@ -6,6 +6,8 @@ it is; beside the token the daemon knows nothing of an upload.
 
 from __future__ import annotations
 
+from twisted.internet.interfaces import IReactorTime
+
 from giftless.base.bodies import PartBody
 from giftless.errors import Forbidden, LFSError, NotFound, WrongBody
 from giftless.interfaces import (
@@ -29,6 +31,7 @@ from giftless.lfs.objects import ObjectKey, Permission
 from giftless.transfer.multipart import Multipart
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.read_back import ReadBack
 
 
 class MultipartServer:
@@ -37,9 +40,12 @@ class MultipartServer:
     :param store: where objects are.
     :param adapter: makes the actions of an upload; ``None`` if the store takes
         no parts.
-    :param blocking: hashes parts.
+    :param blocking: hashes parts, and objects that are read back.
     :param gate: decides who may do what.
+    :param clock: waits before an object is read once more.
     :param events: where it is published what has happened.
+    :raises ConfigError: if the store wants its objects read back, and cannot be
+        read or cannot delete.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class MultipartServer:
         adapter: Multipart | None,
         blocking: IBlocking,
         gate: Gate,
+        clock: IReactorTime,
         events: Events = NO_EVENTS,
     ) -> None:
         self._store = store
@@ -55,6 +62,11 @@ class MultipartServer:
         self._blocking = blocking
         self._gate = gate
         self._events = events
+        self._read_back = (
+            ReadBack(store, blocking, clock)
+            if IMultipartStore.providedBy(store) and store.reads_back
+            else None
+        )
 
     async def plan(self, identity: Identity, key: ObjectKey, links: ILinks) -> ObjectReply:
         """Tell what there is to do to upload an object.
@@ -108,10 +120,14 @@ class MultipartServer:
         """Make an object of its parts.
 
         :raises Conflict: if parts are missing or wrong.
+        :raises ServiceUnavailable: if the store does not do it, or if the
+            object cannot be read back.
         """
         ticket = self._admit(identity, key, "commit")
         payload = Payload(ticket.size, key.oid)
         await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
+        if self._read_back is not None:
+            await self._read_back.verify(key, payload)
         if self._events.wanted:
             stored = ObjectStored(key, ticket.size, identity.name, Arrival.COMMITTED)
             self._events.publish(stored)

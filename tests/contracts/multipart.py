@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet import reactor as installed_reactor
 from zope.interface.verify import verifyObject
 
 from giftless.errors import Conflict
 from giftless.interfaces import IMultipartStore, PartUpload
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey
+from giftless.usecases.read_back import ReadBack
+from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of, payload_of
+
+#: The reactor, whose interfaces mypy does not know.
+reactor: Any = installed_reactor
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _Mixin
@@ -71,8 +77,11 @@ class MultipartContract(_Mixin):
             await self.put_part(self.key, upload, part, data[part.pos : part.pos + part.size])
 
     async def commit(self, upload: PartUpload, extras: Extras | None = None) -> None:
-        """Make the object of its parts."""
-        await self.store.commit(self.key, upload, payload_of(self.data), extras or {})
+        """Make the object of its parts, as the use case does."""
+        payload = payload_of(self.data)
+        await self.store.commit(self.key, upload, payload, extras or {})
+        if self.store.reads_back:
+            await ReadBack(self.store, InlineBlocking(), reactor).verify(self.key, payload)
 
     async def refused(self, upload: PartUpload) -> Conflict:
         """Commit what must not be."""

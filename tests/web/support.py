@@ -249,7 +249,8 @@ class Front:
         )
         adapter = MultipartFactory().build(store, self.preauth)
         parts = PartEndpoints(
-            MultipartServer(store, adapter, blocking, gate, events), actions_authenticator
+            MultipartServer(store, adapter, blocking, gate, clock, events),
+            actions_authenticator,
         )
         lock_routes = routes_without_locks()
         if locks is not None:

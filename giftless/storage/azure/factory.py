@@ -75,7 +75,7 @@ class AzureFactory:
         place = _place(options, account)
         keys = _keys(account, options.timeout, environment)
         container = BlockContainer(place, layout, keys, client, clock)
-        return build_store(options, container, client, environment.blocking)
+        return build_store(options, container, client)
 
 
 def _account(options: AzureOptions) -> Account:

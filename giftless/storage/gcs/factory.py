@@ -70,7 +70,7 @@ class GCSFactory:
         layout = Layout(checked_prefix(options.prefix))
         authority = _authority(options, client, environment)
         bucket = Bucket(_place(options), layout, authority, client, clock)
-        return build_store(options, bucket, client, environment.blocking)
+        return build_store(options, bucket, client)
 
 
 def _authority(options: GCSOptions, client: StoreClient, environment: Environment) -> Authority:

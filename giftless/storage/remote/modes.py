@@ -16,10 +16,8 @@ from giftless.base.bodies import collect
 from giftless.base.http_client import Answer
 from giftless.errors import LengthRequired, PayloadTooLarge
 from giftless.interfaces import (
-    IBlocking,
     IBody,
     IExternalStore,
-    IStoredObject,
     IStreamingStore,
     Payload,
 )
@@ -29,7 +27,6 @@ from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import Container
 from giftless.storage.remote.lookups import unavailable
 from giftless.storage.remote.multipart import ExternalMultipartStore, StreamingMultipartStore
-from giftless.storage.remote.opened_object import RemoteObject
 from giftless.storage.remote.options import RemoteOptions
 
 #: Objects up to so many bytes are sent by the daemon in one piece: that can be
@@ -38,11 +35,11 @@ SMALL: Final = 1024 * 1024
 
 
 def build_store(
-    options: RemoteOptions, container: Container, client: StoreClient, blocking: IBlocking
+    options: RemoteOptions, container: Container, client: StoreClient
 ) -> DirectStore | ProxyStore:
     """Build the store that ``mode`` asks for."""
     kind = DirectStore if options.mode == "direct" else ProxyStore
-    return kind(container, client, blocking, options.part_size, options.verify_checksum)
+    return kind(container, client, options.part_size, options.verify_checksum)
 
 
 @implementer(IExternalStore)
@@ -113,17 +110,6 @@ class ProxyStore(StreamingMultipartStore):
             return replace(request, body=data)
 
         return await self._client.ask(prepare)
-
-    async def open(self, key: ObjectKey) -> IStoredObject | None:
-        """See :meth:`giftless.interfaces.IStreamingStore.open`.
-
-        :raises ServiceUnavailable: if the store does not say.
-        """
-        try:
-            facts = await self.container.facts(key, False)
-        except StoreError as error:
-            raise unavailable(error, f"{key.oid} could not be opened") from error
-        return None if facts is None else RemoteObject(key, facts, self.container, self._client)
 
 
 def _check_size(container: Container, size: int) -> None:

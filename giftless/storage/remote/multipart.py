@@ -1,8 +1,8 @@
 """Uploads in parts to a container, whichever way the parts go.
 
 All that is known of an upload is known to the store: which there are, and
-which parts they have.  Stores do not hash what is made of parts, so whether it
-is the object can only be told by reading it back (``verify_checksum``).
+which parts they have.  Stores do not hash what is made of parts, so only whoever
+reads it back (``verify_checksum``) can tell whether it is the object.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from giftless.base.bodies import VerifiedBody
 from giftless.base.concurrency import settle
-from giftless.errors import BadRequest, Conflict, ServiceUnavailable
+from giftless.errors import Conflict
 from giftless.interfaces import (
-    IBlocking,
     IBody,
+    IDeleting,
     IExternalMultipartStore,
     IMultipartStore,
+    IReadableStore,
+    IStoredObject,
     IStreamingMultipartStore,
     PartUpload,
     Payload,
@@ -31,26 +31,20 @@ from giftless.storage.remote import streaming
 from giftless.storage.remote.client import StoreClient, StoreError
 from giftless.storage.remote.container import Container, Parts
 from giftless.storage.remote.lookups import RemoteStore, unavailable
-from giftless.storage.remote.opened_object import RemoteBody
+from giftless.storage.remote.opened_object import RemoteObject
 
 #: How many running uploads of one object are looked at: the newest.
 MAX_UPLOADS: Final = 8
 
-#: How often in a row reading an object back is tried again, and after how many
-#: seconds.
-READ_ATTEMPTS: Final = 5
-READ_DELAY: Final = 2.0
 
-
-@implementer(IMultipartStore)
+@implementer(IMultipartStore, IReadableStore, IDeleting)
 class MultipartStore(RemoteStore):
     """A store that takes parts.
 
     :param container: where the objects are.
-    :param client: reads objects back.
-    :param blocking: hashes what is read back.
+    :param client: reads objects.
     :param part_size: how large parts should be, in bytes.
-    :param reads_back: whether what is made of parts is read back.
+    :param reads_back: whether an object that is made of parts is to be read back.
     """
 
     want_digest = "contentMD5"
@@ -59,13 +53,11 @@ class MultipartStore(RemoteStore):
         self,
         container: Container,
         client: StoreClient,
-        blocking: IBlocking,
         part_size: int,
         reads_back: bool,
     ) -> None:
         super().__init__(container)
         self._client = client
-        self._blocking = blocking
         self._part_size = part_size
         self.reads_back = reads_back
 
@@ -108,8 +100,6 @@ class MultipartStore(RemoteStore):
                 await self.container.abort_upload(key, upload)
             else:
                 await self._complete(key, upload, extras, present is not None)
-            if self.reads_back:
-                await self._verify(key, upload.plan.size)
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be made of its parts") from error
 
@@ -133,23 +123,23 @@ class MultipartStore(RemoteStore):
         facts = await self.container.facts(key, False)
         return None if facts is None else facts.size
 
-    async def _verify(self, key: ObjectKey, size: int) -> None:
-        """Read an object back, and remove it if it is not what its oid says.
+    async def open(self, key: ObjectKey) -> IStoredObject | None:
+        """See :meth:`giftless.interfaces.IReadableStore.open`.
 
-        :raises Conflict: if it is not.
+        :raises ServiceUnavailable: if the store does not say.
         """
-        whole = _ReadBack(key, size, self.container, self._client)
-        body = VerifiedBody(whole, key.oid, size, size, self._blocking)
         try:
-            while await body.read():
-                pass
-        except BadRequest as error:
+            facts = await self.container.facts(key, False)
+        except StoreError as error:
+            raise unavailable(error, f"{key.oid} could not be opened") from error
+        return None if facts is None else RemoteObject(key, facts, self.container, self._client)
+
+    async def delete(self, key: ObjectKey) -> None:
+        """See :meth:`giftless.interfaces.IDeleting.delete`."""
+        try:
             await self.container.delete(key)
-            raise Conflict(
-                f"the parts are not the object: {error.message}; send all again"
-            ) from None
-        finally:
-            whole.close()
+        except StoreError as error:
+            raise unavailable(error, f"{key.oid} could not be deleted") from error
 
     async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.abort`.
@@ -195,46 +185,6 @@ class StreamingMultipartStore(MultipartStore):
             raise self.container.problem(answer)
         except StoreError as error:
             raise unavailable(error, f"a part of {key.oid} could not be stored") from error
-
-
-@implementer(IBody)
-class _ReadBack:
-    """All of an object, read from the store; goes on where it was broken off."""
-
-    def __init__(
-        self, key: ObjectKey, size: int, container: Container, client: StoreClient
-    ) -> None:
-        self._key = key
-        self._size = size
-        self._container = container
-        self._client = client
-        self._offset = 0
-        self._failures = 0
-        self._body: RemoteBody | None = None
-
-    async def read(self) -> Sequence[bytes]:
-        while True:
-            if self._body is None:
-                self._body = RemoteBody(
-                    self._key, self._offset, self._size, self._container, self._client
-                )
-            try:
-                chunks = await self._body.read()
-            except ServiceUnavailable:
-                self.close()
-                self._failures += 1
-                if self._failures == READ_ATTEMPTS:
-                    raise
-                await deferLater(self._client.clock, READ_DELAY)
-                continue
-            self._failures = 0
-            self._offset += sum(map(len, chunks))
-            return chunks
-
-    def close(self) -> None:
-        if self._body is not None:
-            self._body.close()
-            self._body = None
 
 
 def _sizes(parts: Parts) -> dict[int, int]:

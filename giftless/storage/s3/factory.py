@@ -70,7 +70,7 @@ class S3Factory:
         layout = Layout(checked_prefix(options.prefix))
         credentials = _credentials(options, environment)
         bucket = Bucket(_place(options), layout, credentials, client, clock)
-        return build_store(options, bucket, client, environment.blocking)
+        return build_store(options, bucket, client)
 
 
 def _credentials(options: S3Options, environment: Environment) -> Refreshing[Credentials]:

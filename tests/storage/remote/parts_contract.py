@@ -27,6 +27,7 @@ from giftless.storage.remote import xml_bucket
 from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.making import payload_of
 from tests.support.ports import free_port
 
 #: The reactor, whose interfaces mypy does not know.
@@ -238,6 +239,16 @@ class VerifiedParts(CheckedMultipartContract):
         store = await super().make_store()
         store.reads_back = True
         return store
+
+    async def test_a_wrong_object_is_there_until_it_is_read_back(self) -> None:
+        """The store itself compares nothing, whatever it is told beforehand."""
+        await self.prepare()
+        upload, missing = await self.begin()
+        await self.send(upload, missing, bytes(len(self.data)))
+        await self.store.commit(self.key, upload, payload_of(self.data), {})
+        self.assertEqual(await self.get(self.key), bytes(len(self.data)))
+        self.assertIn("SHA-256", (await self.refused(upload)).message)
+        self.assertEqual(list(await self.store.sizes([self.key])), [None])
 
 
 class XmlParts(_Mixin):

@@ -22,7 +22,6 @@ from giftless.storage.s3 import answers
 from giftless.storage.s3.bucket import Bucket, Place
 from giftless.storage.s3.signing import Credentials
 from tests.storage.remote.proxy_contract import sizes_of
-from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of
 from tests.support.run import CoroutineTestCase
 from tests.support.scripted import Asked, ScriptedAgent
@@ -47,7 +46,7 @@ class BucketTestCase(CoroutineTestCase):
         self.client = StoreClient(self.agent.client(), self.clock, 20, 32, lambda: 1.0)
         self.expiry: float | None = None
         self.bucket = self.make()
-        self.store = DirectStore(self.bucket, self.client, InlineBlocking(), 1, False)
+        self.store = DirectStore(self.bucket, self.client, 1, False)
 
     def make(self, **place: Any) -> Bucket:
         async def fetch() -> Expiring[Credentials]:

@@ -1,0 +1,120 @@
+"""Read an object back after a commit, for stores that compare no digest themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from giftless.base.bodies import VerifiedBody
+from giftless.errors import BadRequest, ConfigError, Conflict, ServiceUnavailable
+from giftless.interfaces import (
+    IBlocking,
+    IBody,
+    IDeleting,
+    IObjectStore,
+    IReadableStore,
+    IStoredObject,
+    Payload,
+)
+from giftless.lfs.objects import MAX_SIZE, ObjectKey
+
+#: How many times in a row reading may fail before the commit fails.
+READ_ATTEMPTS: Final = 5
+
+#: How long to wait before the next attempt, in seconds.
+READ_DELAY: Final = 2.0
+
+
+class ReadBack:
+    """Compares stored objects with what they should be, and deletes wrong ones.
+
+    :param store: where the objects are.
+    :param blocking: hashes what is read.
+    :param clock: waits before another attempt.
+    :raises ConfigError: if the store cannot be read, or cannot delete.
+    """
+
+    def __init__(self, store: IObjectStore, blocking: IBlocking, clock: IReactorTime) -> None:
+        if not IReadableStore.providedBy(store):
+            raise _unfit("lets the daemon read no objects")
+        if not IDeleting.providedBy(store):
+            raise _unfit("cannot delete objects")
+        self._readable: IReadableStore = store
+        self._deleting: IDeleting = store
+        self._blocking = blocking
+        self._clock = clock
+
+    async def verify(self, key: ObjectKey, payload: Payload) -> None:
+        """Read an object, and delete it if it is not what was to be stored.
+
+        :param payload: what is known of the object's bytes.
+        :raises Conflict: if it is another one, or gone.
+        :raises ServiceUnavailable: if it cannot be read or deleted now.
+        """
+        whole = _WholeObject(self._readable, key, self._clock)
+        body = VerifiedBody(whole, payload.sha256, payload.length, MAX_SIZE, self._blocking)
+        try:
+            while await body.read():
+                pass
+        except BadRequest as error:
+            await self._deleting.delete(key)
+            raise Conflict(
+                f"the parts are not the object: {error.message}; send all again"
+            ) from None
+        finally:
+            whole.close()
+
+
+@implementer(IBody)
+class _WholeObject:
+    """All bytes of an object.  After a failure, reading goes on where it broke off."""
+
+    def __init__(self, store: IReadableStore, key: ObjectKey, clock: IReactorTime) -> None:
+        self._store = store
+        self._key = key
+        self._clock = clock
+        self._offset = 0
+        self._failures = 0
+        self._stored: IStoredObject | None = None
+        self._body: IBody | None = None
+
+    async def read(self) -> Sequence[bytes]:
+        while True:
+            try:
+                if self._body is None:
+                    self._body = await self._open()
+                chunks = await self._body.read()
+            except (ServiceUnavailable, OSError):
+                self.close()
+                self._failures += 1
+                if self._failures == READ_ATTEMPTS:
+                    raise
+                await deferLater(self._clock, READ_DELAY)
+                continue
+            self._failures = 0
+            self._offset += sum(map(len, chunks))
+            return chunks
+
+    async def _open(self) -> IBody:
+        stored: IStoredObject | None = await self._store.open(self._key)
+        if stored is None:
+            raise Conflict("the object was deleted meanwhile; ask for a new batch")
+        self._stored = stored
+        return stored.read(min(self._offset, stored.size), stored.size)
+
+    def close(self) -> None:
+        if self._stored is not None:
+            self._stored.close()
+        self._stored = self._body = None
+
+
+def _unfit(lack: str) -> ConfigError:
+    return ConfigError(
+        "storage",
+        "objects that are uploaded in parts must be read back, and deleted if they are wrong,"
+        f" but this storage {lack}; switch reading back off, or use another storage",
+    )
