@@ -63,7 +63,7 @@ class MultipartServer:
         self._gate = gate
         self._events = events
         self._read_back = (
-            ReadBack(store, blocking, clock)
+            ReadBack(store, blocking, clock, events)
             if IMultipartStore.providedBy(store) and store.reads_back
             else None
         )
@@ -127,7 +127,7 @@ class MultipartServer:
         payload = Payload(ticket.size, key.oid)
         await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
         if self._read_back is not None:
-            await self._read_back.verify(key, payload)
+            await self._read_back.verify(key, payload, identity.name)
         if self._events.wanted:
             stored = ObjectStored(key, ticket.size, identity.name, Arrival.COMMITTED)
             self._events.publish(stored)

@@ -18,9 +18,11 @@ from giftless.interfaces import (
     IObjectStore,
     IReadableStore,
     IStoredObject,
+    ObjectDeleted,
     Payload,
 )
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
+from giftless.usecases.events import Events
 
 #: How many times in a row reading may fail before the commit fails.
 READ_ATTEMPTS: Final = 5
@@ -35,10 +37,13 @@ class ReadBack:
     :param store: where the objects are.
     :param blocking: hashes what is read.
     :param clock: waits before another attempt.
+    :param events: where it is published which objects are deleted.
     :raises ConfigError: if the store cannot be read, or cannot delete.
     """
 
-    def __init__(self, store: IObjectStore, blocking: IBlocking, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: IObjectStore, blocking: IBlocking, clock: IReactorTime, events: Events
+    ) -> None:
         if not IReadableStore.providedBy(store):
             raise _unfit("lets the daemon read no objects")
         if not IDeleting.providedBy(store):
@@ -47,11 +52,13 @@ class ReadBack:
         self._deleting: IDeleting = store
         self._blocking = blocking
         self._clock = clock
+        self._events = events
 
-    async def verify(self, key: ObjectKey, payload: Payload) -> None:
+    async def verify(self, key: ObjectKey, payload: Payload, who: str) -> None:
         """Read an object, and delete it if it is not what was to be stored.
 
         :param payload: what is known of the object's bytes.
+        :param who: the name of the identity that has committed it.
         :raises Conflict: if it is another one, or gone.
         :raises ServiceUnavailable: if it cannot be read or deleted now.
         """
@@ -62,9 +69,9 @@ class ReadBack:
                 pass
         except BadRequest as error:
             await self._deleting.delete(key)
-            raise Conflict(
-                f"the parts are not the object: {error.message}; send all again"
-            ) from None
+            problem = f"the parts are not the object: {error.message}"
+            self._events.publish(ObjectDeleted(key, who, problem))
+            raise Conflict(f"{problem}; send all again") from None
         finally:
             whole.close()
 

@@ -510,7 +510,7 @@ class ReceiveTests(ServerTestCase):
 
     def test_the_tickets_extras_are_stored(self) -> None:
         self.receive(b"abc", b"abc", identity=uploader(3, {"filename": "x"}))
-        stored = self.run_now(self.server.open(reader(), key_of(b"abc")))
+        stored = self.run_now(self.server.open(reader(), key_of(b"abc"))).stored
         self.assertEqual(stored.extras, {"filename": "x"})
 
     def test_a_body_that_is_too_large_is_413_before_it_is_wanted(self) -> None:
@@ -552,7 +552,7 @@ class ReceiveTests(ServerTestCase):
 
 class OpenTests(ServerTestCase):
     def test_an_object_is_opened(self) -> None:
-        stored = self.run_now(self.server.open(reader(), key_of(HERE[2])))
+        stored = self.run_now(self.server.open(reader(), key_of(HERE[2]))).stored
         self.assertEqual(self.run_now(read_all(stored.read(0, stored.size))), HERE[2])
 
     def test_a_missing_object_is_404(self) -> None:
@@ -637,7 +637,7 @@ class TokenTests(ServerTestCase):
 
     def test_a_download_can_be_done(self) -> None:
         who = self.come_back("download", HERE[2], "download")
-        stored = self.run_now(self.server.open(who, key_of(HERE[2])))
+        stored = self.run_now(self.server.open(who, key_of(HERE[2]))).stored
         self.assertEqual(stored.size, 3)
 
     def test_no_action_opens_anything_else(self) -> None:

@@ -12,11 +12,14 @@ from zope.interface.verify import verifyObject
 from giftless.auth.grants import READ_WRITE, RepoGrants
 from giftless.errors import ConfigError, Conflict, ServiceUnavailable
 from giftless.interfaces import (
+    Arrival,
     IBody,
     IDeleting,
     Identity,
     IMultipartStore,
     IReadableStore,
+    ObjectDeleted,
+    ObjectStored,
     PartUpload,
     Payload,
     Ticket,
@@ -28,6 +31,7 @@ from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.read_back import READ_ATTEMPTS, READ_DELAY, ReadBack
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
+from tests.support.events import Recorder, events_to
 from tests.support.making import key_of, payload_of
 from tests.support.memory import ExternalStore, MemoryObject, MemoryStore
 from tests.support.run import CoroutineTestCase
@@ -82,11 +86,14 @@ class ReadBackTests(CoroutineTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.store = FlakyStore()
-        self.read_back = ReadBack(self.store, InlineBlocking(), self.clock)
+        self.recorder = Recorder()
+        self.read_back = ReadBack(
+            self.store, InlineBlocking(), self.clock, events_to(self.recorder)
+        )
 
     def verify(self, payload: Payload | None = None) -> Any:
         """Begin to read the object back."""
-        return self.start(self.read_back.verify(KEY, payload or payload_of(DATA)))
+        return self.start(self.read_back.verify(KEY, payload or payload_of(DATA), "will"))
 
     def assert_closed(self) -> None:
         """Fail if an opened object has not been closed."""
@@ -97,6 +104,7 @@ class ReadBackTests(CoroutineTestCase):
         self.store.add(KEY, DATA)
         self.assertIsNone(self.successResultOf(self.verify()))
         self.assertEqual(self.store.get(KEY), DATA)
+        self.assertEqual(self.recorder.seen, [])
         self.assert_closed()
 
     def test_a_wrong_object_is_deleted(self) -> None:
@@ -112,6 +120,8 @@ class ReadBackTests(CoroutineTestCase):
             self.assertIn(word, error.message)
             self.assertIn("send all again", error.message)
             self.assertIsNone(self.store.get(KEY))
+            reason = error.message.removesuffix("; send all again")
+            self.assertEqual(self.recorder.take(), [ObjectDeleted(KEY, "will", reason)])
             self.assert_closed()
 
     def test_what_is_not_known_is_not_compared(self) -> None:
@@ -178,6 +188,7 @@ class ReadBackTests(CoroutineTestCase):
         self.store.add(KEY, b"wrong")
         self.store.deletions = AWAY
         self.assertIs(self.failureResultOf(self.verify(), ServiceUnavailable).value, AWAY)
+        self.assertEqual(self.recorder.seen, [])
 
 
 @implementer(IMultipartStore)
@@ -237,7 +248,9 @@ class LastingStore(_Parts, ExternalStore):
 class CommitTests(CoroutineTestCase):
     def commit(self, store: _Parts) -> None:
         """Commit an upload of the object."""
-        server = MultipartServer(store, None, InlineBlocking(), Gate(), Clock())
+        self.recorder = Recorder()
+        events = events_to(self.recorder)
+        server = MultipartServer(store, None, InlineBlocking(), Gate(), Clock(), events)
         upload = PartUpload("", PartPlan(len(DATA), len(DATA)))
         ticket = Ticket("commit", len(DATA), {}, upload)
         identity = Identity("will", RepoGrants(READ_WRITE), ticket=ticket)
@@ -258,6 +271,17 @@ class CommitTests(CoroutineTestCase):
         store.made = b"wrong"
         self.assertRaises(Conflict, self.commit, store)
         self.assertIsNone(store.get(KEY))
+
+    def test_a_commit_is_an_arrival_once_the_object_is_known_to_be_right(self) -> None:
+        arrived = ObjectStored(KEY, len(DATA), "will", Arrival.COMMITTED)
+        for reads_back in (False, True):
+            self.commit(PartsStore(reads_back))
+            self.assertEqual(self.recorder.seen, [arrived])
+        store = PartsStore(True)
+        store.made = b"wrong"
+        self.assertRaises(Conflict, self.commit, store)
+        (deleted,) = self.recorder.seen
+        self.assertIsInstance(deleted, ObjectDeleted)
 
     def test_a_store_that_cannot_be_read_back_is_refused_at_start(self) -> None:
         for store, word in (
