@@ -25,17 +25,21 @@ from typing import Any, TypeVar
 import msgspec
 from zope.interface import implementer
 
-from giftless.errors import ConfigError, InsufficientStorage
+from giftless.errors import BadRequest, ConfigError, InsufficientStorage, StorageUnavailable
 from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
+    IDeleting,
+    IListing,
     IStorageFactory,
     IStoredObject,
     IStreamingStore,
+    ListedObject,
+    ObjectPage,
     Payload,
 )
-from giftless.lfs.objects import Extras, ObjectKey
+from giftless.lfs.objects import Extras, ObjectKey, Repo
 
 T = TypeVar("T")
 
@@ -70,7 +74,7 @@ class SQLiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     path: str
 
 
-@implementer(IStreamingStore)
+@implementer(IStreamingStore, IListing, IDeleting)
 class SQLiteStore:
     """A store in an SQLite database.
 
@@ -106,10 +110,23 @@ class SQLiteStore:
         """See ``IStreamingStore.open``."""
         return await self.run(self._open, key)
 
+    async def list(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
+    ) -> ObjectPage:
+        """See ``IListing.list``: in the order of paths; a cursor is the last object's."""
+        if cursor is not None and ObjectKey.of_path(cursor) is None:
+            raise BadRequest("the cursor is none of this list; list from the beginning")
+        return await self.run(self._list, repo, cursor or "", limit)
+
+    async def delete(self, key: ObjectKey) -> None:
+        """See ``IDeleting.delete``."""
+        await self.run(self._delete, key)
+
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call ``function(*args)`` in a thread, as one transaction.
 
         :raises InsufficientStorage: if there is no room for what it writes.
+        :raises StorageUnavailable: if the database cannot be used now.
         """
         return await self._blocking.run(self._transact, function, *args)
 
@@ -134,9 +151,9 @@ class SQLiteStore:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 raise InsufficientStorage("the server's database is full") from error
-            raise
+            raise StorageUnavailable("the server's database cannot be used now", 5) from error
 
-    def _sizes(self, keys: Sequence[ObjectKey]) -> list[int | None]:
+    def _sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
         found = (
             self._database.execute(
                 "SELECT size FROM objects WHERE path = ?", (key.path,)
@@ -170,6 +187,29 @@ class SQLiteStore:
 
     def _discard(self, upload: int) -> None:
         self._database.execute("DELETE FROM objects WHERE id = ? AND path IS NULL", (upload,))
+
+    def _delete(self, key: ObjectKey) -> None:
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("DELETE FROM objects WHERE path = ?", (key.path,))
+
+    def _list(self, repo: Repo | None, cursor: str, limit: int) -> ObjectPage:
+        start, end, length = "", "\U0010ffff", None
+        if repo is not None:
+            # "0" follows "/".  Paths of repositories below it are longer.
+            start, end, length = f"{repo.path}/", f"{repo.path}0", len(repo.path) + 65
+        # One more tells whether there is another page.
+        rows = self._database.execute(
+            "SELECT path, size, CAST(strftime('%s', begun) AS REAL) FROM objects"
+            " WHERE path > ? AND path < ? AND length(path) = coalesce(?, length(path))"
+            " ORDER BY path LIMIT ?",
+            (max(start, cursor), end, length, limit + 1),
+        ).fetchall()
+        objects = [
+            ListedObject(key, size, modified)
+            for path, size, modified in rows[:limit]
+            if (key := ObjectKey.of_path(path)) is not None
+        ]
+        return ObjectPage(objects, rows[limit - 1][0] if len(rows) > limit else None)
 
     def _open(self, key: ObjectKey) -> SQLiteObject | None:
         row = self._database.execute(

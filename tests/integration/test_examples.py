@@ -13,13 +13,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from giftless.base.schema import convert
-from giftless.errors import ConfigError, InsufficientStorage, Unauthorized
+from giftless.errors import ConfigError, InsufficientStorage, StorageUnavailable, Unauthorized
 from giftless.interfaces import Credentials, IAuthenticatorFactory, IStorageFactory
-from giftless.lfs.objects import Permission
+from giftless.lfs.objects import ObjectKey, Permission
 from tests.contracts.authenticators import ChainedContract, basic
+from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody
 from tests.support.making import environment, key_of, put_object
@@ -101,6 +104,38 @@ class SQLiteStoreTests(StreamingStoreContract, CoroutineTestCase):
             build(sqlite_storage.sqlite, path=path)
         self.assertEqual(caught.exception.path, "path")
         self.assertIn(path, caught.exception.problem)
+
+
+class SQLiteListingTests(ListingContract, DeletingContract, TestCase):
+    """The storage backend lists and deletes, too."""
+
+    foreign = ()
+
+    async def make_store(self) -> Any:
+        return build(sqlite_storage.sqlite, path=self.mktemp())
+
+    async def test_an_upload_that_runs_is_not_listed(self) -> None:
+        await self.prepare()
+        body = HeldBody()
+        running = Deferred.fromCoroutine(put(self.store, key_of(DATA), body))
+        body.provide(DATA)
+        self.assertEqual(await self.listed(), [])
+        body.provide()
+        await running
+        self.assert_listed(await self.listed(), [key_of(DATA)])
+
+    async def test_a_database_that_cannot_be_used_is_503(self) -> None:
+        await self.prepare()
+        await self.store.run(self.store._database.execute, "DROP TABLE objects")
+        with self.assertRaises(StorageUnavailable):
+            await self.store.list(None)
+        with self.assertRaises(StorageUnavailable):
+            await self.store.delete(key_of(DATA))
+
+
+async def put(store: Any, key: ObjectKey, body: HeldBody) -> None:
+    """Store an object."""
+    await put_object(store, key, None, body, {})
 
 
 class SharedPasswordTests(ChainedContract, CoroutineTestCase):

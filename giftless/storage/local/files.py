@@ -6,11 +6,22 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 #: The most buffers that one ``writev`` takes.
 _IOV_MAX: Final = os.sysconf("SC_IOV_MAX")
+
+#: The errno values that mean "no such file": nothing is there, or a link
+#: (``ELOOP``), or a socket (``ENXIO``).
+ABSENT: Final = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENXIO,
+}
 
 
 class Upload:
@@ -111,6 +122,26 @@ class Upload:
         return True
 
 
+def size_of(path: bytes) -> int | None:
+    """Return a file's size in bytes; ``None`` if no regular file is there."""
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def remove(path: bytes) -> None:
+    """Remove a file, durably; harmless if no regular file is there."""
+    if size_of(path) is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    # Even if it was gone: who has removed it may not have synced it yet.
+    sync_names([path])
+
+
 def available(path: bytes) -> int:
     """Return how many bytes can be written below a directory."""
     status = os.statvfs(path)
@@ -136,7 +167,7 @@ def sync_names(paths: Iterable[bytes]) -> None:
     What has been removed since, with its directory, needs none.
     """
     for directory in {os.path.dirname(path) for path in paths}:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             sync_directory(directory)
 
 

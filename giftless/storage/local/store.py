@@ -20,29 +20,37 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody
-from giftless.errors import BadRequest, ConfigError, Conflict, InsufficientStorage
+from giftless.errors import (
+    BadRequest,
+    ConfigError,
+    Conflict,
+    InsufficientStorage,
+    StorageUnavailable,
+)
 from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
     ICapacity,
-    IStoredFile,
+    IDeleting,
+    IListing,
     IStreamingMultipartStore,
     IStreamingStore,
+    ObjectPage,
     PartUpload,
     Payload,
 )
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
-from giftless.storage.local.files import Upload, available, sweep
+from giftless.storage.local.files import ABSENT, Upload, available, remove, size_of, sweep
+from giftless.storage.local.listing import list_page
+from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody, PartSweeper
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
-
-#: How much a download that the kernel cannot send reads at a time, in bytes.
-READ_SIZE: Final = 256 * 1024
 
 #: What a directory takes: as many parts as other stores.
 _PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
@@ -50,15 +58,10 @@ _PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
 #: The errno values that mean "no room", whatever the reason.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-#: The errno values that mean "no such object": nothing is there, or a link
-#: (``ELOOP``), or a socket (``ENXIO``).
-_ABSENT: Final = {
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.ENXIO,
-}
+#: What clients are told to wait while the disk fails, in seconds.
+RETRY_AFTER: Final = 30
+
+_log = Logger(namespace="giftless.storage")
 
 
 class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +82,7 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     multipart_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
 
 
-@implementer(IStreamingStore, IStreamingMultipartStore, ICapacity)
+@implementer(IStreamingStore, IStreamingMultipartStore, IListing, IDeleting, ICapacity)
 class LocalStore:
     """A store in a directory.  See the module for its layout.
 
@@ -177,7 +180,7 @@ class LocalStore:
         """See :meth:`giftless.interfaces.IMultipartStore.abort`."""
         await self._blocking.run(self.parts.discard, key, upload.plan)
 
-    async def _missing(self, key: ObjectKey, plan: PartPlan) -> list[Part]:
+    async def _missing(self, key: ObjectKey, plan: PartPlan) -> Sequence[Part]:
         return plan.missing(await self._blocking.run(self.parts.found, key, plan))
 
     async def _is_here(self, key: ObjectKey, size: int) -> bool:
@@ -209,6 +212,31 @@ class LocalStore:
         """See :meth:`giftless.interfaces.IStreamingStore.open`."""
         return await self._blocking.run(self._open, key)
 
+    async def list(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
+    ) -> ObjectPage:
+        """See :meth:`giftless.interfaces.IListing.list`: one thread job.
+
+        For each page, the names in every directory that it passes are read, and
+        in the one where the page before ended they are read again: all pages of
+        a repository with ``n`` objects read ``n * n / limit`` names.  Keeps
+        ``limit`` names in memory for each directory on the way, not all.
+        """
+        try:
+            return await self._blocking.run(self._list, repo, cursor, limit)
+        except OSError as error:
+            raise _unavailable(error, "objects could not be listed") from error
+
+    async def delete(self, key: ObjectKey) -> None:
+        """See :meth:`giftless.interfaces.IDeleting.delete`: one thread job.
+
+        The repository's directory stays.
+        """
+        try:
+            await self._blocking.run(self._delete, key)
+        except OSError as error:
+            raise _unavailable(error, f"{key.oid} could not be deleted") from error
+
     def sweep(self) -> int:
         """Remove what killed uploads left behind.  Blocks.
 
@@ -216,7 +244,7 @@ class LocalStore:
         """
         return sweep(self._tmp)
 
-    def _paths(self, keys: Sequence[ObjectKey]) -> list[bytes]:
+    def _paths(self, keys: Sequence[ObjectKey]) -> Sequence[bytes]:
         return [self._path(key) for key in keys]
 
     def _path(self, key: ObjectKey) -> bytes:
@@ -235,13 +263,23 @@ class LocalStore:
                 note.close()
         upload.rename(self._path(key), self._top)
 
+    def _list(self, repo: Repo | None, cursor: str | None, limit: int) -> ObjectPage:
+        # A disk that is not there has no empty list.
+        os.stat(self._top)
+        return list_page(self._root, repo, cursor, limit)
+
+    def _delete(self, key: ObjectKey) -> None:
+        # The object last: if that fails, it is still listed and can be deleted again.
+        remove(self._extras_path(key))
+        remove(self._path(key))
+
     def _open(self, key: ObjectKey) -> LocalObject | None:
         try:
             fd = os.open(
                 self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
             )
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return None
             raise
         try:
@@ -262,52 +300,6 @@ class LocalStore:
             return {}
 
 
-@implementer(IStoredFile)
-class LocalObject:
-    """An open object file."""
-
-    def __init__(self, fd: int, size: int, extras: Extras, blocking: IBlocking) -> None:
-        self._fd = fd
-        self.size = size
-        self.extras = extras
-        self._blocking = blocking
-
-    def fileno(self) -> int:
-        """See :meth:`giftless.interfaces.IStoredFile.fileno`."""
-        return self._fd
-
-    def read(self, start: int, end: int) -> IBody:
-        """See :meth:`giftless.interfaces.IStoredObject.read`."""
-        return _FileBody(self._fd, start, end, self._blocking)
-
-    def close(self) -> None:
-        """See :meth:`giftless.interfaces.IStoredObject.close`."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-@implementer(IBody)
-class _FileBody:
-    """Part of a file, read in a thread a piece at a time."""
-
-    def __init__(self, fd: int, start: int, end: int, blocking: IBlocking) -> None:
-        self._fd = fd
-        self._offset = start
-        self._end = end
-        self._blocking = blocking
-
-    async def read(self) -> Sequence[bytes]:
-        wanted = min(READ_SIZE, self._end - self._offset)
-        if wanted == 0:
-            return []
-        chunk = await self._blocking.run(os.pread, self._fd, wanted, self._offset)
-        if not chunk:
-            raise OSError(errno.EIO, "the file became shorter while it was read")
-        self._offset += len(chunk)
-        return [chunk]
-
-
 @contextlib.contextmanager
 def _full_is_told() -> Iterator[None]:
     """Let clients know of it if there is no room."""
@@ -319,18 +311,14 @@ def _full_is_told() -> Iterator[None]:
         raise
 
 
-def _sizes(paths: Sequence[bytes]) -> list[int | None]:
-    return [_size(path) for path in paths]
+def _unavailable(error: OSError, doing: str) -> StorageUnavailable:
+    """Log what happened, and make what the client is told."""
+    _log.error("{doing}: {error}", doing=doing, error=str(error))
+    return StorageUnavailable("the server's storage fails; try again later", RETRY_AFTER)
 
 
-def _size(path: bytes) -> int | None:
-    try:
-        status = os.lstat(path)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+def _sizes(paths: Sequence[bytes]) -> Sequence[int | None]:
+    return [size_of(path) for path in paths]
 
 
 class LocalFactory:

@@ -19,8 +19,7 @@ from giftless.base.schema import convert
 from giftless.errors import BadRequest, ConfigError, Disconnected, InsufficientStorage
 from giftless.interfaces import IStorageFactory
 from giftless.lfs.objects import MAX_PATH_BYTES, ObjectKey
-from giftless.storage.local import files
-from giftless.storage.local import store as module
+from giftless.storage.local import files, opened_object
 from giftless.storage.local.store import LocalFactory, LocalOptions, LocalStore
 from tests.contracts.stores import DATA, CapacityContract, StreamingStoreContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
@@ -206,12 +205,12 @@ class ReadingTests(LocalTestCase):
         self.assertRaises(OSError, os.fstat, fd)
 
     def test_a_long_read_comes_in_bounded_pieces(self) -> None:
-        data = b"x" * (module.READ_SIZE * 2 + 1)
+        data = b"x" * (opened_object.READ_SIZE * 2 + 1)
         body = self.open(data).read(0, len(data))
         lengths = []
         while chunks := self.run_now(body.read()):
             lengths.append(sum(map(len, chunks)))
-        self.assertEqual(lengths, [module.READ_SIZE, module.READ_SIZE, 1])
+        self.assertEqual(lengths, [opened_object.READ_SIZE, opened_object.READ_SIZE, 1])
 
     def test_a_file_that_became_shorter_is_an_error(self) -> None:
         """A download that ends early must never look complete."""
@@ -254,7 +253,7 @@ class ReadingTests(LocalTestCase):
 
     @given(st.binary(max_size=64), st.data())
     def test_any_part_of_any_object_can_be_read(self, data: bytes, draw: st.DataObject) -> None:
-        self.patch(module, "READ_SIZE", 7)
+        self.patch(opened_object, "READ_SIZE", 7)
         start = draw.draw(st.integers(0, len(data)))
         end = draw.draw(st.integers(start, len(data)))
         stored = self.open(data)
