@@ -10,11 +10,10 @@ from giftless.app import plugins
 from giftless.app.config import Config
 from giftless.app.cpus import available
 from giftless.app.secret import load_secret
-from giftless.auth.actions import PreAuthorizer
+from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.chain import AuthChain, EachCredential
 from giftless.auth.throttle import FailureTable, Throttled
 from giftless.base import schema
-from giftless.errors import ConfigError
 from giftless.interfaces import (
     Environment,
     IAuthenticator,
@@ -25,13 +24,8 @@ from giftless.interfaces import (
     IObjectStore,
     IObserver,
     IObserverFactory,
-    IPreAuthorizer,
     IStorageFactory,
-    ITransferAdapter,
-    ITransferFactory,
 )
-from giftless.transfer.multipart import MultipartFactory
-from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
 from giftless.usecases.locks import LockPolicy, LockService
@@ -140,14 +134,18 @@ def build_resource(
 ) -> LFSResource:
     """Build the resource tree of the site; see :func:`build_site`."""
     store = backends.store
-    preauth = PreAuthorizer(backends.secret, options.actions, environment.reactor)
+    transfers = build_transfers(
+        choose_factories(options.transfers),
+        store,
+        backends.secret,
+        options.actions,
+        environment.reactor,
+    )
     blocking, limits = environment.blocking, options.limits
     gate = Gate(options.access.hide_private)
-    transfers = _transfers(options.transfers, store, preauth)
-    server = LFSServer(store, transfers, blocking, limits.object_size, gate, events)
-    adapter = MultipartFactory().build(store, preauth)
     clock = environment.reactor
-    multipart = MultipartServer(store, adapter, blocking, gate, clock, events)
+    server = LFSServer(store, transfers.registry, blocking, limits.object_size, gate, events)
+    multipart = MultipartServer(store, transfers.planner, blocking, gate, clock, events)
     access = options.access
     guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:
@@ -155,7 +153,7 @@ def build_resource(
         allowed = math.ceil(access.max_failures / number_of_workers(options))
         failures = FailureTable(allowed, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
-    actions = AuthChain([preauth, guarded])
+    actions = AuthChain([transfers.tokens, guarded])
     routes = (
         *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
@@ -181,20 +179,3 @@ def _lock_routes(
     clock = environment.reactor
     service = LockService(backends.locks, gate, policy, names_people, clock, events)
     return LockEndpoints(service, authenticator).routes
-
-
-def _transfers(names: list[str], store: IObjectStore, preauth: IPreAuthorizer) -> TransferRegistry:
-    available = plugins.find(ITransferFactory)
-    adapters: list[ITransferAdapter] = []
-    for index, name in enumerate(names):
-        if name not in available:
-            raise ConfigError(
-                f"transfers.{index}",
-                f"found {name!r}, available: {', '.join(sorted(available))}",
-            )
-        adapter = available[name].build(store, preauth)
-        if adapter is not None:
-            adapters.append(adapter)
-    if not adapters:
-        raise ConfigError("transfers", f"the storage can serve none of: {', '.join(names)}")
-    return TransferRegistry(adapters)

@@ -1,7 +1,7 @@
-"""Pre-authorised actions: the short-lived tokens that batch replies carry.
+"""Action tokens: the short-lived credentials that batch replies carry.
 
 A token is a JWT (RFC 7519, HS256) signed with a key that is derived from the
-daemon's secret.  It is bound to one operation on one object of one repository
+daemon's secret.  It is bound to one kind of action on one object of one repository
 and to the object's size, so it opens nothing else.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -21,12 +21,13 @@ from zope.interface import implementer
 from giftless.auth.credentials import TokenHeader, bearer_tokens, decode_part
 from giftless.errors import BadAction, ExpiredAction, Forbidden
 from giftless.interfaces import (
+    ActionKind,
     Credentials,
     IActionSigner,
+    IActionTokens,
     IAuthenticator,
     Identity,
     IGrants,
-    IPreAuthorizer,
     PartUpload,
     Ticket,
 )
@@ -38,27 +39,8 @@ _ALGORITHM: Final = "HS256"
 #: Marks a JWT as one of the daemon's own (the ``kid`` of its header).
 _KEY_ID: Final = "giftless-action"
 
-#: What the header of an action has beside its token: the client guesses a type
-#: otherwise, and some types upset proxies.
-_UPLOAD_HEADER: Final = {"Content-Type": "application/octet-stream"}
-_HEADERS: Final[Mapping[str, Mapping[str, str]]] = {
-    "upload": _UPLOAD_HEADER,
-    "part": _UPLOAD_HEADER,
-}
-
 #: How many signers are kept: those of parts ask for the same ones again and again.
 _SIGNERS: Final = 128
-
-#: What each operation's token permits on its object.
-_PERMITS: Final[Mapping[str, frozenset[Permission]]] = {
-    "upload": frozenset({Permission.WRITE}),
-    "download": frozenset({Permission.READ}),
-    "verify": frozenset({Permission.READ_META}),
-    "parts": frozenset({Permission.WRITE}),
-    "part": frozenset({Permission.WRITE}),
-    "commit": frozenset({Permission.WRITE}),
-    "abort": frozenset({Permission.WRITE}),
-}
 
 
 class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +60,10 @@ class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class _BatchClaims(msgspec.Struct, frozen=True):
-    """What the tokens of a batch have in common."""
+    """What the tokens of a batch have in common.
+
+    :ivar op: the name of their kind.
+    """
 
     exp: int
     op: str
@@ -176,37 +161,48 @@ class _Signer:
         return Action(href, header, self._lifetime)
 
 
-@implementer(IAuthenticator, IPreAuthorizer)
-class PreAuthorizer:
+@implementer(IAuthenticator, IActionTokens)
+class ActionTokens:
     """Makes the tokens of actions, and recognises them when they come back.
 
     :param secret: the daemon's secret; the signing key is derived from it.
     :param options: lifetimes, in seconds.
+    :param kinds: all kinds of action that there are.
     :param reactor: tells the time.
+    :raises ValueError: if two kinds have the same name.
     """
 
-    def __init__(self, secret: bytes, options: ActionOptions, reactor: IReactorTime) -> None:
-        self._key = hmac.digest(secret, b"giftless pre-authorised actions", "sha256")
+    def __init__(
+        self,
+        secret: bytes,
+        options: ActionOptions,
+        kinds: Iterable[ActionKind],
+        reactor: IReactorTime,
+    ) -> None:
+        self._key = hmac.digest(secret, b"giftless action tokens", "sha256")
         self.lifetime = options.lifetime
         self.multipart_lifetime = options.multipart_lifetime
-        self._lifetimes = {
-            "upload": options.lifetime,
-            "download": options.lifetime,
-            "parts": options.multipart_lifetime,
-            "part": options.multipart_lifetime,
+        self._kinds: dict[str, ActionKind] = {}
+        for kind in kinds:
+            if self._kinds.setdefault(kind.name, kind) != kind:
+                raise ValueError(f"there are two kinds of action called {kind.name!r}")
+        self._lifetimes: dict[str, int] = {
+            name: getattr(options, kind.lifetime.value) for name, kind in self._kinds.items()
         }
-        self._options = options
+        self._leeway = options.leeway
         self._reactor = reactor
         self._signer = lru_cache(_SIGNERS)(self._make_signer)
 
-    def signer(self, operation: str, repo: Repo, identity: Identity) -> _Signer:
-        """See :meth:`giftless.interfaces.IPreAuthorizer.signer`."""
-        lifetime = self._lifetimes.get(operation, self._options.verify_lifetime)
-        expiry = int(self._reactor.seconds()) + lifetime
-        return self._signer(_BatchClaims(expiry, operation, repo.path, identity.name), lifetime)
+    def signer(self, kind: ActionKind, repo: Repo, identity: Identity) -> _Signer:
+        """See :meth:`giftless.interfaces.IActionTokens.signer`."""
+        if self._kinds.get(kind.name) != kind:
+            raise ValueError(f"the factory of a transfer does not name the kind {kind.name!r}")
+        expiry = int(self._reactor.seconds()) + self._lifetimes[kind.name]
+        return self._signer(_BatchClaims(expiry, kind.name, repo.path, identity.name))
 
-    def _make_signer(self, claims: _BatchClaims, lifetime: int) -> _Signer:
-        return _Signer(self._key, claims, lifetime, _HEADERS.get(claims.op, {}))
+    def _make_signer(self, claims: _BatchClaims) -> _Signer:
+        lifetime, header = self._lifetimes[claims.op], self._kinds[claims.op].header
+        return _Signer(self._key, claims, lifetime, header)
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
@@ -237,13 +233,16 @@ class PreAuthorizer:
             claims = msgspec.json.decode(payload, type=_ObjectClaims)
         except ValueError:
             raise _not_genuine() from None
-        if common.exp + self._options.leeway < self._reactor.seconds():
+        if common.exp + self._leeway < self._reactor.seconds():
             raise ExpiredAction("this action has expired; ask for a new batch")
         if common.repo != repo.path:
             raise BadAction("this action's token is for another repository")
+        kind = self._kinds.get(common.op)
+        if kind is None:
+            raise BadAction("this action's token is for what this server does not do any more")
         return Identity(
             common.sub,
-            _ObjectGrants(Oid(claims.oid), _PERMITS.get(common.op, frozenset())),
+            _ObjectGrants(Oid(claims.oid), kind.permission),
             ticket=Ticket(common.op, claims.size, claims.x, _upload_of(claims)),
         )
 
@@ -274,9 +273,9 @@ def _upload_of(claims: _ObjectClaims) -> PartUpload | None:
 
 @implementer(IGrants)
 class _ObjectGrants:
-    def __init__(self, oid: Oid, permissions: frozenset[Permission]) -> None:
+    def __init__(self, oid: Oid, permission: Permission) -> None:
         self._oid = oid
-        self._permissions = permissions
+        self._permission = permission
 
     def allows(self, permission: Permission, oid: Oid | None) -> bool:
-        return permission in self._permissions and oid == self._oid
+        return permission is self._permission and oid == self._oid

@@ -7,7 +7,12 @@ or return a ``Deferred``; none may block the reactor: what blocks goes through
 :class:`IBlocking`.
 """
 
-from giftless.interfaces.actions import IActionSigner, IPreAuthorizer
+from giftless.interfaces.actions import (
+    ActionKind,
+    IActionSigner,
+    IActionTokens,
+    Lifetime,
+)
 from giftless.interfaces.auth import (
     Credentials,
     IAuthenticator,
@@ -66,10 +71,19 @@ from giftless.interfaces.storage import (
     ObjectPage,
     Payload,
 )
-from giftless.interfaces.transfers import Fitness, ILinks, ITransferAdapter, Requester, Transfer
+from giftless.interfaces.transfers import (
+    Fitness,
+    ILinks,
+    IPartPlanner,
+    ITransferAdapter,
+    Requester,
+    Transfer,
+)
+from giftless.interfaces.usecases import IDownload, IObjects
 
 __all__ = [
     "MAX_PAGE",
+    "ActionKind",
     "Arrival",
     "BatchAnswered",
     "Credentials",
@@ -77,6 +91,7 @@ __all__ = [
     "Event",
     "Fitness",
     "IActionSigner",
+    "IActionTokens",
     "IAuthenticator",
     "IAuthenticatorFactory",
     "IBlocking",
@@ -85,6 +100,7 @@ __all__ = [
     "ICapacity",
     "ICheckable",
     "IDeleting",
+    "IDownload",
     "IExternalMultipartStore",
     "IExternalStore",
     "IFactory",
@@ -98,9 +114,10 @@ __all__ = [
     "IMultipartStore",
     "INameless",
     "IObjectStore",
+    "IObjects",
     "IObserver",
     "IObserverFactory",
-    "IPreAuthorizer",
+    "IPartPlanner",
     "IReadableStore",
     "IStorageFactory",
     "IStoredFile",
@@ -110,6 +127,7 @@ __all__ = [
     "ITransferAdapter",
     "ITransferFactory",
     "Identity",
+    "Lifetime",
     "ListedObject",
     "LockCreated",
     "LockForced",

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
 from zope.interface import Attribute, Interface
 
 from giftless.interfaces.auth import Identity
 from giftless.interfaces.multipart import PartUpload
-from giftless.lfs.objects import NO_EXTRAS, Action, Extras, Oid, Repo
+from giftless.lfs.objects import NO_EXTRAS, Action, Extras, Oid, Permission, Repo
 
 
-class IPreAuthorizer(Interface):
+class Lifetime(Enum):
+    """Which option of the ``actions`` section tells for how long an action is good.
+
+    :cvar TRANSFER: ``lifetime``: uploads and downloads.
+    :cvar PARTS: ``multipart_lifetime``: the parts of an upload.
+    :cvar AFTERWARDS: ``verify_lifetime``: what comes after an upload.
+    """
+
+    TRANSFER = "lifetime"
+    PARTS = "multipart_lifetime"
+    AFTERWARDS = "verify_lifetime"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionKind:
+    """What actions of one kind have in common.
+
+    :ivar name: stands in the tokens; each name is one kind in a server.
+    :ivar permission: what a token permits on its object.
+    :ivar lifetime: for how long it is good.
+    :ivar header: the headers that clients send beside the token.
+    """
+
+    name: str
+    permission: Permission
+    lifetime: Lifetime
+    header: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+class IActionTokens(Interface):
     """Makes the short-lived credentials that batch replies carry."""
 
     lifetime: int = Attribute("For how many seconds an upload or a download may begin.")
 
     multipart_lifetime: int = Attribute("For how many seconds parts may be sent.")
 
-    def signer(operation: str, repo: Repo, identity: Identity) -> IActionSigner:
-        """Return what makes the actions of one operation, now.
+    def signer(kind: ActionKind, repo: Repo, identity: Identity) -> IActionSigner:
+        """Return what makes the actions of one kind, now.
 
-        :param operation: what they are for (see :class:`Ticket`).
+        :param kind: one of the ``kinds`` of a transfer's factory.
         :param repo: where their objects are.
         :param identity: who asked; its name is in the access log later.
+        :raises ValueError: if the server does not know the kind.
         """
 
 

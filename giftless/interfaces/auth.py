@@ -54,16 +54,15 @@ class IGrants(Interface):
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """What an action's pre-authorisation says.
+    """What an action token says.
 
-    :ivar operation: what it is for: ``upload``, ``download``, ``verify``,
-        ``parts``, ``part``, ``commit`` or ``abort``.
+    :ivar kind: the name of its :class:`~giftless.interfaces.ActionKind`.
     :ivar size: the object's size in bytes, as announced in the batch.
     :ivar extras: the ``x-*`` members that were given in the batch.
     :ivar upload: the upload in parts that it belongs to, if to any.
     """
 
-    operation: str
+    kind: str
     size: int
     extras: Extras = {}
     upload: PartUpload | None = None
@@ -77,8 +76,8 @@ class Identity:
     :ivar grants: an :class:`IGrants` provider.
     :ivar anonymous: whether nobody in particular asks; a refusal is then an
         invitation to show a credential.
-    :ivar ticket: what a pre-authorised action says of its object, if one is
-        what authenticates the request.
+    :ivar ticket: what the action token says that authenticates the request, if
+        one does.
     """
 
     name: str

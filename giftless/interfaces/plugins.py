@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import msgspec
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-from giftless.interfaces.actions import IPreAuthorizer
+from giftless.interfaces.actions import ActionKind, IActionTokens
 from giftless.interfaces.auth import IAuthenticator
 from giftless.interfaces.environment import Environment
 from giftless.interfaces.events import IObserver
@@ -87,8 +87,18 @@ class ILockStoreFactory(IBuilder):
 class ITransferFactory(IFactory):
     """Offers a transfer adapter for stores that are capable of it."""
 
-    def build(store: IObjectStore, preauth: IPreAuthorizer) -> ITransferAdapter | None:
-        """Return an adapter over ``store``; ``None`` if the store cannot do it."""
+    kinds: Sequence[ActionKind] = Attribute(
+        "The kinds of action that its adapter makes.  Several factories may name one kind;"
+        " two kinds of one name are an error."
+    )
+
+    def build(store: IObjectStore, tokens: IActionTokens) -> ITransferAdapter | None:
+        """Return an adapter over a store.
+
+        :param store: where objects are; ask for what it can do by its interfaces.
+        :param tokens: makes the actions that the daemon answers.
+        :returns: ``None`` if the store cannot do it.
+        """
 
 
 class IObserverFactory(IBuilder):

@@ -95,3 +95,14 @@ class ITransferAdapter(Interface):
 
         :returns: as :meth:`upload` does.
         """
+
+
+class IPartPlanner(Interface):
+    """A transfer adapter that can plan the upload of a single object in parts."""
+
+    def plan(transfer: Transfer, requester: Requester) -> Awaitable[Actions]:
+        """Make the actions for an object that the store does not have.
+
+        :returns: an awaitable of what a batch reply to ``multipart-basic`` says.
+        :raises giftless.errors.LFSError: if the object cannot be uploaded.
+        """

@@ -15,8 +15,9 @@ from zope.interface import implementer
 from giftless.errors import LFSError
 from giftless.interfaces import (
     Fitness,
+    IActionTokens,
     IObjectStore,
-    IPreAuthorizer,
+    IPartPlanner,
     ITransferAdapter,
     Requester,
     Transfer,
@@ -24,31 +25,34 @@ from giftless.interfaces import (
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Actions
 from giftless.transfer.basic import upload_actions
+from giftless.transfer.kinds import PARTS
 from giftless.transfer.multipart import Multipart, MultipartFactory
 
 
 class AgentFactory:
     """Offers ``giftless`` for every store that takes parts."""
 
-    def build(self, store: IObjectStore, preauth: IPreAuthorizer) -> Agent | None:
+    kinds = (*MultipartFactory.kinds, PARTS)
+
+    def build(self, store: IObjectStore, tokens: IActionTokens) -> Agent | None:
         """See :meth:`giftless.interfaces.ITransferFactory.build`."""
-        multipart = MultipartFactory().build(store, preauth)
-        return None if multipart is None else Agent(multipart, preauth)
+        multipart = MultipartFactory().build(store, tokens)
+        return None if multipart is None else Agent(multipart, tokens)
 
 
-@implementer(ITransferAdapter)
+@implementer(ITransferAdapter, IPartPlanner)
 class Agent:
     """Sends the agent to ask.
 
     :param multipart: answers it.
-    :param preauth: makes the token that it asks with.
+    :param tokens: makes the token that it asks with.
     """
 
     name = "giftless"
 
-    def __init__(self, multipart: Multipart, preauth: IPreAuthorizer) -> None:
+    def __init__(self, multipart: Multipart, tokens: IActionTokens) -> None:
         self._multipart = multipart
-        self._preauth = preauth
+        self._tokens = tokens
 
     def fitness(self, request: BatchRequest) -> Fitness:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
@@ -59,10 +63,20 @@ class Agent:
         self, transfers: Sequence[Transfer], requester: Requester
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        return upload_actions(self._preauth, "parts", requester.links.parts, transfers, requester)
+        parts = requester.links.parts
+        made: list[Actions] = []
+        for transfer in transfers:
+            # git-lfs verifies each object by what the batch says.
+            verification = self._multipart.verification(transfer.size)
+            made += upload_actions(self._tokens, PARTS, verification, parts, [transfer], requester)
+        return made
 
     async def download(
         self, transfers: Sequence[Transfer], requester: Requester
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
         return await self._multipart.download(transfers, requester)
+
+    async def plan(self, transfer: Transfer, requester: Requester) -> Actions:
+        """See :meth:`giftless.interfaces.IPartPlanner.plan`."""
+        return await self._multipart.plan(transfer, requester)

@@ -13,10 +13,11 @@ from zope.interface import implementer
 from giftless.base.concurrency import each
 from giftless.errors import LFSError
 from giftless.interfaces import (
+    ActionKind,
     Fitness,
+    IActionTokens,
     IExternalStore,
     IObjectStore,
-    IPreAuthorizer,
     IStreamingStore,
     ITransferAdapter,
     Requester,
@@ -24,13 +25,16 @@ from giftless.interfaces import (
 )
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Action, Actions, Extras, Oid
+from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 
 
 class BasicFactory:
     """Offers ``basic`` for every store that signs or streams."""
 
+    kinds = (UPLOAD, DOWNLOAD, VERIFY, CONFIRM)
+
     def build(
-        self, store: IObjectStore, preauth: IPreAuthorizer
+        self, store: IObjectStore, tokens: IActionTokens
     ) -> BasicExternal | BasicStreaming | None:
         """See :meth:`giftless.interfaces.ITransferFactory.build`.
 
@@ -38,21 +42,22 @@ class BasicFactory:
         through the daemon.
         """
         if IExternalStore.providedBy(store):
-            return BasicExternal(store, preauth)
+            return BasicExternal(store, tokens)
         if IStreamingStore.providedBy(store):
-            return BasicStreaming(preauth)
+            return BasicStreaming(tokens)
         return None
 
 
 class Verification:
     """Makes the actions that ask whether an upload has arrived.
 
-    :param preauth: makes their tokens.
+    :param tokens: makes their tokens.
+    :param kind: ``VERIFY``, or ``CONFIRM`` if it goes to the store directly.
     :param requester: who is to ask.
     """
 
-    def __init__(self, preauth: IPreAuthorizer, requester: Requester) -> None:
-        self._signer = preauth.signer("verify", requester.repo, requester.identity)
+    def __init__(self, tokens: IActionTokens, kind: ActionKind, requester: Requester) -> None:
+        self._signer = tokens.signer(kind, requester.repo, requester.identity)
         self._href = requester.links.verify()
 
     def action(self, transfer: Transfer) -> Action:
@@ -61,26 +66,28 @@ class Verification:
 
 
 def upload_actions(
-    preauth: IPreAuthorizer,
-    operation: str,
+    tokens: IActionTokens,
+    kind: ActionKind,
+    verification: ActionKind,
     href: Callable[[Oid], str],
     transfers: Sequence[Transfer],
     requester: Requester,
 ) -> list[Actions]:
     """Make the actions of uploads that begin with a request to the daemon.
 
-    :param preauth: makes their tokens.
-    :param operation: what that request's tokens are for.
+    :param tokens: makes their tokens.
+    :param kind: the kind of that request.
+    :param verification: the kind of the request that verifies the object.
     :param href: returns the URL that it goes to.
     """
-    signer = preauth.signer(operation, requester.repo, requester.identity)
-    verification = Verification(preauth, requester)
+    signer = tokens.signer(kind, requester.repo, requester.identity)
+    verify = Verification(tokens, verification, requester)
     return [
         {
             "upload": signer.action(
                 transfer.key.oid, href(transfer.key.oid), transfer.size, transfer.extras
             ),
-            "verify": verification.action(transfer),
+            "verify": verify.action(transfer),
         }
         for transfer in transfers
     ]
@@ -90,13 +97,15 @@ def upload_actions(
 class BasicStreaming:
     """Bytes pass through the daemon's own storage endpoints.
 
-    :param preauth: makes the actions' tokens.
+    :param tokens: makes the actions' tokens.
+    :ivar verification: the kind of the action that verifies an upload.
     """
 
     name = "basic"
+    verification = VERIFY
 
-    def __init__(self, preauth: IPreAuthorizer) -> None:
-        self._preauth = preauth
+    def __init__(self, tokens: IActionTokens) -> None:
+        self._tokens = tokens
 
     def fitness(self, request: BatchRequest) -> Fitness:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
@@ -107,8 +116,9 @@ class BasicStreaming:
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
         return upload_actions(
-            self._preauth,
-            "upload",
+            self._tokens,
+            UPLOAD,
+            self.verification,
             lambda oid: requester.links.storage(oid, {}),
             transfers,
             requester,
@@ -119,7 +129,7 @@ class BasicStreaming:
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
         links = requester.links
-        signer = self._preauth.signer("download", requester.repo, requester.identity)
+        signer = self._tokens.signer(DOWNLOAD, requester.repo, requester.identity)
         return [
             {
                 "download": signer.action(
@@ -145,17 +155,19 @@ class BasicExternal:
     """Clients talk to the store, with actions that the store signs.
 
     :param store: the store.
-    :param preauth: makes the token of the verification, which the daemon
+    :param tokens: makes the token of the verification, which the daemon
         answers itself.
     :ivar lifetime: how long a signed URL should be good, in seconds.
+    :ivar verification: the kind of the action that verifies an upload.
     """
 
     name = "basic"
+    verification = CONFIRM
 
-    def __init__(self, store: IExternalStore, preauth: IPreAuthorizer) -> None:
+    def __init__(self, store: IExternalStore, tokens: IActionTokens) -> None:
         self._store = store
-        self._preauth = preauth
-        self.lifetime = preauth.lifetime
+        self._tokens = tokens
+        self.lifetime = tokens.lifetime
 
     def fitness(self, request: BatchRequest) -> Fitness:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
@@ -165,7 +177,7 @@ class BasicExternal:
         self, transfers: Sequence[Transfer], requester: Requester
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        verification = Verification(self._preauth, requester)
+        verification = Verification(self._tokens, self.verification, requester)
 
         async def actions(transfer: Transfer) -> Actions:
             upload = await self._store.upload_action(

@@ -16,11 +16,13 @@ from zope.interface import implementer
 from giftless.base.concurrency import each
 from giftless.errors import LFSError, PayloadTooLarge
 from giftless.interfaces import (
+    ActionKind,
     Fitness,
+    IActionTokens,
     IExternalMultipartStore,
     IMultipartStore,
     IObjectStore,
-    IPreAuthorizer,
+    IPartPlanner,
     IStreamingMultipartStore,
     ITransferAdapter,
     PartUpload,
@@ -36,6 +38,7 @@ from giftless.transfer.basic import (
     BasicStreaming,
     Verification,
 )
+from giftless.transfer.kinds import ABORT, COMMIT, PART, VERIFY
 
 #: How many parts one reply may list: what the largest object of any store needs.
 MAX_PARTS: Final = 50_000
@@ -44,34 +47,36 @@ MAX_PARTS: Final = 50_000
 class MultipartFactory:
     """Offers ``multipart-basic`` for every store that takes parts."""
 
-    def build(self, store: IObjectStore, preauth: IPreAuthorizer) -> Multipart | None:
+    kinds = (*BasicFactory.kinds, PART, COMMIT, ABORT)
+
+    def build(self, store: IObjectStore, tokens: IActionTokens) -> Multipart | None:
         """See :meth:`giftless.interfaces.ITransferFactory.build`."""
-        basic = BasicFactory().build(store, preauth)
+        basic = BasicFactory().build(store, tokens)
         if basic is None:
             return None
         if IExternalMultipartStore.providedBy(store):
-            return MultipartExternal(store, preauth, basic)
+            return MultipartExternal(store, tokens, basic)
         if IStreamingMultipartStore.providedBy(store):
-            return MultipartStreaming(store, preauth, basic)
+            return MultipartStreaming(store, tokens, basic)
         return None
 
 
-@implementer(ITransferAdapter)
+@implementer(ITransferAdapter, IPartPlanner)
 class Multipart:
     """What both ways have in common.
 
     :param store: takes the parts.
-    :param preauth: makes the tokens of what the daemon answers itself.
+    :param tokens: makes the tokens of what the daemon answers itself.
     :param basic: moves what fits one part, and all downloads.
     """
 
     name = "multipart-basic"
 
     def __init__(
-        self, store: IMultipartStore, preauth: IPreAuthorizer, basic: BasicExternal | BasicStreaming
+        self, store: IMultipartStore, tokens: IActionTokens, basic: BasicExternal | BasicStreaming
     ) -> None:
         self._store = store
-        self._preauth = preauth
+        self._tokens = tokens
         self._basic = basic
 
     def fitness(self, request: BatchRequest) -> Fitness:
@@ -107,7 +112,7 @@ class Multipart:
         self, transfers: Sequence[Transfer], requester: Requester
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        return await each(lambda transfer: self._upload(transfer, requester), transfers)
+        return await each(lambda transfer: self.plan(transfer, requester), transfers)
 
     async def download(
         self, transfers: Sequence[Transfer], requester: Requester
@@ -115,7 +120,12 @@ class Multipart:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
         return await self._basic.download(transfers, requester)
 
-    async def _upload(self, transfer: Transfer, requester: Requester) -> Actions:
+    def verification(self, size: int) -> ActionKind:
+        """Return the kind of the action that verifies an upload of ``size`` bytes."""
+        return self._basic.verification if self._count(size) == 1 else VERIFY
+
+    async def plan(self, transfer: Transfer, requester: Requester) -> Actions:
+        """See :meth:`giftless.interfaces.IPartPlanner.plan`."""
         plan = self._store.plan(transfer.size)
         if plan.count == 1:
             (part,) = plan
@@ -133,17 +143,17 @@ class Multipart:
                 PartAction.of(action, part, digest)
                 for action, part in zip(signed, missing, strict=True)
             ],
-            "commit": self._step("commit", transfer, requester, upload),
-            "abort": self._step("abort", transfer, requester, upload),
-            "verify": Verification(self._preauth, requester).action(transfer),
+            "commit": self._step(COMMIT, transfer, requester, upload),
+            "abort": self._step(ABORT, transfer, requester, upload),
+            "verify": Verification(self._tokens, VERIFY, requester).action(transfer),
         }
 
     def _step(
-        self, operation: str, transfer: Transfer, requester: Requester, upload: PartUpload
+        self, kind: ActionKind, transfer: Transfer, requester: Requester, upload: PartUpload
     ) -> Action:
         oid = transfer.key.oid
-        signer = self._preauth.signer(operation, requester.repo, requester.identity)
-        href = requester.links.parts(oid, operation)
+        signer = self._tokens.signer(kind, requester.repo, requester.identity)
+        href = requester.links.parts(oid, kind.name)
         return signer.action(oid, href, transfer.size, transfer.extras, upload)
 
     async def _part_actions(
@@ -171,7 +181,7 @@ class MultipartExternal(Multipart):
         upload: PartUpload,
         parts: Sequence[Part],
     ) -> Sequence[Action]:
-        lifetime = self._preauth.multipart_lifetime
+        lifetime = self._tokens.multipart_lifetime
         return await self._store.part_actions(transfer.key, upload, parts, lifetime)
 
 
@@ -187,7 +197,7 @@ class MultipartStreaming(Multipart):
     ) -> Sequence[Action]:
         # One token for all of them: it says how the object is divided.
         links, oid = requester.links, transfer.key.oid
-        signer = self._preauth.signer("part", requester.repo, requester.identity)
+        signer = self._tokens.signer(PART, requester.repo, requester.identity)
         action = signer.action(oid, "", transfer.size, upload=upload)
         return [
             Action(links.parts(oid, str(part.number)), action.header, action.expires_in)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from giftless.errors import BadAction, CredentialNeeded, Forbidden, LFSError, NotFound
-from giftless.interfaces import Identity
-from giftless.lfs.objects import Oid, Permission, Repo
+from giftless.interfaces import ActionKind, Identity
+from giftless.lfs.locks import Lock
+from giftless.lfs.objects import Oid, Operation, Permission, Repo
 
 
 class Gate:
@@ -23,26 +27,40 @@ class Gate:
         permission: Permission,
         repo: Repo,
         oid: Oid | None = None,
-        operation: str = "",
+        kinds: Sequence[ActionKind] = (),
     ) -> None:
         """Do nothing for those who may.
 
         :param oid: the object concerned; ``None`` for the whole repository.
-        :param operation: what an action's token must be for, if it is such a
-            token that somebody comes with.
-        :raises LFSError: see :meth:`denied`.
+        :param kinds: the kinds of action whose tokens will do.
+        :raises CredentialNeeded: if nobody in particular asks.
+        :raises NotFound: to hide the repository.
+        :raises Forbidden: if somebody else asks.
         """
         if not identity.grants.allows(permission, oid):
-            raise self.denied(identity, permission, repo)
-        if identity.ticket is not None and identity.ticket.operation != operation:
+            raise self._denied(identity, permission, repo)
+        self.require_kind(identity, kinds)
+
+    def require_kind(self, identity: Identity, kinds: Sequence[ActionKind]) -> None:
+        """Do nothing for those who come with a token of the right kind, or with none.
+
+        :param kinds: the kinds of action whose tokens will do.
+        :raises BadAction: if the token is of another kind.
+        """
+        ticket = identity.ticket
+        if ticket is not None and not any(kind.name == ticket.kind for kind in kinds):
             raise BadAction("this action's token is for another operation; ask for a new batch")
 
-    def denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
-        """Return what somebody without ``permission`` is told.
+    def refusal(self, identity: Identity, operation: Operation, oid: Oid) -> LFSError | None:
+        """Decide about one object of a batch.
 
-        :returns: ``CredentialNeeded`` for nobody in particular, else ``Forbidden``,
-            or ``NotFound`` to hide the repository.
+        :returns: why it is refused; ``None`` if it is not.
         """
+        if identity.grants.allows(operation.permission, oid):
+            return None
+        return Forbidden(f"you may not {operation.value} this object")
+
+    def _denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
         if identity.anonymous:
             return CredentialNeeded(
                 f"a credential with {permission.value} access to {repo} is needed"
@@ -52,3 +70,56 @@ class Gate:
         if hidden and not identity.grants.allows(Permission.READ, None):
             return NotFound(f"there is no repository {repo}, or you may not read it")
         return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")
+
+
+class LockGate:
+    """Decides who may hold locks, and who may remove those of others.
+
+    :param gate: decides who may read and write.
+    :param anonymous: whether nobody in particular may hold locks too, all of
+        which belong to everybody who is nobody in particular.
+    :param force: what it takes, beside ``write``, to remove somebody else's lock.
+    :param names_people: whether there is any credential by which the server
+        would know somebody.
+    """
+
+    def __init__(
+        self, gate: Gate, anonymous: bool, force: Literal["write", "admin"], names_people: bool
+    ) -> None:
+        self._gate = gate
+        self._anonymous = anonymous
+        self._force = force
+        self._names_people = names_people
+
+    def owns(self, identity: Identity, lock: Lock) -> bool:
+        """Whether a lock belongs to an identity."""
+        return identity.name == lock.owner and (self._anonymous or not identity.anonymous)
+
+    def require_owner(self, identity: Identity, repo: Repo) -> None:
+        """Do nothing for those who may write, and may own a lock.
+
+        :raises LFSError: for the others; see :meth:`Gate.require`.
+        """
+        self._gate.require(identity, Permission.WRITE, repo)
+        if not identity.anonymous or self._anonymous:
+            return
+        if self._names_people:
+            raise CredentialNeeded(
+                "a credential is needed to lock files, so that the lock has an owner"
+            )
+        # To ask for a credential would not help: none is known here.
+        raise Forbidden(
+            "this server does not know who you are, and lets only people it knows lock files;"
+            " its administrator can change that (auth, or locks.anonymous)"
+        )
+
+    def require_force(self, identity: Identity, lock: Lock, force: bool) -> None:
+        """Do nothing for those who may remove somebody else's lock.
+
+        :param force: whether they have asked for that.
+        :raises Forbidden: for the others.
+        """
+        if not force:
+            raise Forbidden(f"you do not hold {lock}; if you have to, unlock it by force")
+        if self._force == "admin" and not identity.grants.allows(Permission.ADMIN, None):
+            raise Forbidden(f"it takes admin access to {lock.repo} to remove {lock}")

@@ -16,11 +16,11 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from giftless.errors import CredentialNeeded, Forbidden, NotFound
+from giftless.errors import NotFound
 from giftless.interfaces import Identity, ILockStore, LockCreated, LockForced, LockReleased
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockPage, LockQuery, Paging
 from giftless.lfs.objects import Permission, Repo
-from giftless.usecases.authorization import Gate
+from giftless.usecases.authorization import Gate, LockGate
 from giftless.usecases.events import NO_EVENTS, Events
 
 #: How many random bytes an id has.
@@ -82,8 +82,8 @@ class LockService:
     ) -> None:
         self._store = store
         self._gate = gate
-        self._policy = policy
-        self._names_people = names_people
+        self._owners = LockGate(gate, policy.anonymous, policy.force, names_people)
+        self._page_size = policy.page_size
         self._clock = clock
         self._events = events
 
@@ -95,7 +95,7 @@ class LockService:
             it.  A client that has lost the answer to an earlier request learns
             so that it holds the lock.
         """
-        self._require_owner(identity, repo)
+        self._owners.require_owner(identity, repo)
         now = int(self._clock.seconds())
         lock = Lock(secrets.token_hex(_ID_BYTES), repo, path, identity.name, now)
         await self._store.create(lock)
@@ -127,8 +127,8 @@ class LockService:
         """
         self._gate.require(identity, Permission.WRITE, repo)
         page = await self._store.page(self._query(repo, paging))
-        ours = [lock for lock in page.locks if self._owns(identity, lock)]
-        theirs = [lock for lock in page.locks if not self._owns(identity, lock)]
+        ours = [lock for lock in page.locks if self._owners.owns(identity, lock)]
+        theirs = [lock for lock in page.locks if not self._owners.owns(identity, lock)]
         return Verification(ours, theirs, page.next_cursor)
 
     async def unlock(self, identity: Identity, repo: Repo, lock_id: str, force: bool) -> Lock:
@@ -139,13 +139,13 @@ class LockService:
         :raises NotFound: if there is no such lock.
         :raises Forbidden: if it is somebody else's, and that is not allowed.
         """
-        self._require_owner(identity, repo)
+        self._owners.require_owner(identity, repo)
         query = LockQuery(1, repo, id=lock_id)
         page = await self._store.page(query) if query.satisfiable else LockPage()
         for lock in page.locks:
-            others = not self._owns(identity, lock)
+            others = not self._owners.owns(identity, lock)
             if others:
-                self._require_force(identity, lock, force)
+                self._owners.require_force(identity, lock, force)
             if await self._store.remove(lock):
                 if others:
                     self.log.info(
@@ -161,35 +161,4 @@ class LockService:
         raise NotFound(f"there is no lock {lock_id} in {repo}, or not any more")
 
     def _query(self, repo: Repo, paging: Paging) -> LockQuery:
-        return LockQuery(paging.limit or self._policy.page_size, repo, paging.cursor)
-
-    def _owns(self, identity: Identity, lock: Lock) -> bool:
-        return identity.name == lock.owner and (self._policy.anonymous or not identity.anonymous)
-
-    def _require_owner(self, identity: Identity, repo: Repo) -> None:
-        """Do nothing for an identity that may write, and may own locks.
-
-        :raises LFSError: for any other.
-        """
-        self._gate.require(identity, Permission.WRITE, repo)
-        if not identity.anonymous or self._policy.anonymous:
-            return
-        if self._names_people:
-            raise CredentialNeeded(
-                "a credential is needed to lock files, so that the lock has an owner"
-            )
-        # Not 401: no credential would help, since no authenticator takes any.
-        raise Forbidden(
-            "this server does not know who you are, and lets only people it knows lock files;"
-            " its administrator can change that (auth, or locks.anonymous)"
-        )
-
-    def _require_force(self, identity: Identity, lock: Lock, force: bool) -> None:
-        """Do nothing for an identity that may remove somebody else's lock.
-
-        :raises Forbidden: for any other.
-        """
-        if not force:
-            raise Forbidden(f"you do not hold {lock}; if you have to, unlock it by force")
-        if self._policy.force == "admin" and not identity.grants.allows(Permission.ADMIN, None):
-            raise Forbidden(f"it takes admin access to {lock.repo} to remove {lock}")
+        return LockQuery(paging.limit or self._page_size, repo, paging.cursor)

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from giftless.base.bodies import PartBody
 from giftless.errors import Forbidden, LFSError, NotFound, WrongBody
 from giftless.interfaces import (
+    ActionKind,
     Arrival,
     IBlocking,
     IBody,
@@ -18,6 +19,7 @@ from giftless.interfaces import (
     ILinks,
     IMultipartStore,
     IObjectStore,
+    IPartPlanner,
     IStreamingMultipartStore,
     ObjectStored,
     PartUpload,
@@ -27,8 +29,8 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import ObjectReply
-from giftless.lfs.objects import ObjectKey, Permission
-from giftless.transfer.multipart import Multipart
+from giftless.lfs.objects import ObjectKey
+from giftless.transfer.kinds import ABORT, COMMIT, PART, PARTS
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.read_back import ReadBack
@@ -38,8 +40,7 @@ class MultipartServer:
     """What the server does with parts, for an identity that has been established.
 
     :param store: where objects are.
-    :param adapter: makes the actions of an upload; ``None`` if the store takes
-        no parts.
+    :param planner: plans uploads; ``None`` if no transfer of the server does.
     :param blocking: hashes parts, and objects that are read back.
     :param gate: decides who may do what.
     :param clock: waits before an object is read once more.
@@ -51,14 +52,14 @@ class MultipartServer:
     def __init__(
         self,
         store: IObjectStore,
-        adapter: Multipart | None,
+        planner: IPartPlanner | None,
         blocking: IBlocking,
         gate: Gate,
         clock: IReactorTime,
         events: Events = NO_EVENTS,
     ) -> None:
         self._store = store
-        self._adapter = adapter
+        self._planner = planner
         self._blocking = blocking
         self._gate = gate
         self._events = events
@@ -74,8 +75,8 @@ class MultipartServer:
         :returns: what a batch reply to ``multipart-basic`` says of it.
         :raises LFSError: if it cannot be uploaded.
         """
-        ticket = self._admit(identity, key, "parts")
-        if self._adapter is None:
+        ticket = self._admit(identity, key, PARTS)
+        if self._planner is None:
             raise NotFound("this server's storage takes no parts; ask for a basic transfer")
         (size,) = await self._store.sizes([key])
         if isinstance(size, LFSError):
@@ -84,9 +85,7 @@ class MultipartServer:
             return ObjectReply(str(key.oid), ticket.size, True)
         transfer = Transfer(key, ticket.size, ticket.extras)
         requester = Requester(identity, key.repo, links)
-        (actions,) = await self._adapter.upload([transfer], requester)
-        if isinstance(actions, LFSError):
-            raise actions
+        actions = await self._planner.plan(transfer, requester)
         return ObjectReply(str(key.oid), ticket.size, True, actions)
 
     async def receive(
@@ -105,7 +104,7 @@ class MultipartServer:
         :param md5: what the MD5 of the body must be; ``None`` if that is not told.
         :raises LFSError: if it is not allowed, or not what it should be.
         """
-        upload = _upload(self._admit(identity, key, "part"))
+        upload = _upload(self._admit(identity, key, PART))
         if not IStreamingMultipartStore.providedBy(self._store):
             raise NotFound("this server's parts are not received here; ask for a batch")
         part = upload.plan.part(number)
@@ -123,7 +122,7 @@ class MultipartServer:
         :raises ServiceUnavailable: if the store does not do it, or if the
             object cannot be read back.
         """
-        ticket = self._admit(identity, key, "commit")
+        ticket = self._admit(identity, key, COMMIT)
         payload = Payload(ticket.size, key.oid)
         await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
         if self._read_back is not None:
@@ -134,11 +133,11 @@ class MultipartServer:
 
     async def abort(self, identity: Identity, key: ObjectKey) -> None:
         """Throw parts away."""
-        ticket = self._admit(identity, key, "abort")
+        ticket = self._admit(identity, key, ABORT)
         await self._multipart_store().abort(key, _upload(ticket))
 
-    def _admit(self, identity: Identity, key: ObjectKey, operation: str) -> Ticket:
-        self._gate.require(identity, Permission.WRITE, key.repo, key.oid, operation)
+    def _admit(self, identity: Identity, key: ObjectKey, kind: ActionKind) -> Ticket:
+        self._gate.require(identity, kind.permission, key.repo, key.oid, (kind,))
         if identity.ticket is None:
             raise Forbidden("this needs the token of an upload's action; ask for a batch")
         return identity.ticket

@@ -10,11 +10,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from zope.interface import implementer
+
 from giftless.base.bodies import VerifiedBody
 from giftless.errors import (
     BadAction,
     Conflict,
-    Forbidden,
     InsufficientStorage,
     LFSError,
     NotFound,
@@ -23,14 +24,17 @@ from giftless.errors import (
     WrongBody,
 )
 from giftless.interfaces import (
+    ActionKind,
     Arrival,
     BatchAnswered,
     IBlocking,
     IBody,
     ICapacity,
     Identity,
+    IDownload,
     IInspector,
     ILinks,
+    IObjects,
     IObjectStore,
     IStoredObject,
     IStreamingStore,
@@ -43,16 +47,17 @@ from giftless.interfaces import (
 )
 from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject
 from giftless.lfs.objects import Actions, ObjectKey, Operation, Permission, Repo
+from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
 
 
+@implementer(IDownload)
 class Download:
-    """An object that is open for somebody who may read it; whoever has it closes it.
+    """An object that is open for somebody who may read it.
 
     :param who: the name of the identity.
-    :ivar stored: the object.
     """
 
     def __init__(self, stored: IStoredObject, key: ObjectKey, who: str, events: Events) -> None:
@@ -62,11 +67,7 @@ class Download:
         self._events = events
 
     def sent(self, count: int, wanted: int) -> None:
-        """Note how much of the object was sent, when no more will be.
-
-        :param count: how many bytes were sent.
-        :param wanted: how many bytes the client has asked for.
-        """
+        """See :meth:`giftless.interfaces.IDownload.sent`."""
         if self._events.wanted:
             complete = count == wanted
             self._events.publish(
@@ -74,10 +75,11 @@ class Download:
             )
 
     def close(self) -> None:
-        """Close the object."""
+        """See :meth:`giftless.interfaces.IDownload.close`."""
         self.stored.close()
 
 
+@implementer(IObjects)
 class LFSServer:
     """What the server does for an identity that has been established.
 
@@ -115,18 +117,16 @@ class LFSServer:
         :raises Forbidden: if somebody asks and may do nothing.
         """
         adapter = self._transfers.choose(request)
-        permission = request.operation.permission
         refused: dict[str, LFSError] = {}
         wanted: list[RequestedObject] = []
         for item in request.objects:
-            if item.error is not None:
-                refused[item.text] = item.error
-            elif not identity.grants.allows(permission, item.oid):
-                refused[item.text] = Forbidden(f"you may not {request.operation.value} this object")
-            else:
+            error = item.error or self._gate.refusal(identity, request.operation, item.oid)
+            if error is None:
                 wanted.append(item)
-        if not wanted and not identity.grants.allows(permission, None):
-            raise self._gate.denied(identity, permission, repo)
+            else:
+                refused[item.text] = error
+        if not wanted:
+            self._gate.require(identity, request.operation.permission, repo)
         choose, make = (
             (self._missing, adapter.upload)
             if request.operation is Operation.UPLOAD
@@ -172,15 +172,15 @@ class LFSServer:
         )
 
     async def receive(
-        self, identity: Identity, key: ObjectKey, size: int | None, body: IBody
+        self,
+        identity: Identity,
+        key: ObjectKey,
+        size: int | None,
+        body: IBody,
+        kinds: Sequence[ActionKind] = (UPLOAD,),
     ) -> None:
-        """Store an uploaded object.
-
-        :param size: the body's length in bytes; ``None`` if it is not told.
-        :raises LFSError: if the upload is not allowed, not whole, not what
-            its oid says, or does not fit.  Nothing is stored then.
-        """
-        self._gate.require(identity, Permission.WRITE, key.repo, key.oid, "upload")
+        """See :meth:`giftless.interfaces.IObjects.receive`."""
+        self._gate.require(identity, Permission.WRITE, key.repo, key.oid, kinds)
         store = self._streaming_store()
         ticket = identity.ticket
         if ticket is not None:
@@ -201,24 +201,25 @@ class LFSServer:
             stored = ObjectStored(key, checked.received, identity.name, Arrival.STREAMED)
             self._events.publish(stored)
 
-    async def open(self, identity: Identity, key: ObjectKey) -> Download:
-        """Open an object for reading; the caller closes it.
-
-        :raises NotFound: if it is not there.
-        """
-        self._gate.require(identity, Permission.READ, key.repo, key.oid, "download")
+    async def open(
+        self, identity: Identity, key: ObjectKey, kinds: Sequence[ActionKind] = (DOWNLOAD,)
+    ) -> Download:
+        """See :meth:`giftless.interfaces.IObjects.open`."""
+        self._gate.require(identity, Permission.READ, key.repo, key.oid, kinds)
         stored = await self._streaming_store().open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")
         return Download(stored, key, identity.name, self._events)
 
-    async def verify(self, identity: Identity, key: ObjectKey, size: int) -> None:
-        """Confirm that an object was stored with ``size`` bytes.
-
-        :raises NotFound: if it is not there.
-        :raises Conflict: if it has another size.
-        """
-        self._gate.require(identity, Permission.READ_META, key.repo, key.oid, "verify")
+    async def verify(
+        self,
+        identity: Identity,
+        key: ObjectKey,
+        size: int,
+        kinds: Sequence[ActionKind] = (VERIFY, CONFIRM),
+    ) -> None:
+        """See :meth:`giftless.interfaces.IObjects.verify`."""
+        self._gate.require(identity, Permission.READ_META, key.repo, key.oid, kinds)
         if identity.ticket is not None and identity.ticket.size != size:
             raise BadAction("this action is for an object of another size; ask for a new batch")
         stored = await self._inspect(key)

@@ -13,20 +13,29 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from giftless.auth.actions import ActionOptions, PreAuthorizer
+from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.base.schema import convert
 from giftless.errors import BadAction, ConfigError, ExpiredAction, Forbidden
-from giftless.interfaces import Credentials, Identity, IPreAuthorizer, PartUpload, Ticket
+from giftless.interfaces import (
+    ActionKind,
+    Credentials,
+    IActionTokens,
+    Identity,
+    Lifetime,
+    PartUpload,
+    Ticket,
+)
 from giftless.lfs.multipart import PartPlan
 from giftless.lfs.objects import Action, Extras, ObjectKey, Permission
+from giftless.transfer.kinds import BUILT_IN
 from tests.contracts.authenticators import ChainedContract, basic
 from tests.support.making import (
     SECRET,
     action_of,
+    action_tokens,
     key_of,
     oid_of,
     partial,
-    preauthorizer,
     reader,
     repo_of,
     stranger,
@@ -37,11 +46,12 @@ from tests.support.run import CoroutineTestCase
 HREF = "https://lfs.example/org/repo/objects/storage/x"
 KEY = key_of(b"abc")
 
-#: What each operation's token is good for.
+#: What the tokens of each kind are good for.
 PERMITS = {
     "upload": Permission.WRITE,
     "download": Permission.READ,
     "verify": Permission.READ_META,
+    "confirm": Permission.READ_META,
     "parts": Permission.WRITE,
     "part": Permission.WRITE,
     "commit": Permission.WRITE,
@@ -72,7 +82,7 @@ def decode(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
-class PreauthTestCase(CoroutineTestCase):
+class ActionTokensTestCase(CoroutineTestCase):
     """A test case with something that makes and takes tokens.
 
     :ivar clock: its time.
@@ -81,7 +91,7 @@ class PreauthTestCase(CoroutineTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
-        self.preauth = preauthorizer(
+        self.tokens = action_tokens(
             self.clock, lifetime=100, multipart_lifetime=500, verify_lifetime=1000, leeway=5
         )
 
@@ -96,7 +106,7 @@ class PreauthTestCase(CoroutineTestCase):
     ) -> Action:
         """Make an action."""
         ticket = Ticket(operation, size, extras or {}, upload)
-        return action_of(self.preauth, ticket, key, HREF, identity or writer())
+        return action_of(self.tokens, ticket, key, HREF, identity or writer())
 
     def token(self, operation: str = "upload", **options: Any) -> str:
         """Make a token."""
@@ -104,7 +114,7 @@ class PreauthTestCase(CoroutineTestCase):
 
     def redeem(self, credentials: Credentials, path: str = "org/repo") -> Identity | None:
         """Come back with a token."""
-        return self.run_now(self.preauth.authenticate(credentials, repo_of(path)))
+        return self.run_now(self.tokens.authenticate(credentials, repo_of(path)))
 
     def accepted(self, credentials: Credentials) -> Identity:
         """Come back with a token that is good."""
@@ -119,9 +129,9 @@ class PreauthTestCase(CoroutineTestCase):
         return error
 
 
-class PreauthContractTests(ChainedContract, CoroutineTestCase):
-    def make_authenticator(self) -> PreAuthorizer:
-        return preauthorizer()
+class ActionTokensContractTests(ChainedContract, CoroutineTestCase):
+    def make_authenticator(self) -> ActionTokens:
+        return action_tokens()
 
     def accepted(self) -> list[Credentials]:
         tokens = [
@@ -136,10 +146,10 @@ class PreauthContractTests(ChainedContract, CoroutineTestCase):
         ]
 
     def test_it_makes_tokens_too(self) -> None:
-        verifyObject(IPreAuthorizer, self.authenticator)
+        verifyObject(IActionTokens, self.authenticator)
 
 
-class ActionTests(PreauthTestCase):
+class ActionTests(ActionTokensTestCase):
     def test_an_action_goes_where_it_should(self) -> None:
         for operation in PERMITS:
             self.assertEqual(self.action(operation).href, HREF)
@@ -148,7 +158,8 @@ class ActionTests(PreauthTestCase):
         """The verification comes after the upload, so it is good for longer."""
         self.assertEqual(self.action("upload").expires_in, 100)
         self.assertEqual(self.action("download").expires_in, 100)
-        self.assertEqual(self.action("verify").expires_in, 1000)
+        for operation in ("verify", "confirm"):
+            self.assertEqual(self.action(operation).expires_in, 1000)
 
     def test_parts_may_take_long_and_their_commit_longer(self) -> None:
         for operation in ("parts", "part"):
@@ -161,7 +172,7 @@ class ActionTests(PreauthTestCase):
         for operation in ("upload", "part"):
             header = self.action(operation).header or {}
             self.assertEqual(header["Content-Type"], "application/octet-stream")
-        for operation in ("download", "verify", "parts", "commit", "abort"):
+        for operation in ("download", "verify", "confirm", "parts", "commit", "abort"):
             self.assertEqual(set(self.action(operation).header or {}), {"Authorization"})
 
     def test_a_token_fits_into_a_header(self) -> None:
@@ -176,11 +187,11 @@ class ActionTests(PreauthTestCase):
         self.assertIn("https://bucket.example/x", repr(Action("https://bucket.example/x?y")))
 
     def test_the_secret_is_not_shown(self) -> None:
-        self.assertNotIn(SECRET.decode(), repr(self.preauth))
-        self.assertNotIn(SECRET.decode(), repr(vars(self.preauth)))
+        self.assertNotIn(SECRET.decode(), repr(self.tokens))
+        self.assertNotIn(SECRET.decode(), repr(vars(self.tokens)))
 
 
-class RedeemingTests(PreauthTestCase):
+class RedeemingTests(ActionTokensTestCase):
     def test_a_token_permits_its_operation_and_nothing_else(self) -> None:
         for operation, permitted in PERMITS.items():
             grants = self.accepted(bearer(self.token(operation))).grants
@@ -269,18 +280,18 @@ class RedeemingTests(PreauthTestCase):
     def test_tokens_outlive_the_process(self) -> None:
         """Workers share the secret, and a restart keeps it."""
         token = self.token()
-        self.preauth = preauthorizer(self.clock)
+        self.tokens = action_tokens(self.clock)
         self.accepted(bearer(token))
 
 
-class ForgeryTests(PreauthTestCase):
+class ForgeryTests(ActionTokensTestCase):
     def forged(self, claims: dict[str, Any], key: Any = None, **options: Any) -> str:
         """Make a token as the server does, but from these claims."""
         (part,) = self.token().split(".")[1:2]
         all_claims = {**json.loads(decode(part)), **claims}
         all_claims = {name: value for name, value in all_claims.items() if value is not ...}
         options = {"algorithm": "HS256", "headers": {"kid": "giftless-action"}, **options}
-        return jwt.encode(all_claims, self.preauth._key if key is None else key, **options)
+        return jwt.encode(all_claims, self.tokens._key if key is None else key, **options)
 
     def test_the_tests_forgeries_are_good_where_nothing_is_changed(self) -> None:
         self.accepted(bearer(self.forged({})))
@@ -332,7 +343,7 @@ class ForgeryTests(PreauthTestCase):
         self.flushWarnings()  # that the key is short for these
 
     def test_another_daemons_tokens_are_refused(self) -> None:
-        other = PreAuthorizer(b"another secret" * 4, ActionOptions(), self.clock)
+        other = ActionTokens(b"another secret" * 4, ActionOptions(), BUILT_IN, self.clock)
         self.refusal(bearer(token_of(action_of(other, Ticket("upload", 3), KEY, HREF, writer()))))
 
     def test_the_secret_itself_is_not_the_key(self) -> None:
@@ -368,10 +379,10 @@ class ForgeryTests(PreauthTestCase):
         for operation in PERMITS:
             ticket = self.accepted(bearer(self.token(operation, upload=upload))).ticket
             assert ticket is not None
-            self.assertEqual((ticket.operation, ticket.upload), (operation, upload))
+            self.assertEqual((ticket.kind, ticket.upload), (operation, upload))
             ticket = self.accepted(bearer(self.token(operation))).ticket
             assert ticket is not None
-            self.assertEqual((ticket.operation, ticket.upload), (operation, None))
+            self.assertEqual((ticket.kind, ticket.upload), (operation, None))
 
     def test_a_size_of_parts_that_the_server_would_not_make_is_no_upload(self) -> None:
         for size in (0, -1):
@@ -379,15 +390,48 @@ class ForgeryTests(PreauthTestCase):
             assert ticket is not None
             self.assertIsNone(ticket.upload)
 
-    def test_an_unknown_operation_permits_nothing(self) -> None:
-        grants = self.accepted(bearer(self.forged({"op": "delete"}))).grants
-        for permission in Permission:
-            self.assertFalse(grants.allows(permission, KEY.oid))
+    def test_a_token_of_an_unknown_kind_is_refused(self) -> None:
+        """A transfer may have been taken out of the configuration."""
+        self.refusal(bearer(self.forged({"op": "delete"})))
 
     @given(st.text(max_size=200) | st.binary(max_size=200).map(encode))
     def test_no_payload_gets_in_without_a_signature(self, payload: str) -> None:
         head, _, signature = self.token().split(".")
         self.refusal(bearer(f"{head}.{payload.replace('.', '')}.{signature}"))
+
+
+class KindTests(ActionTokensTestCase):
+    """Any kind of action that the server knows can have tokens."""
+
+    def tokens_of(self, *kinds: ActionKind) -> ActionTokens:
+        return ActionTokens(SECRET, ActionOptions(lifetime=7), (*BUILT_IN, *kinds), self.clock)
+
+    def test_a_kind_of_a_plugin_works_as_the_built_in_ones(self) -> None:
+        kind = ActionKind("stage", Permission.WRITE, Lifetime.TRANSFER, {"X-Stage": "1"})
+        self.tokens = self.tokens_of(kind)
+        action = self.tokens.signer(kind, KEY.repo, writer()).action(KEY.oid, HREF, 3)
+        self.assertEqual(action.expires_in, 7)
+        self.assertEqual((action.header or {})["X-Stage"], "1")
+        identity = self.accepted(bearer(token_of(action)))
+        self.assertEqual(identity.ticket, Ticket("stage", 3))
+        self.assertTrue(identity.grants.allows(Permission.WRITE, KEY.oid))
+
+    def test_a_kind_that_several_transfers_share_is_one(self) -> None:
+        self.tokens_of(BUILT_IN[0])
+
+    def test_two_kinds_of_one_name_are_refused(self) -> None:
+        other = ActionKind("upload", Permission.READ, Lifetime.TRANSFER)
+        error = self.assertRaises(ValueError, self.tokens_of, other)
+        self.assertIn("'upload'", str(error))
+
+    def test_a_kind_that_no_factory_names_makes_no_tokens(self) -> None:
+        """Else its tokens would be refused when they come back."""
+        for kind in (
+            ActionKind("stage", Permission.WRITE, Lifetime.TRANSFER),
+            ActionKind("upload", Permission.READ, Lifetime.TRANSFER),
+        ):
+            error = self.assertRaises(ValueError, self.tokens.signer, kind, KEY.repo, writer())
+            self.assertIn(repr(kind.name), str(error))
 
 
 class OptionsTests(CoroutineTestCase):

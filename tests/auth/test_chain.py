@@ -13,7 +13,7 @@ from giftless.errors import ServiceUnavailable, Unauthorized
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 from tests.contracts.authenticators import AuthenticatorContract, basic
-from tests.support.making import preauthorizer, reader, repo_of, writer
+from tests.support.making import action_tokens, reader, repo_of, writer
 from tests.support.run import CoroutineTestCase
 
 
@@ -50,7 +50,7 @@ class Later:
 
 class ChainContractTests(AuthenticatorContract, CoroutineTestCase):
     def make_authenticator(self) -> AuthChain:
-        return AuthChain([preauthorizer(), AnonymousAuthenticator("read")])
+        return AuthChain([action_tokens(), AnonymousAuthenticator("read")])
 
     def accepted(self) -> list[Credentials]:
         return [Credentials(), Credentials((basic("somebody", "a password"),))]

@@ -23,9 +23,10 @@ from twisted.internet.task import Clock
 
 from giftless.app.assembly import build_backends, build_resource
 from giftless.app.config import Config
-from giftless.auth.actions import ActionOptions, PreAuthorizer
+from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.interfaces import PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
+from giftless.transfer.kinds import BUILT_IN
 from giftless.web.routes import LFSResource
 from tests.docs.pages import DOCS, code
 from tests.integration.support import LFS_JSON, IntegrationTestCase, Response, oid_of
@@ -311,7 +312,7 @@ class PartOperationTests(ApiTestCase):
         clock = Clock()
         clock.advance(time.time())
         secret = (self.daemon.directory / "giftless-state" / "secret").read_bytes().strip()
-        self.preauth = PreAuthorizer(secret, ActionOptions(), clock)
+        self.tokens = ActionTokens(secret, ActionOptions(), BUILT_IN, clock)
         self.data = b"an object in several parts"
 
     def header(self, operation: str, size: int | None = None) -> dict[str, str]:
@@ -320,7 +321,7 @@ class PartOperationTests(ApiTestCase):
         upload = PartUpload("", PartPlan(size, -(-size // 3)))
         key = key_of(self.data, "my-org/demo")
         ticket = Ticket(operation, size, {}, upload)
-        return action_of(self.preauth, ticket, key, "", writer()).header or {}
+        return action_of(self.tokens, ticket, key, "", writer()).header or {}
 
     def url(self, step: str = "") -> str:
         """Return the URL of an endpoint."""

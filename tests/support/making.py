@@ -11,16 +11,16 @@ from twisted.internet.task import Clock
 from twisted.web.client import Agent
 from zope.interface import implementer
 
-from giftless.auth.actions import ActionOptions, PreAuthorizer
+from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.auth.grants import ADMIN, READ, READ_WRITE, RepoGrants
 from giftless.interfaces import (
     Environment,
+    IActionTokens,
     IBlocking,
     IBody,
     Identity,
     IGrants,
     IObjectStore,
-    IPreAuthorizer,
     IStreamingStore,
     ITransferAdapter,
     Payload,
@@ -28,6 +28,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Repo
 from giftless.transfer.basic import BasicFactory
+from giftless.transfer.kinds import BUILT_IN
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
@@ -117,20 +118,21 @@ def links_of(path: str = "org/repo", base: str = "https://lfs.example") -> Links
     return Links(base, path.split("/"))
 
 
-def preauthorizer(clock: Clock | None = None, **options: int) -> PreAuthorizer:
+def action_tokens(clock: Clock | None = None, **options: int) -> ActionTokens:
     """Return what makes and takes the tokens of actions."""
-    return PreAuthorizer(SECRET, ActionOptions(**options), clock or Clock())
+    return ActionTokens(SECRET, ActionOptions(**options), BUILT_IN, clock or Clock())
 
 
 def action_of(
-    preauth: IPreAuthorizer,
+    tokens: IActionTokens,
     ticket: Ticket,
     key: ObjectKey,
     href: str = "http://lfs.example/",
     identity: Identity | None = None,
 ) -> Action:
     """Make one action."""
-    signer = preauth.signer(ticket.operation, key.repo, identity or writer())
+    (kind,) = (kind for kind in BUILT_IN if kind.name == ticket.kind)
+    signer = tokens.signer(kind, key.repo, identity or writer())
     action: Action = signer.action(key.oid, href, ticket.size, ticket.extras, ticket.upload)
     return action
 
@@ -145,7 +147,7 @@ def server_of(
 ) -> LFSServer:
     """Return a server over ``store``, with the basic transfer unless others are given."""
     if not adapters:
-        basic = BasicFactory().build(store, preauthorizer())
+        basic = BasicFactory().build(store, action_tokens())
         assert basic is not None
         adapters = (basic,)
     return LFSServer(

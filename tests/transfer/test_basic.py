@@ -8,11 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from giftless.interfaces import Credentials, IObjectStore, ITransferFactory
+from giftless.auth.actions import ActionTokens
+from giftless.interfaces import Credentials, IObjectStore, ITransferFactory, Ticket
 from giftless.lfs.objects import Permission
 from giftless.transfer.basic import BasicExternal, BasicFactory, BasicStreaming
 from tests.contracts.transfers import TransferContract, transfer_of
-from tests.support.making import key_of, oid_of, preauthorizer, repo_of
+from tests.support.making import action_tokens, key_of, oid_of, repo_of
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.support.run import CoroutineTestCase
 
@@ -21,13 +22,13 @@ BASE = "https://lfs.example/org/repo/objects/storage"
 
 class BasicStreamingTests(TransferContract, CoroutineTestCase):
     def make_adapter(self) -> BasicStreaming:
-        self.preauth = preauthorizer()
-        return BasicStreaming(self.preauth)
+        self.tokens = action_tokens()
+        return BasicStreaming(self.tokens)
 
     def permitted(self, action: Any) -> set[Permission]:
         """Return what an action's header permits on the object."""
         credentials = Credentials((action.header["Authorization"],))
-        identity = self.run_now(self.preauth.authenticate(credentials, repo_of()))
+        identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None
         return {p for p in Permission if identity.grants.allows(p, oid_of(b"abc"))}
 
@@ -52,7 +53,7 @@ class BasicStreamingTests(TransferContract, CoroutineTestCase):
         action = self.upload(transfer_of(extras=extras))["upload"]
         assert action.header is not None
         credentials = Credentials((action.header["Authorization"],))
-        identity = self.run_now(self.preauth.authenticate(credentials, repo_of()))
+        identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None and identity.ticket is not None
         self.assertEqual((identity.ticket.size, identity.ticket.extras), (3, extras))
 
@@ -72,7 +73,21 @@ class BasicStreamingTests(TransferContract, CoroutineTestCase):
 class BasicExternalTests(TransferContract, CoroutineTestCase):
     def make_adapter(self) -> BasicExternal:
         self.store = ExternalStore()
-        return BasicExternal(self.store, preauthorizer())
+        return BasicExternal(self.store, action_tokens())
+
+    def test_the_verification_tells_the_daemon_of_an_upload_that_it_has_not_seen(self) -> None:
+        """Its token is of a kind of its own."""
+        for make, kind in ((BasicStreaming, "verify"), (self.external, "confirm")):
+            tokens = action_tokens()
+            self.adapter = make(tokens)
+            header = self.upload()["verify"].header or {}
+            credentials = Credentials((header["Authorization"],))
+            identity = self.run_now(tokens.authenticate(credentials, repo_of()))
+            assert identity is not None
+            self.assertEqual(identity.ticket, Ticket(kind, 3))
+
+    def external(self, tokens: ActionTokens) -> BasicExternal:
+        return BasicExternal(self.store, tokens)
 
     def test_the_store_signs_and_the_daemon_verifies(self) -> None:
         extras = {"filename": "x"}
@@ -85,7 +100,7 @@ class BasicExternalTests(TransferContract, CoroutineTestCase):
         )
 
     def test_signatures_are_good_for_as_long_as_other_actions(self) -> None:
-        self.adapter = BasicExternal(self.store, preauthorizer(lifetime=77))
+        self.adapter = BasicExternal(self.store, action_tokens(lifetime=77))
         self.upload(transfer_of())
         self.download(transfer_of())
         self.assertEqual([lifetime for _, _, _, lifetime, _ in self.store.signed], [77, 77])
@@ -115,7 +130,7 @@ class Both(ExternalStore, MemoryStore):
 class BasicFactoryTests(CoroutineTestCase):
     def build(self, store: Any) -> Any:
         """Offer a store to the factory."""
-        return BasicFactory().build(store, preauthorizer())
+        return BasicFactory().build(store, action_tokens())
 
     def test_it_is_a_factory_but_for_the_name(self) -> None:
         factory: Any = BasicFactory()

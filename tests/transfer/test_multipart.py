@@ -14,6 +14,7 @@ from giftless.interfaces import (
     Credentials,
     Fitness,
     IExternalMultipartStore,
+    IPartPlanner,
     IStreamingMultipartStore,
     ITransferFactory,
     PartUpload,
@@ -35,7 +36,7 @@ from giftless.transfer.multipart import (
 from tests.contracts.transfers import TransferContract, requester, transfer_of
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
-from tests.support.making import key_of, oid_of, preauthorizer, repo_of
+from tests.support.making import action_tokens, key_of, oid_of, repo_of
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.support.run import CoroutineTestCase
 
@@ -88,10 +89,15 @@ class AdapterContract(TransferContract):
     upload_action = "parts"
     name: ClassVar[str] = "multipart-basic"
 
+    def test_it_plans_uploads(self) -> None:
+        verifyObject(IPartPlanner, self.adapter)
+        planned = self.run_now(self.adapter.plan(transfer_of(DATA), requester()))
+        self.assertEqual(set(planned), {"parts", "commit", "abort", "verify"})
+
     def ticket(self, action: Any) -> Ticket:
         """Return what an action's token says."""
         credentials = Credentials((action.header["Authorization"],))
-        identity = self.run_now(self.preauth.authenticate(credentials, repo_of()))
+        identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None and identity.ticket is not None
         return identity.ticket
 
@@ -115,7 +121,7 @@ class AdapterContract(TransferContract):
         actions = self.upload(transfer_of(DATA, extras))
         for step in ("commit", "abort"):
             ticket = self.ticket(actions[step])
-            self.assertEqual((ticket.operation, ticket.size), (step, 10))
+            self.assertEqual((ticket.kind, ticket.size), (step, 10))
             self.assertEqual(ticket.extras, extras)
             assert ticket.upload is not None
             self.assertEqual(ticket.upload.plan, PartPlan(10, 4))
@@ -136,8 +142,8 @@ class MultipartStreamingTests(AdapterContract, CoroutineTestCase):
     def make_adapter(self) -> Multipart:
         os.makedirs(path := self.mktemp())
         self.store = LocalStore(path, "", InlineBlocking(), 4)
-        self.preauth = preauthorizer(multipart_lifetime=500)
-        adapter = MultipartFactory().build(self.store, self.preauth)
+        self.tokens = action_tokens(multipart_lifetime=500)
+        adapter = MultipartFactory().build(self.store, self.tokens)
         self.assertIsInstance(adapter, MultipartStreaming)
         assert adapter is not None
         return adapter
@@ -150,7 +156,7 @@ class MultipartStreamingTests(AdapterContract, CoroutineTestCase):
         self.assertEqual([part.expires_in for part in parts], [500] * 3)
         self.assertEqual([part.want_digest for part in parts], ["contentMD5"] * 3)
         ticket = self.ticket(parts[0])
-        self.assertEqual((ticket.operation, ticket.size), ("part", 10))
+        self.assertEqual((ticket.kind, ticket.size), ("part", 10))
         self.assertEqual(ticket.upload, PartUpload("", PartPlan(10, 4)))
         self.assertEqual(parts[0].header, parts[2].header)
 
@@ -166,8 +172,8 @@ class MultipartStreamingTests(AdapterContract, CoroutineTestCase):
 class MultipartExternalTests(AdapterContract, CoroutineTestCase):
     def make_adapter(self) -> Multipart:
         self.store = ExternalPartsStore()
-        self.preauth = preauthorizer(multipart_lifetime=500)
-        adapter = MultipartFactory().build(self.store, self.preauth)
+        self.tokens = action_tokens(multipart_lifetime=500)
+        adapter = MultipartFactory().build(self.store, self.tokens)
         self.assertIsInstance(adapter, MultipartExternal)
         assert adapter is not None
         return adapter
@@ -191,6 +197,11 @@ class MultipartExternalTests(AdapterContract, CoroutineTestCase):
         self.assertEqual(list(self.parts(actions)), [])
         self.assertIn("commit", actions)
 
+    def test_only_an_object_of_one_piece_needs_to_be_confirmed(self) -> None:
+        """The daemon has seen the commit of all others."""
+        for data, kind in ((b"abc", "confirm"), (DATA, "verify")):
+            self.assertEqual(self.ticket(self.upload(transfer_of(data))["verify"]).kind, kind)
+
     def test_an_object_that_is_too_large_for_any_parts(self) -> None:
         transfers = [Transfer(key_of(b"abc"), size) for size in (3, 100 * 60_000 + 1)]
         fits, refused = self.run_now(self.adapter.upload(transfers, requester()))
@@ -208,9 +219,9 @@ def batch(
 
 class FitnessTests(CoroutineTestCase):
     def setUp(self) -> None:
-        preauth = preauthorizer()
-        multipart = MultipartFactory().build(ExternalPartsStore(), preauth)
-        agent = AgentFactory().build(ExternalPartsStore(), preauth)
+        tokens = action_tokens()
+        multipart = MultipartFactory().build(ExternalPartsStore(), tokens)
+        agent = AgentFactory().build(ExternalPartsStore(), tokens)
         assert multipart is not None and agent is not None
         self.multipart, self.agent = multipart, agent
 
@@ -253,8 +264,8 @@ class FitnessTests(CoroutineTestCase):
 
 class AgentTests(TransferContract, CoroutineTestCase):
     def make_adapter(self) -> Agent:
-        self.preauth = preauthorizer(multipart_lifetime=500)
-        adapter = AgentFactory().build(ExternalPartsStore(), self.preauth)
+        self.tokens = action_tokens(multipart_lifetime=500)
+        adapter = AgentFactory().build(ExternalPartsStore(), self.tokens)
         assert adapter is not None
         return adapter
 
@@ -266,9 +277,23 @@ class AgentTests(TransferContract, CoroutineTestCase):
         self.assertEqual(action.href, f"{BASE}/{oid_of(DATA)}/parts")
         self.assertEqual(action.expires_in, 500)
         credentials = Credentials((action.header["Authorization"],))
-        identity = self.run_now(self.preauth.authenticate(credentials, repo_of()))
+        identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None
         self.assertEqual(identity.ticket, Ticket("parts", 10, extras))
+
+    def test_only_an_object_of_one_piece_needs_to_be_confirmed(self) -> None:
+        """git-lfs does that itself, by what the batch says and not the agent."""
+        for data, kind in ((b"abc", "confirm"), (DATA, "verify")):
+            action: Any = self.upload(transfer_of(data))["verify"]
+            credentials = Credentials((action.header["Authorization"],))
+            identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
+            assert identity is not None
+            self.assertEqual(identity.ticket, Ticket(kind, len(data)))
+
+    def test_it_plans_uploads(self) -> None:
+        verifyObject(IPartPlanner, self.adapter)
+        planned = self.run_now(self.adapter.plan(transfer_of(DATA), requester()))
+        self.assertEqual(set(planned), {"parts", "commit", "abort", "verify"})
 
 
 class FactoryTests(CoroutineTestCase):
@@ -281,7 +306,7 @@ class FactoryTests(CoroutineTestCase):
     def test_a_store_that_takes_no_parts_gets_none(self) -> None:
         for factory in (MultipartFactory(), AgentFactory()):
             for store in (MemoryStore(), ExternalStore()):
-                self.assertIsNone(factory.build(store, preauthorizer()))
+                self.assertIsNone(factory.build(store, action_tokens()))
 
     def test_the_stores_of_these_tests_are_what_they_say(self) -> None:
         verifyObject(IExternalMultipartStore, ExternalPartsStore())

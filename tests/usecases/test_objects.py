@@ -27,11 +27,11 @@ from giftless.lfs.batch import parse_batch, render_batch
 from giftless.lfs.objects import MAX_SIZE, ObjectKey, Permission
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import (
+    action_tokens,
     key_of,
     links_of,
     oid_of,
     partial,
-    preauthorizer,
     reader,
     repo_of,
     server_of,
@@ -263,7 +263,7 @@ class BatchTests(ServerTestCase):
         (entry,) = self.entries("upload", [member(GONE[0], **{"x-filename": "a.bin"})])
         header = entry["actions"]["upload"]["header"]
         identity = self.run_now(
-            preauthorizer().authenticate(Credentials((header["Authorization"],)), repo_of())
+            action_tokens().authenticate(Credentials((header["Authorization"],)), repo_of())
         )
         assert identity is not None and identity.ticket is not None
         self.assertEqual(identity.ticket.extras, {"filename": "a.bin"})
@@ -623,7 +623,7 @@ class TokenTests(ServerTestCase):
         (entry,) = self.entries(operation, [member(data)])
         header = entry["actions"][action]["header"]
         identity = self.run_now(
-            preauthorizer().authenticate(Credentials((header["Authorization"],)), repo_of())
+            action_tokens().authenticate(Credentials((header["Authorization"],)), repo_of())
         )
         assert identity is not None
         return identity

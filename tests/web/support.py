@@ -34,7 +34,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from giftless.auth.actions import ActionOptions, PreAuthorizer
+from giftless.app.transfers import build_transfers
+from giftless.auth.actions import ActionOptions
 from giftless.auth.anonymous import AnonymousAuthenticator
 from giftless.auth.chain import AuthChain
 from giftless.base.threads import Threads
@@ -45,7 +46,7 @@ from giftless.interfaces import (
     Identity,
     ILockStore,
     IObjectStore,
-    ITransferAdapter,
+    ITransferFactory,
 )
 from giftless.lfs.multipart import PART_SIZE
 from giftless.lfs.objects import Repo
@@ -53,7 +54,6 @@ from giftless.storage.local.store import LocalStore
 from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.multipart import MultipartFactory
-from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.locks import LockPolicy, LockService
@@ -199,6 +199,7 @@ class Front:
     :param locks: where locks are; by default there are none.
     :param events: where it is published what has happened.
     :param routes: more endpoints.
+    :param more_transfers: factories of transfers beside the built-in ones.
     """
 
     def __init__(
@@ -222,6 +223,7 @@ class Front:
         events: Events = NO_EVENTS,
         challenge: Challenge | None = None,
         routes: Sequence[Route] = (),
+        more_transfers: Sequence[ITransferFactory] = (),
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -232,24 +234,26 @@ class Front:
         if authenticators is None:
             authenticators = [AnonymousAuthenticator("read-write")]
         self.store = store
-        self.preauth = PreAuthorizer(secret, actions or ActionOptions(), clock)
-        factories = (AgentFactory(), MultipartFactory(), BasicFactory())
-        made = [factory.build(store, self.preauth) for factory in factories]
-        adapters: list[ITransferAdapter] = [adapter for adapter in made if adapter is not None]
+        factories: Any = (*more_transfers, AgentFactory(), MultipartFactory(), BasicFactory())
+        transfers = build_transfers(
+            {f"transfers.{index}": factory for index, factory in enumerate(factories)},
+            store,
+            secret,
+            actions or ActionOptions(),
+            clock,
+        )
+        self.tokens = transfers.tokens
         proxies, gate = Proxies(trusted), Gate()
-        actions_authenticator = AuthChain([self.preauth, *authenticators])
+        actions_authenticator = AuthChain([self.tokens, *authenticators])
         objects = ObjectEndpoints(
-            LFSServer(
-                store, TransferRegistry(adapters), blocking, self.limits.object_size, gate, events
-            ),
+            LFSServer(store, transfers.registry, blocking, self.limits.object_size, gate, events),
             AuthChain(authenticators),
             actions_authenticator,
             self.limits,
             blocking,
         )
-        adapter = MultipartFactory().build(store, self.preauth)
         parts = PartEndpoints(
-            MultipartServer(store, adapter, blocking, gate, clock, events),
+            MultipartServer(store, transfers.planner, blocking, gate, clock, events),
             actions_authenticator,
         )
         lock_routes = routes_without_locks()

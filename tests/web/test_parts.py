@@ -264,7 +264,7 @@ class AgentTests(PartsTestCase):
         """As after a change of the configuration."""
         self.serve(store=MemoryStore())
         ticket = Ticket("parts", len(DATA))
-        action = action_of(self.front.preauth, ticket, key_of(DATA), "http://x/", writer())
+        action = action_of(self.front.tokens, ticket, key_of(DATA), "http://x/", writer())
         url = storage_url(f"{OID}/parts", "/org/repo")
         self.assert_error(self.request("POST", url, action.header or {}), 404)
 
@@ -283,7 +283,7 @@ class TokenTests(PartsTestCase):
     ) -> Any:
         ticket = Ticket(operation, len(DATA), {}, upload)
         key = key_of(DATA, path)
-        return action_of(self.front.preauth, ticket, key, "http://x/", writer()).header
+        return action_of(self.front.tokens, ticket, key, "http://x/", writer()).header
 
     STEPS = (
         ("parts", "POST", "", b""),
@@ -397,7 +397,7 @@ class StatusTests(PartsTestCase):
         for step in TokenTests.STEPS:
             operation, method, path, body = step
             ticket = Ticket(operation, len(DATA), {}, PartUpload("", PartPlan(10, 4)))
-            header = action_of(self.front.preauth, ticket, key_of(DATA), "x", writer()).header
+            header = action_of(self.front.tokens, ticket, key_of(DATA), "x", writer()).header
             url = storage_url(f"{OID}/parts{path}", "/org/repo")
             self.assert_error(self.request(method, url, header or {}, body), 400)
 

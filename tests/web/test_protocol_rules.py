@@ -98,7 +98,7 @@ class Rule1Tests(RuleTestCase):
         self.serve()
         for operation, data in (("download", DATA), ("verify", DATA), ("upload", b"other")):
             ticket = Ticket(operation, len(data))
-            action = action_of(self.front.preauth, ticket, key_of(data), "http://x/", writer())
+            action = action_of(self.front.tokens, ticket, key_of(data), "http://x/", writer())
             self.assert_refused(self.request("PUT", URL, action.header, DATA))
 
     def test_verifications(self) -> None:

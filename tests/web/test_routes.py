@@ -893,9 +893,7 @@ class PermissionTests(ApiTestCase):
         self.serve(authenticators=[])
         self.front.put(DATA)
         ticket = Ticket("download", 10)
-        action = action_of(
-            self.front.preauth, ticket, key_of(DATA), "http://lfs.example/", reader()
-        )
+        action = action_of(self.front.tokens, ticket, key_of(DATA), "http://lfs.example/", reader())
         assert action.header is not None
         token = action.header["Authorization"]
         for first, second in (("Basic Q0k6eA==", token), (token, "Basic Q0k6eA==")):
@@ -926,7 +924,7 @@ class TokenTests(ApiTestCase):
         """Return the token of an action, as a batch reply has it."""
         ticket = Ticket(operation, len(data), options)
         action = action_of(
-            (front or self.front).preauth,
+            (front or self.front).tokens,
             ticket,
             key_of(data, path),
             "http://lfs.example/",

@@ -1,0 +1,95 @@
+"""From the names of transfers to what answers for them: adapters and action tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.app import plugins
+from giftless.auth.actions import ActionOptions, ActionTokens
+from giftless.errors import ConfigError
+from giftless.interfaces import (
+    IObjectStore,
+    IPartPlanner,
+    ITransferAdapter,
+    ITransferFactory,
+)
+from giftless.transfer.kinds import BUILT_IN
+from giftless.transfer.registry import TransferRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """The transfers that a server offers.
+
+    :ivar tokens: makes and recognises the tokens of their actions.
+    :ivar adapters: each by the dotted path of its name in the configuration, best
+        first.
+    """
+
+    tokens: ActionTokens
+    adapters: Mapping[str, ITransferAdapter]
+
+    @property
+    def registry(self) -> TransferRegistry:
+        """The choice between them."""
+        return TransferRegistry(tuple(self.adapters.values()))
+
+    @property
+    def planner(self) -> IPartPlanner | None:
+        """The one that plans uploads in parts, if one does."""
+        for adapter in self.adapters.values():
+            if IPartPlanner.providedBy(adapter):
+                return adapter
+        return None
+
+
+def build_transfers(
+    factories: Mapping[str, ITransferFactory],
+    store: IObjectStore,
+    secret: bytes,
+    options: ActionOptions,
+    reactor: IReactorTime,
+) -> Transfers:
+    """Build the adapters of those transfers that the store can serve.
+
+    :param factories: each by the dotted path of its name, best first.
+    :param secret: what the tokens are signed with.
+    :param options: for how long they are good.
+    :raises ConfigError: if the store can serve none, or if two kinds of action
+        have one name.
+    """
+    kinds = {kind.name: kind for kind in BUILT_IN}
+    for path, factory in factories.items():
+        for kind in factory.kinds:
+            if kinds.setdefault(kind.name, kind) != kind:
+                raise ConfigError(
+                    path,
+                    f"{factory.name!r} has a kind of action called {kind.name!r}, which is"
+                    " another transfer's; leave one of them out",
+                )
+    tokens = ActionTokens(secret, options, kinds.values(), reactor)
+    built = {path: factory.build(store, tokens) for path, factory in factories.items()}
+    adapters = {path: adapter for path, adapter in built.items() if adapter is not None}
+    if not adapters:
+        names = ", ".join(factory.name for factory in factories.values())
+        raise ConfigError("transfers", f"the storage can serve none of: {names}")
+    return Transfers(tokens, adapters)
+
+
+def choose_factories(names: Sequence[str]) -> dict[str, ITransferFactory]:
+    """Find the plugins of transfers.
+
+    :returns: each by the dotted path of its name.
+    :raises ConfigError: if there is no plugin of a name.
+    """
+    available = plugins.find(ITransferFactory)
+    chosen = {}
+    for index, name in enumerate(names):
+        path = f"transfers.{index}"
+        if name not in available:
+            raise ConfigError(path, f"found {name!r}, available: {', '.join(sorted(available))}")
+        chosen[path] = available[name]
+    return chosen
