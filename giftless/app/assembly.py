@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from giftless.app import plugins
 from giftless.app.config import Config
 from giftless.app.cpus import available
+from giftless.app.plugins import PartBuilder
 from giftless.app.secret import load_secret
 from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.chain import AuthChain, EachCredential
@@ -64,51 +65,45 @@ class Backends:
     locks: ILockStore | None
     observers: Mapping[str, IObserver]
 
-    @property
-    def parts(self) -> Mapping[str, object]:
-        """All of them, each by the dotted path of its section."""
-        authenticators = {f"auth.{index}": part for index, part in enumerate(self.chain)}
-        return {"storage": self.store, **authenticators, "locks": self.locks, **self.observers}
 
-
-def build_backends(options: Config, environment: Environment) -> Backends:
+def build_backends(options: Config, parts: PartBuilder) -> Backends:
     """Build the storage, the authenticators, the lock store and the observers.
 
+    :param parts: builds each, with what is nested in it.
     :raises ConfigError: if the configuration cannot be used.
     """
     plugins.add_directories(options.plugin_path)
-    plugins.report_broken()
+    plugins.report_broken_files()
     # First, because it tells best what is wrong with the state directory.
     secret = load_secret(options.secret, options.secret_file, options.state_dir)
-    store = plugins.build(IStorageFactory, options.storage, "storage", environment)
+    store = parts.build(IStorageFactory, options.storage, "storage")
     chain = [
-        plugins.build(IAuthenticatorFactory, section, f"auth.{index}", environment)
+        parts.build(IAuthenticatorFactory, section, f"auth.{index}")
         for index, section in enumerate(options.auth)
     ]
-    locks = build_lock_store(options, environment)
-    return Backends(secret, store, chain, locks, build_observers(options, environment))
+    locks = build_lock_store(options, parts)
+    return Backends(secret, store, chain, locks, build_observers(options, parts))
 
 
-def build_lock_store(options: Config, environment: Environment) -> ILockStore | None:
-    """Build the lock store alone, for who needs nothing else.
+def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
+    """Build the lock store alone, for commands that need nothing else.
 
     :raises ConfigError: if the configuration cannot be used.
     """
-    store: ILockStore | None = plugins.build(
-        ILockStoreFactory, options.locks, "locks", environment, LockPolicy.__struct_fields__
+    store: ILockStore | None = parts.build(
+        ILockStoreFactory, options.locks, "locks", LockPolicy.__struct_fields__
     )
     return store
 
 
-def build_observers(options: Config, environment: Environment) -> Mapping[str, IObserver]:
+def build_observers(options: Config, parts: PartBuilder) -> Mapping[str, IObserver]:
     """Build the observers of events, by the dotted paths of their sections.
 
     :raises ConfigError: if the configuration cannot be used.
     """
     sections = {f"observers.{index}": part for index, part in enumerate(options.observers)}
     return {
-        path: plugins.build(IObserverFactory, section, path, environment)
-        for path, section in sections.items()
+        path: parts.build(IObserverFactory, section, path) for path, section in sections.items()
     }
 
 

@@ -21,6 +21,7 @@ from giftless.auth.throttle import AccessOptions
 from giftless.base import schema
 from giftless.base.schema import EnvironmentValue
 from giftless.errors import ConfigError
+from giftless.interfaces import Section
 from giftless.web.cors import CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.proxies import UNIX
@@ -30,8 +31,6 @@ PREFIX: Final = "GIFTLESS_"
 
 #: The variable that names the configuration file.
 FILE_VARIABLE: Final = "GIFTLESS_CONFIG"
-
-Section = dict[str, Any]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -202,6 +201,7 @@ def _set(data: dict[str, Any], steps: list[str], value: EnvironmentValue, name: 
             if int(step) == len(target):
                 target.append({} if following else None)
             key: Any = int(step)
+            target[key] = schema.expand(target[key])
         elif isinstance(target, dict):
             key = step
             if following is not None:

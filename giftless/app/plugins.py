@@ -7,23 +7,44 @@ exactly as a third party's are in a file of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final, TypeVar
 
 from twisted.logger import Logger
-from twisted.plugin import IPlugin, getCache, getPlugins
+from twisted.plugin import CachedDropin, IPlugin, getCache
 from twisted.python.reflect import namedAny
-from zope.interface import directlyProvides
+from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
 import twisted.plugins
 from giftless.base import schema
 from giftless.errors import ConfigError
-from giftless.interfaces import Environment, IBuilder, IFactory
+from giftless.interfaces import (
+    Environment,
+    IAuthenticatorFactory,
+    IBuilder,
+    IFactory,
+    ILockStoreFactory,
+    IObserverFactory,
+    IPartBuilder,
+    IStorageFactory,
+    ITransferFactory,
+)
 
 _log = Logger()
 
 F = TypeVar("F", bound=IFactory)
+
+#: The interfaces of all kinds of plugins.
+KINDS: Final = (
+    IStorageFactory,
+    IAuthenticatorFactory,
+    ILockStoreFactory,
+    ITransferFactory,
+    IObserverFactory,
+)
 
 
 class LazyPlugin:
@@ -45,7 +66,11 @@ class LazyPlugin:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_target":
             raise AttributeError(name)
-        return getattr(namedAny(self._target)(), name)
+        try:
+            factory = namedAny(self._target)
+        except AttributeError:
+            raise ImportError(f"there is no {self._target}") from None
+        return getattr(factory(), name)
 
 
 def add_directories(directories: Sequence[str]) -> None:
@@ -64,26 +89,69 @@ def add_directories(directories: Sequence[str]) -> None:
 
 
 def find(interface: type[F]) -> dict[str, F]:
-    """Find all plugins of a kind.
-
-    A file that cannot be imported, and a plugin whose code cannot be imported
-    or does not fulfil the interface, are logged by name and left out.
+    """Find all plugins of a kind that can be used.  Imports the code of all of them.
 
     :param interface: one of the factory interfaces.
     :returns: the plugins by name.
     :raises ConfigError: if two have the same name.
     """
+    found = named(interface)
+    return {name: plugin for name, plugin in found.items() if not _problem_of(interface, plugin)}
+
+
+def choose(interface: type[F], name: object, path: str) -> F:
+    """Find the plugin of a name.  Imports the code of this one only.
+
+    :param interface: one of the factory interfaces.
+    :param name: what the configuration says; ``None`` if it says nothing.
+    :param path: the dotted path of the key that says it.
+    :raises ConfigError: if there is no such plugin, if it cannot be used, or
+        if two of the kind have the same name.
+    """
+    found = named(interface)
+    if not isinstance(name, str) or name not in found:
+        is_wrong = "is missing;" if name is None else f"found {schema.describe(name)},"
+        available = ", ".join(sorted(find(interface)))
+        raise ConfigError(path, f"{is_wrong} available: {available}")
+    if problem := _problem_of(interface, found[name]):
+        raise ConfigError(path, f"the plugin {name!r} cannot be used: {problem}")
+    return found[name]
+
+
+def _plugins(interface: type[F]) -> Iterator[F]:
+    """Yield the plugins of a kind, without importing their code.
+
+    As :func:`twisted.plugin.getPlugins` does, which looks at every file of every
+    directory again each time, and logs the traceback of a broken one again.
+    """
+    for dropin in _dropins(tuple(twisted.plugins.__path__)).values():
+        for plugin in dropin.plugins:
+            try:
+                adapted = interface(plugin, None)
+            except Exception:  # The cache is older than what the file depends on.
+                _log.failure("plugin file {file} cannot be imported", file=dropin.moduleName)
+            else:
+                if adapted is not None:
+                    yield adapted
+
+
+@cache
+def _dropins(directories: tuple[str, ...]) -> Mapping[str, CachedDropin]:
+    """Import the plugin files of ``twisted.plugins``, or read Twisted's cache of them.
+
+    :param directories: where its files are now.
+    :returns: what is in each file, by the name of the module.
+    """
+    found: Mapping[str, CachedDropin] = getCache(twisted.plugins)
+    return found
+
+
+def named(interface: type[F]) -> dict[str, F]:
+    """Return the plugins of a kind that have a name, without importing their code."""
     found: dict[str, F] = {}
-    for plugin in getPlugins(interface, twisted.plugins):
+    for plugin in _plugins(interface):
         name = getattr(plugin, "name", None)
-        try:
-            verifyObject(interface, plugin)
-        except Exception as error:  # a lazy plugin's code is imported here
-            _log.error(
-                "plugin {name} is left out: {error}",
-                name=repr(name or plugin),
-                error=" ".join(str(error).split()) or type(error).__name__,
-            )
+        if name is None:
             continue
         if name in found:
             raise ConfigError("", f"two plugins for {interface.__name__} are called {name!r}")
@@ -91,12 +159,43 @@ def find(interface: type[F]) -> dict[str, F]:
     return found
 
 
-def report_broken() -> list[str]:
-    """Log the plugin files that could not be imported, by name.
+def _problem_of(interface: type[IFactory], plugin: object) -> str:
+    """Import a plugin's code.
 
-    :returns: their paths.
+    :returns: why it does not fulfil the interface; empty if it does.
     """
-    loaded = getCache(twisted.plugins)
+    try:
+        verifyObject(interface, plugin)
+    except Exception as error:  # a lazy plugin's code is imported here
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def unusable() -> list[str]:
+    """Import the code of every plugin of every kind.
+
+    :returns: a line for each that cannot be used, with its name and the reason.
+    """
+    return [
+        f"plugin {getattr(plugin, 'name', None) or plugin!r} cannot be used: {problem}"
+        for interface in KINDS
+        for plugin in _plugins(interface)
+        if (problem := _problem_of(interface, plugin))
+    ]
+
+
+def report_broken_files() -> None:
+    """Log the plugin files that cannot be imported."""
+    for problem in broken_files():
+        _log.error("{problem}", problem=problem)
+
+
+def broken_files() -> list[str]:
+    """Try to import every plugin file.
+
+    :returns: a line for each that cannot be imported, with its path.
+    """
+    loaded = _dropins(tuple(twisted.plugins.__path__))
     broken = []
     for directory in twisted.plugins.__path__:
         if not os.path.isdir(directory):
@@ -104,44 +203,57 @@ def report_broken() -> list[str]:
         for file in sorted(os.listdir(directory)):
             module, extension = os.path.splitext(file)
             if extension == ".py" and module != "__init__" and module not in loaded:
-                broken.append(os.path.join(directory, file))
-    for path in broken:
-        _log.error("plugin file {path} could not be imported and is left out", path=path)
+                path = os.path.join(directory, file)
+                broken.append(f"plugin file {path} could not be imported and is left out")
     return broken
 
 
-def build(
-    interface: type[IBuilder],
-    section: Mapping[str, Any],
-    path: str,
-    environment: Environment,
-    beside: Collection[str] = (),
-) -> Any:
-    """Build what a section with a ``type`` describes.
+@implementer(IPartBuilder)
+class PartBuilder:
+    """Builds parts from their sections, and what is nested in them.
 
-    :param section: ``type`` and the options of the plugin of that name.
-    :param path: the section's dotted path in the configuration.
-    :param beside: keys of the section that are not the plugin's.
-    :returns: what the plugin's factory built.
-    :raises ConfigError: if the type or an option cannot be used.
+    :param lend: makes the environment that factories are lent; it is given
+        this builder.
+    :param path: the dotted path of the section in which the parts' sections
+        stand; empty for the configuration itself.
+    :param built: where to record the parts.
+    :ivar built: every part so far, at any depth, by its full dotted path.
+    :ivar environment: what a factory is lent whose own section is at ``path``.
     """
-    if not isinstance(section, Mapping):
-        raise ConfigError(
-            path, f"found {schema.describe(section)}, but this is a section with keys"
-        )
-    plugins = find(interface)
-    known = ", ".join(sorted(plugins))
-    name = section.get("type")
-    if name is None:
-        raise ConfigError(schema.join(path, "type"), f"is missing; available: {known}")
-    if not isinstance(name, str) or name not in plugins:
-        raise ConfigError(
-            schema.join(path, "type"), f"found {schema.describe(name)}, available: {known}"
-        )
-    plugin = plugins[name]
-    rest = {key: value for key, value in section.items() if key != "type"}
-    options = schema.convert(rest, plugin.Options, path, beside)
-    try:
-        return plugin.build(options, environment)
-    except ConfigError as error:
-        raise ConfigError(schema.join(path, error.path), error.problem) from None
+
+    def __init__(
+        self,
+        lend: Callable[[IPartBuilder], Environment],
+        path: str = "",
+        built: dict[str, object] | None = None,
+    ) -> None:
+        self._path = path
+        self.built = {} if built is None else built
+        self.environment = lend(self)
+
+    def build(
+        self,
+        interface: type[IBuilder],
+        section: Mapping[str, Any],
+        key: str,
+        beside: Collection[str] = (),
+    ) -> Any:
+        """Build a part.  See :meth:`giftless.interfaces.IPartBuilder.build`.
+
+        :param beside: keys of the section that are not the plugin's.
+        """
+        if not isinstance(section, Mapping):
+            raise ConfigError(
+                key, f"found {schema.describe(section)}, but this is a section with keys"
+            )
+        plugin = choose(interface, section.get("type"), schema.join(key, "type"))
+        rest = {name: value for name, value in section.items() if name != "type"}
+        options = schema.convert(rest, plugin.Options, key, beside)
+        path = schema.join(self._path, key)
+        nested = PartBuilder(lambda parts: replace(self.environment, parts=parts), path, self.built)
+        try:
+            part = plugin.build(options, nested.environment)
+        except ConfigError as error:
+            raise schema.below(key, error) from None
+        self.built[path] = part
+        return part

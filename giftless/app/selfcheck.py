@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from giftless.base.concurrency import settle
+from giftless.base.schema import below
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import ICheckable
@@ -65,7 +66,7 @@ async def problem_of(part: Any, path: str, clock: IReactorTime) -> ConfigError |
     try:
         await Deferred.fromCoroutine(check()).addTimeout(CHECK_TIMEOUT, clock)
     except ConfigError as error:
-        return ConfigError(f"{path}.{error.path}".rstrip("."), error.problem)
+        return below(path, error)
     except TimeoutError:
         return ConfigError(path, f"could not be checked within {CHECK_TIMEOUT} seconds")
     except Exception as error:

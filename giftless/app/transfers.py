@@ -83,13 +83,7 @@ def choose_factories(names: Sequence[str]) -> dict[str, ITransferFactory]:
     """Find the plugins of transfers.
 
     :returns: each by the dotted path of its name.
-    :raises ConfigError: if there is no plugin of a name.
+    :raises ConfigError: if there is no plugin of a name, or it cannot be used.
     """
-    available = plugins.find(ITransferFactory)
-    chosen = {}
-    for index, name in enumerate(names):
-        path = f"transfers.{index}"
-        if name not in available:
-            raise ConfigError(path, f"found {name!r}, available: {', '.join(sorted(available))}")
-        chosen[path] = available[name]
-    return chosen
+    paths = {f"transfers.{index}": name for index, name in enumerate(names)}
+    return {path: plugins.choose(ITransferFactory, name, path) for path, name in paths.items()}

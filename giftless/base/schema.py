@@ -69,6 +69,11 @@ def join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def below(path: str, error: ConfigError) -> ConfigError:
+    """Put the dotted path of a section in front of an error's, which may be empty."""
+    return ConfigError(join(path, error.path) if error.path else path, error.problem)
+
+
 def describe(value: object) -> str:
     """Describe what was found, for an error message."""
     if value is None:
@@ -86,13 +91,7 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
     if struct is not None and value is not None:
         return convert(expand(value), struct, path)
     value = _plain(value, shape)
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise ConfigError(
-                    join(path, str(key)),
-                    f"found the key {key!r}, which YAML does not take for text",
-                )
+    _check_keys(value, path)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -103,6 +102,20 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
         raise ConfigError(
             path + where, f"found {describe(found)}, allowed is {allowed(shape)}"
         ) from None
+
+
+def _check_keys(value: object, path: str) -> None:
+    """Refuse a section with a key that is no text, alone or as an item of a list."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_keys(item, join(path, str(index)))
+    elif isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(
+                    join(path, str(key)),
+                    f"found the key {key!r}, which YAML does not take for text",
+                )
 
 
 def _plain(value: object, shape: inspect.Type) -> object:

@@ -10,6 +10,7 @@ import pwd
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from twisted.python import usage
 
 from giftless.app import config, plugins
 from giftless.app.assembly import build_lock_store, build_observers
+from giftless.app.plugins import PartBuilder
 from giftless.base.http_client import http_client
 from giftless.base.threads import Threads
 from giftless.commands import Command, CommandError
@@ -150,16 +152,17 @@ def _use_store(file: str | None, job: Job, publishes: bool) -> None:
     async def run(reactor: Any) -> None:
         threads = Threads(reactor, 1)
         threads.startService()
-        environment = Environment(reactor, threads, http_client(reactor), loaded.config.state_dir)
+        state_dir = loaded.config.state_dir
+        parts = PartBuilder(partial(Environment, reactor, threads, http_client(reactor), state_dir))
         try:
             plugins.add_directories(loaded.config.plugin_path)
-            store = build_lock_store(loaded.config, environment)
+            store = build_lock_store(loaded.config, parts)
             if store is None:
                 raise CommandError("the configuration says that there are no locks (locks.type)")
             events = NO_EVENTS
             if publishes:
-                events = Events(build_observers(loaded.config, environment))
-            environment.services.startService()
+                events = Events(build_observers(loaded.config, parts))
+            parts.environment.services.startService()
             await job(store, events)
             sys.stdout.flush()
         except ConfigError as error:
@@ -171,7 +174,7 @@ def _use_store(file: str | None, job: Job, publishes: bool) -> None:
         except LFSError as error:
             problems.append(CommandError(error.message))
         finally:
-            await environment.services.stopService()
+            await parts.environment.services.stopService()
             threads.stopService()
 
     try:

@@ -17,6 +17,7 @@ from giftless.auth.tokens.signatures import SigningKey, load_private_key
 from giftless.base import schema
 from giftless.commands import Command, CommandError
 from giftless.errors import ConfigError
+from giftless.interfaces import Section
 from giftless.lfs.scopes import Scope
 
 
@@ -112,7 +113,7 @@ def _choose(settings: Config, index: int | None) -> int:
     return found[0] if index is None else index
 
 
-def _signing(section: config.Section, path: str) -> tuple[JWTOptions, SigningKey]:
+def _signing(section: Section, path: str) -> tuple[JWTOptions, SigningKey]:
     """Return an authenticator's options, and the key to sign with.
 
     :param path: the section's dotted path.
@@ -123,7 +124,7 @@ def _signing(section: config.Section, path: str) -> tuple[JWTOptions, SigningKey
     try:
         return options, _signing_key(options)
     except ConfigError as error:
-        raise ConfigError(schema.join(path, error.path), error.problem) from None
+        raise schema.below(path, error) from None
 
 
 def _signing_key(options: JWTOptions) -> SigningKey:

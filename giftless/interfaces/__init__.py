@@ -22,7 +22,14 @@ from giftless.interfaces.auth import (
     Ticket,
 )
 from giftless.interfaces.bodies import IBody
-from giftless.interfaces.environment import Environment, IBlocking
+from giftless.interfaces.environment import (
+    Environment,
+    IBlocking,
+    IBuilder,
+    IFactory,
+    IPartBuilder,
+    Section,
+)
 from giftless.interfaces.events import (
     Arrival,
     BatchAnswered,
@@ -46,9 +53,7 @@ from giftless.interfaces.multipart import (
 )
 from giftless.interfaces.plugins import (
     IAuthenticatorFactory,
-    IBuilder,
     ICheckable,
-    IFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -117,6 +122,7 @@ __all__ = [
     "IObjects",
     "IObserver",
     "IObserverFactory",
+    "IPartBuilder",
     "IPartPlanner",
     "IReadableStore",
     "IStorageFactory",
@@ -141,6 +147,7 @@ __all__ = [
     "Payload",
     "Refused",
     "Requester",
+    "Section",
     "Ticket",
     "Transfer",
 ]

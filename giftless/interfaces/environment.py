@@ -1,20 +1,26 @@
-"""What the server lends to the factories of its parts."""
+"""How parts are built: their factories, and what the server lends to these."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import Interface
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     # It takes long to import, and every twistd command imports this.
     from treq.client import HTTPClient
 
 T = TypeVar("T")
+
+#: The type of an option that holds the section of another part: ``type`` and
+#: that part's options.  ``list[Section]`` holds several.
+Section = dict[str, Any]
 
 
 class IBlocking(Interface):
@@ -24,6 +30,52 @@ class IBlocking(Interface):
         """Call ``function(*args)`` where it may block.
 
         :returns: an awaitable of its result; it raises what the call raises.
+        """
+
+
+class IFactory(IPlugin):
+    """What a plugin file provides: a name and how to build something.
+
+    A module in a ``twisted/plugins/`` folder holds instances; they are found
+    by :func:`twisted.plugin.getPlugins`.
+    """
+
+    name: str = Attribute("What selects it in the configuration: a ``type``, or a transfer.")
+
+
+class IBuilder(IFactory):
+    """A factory of something that a section of the configuration describes."""
+
+    Options: type[msgspec.Struct] = Attribute(
+        "A frozen, keyword-only ``msgspec.Struct``: the section's keys beside ``type``."
+    )
+
+    def build(options: Any, environment: Environment) -> Any:
+        """Build it.
+
+        :param options: an instance of ``Options``.
+        :raises giftless.errors.ConfigError: with the option's name as path, if
+            the options cannot work.
+        """
+
+
+class IPartBuilder(Interface):
+    """Builds parts from sections inside a factory's own section."""
+
+    def build(interface: type[IBuilder], section: Mapping[str, Any], key: str) -> Any:
+        """Build another part.
+
+        Let errors pass: the server puts the path of the caller's section in
+        front of theirs.
+
+        :param interface: the kind of factory, such as :class:`IStorageFactory`.
+        :param section: ``type`` and options, as the option of type ``Section``
+            held it.
+        :param key: where the section stands below the caller's: ``store``, or
+            ``stores.0`` for the first of a list.
+        :returns: what the factory that ``type`` names has built.
+        :raises giftless.errors.ConfigError: if the part cannot be built; the
+            path is relative to the caller's section (``store.bucket``).
         """
 
 
@@ -38,12 +90,15 @@ class Environment:
     :ivar http: makes HTTP requests to other servers, over kept connections.
     :ivar state_dir: the directory for the daemon's own small state; it may not
         exist yet.
-    :ivar services: what is added here is started with the daemon, and stopped
-        when no request is left.
+    :ivar parts: builds the parts that sections inside the factory's own describe.
+    :ivar services: what is added here is started with the daemon, in the order
+        of adding, and stopped when no request is left, in the opposite order.
+        Those of a nested part come before what its caller adds later.
     """
 
     reactor: IReactorTime
     blocking: IBlocking
     http: HTTPClient
     state_dir: str
+    parts: IPartBuilder
     services: MultiService = field(default_factory=MultiService)

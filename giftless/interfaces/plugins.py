@@ -1,17 +1,15 @@
-"""What plugin files provide, and how a part is checked before it serves."""
+"""The kinds of plugins, and how a part is checked before it serves."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-import msgspec
-from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 from giftless.interfaces.actions import ActionKind, IActionTokens
 from giftless.interfaces.auth import IAuthenticator
-from giftless.interfaces.environment import Environment
+from giftless.interfaces.environment import Environment, IBuilder, IFactory
 from giftless.interfaces.events import IObserver
 from giftless.interfaces.locks import ILockStore
 from giftless.interfaces.storage import IObjectStore
@@ -19,10 +17,10 @@ from giftless.interfaces.transfers import ITransferAdapter
 
 
 class ICheckable(Interface):
-    """What can tell beforehand, by trying, whether it is going to work.
+    """A part that can tell before it serves, by trying, whether it works.
 
-    ``twistd giftless --check`` asks every storage backend, lock store, authenticator
-    and observer that provides this, with a reactor that runs; a normal start does not.
+    ``twistd giftless --check`` asks every part that provides this, nested parts
+    too, with a reactor that runs; a normal start does not.
     """
 
     def check() -> Awaitable[None]:
@@ -31,32 +29,6 @@ class ICheckable(Interface):
         :returns: an awaitable that fires if all is well.
         :raises giftless.errors.ConfigError: with the option's name as path, in
             words for whoever wrote the configuration, if it is not.
-        """
-
-
-class IFactory(IPlugin):
-    """What a plugin file provides: a name and how to build something.
-
-    A module in a ``twisted/plugins/`` folder holds instances; they are found
-    by :func:`twisted.plugin.getPlugins`.
-    """
-
-    name: str = Attribute("What selects it in the configuration: a ``type``, or a transfer.")
-
-
-class IBuilder(IFactory):
-    """A factory of something that a section of the configuration describes."""
-
-    Options: type[msgspec.Struct] = Attribute(
-        "A frozen, keyword-only ``msgspec.Struct``: the section's keys beside ``type``."
-    )
-
-    def build(options: Any, environment: Environment) -> Any:
-        """Build it.
-
-        :param options: an instance of ``Options``.
-        :raises giftless.errors.ConfigError: with the option's name as path, if
-            the options cannot work.
         """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -12,6 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 from giftless.app import config
 from giftless.app.assembly import build_backends, build_site, number_of_workers
 from giftless.app.config import Loaded
+from giftless.app.plugins import PartBuilder
 from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
 from giftless.base.http_client import http_client
@@ -38,15 +40,13 @@ class Serving:
         # These must outlast connections, so they end last.
         self._threads = Threads(reactor, options.threads)
         self._services = MultiService()
-        environment = Environment(
-            reactor, self._threads, http_client(reactor), options.state_dir, self._services
-        )
+        lent = (reactor, self._threads, http_client(reactor), options.state_dir)
+        self._parts = PartBuilder(partial(Environment, *lent, services=self._services))
         try:
-            backends = build_backends(options, environment)
-            self._site = build_site(options, environment, backends)
+            backends = build_backends(options, self._parts)
+            self._site = build_site(options, self._parts.environment, backends)
         except ConfigError as error:
             raise self._located(error) from None
-        self._parts = backends.parts
         self._ports: list[IListeningPort] = []
 
     def run_checks(self) -> list[ConfigError]:
@@ -54,7 +54,7 @@ class Serving:
 
         See :func:`giftless.app.selfcheck.run_checks`.
         """
-        problems = run_checks(self._parts, self._threads, self._reactor)
+        problems = run_checks(self._parts.built, self._threads, self._reactor)
         return [self._located(problem) for problem in problems]
 
     async def start(self, descriptors: Sequence[int]) -> None:

@@ -12,7 +12,7 @@ from twisted.python import usage
 from twisted.python.util import switchUID
 
 from giftless import __version__
-from giftless.app import config
+from giftless.app import config, plugins
 from giftless.errors import ConfigError
 from giftless.runtime.daemon import Daemon
 from giftless.runtime.instance import Serving
@@ -64,6 +64,8 @@ class Options(usage.Options):
         except ConfigError as error:
             raise SystemExit(f"giftless: {error}") from None
         if self["check"]:
+            for warning in (*plugins.broken_files(), *plugins.unusable()):
+                print(f"giftless: {warning}", file=sys.stderr)
             problems = serving.run_checks()
             if problems:
                 raise SystemExit("\n".join(f"giftless: {problem}" for problem in problems))

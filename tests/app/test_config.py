@@ -302,7 +302,10 @@ class EnvironmentTests(ConfigTestCase):
             GIFTLESS_STORAGE__PREFIX="p",
             GIFTLESS_ENDPOINTS="[tcp:1]",
             GIFTLESS_ENDPOINTS__1="tcp:2",
+            GIFTLESS_AUTH__0="{type: x, key: k}",
+            GIFTLESS_AUTH__0__KEY="j",
         )
+        self.assertEqual(loaded.auth, [{"type": "x", "key": "j"}])
         self.assertEqual(loaded.storage, {"type": "x", "path": "/x", "prefix": "p"})
         self.assertEqual(loaded.endpoints, ["tcp:1", "tcp:2"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import twisted.plugins
+from giftless import interfaces
 from giftless.app import plugins
 from giftless.app.plugins import LazyPlugin
 from giftless.auth.anonymous import AnonymousAuthenticator
@@ -25,7 +27,7 @@ from giftless.interfaces import (
     ITransferFactory,
 )
 from giftless.storage.local.store import LocalStore
-from tests.support.making import environment
+from tests.support.making import environment, part_builder
 
 #: A plugin file with a storage backend, as a third party writes it.
 THIRD_PARTY = """
@@ -75,13 +77,19 @@ class PluginTestCase(SynchronousTestCase):
         plugins.add_directories([str(directory)])
         return str(directory)
 
+    def assert_unusable(self, *names: str, because: str) -> None:
+        """Check that plugins are told to be unusable, each with a reason."""
+        told = "\n".join(plugins.unusable())
+        for name in names:
+            self.assertRegex(told, f"(?m)^plugin '?{name}'? cannot be used: .*{because}")
+
     def logged(self) -> str:
         """Return the texts of the log."""
         return "\n".join(formatEvent(event) for event in self.events)
 
     def build(self, section: Any, path: str = "storage") -> Any:
         """Build a storage backend."""
-        return plugins.build(IStorageFactory, section, path, environment(reactor=Clock()))
+        return part_builder(reactor=Clock()).build(IStorageFactory, section, path)
 
     def refusal(self, section: Any, path: str = "storage") -> ConfigError:
         """Return why a storage backend cannot be built."""
@@ -140,16 +148,18 @@ class FindTests(PluginTestCase):
             gt_fine=THIRD_PARTY.format(name="gt-fine"),
         )
         self.assertIn("gt-fine", plugins.find(IStorageFactory))
-        broken = plugins.report_broken()
-        self.assertEqual(broken, [os.path.join(os.path.abspath(directory), "gt_broken.py")])
-        self.assertIn(f"{broken[0]} could not be imported", self.logged())
+        plugins.report_broken_files()
+        (problem,) = plugins.broken_files()
+        path = os.path.join(os.path.abspath(directory), "gt_broken.py")
+        self.assertIn(f"{path} could not be imported", problem)
+        self.assertIn(problem, self.logged())
         self.assertTrue(self.flushLoggedErrors(ImportError))
 
     def test_files_that_are_no_plugins_are_not_reported(self) -> None:
         directory = self.folder(gt_fine=THIRD_PARTY.format(name="gt-fine"))
         Path(directory, "notes.txt").write_text("")
         twisted.plugins.__path__.append(f"{directory}/missing")
-        self.assertEqual(plugins.report_broken(), [])
+        self.assertEqual(plugins.broken_files(), [])
 
     def test_a_plugin_without_its_interfaces_members_is_left_out(self) -> None:
         lacking = THIRD_PARTY.format(name="gt-lacking").replace("def build", "def construct")
@@ -159,13 +169,12 @@ class FindTests(PluginTestCase):
         self.folder(gt_lacking=lacking, gt_wrong=wrong, gt_fine=THIRD_PARTY.format(name="gt-fine"))
         found = set(plugins.find(IStorageFactory))
         self.assertEqual(found & {"gt-lacking", "gt-wrong", "gt-fine"}, {"gt-fine"})
-        self.assertRegex(self.logged(), "plugin 'gt-lacking' is left out: .*build")
-        self.assertRegex(self.logged(), "plugin 'gt-wrong' is left out: .*build")
+        self.assert_unusable("gt-lacking", "gt-wrong", because="build")
 
     def test_a_plugin_without_a_name_is_left_out(self) -> None:
         self.folder(gt_nameless=THIRD_PARTY.format(name="x").replace("name =", "title ="))
         self.assertNotIn("None", plugins.find(IStorageFactory))
-        self.assertRegex(self.logged(), "plugin '?<.*Factory.*is left out: ")
+        self.assert_unusable("<.*Factory.*>", because="name")
 
     def test_a_lazy_plugin_whose_code_is_missing_is_left_out(self) -> None:
         """As when the SDK of a cloud is not installed."""
@@ -179,9 +188,37 @@ class FindTests(PluginTestCase):
         self.folder(gt_lazy=text)
         self.assertLessEqual({"local"}, set(plugins.find(IStorageFactory)))
         self.assertNotIn("gt-lazy", plugins.find(IStorageFactory))
-        self.assertIn("plugin 'gt-lazy' is left out: ", self.logged())
-        self.assertIn("there_is_no_such_module_gt", self.logged())
-        self.assertIn("plugin 'gt-typo' is left out: ", self.logged())
+        self.assert_unusable("gt-lazy", because="there_is_no_such_module_gt")
+        self.assert_unusable("gt-typo", because="LocalFaktory")
+
+    def test_a_plugin_that_cannot_be_used_is_told_with_the_reason_when_it_is_chosen(self) -> None:
+        lacking = THIRD_PARTY.format(name="gt-lacking").replace("def build", "def construct")
+        self.folder(gt_lacking=lacking)
+        error = self.refusal({"type": "gt-lacking", "bucket": "b"})
+        self.assertEqual(error.path, "storage.type")
+        self.assertRegex(error.problem, "^the plugin 'gt-lacking' cannot be used: .*build")
+
+    def test_only_the_code_of_the_chosen_plugin_is_imported(self) -> None:
+        """Cloud storage and forges bring many modules that a process may never need."""
+        script = (
+            "import sys\n"
+            "from giftless.app import plugins\n"
+            "from giftless.interfaces import IStorageFactory\n"
+            "plugins.choose(IStorageFactory, 'local', 'storage.type')\n"
+            "print(*(name for name in sys.modules if name.startswith('giftless.storage')))\n"
+        )
+        loaded = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd="/"
+        ).stdout.split()
+        self.assertIn("giftless.storage.local.store", loaded)
+        self.assertFalse([name for name in loaded if "s3" in name or "gcs" in name], loaded)
+
+    def test_all_built_in_plugins_can_be_used(self) -> None:
+        self.assertEqual(plugins.unusable(), [])
+        for kind in interfaces.__all__:
+            factory = getattr(interfaces, kind)
+            if kind.endswith("Factory") and kind != "IFactory":
+                self.assertIn(factory, plugins.KINDS)
 
 
 class LazyPluginTests(SynchronousTestCase):

@@ -27,10 +27,11 @@ from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.interfaces import PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
 from giftless.transfer.kinds import BUILT_IN
+from giftless.usecases.events import NO_EVENTS
 from giftless.web.routes import LFSResource
 from tests.docs.pages import DOCS, code
 from tests.integration.support import LFS_JSON, IntegrationTestCase, Response, oid_of
-from tests.support.making import action_of, environment, key_of, writer
+from tests.support.making import action_of, key_of, part_builder, writer
 
 SPEC: dict[str, Any] = yaml.safe_load((DOCS / "openapi.yaml").read_text())
 
@@ -502,8 +503,9 @@ class SurfaceTests(ApiTestCase):
     def front(self) -> LFSResource:
         """Return the resource tree that a daemon has."""
         options = Config(storage={"type": "local", "path": self.mktemp()}, state_dir=self.mktemp())
-        around = environment(options.state_dir)
-        return build_resource(options, around, build_backends(options, around))
+        parts = part_builder(options.state_dir)
+        backends = build_backends(options, parts)
+        return build_resource(options, parts.environment, backends, NO_EVENTS)
 
     def test_an_undocumented_method_is_answered_with_405(self) -> None:
         """A method that is not documented is answered with 405 and the documented ones."""

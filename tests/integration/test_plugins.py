@@ -197,7 +197,18 @@ class PluginTests(IntegrationTestCase):
         log = daemon.stdout
         self.assertIn(f"plugin file {folder / 'broken_drop_in.py'} could not be imported", log)
         self.assertIn("No module named 'a_module_that_nobody_has'", log)
-        self.assertRegex(log, r"plugin 'unfinished' is left out: .*(Options|build)")
+        # Only the check imports the code of plugins that nobody chose.
+        check = daemon.installation.command(
+            "giftless", "--config", str(daemon.write_config()), "--check"
+        )
+        environ = self.installation.environ
+        result = subprocess.run(
+            check, cwd=daemon.directory, env=environ, capture_output=True, text=True
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(
+            result.stderr, "(?m)^giftless: plugin 'unfinished' cannot be used: .*(Options|build)"
+        )
 
     def test_bad_files_in_the_installed_folder(self) -> None:
         """Bad files in the installed folder are named, and the rest serves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Awaitable, Collection
 from typing import Any
@@ -11,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.web.client import Agent
 from zope.interface import implementer
 
+from giftless.app.plugins import PartBuilder
 from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.auth.grants import ADMIN, READ, READ_WRITE, RepoGrants
 from giftless.interfaces import (
@@ -160,9 +162,23 @@ def server_of(
     )
 
 
-def environment(
-    state_dir: str = "", reactor: Any = None, blocking: IBlocking | None = None
-) -> Environment:
-    """Return what a plugin's factory is given, without a reactor that runs."""
+def part_builder(
+    state_dir: str = "",
+    reactor: Any = None,
+    blocking: IBlocking | None = None,
+    http: HTTPClient | None = None,
+) -> PartBuilder:
+    """Return what builds parts, without a reactor that runs unless one is given."""
     clock = reactor or Clock()
-    return Environment(clock, blocking or InlineBlocking(), HTTPClient(Agent(clock)), state_dir)
+    lent = (clock, blocking or InlineBlocking(), http or HTTPClient(Agent(clock)), state_dir)
+    return PartBuilder(functools.partial(Environment, *lent))
+
+
+def environment(
+    state_dir: str = "",
+    reactor: Any = None,
+    blocking: IBlocking | None = None,
+    http: HTTPClient | None = None,
+) -> Environment:
+    """Return what a plugin's factory is given, without a reactor that runs unless one is given."""
+    return part_builder(state_dir, reactor, blocking, http).environment

@@ -19,6 +19,7 @@ from twisted.web.client import HTTPConnectionPool
 from giftless.base.http_client import KEPT_CONNECTIONS, http_client
 from giftless.base.threads import Threads
 from giftless.interfaces import Environment
+from tests.support.making import environment
 from tests.support.run import CoroutineTestCase
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class SpinningTestCase(CoroutineTestCase):
 
     def environment(self) -> Environment:
         """Return what a factory is given, with the real reactor."""
-        return Environment(reactor, self.threads, http_client(reactor, self.pool), "")
+        return environment("", reactor, self.threads, http_client(reactor, self.pool))
 
     def spin(self, condition: Callable[[], object]) -> None:
         """Turn the reactor until something is the case."""

@@ -25,11 +25,10 @@ from giftless.app import plugins
 from giftless.app.assembly import build_backends, build_site
 from giftless.app.config import Config
 from giftless.base.schema import convert
-from giftless.interfaces import Environment
 from tests.auth.forges.support import NOW, ForgeTestCase
 from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.support.blocking import InlineBlocking
-from tests.support.making import SECRET, oid_of
+from tests.support.making import SECRET, oid_of, part_builder
 from tests.support.tokens import sign, verification_key
 from tests.web.support import (
     CLIENT,
@@ -57,8 +56,7 @@ sam: {acme/other: write}
 """
 
 #: What plugins there are stays the same while tests run; to look takes its time.
-_find: Final = cache(plugins.find)
-_broken: Final = cache(plugins.report_broken)
+_named: Final = cache(plugins.named)
 
 _hash: Final = cache(quick_hash)
 
@@ -139,10 +137,10 @@ class GuardedFront(Front):
             **options,
         }
         config = convert(settings, Config, "")
-        environment = Environment(clock, self.blocking, http, "")  # type: ignore[arg-type]
-        backends = build_backends(config, environment)
+        parts = part_builder("", clock, self.blocking, http)
+        backends = build_backends(config, parts)
         self.store = backends.store
-        self.site = build_site(config, environment, backends)
+        self.site = build_site(config, parts.environment, backends)
 
 
 class GuardedTestCase(FrontTestCase, ForgeTestCase):
@@ -166,8 +164,7 @@ class GuardedTestCase(FrontTestCase, ForgeTestCase):
         memory = "/dev/shm"
         directory = tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None)
         self.addCleanup(shutil.rmtree, directory)
-        self.patch(plugins, "find", _find)
-        self.patch(plugins, "report_broken", _broken)
+        self.patch(plugins, "named", _named)
         self.front = GuardedFront(
             directory, self.clock, self.http, {"auth": [dict(part) for part in auth], **options}
         )

@@ -13,12 +13,11 @@ from twisted.web.client import HTTPConnectionPool
 
 from giftless.base.http_client import http_client
 from giftless.base.schema import convert
-from giftless.interfaces import Credentials, Environment, Identity
+from giftless.interfaces import Credentials, Identity
 from giftless.lfs.objects import Permission
 from tests.contracts.authenticators import basic
-from tests.support.blocking import InlineBlocking
 from tests.support.forges import Fake
-from tests.support.making import repo_of
+from tests.support.making import environment, repo_of
 from tests.support.run import assert_kind
 
 T = TypeVar("T")
@@ -52,9 +51,8 @@ class ForgeTestCase(TestCase):
 
     def build(self, **options: Any) -> Any:
         """Build the authenticator from a section of the configuration."""
-        environment = Environment(self.clock, InlineBlocking(), self.http, "")
         parsed = convert(options, self.factory.Options, "auth.0")
-        return self.factory.build(parsed, environment)
+        return self.factory.build(parsed, environment(reactor=self.clock, http=self.http))
 
     async def identify(
         self, authenticator: Any, token: str, path: str = "acme/rocket", user: str = "git"

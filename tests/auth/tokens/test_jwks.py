@@ -26,10 +26,9 @@ from giftless.auth.tokens.jwks import (
 from giftless.auth.tokens.jwt import JWTAuthenticator, JWTFactory, JWTOptions
 from giftless.auth.tokens.signatures import Key
 from giftless.errors import ServiceUnavailable, Unauthorized
-from giftless.interfaces import Credentials, Environment
-from tests.support.blocking import InlineBlocking
+from giftless.interfaces import Credentials
 from tests.support.issuer import Issuer, jwk, key_set
-from tests.support.making import repo_of
+from tests.support.making import environment, repo_of
 from tests.support.strategies import json_values
 from tests.support.tokens import ASYMMETRIC, forge, private_key, public_pem, sign
 
@@ -507,7 +506,7 @@ class AuthenticatorTests(KeySetTestCase):
         """Build an authenticator for the issuer."""
         return JWTFactory().build(
             JWTOptions(algorithms=list(ALGORITHMS), jwks_url=self.issuer.url, **options),
-            Environment(self.clock, InlineBlocking(), self.issuer.http, ""),
+            environment(reactor=self.clock, http=self.issuer.http),
         )
 
     async def name(self, *tokens: str) -> str | None:

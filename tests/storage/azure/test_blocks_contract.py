@@ -18,6 +18,7 @@ from tests.contracts.multipart import CheckedMultipartContract, MultipartContrac
 from tests.storage.azure.support import StoreInAzurite
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
+from tests.support.making import environment
 
 
 class DirectMultipartContractTests(StoreInAzurite, MultipartContract, TestCase):
@@ -32,7 +33,7 @@ class DirectMultipartContractTests(StoreInAzurite, MultipartContract, TestCase):
 
     def environment(self) -> Environment:
         """Return what a factory is given."""
-        return Environment(reactor, InlineBlocking(), http_client(reactor, self.pool), "")
+        return environment("", reactor, InlineBlocking(), http_client(reactor, self.pool))
 
     async def make_store(self) -> Any:
         return self.build(part_size=self.part_size, **self.options)

@@ -27,7 +27,7 @@ from giftless.storage.remote import xml_bucket
 from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import SLOW_DOWN, Fault, FaultyProxy, answer
-from tests.support.making import payload_of
+from tests.support.making import environment, payload_of
 from tests.support.ports import free_port
 
 #: The reactor, whose interfaces mypy does not know.
@@ -50,7 +50,7 @@ class RemoteTestCase(TestCase):
 
     def environment(self) -> Environment:
         """Return what a factory is given, with the real reactor."""
-        return Environment(reactor, self.threads, http_client(reactor, self.pool), "")
+        return environment("", reactor, self.threads, http_client(reactor, self.pool))
 
 
 if TYPE_CHECKING:
