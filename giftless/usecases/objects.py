@@ -220,7 +220,8 @@ class LFSServer:
     ) -> None:
         """See :meth:`giftless.interfaces.IObjects.verify`."""
         self._gate.require(identity, Permission.READ_META, key.repo, key.oid, kinds)
-        if identity.ticket is not None and identity.ticket.size != size:
+        ticket = identity.ticket
+        if ticket is not None and ticket.size != size:
             raise BadAction("this action is for an object of another size; ask for a new batch")
         stored = await self._inspect(key)
         if stored is None:
@@ -231,6 +232,9 @@ class LFSServer:
             )
         if stored.sha256 not in (None, key.oid):
             raise Conflict(f"the stored object's SHA-256 is {stored.sha256}; upload it again")
+        if self._events.wanted and ticket is not None and ticket.kind == CONFIRM.name:
+            # It went to the store directly: only now is it known that it has arrived.
+            self._events.publish(ObjectStored(key, size, identity.name, Arrival.CONFIRMED))
 
     async def _inspect(self, key: ObjectKey) -> ObjectFacts | None:
         if IInspector.providedBy(self._store):

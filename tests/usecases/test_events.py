@@ -219,10 +219,22 @@ class ObjectEventTests(CoroutineTestCase):
         self.assert_fails(Unauthorized, refused)
         self.assertEqual(self.recorder.seen, [])
 
-    def test_a_verification_is_no_arrival(self) -> None:
-        """Not of an object whose bytes came through the daemon."""
+    def test_an_upload_to_the_store_arrives_when_it_is_confirmed(self) -> None:
+        who = uploader(len(DATA), operation="confirm")
+        self.assert_fails(NotFound, self.server.verify(who, key_of(DATA), len(DATA)))
+        self.store.add(key_of(DATA), DATA[1:])
+        self.assert_fails(Conflict, self.server.verify(who, key_of(DATA), len(DATA)))
+        self.assertEqual(self.recorder.seen, [])
         self.store.add(key_of(DATA), DATA)
-        self.run_now(self.server.verify(reader(), key_of(DATA), len(DATA)))
+        self.run_now(self.server.verify(who, key_of(DATA), len(DATA)))
+        stored = ObjectStored(key_of(DATA), len(DATA), "ursula", Arrival.CONFIRMED)
+        self.assertEqual(self.recorder.seen, [stored])
+
+    def test_any_other_verification_is_no_arrival(self) -> None:
+        """Of an object whose bytes came through the daemon, or were committed."""
+        self.store.add(key_of(DATA), DATA)
+        for who in (reader(), uploader(len(DATA), operation="verify")):
+            self.run_now(self.server.verify(who, key_of(DATA), len(DATA)))
         self.assert_fails(Conflict, self.server.verify(reader(), key_of(DATA), 1))
         self.assert_fails(NotFound, self.server.verify(reader(), key_of(b"?"), 1))
         self.assertEqual(self.recorder.seen, [])

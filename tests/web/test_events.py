@@ -22,7 +22,7 @@ from giftless.web.limits import Limits
 from tests.support.bodies import HeldBody
 from tests.support.events import Broken, Recorder, events_to
 from tests.support.making import key_of, oid_of, reader, repo_of
-from tests.support.memory import MemoryObject, MemoryStore
+from tests.support.memory import ExternalStore, MemoryObject, MemoryStore
 from tests.web.support import (
     CLIENT,
     Connection,
@@ -217,6 +217,33 @@ class UploadTests(RecordedMixin, PartsTestCase):
         kinds = [type(event) for event in self.recorder.seen]
         self.assertEqual(kinds, [BatchAnswered, ObjectStored, ObjectServed, Refused])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 4)
+
+
+class DirectTests(RecordedMixin, PartsTestCase):
+    """Objects that clients send to the store and fetch there."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = ExternalStore()
+        self.serve(store=self.store, **self.recorded())
+
+    def test_an_upload_to_the_store_arrives_when_it_is_verified(self) -> None:
+        actions = self.actions(SMALL)
+        self.assertTrue(actions["upload"]["href"].startswith("https://bucket.example/"))
+        body = json.dumps({"oid": oid_of(SMALL), "size": len(SMALL)}).encode()
+        self.assertEqual(self.act(actions["verify"], body).status, 404)
+        self.assertEqual(self.recorder.of(ObjectStored), [])
+        self.store.present[key_of(SMALL)] = len(SMALL)
+        self.assertEqual(self.act(actions["verify"], body).status, 200)
+        stored = ObjectStored(key_of(SMALL), len(SMALL), "anonymous", Arrival.CONFIRMED)
+        self.assertEqual(self.recorder.of(ObjectStored), [stored])
+
+    def test_a_download_from_the_store_is_only_a_batch(self) -> None:
+        self.store.present[key_of(SMALL)] = len(SMALL)
+        self.actions(SMALL, operation="download")
+        (answered,) = self.recorder.seen
+        assert isinstance(answered, BatchAnswered)
+        self.assertEqual((answered.actions, answered.present), (1, 0))
 
 
 class RefusalTests(RecordedMixin, FrontTestCase):
