@@ -18,7 +18,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from treq.client import HTTPClient
@@ -197,28 +197,6 @@ class ForgeAuthenticator:
         self._names.put(digest, name, options.write_ttl)
         self._identities.put((digest, inquiry.repo), identity, ttl)
         return identity
-
-
-def check_url(url: str, option: str) -> str:
-    """Check the URL of a forge.
-
-    :returns: the URL without a slash at its end.
-    :raises ConfigError: if it is no URL that paths can be appended to.
-    """
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username is not None
-        or "?" in url
-        or "#" in url
-        or not url.isprintable()
-        or " " in url
-    ):
-        raise ConfigError(
-            option, f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user"
-        )
-    return url.rstrip("/")
 
 
 def quote_path(repo: Repo) -> str:

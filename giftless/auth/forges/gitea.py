@@ -14,11 +14,11 @@ from giftless.auth.forges.forge import (
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
-    check_url,
     quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.base.urls import check_url
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission
 
@@ -98,5 +98,5 @@ class GiteaFactory:
 
         :raises ConfigError: if the URL or an organisation cannot be one.
         """
-        forge = Gitea(check_url(options.url, "url"))
+        forge = Gitea(check_url("url", options.url))
         return ForgeAuthenticator(forge, options, environment.http, environment.reactor)

@@ -21,11 +21,11 @@ from giftless.auth.forges.forge import (
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
-    check_url,
     quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.base.urls import check_url
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission
 
@@ -155,7 +155,7 @@ class GitHubFactory:
 
         :raises ConfigError: if a URL or an organisation cannot be one.
         """
-        api_url = check_url(options.api_url, "api_url")
-        git_url = check_url(options.git_url or derive_git_url(api_url), "git_url")
+        api_url = check_url("api_url", options.api_url)
+        git_url = check_url("git_url", options.git_url or derive_git_url(api_url))
         forge = GitHub(api_url, git_url)
         return ForgeAuthenticator(forge, options, environment.http, environment.reactor)

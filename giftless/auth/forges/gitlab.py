@@ -19,11 +19,11 @@ from giftless.auth.forges.forge import (
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
-    check_url,
     quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.base.urls import check_url
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission, Repo
 
@@ -184,5 +184,5 @@ class GitLabFactory:
 
         :raises ConfigError: if the URL or an organisation cannot be one.
         """
-        forge = GitLab(check_url(options.url, "url"))
+        forge = GitLab(check_url("url", options.url))
         return ForgeAuthenticator(forge, options, environment.http, environment.reactor)

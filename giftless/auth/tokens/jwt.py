@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -25,6 +24,7 @@ from giftless.auth.tokens.signatures import (
     load_secret,
     verify,
 )
+from giftless.base.urls import check_url
 from giftless.errors import ConfigError, Unauthorized
 from giftless.interfaces import Credentials, Environment, IAuthenticator, Identity, IGrants
 from giftless.lfs.objects import Oid, Permission, Repo
@@ -267,7 +267,7 @@ def configured_key(options: JWTOptions) -> Key | None:
         )
     (option,) = given
     if options.jwks_url is not None:
-        _check_url(options.jwks_url)
+        check_url("jwks_url", options.jwks_url, query=True)
         return None
     data = read_key(options.key_file, option) if options.key_file else (options.key or "").encode()
     load = load_secret if is_symmetric(options.algorithms[0]) else load_public_key
@@ -310,13 +310,3 @@ def _check_algorithms(options: JWTOptions) -> None:
             f"found {symmetric[0]}, but what jwks_url publishes are public keys; name the"
             " issuer's algorithms, such as RS256 or ES256",
         )
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and not parts.username
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError("jwks_url", f"found {url!r}, allowed is an http(s) URL without user")
