@@ -17,11 +17,11 @@ from giftless.auth.throttle import FailureTable, Throttled
 from giftless.base import schema
 from giftless.interfaces import (
     Environment,
+    IAnonymous,
     IAuthenticator,
     IAuthenticatorFactory,
     ILockStore,
     ILockStoreFactory,
-    INameless,
     IObjectStore,
     IObserver,
     IObserverFactory,
@@ -170,7 +170,7 @@ def _lock_routes(
     policy = schema.convert(section, LockPolicy, "locks")
     if backends.locks is None:
         return routes_without_locks()
-    names_people = not all(INameless.providedBy(part) for part in backends.chain)
+    names_people = not all(IAnonymous.providedBy(part) for part in backends.chain)
     clock = environment.reactor
     service = LockService(backends.locks, gate, policy, names_people, clock, events)
     return LockEndpoints(service, authenticator).routes

@@ -8,7 +8,7 @@ import msgspec
 from zope.interface import implementer
 
 from giftless.auth.grants import READ, READ_WRITE, RepoGrants
-from giftless.interfaces import Credentials, Environment, IAuthenticator, Identity, INameless
+from giftless.interfaces import Credentials, Environment, IAnonymous, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 
 
@@ -21,7 +21,7 @@ class AnonymousOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     access: Literal["read", "read-write"] = "read"
 
 
-@implementer(IAuthenticator, INameless)
+@implementer(IAuthenticator, IAnonymous)
 class AnonymousAuthenticator:
     """Answers every request with the same anonymous identity.
 

@@ -15,10 +15,10 @@ from giftless.interfaces.actions import (
 )
 from giftless.interfaces.auth import (
     Credentials,
+    IAnonymous,
     IAuthenticator,
     Identity,
     IGrants,
-    INameless,
     Ticket,
 )
 from giftless.interfaces.bodies import IBody
@@ -97,6 +97,7 @@ __all__ = [
     "Fitness",
     "IActionSigner",
     "IActionTokens",
+    "IAnonymous",
     "IAuthenticator",
     "IAuthenticatorFactory",
     "IBlocking",
@@ -117,7 +118,6 @@ __all__ = [
     "ILockStore",
     "ILockStoreFactory",
     "IMultipartStore",
-    "INameless",
     "IObjectStore",
     "IObjects",
     "IObserver",

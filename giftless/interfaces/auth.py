@@ -99,9 +99,9 @@ class IAuthenticator(Interface):
         """
 
 
-class INameless(Interface):
-    """An authenticator that knows nobody in particular, whatever it is shown.
+class IAnonymous(Interface):
+    """An authenticator that identifies nobody: it gives every client the same anonymous identity.
 
-    Where all authenticators are like that, no client is asked for a credential
-    so that it may hold a lock: none would help.
+    If all authenticators of a server are such, a client that may not lock files is
+    answered with 403 instead of 401: no credential would help.
     """

@@ -8,7 +8,7 @@ from giftless.auth.anonymous import AnonymousAuthenticator, AnonymousFactory
 from giftless.auth.grants import READ, READ_WRITE, RepoGrants
 from giftless.base.schema import convert
 from giftless.errors import ConfigError
-from giftless.interfaces import Credentials, INameless
+from giftless.interfaces import Credentials, IAnonymous
 from giftless.lfs.objects import Permission
 from tests.contracts.authenticators import FOREIGN, AuthenticatorContract
 from tests.support.making import environment, oid_of
@@ -54,7 +54,7 @@ class AnonymousReadWriteTests(AuthenticatorContract, CoroutineTestCase):
             self.assertIs(allowed, permission is not Permission.ADMIN)
 
     def test_nobody_is_known_by_a_name(self) -> None:
-        verifyObject(INameless, self.make_authenticator())
+        verifyObject(IAnonymous, self.make_authenticator())
 
 
 class FactoryTests(CoroutineTestCase):
