@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import giftless
 from giftless.auth.tokens.jwt import JWTFactory, JWTOptions
 from giftless.cli import COMMANDS, main
-from giftless.interfaces import Credentials, Identity
+from giftless.interfaces import Bearer, Credentials, Identity
 from giftless.lfs.objects import Permission
 from tests.support.making import environment, oid_of, repo_of
 from tests.support.tokens import (
@@ -87,7 +87,7 @@ class TokenTests(CommandTestCase):
         clock = Clock()
         clock.advance(time.time() + later)
         authenticator = JWTFactory().build(JWTOptions(**options), environment(reactor=clock))
-        credentials = Credentials((f"Bearer {token}",))
+        credentials = Credentials((Bearer(token),))
         return self.successResultOf(
             Deferred.fromCoroutine(authenticator.authenticate(credentials, repo_of()))
         )

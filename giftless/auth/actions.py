@@ -18,7 +18,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from giftless.auth.credentials import TokenHeader, bearer_tokens, decode_part
+from giftless.auth.tokens.unverified import TokenHeader, decode_part, tokens_of
 from giftless.errors import BadAction, ExpiredAction, Forbidden
 from giftless.interfaces import (
     ActionKind,
@@ -212,7 +212,7 @@ class ActionTokens:
             401 to that by trying again at once, for ever.
         """
         refusal: Forbidden | None = None
-        for token in bearer_tokens(credentials):
+        for token in tokens_of(credentials):
             header = TokenHeader.of(token)
             if header is None or header.kid != _KEY_ID:
                 continue

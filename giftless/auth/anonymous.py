@@ -1,4 +1,4 @@
-"""``auth: {type: anonymous}``: everybody is let in, to read or also to write."""
+"""``auth: {type: anonymous}``: let every client read, or also write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from giftless.lfs.objects import Repo
 class AnonymousOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of ``auth: [{type: anonymous}]``.
 
-    :ivar access: what anybody may do: ``read`` objects, or ``read-write``.
+    :ivar access: what every client may do: ``read`` objects, or ``read-write``.
     """
 
     access: Literal["read", "read-write"] = "read"
@@ -23,7 +23,7 @@ class AnonymousOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 @implementer(IAuthenticator, IAnonymous)
 class AnonymousAuthenticator:
-    """Answers every request with the same anonymous identity.
+    """Gives every client the same anonymous identity.
 
     :param access: ``read`` or ``read-write``.
     """

@@ -14,12 +14,17 @@ from giftless.interfaces.actions import (
     Lifetime,
 )
 from giftless.interfaces.auth import (
+    Bearer,
+    Credential,
     Credentials,
     IAnonymous,
     IAuthenticator,
     Identity,
     IGrants,
+    Password,
+    PublicKey,
     Ticket,
+    Unreadable,
 )
 from giftless.interfaces.bodies import IBody
 from giftless.interfaces.environment import (
@@ -91,6 +96,8 @@ __all__ = [
     "ActionKind",
     "Arrival",
     "BatchAnswered",
+    "Bearer",
+    "Credential",
     "Credentials",
     "Environment",
     "Event",
@@ -144,10 +151,13 @@ __all__ = [
     "ObjectServed",
     "ObjectStored",
     "PartUpload",
+    "Password",
     "Payload",
+    "PublicKey",
     "Refused",
     "Requester",
     "Section",
     "Ticket",
     "Transfer",
+    "Unreadable",
 ]

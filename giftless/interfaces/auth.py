@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 from zope.interface import Interface
@@ -12,34 +13,110 @@ from giftless.interfaces.multipart import PartUpload
 from giftless.lfs.objects import Extras, Oid, Permission, Repo
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a request says about who sends it.
+class Password(msgspec.Struct, frozen=True):
+    """A user and a password (``Authorization: Basic``, RFC 7617).
 
-    :ivar authorization: the values of all ``Authorization`` headers; CI
-        runners add their own to an action's, so there may be two.
-    :ivar token: the ``jwt`` query parameter, if given.
+    :ivar user: the user; may be empty, and may itself be a token: git remotes
+        have it there.
+    :ivar password: the password; may be empty.
+    """
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "<Password>"
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """A token (``Authorization: Bearer``, RFC 6750).
+
+    :ivar token: the token.  Nothing about it is verified.
+    :ivar in_url: whether it is the ``jwt`` query parameter.  Show such a token
+        to no other server: it is one of giftless's own, or of a ``jwt``
+        authenticator.
+    """
+
+    token: str
+    in_url: bool = False
+
+    def __repr__(self) -> str:
+        return "<Bearer>"
+
+
+class PublicKey(msgspec.Struct, frozen=True):
+    """A public key whose private key the client has proved to hold (SSH, RFC 4252).
+
+    :ivar algorithm: the key's algorithm, such as ``ssh-ed25519``.
+    :ivar blob: the key in the encoding of RFC 4253 section 6.6.
+    """
+
+    algorithm: str
+    blob: bytes
+
+    def __repr__(self) -> str:
+        return "<PublicKey>"
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """An ``Authorization`` header that is neither a password nor a token.
+
+    It has another scheme, or is malformed.  It never opens anything: a request
+    with no good credential beside it is answered with 401.
+
+    :ivar scheme: its scheme, in lower case; empty if it has a single word, which
+        may as well be a secret.
+    """
+
+    scheme: str = ""
+
+    def __repr__(self) -> str:
+        return "<Unreadable>"
+
+
+Credential: TypeAlias = Password | Bearer | PublicKey | Unreadable
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """All credentials of one request, parsed by the front that it came to.
+
+    :ivar items: the credentials in the order in which they were sent.  There may
+        be several: CI runners add an ``Authorization`` header of their own to
+        an action's.
     :ivar address: the client's IP address; empty for a unix socket.
     """
 
-    authorization: tuple[str, ...] = ()
-    token: str | None = None
+    items: tuple[Credential, ...] = ()
     address: str = ""
 
     @property
     def given(self) -> bool:
-        """Whether the request carries any credential at all."""
-        return bool(self.authorization) or self.token is not None
+        """Whether the request has any credential, readable or not."""
+        return bool(self.items)
+
+    @property
+    def passwords(self) -> tuple[Password, ...]:
+        """The users and passwords."""
+        return tuple(item for item in self.items if isinstance(item, Password))
+
+    @property
+    def bearers(self) -> tuple[Bearer, ...]:
+        """The tokens, of headers and of the URL."""
+        return tuple(item for item in self.items if isinstance(item, Bearer))
+
+    @property
+    def public_keys(self) -> tuple[PublicKey, ...]:
+        """The public keys."""
+        return tuple(item for item in self.items if isinstance(item, PublicKey))
 
     def each(self) -> tuple[Credentials, ...]:
         """Return the credentials one by one: each alone, or none at all."""
-        single = [Credentials((value,), address=self.address) for value in self.authorization]
-        if self.token is not None:
-            single.append(Credentials(token=self.token, address=self.address))
-        return tuple(single) or (self,)
+        if len(self.items) < 2:
+            return (self,)
+        return tuple(Credentials((item,), self.address) for item in self.items)
 
     def __repr__(self) -> str:
-        return f"<Credentials: {len(self.authorization)} header(s)>"
+        return f"<Credentials: {len(self.items)}>"
 
 
 class IGrants(Interface):
@@ -74,8 +151,8 @@ class Identity:
 
     :ivar name: the name for the access log and for locks.
     :ivar grants: an :class:`IGrants` provider.
-    :ivar anonymous: whether nobody in particular asks; a refusal is then an
-        invitation to show a credential.
+    :ivar anonymous: whether the client has not been identified.  What it may not
+        do is then refused with 401, which asks for a credential, instead of 403.
     :ivar ticket: what the action token says that authenticates the request, if
         one does.
     """
@@ -93,9 +170,10 @@ class IAuthenticator(Interface):
         """Look at the credentials of a request to ``repo``.
 
         :returns: an awaitable of the identity; ``None`` if no credential is
-            one of this authenticator's, so the next in the chain is asked.
-        :raises giftless.errors.Unauthorized: if one is, and is bad.
-        :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
+            one of this authenticator's, so that the next in the chain is asked.
+        :raises giftless.errors.Unauthorized: if one is this authenticator's and
+            is bad, and none is good.
+        :raises giftless.errors.ServiceUnavailable: if it cannot find out now.
         """
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from giftless.base.bodies import collect
 from giftless.errors import BadRequest, PayloadTooLarge
-from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.interfaces import IAuthenticator, Identity
 from giftless.lfs.objects import Repo
+from giftless.web.credentials import parse_credentials
 from giftless.web.links import Links
 from giftless.web.request import StreamingRequest
 
@@ -81,8 +82,7 @@ class RepoCall(Call):
         :param authenticator: a chain, which ends with an identity or an error.
         """
         headers = self.request.requestHeaders.getRawHeaders(b"authorization", [])
-        authorization = tuple(header.decode("utf-8", "replace") for header in headers)
-        credentials = Credentials(authorization, self.argument("jwt"), self.address)
+        credentials = parse_credentials(headers, self.argument("jwt"), self.address)
         identity = await authenticator.authenticate(credentials, self.repo)
         assert identity is not None, "a chain ends with an identity or an error"
         self.request.identity = identity.name

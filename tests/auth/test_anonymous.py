@@ -1,4 +1,4 @@
-"""Everybody is let in."""
+"""Every client is let in without a credential."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class AnonymousReadTests(AuthenticatorContract, CoroutineTestCase):
             self.assertTrue(identity.grants.allows(Permission.READ_META, oid))
             self.assertFalse(identity.grants.allows(Permission.WRITE, oid))
 
-    def test_nobody_in_particular_asks(self) -> None:
-        """So a refusal is an invitation to show a credential."""
+    def test_the_identity_is_anonymous(self) -> None:
+        """So a refusal asks for a credential."""
         identity = self.authenticate(Credentials())
         assert identity is not None
         self.assertTrue(identity.anonymous)
@@ -53,7 +53,7 @@ class AnonymousReadWriteTests(AuthenticatorContract, CoroutineTestCase):
             allowed = identity.grants.allows(permission, oid_of(b"x"))
             self.assertIs(allowed, permission is not Permission.ADMIN)
 
-    def test_nobody_is_known_by_a_name(self) -> None:
+    def test_it_says_that_it_identifies_nobody(self) -> None:
         verifyObject(IAnonymous, self.make_authenticator())
 
 

@@ -1,4 +1,4 @@
-"""Authenticators in a row."""
+"""Several authenticators, and several credentials."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from giftless.auth.anonymous import AnonymousAuthenticator
-from giftless.auth.chain import AuthChain, EachCredential
+from giftless.auth.chain import AuthChain, EachCredential, first_good
 from giftless.errors import ServiceUnavailable, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.interfaces import (
+    Bearer,
+    Credential,
+    Credentials,
+    IAuthenticator,
+    Identity,
+    Password,
+    PublicKey,
+    Unreadable,
+)
 from giftless.lfs.objects import Repo
-from tests.contracts.authenticators import AuthenticatorContract, basic
+from tests.contracts.authenticators import AuthenticatorContract
 from tests.support.making import action_tokens, reader, repo_of, writer
 from tests.support.run import CoroutineTestCase
 
@@ -53,14 +62,16 @@ class ChainContractTests(AuthenticatorContract, CoroutineTestCase):
         return AuthChain([action_tokens(), AnonymousAuthenticator("read")])
 
     def accepted(self) -> list[Credentials]:
-        return [Credentials(), Credentials((basic("somebody", "a password"),))]
+        return [Credentials(), Credentials((Password("somebody", "a password"),))]
 
 
 class ChainTests(CoroutineTestCase):
     def ask(self, *authenticators: Any, credentials: Credentials | None = None) -> Identity:
         """Ask a chain."""
         chain = AuthChain(authenticators)
-        return self.run_now(chain.authenticate(credentials or Credentials(("x",)), repo_of()))
+        return self.run_now(
+            chain.authenticate(credentials or Credentials((Bearer("x"),)), repo_of())
+        )
 
     def test_the_first_to_know_a_credential_decides(self) -> None:
         rita, will = reader(), writer()
@@ -69,7 +80,7 @@ class ChainTests(CoroutineTestCase):
         self.assertEqual(last.asked, [])
 
     def test_each_is_asked_with_everything_that_was_shown(self) -> None:
-        credentials = Credentials(("one", "two"), "three")
+        credentials = Credentials((Bearer("one"), Password("two", "three")))
         first, second = Fixed(None), Fixed(reader())
         self.ask(first, second, credentials=credentials)
         self.assertEqual(first.asked, [(credentials, repo_of())])
@@ -88,7 +99,7 @@ class ChainTests(CoroutineTestCase):
         self.assertRaises(ServiceUnavailable, self.ask, Fixed(outage), Fixed(writer()))
 
     def test_a_credential_that_nobody_knows_is_401(self) -> None:
-        for shown in (Credentials(("x",)), Credentials((), "x")):
+        for shown in (Credentials((Bearer("x"),)), Credentials((Bearer("x", in_url=True),))):
             error = self.assertRaises(Unauthorized, self.ask, Fixed(None), credentials=shown)
             self.assertIn("not accepted", error.message)
 
@@ -114,76 +125,137 @@ class ChainTests(CoroutineTestCase):
 
 
 class CredentialsTests(CoroutineTestCase):
-    def test_it_is_known_whether_any_was_given(self) -> None:
-        self.assertFalse(Credentials().given)
-        self.assertTrue(Credentials(("x",)).given)
-        self.assertTrue(Credentials((), "x").given)
-        self.assertTrue(Credentials((), "").given)
+    EACH: tuple[Credential, ...] = (
+        Password("alice", "s3cr3t"),
+        Bearer("t0k3n"),
+        Bearer("t0k3n", in_url=True),
+        PublicKey("ssh-ed25519", b"bl0b"),
+        Unreadable("negotiate"),
+    )
 
-    def test_they_are_never_shown(self) -> None:
-        shown = repr(Credentials(("Bearer s3cr3t",), "t0k3n"))
-        self.assertNotIn("s3cr3t", shown)
-        self.assertNotIn("t0k3n", shown)
+    def test_each_kind_of_credential_counts_as_given(self) -> None:
+        self.assertFalse(Credentials().given)
+        for item in (*self.EACH, Bearer("", in_url=True), Unreadable()):
+            self.assertTrue(Credentials((item,)).given)
+
+    def test_credentials_can_be_asked_for_by_kind(self) -> None:
+        password, bearer, in_url, public_key, _ = self.EACH
+        credentials = Credentials(self.EACH)
+        self.assertEqual(credentials.passwords, (password,))
+        self.assertEqual(credentials.bearers, (bearer, in_url))
+        self.assertEqual(credentials.public_keys, (public_key,))
+
+    def test_no_representation_shows_a_secret(self) -> None:
+        """Nor the user, which may be a token."""
+        words = ("alice", "s3cr3t", "t0k3n", "bl0b", "negotiate")
+        for shown in (*self.EACH, Credentials(self.EACH, "192.0.2.1")):
+            for text in (repr(shown), str(shown), f"{shown}"):
+                self.assertEqual([word for word in words if word in text], [])
+
+    def test_credentials_cannot_be_changed(self) -> None:
+        for value in (*self.EACH, Credentials()):
+            for name in value.__struct_fields__:
+                self.assertRaises(AttributeError, setattr, value, name, "x")
+
+
+class FirstGoodTests(CoroutineTestCase):
+    """Trying several credentials, of which each has a fixed outcome."""
+
+    def ask(self, *outcomes: Identity | Unauthorized | None) -> Identity | None:
+        async def identify(outcome: Identity | Unauthorized | None) -> Identity | None:
+            if isinstance(outcome, Unauthorized):
+                raise outcome
+            return outcome
+
+        return self.run_now(first_good(outcomes, identify))
+
+    def test_the_first_good_credential_counts(self) -> None:
+        rita, will, bad = reader(), writer(), Unauthorized("bad")
+        self.assertIs(self.ask(None, bad, rita, will), rita)
+
+    def test_the_first_refusal_is_reported_if_none_is_good(self) -> None:
+        first, second = Unauthorized("first"), Unauthorized("second")
+        self.assertIs(self.assertRaises(Unauthorized, self.ask, None, first, second), first)
+
+    def test_there_is_no_identity_where_no_credential_is_known(self) -> None:
+        self.assertIsNone(self.ask(None, None))
+        self.assertIsNone(self.ask())
 
 
 @implementer(IAuthenticator)
-class ByHeader:
-    """Answers by the one Authorization header, or the lack of one."""
+class ByToken:
+    """Answers by the one bearer token, or the lack of one."""
 
     def __init__(self, answers: dict[str, Identity | Exception | None]) -> None:
         self._answers = answers
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
-        (value,) = credentials.authorization or (credentials.token or "",)
-        return await Fixed(self._answers[value]).authenticate(credentials, repo)
+        (token,) = [item.token for item in credentials.bearers] or [""]
+        return await Fixed(self._answers[token]).authenticate(credentials, repo)
 
 
 class EachCredentialTests(CoroutineTestCase):
     def setUp(self) -> None:
         self.good = writer()
-        self.nobody = Identity("anonymous", self.good.grants, anonymous=True)
+        self.anonymous = Identity("anonymous", self.good.grants, anonymous=True)
         self.each = EachCredential(
-            ByHeader(
+            ByToken(
                 {
-                    "": self.nobody,
+                    "": self.anonymous,
                     "good": self.good,
                     "bad": Unauthorized("the first is bad"),
                     "worse": Unauthorized("the second is bad"),
-                    "foreign": self.nobody,
+                    "foreign": self.anonymous,
                     "unknown": None,
                 }
             )
         )
 
-    def ask(self, *headers: str, token: str | None = None) -> Any:
-        credentials = Credentials(headers, token, "192.0.2.1")
-        return self.run_now(self.each.authenticate(credentials, repo_of("org/repo")))
+    def ask(self, *items: Credential | str) -> Any:
+        """Ask about credentials; a text is a bearer token."""
+        each = tuple(Bearer(item) if isinstance(item, str) else item for item in items)
+        return self.run_now(
+            self.each.authenticate(Credentials(each, "192.0.2.1"), repo_of("org/repo"))
+        )
 
     def test_one_good_credential_is_enough(self) -> None:
         """Whatever the others are, and in whatever order."""
-        for headers in (("good",), ("bad", "good"), ("good", "bad"), ("foreign", "good")):
-            self.assertIs(self.ask(*headers), self.good)
+        for tokens in (("good",), ("bad", "good"), ("good", "bad"), ("foreign", "good")):
+            self.assertIs(self.ask(*tokens), self.good)
 
     def test_the_query_counts_too(self) -> None:
-        self.assertIs(self.ask("bad", token="good"), self.good)
+        self.assertIs(self.ask("bad", Bearer("good", in_url=True)), self.good)
 
     def test_nobody_is_anonymous_with_a_bad_credential(self) -> None:
         """The first refusal is the one that is reported."""
         error = self.assertRaises(Unauthorized, self.ask, "foreign", "bad", "worse")
         self.assertEqual(error.message, "the first is bad")
 
-    def test_without_a_credential(self) -> None:
-        self.assertIs(self.ask(), self.nobody)
+    def test_nobody_is_anonymous_with_a_header_that_cannot_be_read(self) -> None:
+        for items in (
+            (Unreadable(),),
+            (Unreadable("digest"), "foreign"),
+            ("unknown", Unreadable()),
+        ):
+            error = self.assertRaises(Unauthorized, self.ask, *items)
+            self.assertIn("Authorization header", error.message)
 
-    def test_nobody_knows_it(self) -> None:
+    def test_a_header_that_cannot_be_read_is_no_obstacle_to_a_good_credential(self) -> None:
+        self.assertIs(self.ask(Unreadable("negotiate"), "good"), self.good)
+        self.assertIs(self.ask("good", Unreadable("negotiate")), self.good)
+
+    def test_a_client_without_a_credential_is_anonymous(self) -> None:
+        self.assertIs(self.ask(), self.anonymous)
+
+    def test_a_credential_that_nobody_knows_is_passed_on(self) -> None:
         self.assertIsNone(self.ask("unknown"))
 
     def test_the_address_stays_known(self) -> None:
         asked = Fixed(None)
+        items = (Bearer("a"), Password("b", "c"), Bearer("d", in_url=True))
         self.run_now(
-            EachCredential(asked).authenticate(
-                Credentials(("a", "b"), "c", "192.0.2.1"), repo_of("org/repo")
-            )
+            EachCredential(asked).authenticate(Credentials(items, "192.0.2.1"), repo_of("org/repo"))
         )
+        self.assertEqual([c.items for c, _ in asked.asked], [(item,) for item in items])
         self.assertEqual([c.address for c, _ in asked.asked], ["192.0.2.1"] * 3)

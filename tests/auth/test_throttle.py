@@ -16,11 +16,11 @@ from giftless.auth import throttle
 from giftless.auth.grants import READ, RepoGrants
 from giftless.auth.throttle import FailureTable, Throttled
 from giftless.errors import TooManyRequests, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.interfaces import Bearer, Credential, Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 
 REPO = Repo.parse(["org", "repo"])
-GOOD = "Bearer good"
+GOOD = Bearer("good")
 
 
 @implementer(IAuthenticator)
@@ -32,7 +32,7 @@ class OnePassword:
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         self.asked += 1
-        if credentials.authorization == (GOOD,):
+        if credentials.items == (GOOD,):
             return Identity("somebody", RepoGrants(READ))
         if credentials.given:
             raise Unauthorized("wrong")
@@ -46,9 +46,8 @@ class ThrottledTests(SynchronousTestCase):
         table = FailureTable(3, 60, cast(IReactorTime, self.clock))
         self.throttled = Throttled(self.inner, table)
 
-    def ask(self, authorization: str | None, address: str = "192.0.2.1") -> Identity | None:
-        headers = () if authorization is None else (authorization,)
-        credentials = Credentials(headers, address=address)
+    def ask(self, shown: Credential | None, address: str = "192.0.2.1") -> Identity | None:
+        credentials = Credentials(() if shown is None else (shown,), address)
         return self.successResultOf(
             Deferred.fromCoroutine(self.throttled.authenticate(credentials, REPO))
         )
@@ -59,7 +58,7 @@ class ThrottledTests(SynchronousTestCase):
                 self.try_bad(address)
 
     def try_bad(self, address: str = "192.0.2.1") -> None:
-        credentials = Credentials(("Bearer bad",), address=address)
+        credentials = Credentials((Bearer("bad"),), address)
         deferred = Deferred.fromCoroutine(self.throttled.authenticate(credentials, REPO))
         raise self.failureResultOf(deferred).value
 

@@ -1,7 +1,5 @@
 """A plugin file for these tests: an authenticator with a user for each outcome."""
 
-import base64
-
 import msgspec
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -14,6 +12,7 @@ from giftless.interfaces import (
     IAuthenticator,
     IAuthenticatorFactory,
     Identity,
+    Password,
 )
 from giftless.lfs.objects import Permission, Repo
 
@@ -36,11 +35,8 @@ class Staff:
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
-        for value in credentials.authorization:
-            scheme, _, rest = value.partition(" ")
-            if scheme == "Basic":
-                rest = base64.b64decode(rest).decode().partition(":")[0]
-            return self._find(rest)
+        for shown in (*credentials.passwords, *credentials.bearers):
+            return self._find(shown.user if isinstance(shown, Password) else shown.token)
         return None
 
     def _find(self, name: str) -> Identity:

@@ -19,9 +19,9 @@ from zope.interface.verify import verifyObject
 
 from giftless.base.schema import convert
 from giftless.errors import ConfigError, InsufficientStorage, StorageUnavailable, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticatorFactory, IStorageFactory
+from giftless.interfaces import Credentials, IAuthenticatorFactory, IStorageFactory, Password
 from giftless.lfs.objects import ObjectKey, Permission
-from tests.contracts.authenticators import ChainedContract, basic
+from tests.contracts.authenticators import ChainedContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody
@@ -147,12 +147,12 @@ class SharedPasswordTests(ChainedContract, CoroutineTestCase):
 
     def accepted(self) -> list[Credentials]:
         return [
-            Credentials((basic("team", PASSWORD),)),
-            Credentials((basic("team", "another"), basic("team", PASSWORD))),
+            Credentials((Password("team", PASSWORD),)),
+            Credentials((Password("team", "another"), Password("team", PASSWORD))),
         ]
 
     def foreign(self) -> list[Credentials]:
-        return [*super().foreign(), Credentials((basic("else", PASSWORD),))]
+        return [*super().foreign(), Credentials((Password("else", PASSWORD),))]
 
     def test_the_factory_provides_its_interface(self) -> None:
         verifyObject(IAuthenticatorFactory, shared_password.shared_password)
@@ -160,7 +160,7 @@ class SharedPasswordTests(ChainedContract, CoroutineTestCase):
     def test_a_wrong_password_is_refused(self) -> None:
         for password in ("", "wrong", PASSWORD[:-1], PASSWORD + "x"):
             with self.assertRaises(Unauthorized):
-                self.authenticate(Credentials((basic("team", password),)))
+                self.authenticate(Credentials((Password("team", password),)))
 
     def test_the_option_access_limits_the_grants(self) -> None:
         for access, allowed in (("read", False), ("read-write", True)):

@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from giftless.interfaces import Credentials
+from giftless.web.credentials import parse_credentials
+
 SYMMETRIC: Final = ("HS256", "HS384", "HS512")
 ASYMMETRIC: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -102,6 +105,15 @@ def forge(
 def basic(user: str, password: str) -> str:
     """Return the value of an ``Authorization`` header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def shown(*headers: str, token: str | None = None, address: str = "") -> Credentials:
+    """Return the credentials of a request with these ``Authorization`` headers.
+
+    :param token: the ``jwt`` query parameter.
+    :param address: the client's address.
+    """
+    return parse_credentials([header.encode() for header in headers], token, address)
 
 
 def decode(part: str) -> bytes:

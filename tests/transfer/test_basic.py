@@ -9,13 +9,14 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from giftless.auth.actions import ActionTokens
-from giftless.interfaces import Credentials, IObjectStore, ITransferFactory, Ticket
+from giftless.interfaces import IObjectStore, ITransferFactory, Ticket
 from giftless.lfs.objects import Permission
 from giftless.transfer.basic import BasicExternal, BasicFactory, BasicStreaming
 from tests.contracts.transfers import TransferContract, transfer_of
 from tests.support.making import action_tokens, key_of, oid_of, repo_of
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.support.run import CoroutineTestCase
+from tests.support.tokens import shown
 
 BASE = "https://lfs.example/org/repo/objects/storage"
 
@@ -27,7 +28,7 @@ class BasicStreamingTests(TransferContract, CoroutineTestCase):
 
     def permitted(self, action: Any) -> set[Permission]:
         """Return what an action's header permits on the object."""
-        credentials = Credentials((action.header["Authorization"],))
+        credentials = shown(action.header["Authorization"])
         identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None
         return {p for p in Permission if identity.grants.allows(p, oid_of(b"abc"))}
@@ -52,7 +53,7 @@ class BasicStreamingTests(TransferContract, CoroutineTestCase):
         extras = {"filename": "a.bin", "n": 1}
         action = self.upload(transfer_of(extras=extras))["upload"]
         assert action.header is not None
-        credentials = Credentials((action.header["Authorization"],))
+        credentials = shown(action.header["Authorization"])
         identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None and identity.ticket is not None
         self.assertEqual((identity.ticket.size, identity.ticket.extras), (3, extras))
@@ -81,7 +82,7 @@ class BasicExternalTests(TransferContract, CoroutineTestCase):
             tokens = action_tokens()
             self.adapter = make(tokens)
             header = self.upload()["verify"].header or {}
-            credentials = Credentials((header["Authorization"],))
+            credentials = shown(header["Authorization"])
             identity = self.run_now(tokens.authenticate(credentials, repo_of()))
             assert identity is not None
             self.assertEqual(identity.ticket, Ticket(kind, 3))

@@ -21,7 +21,7 @@ ALL = Paging(None, None)
 
 
 def nobody() -> Identity:
-    """Return nobody in particular, who may write."""
+    """Return an anonymous client that may write."""
     return replace(writer("anonymous"), anonymous=True)
 
 
@@ -76,7 +76,7 @@ class CreateTests(LockServiceTestCase):
 
 
 class AnonymousTests(LockServiceTestCase):
-    """What nobody in particular may do, who may write."""
+    """What an anonymous client may do that may write."""
 
     def test_a_credential_is_asked_for(self) -> None:
         """Where there is one to have; elsewhere that would be asking in vain."""

@@ -22,7 +22,7 @@ from giftless.errors import (
     Unauthorized,
     Unprocessable,
 )
-from giftless.interfaces import Credentials, Identity
+from giftless.interfaces import Identity
 from giftless.lfs.batch import parse_batch, render_batch
 from giftless.lfs.objects import MAX_SIZE, ObjectKey, Permission
 from tests.support.bodies import HeldBody, ListBody, read_all
@@ -46,6 +46,7 @@ from tests.support.memory import (
     MemoryStore,
 )
 from tests.support.run import CoroutineTestCase
+from tests.support.tokens import shown
 
 #: What the objects of most tests hold, by their size.
 HERE = [b"h" * size for size in (1, 2, 3)]
@@ -263,7 +264,7 @@ class BatchTests(ServerTestCase):
         (entry,) = self.entries("upload", [member(GONE[0], **{"x-filename": "a.bin"})])
         header = entry["actions"]["upload"]["header"]
         identity = self.run_now(
-            action_tokens().authenticate(Credentials((header["Authorization"],)), repo_of())
+            action_tokens().authenticate(shown(header["Authorization"]), repo_of())
         )
         assert identity is not None and identity.ticket is not None
         self.assertEqual(identity.ticket.extras, {"filename": "a.bin"})
@@ -623,7 +624,7 @@ class TokenTests(ServerTestCase):
         (entry,) = self.entries(operation, [member(data)])
         header = entry["actions"][action]["header"]
         identity = self.run_now(
-            action_tokens().authenticate(Credentials((header["Authorization"],)), repo_of())
+            action_tokens().authenticate(shown(header["Authorization"]), repo_of())
         )
         assert identity is not None
         return identity

@@ -176,16 +176,19 @@ def chunked(*chunks: bytes) -> bytes:
 
 @implementer(IAuthenticator)
 class KeyAuthenticator:
-    """Knows people by the value of their Authorization header."""
+    """Knows people by their bearer tokens.
+
+    :param people: each person's identity by their token.
+    """
 
     def __init__(self, people: Mapping[str, Identity]) -> None:
         self._people = people
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
-        for value in credentials.authorization:
-            if value in self._people:
-                return self._people[value]
+        for shown in credentials.bearers:
+            if shown.token in self._people:
+                return self._people[shown.token]
         return None
 
 

@@ -269,6 +269,23 @@ class HeaderTests(GuardedTestCase):
         ):
             self.assert_error(self.ask_now("get", basic(user, password)), 401)
 
+    def test_a_header_that_cannot_be_read_is_never_anonymous(self) -> None:
+        """It is refused, also where everybody may read, unless another credential is good."""
+        self.guard(self.passwords(), {"type": "anonymous", "access": "read-write"})
+        unreadable = ("", "x", "Basic", "Basic !!!", "Basic bm8gY29sb24=", "Bearer", "Digest a=b")
+        good, unknown = basic("wanda", "wandas password"), "Bearer opaque"
+        for value in unreadable:
+            for name in OPERATIONS:
+                response = self.ask_now(name, value)
+                self.assert_cell(value, name, response, 401)
+                self.assert_challenged(response)
+            self.clock.advance(61)
+            self.assertEqual(self.ask_now("get", value, unknown).status, 401, value)
+            for headers in ((value, good), (good, value)):
+                self.assertEqual(self.ask_now("get", *headers).status, 200, headers)
+        self.assertEqual(self.ask_now("get", unknown).status, 200)
+        self.assertEqual(self.ask_now("get").status, 200)
+
     def test_one_good_header_of_two_is_enough(self) -> None:
         """CI runners add theirs to the action's own."""
         good = {
@@ -284,6 +301,7 @@ class HeaderTests(GuardedTestCase):
             "expired jwt": bearer(f"obj:{REPO}:*", "HS256", exp=NOW - 60),
             "opaque": "Bearer 0123456789abcdef",
             "negotiate": "Negotiate YIIZ0123456789",
+            "damaged": "Basic !0123456789",
         }
         for kind, mine in good.items():
             for other, theirs in bad.items():

@@ -167,9 +167,9 @@ class AnswerTests(CorsTestCase):
 
     def test_refusals(self) -> None:
         """Before a handler, instead of one, and before its body."""
-        people = KeyAuthenticator({"Basic r": reader()})
+        people = KeyAuthenticator({"ritas-token": reader()})
         self.serve(authenticators=[people], cors=options(), limits=Limits(request_body=100))
-        rita = {"Authorization": "Basic r"}
+        rita = {"Authorization": "Bearer ritas-token"}
         exchanges = [
             (("GET", URL), 401),
             (("PUT", URL, rita, DATA), 403),

@@ -32,12 +32,12 @@ PEOPLE = {
     "sam": stranger(anonymous=False, name="sam"),
 }
 
-#: Nobody in particular, who may write.
+#: An anonymous client that may write.
 NOBODY = replace(writer("anonymous"), anonymous=True)
 
 
 class Chain(KeyAuthenticator):
-    """Knows people, and takes all others for nobody in particular."""
+    """Knows people, and gives all others the same identity."""
 
     def __init__(self, nobody: Identity) -> None:
         super().__init__(PEOPLE)
@@ -83,7 +83,10 @@ class LockTestCase(FrontTestCase):
         data = (
             body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         )
-        headers = {"Content-Type": MEDIA_TYPE, **({"Authorization": name} if name else {})}
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            **({"Authorization": f"Bearer {name}"} if name else {}),
+        }
         response = self.request(method, base + path, headers, data)
         self.assertEqual(response.headers["content-type"], MEDIA_TYPE)
         if method != "HEAD":

@@ -154,12 +154,12 @@ class Rule1Tests(RuleTestCase):
 class Rule2Tests(RuleTestCase):
     """Never 401 to an action of an ``authenticated`` object: the client would loop."""
 
-    WILL = {"Authorization": "Basic d2lsbA=="}
+    WILL = {"Authorization": "Bearer wills-token"}
 
     def setUp(self) -> None:
         super().setUp()
         self.serve(
-            authenticators=[KeyAuthenticator({self.WILL["Authorization"]: writer()})],
+            authenticators=[KeyAuthenticator({"wills-token": writer()})],
             actions=ActionOptions(lifetime=100, verify_lifetime=100, leeway=0),
         )
 
@@ -484,8 +484,8 @@ class Rule8Tests(RuleTestCase):
         self.assertEqual(second["error"]["code"], 507)
 
     def test_not_allowed(self) -> None:
-        self.serve(authenticators=[KeyAuthenticator({"Basic pa": partial(oid_of(b"other"))})])
-        headers = {"Authorization": "Basic pa"}
+        self.serve(authenticators=[KeyAuthenticator({"pauls-token": partial(oid_of(b"other"))})])
+        headers = {"Authorization": "Bearer pauls-token"}
         mine, theirs = self.entries(
             "upload",
             {"oid": oid_of(b"other"), "size": 5},
@@ -497,9 +497,9 @@ class Rule8Tests(RuleTestCase):
 
     def test_not_allowed_at_all(self) -> None:
         """Then the whole batch is refused, which the client does not repeat either."""
-        self.serve(authenticators=[KeyAuthenticator({"Basic r": reader()})])
+        self.serve(authenticators=[KeyAuthenticator({"ritas-token": reader()})])
         response = self.batch(
-            "upload", {"oid": OID, "size": 10}, headers={"Authorization": "Basic r"}
+            "upload", {"oid": OID, "size": 10}, headers={"Authorization": "Bearer ritas-token"}
         )
         self.assert_error(response, 403)
 

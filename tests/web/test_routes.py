@@ -749,8 +749,8 @@ class BatchTests(ApiTestCase):
 
     def test_whole_round(self) -> None:
         """Upload, verify, download, with nothing but what the batches say."""
-        self.serve(authenticators=[KeyAuthenticator({"Basic d2lsbA==": writer()})])
-        key = {"Authorization": "Basic d2lsbA=="}
+        self.serve(authenticators=[KeyAuthenticator({"wills-token": writer()})])
+        key = {"Authorization": "Bearer wills-token"}
         actions = self.actions("upload", headers=key)
         self.assertEqual(self.act("PUT", actions["upload"], DATA).status, 200)
         wanted = json.dumps({"oid": OID, "size": 10}).encode()
@@ -826,9 +826,9 @@ class PermissionTests(ApiTestCase):
     """Who may do what, and how refusals look."""
 
     PEOPLE: ClassVar[Mapping[str, Identity]] = {
-        "Basic rita": reader(),
-        "Basic will": writer(),
-        "Basic nobody": stranger(anonymous=False),
+        "rita": reader(),
+        "will": writer(),
+        "nobody": stranger(anonymous=False),
     }
 
     def test_nobody(self) -> None:
@@ -850,7 +850,7 @@ class PermissionTests(ApiTestCase):
 
     def test_unknown_credential(self) -> None:
         self.serve(authenticators=[KeyAuthenticator(self.PEOPLE)])
-        response = self.request("GET", URL, {"Authorization": "Basic wrong"})
+        response = self.request("GET", URL, {"Authorization": "Bearer wrong"})
         self.assert_error(response, 401)
 
     def test_anybody_may_read(self) -> None:
@@ -865,7 +865,7 @@ class PermissionTests(ApiTestCase):
     def test_known_reader(self) -> None:
         self.serve(authenticators=[KeyAuthenticator(self.PEOPLE)])
         self.front.put(DATA)
-        rita = {"Authorization": "Basic rita"}
+        rita = {"Authorization": "Bearer rita"}
         self.assertEqual(self.request("GET", URL, rita).body, DATA)
         self.assertEqual(self.verify(OID, 10, **rita).status, 200)
         self.assert_error(self.request("PUT", URL, rita, DATA), 403)
@@ -874,7 +874,7 @@ class PermissionTests(ApiTestCase):
     def test_known_stranger(self) -> None:
         self.serve(authenticators=[KeyAuthenticator(self.PEOPLE)])
         self.front.put(DATA)
-        nobody = {"Authorization": "Basic nobody"}
+        nobody = {"Authorization": "Bearer nobody"}
         self.assert_error(self.request("GET", URL, nobody), 403)
         self.assert_error(self.verify(OID, 10, **nobody), 403)
         self.assert_error(self.batch("download", {"oid": OID, "size": 10}, headers=nobody), 403)
@@ -885,8 +885,8 @@ class PermissionTests(ApiTestCase):
         store.failure = AssertionError("the storage was reached")
         self.serve(store=store, authenticators=[KeyAuthenticator(self.PEOPLE)])
         self.assert_error(self.request("GET", URL), 401)
-        self.assert_error(self.request("GET", URL, {"Authorization": "Basic nobody"}), 403)
-        self.assert_error(self.verify(OID, 10, Authorization="Basic nobody"), 403)
+        self.assert_error(self.request("GET", URL, {"Authorization": "Bearer nobody"}), 403)
+        self.assert_error(self.verify(OID, 10, Authorization="Bearer nobody"), 403)
 
     def test_second_of_two_authorization_headers(self) -> None:
         """CI runners add theirs to an action's."""

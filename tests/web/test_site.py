@@ -57,9 +57,9 @@ class AccessLogTests(FrontTestCase):
         return line
 
     def test_members(self) -> None:
-        self.serve(authenticators=[KeyAuthenticator({"Basic d2lsbA==": writer()})])
+        self.serve(authenticators=[KeyAuthenticator({"wills-token": writer()})])
         self.front.put(DATA)
-        response = self.request("GET", f"{URL}?filename=x", {"Authorization": "Basic d2lsbA=="})
+        response = self.request("GET", f"{URL}?filename=x", {"Authorization": "Bearer wills-token"})
         line = self.only_line()
         self.assertEqual(line["address"], "198.51.100.7")
         self.assertEqual(line["identity"], "will")

@@ -26,9 +26,9 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
-from giftless.auth.credentials import TOKEN_USER, TokenHeader, bearer_tokens, passwords
 from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.grants import RepoGrants
+from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader
 from giftless.errors import (
     ConfigError,
     ForgeLimit,
@@ -36,7 +36,7 @@ from giftless.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.interfaces import Bearer, Credentials, IAuthenticator, Identity, Password
 from giftless.lfs.objects import Permission, Repo
 
 #: Somebody whom the forge knows and who may do nothing here.
@@ -223,16 +223,16 @@ def _parse_orgs(orgs: Sequence[str]) -> list[tuple[str, ...]]:
 def _tokens(credentials: Credentials) -> Iterator[tuple[str, str]]:
     """Find what may be a forge's token, and the user that came with it.
 
-    JWTs are for others, unless they come as somebody's password: some forges
-    give out such tokens.
+    A bearer token that is a JWT is never a forge's; a JWT as password may be, because
+    some forges give out such tokens.
     """
-    for user, password in passwords(credentials):
-        if user == TOKEN_USER:
-            continue
-        # Tokens may stand in a remote's URL, where the user is.
-        found = ("", user) if password in ("", "x-oauth-basic") else (user, password)
+    for item in credentials.items:
+        found = ("", "")
+        if isinstance(item, Password) and item.user != TOKEN_USER:
+            # Tokens may stand in a remote's URL, where the user is.
+            in_user = item.password in ("", "x-oauth-basic")
+            found = ("", item.user) if in_user else (item.user, item.password)
+        elif isinstance(item, Bearer) and not item.in_url and TokenHeader.of(item.token) is None:
+            found = ("", item.token)
         if _TOKEN.fullmatch(found[1]):
             yield found
-    for token in bearer_tokens(Credentials(credentials.authorization), user=""):
-        if _TOKEN.fullmatch(token) and TokenHeader.of(token) is None:
-            yield "", token

@@ -17,13 +17,20 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
-from giftless.auth.credentials import passwords
+from giftless.auth.chain import first_good
 from giftless.auth.grants import RepoGrants
 from giftless.auth.passwords.grants_file import Access
 from giftless.auth.passwords.htpasswd import Passwords, verify
 from giftless.auth.passwords.watched_file import WatchedFile
 from giftless.errors import Unauthorized
-from giftless.interfaces import Credentials, Environment, IAuthenticator, IBlocking, Identity
+from giftless.interfaces import (
+    Credentials,
+    Environment,
+    IAuthenticator,
+    IBlocking,
+    Identity,
+    Password,
+)
 from giftless.lfs.objects import Repo
 
 #: How long the outcome for a user and a password is remembered, in seconds.
@@ -78,21 +85,20 @@ class BasicAuthenticator:
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
-        refusal: Unauthorized | None = None
-        for user, password in passwords(credentials):
-            users = await self._users.current()
-            stored = users.hashes.get(user, users.decoy)
-            right = stored is not None and await self._verify(user, password, stored)
-            if user not in users.hashes:
-                continue
-            if right:
-                access = await self._access.current()
-                return Identity(user, RepoGrants(access.permissions(user, repo)))
+        return await first_good(credentials.passwords, lambda shown: self._identify(shown, repo))
+
+    async def _identify(self, shown: Password, repo: Repo) -> Identity | None:
+        user, password = shown.user, shown.password
+        users = await self._users.current()
+        stored = users.hashes.get(user, users.decoy)
+        right = stored is not None and await self._verify(user, password, stored)
+        if user not in users.hashes:
+            return None
+        if not right:
             # In the words for an unknown user: names are not for guessing.
-            refusal = Unauthorized("the credential is not accepted here; check it and try again")
-        if refusal is not None:
-            raise refusal
-        return None
+            raise Unauthorized("the credential is not accepted here; check it and try again")
+        access = await self._access.current()
+        return Identity(user, RepoGrants(access.permissions(user, repo)))
 
     async def _verify(self, user: str, password: str, stored: str) -> bool:
         # What is remembered would be of no use to whoever reads it elsewhere.

@@ -21,8 +21,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from giftless.auth.credentials import TokenHeader
 from giftless.auth.tokens.signatures import Key, fits
+from giftless.auth.tokens.unverified import TokenHeader
 from giftless.base.http_client import get
 from giftless.errors import IdentityUnavailable
 

@@ -14,7 +14,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from giftless.auth.credentials import TOKEN_USER, TokenHeader, bearer_tokens
+from giftless.auth.chain import first_good
 from giftless.auth.tokens.jwks import KeySet
 from giftless.auth.tokens.signatures import (
     Algorithm,
@@ -24,6 +24,7 @@ from giftless.auth.tokens.signatures import (
     load_secret,
     verify,
 )
+from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader, tokens_of
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError, Unauthorized
 from giftless.interfaces import Credentials, Environment, IAuthenticator, Identity, IGrants
@@ -136,25 +137,20 @@ class JWTAuthenticator:
 
         With several tokens, one that is good is enough.
         """
-        refusal: Unauthorized | None = None
+        tokens = tokens_of(credentials, self._options.basic_user)
+        return await first_good(tokens, lambda token: self._identify(token, repo))
+
+    async def _identify(self, token: str, repo: Repo) -> Identity | None:
         key_id = self._options.key_id
-        for token in bearer_tokens(credentials, self._options.basic_user):
-            header = TokenHeader.of(token)
-            if header is None or (key_id is not None and header.kid != key_id):
-                continue
-            keys = await self._keys.find(header)
-            if keys is None:
-                continue
-            try:
-                claims = self._verified(token, header, keys)
-                self._check(claims)
-            except Unauthorized as error:
-                refusal = error
-            else:
-                return _identity(claims, repo)
-        if refusal is not None:
-            raise refusal
-        return None
+        header = TokenHeader.of(token)
+        if header is None or (key_id is not None and header.kid != key_id):
+            return None
+        keys = await self._keys.find(header)
+        if keys is None:
+            return None
+        claims = self._verified(token, header, keys)
+        self._check(claims)
+        return _identity(claims, repo)
 
     def _verified(self, token: str, header: TokenHeader, keys: Sequence[Key]) -> _Claims:
         """Return the claims of a token whose signature is right."""

@@ -13,9 +13,8 @@ from twisted.web.client import HTTPConnectionPool
 
 from giftless.base.http_client import http_client
 from giftless.base.schema import convert
-from giftless.interfaces import Credentials, Identity
+from giftless.interfaces import Credentials, Identity, Password
 from giftless.lfs.objects import Permission
-from tests.contracts.authenticators import basic
 from tests.support.forges import Fake
 from tests.support.making import environment, repo_of
 from tests.support.run import assert_kind
@@ -58,7 +57,7 @@ class ForgeTestCase(TestCase):
         self, authenticator: Any, token: str, path: str = "acme/rocket", user: str = "git"
     ) -> Identity | None:
         """Show a token as git does."""
-        credentials = Credentials((basic(user, token),))
+        credentials = Credentials((Password(user, token),))
         identity: Identity | None = await authenticator.authenticate(credentials, repo_of(path))
         return identity
 

@@ -31,9 +31,9 @@ from giftless.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from giftless.interfaces import Credentials
+from giftless.interfaces import Bearer, Credentials, Password
 from tests.auth.forges.support import NOW, ForgeTestCase, level, start
-from tests.contracts.authenticators import FOREIGN, AuthenticatorContract, basic
+from tests.contracts.authenticators import FOREIGN, AuthenticatorContract
 from tests.support.forges import (
     Failure,
     FakeGitHub,
@@ -118,8 +118,8 @@ class ContractTests(AuthenticatorContract, CoroutineTestCase):
 
     def accepted(self) -> list[Credentials]:
         return [
-            Credentials((basic("wanda", WRITER),)),
-            Credentials((f"Bearer {WRITER}",)),
+            Credentials((Password("wanda", WRITER),)),
+            Credentials((Bearer(WRITER),)),
         ]
 
 
@@ -243,50 +243,50 @@ class WhoseTests(ForgeCase):
 
     async def test_what_is_no_token_is_passed_on_unseen(self) -> None:
         """No other server is shown what is meant for another authenticator."""
-        spared = [c for c in FOREIGN if not any("opaque" in a for a in c.authorization)]
         # Words of three parts that are no JWT could be tokens.
-        spared = [c for c in spared if c.authorization not in (("Bearer a.b.c",), ("Bearer ..",))]
+        opaque = [(Bearer(token),) for token in ("opaque-token", "a.b.c", "..")]
+        spared = [credentials for credentials in FOREIGN if credentials.items not in opaque]
         for credentials in [
             *spared,
-            Credentials((basic("_jwt", WRITER),)),
-            Credentials((), WRITER),
-            Credentials((basic("alice", "with spaces"),)),
-            Credentials((basic("alice", "line\r\nX-Admin: 1"),)),
-            Credentials((basic("alice", "caf\u00e9"),)),
-            Credentials((basic("", ""),)),
-            Credentials((basic("alice", "glpat-xxxxxxxxxxxxxxxxxxxx"),)),
-            Credentials((basic("alice", "x" * 5000),)),
+            Credentials((Password("_jwt", WRITER),)),
+            Credentials((Bearer(WRITER, in_url=True),)),
+            Credentials((Password("alice", "with spaces"),)),
+            Credentials((Password("alice", "line\r\nX-Admin: 1"),)),
+            Credentials((Password("alice", "caf\u00e9"),)),
+            Credentials((Password("", ""),)),
+            Credentials((Password("alice", "glpat-xxxxxxxxxxxxxxxxxxxx"),)),
+            Credentials((Password("alice", "x" * 5000),)),
         ]:
             identity = await self.forge.authenticate(credentials, repo_of("acme/rocket"))
-            self.assertIsNone(identity, credentials.authorization)
+            self.assertIsNone(identity, credentials.items)
         self.assertEqual(self.fake.seen, [])
 
     async def test_a_token_may_come_as_password_as_user_or_as_bearer(self) -> None:
-        for header in (
-            basic("wanda", WRITER),
-            basic("x-access-token", WRITER),
-            basic(WRITER, ""),
-            basic(WRITER, "x-oauth-basic"),
-            f"Bearer {WRITER}",
+        for shown in (
+            Password("wanda", WRITER),
+            Password("x-access-token", WRITER),
+            Password(WRITER, ""),
+            Password(WRITER, "x-oauth-basic"),
+            Bearer(WRITER),
         ):
-            identity = await self.forge.authenticate(Credentials((header,)), repo_of("acme/rocket"))
-            self.assertEqual((identity.name, level(identity)), ("wanda", "write"), header)
+            identity = await self.forge.authenticate(Credentials((shown,)), repo_of("acme/rocket"))
+            self.assertEqual((identity.name, level(identity)), ("wanda", "write"), shown)
 
     async def test_the_user_that_comes_with_a_token_names_nobody(self) -> None:
         self.assertEqual(await self.access(self.forge, WRITER, user="admin"), ("wanda", "write"))
 
     async def test_of_two_credentials_each_is_tried(self) -> None:
-        for headers in (
-            (f"Bearer {STRANGER}", basic("x", WRITER)),
-            (basic("x", "ghp_bad"), f"Bearer {WRITER}"),
-            (f"Bearer {WRITER}", basic("x", "ghp_bad")),
+        for items in (
+            (Bearer(STRANGER), Password("x", WRITER)),
+            (Password("x", "ghp_bad"), Bearer(WRITER)),
+            (Bearer(WRITER), Password("x", "ghp_bad")),
         ):
-            identity = await self.forge.authenticate(Credentials(headers), repo_of("acme/rocket"))
-            self.assertEqual(identity.name, "wanda", headers)
+            identity = await self.forge.authenticate(Credentials(items), repo_of("acme/rocket"))
+            self.assertEqual(identity.name, "wanda", items)
 
     async def test_somebody_without_access_is_known_whatever_else_is_sent(self) -> None:
-        headers = (basic("x", "ghp_bad"), f"Bearer {STRANGER}")
-        identity = await self.forge.authenticate(Credentials(headers), repo_of("acme/rocket"))
+        items = (Password("x", "ghp_bad"), Bearer(STRANGER))
+        identity = await self.forge.authenticate(Credentials(items), repo_of("acme/rocket"))
         self.assertEqual((identity.name, level(identity)), ("sam", "nothing"))
 
 

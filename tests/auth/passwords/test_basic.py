@@ -16,10 +16,10 @@ from giftless.auth.passwords.basic import BasicAuthenticator, BasicFactory
 from giftless.auth.passwords.htpasswd import verify
 from giftless.base.schema import convert
 from giftless.errors import ConfigError, Unauthorized
-from giftless.interfaces import Credentials, Identity
+from giftless.interfaces import Bearer, Credentials, Identity, Password
 from tests.auth.forges.support import level
 from tests.auth.passwords.test_htpasswd import VECTORS, quick_hash
-from tests.contracts.authenticators import ChainedContract, basic
+from tests.contracts.authenticators import ChainedContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.making import environment, repo_of
 from tests.support.run import CoroutineTestCase
@@ -63,12 +63,12 @@ class BasicCase(CoroutineTestCase):
         self, authenticator: Any, user: str, password: str, path: str = "org/repo"
     ) -> Identity | None:
         identity: Identity | None = self.run_now(
-            authenticator.authenticate(Credentials((basic(user, password),)), repo_of(path))
+            authenticator.authenticate(Credentials((Password(user, password),)), repo_of(path))
         )
         return identity
 
     def refused(self, authenticator: Any, user: str, password: str) -> Unauthorized:
-        credentials = Credentials((basic(user, password),))
+        credentials = Credentials((Password(user, password),))
         error: Unauthorized = self.assert_fails(
             Unauthorized, authenticator.authenticate(credentials, repo_of())
         )
@@ -85,10 +85,10 @@ class ContractTests(ChainedContract, BasicCase):
 
     def accepted(self) -> list[Credentials]:
         return [
-            Credentials((basic("alice", "secret"),)),
-            Credentials((basic("bob", "pass:w\u00f6rd"),)),
-            Credentials((basic("carol", "password"),)),
-            Credentials((basic("alice", "wrong"), basic("bob", "pass:w\u00f6rd"))),
+            Credentials((Password("alice", "secret"),)),
+            Credentials((Password("bob", "pass:w\u00f6rd"),)),
+            Credentials((Password("carol", "password"),)),
+            Credentials((Password("alice", "wrong"), Password("bob", "pass:w\u00f6rd"))),
         ]
 
 
@@ -135,12 +135,13 @@ class WhoTests(BasicCase):
         self.assertTrue(identity.anonymous)
 
     def test_of_two_credentials_each_is_tried(self) -> None:
-        for headers in (
-            (basic("mallory", "x"), basic("alice", "secret")),
-            (basic("alice", "secret"), basic("alice", "wrong")),
-            ("Bearer token", basic("alice", "secret")),
+        for items in (
+            (Password("mallory", "x"), Password("alice", "secret")),
+            (Password("alice", "secret"), Password("alice", "wrong")),
+            (Password("alice", "wrong"), Password("alice", "secret")),
+            (Bearer("token"), Password("alice", "secret")),
         ):
-            identity = self.run_now(self.basic.authenticate(Credentials(headers), repo_of()))
+            identity = self.run_now(self.basic.authenticate(Credentials(items), repo_of()))
             assert identity is not None
             self.assertEqual(identity.name, "alice")
 
@@ -202,7 +203,7 @@ class CostTests(BasicCase):
     def test_requests_at_the_same_time_cost_one_hash(self) -> None:
         blocking = ManualBlocking()
         basic_auth = self.build(blocking)
-        credentials = Credentials((basic("alice", "secret"),))
+        credentials = Credentials((Password("alice", "secret"),))
         running = [self.start(basic_auth.authenticate(credentials, repo_of())) for _ in range(8)]
         self.assertEqual(blocking.waiting, 1)
         blocking.do_next()
@@ -259,10 +260,8 @@ class CostTests(BasicCase):
             self.patch(os, "cpu_count", lambda cores=cores: cores)
             blocking = ManualBlocking()
             basic_auth = self.build(blocking)
-            running = [
-                self.start(basic_auth.authenticate(Credentials((basic("bob", str(n)),)), repo_of()))
-                for n in range(10)
-            ]
+            guesses = [Credentials((Password("bob", str(n)),)) for n in range(10)]
+            running = [self.start(basic_auth.authenticate(guess, repo_of())) for guess in guesses]
             self.assertEqual(blocking.waiting, expected)
             while blocking.waiting:
                 blocking.do_next()
@@ -272,7 +271,7 @@ class CostTests(BasicCase):
     def test_an_error_does_not_stop_those_who_come_after(self) -> None:
         blocking = ManualBlocking()
         basic_auth = self.build(blocking)
-        credentials = Credentials((basic("alice", "secret"),))
+        credentials = Credentials((Password("alice", "secret"),))
         first = self.start(basic_auth.authenticate(credentials, repo_of()))
         blocking.fail_next(MemoryError())
         self.failureResultOf(first, MemoryError)

@@ -14,7 +14,6 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from giftless.auth.credentials import TokenHeader
 from giftless.auth.tokens.jwks import (
     INTERVAL,
     INTERVAL_WITHOUT_KEYS,
@@ -25,8 +24,9 @@ from giftless.auth.tokens.jwks import (
 )
 from giftless.auth.tokens.jwt import JWTAuthenticator, JWTFactory, JWTOptions
 from giftless.auth.tokens.signatures import Key
+from giftless.auth.tokens.unverified import TokenHeader
 from giftless.errors import ServiceUnavailable, Unauthorized
-from giftless.interfaces import Credentials
+from giftless.interfaces import Bearer, Credentials
 from tests.support.issuer import Issuer, jwk, key_set
 from tests.support.making import environment, repo_of
 from tests.support.strategies import json_values
@@ -511,7 +511,7 @@ class AuthenticatorTests(KeySetTestCase):
 
     async def name(self, *tokens: str) -> str | None:
         """Return who shows these tokens."""
-        credentials = Credentials(tuple(f"Bearer {token}" for token in tokens))
+        credentials = Credentials(tuple(Bearer(token) for token in tokens))
         identity = await self.authenticator.authenticate(credentials, repo_of())
         return None if identity is None else identity.name
 

@@ -22,13 +22,20 @@ from zope.interface.verify import verifyObject
 from giftless.auth.tokens.jwt import JWTAuthenticator, JWTFactory, JWTOptions, ScopedGrants
 from giftless.base import schema
 from giftless.errors import ConfigError, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticator, Identity, IGrants
+from giftless.interfaces import (
+    Bearer,
+    Credentials,
+    IAuthenticator,
+    Identity,
+    IGrants,
+    Password,
+    Unreadable,
+)
 from giftless.lfs.objects import Permission
 from tests.support.making import environment, oid_of, repo_of
 from tests.support.tokens import (
     ASYMMETRIC,
     SYMMETRIC,
-    basic,
     decode,
     ed448_key,
     encode,
@@ -77,7 +84,7 @@ def authenticator(**options: Any) -> JWTAuthenticator:
 
 def bearer(*tokens: str) -> Credentials:
     """Return the credentials of a request with these tokens."""
-    return Credentials(tuple(f"Bearer {token}" for token in tokens))
+    return Credentials(tuple(Bearer(token) for token in tokens))
 
 
 class JWTTestCase(SynchronousTestCase):
@@ -342,38 +349,37 @@ class CredentialTests(JWTTestCase):
         verifyObject(IGrants, ScopedGrants({}))
 
     def test_bearer(self) -> None:
-        for header in (f"Bearer {self.good}", f"bearer {self.good}", f" BEARER  {self.good} "):
-            self.assert_accepted(self.authenticator, Credentials((header,)))
+        self.assert_accepted(self.authenticator, Credentials((Bearer(self.good),)))
 
     def test_basic(self) -> None:
         """A token is the password of the user ``_jwt``, for git's credential helpers."""
-        self.assert_accepted(self.authenticator, Credentials((basic("_jwt", self.good),)))
-        self.assert_refused(self.authenticator, Credentials((basic("_jwt", self.bad),)), "expired")
+        self.assert_accepted(self.authenticator, Credentials((Password("_jwt", self.good),)))
+        self.assert_refused(
+            self.authenticator, Credentials((Password("_jwt", self.bad),)), "expired"
+        )
 
     def test_basic_of_others(self) -> None:
         """The password of anybody else is none of ours, whatever it looks like."""
         for user in ("tess", "", "_JWT", "_jwt2"):
-            self.assert_left(self.authenticator, Credentials((basic(user, self.good),)))
+            self.assert_left(self.authenticator, Credentials((Password(user, self.good),)))
 
     def test_basic_user(self) -> None:
         other = authenticator(audience=AUDIENCE, basic_user="token")
-        self.assert_accepted(other, Credentials((basic("token", self.good),)))
-        self.assert_left(other, Credentials((basic("_jwt", self.good),)))
+        self.assert_accepted(other, Credentials((Password("token", self.good),)))
+        self.assert_left(other, Credentials((Password("_jwt", self.good),)))
 
     def test_basic_switched_off(self) -> None:
         off = authenticator(audience=AUDIENCE, basic_user="")
         for user in ("_jwt", ""):
-            self.assert_left(off, Credentials((basic(user, self.good),)))
+            self.assert_left(off, Credentials((Password(user, self.good),)))
         self.assert_accepted(off, self.good)
 
-    def test_malformed_basic(self) -> None:
-        for value in ("Basic", "Basic ", "Basic !!!!", "Basic /w==", "Basic é", "Basic X2p3dA=="):
-            self.assert_left(self.authenticator, Credentials((value,)))
-
     def test_query(self) -> None:
-        self.assert_accepted(self.authenticator, Credentials((), self.good))
-        self.assert_refused(self.authenticator, Credentials((), self.bad), "expired")
-        self.assert_left(self.authenticator, Credentials((), ""))
+        self.assert_accepted(self.authenticator, Credentials((Bearer(self.good, in_url=True),)))
+        self.assert_refused(
+            self.authenticator, Credentials((Bearer(self.bad, in_url=True),)), "expired"
+        )
+        self.assert_left(self.authenticator, Credentials((Bearer("", in_url=True),)))
 
     def test_nothing(self) -> None:
         self.assert_left(self.authenticator, Credentials())
@@ -396,17 +402,19 @@ class CredentialTests(JWTTestCase):
         ):
             self.assert_left(self.authenticator, text)
 
-    def test_other_schemes(self) -> None:
-        for scheme in ("Digest", "Negotiate", "Token", "Bearer2", ""):
-            self.assert_left(self.authenticator, Credentials((f"{scheme} {self.good}",)))
+    def test_a_header_that_cannot_be_read_is_left(self) -> None:
+        for scheme in ("digest", "negotiate", "token", "bearer2", ""):
+            self.assert_left(self.authenticator, Credentials((Unreadable(scheme),)))
 
     def test_two_headers(self) -> None:
         """Each of several tokens is tried; one that is good is enough."""
         for tokens in ((self.good, self.bad), (self.bad, self.good), ("opaque", self.good)):
             self.assert_accepted(self.authenticator, bearer(*tokens))
-        self.assert_accepted(self.authenticator, Credentials((f"Bearer {self.bad}",), self.good))
         self.assert_accepted(
-            self.authenticator, Credentials((basic("_jwt", self.bad), f"Bearer {self.good}"))
+            self.authenticator, Credentials((Bearer(self.bad), Bearer(self.good, in_url=True)))
+        )
+        self.assert_accepted(
+            self.authenticator, Credentials((Password("_jwt", self.bad), Bearer(self.good)))
         )
         self.assert_refused(self.authenticator, bearer("opaque", self.bad), "expired")
 
