@@ -69,6 +69,7 @@ from giftless.interfaces.storage import (
     ICapacity,
     IDeleting,
     IExternalStore,
+    IFusedCapacity,
     IInspector,
     IListing,
     IObjectStore,
@@ -80,6 +81,7 @@ from giftless.interfaces.storage import (
     ObjectFacts,
     ObjectPage,
     Payload,
+    Room,
 )
 from giftless.interfaces.transfers import (
     Fitness,
@@ -118,6 +120,7 @@ __all__ = [
     "IExternalStore",
     "IFactory",
     "IFront",
+    "IFusedCapacity",
     "IGrants",
     "IInspector",
     "ILinks",
@@ -156,6 +159,7 @@ __all__ = [
     "PublicKey",
     "Refused",
     "Requester",
+    "Room",
     "Section",
     "Ticket",
     "Transfer",

@@ -147,16 +147,40 @@ class IExternalStore(IObjectStore):
         """Sign a download, valid for ``lifetime`` seconds; see :meth:`upload_action`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a repository may still take.
+
+    :ivar bytes: how many bytes uploads can still use; ``math.inf`` if there is
+        no bound.
+    :ivar problem: what a client is told whose object does not fit.
+    """
+
+    bytes: float
+    problem: str = "the server's storage has no room for this object"
+
+
 class ICapacity(Interface):
-    """A store that knows how much it can still take."""
+    """Bounds what a repository may take: a store, or something beside it, such as a quota."""
+
+    def room(repo: Repo) -> Awaitable[Room]:
+        """Ask how much a repository may still take.
+
+        :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
+        """
+
+
+class IFusedCapacity(ICapacity):
+    """A store that tells sizes and room at once, faster than one after the other."""
 
     def sizes_and_room(
-        keys: Sequence[ObjectKey],
-    ) -> Awaitable[tuple[Sequence[int | LFSError | None], int]]:
-        """Ask for sizes, and for how many bytes uploads can still use: one question.
+        keys: Sequence[ObjectKey], repo: Repo
+    ) -> Awaitable[tuple[Sequence[int | LFSError | None], Room]]:
+        """Ask for the sizes of many objects, and how much their repository may still take.
 
-        :param keys: what may be uploaded.
-        :returns: what :meth:`IObjectStore.sizes` returns, and the bytes.
+        :param keys: what may be uploaded; all of ``repo``.
+        :returns: what :meth:`IObjectStore.sizes` and :meth:`ICapacity.room`
+            return.
         :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
         """
 

@@ -6,7 +6,6 @@ errors into the front's own.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -51,6 +50,7 @@ from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.room import Capacities
 
 
 @implementer(IDownload)
@@ -89,6 +89,7 @@ class LFSServer:
     :param max_object_size: the largest object that may be stored, in bytes.
     :param gate: decides who may do what.
     :param events: where it is published what has happened.
+    :param capacities: who bounds what a repository may take, beside the store.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class LFSServer:
         max_object_size: int,
         gate: Gate,
         events: Events = NO_EVENTS,
+        capacities: Sequence[ICapacity] = (),
     ) -> None:
         self._store = store
+        self._capacities = Capacities(store, capacities)
         self._transfers = transfers
         self._blocking = blocking
         self._max_object_size = max_object_size
@@ -260,25 +263,20 @@ class LFSServer:
 
         An object with another size than announced is damaged, since its name
         is its hash: uploading it again repairs it.
+
+        :param keys: those of ``wanted``, at least one, all of one repository.
         """
-        room: float = math.inf
-        if ICapacity.providedBy(self._store):
-            sizes, room = await self._store.sizes_and_room(keys)
-        else:
-            sizes = await self._store.sizes(keys)
+        sizes, room = await self._capacities.sizes_and_room(keys, keys[0].repo)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
             if isinstance(size, LFSError):
                 refused[item.text] = size
             elif size == item.size:
                 continue
-            elif item.size <= room:
-                room -= item.size
-                transfers.append(Transfer(key, item.size, item.extras))
+            elif (problem := room.take(item.size)) is not None:
+                refused[item.text] = InsufficientStorage(problem)
             else:
-                refused[item.text] = InsufficientStorage(
-                    "the server's storage has no room for this object"
-                )
+                transfers.append(Transfer(key, item.size, item.extras))
         return transfers
 
     async def _present(

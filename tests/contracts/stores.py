@@ -11,15 +11,17 @@ from giftless.errors import BadRequest, Disconnected
 from giftless.interfaces import (
     IBody,
     ICapacity,
+    IFusedCapacity,
     IObjectStore,
     IStoredFile,
     IStoredObject,
     IStreamingStore,
+    Room,
 )
 from giftless.lfs.objects import Extras, ObjectKey
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
-from tests.support.making import key_of, put_object
+from tests.support.making import key_of, put_object, repo_of
 from tests.support.run import CoroutineTestCase
 
 #: Bytes of many kinds, longer than a single read or write of a small buffer.
@@ -252,8 +254,23 @@ class CapacityContract(_Mixin):
     def test_it_tells_how_much_room_there_is(self) -> None:
         store = self.make_store()
         verifyObject(ICapacity, store)
-        keys = [key_of(b"abc"), key_of(b"")]
-        sizes, room = self.run_now(store.sizes_and_room(keys))
-        self.assertEqual(sizes, self.run_now(store.sizes(keys)))
-        self.assertIsInstance(room, int)
-        self.assertGreater(room, 0)
+        room = self.run_now(store.room(repo_of()))
+        self.assertIsInstance(room, Room)
+        self.assertGreater(room.bytes, 0)
+        self.assertTrue(room.problem)
+
+
+class FusedCapacityContract(CapacityContract):
+    """Tests of an ``IFusedCapacity``."""
+
+    def test_both_questions_at_once_have_the_same_answers(self) -> None:
+        store = self.make_store()
+        verifyObject(IFusedCapacity, store)
+        key = key_of(b"abc")
+        self.run_now(put_object(store, key, 3, ListBody([b"abc"]), {}))
+        keys = [key, key_of(b"absent")]
+        sizes, room = self.run_now(store.sizes_and_room(keys, repo_of()))
+        self.assertEqual(list(sizes), [3, None])
+        self.assertIsInstance(room, Room)
+        self.assertGreater(room.bytes, 0)
+        self.assertEqual(room.problem, self.run_now(store.room(repo_of())).problem)

@@ -62,7 +62,7 @@ class BoundedMemoryStoreTests(StreamingStoreContract, CapacityContract, Coroutin
         put = put_object(store, key_of(b"abcde"), 5, ListBody([b"abc", b"de"]), {})
         self.assert_fails(InsufficientStorage, put)
         self.assertEqual(store.objects, {})
-        self.assertEqual(store.room, 4)
+        self.assertEqual(store.left, 4)
 
 
 class InspectedMemoryStoreTests(StreamingStoreContract, CoroutineTestCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Any
 
 from treq.client import HTTPClient
@@ -20,6 +20,7 @@ from giftless.interfaces import (
     IActionTokens,
     IBlocking,
     IBody,
+    ICapacity,
     Identity,
     IGrants,
     IObjectStore,
@@ -146,6 +147,7 @@ def server_of(
     max_object_size: int = 1024**4,
     hide_private: bool = False,
     events: Events = NO_EVENTS,
+    capacities: Sequence[ICapacity] = (),
 ) -> LFSServer:
     """Return a server over ``store``, with the basic transfer unless others are given."""
     if not adapters:
@@ -159,6 +161,7 @@ def server_of(
         max_object_size,
         Gate(hide_private),
         events,
+        capacities,
     )
 
 

@@ -20,6 +20,7 @@ from giftless.interfaces import (
     ObjectFacts,
     ObjectPage,
     Payload,
+    Room,
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey, Repo
 from tests.support.bodies import ListBody
@@ -161,16 +162,17 @@ class BoundedMemoryStore(MemoryStore):
         self.capacity = capacity
 
     @property
-    def room(self) -> int:
+    def left(self) -> int:
         """How many bytes it can still take."""
         return self.capacity - sum(map(len, self.objects.values()))
 
-    async def sizes_and_room(self, keys: Sequence[ObjectKey]) -> tuple[Sequence[int | None], int]:
-        """See :meth:`giftless.interfaces.ICapacity.sizes_and_room`."""
-        return await self.sizes(keys), self.room
+    async def room(self, repo: Repo) -> Room:
+        """See :meth:`giftless.interfaces.ICapacity.room`."""
+        self._misbehave()
+        return Room(self.left)
 
     def _check_room(self, length: int) -> None:
-        if length > self.room:
+        if length > self.left:
             raise InsufficientStorage("this memory is full; nothing was stored")
 
 

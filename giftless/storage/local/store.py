@@ -35,14 +35,15 @@ from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
-    ICapacity,
     IDeleting,
+    IFusedCapacity,
     IListing,
     IStreamingMultipartStore,
     IStreamingStore,
     ObjectPage,
     PartUpload,
     Payload,
+    Room,
 )
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
@@ -82,7 +83,7 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     multipart_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
 
 
-@implementer(IStreamingStore, IStreamingMultipartStore, IListing, IDeleting, ICapacity)
+@implementer(IStreamingStore, IStreamingMultipartStore, IListing, IDeleting, IFusedCapacity)
 class LocalStore:
     """A store in a directory.  See the module for its layout.
 
@@ -112,10 +113,16 @@ class LocalStore:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job."""
         return await self._blocking.run(_sizes, self._paths(keys))
 
-    async def sizes_and_room(self, keys: Sequence[ObjectKey]) -> tuple[Sequence[int | None], int]:
-        """See :meth:`giftless.interfaces.ICapacity.sizes_and_room`: one thread job."""
+    async def room(self, repo: Repo) -> Room:
+        """See :meth:`giftless.interfaces.ICapacity.room`: the disk's, for every repository."""
+        return Room(await self._blocking.run(available, self._top))
+
+    async def sizes_and_room(
+        self, keys: Sequence[ObjectKey], repo: Repo
+    ) -> tuple[Sequence[int | None], Room]:
+        """See :meth:`giftless.interfaces.IFusedCapacity.sizes_and_room`: one thread job."""
         paths = self._paths(keys)
-        return await self._blocking.run(lambda: (_sizes(paths), available(self._top)))
+        return await self._blocking.run(lambda: (_sizes(paths), Room(available(self._top))))
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""

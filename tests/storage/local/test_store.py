@@ -21,21 +21,21 @@ from giftless.interfaces import IStorageFactory
 from giftless.lfs.objects import MAX_PATH_BYTES, ObjectKey
 from giftless.storage.local import files, opened_object
 from giftless.storage.local.store import LocalFactory, LocalOptions, LocalStore
-from tests.contracts.stores import DATA, CapacityContract, StreamingStoreContract
+from tests.contracts.stores import DATA, FusedCapacityContract, StreamingStoreContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import environment, key_of, oid_of, put_object, repo_of
 from tests.support.run import CoroutineTestCase
 
 
-class LocalStoreContractTests(StreamingStoreContract, CapacityContract, CoroutineTestCase):
+class LocalStoreContractTests(StreamingStoreContract, FusedCapacityContract, CoroutineTestCase):
     def make_store(self) -> LocalStore:
         os.makedirs(path := self.mktemp())
         return LocalStore(path, "", InlineBlocking())
 
 
 class LocalStoreWithPrefixContractTests(
-    StreamingStoreContract, CapacityContract, CoroutineTestCase
+    StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
 ):
     def make_store(self) -> LocalStore:
         os.makedirs(path := self.mktemp())
@@ -441,7 +441,7 @@ class FailureTests(LocalTestCase):
         self.assertEqual(self.files(), [])
 
     def test_an_upload_larger_than_the_disk_is_507_before_it_is_written(self) -> None:
-        _, available = self.run_now(self.store.sizes_and_room([]))
+        available = int(self.run_now(self.store.room(repo_of())).bytes)
         body = HeldBody()
         upload = self.start(put_object(self.store, key_of(b"abc"), available * 2, body, {}))
         body.provide(b"a")
