@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -16,6 +15,7 @@ from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
 from giftless.storage.azure.signing import VERSION, Grant, sign_blob
+from giftless.storage.remote import container
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Container, Layout
 from giftless.storage.remote.credentials import Refreshing
@@ -25,6 +25,7 @@ from giftless.storage.remote.metadata import (
     disposition,
     encode_extras,
 )
+from giftless.storage.remote.urls import encode_path
 
 #: The largest object that one Put Blob takes, in bytes: 5,000 MiB.
 MAX_PUT: Final = 5000 * 1024**2
@@ -48,21 +49,37 @@ ABSENT: Final = "BlobNotFound"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(container.Place):
     """Where a container is.
 
     :ivar account: the storage account's name.
     :ivar container: the container's name.
-    :ivar url: the container's URL for the daemon, without a slash at its end.
-    :ivar public_url: the same for clients.
     :ivar credential: the option that the credential is from.
     """
 
     account: str
     container: str
-    url: str
-    public_url: str
     credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobLayout(Layout):
+    """Where blobs lie: only names that Azure does not take for another one."""
+
+    def name(self, key: ObjectKey) -> str:
+        """See :meth:`giftless.storage.remote.container.Layout.name`.
+
+        :raises BadRequest: if Azure could take the name for another one.
+        """
+        name = Layout.name(self, key)
+        if "\\" in name or any(part.endswith(".") for part in name.split("/")):
+            raise BadRequest(
+                "this server's storage takes no repository with a backslash in its name"
+                " or a dot at the end of a part of it"
+            )
+        if len(name) > MAX_NAME:
+            raise BadRequest("the repository's path is too long for this server's storage")
+        return name
 
 
 class BlobContainer(Container):
@@ -78,6 +95,7 @@ class BlobContainer(Container):
     """
 
     max_put = MAX_PUT
+    _place: Place
 
     def __init__(
         self,
@@ -87,11 +105,8 @@ class BlobContainer(Container):
         client: StoreClient,
         clock: IReactorTime,
     ) -> None:
-        self._place = place
-        self._layout = layout
+        super().__init__(place, BlobLayout(layout.prefix), client, clock)
         self._keys = keys
-        self._client = client
-        self._clock = clock
 
     # -- existence
 
@@ -115,7 +130,7 @@ class BlobContainer(Container):
         async def prepare() -> Request:
             return await self._request("HEAD", key, Grant("r"), {})
 
-        return await self._client.ask(prepare, timeout)
+        return await self.client.ask(prepare, timeout)
 
     # -- for clients
 
@@ -163,7 +178,7 @@ class BlobContainer(Container):
         async def prepare() -> Request:
             return await self._request("DELETE", key, Grant("d"), headers)
 
-        return await self._client.ask(prepare, timeout)
+        return await self.client.ask(prepare, timeout)
 
     async def _discard(self, key: ObjectKey, found: Answer) -> None:
         """Remove an empty blob that is no object, unless it has become one.
@@ -204,7 +219,7 @@ class BlobContainer(Container):
 
         :returns: the URL, and for how many seconds it is good.
         """
-        name = self._name(key)
+        name = self.layout.name(key)
         signing = await self._keys.get()
         now = self._clock.seconds()
         if signing.expiry is not None:
@@ -217,22 +232,7 @@ class BlobContainer(Container):
             now + lifetime,
             container_url.startswith("https:"),
         )
-        return f"{container_url}/{quote(name, safe='/~')}?{query}", lifetime
-
-    def _name(self, key: ObjectKey) -> str:
-        """Return an object's name.
-
-        :raises BadRequest: if Azure could take it for another one.
-        """
-        name = self._layout.name(key)
-        if "\\" in name or any(part.endswith(".") for part in name.split("/")):
-            raise BadRequest(
-                "this server's storage takes no repository with a backslash in its name"
-                " or a dot at the end of a part of it"
-            )
-        if len(name) > MAX_NAME:
-            raise BadRequest("the repository's path is too long for this server's storage")
-        return name
+        return f"{container_url}/{encode_path(name)}?{query}", lifetime
 
     # -- beforehand
 
@@ -266,7 +266,7 @@ class BlobContainer(Container):
             headers = {**_upload_headers({}), "If-Match": '"0x0"'}
             return await self._request("PUT", PROBE, Grant("cw"), headers)
 
-        return await self._client.ask(prepare, CHECK_TIMEOUT)
+        return await self.client.ask(prepare, CHECK_TIMEOUT)
 
     def _blame(self, answer: Answer, verb: str) -> ConfigError:
         """Say which option an answer is about."""

@@ -95,7 +95,7 @@ class BlockContainer(BlobContainer):
             query = "comp=blocklist&blocklisttype=uncommitted"
             return await self._request("GET", key, Grant("r"), {}, query)
 
-        return await self._client.ask(prepare, limit=limit)
+        return await self.client.ask(prepare, limit=limit)
 
     # -- parts
 
@@ -170,7 +170,7 @@ class BlockContainer(BlobContainer):
         async def prepare() -> Request:
             return await self._request("PUT", key, Grant("cw"), headers, "comp=blocklist", body)
 
-        return await self._client.ask(prepare, COMMIT_TIMEOUT)
+        return await self.client.ask(prepare, COMMIT_TIMEOUT)
 
 
 def _block_query(upload: PartUpload, part: Part) -> str:

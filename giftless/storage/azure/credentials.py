@@ -43,15 +43,6 @@ _SCOPE: Final = "https://storage.azure.com/.default"
 GetToken = Callable[[], str]
 
 
-def static(key: AccountKey, clock: IReactorTime) -> Refreshing[SigningKey]:
-    """Always return an account's key."""
-
-    async def fetch() -> Expiring[SigningKey]:
-        return Expiring(key)
-
-    return Refreshing(fetch, clock, "Azure account key")
-
-
 def delegated(
     endpoint: str,
     get_token: GetToken,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 
-from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.storage.azure.account import (
@@ -18,12 +16,12 @@ from giftless.storage.azure.account import (
 )
 from giftless.storage.azure.blobs import Place
 from giftless.storage.azure.blocks import BlockContainer
-from giftless.storage.azure.credentials import SigningKey, delegated, identity_chain, static
+from giftless.storage.azure.credentials import SigningKey, delegated, identity_chain
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
-from giftless.storage.remote.credentials import Refreshing
-from giftless.storage.remote.modes import DirectStore, ProxyStore, build_store
-from giftless.storage.remote.options import RemoteOptions, checked_prefix
+from giftless.storage.remote.credentials import Refreshing, unchanging
+from giftless.storage.remote.factory import RemoteFactory
+from giftless.storage.remote.options import RemoteOptions, checked_endpoints
 
 #: The names that containers can have.
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
@@ -39,43 +37,40 @@ class AzureOptions(RemoteOptions, frozen=True, kw_only=True, forbid_unknown_fiel
     :ivar account: the storage account's name.
     :ivar account_key: one of its two keys; best from the environment.
     :ivar connection_string: instead of both; best from the environment.
-    :ivar endpoint_url: where the account's Blob service is, if not in Azure's
-        public cloud.
-    :ivar public_endpoint_url: where clients reach it, if that is elsewhere.
     """
 
     container: str
     account: str | None = None
     account_key: str | None = None
     connection_string: str | None = None
-    endpoint_url: str | None = None
-    public_endpoint_url: str | None = None
 
 
-class AzureFactory:
-    """Builds a store over a container; asks nobody yet."""
+class AzureFactory(RemoteFactory[AzureOptions]):
+    """Builds a store over a container."""
 
     Options = AzureOptions
 
-    def build(self, options: AzureOptions, environment: Environment) -> DirectStore | ProxyStore:
-        """See :meth:`giftless.interfaces.IStorageFactory.build`.
-
-        :raises ConfigError: if the options contradict each other.
-        """
+    def container(
+        self, options: AzureOptions, layout: Layout, client: StoreClient, environment: Environment
+    ) -> BlockContainer:
+        """See :meth:`RemoteFactory.container`."""
         if _CONTAINER.fullmatch(options.container) is None:
             raise ConfigError(
                 "container",
                 f"found {options.container!r}, allowed are 3 to 63 lower-case letters, digits"
                 " and single hyphens between them",
             )
-        clock = environment.reactor
-        client = StoreClient(environment.http, clock, options.timeout, options.concurrency)
-        layout = Layout(checked_prefix(options.prefix))
         account = _account(options)
-        place = _place(options, account)
-        keys = _keys(account, options.timeout, environment)
-        container = BlockContainer(place, layout, keys, client, clock)
-        return build_store(options, container, client)
+        endpoint, public = checked_endpoints(options, account.endpoint)
+        place = Place(
+            f"{endpoint}/{options.container}",
+            f"{public}/{options.container}",
+            account.name,
+            options.container,
+            account.option,
+        )
+        keys = _keys(account, endpoint, options.timeout, environment)
+        return BlockContainer(place, layout, keys, client, environment.reactor)
 
 
 def _account(options: AzureOptions) -> Account:
@@ -95,8 +90,7 @@ def _account(options: AzureOptions) -> Account:
         raise ConfigError(
             "account", f"found {account.name!r}, allowed are 3 to 24 lower-case letters and digits"
         )
-    endpoint = check_url("endpoint_url", options.endpoint_url or account.endpoint)
-    return replace(account, endpoint=endpoint)
+    return account
 
 
 def _account_around(name: str | None) -> Account:
@@ -113,22 +107,11 @@ def _account_around(name: str | None) -> Account:
     return Account(name, public_endpoint(name), None, "account_key")
 
 
-def _place(options: AzureOptions, account: Account) -> Place:
-    public = account.endpoint
-    if options.public_endpoint_url is not None:
-        public = check_url("public_endpoint_url", options.public_endpoint_url)
-    return Place(
-        account.name,
-        options.container,
-        f"{account.endpoint}/{options.container}",
-        f"{public}/{options.container}",
-        account.option,
-    )
-
-
-def _keys(account: Account, timeout: float, environment: Environment) -> Refreshing[SigningKey]:
+def _keys(
+    account: Account, endpoint: str, timeout: float, environment: Environment
+) -> Refreshing[SigningKey]:
     if account.key is not None:
-        return static(account.key, environment.reactor)
+        return unchanging(account.key, environment.reactor, "Azure account key")
     try:
         get_token = identity_chain()
     except ImportError:
@@ -139,4 +122,4 @@ def _keys(account: Account, timeout: float, environment: Environment) -> Refresh
         ) from None
     clock = environment.reactor
     client = StoreClient(environment.http, clock, timeout, 1)
-    return delegated(account.endpoint, get_token, client, environment.blocking, clock)
+    return delegated(endpoint, get_token, client, environment.blocking, clock)

@@ -9,7 +9,7 @@ servers, and so is run in a thread.
 from __future__ import annotations
 
 from calendar import timegm
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.interfaces import IBlocking
 from giftless.storage.remote.client import StoreError
-from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.credentials import Refreshing, looked_up
 
 #: How long before a token expires a new one is fetched, in seconds, if it lives
 #: long enough.  The metadata server has new ones from 5 minutes before on.
@@ -27,9 +27,6 @@ EARLY: Final = 290.0
 
 #: How long before its end a token is not used any more, in seconds.
 LATE: Final = 10.0
-
-#: How often credentials that never expire are looked up again, in seconds.
-LOOK_AGAIN: Final = 900.0
 
 #: How long google-auth may wait for one answer, in seconds.
 _TIMEOUT: Final = 8
@@ -66,18 +63,8 @@ Find = Callable[[], tuple[Account, float | None]]
 
 
 def found(find: Find, blocking: IBlocking, clock: IReactorTime) -> Refreshing[Account]:
-    """Return the account that ``find`` gets in a thread, with a token that is fresh."""
-
-    async def fetch() -> Expiring[Account]:
-        running: Awaitable[tuple[Account, float | None]] = blocking.run(find)
-        account, expiry = await running
-        now = clock.seconds()
-        if expiry is None:
-            return Expiring(account, None, now + LOOK_AGAIN)
-        left = expiry - now
-        return Expiring(account, expiry - min(LATE, left / 10), expiry - min(EARLY, left / 2))
-
-    return Refreshing(fetch, clock, "Google credentials")
+    """Return the account that ``find`` looks up in a thread, with a token that is fresh."""
+    return looked_up(find, blocking, clock, "Google credentials", EARLY, LATE)
 
 
 def google_chain(credentials_file: str | None) -> Find:

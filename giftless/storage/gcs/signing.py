@@ -104,11 +104,6 @@ def hmac_signature(secret: str, string_to_sign: str) -> bytes:
     return hmac.digest(_signing_key(secret, day), string_to_sign.encode(), "sha256")
 
 
-def encode_path(path: str) -> str:
-    """Percent-encode a path: everything but RFC 3986's unreserved and ``/``."""
-    return quote(path, safe="/")
-
-
 @lru_cache(maxsize=8)
 def _signing_key(secret: str, day: str) -> bytes:
     key = f"GOOG4{secret}".encode()

@@ -11,19 +11,19 @@ how its requests look, are signed, and what the answers mean.  From here come
     passes bytes on in both directions in constant memory;
 ``metadata``
     content type, file name and ``x-*`` members as a store keeps them;
-``store``
+``xml_bucket``, ``xml_parts``, ``xml_answers``
+    the XML API that S3 and Google Cloud Storage share;
+``base_store``
     what every store over a container can do;
-``reading``
-    reads objects through the daemon;
+``failures``
+    what clients are told when a store does not answer;
+``opened_object``
+    an object that the daemon reads;
 ``multipart``
     uploads in parts;
-``slices``
-    goes through many parts without holding up the reactor;
-``xml_bucket``, ``xml_answers``
-    the XML API for these that S3 and Google Cloud Storage share;
-``stores``
+``modes``
     the two kinds of store over a container: ``mode: direct`` signs URLs,
     ``mode: proxy`` streams;
-``options``
-    the options that every such store has.
+``options``, ``factory``, ``urls``
+    the options that every such store has, and how a store is built from them.
 """

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from twisted.internet.interfaces import IReactorTime
+
 from giftless.base.http_client import Answer
 from giftless.interfaces import ObjectFacts, PartUpload, Payload
 from giftless.lfs.multipart import Part, PartLimits
 from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
-from giftless.storage.remote.client import Request, StoreError
+from giftless.storage.remote.client import Request, StoreClient, StoreError
+from giftless.storage.remote.urls import encode_path
 
 #: How long a question of ``--check`` may take, in seconds.
 CHECK_TIMEOUT: Final = 8.0
@@ -39,6 +42,36 @@ class FoundPart:
 Parts = Mapping[int, FoundPart]
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where objects lie in a container: ``{prefix}/{org}/{repo}/{oid}``.
+
+    :ivar prefix: without slashes at its ends; may be empty.
+    """
+
+    prefix: str
+
+    def name(self, key: ObjectKey) -> str:
+        """Return an object's name in the container, not percent-encoded."""
+        return self.below(key.path)
+
+    def below(self, path: str) -> str:
+        """Return the name that ``path`` has below the prefix."""
+        return f"{self.prefix}/{path}" if self.prefix else path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a bucket or container is; a vendor's class says more of it.
+
+    :ivar url: its URL for the daemon, without a slash at its end.
+    :ivar public_url: the same for clients.
+    """
+
+    url: str
+    public_url: str
+
+
 class Container(ABC):
     """A bucket (S3, GCS) or container (Azure) that objects are kept in.
 
@@ -46,6 +79,10 @@ class Container(ABC):
     whatever is the operator's business and not the client's; the stores over
     a container turn that into an answer for the client and a line in the log.
 
+    :param place: where it is.
+    :param layout: where objects lie in it.
+    :param client: asks it.
+    :param clock: tells the time.
     :ivar max_put: how many bytes one upload may have that is not made in
         parts.
     :ivar part_limits: how parts may be.
@@ -53,6 +90,21 @@ class Container(ABC):
 
     max_put: int
     part_limits: PartLimits
+
+    def __init__(
+        self, place: Place, layout: Layout, client: StoreClient, clock: IReactorTime
+    ) -> None:
+        self.layout = layout
+        self.client = client
+        self._place = place
+        self._clock = clock
+
+    def _url(self, bucket_url: str, key: ObjectKey) -> str:
+        """Return an object's URL.
+
+        :param bucket_url: one of the URLs of the place.
+        """
+        return f"{bucket_url}/{encode_path(self.layout.name(key))}"
 
     @abstractmethod
     async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
@@ -178,21 +230,3 @@ class Container(ABC):
         :raises ConfigError: naming the option that is wrong.
         :raises StoreError: if it cannot be told which one is.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where objects lie in a container: ``{prefix}/{org}/{repo}/{oid}``.
-
-    :ivar prefix: without slashes at its ends; may be empty.
-    """
-
-    prefix: str
-
-    def name(self, key: ObjectKey) -> str:
-        """Return an object's name in the container, not percent-encoded."""
-        return self.below(key.path)
-
-    def below(self, path: str) -> str:
-        """Return the name that ``path`` has below the prefix."""
-        return f"{self.prefix}/{path}" if self.prefix else path

@@ -17,10 +17,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from giftless.interfaces import IBlocking
+
 T = TypeVar("T")
 
 #: After a failed fetch in the background, the next waits for so many seconds.
 RETRY_DELAY: Final = 30.0
+
+#: How often credentials that never expire are looked up again, in seconds:
+#: somebody may have replaced them in their file.
+LOOK_AGAIN: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +111,46 @@ class Refreshing(Generic[T]):
                 waiter.errback(failure)
             else:
                 waiter.callback(fetched)
+
+
+def unchanging(value: T, clock: IReactorTime, what: str) -> Refreshing[T]:
+    """Keep a value that never expires, such as a key in the configuration.
+
+    :param what: what the value is called in the log.
+    """
+
+    async def fetch() -> Expiring[T]:
+        return Expiring(value)
+
+    return Refreshing(fetch, clock, what)
+
+
+def looked_up(
+    find: Callable[[], tuple[T, float | None]],
+    blocking: IBlocking,
+    clock: IReactorTime,
+    what: str,
+    early: float,
+    late: float = 0.0,
+) -> Refreshing[T]:
+    """Keep a value fresh that is looked up in a thread.
+
+    :param find: returns the value, and when it expires, in seconds since the
+        epoch; ``None`` if never.  It may block.
+    :param what: what the value is called in the log.
+    :param early: how long before it expires a new one is fetched, in seconds;
+        at most half of its life.
+    :param late: how long before it expires it is not used any more, in
+        seconds; at most a tenth of its life.
+    """
+
+    async def fetch() -> Expiring[T]:
+        running: Awaitable[tuple[T, float | None]] = blocking.run(find)
+        value, expiry = await running
+        now = clock.seconds()
+        if expiry is None:
+            return Expiring(value, None, now + LOOK_AGAIN)
+        left = expiry - now
+        return Expiring(value, expiry - min(late, left / 10), expiry - min(early, left / 2))
+
+    return Refreshing(fetch, clock, what)

@@ -23,23 +23,14 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote import streaming
-from giftless.storage.remote.client import Request, StoreClient, StoreError
+from giftless.storage.remote.client import Request, StoreError
 from giftless.storage.remote.container import Container
-from giftless.storage.remote.lookups import unavailable
+from giftless.storage.remote.failures import unavailable
 from giftless.storage.remote.multipart import ExternalMultipartStore, StreamingMultipartStore
-from giftless.storage.remote.options import RemoteOptions
 
 #: Objects up to so many bytes are sent by the daemon in one piece: that can be
 #: tried again, and their length need not be known beforehand.
 SMALL: Final = 1024 * 1024
-
-
-def build_store(
-    options: RemoteOptions, container: Container, client: StoreClient
-) -> DirectStore | ProxyStore:
-    """Build the store that ``mode`` asks for."""
-    kind = DirectStore if options.mode == "direct" else ProxyStore
-    return kind(container, client, options.part_size, options.verify_checksum)
 
 
 @implementer(IExternalStore)
@@ -87,7 +78,7 @@ class ProxyStore(StreamingMultipartStore):
                 answer = await self._put_whole(key, payload, body, extras)
             else:
                 request = await self.container.put_request(key, payload, extras)
-                answer = await streaming.upload(self._client, request, size, body)
+                answer = await streaming.upload(self.container.client, request, size, body)
             if not 200 <= answer.status < 300:
                 raise self.container.problem(answer)
         except StoreError as error:
@@ -109,7 +100,7 @@ class ProxyStore(StreamingMultipartStore):
             request = await self.container.put_request(key, whole, extras)
             return replace(request, body=data)
 
-        return await self._client.ask(prepare)
+        return await self.container.client.ask(prepare)
 
 
 def _check_size(container: Container, size: int) -> None:

@@ -16,11 +16,8 @@ from giftless.base.concurrency import settle
 from giftless.errors import Conflict
 from giftless.interfaces import (
     IBody,
-    IDeleting,
     IExternalMultipartStore,
     IMultipartStore,
-    IReadableStore,
-    IStoredObject,
     IStreamingMultipartStore,
     PartUpload,
     Payload,
@@ -28,21 +25,20 @@ from giftless.interfaces import (
 from giftless.lfs.multipart import Part, PartPlan, parts_are_missing
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote import streaming
-from giftless.storage.remote.client import StoreClient, StoreError
+from giftless.storage.remote.base_store import RemoteStore
+from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container, Parts
-from giftless.storage.remote.lookups import RemoteStore, unavailable
-from giftless.storage.remote.opened_object import RemoteObject
+from giftless.storage.remote.failures import unavailable
 
 #: How many running uploads of one object are looked at: the newest.
 MAX_UPLOADS: Final = 8
 
 
-@implementer(IMultipartStore, IReadableStore, IDeleting)
+@implementer(IMultipartStore)
 class MultipartStore(RemoteStore):
     """A store that takes parts.
 
     :param container: where the objects are.
-    :param client: reads objects.
     :param part_size: how large parts should be, in bytes.
     :param reads_back: whether an object that is made of parts is to be read back.
     """
@@ -52,12 +48,10 @@ class MultipartStore(RemoteStore):
     def __init__(
         self,
         container: Container,
-        client: StoreClient,
         part_size: int,
         reads_back: bool,
     ) -> None:
         super().__init__(container)
-        self._client = client
         self._part_size = part_size
         self.reads_back = reads_back
 
@@ -123,24 +117,6 @@ class MultipartStore(RemoteStore):
         facts = await self.container.facts(key, False)
         return None if facts is None else facts.size
 
-    async def open(self, key: ObjectKey) -> IStoredObject | None:
-        """See :meth:`giftless.interfaces.IReadableStore.open`.
-
-        :raises ServiceUnavailable: if the store does not say.
-        """
-        try:
-            facts = await self.container.facts(key, False)
-        except StoreError as error:
-            raise unavailable(error, f"{key.oid} could not be opened") from error
-        return None if facts is None else RemoteObject(key, facts, self.container, self._client)
-
-    async def delete(self, key: ObjectKey) -> None:
-        """See :meth:`giftless.interfaces.IDeleting.delete`."""
-        try:
-            await self.container.delete(key)
-        except StoreError as error:
-            raise unavailable(error, f"{key.oid} could not be deleted") from error
-
     async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.abort`.
 
@@ -177,7 +153,7 @@ class StreamingMultipartStore(MultipartStore):
         """
         try:
             request = await self.container.part_request(key, upload, part)
-            answer = await streaming.upload(self._client, request, part.size, body)
+            answer = await streaming.upload(self.container.client, request, part.size, body)
             if 200 <= answer.status < 300:
                 return
             if await self.container.find_parts(key, upload) is None:

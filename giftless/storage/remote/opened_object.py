@@ -11,28 +11,25 @@ from giftless.base.bodies import collect
 from giftless.interfaces import IBody, IStoredObject, ObjectFacts
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.remote import streaming
-from giftless.storage.remote.client import MAX_ANSWER, StoreClient, StoreError
+from giftless.storage.remote.client import MAX_ANSWER, StoreError
 from giftless.storage.remote.container import Container
-from giftless.storage.remote.lookups import unavailable
+from giftless.storage.remote.failures import unavailable
 
 
 @implementer(IStoredObject)
 class RemoteObject:
     """An open object: each part that is read is one request."""
 
-    def __init__(
-        self, key: ObjectKey, facts: ObjectFacts, container: Container, client: StoreClient
-    ) -> None:
+    def __init__(self, key: ObjectKey, facts: ObjectFacts, container: Container) -> None:
         self.size = facts.size
         self.extras = facts.extras
         self._key = key
         self._container = container
-        self._client = client
         self._bodies: list[RemoteBody] = []
 
     def read(self, start: int, end: int) -> IBody:
         """See :meth:`giftless.interfaces.IStoredObject.read`."""
-        part = RemoteBody(self._key, start, end, self._container, self._client)
+        part = RemoteBody(self._key, start, end, self._container)
         self._bodies.append(part)
         return streaming.Exactly(part, end - start)
 
@@ -46,14 +43,11 @@ class RemoteObject:
 class RemoteBody:
     """Part of an object, requested when it is first read."""
 
-    def __init__(
-        self, key: ObjectKey, start: int, end: int, container: Container, client: StoreClient
-    ) -> None:
+    def __init__(self, key: ObjectKey, start: int, end: int, container: Container) -> None:
         self._key = key
         self._start = start
         self._end = end
         self._container = container
-        self._client = client
         self._download: streaming.Download | None = None
 
     async def read(self) -> Sequence[bytes]:
@@ -72,7 +66,7 @@ class RemoteBody:
 
     async def _begin(self) -> streaming.Download:
         request = await self._container.get_request(self._key, self._start, self._end)
-        answer, body = await streaming.download(self._client, request)
+        answer, body = await streaming.download(self._container.client, request)
         if answer.status not in (200, 206):
             try:
                 data = await collect(body, MAX_ANSWER)

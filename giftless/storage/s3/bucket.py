@@ -1,4 +1,4 @@
-"""One bucket: its requests, signed, and what it can be asked."""
+"""An S3 bucket: how its requests are signed, and what it can check."""
 
 from __future__ import annotations
 
@@ -12,22 +12,16 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
-from giftless.interfaces import ObjectFacts, Payload
+from giftless.interfaces import Payload
 from giftless.lfs.objects import Action, Extras, ObjectKey
+from giftless.storage.remote import container
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
 from giftless.storage.remote.credentials import Refreshing
-from giftless.storage.remote.metadata import (
-    content_type,
-    decode_extras,
-    disposition,
-)
+from giftless.storage.remote.urls import bucket_root
 from giftless.storage.remote.xml_answers import error_code
-from giftless.storage.remote.xml_bucket import (
-    UploadPermissions,
-    XmlBucket,
-    bucket_root,
-)
+from giftless.storage.remote.xml_bucket import Permissions
+from giftless.storage.remote.xml_parts import XmlPartsBucket
 from giftless.storage.s3 import answers
 from giftless.storage.s3.signing import (
     EMPTY,
@@ -35,59 +29,48 @@ from giftless.storage.s3.signing import (
     UNSIGNED,
     Credentials,
     Signer,
-    encode_path,
 )
 
 #: The largest object that one PUT takes, in bytes: 5 GiB.
 MAX_PUT: Final = 5 * 1024**3
 
-#: The metadata that holds an object's ``x-*`` members.  S3 takes 2 KB of
-#: metadata in all, names included.
-EXTRAS_HEADER: Final = "x-amz-meta-giftless-extras"
-MAX_EXTRAS: Final = 1900
-
-#: What ``--check`` says is missing.
-_PERMISSIONS: Final = UploadPermissions(
-    listing="s3:ListBucketMultipartUploads",
-    reading="s3:ListMultipartUploadParts",
-    aborting="s3:AbortMultipartUpload",
-    creating="s3:PutObject",
-)
-
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(container.Place):
     """Where a bucket is and what it can do.
 
-    :ivar url: the bucket's URL for the daemon: scheme, host and, with path
-        addressing, the bucket's name; no slash at its end.
-    :ivar public_url: the same for clients.
     :ivar region: what signatures are made for.
     :ivar conditional_writes: whether it knows ``If-None-Match`` on uploads.
     :ivar checksum: whether it knows ``x-amz-checksum-sha256``.
     """
 
-    url: str
-    public_url: str
     region: str
     conditional_writes: bool
     checksum: bool
 
 
-class Bucket(XmlBucket):
+class Bucket(XmlPartsBucket):
     """A bucket.
 
-    :param place: where it is.
-    :param layout: where objects lie in it.
     :param credentials: what signs.
-    :param client: asks it.
-    :param clock: tells the time.
     """
 
     max_put = MAX_PUT
     vendor = "S3"
-    extras_header = EXTRAS_HEADER
-    max_extras = MAX_EXTRAS
+    permissions = Permissions(
+        read="s3:GetObject and s3:ListBucket",
+        write="s3:PutObject",
+        list_uploads="s3:ListBucketMultipartUploads",
+        list_parts="s3:ListMultipartUploadParts",
+        abort_upload="s3:AbortMultipartUpload",
+        create_upload="s3:PutObject",
+    )
+    meanings = answers.MEANINGS
+    # S3 takes 2 KB of metadata in all, names included.
+    extras_header = "x-amz-meta-giftless-extras"
+    max_extras = 1900
+    digest_headers: Mapping[str, str] = {"x-amz-checksum-mode": "ENABLED"}
+    _place: Place
 
     def __init__(
         self,
@@ -97,27 +80,11 @@ class Bucket(XmlBucket):
         client: StoreClient,
         clock: IReactorTime,
     ) -> None:
-        super().__init__(layout, client, clock)
-        self._place = place
+        super().__init__(place, layout, client, clock)
         self._credentials = credentials
 
-    # -- existence
-
-    async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
-        """See :meth:`giftless.storage.remote.container.Container.facts`."""
-        headers = {"x-amz-checksum-mode": "ENABLED"} if thorough else {}
-        answer = await self._ask("HEAD", key, headers)
-        if answer.status == 404:
-            await self._confirm_absence(key, answer)
-            return None
-        length = answer.headers.get("content-length", "")
-        if answer.status != 200 or not length.isdecimal():
-            raise answers.describe(answer)
-        return ObjectFacts(
-            int(length),
-            answers.sha256_of(answer),
-            decode_extras(answer.headers.get(EXTRAS_HEADER, "")),
-        )
+    def _sha256_of(self, answer: Answer) -> str | None:
+        return answers.sha256_of(answer)
 
     # -- for clients
 
@@ -132,35 +99,6 @@ class Bucket(XmlBucket):
             "PUT", self._place.public_url, key, {}, signed, lifetime
         )
         return Action(href, headers, expires)
-
-    async def sign_download(
-        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
-    ) -> Action:
-        """See :meth:`giftless.storage.remote.container.Container.sign_download`."""
-        parameters = {}
-        if (wanted := disposition(extras)) is not None:
-            parameters = {
-                "response-content-disposition": wanted,
-                "response-content-type": content_type(extras),
-            }
-        href, expires = await self._presign(
-            "GET", self._place.public_url, key, parameters, {}, lifetime
-        )
-        return Action(href, None, expires)
-
-    async def _sign_part(
-        self, key: ObjectKey, parameters: Mapping[str, str], size: int, lifetime: int
-    ) -> Action:
-        # Other headers, Content-MD5 above all, may be sent without being signed.
-        href, expires = await self._presign(
-            "PUT",
-            self._place.public_url,
-            key,
-            parameters,
-            {"Content-Length": str(size)},
-            lifetime,
-        )
-        return Action(href, None, expires)
 
     async def _presign(
         self,
@@ -226,8 +164,11 @@ class Bucket(XmlBucket):
     def _is_from_store(self, answer: Answer) -> bool:
         return answers.is_from_s3(answer)
 
-    def _completion_headers(self, replace: bool) -> dict[str, str]:
+    def _completion_headers(self, replace: bool) -> Mapping[str, str]:
         return {"If-None-Match": "*"} if self._place.conditional_writes and not replace else {}
+
+    def _part_headers(self, size: int) -> Mapping[str, str]:
+        return {"Content-Length": str(size)}
 
     def _upload_headers(self, sha256: str | None, extras: Extras) -> dict[str, str]:
         headers = self._creation_headers(extras)
@@ -235,35 +176,13 @@ class Bucket(XmlBucket):
             headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         return headers
 
-    def _url(self, bucket: str, key: ObjectKey) -> str:
-        return f"{bucket}/{encode_path(self._layout.name(key))}"
-
     # -- beforehand
 
-    async def check(self) -> None:
-        """See :meth:`giftless.storage.remote.container.Container.check`.
-
-        It asks for an object that is absent, tries to upload bytes that are
-        not what their checksum says, and begins an upload in parts that it
-        aborts; nothing is left behind.
-        """
+    async def _check_credentials(self) -> None:
         try:
             await self._credentials.get()
         except StoreError as error:
             raise ConfigError("access_key_id", error.problem) from error
-        try:
-            await self._check_reading()
-            await self._check_writing()
-            await self._check_uploads(_PERMISSIONS)
-        except StoreError as error:
-            raise ConfigError(
-                "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
-            ) from error
-
-    async def _check_reading(self) -> None:
-        answer = await self._ask("GET", PROBE, {"range": "bytes=0-0"}, timeout=CHECK_TIMEOUT)
-        if error_code(answer) != "NoSuchKey":
-            raise self._blame(answer, "read objects: it needs s3:GetObject and s3:ListBucket")
 
     async def _check_writing(self) -> None:
         wrong = b"not what the checksum says"
@@ -278,7 +197,7 @@ class Bucket(XmlBucket):
             href, _ = await self._presign("PUT", self._place.url, PROBE, {}, signed, 60)
             return Request("PUT", href, headers, wrong)
 
-        answer = await self._client.ask(prepare, CHECK_TIMEOUT)
+        answer = await self.client.ask(prepare, CHECK_TIMEOUT)
         if answer.status < 300 and self._place.checksum:
             raise ConfigError(
                 "checksum",
@@ -295,24 +214,12 @@ class Bucket(XmlBucket):
             raise ConfigError(
                 "checksum", f"{answers.describe(answer).problem}; with false it is not asked to"
             )
-        raise self._blame(answer, "write objects: it needs s3:PutObject")
+        raise self._blame(answer, f"write objects: it needs {self.permissions.write}")
 
     def _blame(self, answer: Answer, may_not: str) -> ConfigError:
-        """Say which option an answer is about."""
-        code = error_code(answer)
         region = answers.region_of(answer)
         if region and region != self._place.region:
             return ConfigError(
                 "region", f"found {self._place.region!r}, but the bucket is in {region!r}"
             )
-        if code in answers.MEANINGS:
-            option, problem = answers.MEANINGS[code]
-            return ConfigError(option, f"{problem} (at {self._place.url})")
-        if answer.status == 403:
-            return ConfigError("", f"the credential may not {may_not} (at {self._place.url})")
-        if not answers.is_from_s3(answer):
-            return ConfigError(
-                "endpoint_url",
-                f"what answers at {self._place.url} (status {answer.status}) is not S3",
-            )
-        return ConfigError("", answers.describe(answer).problem)
+        return super()._blame(answer, may_not)

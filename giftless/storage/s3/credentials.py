@@ -8,14 +8,14 @@ it has once found.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.interfaces import IBlocking
 from giftless.storage.remote.client import StoreError
-from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.credentials import Refreshing, looked_up
 from giftless.storage.s3.signing import Credentials
 
 #: How long before temporary credentials expire new ones are fetched, in
@@ -23,36 +23,17 @@ from giftless.storage.s3.signing import Credentials
 #: before on.
 EARLY: Final = 600.0
 
-#: How often credentials that never expire are looked up again, in seconds:
-#: somebody may have replaced them in their file.
-LOOK_AGAIN: Final = 900.0
+#: What the credentials are called in the log.
+WHAT: Final = "S3 credentials"
 
 #: Looks credentials up; it may block.  The time is when they expire, in seconds
 #: since the epoch.
 Find = Callable[[], tuple[Credentials, float | None]]
 
 
-def static(credentials: Credentials, clock: IReactorTime) -> Refreshing[Credentials]:
-    """Always return the credentials of the configuration."""
-
-    async def fetch() -> Expiring[Credentials]:
-        return Expiring(credentials)
-
-    return Refreshing(fetch, clock, "S3 credentials")
-
-
 def found(find: Find, blocking: IBlocking, clock: IReactorTime) -> Refreshing[Credentials]:
-    """Return credentials that ``find`` gets in a thread, and keep them fresh."""
-
-    async def fetch() -> Expiring[Credentials]:
-        running: Awaitable[tuple[Credentials, float | None]] = blocking.run(find)
-        credentials, expiry = await running
-        now = clock.seconds()
-        if expiry is None:
-            return Expiring(credentials, None, now + LOOK_AGAIN)
-        return Expiring(credentials, expiry, expiry - min(EARLY, (expiry - now) / 2))
-
-    return Refreshing(fetch, clock, "S3 credentials")
+    """Return credentials that ``find`` looks up in a thread, and keep them fresh."""
+    return looked_up(find, blocking, clock, WHAT, EARLY)
 
 
 def botocore_chain(profile: str | None) -> Find:

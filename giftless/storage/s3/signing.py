@@ -133,11 +133,6 @@ class Signer:
         return hmac.digest(key, text.encode(), "sha256").hex()
 
 
-def encode_path(path: str) -> str:
-    """Percent-encode a path as S3 wants it: everything but RFC 3986's unreserved and ``/``."""
-    return quote(path, safe="/")
-
-
 @lru_cache(maxsize=32)
 def _signing_key(secret: str, day: str, region: str) -> bytes:
     key = f"AWS4{secret}".encode()

@@ -25,7 +25,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Action
 from giftless.storage.azure.blobs import MAX_PUT
-from giftless.storage.remote.lookups import RETRY_AFTER
+from giftless.storage.remote.failures import RETRY_AFTER
 from giftless.storage.remote.modes import SMALL
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.storage.azure.support import AzureTestCase

@@ -11,8 +11,9 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from giftless.storage.gcs.accounts import EARLY, LATE, LOOK_AGAIN, Account, found, google_chain
+from giftless.storage.gcs.accounts import EARLY, LATE, Account, found, google_chain
 from giftless.storage.remote.client import StoreError
+from giftless.storage.remote.credentials import LOOK_AGAIN
 from tests.storage.gcs.support import GCSTestCase
 from tests.support.blocking import InlineBlocking
 from tests.support.gcs import Google

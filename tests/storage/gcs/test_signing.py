@@ -25,10 +25,10 @@ from giftless.storage.gcs.signing import (
     HMAC,
     RSA,
     Draft,
-    encode_path,
     hmac_signature,
     prepare,
 )
+from giftless.storage.remote.urls import encode_path
 
 #: From googleapis/conformance-tests; beside the checkout, not in it.
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "gcs_v4_signatures.json"

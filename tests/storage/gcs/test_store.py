@@ -29,7 +29,7 @@ from giftless.interfaces import (
 )
 from giftless.storage.gcs import authority, bucket
 from giftless.storage.gcs.bucket import MAX_PUT
-from giftless.storage.remote import xml_bucket
+from giftless.storage.remote import xml_bucket, xml_parts
 from giftless.storage.remote.modes import SMALL
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.storage.gcs.support import GCSTestCase
@@ -466,6 +466,7 @@ class CheckTests(GCSTestCase):
     def test_unreachable(self) -> None:
         self.patch(bucket, "CHECK_TIMEOUT", 1.0)
         self.patch(xml_bucket, "CHECK_TIMEOUT", 1.0)
+        self.patch(xml_parts, "CHECK_TIMEOUT", 1.0)
         with FaultyProxy(self.google.port) as proxy:
             for fault in (RESET, HANG, SLOW_DOWN):
                 proxy.always(fault)

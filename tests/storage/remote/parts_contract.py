@@ -23,7 +23,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import ObjectKey
-from giftless.storage.remote import xml_bucket
+from giftless.storage.remote import xml_parts
 from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import SLOW_DOWN, Fault, FaultyProxy, answer
@@ -281,7 +281,7 @@ class XmlParts(_Mixin):
         self.data, self.plan = self.data[:50], PartPlan(50, 10)
         upload, _ = await self.begin()
         await self.send(upload, [5, 2, 3, 4])
-        with mock.patch.object(xml_bucket, "PARTS_PAGE", 2):
+        with mock.patch.object(xml_parts, "PARTS_PAGE", 2):
             found = await self.store.container.find_parts(self.key, upload)
             self.assertEqual(
                 {number: part.size for number, part in found.items()}, {2: 10, 3: 10, 4: 10, 5: 10}
@@ -294,7 +294,7 @@ class XmlParts(_Mixin):
         await self.prepare()
         for _ in range(5):
             await self.store.container.create_upload(self.key, {})
-        with mock.patch.object(xml_bucket, "UPLOADS_PAGE", 2):
+        with mock.patch.object(xml_parts, "UPLOADS_PAGE", 2):
             found = await self.store.container.find_uploads(self.key)
         self.assertEqual(len(found), 5 if self.lists_uploads_in_pages else 2)
         self.assertEqual(len(set(found)), len(found))
@@ -361,8 +361,8 @@ class XmlParts(_Mixin):
     async def test_a_check_leaves_nothing_behind(self) -> None:
         await self.prepare()
         await self.store.check()
-        self.assertEqual(await self.store.container.find_uploads(xml_bucket.PROBE), [])
-        self.assertEqual(list(await self.store.sizes([xml_bucket.PROBE])), [None])
+        self.assertEqual(await self.store.container.find_uploads(xml_parts.PROBE), [])
+        self.assertEqual(list(await self.store.sizes([xml_parts.PROBE])), [None])
 
     async def test_five_terabytes_fit(self) -> None:
         await self.prepare()

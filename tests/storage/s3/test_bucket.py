@@ -46,7 +46,7 @@ class BucketTestCase(CoroutineTestCase):
         self.client = StoreClient(self.agent.client(), self.clock, 20, 32, lambda: 1.0)
         self.expiry: float | None = None
         self.bucket = self.make()
-        self.store = DirectStore(self.bucket, self.client, 1, False)
+        self.store = DirectStore(self.bucket, 1, False)
 
     def make(self, **place: Any) -> Bucket:
         async def fetch() -> Expiring[Credentials]:

@@ -16,8 +16,8 @@ from twisted.internet.task import Clock, LoopingCall
 from giftless.base import schema
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.storage.remote.client import StoreError
-from giftless.storage.remote.credentials import RETRY_DELAY
-from giftless.storage.s3.credentials import EARLY, LOOK_AGAIN, botocore_chain, found, static
+from giftless.storage.remote.credentials import LOOK_AGAIN, RETRY_DELAY, unchanging
+from giftless.storage.s3.credentials import EARLY, WHAT, botocore_chain, found
 from giftless.storage.s3.factory import S3Factory, S3Options
 from giftless.storage.s3.signing import Credentials
 from tests.support.blocking import InlineBlocking
@@ -221,7 +221,7 @@ class FreshnessTests(CoroutineTestCase):
         self.assertEqual(self.key(), "B")
 
     def test_those_of_the_configuration_stay(self) -> None:
-        cache = static(Credentials("A", "s"), self.clock)
+        cache = unchanging(Credentials("A", "s"), self.clock, WHAT)
         for _ in range(3):
             self.assertEqual(self.run_now(cache.get()).value, Credentials("A", "s"))
             self.clock.advance(1e9)

@@ -39,7 +39,7 @@ class FaultTestCase(S3TestCase):
         """Build a store behind the proxy."""
         store = self.build(**{"endpoint_url": self.proxy.url, "timeout": self.timeout, **options})
         if options.get("mode") == "proxy":
-            store._client.stall_timeout = 1.0
+            store.container.client.stall_timeout = 1.0
         return store
 
     def place(self, data: bytes) -> None:

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.storage.remote.urls import encode_path
 from giftless.storage.s3.signing import (
     EMPTY,
     UNSIGNED,
     Credentials,
     Signer,
-    encode_path,
 )
 
 #: The request time of AWS's examples: 24 May 2013, midnight.

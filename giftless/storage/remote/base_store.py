@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from giftless.base.concurrency import settle
-from giftless.errors import ConfigError, LFSError, StorageUnavailable
-from giftless.interfaces import ICheckable, IInspector, ObjectFacts
+from giftless.errors import ConfigError, LFSError
+from giftless.interfaces import (
+    ICheckable,
+    IDeleting,
+    IInspector,
+    IReadableStore,
+    IStoredObject,
+    ObjectFacts,
+)
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
-
-#: What clients are told to wait while the store does not answer, in seconds.
-RETRY_AFTER: Final = 30
-
-_log = Logger(namespace="giftless.storage")
+from giftless.storage.remote.failures import unavailable
+from giftless.storage.remote.opened_object import RemoteObject
 
 
-def unavailable(error: StoreError, doing: str) -> StorageUnavailable:
-    """Log what happened, and make what the client is told."""
-    _log.error("{doing}: {problem}", doing=doing, problem=error.problem)
-    return StorageUnavailable(
-        "the server's storage does not answer as it should; try again later", RETRY_AFTER
-    )
-
-
-@implementer(ICheckable, IInspector)
+@implementer(ICheckable, IDeleting, IInspector, IReadableStore)
 class RemoteStore:
     """What both kinds can do.
 
@@ -64,6 +58,24 @@ class RemoteStore:
             return await self.container.facts(key, True)
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be looked up") from error
+
+    async def open(self, key: ObjectKey) -> IStoredObject | None:
+        """See :meth:`giftless.interfaces.IReadableStore.open`.
+
+        :raises ServiceUnavailable: if the store does not say.
+        """
+        try:
+            facts = await self.container.facts(key, False)
+        except StoreError as error:
+            raise unavailable(error, f"{key.oid} could not be opened") from error
+        return None if facts is None else RemoteObject(key, facts, self.container)
+
+    async def delete(self, key: ObjectKey) -> None:
+        """See :meth:`giftless.interfaces.IDeleting.delete`."""
+        try:
+            await self.container.delete(key)
+        except StoreError as error:
+            raise unavailable(error, f"{key.oid} could not be deleted") from error
 
     async def check(self) -> None:
         """See :meth:`giftless.interfaces.ICheckable.check`."""

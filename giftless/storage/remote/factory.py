@@ -1,0 +1,41 @@
+"""Build a store from options: what is the same for every vendor."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from giftless.interfaces import Environment
+from giftless.storage.remote.client import StoreClient
+from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.modes import DirectStore, ProxyStore
+from giftless.storage.remote.options import RemoteOptions, checked_prefix
+
+Options = TypeVar("Options", bound=RemoteOptions)
+
+
+class RemoteFactory(ABC, Generic[Options]):
+    """Builds the store that ``mode`` asks for; asks no server yet."""
+
+    @abstractmethod
+    def container(
+        self, options: Options, layout: Layout, client: StoreClient, environment: Environment
+    ) -> Container:
+        """Build the bucket or container that the options describe.
+
+        :param client: asks it.
+        :raises ConfigError: if the options contradict each other.
+        """
+
+    def build(self, options: Options, environment: Environment) -> DirectStore | ProxyStore:
+        """See :meth:`giftless.interfaces.IStorageFactory.build`.
+
+        :raises ConfigError: if the options contradict each other.
+        """
+        client = StoreClient(
+            environment.http, environment.reactor, options.timeout, options.concurrency
+        )
+        layout = Layout(checked_prefix(options.prefix))
+        container = self.container(options, layout, client, environment)
+        kind = DirectStore if options.mode == "direct" else ProxyStore
+        return kind(container, options.part_size, options.verify_checksum)
