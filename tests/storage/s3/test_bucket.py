@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from giftless.base.http_client import Answer
-from giftless.errors import ServiceUnavailable
+from giftless.errors import ServiceUnavailable, StorageUnavailable
 from giftless.interfaces import ObjectFacts, PartUpload, Payload
 from giftless.lfs.multipart import PartPlan
 from giftless.storage.remote.client import FIRST_DELAY, StoreClient, StoreError
@@ -171,7 +171,7 @@ class AbsenceTests(BucketTestCase):
         third.succeed(404, OWN)
         self.answer_bucket()
         found = self.successResultOf(sizes)
-        self.assertEqual(sizes_of(found), [1, ServiceUnavailable, None])
+        self.assertEqual(sizes_of(found), [1, StorageUnavailable, None])
         self.assertNotIn("403", found[1].message)
         self.assertGreater(found[1].retry_after, 0)
 
@@ -180,7 +180,7 @@ class AbsenceTests(BucketTestCase):
         self.running[0].succeed(200, {**OWN, "Content-Length": "1"})
         for _ in range(201):
             self.clock.advance(0.1)
-        self.assertEqual(sizes_of(self.successResultOf(sizes)), [1, ServiceUnavailable])
+        self.assertEqual(sizes_of(self.successResultOf(sizes)), [1, StorageUnavailable])
         self.assertEqual(self.running, [])
 
     def test_slow_down_is_obeyed_and_tried_again(self) -> None:
