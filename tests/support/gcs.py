@@ -1,9 +1,10 @@
 """fake-gcs-server behind a front that verifies what Google would verify.
 
 fake-gcs-server keeps objects but takes every request, signed or not, and has no
-uploads in parts.  The front stands for what Google does before: it verifies V4
+uploads in parts, nor lists in XML.  The front stands for what Google does before: it verifies V4
 signatures and tokens, holds uploads to their conditions, takes parts
-(``tests/support/gcs_parts.py``), and answers in XML.  It makes the canonical request
+(``tests/support/gcs_parts.py``), lists objects (``tests/support/gcs_listing.py``),
+and answers in XML.  It makes the canonical request
 from what arrives, with the functions of google-cloud-storage, and knows of
 public keys only.  It is also the token endpoint, ``signBlob`` and the metadata
 server.  None of it is Google: what it refuses is what Google documents.
@@ -40,6 +41,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.cloud.storage import _signing
 
+from tests.support.gcs_listing import list_objects
 from tests.support.gcs_parts import PIECE, Refusal, Upload, Uploads, clear, pieces
 from tests.support.ports import free_port
 from tests.support.servers import find_command, running
@@ -147,8 +149,15 @@ class Google:
 
     def objects(self, bucket: str) -> dict[str, bytes]:
         """Return what is in a bucket, by name."""
-        items = self._json("GET", f"/storage/v1/b/{bucket}/o").get("items", [])
-        return {item["name"]: self.read(bucket, item["name"]) for item in items}
+        names = [item["name"] for item in self.items(bucket)]
+        return {name: self.read(bucket, name) for name in names}
+
+    def items(self, bucket: str) -> list[dict[str, Any]]:
+        """Return what the JSON API says of all objects in a bucket."""
+        items: list[dict[str, Any]] = self._json("GET", f"/storage/v1/b/{bucket}/o").get(
+            "items", []
+        )
+        return items
 
     def read(self, bucket: str, name: str) -> bytes:
         """Return an object."""
@@ -408,12 +417,15 @@ class _Front(BaseHTTPRequestHandler):
         if bucket not in self.google.buckets:
             raise Refusal(404, "NoSuchBucket", "The specified bucket does not exist.")
         query = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        what = next((word for word in ("uploads", "uploadId") if word in query), "")
+        words = ("uploads", "uploadId", "list-type")
+        what = next((word for word in words if word in query), "")
         for needed in NEEDED.get((self.command, what), ()):
             if needed in self.google.denied:
                 raise Refusal(403, "AccessDenied", f"{how} does not have {needed} access")
         with self.google.connect() as store:
-            if what:
+            if what == "list-type":
+                self._list(bucket, query)
+            elif what:
                 self._parts(store, bucket, name, query)
             elif self.command == "PUT":
                 self._upload(store, bucket, name)
@@ -426,6 +438,11 @@ class _Front(BaseHTTPRequestHandler):
                 self._answer(204, b"", {})
             else:
                 raise Refusal(405, "MethodNotAllowed", "not in these tests")
+
+    def _list(self, bucket: str, query: Mapping[str, str]) -> None:
+        """Answer with a page of the list of objects."""
+        text = list_objects(bucket, self.google.items(bucket), query)
+        self._answer(200, text, {"Content-Type": "application/xml"})
 
     def _parts(
         self,
@@ -470,10 +487,9 @@ class _Front(BaseHTTPRequestHandler):
     def _complete(self, store: http.client.HTTPConnection, upload: Upload, body: bytes) -> None:
         """Make an object of parts; it replaces one that is there."""
         parts = self.google.uploads.chosen(upload, body)
-        if "storage.objects.delete" in self.google.denied:
-            items = self.google._json("GET", f"/storage/v1/b/{upload.bucket}/o").get("items", [])
-            if upload.name in [item["name"] for item in items]:
-                raise Refusal(403, "AccessDenied", "no storage.objects.delete access")
+        present = [item["name"] for item in self.google.items(upload.bucket)]
+        if "storage.objects.delete" in self.google.denied and upload.name in present:
+            raise Refusal(403, "AccessDenied", "no storage.objects.delete access")
         headers = {**upload.headers, "Content-Length": str(sum(part.size for part in parts))}
         query = f"name={quote(upload.name, safe='')}"
         self._store(store, upload.bucket, query, headers, pieces(parts))
@@ -564,6 +580,7 @@ NEEDED = {
     ("HEAD", ""): ["storage.objects.get"],
     ("PUT", ""): ["storage.objects.create"],
     ("DELETE", ""): ["storage.objects.delete"],
+    ("GET", "list-type"): ["storage.objects.list"],
     ("GET", "uploads"): ["storage.multipartUploads.list"],
     ("POST", "uploads"): ["storage.multipartUploads.create", "storage.objects.create"],
     ("GET", "uploadId"): ["storage.multipartUploads.listParts"],

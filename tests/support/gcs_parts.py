@@ -87,7 +87,7 @@ class Uploads:
         now = time.time()
         began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{number % 1000:03}Z"
         self._running[name_of_it] = Upload(name_of_it, bucket, name, began, dict(headers))
-        return _xml(
+        return xml(
             "InitiateMultipartUploadResult",
             f"<Bucket>{bucket}</Bucket><Key>{escape(name)}</Key><UploadId>{name_of_it}</UploadId>",
         )
@@ -156,7 +156,7 @@ class Uploads:
             text += f"<NextKeyMarker>{escape(shown[-1].name)}</NextKeyMarker>"
             text += f"<NextUploadIdMarker>{shown[-1].id}</NextUploadIdMarker>"
         truncated = str(len(shown) < len(found)).lower()
-        return _xml("ListMultipartUploadsResult", f"<IsTruncated>{truncated}</IsTruncated>{text}")
+        return xml("ListMultipartUploadsResult", f"<IsTruncated>{truncated}</IsTruncated>{text}")
 
     def list_parts(self, upload: Upload, query: Mapping[str, str]) -> bytes:
         """List the parts of an upload."""
@@ -171,7 +171,7 @@ class Uploads:
         )
         truncated = str(len(shown) < len(found)).lower()
         last = shown[-1] if shown else 0
-        return _xml(
+        return xml(
             "ListPartsResult",
             f"<NextPartNumberMarker>{last}</NextPartNumberMarker>"
             f"<IsTruncated>{truncated}</IsTruncated>{text}",
@@ -208,7 +208,7 @@ class Uploads:
 
     def completed(self, upload: Upload) -> bytes:
         """Return what is said of an upload that has been completed."""
-        return _xml(
+        return xml(
             "CompleteMultipartUploadResult",
             f"<Bucket>{upload.bucket}</Bucket><Key>{escape(upload.name)}</Key>",
         )
@@ -229,7 +229,8 @@ def clear(directory: Path) -> Path:
     return directory
 
 
-def _xml(name: str, text: str) -> bytes:
+def xml(name: str, text: str) -> bytes:
+    """Return an answer's document."""
     return (
         "<?xml version='1.0' encoding='UTF-8'?>"
         f"<{name} xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>{text}</{name}>"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import unquote
+from xml.etree.ElementTree import Element
 
 from giftless.base.http_client import Answer
 from giftless.storage.remote.client import StoreError
+from giftless.storage.remote.listing import Entry, EntryPage
+from giftless.storage.remote.xml_answers import document, instant, number
 
 #: What a code says about the configuration: the option, and what is wrong.
 #: ``credential`` stands for the option that the credential is from.
@@ -35,6 +39,13 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+#: The metadata of an empty blob that is no object, and there only to be removed.
+DISCARDED: Final = "giftlessdiscarded"
+
+#: The codes of a marker that Azure has not given.
+WRONG_MARKER: Final = frozenset({"InvalidQueryParameterValue", "OutOfRangeInput"})
+
+
 def error_code(answer: Answer) -> str:
     """Return the code of an error; empty if there is none: it is not Azure's then."""
     if code := answer.headers.get("x-ms-error-code", ""):
@@ -53,3 +64,35 @@ def describe(answer: Answer) -> StoreError:
     if code in MEANINGS:
         text += f": {MEANINGS[code][1]}"
     return StoreError(text)
+
+
+def read_list(answer: Answer) -> EntryPage:
+    """Read an answer to "List Blobs", with metadata.
+
+    :raises StoreError: if it is none, or not all of one.
+    """
+    listed = document(answer, "EnumerationResults")
+    blobs, marker = listed.find("Blobs"), listed.find("NextMarker")
+    if blobs is None or marker is None:
+        raise StoreError("Azure's list of blobs is not all there")
+    entries = [_read_blob(blob) for blob in blobs.iterfind("Blob") if not _is_discarded(blob)]
+    return EntryPage(entries, marker.text or None)
+
+
+def _read_blob(blob: Element) -> Entry:
+    name, properties = blob.find("Name"), blob.find("Properties")
+    if name is None or properties is None:
+        raise StoreError("Azure lists a blob without a name or properties")
+    decoded = name.text or ""
+    # Names with characters that XML cannot have.
+    if name.get("Encoded") == "true":
+        decoded = unquote(decoded)
+    return Entry(
+        decoded, number(properties, "Content-Length"), instant(properties, "Last-Modified")
+    )
+
+
+def _is_discarded(blob: Element) -> bool:
+    kept = blob.find("Metadata")
+    length = blob.findtext("Properties/Content-Length")
+    return length == "0" and kept is not None and any(m.tag.lower() == DISCARDED for m in kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote, urlencode
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -14,11 +15,12 @@ from giftless.interfaces import ObjectFacts, Payload
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
-from giftless.storage.azure.signing import VERSION, Grant, sign_blob
+from giftless.storage.azure.signing import VERSION, Grant, sign_access
 from giftless.storage.remote import container
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Container, Layout
 from giftless.storage.remote.credentials import Refreshing
+from giftless.storage.remote.listing import MAX_LIST, EntryPage, wrong_cursor
 from giftless.storage.remote.metadata import (
     content_type,
     decode_extras,
@@ -35,8 +37,8 @@ MAX_PUT: Final = 5000 * 1024**2
 EXTRAS_HEADER: Final = "x-ms-meta-giftless"
 MAX_EXTRAS: Final = 4096
 
-#: The metadata of an empty blob that is no object, and there only to be removed.
-DISCARDED_HEADER: Final = "x-ms-meta-giftlessdiscarded"
+#: The header of :data:`giftless.storage.azure.answers.DISCARDED`.
+DISCARDED_HEADER: Final = f"x-ms-meta-{answers.DISCARDED}"
 
 #: The longest name of a blob, in characters.
 MAX_NAME: Final = 1024
@@ -189,6 +191,37 @@ class BlobContainer(Container):
         if answer.status not in (202, 404, 412):
             raise answers.describe(answer)
 
+    async def list_entries(
+        self, prefix: str, nested: bool, marker: str | None, limit: int
+    ) -> EntryPage:
+        """See :meth:`giftless.storage.remote.container.Container.list_entries`.
+
+        By "List Blobs".  Blobs that an abort has left behind are left out.
+        """
+        asked = {
+            "restype": "container",
+            "comp": "list",
+            "include": "metadata",
+            "prefix": prefix,
+            "maxresults": str(limit),
+        }
+        if not nested:
+            asked["delimiter"] = "/"
+        if marker is not None:
+            asked["marker"] = marker
+        query = urlencode({name: value for name, value in asked.items() if value}, quote_via=quote)
+
+        async def prepare() -> Request:
+            return await self._request("GET", None, Grant("l"), {}, query)
+
+        answer = await self.client.ask(prepare, limit=MAX_LIST)
+        code = answers.error_code(answer)
+        if answer.status == 400 and marker is not None and code in answers.WRONG_MARKER:
+            raise wrong_cursor()
+        if answer.status != 200:
+            raise answers.describe(answer)
+        return answers.read_list(answer)
+
     def problem(self, answer: Answer) -> StoreError:
         """See :meth:`giftless.storage.remote.container.Container.problem`."""
         return answers.describe(answer)
@@ -196,7 +229,7 @@ class BlobContainer(Container):
     async def _request(
         self,
         method: str,
-        key: ObjectKey,
+        key: ObjectKey | None,
         grant: Grant,
         headers: Mapping[str, str],
         query: str = "",
@@ -204,6 +237,7 @@ class BlobContainer(Container):
     ) -> Request:
         """Make a request of the daemon's own.
 
+        :param key: the object; ``None`` for the container.
         :param query: what stands behind the signature in the URL: which
             operation it is, if not the one on the whole blob.
         """
@@ -213,26 +247,29 @@ class BlobContainer(Container):
         return Request(method, url, {"x-ms-version": VERSION, **headers}, body)
 
     async def _sign(
-        self, container_url: str, key: ObjectKey, grant: Grant, lifetime: int
+        self, container_url: str, key: ObjectKey | None, grant: Grant, lifetime: int
     ) -> tuple[str, int]:
-        """Sign access to an object.
+        """Sign access to an object, or to the container.
 
         :returns: the URL, and for how many seconds it is good.
         """
-        name = self.layout.name(key)
+        url, path = container_url, self._place.container
+        if key is not None:
+            name = self.layout.name(key)
+            url, path = f"{url}/{encode_path(name)}", f"{path}/{name}"
         signing = await self._keys.get()
         now = self._clock.seconds()
         if signing.expiry is not None:
             lifetime = max(1, min(lifetime, int(signing.expiry - now)))
-        query = sign_blob(
+        query = sign_access(
             signing.value,
             self._place.account,
-            f"{self._place.container}/{name}",
+            path,
             grant,
             now + lifetime,
             container_url.startswith("https:"),
         )
-        return f"{container_url}/{encode_path(name)}?{query}", lifetime
+        return f"{url}?{query}", lifetime
 
     # -- beforehand
 

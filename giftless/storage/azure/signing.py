@@ -1,4 +1,4 @@
-"""Shared access signatures for one blob: pure functions of key, request and instant.
+"""Shared access signatures for a blob or a container: pure functions of key, request and instant.
 
 As in the reference of Azure's Blob service, "Create a service SAS" and "Create
 a user delegation SAS", in the form that they have since version 2020-12-06.
@@ -64,10 +64,10 @@ class DelegationKey:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a signature permits to do with a blob.
+    """What a signature permits to do with a blob or a container.
 
     :ivar permissions: letters in Azure's order: ``r`` read, ``c`` create,
-        ``w`` write, ``d`` delete.
+        ``w`` write, ``d`` delete, ``l`` list.
     :ivar disposition: the Content-Disposition of the answer to a download,
         instead of the one that is stored; empty for that one.
     :ivar content_type: the Content-Type, likewise.
@@ -78,28 +78,29 @@ class Grant:
     content_type: str = ""
 
 
-def sign_blob(
+def sign_access(
     key: AccountKey | DelegationKey,
     account: str,
-    blob: str,
+    path: str,
     grant: Grant,
     expiry: float,
     https_only: bool,
 ) -> str:
-    """Sign access to one blob.
+    """Sign access to one blob, or to a container.
 
     :param account: the storage account's name.
-    :param blob: ``{container}/{name}``, not percent-encoded.
+    :param path: ``{container}/{name}``, not percent-encoded; ``{container}``
+        alone for the container.
     :param expiry: until when, in seconds since the epoch; a fraction is cut off.
     :param https_only: whether it is good over TLS only.
-    :returns: the query of the blob's URL.
+    :returns: the query of the URL.
     """
     parameters = {
         "sp": grant.permissions,
         "se": stamp(expiry),
         "spr": "https" if https_only else "",
         "sv": VERSION,
-        "sr": "b",
+        "sr": "b" if "/" in path else "c",
         "rscd": grant.disposition,
         "rsct": grant.content_type,
     }
@@ -119,7 +120,7 @@ def sign_blob(
     else:
         whose = [""]
     lines = [
-        *(parameters["sp"], "", parameters["se"], f"/blob/{account}/{blob}"),
+        *(parameters["sp"], "", parameters["se"], f"/blob/{account}/{path}"),
         *whose,
         *("", parameters["spr"], parameters["sv"], parameters["sr"], "", ""),
         *("", parameters["rscd"], "", "", parameters["rsct"]),

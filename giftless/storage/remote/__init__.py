@@ -17,6 +17,8 @@ how its requests look, are signed, and what the answers mean.  From here come
     what every store over a container can do;
 ``failures``
     what clients are told when a store does not answer;
+``listing``
+    pages of what is in a container, and the cursors between them;
 ``opened_object``
     an object that the daemon reads;
 ``multipart``

@@ -12,18 +12,22 @@ from giftless.interfaces import (
     ICheckable,
     IDeleting,
     IInspector,
+    IListing,
     IReadableStore,
     IStoredObject,
+    ListedObject,
     ObjectFacts,
+    ObjectPage,
 )
-from giftless.lfs.objects import ObjectKey
+from giftless.lfs.objects import ObjectKey, Repo
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
 from giftless.storage.remote.failures import unavailable
+from giftless.storage.remote.listing import PAGE, read_cursor, write_cursor
 from giftless.storage.remote.opened_object import RemoteObject
 
 
-@implementer(ICheckable, IDeleting, IInspector, IReadableStore)
+@implementer(ICheckable, IDeleting, IInspector, IListing, IReadableStore)
 class RemoteStore:
     """What both kinds can do.
 
@@ -69,6 +73,30 @@ class RemoteStore:
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be opened") from error
         return None if facts is None else RemoteObject(key, facts, self.container)
+
+    async def list(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = PAGE
+    ) -> ObjectPage:
+        """See :meth:`giftless.interfaces.IListing.list`: one question to the store."""
+        layout = self.container.layout
+        prefix = layout.below("" if repo is None else f"{repo.path}/")
+        marker = None if cursor is None else read_cursor(cursor, prefix)
+        try:
+            page = await self.container.list_entries(prefix, repo is None, marker, min(limit, PAGE))
+            if page.marker is not None and page.marker == marker:
+                raise StoreError("the store's list does not end")
+            if not all(entry.name.startswith(prefix) for entry in page.entries):
+                raise StoreError("the store lists what it was not asked for")
+        except StoreError as error:
+            raise unavailable(error, "objects could not be listed") from error
+        found = ((layout.key_of(entry.name), entry) for entry in page.entries)
+        objects = [
+            ListedObject(key, entry.size, entry.modified)
+            for key, entry in found
+            if key is not None and repo in (None, key.repo)
+        ]
+        following = None if page.marker is None else write_cursor(prefix, page.marker)
+        return ObjectPage(objects, following)
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.interfaces.IDeleting.delete`."""

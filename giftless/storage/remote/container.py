@@ -11,10 +11,12 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
+from giftless.errors import BadRequest
 from giftless.interfaces import ObjectFacts, PartUpload, Payload
 from giftless.lfs.multipart import Part, PartLimits
 from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
 from giftless.storage.remote.client import Request, StoreClient, StoreError
+from giftless.storage.remote.listing import EntryPage
 from giftless.storage.remote.urls import encode_path
 
 #: How long a question of ``--check`` may take, in seconds.
@@ -52,8 +54,26 @@ class Layout:
     prefix: str
 
     def name(self, key: ObjectKey) -> str:
-        """Return an object's name in the container, not percent-encoded."""
+        """Return an object's name in the container, not percent-encoded.
+
+        :raises BadRequest: if the container cannot have it; a vendor's class
+            says so.
+        """
         return self.below(key.path)
+
+    def key_of(self, name: str) -> ObjectKey | None:
+        """Return the key of the object with a name: the inverse of :meth:`name`.
+
+        :returns: ``None`` if no object can have this name.
+        """
+        top = self.below("")
+        key = ObjectKey.of_path(name[len(top) :]) if name.startswith(top) else None
+        if key is None:
+            return None
+        try:
+            return key if self.name(key) == name else None
+        except BadRequest:
+            return None
 
     def below(self, path: str) -> str:
         """Return the name that ``path`` has below the prefix."""
@@ -160,6 +180,21 @@ class Container(ABC):
     @abstractmethod
     async def delete(self, key: ObjectKey) -> None:
         """Remove an object; harmless if it is absent."""
+
+    @abstractmethod
+    async def list_entries(
+        self, prefix: str, nested: bool, marker: str | None, limit: int
+    ) -> EntryPage:
+        """List what is in the container, one page of it.
+
+        :param prefix: what all names begin with; it is empty or ends in ``/``.
+        :param nested: whether names may have another ``/`` behind the prefix.
+        :param marker: the marker of the page before.
+        :param limit: the most entries of the page, from 1 to
+            :data:`giftless.storage.remote.listing.PAGE`.
+        :raises BadRequest: if the store says that it knows no such marker.
+        :raises StoreError: if the list, or all of the page, cannot be had.
+        """
 
     # -- uploads in parts
 

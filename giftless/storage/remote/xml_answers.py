@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -33,13 +35,13 @@ def document(answer: Answer, root: str) -> Element:
     :param root: the name that its root element must have.
     :raises StoreError: if it is no such document, or not all of one.
     """
-    # White space keeps a connection alive until the document begins.
-    text = answer.body.decode("utf-8", "replace").strip()
     try:
+        # White space keeps a connection alive until the document begins.
+        text = answer.body.decode("utf-8-sig").strip()
         if not answer.whole or "<!DOCTYPE" in text:
             raise StoreError(f"what the store answers is no {root}")
         found = ElementTree.fromstring(text)  # noqa: S314 (see the module's docstring)
-    except ElementTree.ParseError:
+    except (UnicodeDecodeError, ElementTree.ParseError):
         raise StoreError(f"what the store answers is no {root}") from None
     if found.tag.rpartition("}")[2] != root:
         raise StoreError(f"the store answers with {found.tag[:80]} instead of {root}")
@@ -60,3 +62,30 @@ def number(parent: Element, name: str) -> int:
     if not (found.isascii() and found.isdecimal() and len(found) < 20):
         raise StoreError(f"the store answers with {found[:80]!r} as {name}")
     return int(found)
+
+
+def flag(parent: Element, name: str) -> bool:
+    """Return whether a child says ``true``.
+
+    :raises StoreError: if it says neither that nor ``false``.
+    """
+    found = text(parent, name)
+    if found not in ("true", "false"):
+        raise StoreError(f"the store answers with {found[:80]!r} as {name}")
+    return found == "true"
+
+
+def instant(parent: Element, name: str) -> float:
+    """Return the time in a child, in seconds since the epoch.
+
+    :raises StoreError: if there is none: as in ISO 8601 or in HTTP.
+    """
+    found = text(parent, name)
+    try:
+        read = datetime.fromisoformat if found.endswith("Z") else parsedate_to_datetime
+        # Without a zone it would be this machine's time.
+        if (moment := read(found)).tzinfo is not None:
+            return moment.timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise StoreError(f"the store answers with {found[:80]!r} as {name}")

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_plus
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -25,13 +26,14 @@ from giftless.storage.remote.container import (
     Place,
 )
 from giftless.storage.remote.credentials import Expiring, Refreshing
+from giftless.storage.remote.listing import MAX_LIST, Entry, EntryPage, wrong_cursor
 from giftless.storage.remote.metadata import (
     content_type,
     decode_extras,
     disposition,
     encode_extras,
 )
-from giftless.storage.remote.xml_answers import error_code
+from giftless.storage.remote.xml_answers import document, error_code, flag, instant, number, text
 
 #: How long the bucket's existence is believed, in seconds, and from when on it
 #: is looked for again in the background.
@@ -251,6 +253,44 @@ class XmlBucket(Container):
         answer = await self._ask("DELETE", key)
         if answer.status not in (200, 204) and error_code(answer) != "NoSuchKey":
             raise self.problem(answer)
+
+    async def list_entries(
+        self, prefix: str, nested: bool, marker: str | None, limit: int
+    ) -> EntryPage:
+        """See :meth:`giftless.storage.remote.container.Container.list_entries`.
+
+        By "ListObjectsV2".  What lies deeper than one delimiter is skipped by
+        the store itself.
+        """
+        asked = {
+            "list-type": "2",
+            "prefix": prefix,
+            "max-keys": str(limit),
+            # Names may have characters that XML cannot have.
+            "encoding-type": "url",
+        }
+        if not nested:
+            asked["delimiter"] = "/"
+        if marker is not None:
+            asked["continuation-token"] = marker
+        answer = await self._ask("GET", None, {}, asked, limit=MAX_LIST)
+        if answer.status == 400 and marker is not None and error_code(answer) == "InvalidArgument":
+            raise wrong_cursor()
+        if answer.status != 200:
+            raise self.problem(answer)
+        listed = document(answer, "ListBucketResult")
+        # A store that does not know this parameter does not repeat it.
+        decode = unquote_plus if text(listed, "EncodingType") == "url" else str
+        entries = [
+            Entry(decode(text(found, "Key")), number(found, "Size"), instant(found, "LastModified"))
+            for found in listed.iterfind("{*}Contents")
+        ]
+        if not flag(listed, "IsTruncated"):
+            return EntryPage(entries, None)
+        following = text(listed, "NextContinuationToken")
+        if not following:
+            raise StoreError("the store does not say where its list goes on")
+        return EntryPage(entries, following)
 
     # -- beforehand
 

@@ -17,7 +17,7 @@ from giftless.storage.azure.signing import (
     AccountKey,
     DelegationKey,
     Grant,
-    sign_blob,
+    sign_access,
     stamp,
 )
 
@@ -78,7 +78,7 @@ class AccountKeyTests(SynchronousTestCase):
         self, key: bytes, blob: str, grant: Grant, expiry: int, https: bool
     ) -> None:
         """Every parameter is the library's, the signature among them."""
-        query = sign_blob(AccountKey(key), "account", f"container/{blob}", grant, expiry, https)
+        query = sign_access(AccountKey(key), "account", f"container/{blob}", grant, expiry, https)
         self.assertEqual(dict(parse_qsl(query)), library_query(key, blob, grant, expiry, https))
 
 
@@ -112,7 +112,7 @@ class DelegationKeyTests(SynchronousTestCase):
         with patch.object(theirs, "sign_string", sign):
             expected = library_query(key, blob, grant, expiry, https, lent)
         ours = DelegationKey(key, "object", "tenant", stamp(0), stamp(10_000), "b", VERSION)
-        query = sign_blob(ours, "account", f"container/{blob}", grant, expiry, https)
+        query = sign_access(ours, "account", f"container/{blob}", grant, expiry, https)
         self.assertEqual(dict(parse_qsl(query)), expected)
         self.assertEqual(len(signed), 1)
 

@@ -453,6 +453,15 @@ class CheckTests(GCSTestCase):
                 self.assert_blamed("", permission, mode=mode)
         self.assertEqual(self.google.objects(self.bucket), {})
 
+    def test_what_only_listing_and_deleting_need_may_be_missing(self) -> None:
+        """Objects are served without."""
+        self.google.denied |= {"storage.objects.list", "storage.objects.delete"}
+        for mode in ("direct", "proxy"):
+            store = self.build(mode=mode)
+            self.run_now(store.check())
+            self.assert_fails(ServiceUnavailable, store.list(None))
+            self.assert_fails(ServiceUnavailable, store.delete(key_of(b"x")))
+
     def test_nobody_may_sign(self) -> None:
         self.google.denied.add("iam.serviceAccounts.signBlob")
         self.assert_blamed(

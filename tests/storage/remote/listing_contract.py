@@ -1,0 +1,162 @@
+"""What tests of stores behind HTTP share that list and delete, under a reactor that runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from giftless.errors import BadRequest, ServiceUnavailable
+from giftless.interfaces import IStreamingStore
+from giftless.lfs.objects import Extras, ObjectKey
+from giftless.storage.remote.listing import EntryPage, read_cursor, write_cursor
+from tests.contracts.listing import DeletingContract, ListingContract
+from tests.storage.remote.parts_contract import RemoteTestCase
+from tests.support.bodies import ListBody
+from tests.support.faulty import RESET, SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.making import key_of, put_object
+
+if TYPE_CHECKING:
+
+    class _Mixin(ListingContract, DeletingContract, RemoteTestCase):
+        """What is mixed together."""
+else:
+    _Mixin = object
+
+
+class RemoteListing(_Mixin):
+    """Listing and deleting in a real store; a test says how it is reached.
+
+    :cvar options: those of the stores under test.
+    """
+
+    options: dict[str, Any] = {"mode": "direct"}
+
+    def build(self, **options: Any) -> Any:
+        """Build a store with these options."""
+        raise NotImplementedError
+
+    def port(self) -> int:
+        """Return where the store listens."""
+        raise NotImplementedError
+
+    def endpoint(self, proxy: FaultyProxy) -> str:
+        """Return the endpoint's URL behind a proxy."""
+        return proxy.url
+
+    def place(self, name: str, data: bytes) -> None:
+        """Put something into the store, past the daemon."""
+        raise NotImplementedError
+
+    async def make_store(self) -> Any:
+        return self.build(**self.options)
+
+    async def add(self, key: ObjectKey, data: bytes, extras: Extras | None = None) -> None:
+        if IStreamingStore.providedBy(self.store):
+            await put_object(self.store, key, len(data), ListBody([data]), extras or {})
+            return
+        action = await self.store.upload_action(key, len(data), 600, extras or {})
+        reply = await self.environment().http.request(
+            "PUT", action.href, headers=action.header, data=data
+        )
+        self.assertLess(reply.code, 300, await reply.content())
+
+    async def add_foreign(self, path: str) -> None:
+        self.place(self.store.container.layout.below(path), b"foreign")
+
+    async def test_what_is_not_below_the_prefix_is_left_out(self) -> None:
+        await self.prepare()
+        keys = await self.fill(2)
+        self.store = self.build(**{**self.options, "prefix": "elsewhere"})
+        self.assertEqual(await self.listed(), [])
+        await self.fill(1, "a")
+        self.store = self.build(**self.options)
+        found = [entry.key for entry in await self.listed() if entry.key.repo.path == "org/repo"]
+        self.assertEqual(set(found), keys)
+
+    async def test_a_list_that_goes_on_for_ever_is_an_error(self) -> None:
+        await self.prepare()
+        await self.fill(3)
+        cursor = (await self.store.list(None, None, 1)).next_cursor
+        marker = read_cursor(cursor, self.store.container.layout.below(""))
+        ask = self.store.container.list_entries
+
+        async def stuck(*asked: Any) -> EntryPage:
+            return EntryPage((await ask(*asked)).entries, marker)
+
+        self.patch(self.store.container, "list_entries", stuck)
+        with self.assertRaises(ServiceUnavailable):
+            await self.store.list(None, cursor, 1)
+
+    async def test_a_cursor_of_another_list_is_refused(self) -> None:
+        await self.prepare()
+        await self.fill(3)
+        page = await self.store.list(None, None, 1)
+        for cursor in (page.next_cursor, write_cursor("", ""), write_cursor("x", "y")):
+            with self.assertRaises(BadRequest):
+                await self.store.list(key_of(b"").repo, cursor)
+
+
+class RemoteListingFaults(RemoteListing):
+    """What does not depend on the mode, beside all the rest: it takes its time."""
+
+    async def behind(self) -> FaultyProxy:
+        """Make the daemon's way to the store lead through a proxy that can misbehave."""
+        proxy = FaultyProxy(self.port())
+        proxy.__enter__()
+        self.addCleanup(proxy.__exit__)
+        options = {"timeout": 1, **self.options, "endpoint_url": self.endpoint(proxy)}
+        self.store = self.build(**options)
+        return proxy
+
+    async def assert_unavailable(self) -> None:
+        """Fail unless nothing is listed."""
+        with self.assertRaises(ServiceUnavailable) as caught:
+            await self.listed()
+        self.assertGreater(caught.exception.retry_after, 0)
+
+    async def test_a_list_that_cannot_be_had_is_an_error(self) -> None:
+        """Never an empty list, nor a part of one."""
+        await self.prepare()
+        await self.fill(3)
+        proxy = await self.behind()
+        for fault in (
+            RESET,
+            SLOW_DOWN,
+            Fault("cut", after=500),
+            answer("200 OK"),
+            answer("200 OK", b"<html>hello</html>"),
+            answer("403 Forbidden"),
+            answer("404 Not Found"),
+            answer("404 Not Found", b"<Error><Code>NoSuchBucket</Code></Error>"),
+            answer("302 Found", Location="http://elsewhere.example/"),
+        ):
+            proxy.always(fault)
+            await self.assert_unavailable()
+        proxy.always(None)
+        self.assertEqual(len(await self.listed()), 3)
+
+    async def test_what_passes_soon_is_not_noticed(self) -> None:
+        await self.prepare()
+        keys = await self.fill(3)
+        proxy = await self.behind()
+        proxy.then(SLOW_DOWN)
+        self.assert_listed(await self.listed(), keys)
+        proxy.then(SLOW_DOWN)
+        await self.store.delete(key_of(b"object 0"))
+        self.assertEqual(len(await self.listed()), 2)
+
+    async def test_deleting_that_is_not_confirmed_is_an_error(self) -> None:
+        await self.prepare()
+        await self.fill(1)
+        proxy = await self.behind()
+        for fault in (
+            RESET,
+            SLOW_DOWN,
+            answer("403 Forbidden"),
+            answer("404 Not Found"),
+            answer("404 Not Found", b"<Error><Code>NoSuchBucket</Code></Error>"),
+        ):
+            proxy.always(fault)
+            with self.assertRaises(ServiceUnavailable):
+                await self.store.delete(key_of(b"object 0"))
+        proxy.always(None)
+        self.assertEqual(len(await self.listed()), 1)
