@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.agent.server import Answer, Asked, PartServer, Server
 from tests.agent.test_install import COMMAND
+from tests.support.processes import PATIENCE
 
 KIB = 1024
 DATA = os.urandom(300 * KIB)
 OID = hashlib.sha256(DATA).hexdigest()
-PATIENCE = 60
 
 
 class ProcessTests(SynchronousTestCase):

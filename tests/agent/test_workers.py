@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.agent.errors import Cancelled, Outdated, TransferError
 from giftless.agent.slots import Slots
 from giftless.agent.workers import Crew, Workers
-
-PATIENCE = 30
+from tests.support.processes import PATIENCE
 
 
 class SlotsTests(SynchronousTestCase):

@@ -13,14 +13,10 @@ from zope.interface.verify import verifyObject
 
 from giftless.base.threads import Threads
 from giftless.interfaces import IBlocking
-
-#: How long a test waits for another thread before it fails, in seconds.
-PATIENCE = 10
+from tests.support.processes import PATIENCE
 
 
 class ThreadsTests(TestCase):
-    timeout = 60
-
     def start(self, size: int = 2) -> Threads:
         """Start threads that end with the test."""
         threads = Threads(reactor, size)

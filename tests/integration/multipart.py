@@ -340,7 +340,7 @@ class RemoteMultipartCases(MultipartCases):
         back = FaultyProxy(self.port())
         back.__enter__()
         self.addCleanup(back.__exit__)
-        daemon = self.serve(part_size=PART, timeout=1, endpoint_url=back.url)
+        daemon = self.serve(part_size=PART, timeout=3, endpoint_url=back.url)
         data = bytes(PART + 1000)
         actions = self.batch(daemon, oid_of(data), len(data))
         for fault in (SLOW_DOWN, HANG):

@@ -192,6 +192,19 @@ class Daemon:
             int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         ]
 
+    def listens(self, port: int | None = None) -> bool:
+        """Whether one of its processes takes connections.
+
+        Its own sockets are looked at: somebody else may take the port after it.
+
+        :param port: the port to look at; ``None`` for its own.
+        """
+        try:
+            processes = [self.running.pid, *self.workers]
+        except FileNotFoundError:
+            return False
+        return bool(_listeners(port or self.port) & set().union(*map(_sockets, processes)))
+
     # -- what it leaves to see
 
     @property
@@ -325,6 +338,27 @@ class Daemon:
             {"Content-Type": LFS_JSON, "Accept": LFS_JSON, **(headers or {})},
             source,
         )
+
+
+def _listeners(port: int) -> set[str]:
+    """Find the sockets that listen on a TCP port, as ``/proc/PID/fd`` names them."""
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
+        if state == "0A" and int(local.partition(":")[2], 16) == port:
+            found.add(f"socket:[{inode}]")
+    return found
+
+
+def _sockets(pid: int) -> set[str]:
+    """Find what is open in a process; nothing, if it has ended."""
+    found = set()
+    # It may end, or close one, meanwhile.
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(descriptor))
+    return found
 
 
 def object_path(oid: str, repo: str = REPO) -> str:

@@ -157,7 +157,7 @@ class FailureTests(AzureTestCase):
     def test_an_unavailable_store_is_answered_with_503(self) -> None:
         """Batches get 503 with Retry-After in time; nothing is called absent or leaks."""
         store = self.proxy(self.server.port)
-        daemon = self.start(endpoint_url=f"{store.url}/{self.server.ACCOUNT}", timeout=2)
+        daemon = self.start(endpoint_url=f"{store.url}/{self.server.ACCOUNT}", timeout=6)
         objects = [(oid_of(b"%d" % number), 5) for number in range(100)]
         self.assertEqual(daemon.batch("upload", *objects).status, 200)
         for fault in (SLOW_DOWN, HANG):

@@ -20,15 +20,6 @@ from tests.support.processes import ENDED, wait_until
 MIB = 1024 * 1024
 
 
-def refuses(daemon: Daemon) -> bool:
-    """Whether a daemon takes no connections any more."""
-    try:
-        daemon.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 class StopTests(IntegrationTestCase):
     """A clean stop."""
 
@@ -53,7 +44,7 @@ class StopTests(IntegrationTestCase):
         self.assertTrue(download.recv(1, socket.MSG_PEEK))
 
         daemon.terminate()
-        wait_until(lambda: refuses(daemon), "the daemon to stop accepting")
+        wait_until(lambda: not daemon.listens(), "the daemon to stop accepting")
         self.assertIsNone(daemon.running.poll())
         self.assertEqual(read_reply(download), (200, stored))
         self.assertIsNone(daemon.running.poll())
@@ -72,7 +63,7 @@ class StopTests(IntegrationTestCase):
         data = os.urandom(32 * MIB)
         upload = self.begin_upload(daemon, data)
         daemon.terminate()
-        wait_until(lambda: refuses(daemon), "the daemon to stop accepting")
+        wait_until(lambda: not daemon.listens(), "the daemon to stop accepting")
         upload.sendall(data[len(data) // 2 :])
         received = b""
         while chunk := upload.recv(65536):
@@ -87,9 +78,7 @@ class StopTests(IntegrationTestCase):
         began = time.monotonic()
         daemon.terminate()
         self.assertEqual(daemon.wait(), ENDED)
-        taken = time.monotonic() - began
-        self.assertGreaterEqual(taken, 0.9)
-        self.assertLess(taken, 10)
+        self.assertGreaterEqual(time.monotonic() - began, 0.9)
         with contextlib.suppress(ConnectionResetError):
             self.assertEqual(upload.recv(65536), b"")
         self.assertEqual(list(stored_objects(daemon.store)), [])
@@ -98,13 +87,11 @@ class StopTests(IntegrationTestCase):
 
     def test_idle_connections_do_not_delay_the_end(self) -> None:
         """Connections on which nothing happens hold nothing up."""
-        daemon = self.start_daemon()
+        daemon = self.start_daemon(config={"shutdown_timeout": 3600})
         silent, kept = daemon.connect(), daemon.connect()
         self.addCleanup(silent.close)
         self.addCleanup(kept.close)
         kept.sendall(download_head(oid_of(b"absent")))
         self.assertEqual(read_reply(kept)[0], 404)
-        began = time.monotonic()
         self.assertEqual(daemon.stop(), ENDED)
-        self.assertLess(time.monotonic() - began, 10)
         self.assertEqual((silent.recv(1), kept.recv(1)), (b"", b""))

@@ -21,7 +21,6 @@ import jwt
 import yaml
 from twisted.trial.unittest import SkipTest
 
-from giftless.runtime.supervision.process import HEARTBEAT, SILENT
 from tests.integration.support import (
     Daemon,
     IntegrationTestCase,
@@ -198,7 +197,7 @@ class ServeTests(WorkersTestCase):
         """A guesser gains nothing by there being several workers."""
         daemon = self.start(
             4,
-            access={"max_failures": 8},
+            access={"max_failures": 8, "failure_window": 3600},
             auth=[{"type": "jwt", "key": "k" * 32}, {"type": "anonymous", "access": "read-write"}],
         )
         token = jwt.encode({"sub": "x"}, "g" * 32, "HS256")
@@ -283,12 +282,11 @@ class DeathTests(WorkersTestCase):
         daemon = self.make_daemon(
             config={"storage": {"type": "late"}, "plugin_path": [str(directory)]}
         )
-        began = time.monotonic()
         self.assertRaisesRegex(AssertionError, "cannot start: .*too late", daemon.start)
         self.assertEqual(daemon.running.returncode, 1)
         self.assertEqual(daemon.stderr.count("\n"), 1, daemon.stderr)
         # Before it would be killed for its silence.
-        self.assertLess(time.monotonic() - began, HEARTBEAT * SILENT)
+        self.assertNotIn("is killed", daemon.stdout)
 
 
 #: Runs a command in a process group of its own, as a shell does.
@@ -360,7 +358,9 @@ class ReloadTests(WorkersTestCase):
 
     def test_a_reload_disturbs_no_request(self) -> None:
         """Nobody notices: neither new connections, nor kept ones, nor transfers."""
-        daemon = self.start(2)
+        # On a busy machine these three wait for long.
+        limits = {"idle_timeout": 3600, "stall_timeout": 3600, "body_min_rate": 0}
+        daemon = self.start(2, limits=limits)
         stored, uploaded = os.urandom(64 * MIB), os.urandom(32 * MIB)
         self.assertEqual(daemon.put(stored), 200)
         with (
@@ -477,7 +477,7 @@ class ReloadTests(WorkersTestCase):
         self.hup(daemon)
         self.assertEqual(len(self.serving(daemon)), 1)
         self.assertEqual(other.get(oid_of(DATA)).body, DATA)
-        wait_until(lambda: refuses(daemon), "the first endpoint to be closed")
+        wait_until(lambda: not daemon.listens(), "the first endpoint to be closed")
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 
@@ -515,7 +515,7 @@ class ReloadTests(WorkersTestCase):
                 self.assertEqual(daemon.get(oid_of(DATA)).body, DATA)
                 self.change(daemon, workers=2)
         # What was bound before the mistake was met is closed again.
-        wait_until(lambda: refuses(Daemon(daemon.directory, port=port)), "the port to be free")
+        wait_until(lambda: not daemon.listens(port), "the port to be free")
         # The file is still wrong, but a worker that dies is replaced by its like.
         os.kill(daemon.workers[0], signal.SIGKILL)
         wait_until(lambda: len(self.serving(daemon)) == 2, "another worker")
@@ -585,7 +585,7 @@ class StopTests(WorkersTestCase):
                 if number == 1:
                     self.hup(daemon)
             daemon.terminate()
-            wait_until(lambda: refuses(daemon), "the daemon to stop accepting")
+            wait_until(lambda: not daemon.listens(), "the daemon to stop accepting")
             for connection, content in zip(uploads, data, strict=True):
                 connection.sendall(content[MIB:])
                 self.assertEqual(read_reply(connection), (200, b"{}"))
@@ -620,7 +620,7 @@ class StopTests(WorkersTestCase):
             connection.sendall(upload_head(oid_of(data), len(data)) + data[:MIB])
             wait_until(lambda: temporaries(daemon.store), "the upload")
             os.killpg(daemon.running.pid, signal.SIGINT)
-            wait_until(lambda: refuses(daemon), "the daemon to stop accepting")
+            wait_until(lambda: not daemon.listens(), "the daemon to stop accepting")
             connection.sendall(data[MIB:])
             self.assertEqual(read_reply(connection), (200, b"{}"))
         self.assertEqual(daemon.wait(), -signal.SIGINT)
@@ -779,15 +779,6 @@ class SystemdTests(WorkersTestCase):
             return False
 
         wait_until(connects, "somebody to listen")
-
-
-def refuses(daemon: Daemon) -> bool:
-    """Whether nobody takes connections there."""
-    try:
-        daemon.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 def kill_if_there(pid: int) -> None:

@@ -70,6 +70,7 @@ class FaultyProxy:
         called for each one with its first bytes.
     :ivar open: how many connections of clients are open now.
     :ivar accepted: how many there have been.
+    :ivar busiest: how many have waited for answers at the same time, at most.
     :ivar requests: the first line of every request.
     :ivar sent: how many bytes clients have sent.
     :ivar returned: how many bytes clients have been sent.
@@ -82,6 +83,7 @@ class FaultyProxy:
         self.fault: Callable[[bytes], Fault | None] = lambda _: None
         self.open = 0
         self.accepted = 0
+        self.busiest = 0
         self.requests: list[str] = []
         self.sent = 0
         self.returned = 0
@@ -185,6 +187,8 @@ class _Client(asyncio.Protocol):
         self._proxy.sent += len(data)
         if self._idle:
             self._idle = self._answered = False
+            busy = sum(not client._idle for client in self._proxy._clients)
+            self._proxy.busiest = max(self._proxy.busiest, busy)
             self._proxy.requests.append(data.split(b"\r\n", 1)[0].decode("latin-1"))
             self._fault = self._proxy.fault(data)
             self._left = _request_length(data)

@@ -23,9 +23,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from tests.support.ports import free_port
-
-#: How long the server may take until it answers, in seconds.
-PATIENCE = 60.0
+from tests.support.processes import PATIENCE
 
 #: The user that a server runs as if root runs the tests: it refuses to be root's.
 USERS = ("postgres", "nobody")

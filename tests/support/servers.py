@@ -30,11 +30,9 @@ from twisted.trial.unittest import SkipTest
 
 from giftless.storage.s3.signing import Credentials, Signer
 from tests.support.ports import free_port
+from tests.support.processes import PATIENCE
 
 T = TypeVar("T")
-
-#: How long a server may take until it answers, in seconds.
-PATIENCE = 60.0
 
 #: Where ``.ci/stores`` puts the servers it builds, beside this Python's own
 #: commands and the PATH.
@@ -106,7 +104,7 @@ def running(
 def _answers(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(url, timeout=5).close()
+        opener.open(url, timeout=PATIENCE).close()
     except urllib.error.HTTPError as error:
         error.close()
     except OSError:
@@ -213,7 +211,7 @@ class S3:
             method, f"{self.url}/{path}", parameters, headers, payload, time.time()
         )
         request = urllib.request.Request(url, body, signed, method=method)
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             status: int = reply.status
         return status
 

@@ -20,15 +20,13 @@ from giftless.base.http_client import KEPT_CONNECTIONS, http_client
 from giftless.base.threads import Threads
 from giftless.interfaces import Environment
 from tests.support.making import environment
+from tests.support.processes import PATIENCE
 from tests.support.run import CoroutineTestCase
 
 T = TypeVar("T")
 
 #: The reactor, whose interfaces mypy does not know.
 reactor: Any = installed_reactor
-
-#: How long to turn for one result, in seconds.
-PATIENCE = 60.0
 
 
 class SpinningTestCase(CoroutineTestCase):

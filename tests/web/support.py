@@ -554,7 +554,7 @@ class Peer:
         receive_buffer: int | None = None,
         send_buffer: int | None = None,
         tls: ssl.SSLContext | None = None,
-        timeout: float = 20,
+        timeout: float = 60,
     ) -> None:
         raw = socket.socket()
         if send_buffer is not None:
@@ -713,7 +713,7 @@ class PortTestCase(_Logged, TestCase):
         """Let the reactor run for a while."""
         await deferLater(reactor, seconds)
 
-    async def until(self, condition: Callable[[], object], seconds: float = 5) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait until ``condition`` holds; fail if it does not in time."""
         end = reactor.seconds() + seconds
         while not condition():

@@ -133,7 +133,7 @@ class DownloadsMixin:
 
     async def test_slow_reader(self: Any) -> None:
         """Who reads, however slowly, gets everything."""
-        await self.serve(limits=Limits(stall_timeout=1))
+        await self.serve(limits=Limits(stall_timeout=4))
         data = os.urandom(SOCKETS)
         url = storage_url(self.front.put(data))
 
@@ -141,7 +141,7 @@ class DownloadsMixin:
         await self.in_thread(lambda: peer.send(render_request("GET", url)))
         for step in range(1, 5):
             await self.in_thread(lambda size=step * MIB: peer.read_ahead(size))
-            await self.sleep(0.4)
+            await self.sleep(1.2)
         response = await self.in_thread(peer.response)
         self.assert_same_bytes(response.body, data)
 
@@ -154,7 +154,7 @@ class DownloadsMixin:
         peer = await self.connected(receive_buffer=65536)
         await self.in_thread(lambda: peer.send(render_request("GET", storage_url(oid))))
         await self.until(lambda: self.access)
-        self.assertLess(self.now() - started, 3)
+        self.assertLess(self.now() - started, 30)
         self.assertLess(resident_bytes() - before, 32 * MIB)
         received = await self.in_thread(peer.read_to_end)
         self.assertLess(len(received), SOCKETS)

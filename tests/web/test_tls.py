@@ -184,7 +184,7 @@ class TLSTests(TLSTestCase):
 
         started = self.now()
         self.assertEqual(await self.in_thread(client), b"")
-        self.assertLess(self.now() - started, 5)
+        self.assertLess(self.now() - started, 60)
 
     async def test_drain(self) -> None:
         await self.serve()

@@ -34,7 +34,6 @@ class ForgeTestCase(TestCase):
     """
 
     factory: Any
-    timeout = 20
 
     def setUp(self) -> None:
         self.clock = Clock()

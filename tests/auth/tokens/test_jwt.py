@@ -280,11 +280,11 @@ class Matrix:
     def test_huge(self: Any) -> None:
         """A token of a megabyte is put aside without being looked at."""
         token = self.token(sub="x" * 1024 * 1024)
-        began = time.perf_counter()
+        began = time.process_time()
         self.assert_left(self.make(), token)
         self.assert_left(self.make(), "." * 1024 * 1024)
         self.assert_left(self.make(), "A" * 1024 * 1024 + ".A.A")
-        self.assertLess(time.perf_counter() - began, 0.5)
+        self.assertLess(time.process_time() - began, 0.5)
 
 
 for _algorithm in (*SYMMETRIC, *ASYMMETRIC):

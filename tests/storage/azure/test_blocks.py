@@ -407,8 +407,9 @@ class AbortTests(BlocksTestCase):
         """Abort an upload as a daemon does that is killed in the middle of it."""
         upload, parts = self.begin()
         self.send(upload, parts[:2])
-        store, proxy = self.behind_proxy(part_size=PART, timeout=1)
-        proxy.fault = lambda head: RESET if head.startswith(b"DELETE ") else None
+        store, proxy = self.behind_proxy(part_size=PART)
+        refusal = answer("403 Forbidden", x_ms_error_code="AuthorizationPermissionMismatch")
+        proxy.fault = lambda head: refusal if head.startswith(b"DELETE ") else None
         self.assert_fails(ServiceUnavailable, store.abort(self.key, upload))
         self.assertEqual(self.objects(), {self.key.path: b""})
         return upload
@@ -574,7 +575,7 @@ class UnavailableTests(BlocksTestCase):
     def test_a_refusal_to_commit_is_not_taken_for_done(self) -> None:
         upload, parts = self.begin()
         self.send(upload, parts)
-        store, proxy = self.behind_proxy(part_size=PART, timeout=1)
+        store, proxy = self.behind_proxy(part_size=PART)
         proxy.then(None, None, answer("409 Conflict", x_ms_error_code="BlobImmutableDueToPolicy"))
         self.assert_fails(ServiceUnavailable, self.committing(upload, store))
         self.commit(upload)
@@ -583,13 +584,13 @@ class UnavailableTests(BlocksTestCase):
     def test_a_list_that_is_too_long_is_not_taken_for_all(self) -> None:
         """A part must not be sent again, or an upload refused, for that."""
         upload, _ = self.begin()
-        store, proxy = self.behind_proxy(part_size=PART, timeout=5)
+        store, proxy = self.behind_proxy(part_size=PART, timeout=60)
         proxy.always(answer("200 OK", bytes(17 * MIB)))
         self.assert_fails(ServiceUnavailable, store.begin(self.key, upload.plan, {}))
 
     def test_lists_of_many_blocks_are_read(self) -> None:
         """As long as Azure's longest: 100,000 blocks, of which half are ours."""
-        store, proxy = self.behind_proxy(part_size=1, timeout=20)
+        store, proxy = self.behind_proxy(part_size=1, timeout=60)
         blocks = "".join(
             f"<Block><Name>{block_id(size, number)}</Name><Size>1</Size></Block>"
             for size in (1, 2)

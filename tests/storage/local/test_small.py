@@ -193,8 +193,6 @@ class DurabilityTests(SmallTestCase):
 class UploadTests(TestCase):
     """Small uploads to a store, with threads as there are."""
 
-    timeout = 60
-
     def make_store(self) -> LocalStore:
         threads = Threads(reactor, 8)
         threads.startService()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from giftless.errors import ServiceUnavailable
+from giftless.errors import ServiceUnavailable, StorageUnavailable
 from giftless.storage.remote.modes import SMALL
 from tests.storage.remote.proxy_contract import sizes_of
 from tests.storage.s3.support import S3TestCase
@@ -19,6 +19,9 @@ from tests.support.making import key_of, put_object
 from tests.support.servers import S3, shared, versitygw
 from tests.web.test_tls import make_certificate
 
+#: The time of a question that does well, in seconds: on a busy machine it may take long.
+PATIENT = 60
+
 #: More than connections, pools and bodies keep on the way.
 LARGE = os.urandom(24 * 1024 * 1024)
 
@@ -26,7 +29,7 @@ LARGE = os.urandom(24 * 1024 * 1024)
 class FaultTestCase(S3TestCase):
     """Has a proxy in front of the server, and notices what stays open."""
 
-    #: The question's time in seconds.
+    #: The question's time in seconds, for questions that fail.
     timeout = 1
 
     def setUp(self) -> None:
@@ -39,7 +42,8 @@ class FaultTestCase(S3TestCase):
         """Build a store behind the proxy."""
         store = self.build(**{"endpoint_url": self.proxy.url, "timeout": self.timeout, **options})
         if options.get("mode") == "proxy":
-            store.container.client.stall_timeout = 1.0
+            timeout = float(options.get("timeout", self.timeout))
+            store.container.client.stall_timeout = timeout
         return store
 
     def place(self, data: bytes) -> None:
@@ -70,9 +74,7 @@ class SizeTests(FaultTestCase):
         return self.run_now(self.store.sizes([key_of(data)]))
 
     def assert_unavailable(self) -> None:
-        began = time.monotonic()
         error = self.assert_fails(ServiceUnavailable, self.store.sizes([key_of(b"there")]))
-        self.assertLess(time.monotonic() - began, self.timeout + 5)
         self.assertGreater(error.retry_after, 0)
         self.assert_nothing_open()
 
@@ -117,7 +119,7 @@ class SizeTests(FaultTestCase):
         self.proxy.fault = lambda data: HANG if hanging in data else None
         found = self.run_now(self.store.sizes([*keys, key_of(b"there")]))
         expected: list[object] = [None] * 40 + [5]
-        expected[7] = ServiceUnavailable
+        expected[7] = StorageUnavailable
         self.assertEqual(sizes_of(found), expected)
         self.assert_nothing_open()
 
@@ -140,14 +142,14 @@ class SizeTests(FaultTestCase):
 
     def test_a_hundred_questions_take_a_few_round_trips(self) -> None:
         """As many at once as may be, over connections that are kept."""
-        self.store = self.connect(timeout=20)
+        self.store = self.connect(timeout=PATIENT)
         self.proxy.latency = 0.3
         keys = [key_of(b"%d" % number) for number in range(100)]
         self.run_now(self.store.sizes(keys))
         accepted = self.proxy.accepted
-        began = time.monotonic()
+        self.proxy.busiest = 0
         self.run_now(self.store.sizes(keys))
-        self.assertLess(time.monotonic() - began, 10 * 0.3)
+        self.assertGreaterEqual(self.proxy.busiest, 100 / 10)
         self.assertEqual(self.proxy.accepted, accepted)
 
 
@@ -156,15 +158,16 @@ class StreamTests(FaultTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.store = self.connect(mode="proxy")
+        self.store = self.connect(mode="proxy", timeout=PATIENT)
+        self.hasty = self.connect(mode="proxy")
 
-    def put(self, data: bytes) -> Any:
+    def put(self, data: bytes, store: Any = None) -> Any:
         chunks = [data[start : start + SMALL] for start in range(0, len(data), SMALL)]
-        return put_object(self.store, key_of(data), len(data), ListBody(chunks), {})
+        return put_object(store or self.store, key_of(data), len(data), ListBody(chunks), {})
 
-    def read(self, data: bytes) -> Any:
+    def read(self, data: bytes, store: Any = None) -> Any:
         async def read() -> bytes:
-            stored = await self.store.open(key_of(data))
+            stored = await (store or self.store).open(key_of(data))
             try:
                 return await read_all(stored.read(0, stored.size))
             finally:
@@ -178,7 +181,6 @@ class StreamTests(FaultTestCase):
         self.assert_nothing_open()
 
     def test_small_uploads_are_tried_again(self) -> None:
-        self.store = self.connect(mode="proxy", timeout=4)
         for number, fault in enumerate((RESET, SLOW_DOWN, Fault("cut", after=10))):
             data = b"%d" % number
             self.proxy.then(fault)
@@ -188,13 +190,13 @@ class StreamTests(FaultTestCase):
     def test_large_uploads_fail_cleanly(self) -> None:
         for fault in (RESET, HANG, Fault("stall-upload", after=1_000_000)):
             self.proxy.always(fault)
-            self.assert_unavailable(self.put(LARGE))
+            self.assert_unavailable(self.put(LARGE, self.hasty))
             self.assertEqual(self.server.objects(self.bucket), {})
             self.assertEqual(self.run_now(self.store.sizes([key_of(LARGE)])), [None])
 
     def test_an_upload_that_is_refused_is_not_stored(self) -> None:
         self.proxy.always(answer("403 Forbidden", b"<Error><Code>AccessDenied</Code></Error>"))
-        self.assert_unavailable(self.put(b"small"))
+        self.assert_unavailable(self.put(b"small", self.hasty))
 
     def test_a_slow_store_only_takes_its_time(self) -> None:
         self.proxy.latency = 0.3
@@ -207,7 +209,7 @@ class StreamTests(FaultTestCase):
             self.proxy.fault = lambda data, fault=fault: (  # type: ignore[misc]
                 fault if data.startswith(b"GET") else None
             )
-            self.assert_unavailable(self.read(LARGE))
+            self.assert_unavailable(self.read(LARGE, self.hasty))
         self.assertEqual(self.run_now(self.read(LARGE)), LARGE)
 
     def test_bytes_come_as_they_are_stored(self) -> None:
@@ -280,7 +282,7 @@ class TLSTests(FaultTestCase):
         self.addCleanup(trust.stop)
         self.proxy.target = self.server.port
         self.store = self.connect(
-            mode="proxy", endpoint_url=self.proxy.url.replace("http:", "https:")
+            mode="proxy", timeout=PATIENT, endpoint_url=self.proxy.url.replace("http:", "https:")
         )
 
     def test_both_ways(self) -> None:
