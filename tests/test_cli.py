@@ -104,7 +104,7 @@ class TokenTests(CommandTestCase):
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
         return claims
 
-    def test_every_algorithm(self) -> None:
+    def test_a_token_fits_its_algorithm_only(self) -> None:
         """A token is accepted by the authenticator whose key made it, and by no other."""
         for algorithm in (*SYMMETRIC, *ASYMMETRIC):
             options = {"algorithms": [algorithm], "key": verification_key(algorithm)}
@@ -120,7 +120,7 @@ class TokenTests(CommandTestCase):
             self.assertTrue(identity.grants.allows(Permission.READ, oid_of(b"x")))
             self.assertFalse(identity.grants.allows(Permission.WRITE, oid_of(b"x")))
 
-    def test_demands(self) -> None:
+    def test_a_token_fulfils_what_is_demanded(self) -> None:
         """The token fulfils what the authenticator demands."""
         options = {
             "key": private_key("HS512"),
@@ -137,7 +137,7 @@ class TokenTests(CommandTestCase):
         self.assertEqual(identity.name, "ci")
         self.assertEqual(jwt.get_unverified_header(token)["alg"], "HS512")
 
-    def test_lifetime(self) -> None:
+    def test_a_token_lives_as_long_as_asked(self) -> None:
         """A token is good for an hour, or as long as is said."""
         section = {"type": "jwt", "key": private_key("HS256")}
         for arguments, lifetime in (((), 3600), (("--lifetime", "60"), 60), (("-l", "1"), 1)):
@@ -145,12 +145,12 @@ class TokenTests(CommandTestCase):
             self.assertEqual(claims["exp"] - claims["iat"], lifetime)
             self.assertLess(abs(claims["iat"] - time.time()), 30)
 
-    def test_scopes(self) -> None:
+    def test_several_scopes_can_be_given(self) -> None:
         section = {"type": "jwt", "key": private_key("HS256")}
         claims = self.claims(self.make(section, "--scope", SCOPE, "--scope", "obj:org/b:write"))
         self.assertEqual(claims["scopes"], [SCOPE, "obj:org/b:write"])
 
-    def test_key_file(self) -> None:
+    def test_a_secret_can_be_in_a_file(self) -> None:
         secret = self.write("secret", "k" * 64 + "\n")
         options = {"key_file": secret}
         token = self.make({"type": "jwt", **options}, "--scope", SCOPE)
@@ -164,7 +164,7 @@ class TokenTests(CommandTestCase):
         token = self.run_command("token", "--scope", SCOPE).strip()
         self.assertIsNotNone(self.identify({"key": private_key("HS256")}, token))
 
-    def test_key_set(self) -> None:
+    def test_a_private_key_serves_a_key_set(self) -> None:
         """With an issuer's key set, the private key says all that is needed."""
         private = self.write("private", private_pem(private_key("ES256")))
         section = {
@@ -214,7 +214,7 @@ class TokenTests(CommandTestCase):
         self.assert_fails("scope", *command, "--scope")
         self.assert_fails("nonsense", *command, "--nonsense")
 
-    def test_bad_configurations(self) -> None:
+    def test_a_mistake_is_located_by_file_and_key(self) -> None:
         """What is wrong is told by file and key."""
         command = ("token", "--scope", SCOPE, "--config")
         self.assert_fails("nowhere.yaml: cannot be read", *command, "nowhere.yaml")
@@ -258,18 +258,18 @@ class TokenTests(CommandTestCase):
 class GiftlessTests(CommandTestCase):
     """The command itself."""
 
-    def test_no_command(self) -> None:
+    def test_a_missing_command_is_an_error(self) -> None:
         self.assert_fails("which command")
 
-    def test_unknown_command(self) -> None:
+    def test_an_unknown_command_is_an_error(self) -> None:
         self.assert_fails("nonsense", "nonsense")
 
-    def test_version(self) -> None:
+    def test_every_command_shows_the_version(self) -> None:
         """The version is giftless's, of the command and of each subcommand."""
         for arguments in (("--version",), *((name, "--version") for name, _, _ in COMMANDS)):
             self.assert_prints(f"giftless {giftless.__version__}\n", *arguments)
 
-    def test_help(self) -> None:
+    def test_the_help_lists_every_command(self) -> None:
         """Every subcommand is listed, and has a help that begins with how to write it."""
         for name, _, purpose in COMMANDS:
             self.assert_prints(f"{name} ", "--help")
@@ -285,7 +285,7 @@ class GiftlessTests(CommandTestCase):
         self.assertIn(caught.exception.code, (0, None))
         self.assertIn(text, output.getvalue())
 
-    def test_process(self) -> None:
+    def test_a_failure_exits_with_status_1(self) -> None:
         """As a process, it writes a failure to stderr and exits with status 1."""
         result = subprocess.run(
             [sys.executable, "-c", "from giftless.cli import main; main()", "token"],

@@ -48,3 +48,15 @@ class ConventionTests(SynchronousTestCase):
         for package, allowed in SHARED.items():
             for name, tree in modules(TESTS / package):
                 self.assertLessEqual(set(imported(tree)), allowed, name)
+
+    def test_each_name_of_a_test_is_a_sentence(self) -> None:
+        """It says what holds, in ``test_`` and at least three words more."""
+        short = [
+            f"{module}: {node.name}"
+            for module, tree in modules(TESTS)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.name.startswith("test_")
+            and len(node.name.split("_")) < 4
+        ]
+        self.assertEqual(short, [])

@@ -118,7 +118,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
             document[key] = plain[key]
         self.assert_complete(document, Config)
 
-    def test_storage(self) -> None:
+    def test_every_store_is_in_the_example(self) -> None:
         """Every built-in store is there with every option of it, local as installed."""
         sections = {section.pop("type"): section for section in uncommented()["storage"]}
         own = built_in(IStorageFactory)
@@ -129,7 +129,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
         for name, options in own.items():
             self.assert_complete(sections[name], options)
 
-    def test_locks(self) -> None:
+    def test_every_lock_store_is_in_the_example(self) -> None:
         """Every built-in lock store is there with every option, and what all have once."""
         sections = {section.pop("type"): section for section in uncommented()["locks"]}
         own = built_in(ILockStoreFactory)
@@ -141,7 +141,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
         for name, options in own.items():
             self.assert_complete(sections[name], options)
 
-    def test_authenticators(self) -> None:
+    def test_every_authenticator_is_in_the_example(self) -> None:
         """Every built-in authenticator is there with every option of it."""
         (auth,) = uncommented()["auth"]
         sections = {section.pop("type"): section for section in auth}
@@ -156,7 +156,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
         self.assertEqual(document["auth"], [{"type": "anonymous"}])
         self.assertEqual(sorted(document), ["auth", "endpoints", "state_dir", "storage"])
 
-    def test_check(self) -> None:
+    def test_the_example_passes_the_check(self) -> None:
         """The file passes ``--check``, with its paths moved by the environment."""
         base = Path(self.mktemp()).resolve()
         base.mkdir()
@@ -201,13 +201,13 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 class UnitTests(SynchronousTestCase):
     """``systemd/giftless.service`` and its socket."""
 
-    def test_verify(self) -> None:
+    def test_systemd_finds_no_mistake_in_the_units(self) -> None:
         """``systemd-analyze verify`` has nothing to say."""
         units = (str(UNITS / name) for name in ("giftless.service", "giftless.socket"))
         done = analyze("verify", "--man=no", *units)
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 
-    def test_exposure(self) -> None:
+    def test_systemd_rates_the_exposure_as_low(self) -> None:
         """``systemd-analyze security`` rates the service at 2.0 or better."""
         done = analyze("security", "--offline=true", str(UNITS / "giftless.service"))
         rating = re.search(r"Overall exposure level for giftless.service: ([\d.]+)", done.stdout)
@@ -344,7 +344,7 @@ class MakeTests(SynchronousTestCase):
         }
         self.assertEqual({name.rsplit(".", 2)[0] for name in names}, files)
 
-    def test_old_python(self) -> None:
+    def test_an_old_python_is_named_in_one_line(self) -> None:
         """A Python that is too old is named in one line, before anything is made."""
         folder = Path(self.mktemp()).resolve()
         (folder / ".ci").mkdir(parents=True)

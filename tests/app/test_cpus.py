@@ -25,10 +25,10 @@ class AvailableTests(SynchronousTestCase):
             (self.groups / group / "cpu.max").write_text(quota)
         return available(self.groups, self.own)
 
-    def test_this_machine(self) -> None:
+    def test_this_machine_has_some_processors(self) -> None:
         self.assertIn(available(), range(1, 9))
 
-    def test_no_limit(self) -> None:
+    def test_no_limit_means_all_processors(self) -> None:
         self.assertEqual(self.count(), 8)
         self.assertEqual(self.count(slice="max 100000\n", service="max 100000\n"), 8)
 
@@ -46,7 +46,7 @@ class AvailableTests(SynchronousTestCase):
     def test_a_quota_beyond_what_there_is(self) -> None:
         self.assertEqual(self.count(service="6400000 100000\n"), 8)
 
-    def test_no_groups(self) -> None:
+    def test_missing_groups_mean_all_processors(self) -> None:
         self.assertEqual(available(self.groups, self.groups / "nowhere"), 8)
         self.own.write_text("1:cpu:/elsewhere\n")
         self.assertEqual(available(self.groups, self.own), 8)

@@ -146,7 +146,7 @@ class ErrorTests(NestingTestCase):
             section = {"type": "gt-wrapper", "store": section}
         return {"type": "gt-several", "stores": [SIGNING, section]}
 
-    def test_paths_compose(self) -> None:
+    def test_the_paths_of_errors_compose(self) -> None:
         for inner, message in (
             ({"type": "gt-signing"}, "bucket: is missing, and has no default"),
             ({"type": "gt-signing", "bucket": "bad"}, "bucket: found 'bad', allowed is"),

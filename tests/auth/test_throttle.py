@@ -62,7 +62,7 @@ class ThrottledTests(SynchronousTestCase):
         deferred = Deferred.fromCoroutine(self.throttled.authenticate(credentials, REPO))
         raise self.failureResultOf(deferred).value
 
-    def test_interface(self) -> None:
+    def test_it_provides_the_interface(self) -> None:
         """It is an authenticator itself."""
         verifyObject(IAuthenticator, self.throttled)
 

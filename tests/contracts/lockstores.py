@@ -171,7 +171,7 @@ class LockStoreContract(_Mixin):
         self.assertIs(self.run_now(self.store.remove(old)), False)
         self.assertEqual(self.locks(), [new])
 
-    def test_by_id(self) -> None:
+    def test_a_lock_is_found_by_id(self) -> None:
         locks = [lock_of(f"{number}") for number in range(3)]
         for lock in locks:
             self.create(lock)
@@ -180,14 +180,14 @@ class LockStoreContract(_Mixin):
         self.assertEqual(self.locks(id=locks[1].id, path="2"), [])
         self.assertEqual(self.locks(id="unknown"), [])
 
-    def test_newest_first(self) -> None:
+    def test_the_newest_lock_comes_first(self) -> None:
         """Whatever the clock says: it may go back."""
         locks = [replace(lock_of(f"{number}"), locked_at=100 - number) for number in range(5)]
         for lock in locks:
             self.create(lock)
         self.assertEqual(self.page().locks, tuple(reversed(locks)))
 
-    def test_pages(self) -> None:
+    def test_every_lock_is_on_one_page(self) -> None:
         """Every lock is on one page; the last page has no cursor, full or not."""
         locks = [lock_of(f"{number}") for number in range(6)]
         for lock in locks:
@@ -234,7 +234,7 @@ class LockStoreContract(_Mixin):
         ):
             self.assert_fails(BadRequest, self.store.page(LockQuery(1, None, cursor)))
 
-    def test_simultaneous_requests(self) -> None:
+    def test_one_of_simultaneous_requests_gets_the_lock(self) -> None:
         """A hundred ask for one path, each over a store of its own in a thread."""
         stores = [self.make_store() for _ in range(10)]
         locks = [lock_of(owner=f"owner {number}") for number in range(100)]
@@ -294,7 +294,7 @@ class LockStoreContract(_Mixin):
 class CheckableLockStoreContract(LockStoreContract):
     """Tests of a lock store that can try whether it works."""
 
-    def test_check(self) -> None:
+    def test_a_check_leaves_nothing_behind(self) -> None:
         """All is well, and nothing is left behind."""
         verifyObject(ICheckable, self.store)
         self.run_now(self.store.check())

@@ -141,7 +141,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
             row = connection.execute("SELECT max(version) FROM giftless_locks_schema").fetchone()
         return int(row[0])
 
-    def test_upgrade(self) -> None:
+    def test_an_upgrade_keeps_all_locks(self) -> None:
         """Locks stay; an old daemon that still runs is not disturbed; twice is once."""
         old = self.build()
         first, second, third = lock_of("1"), lock_of("2"), lock_of("3")
@@ -292,7 +292,7 @@ class OptionTests(CoroutineTestCase):
         options = PostgreSQLOptions(conninfo=conninfo)
         return self.assertRaises(ConfigError, PostgreSQLFactory().build, options, environment())
 
-    def test_malformed(self) -> None:
+    def test_a_malformed_connection_string_is_not_shown(self) -> None:
         for conninfo in (
             "hunter2",
             "password=hunter2 'x",
@@ -305,7 +305,7 @@ class OptionTests(CoroutineTestCase):
             self.assertNotIn("hunter2", str(error))
             self.assertIsNone(error.__cause__)
 
-    def test_repr(self) -> None:
+    def test_the_representation_hides_the_password(self) -> None:
         options = PostgreSQLOptions(conninfo="password=hunter2")
         self.assertNotIn("hunter2", f"{options!r} {options}")
 

@@ -129,7 +129,7 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
         connection.close()
         return int(version)
 
-    def test_upgrade(self) -> None:
+    def test_an_upgrade_keeps_all_locks(self) -> None:
         """Locks stay; an old daemon that still runs is not disturbed; twice is once."""
         old = self.build()
         first, second, third = lock_of("1"), lock_of("2"), lock_of("3")

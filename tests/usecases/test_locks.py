@@ -116,7 +116,7 @@ class ListTests(LockServiceTestCase):
         self.assert_fails(Forbidden, self.service.page(stranger(anonymous=False), REPO, ALL))
         self.assert_fails(Unauthorized, self.service.page(stranger(), REPO, ALL))
 
-    def test_filters(self) -> None:
+    def test_filters_select_by_path_and_id(self) -> None:
         lock = self.lock()
         self.lock("b.psd")
         for path, lock_id, expected in (
@@ -133,7 +133,7 @@ class ListTests(LockServiceTestCase):
             page = self.run_now(self.service.page(reader(), REPO, ALL, path, lock_id))
             self.assertEqual(page.locks, expected)
 
-    def test_pages(self) -> None:
+    def test_locks_come_in_pages(self) -> None:
         self.service = self.make(page_size=2)
         locks = [self.lock(f"{number}") for number in range(5)]
         first = self.run_now(self.service.page(reader(), REPO, ALL))
@@ -173,7 +173,7 @@ class UnlockTests(LockServiceTestCase):
         error = self.assert_fails(kind, self.service.unlock(identity, REPO, lock.id, force))
         return str(error.message)
 
-    def test_ones_own(self) -> None:
+    def test_the_owner_needs_no_force(self) -> None:
         """With or without force, whatever force takes."""
         for force in (False, True):
             for policy in ("write", "admin"):
@@ -182,7 +182,7 @@ class UnlockTests(LockServiceTestCase):
                 self.assertEqual(self.unlock(writer(), lock.id, force), lock)
                 self.assertEqual(self.locked(), [])
 
-    def test_somebody_elses(self) -> None:
+    def test_a_foreign_lock_takes_force(self) -> None:
         """It takes force, and the refusal says whose it is."""
         lock = self.lock()
         message = self.refusal(Forbidden, writer("wanda"), lock, False)

@@ -140,7 +140,7 @@ class ConformanceTests(ServerTestCase):
             self.assertEqual(entry["error"]["code"], 404)
             self.assertNotIn("actions", entry)
 
-    def test_download_mixed(self) -> None:
+    def test_a_mixed_download_gets_what_is_there(self) -> None:
         mixed = [data for pair in zip(HERE, GONE, strict=True) for data in pair]
         entries = self.ask("download", [member(data) for data in mixed])
         for data, entry in zip(mixed, entries, strict=True):
@@ -158,7 +158,7 @@ class ConformanceTests(ServerTestCase):
             self.assertNotIn("actions", entry)
             self.assertNotIn("error", entry)
 
-    def test_upload_mixed(self) -> None:
+    def test_a_mixed_upload_gets_what_is_missing(self) -> None:
         mixed = [data for pair in zip(HERE, GONE, strict=True) for data in pair]
         entries = self.ask("upload", [member(data) for data in mixed])
         for data, entry in zip(mixed, entries, strict=True):

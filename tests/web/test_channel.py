@@ -55,13 +55,13 @@ class MalformedRequestTests(FrontTestCase):
 
     # -- what twisted.web would accept
 
-    def test_no_host(self) -> None:
+    def test_a_missing_host_is_refused(self) -> None:
         self.assert_refused(self.get())
 
-    def test_two_hosts(self) -> None:
+    def test_two_hosts_are_refused(self) -> None:
         self.assert_refused(self.get(b"Host: lfs.example", b"Host: lfs.example"))
 
-    def test_empty_host(self) -> None:
+    def test_an_empty_host_is_refused(self) -> None:
         self.assert_refused(self.get(b"Host:"))
 
     def test_two_hosts_in_one_line(self) -> None:
@@ -149,10 +149,10 @@ class MalformedRequestTests(FrontTestCase):
             self.get(b"Host: lfs.example").replace(b" /org", b" http://other.example/org")
         )
 
-    def test_asterisk(self) -> None:
+    def test_an_asterisk_as_target_is_refused(self) -> None:
         self.assert_refused(b"OPTIONS * HTTP/1.1\r\nHost: lfs.example\r\n\r\n")
 
-    def test_unknown_expectation(self) -> None:
+    def test_an_unknown_expectation_is_refused(self) -> None:
         self.assert_refused(self.put(b"Host: lfs.example", b"Expect: a-miracle"), status=417)
 
     # -- what twisted.web refuses by itself, without a word of JSON
@@ -174,7 +174,7 @@ class MalformedRequestTests(FrontTestCase):
             self.put(b"Host: lfs.example", b"Content-Length: 10", b"Content-Length: 10") + DATA
         )
 
-    def test_two_lengths(self) -> None:
+    def test_two_lengths_are_refused(self) -> None:
         self.assert_refused(
             self.put(b"Host: lfs.example", b"Content-Length: 10", b"Content-Length: 5") + DATA
         )
@@ -185,16 +185,16 @@ class MalformedRequestTests(FrontTestCase):
     def test_length_with_a_sign(self) -> None:
         self.assert_refused(self.put(b"Host: lfs.example", b"Content-Length: +10") + DATA)
 
-    def test_negative_length(self) -> None:
+    def test_a_negative_length_is_refused(self) -> None:
         self.assert_refused(self.put(b"Host: lfs.example", b"Content-Length: -1"))
 
-    def test_hexadecimal_length(self) -> None:
+    def test_a_hexadecimal_length_is_refused(self) -> None:
         self.assert_refused(self.put(b"Host: lfs.example", b"Content-Length: 0xa") + DATA)
 
-    def test_unknown_coding(self) -> None:
+    def test_an_unknown_coding_is_refused(self) -> None:
         self.assert_refused(self.put(b"Host: lfs.example", b"Transfer-Encoding: gzip, chunked"))
 
-    def test_two_codings(self) -> None:
+    def test_two_codings_are_refused(self) -> None:
         self.assert_refused(
             self.put(
                 b"Host: lfs.example", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"
@@ -223,7 +223,7 @@ class MalformedRequestTests(FrontTestCase):
     def test_http_2_preface(self) -> None:
         self.assert_refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
-    def test_no_version(self) -> None:
+    def test_a_request_without_version_is_refused(self) -> None:
         self.assert_refused(b"GET /\r\n\r\n")
 
     def test_tls_on_a_plain_port(self) -> None:
@@ -269,7 +269,7 @@ class BadChunkTests(FrontTestCase):
     def test_length_is_no_number(self) -> None:
         self.assert_refused_body(b"zz\r\nabc\r\n0\r\n\r\n")
 
-    def test_negative_length(self) -> None:
+    def test_a_negative_chunk_length_is_refused(self) -> None:
         self.assert_refused_body(b"-3\r\nabc\r\n0\r\n\r\n")
 
     def test_chunk_is_longer_than_its_length(self) -> None:
@@ -281,7 +281,7 @@ class BadChunkTests(FrontTestCase):
     def test_endless_chunk_extension(self) -> None:
         self.assert_refused_body(b"3;" + b"x" * 4096)
 
-    def test_endless_trailers(self) -> None:
+    def test_endless_trailers_are_refused(self) -> None:
         self.assert_refused_body(b"3\r\nabc\r\n0\r\n" + b"X-Trailer: yes\r\n" * 8192)
 
     def test_after_good_chunks(self) -> None:
@@ -409,14 +409,14 @@ class HeaderLimitTests(FrontTestCase):
 class IdleTests(FrontTestCase):
     """Good clients keep connections for a minute or more; then it is enough."""
 
-    def test_silent_connection(self) -> None:
+    def test_a_silent_connection_is_closed(self) -> None:
         connection = self.connect()
         self.pass_time(74)
         self.assertFalse(connection.closed)
         self.pass_time(1)
         self.assertTrue(connection.closed)
 
-    def test_between_requests(self) -> None:
+    def test_each_request_restarts_the_time(self) -> None:
         self.serve()
         self.front.put(DATA)
         connection = self.connect()
@@ -502,7 +502,7 @@ class SlowBodyTests(FrontTestCase):
         self.assertEqual(self.front.objects(), {})
         self.assertEqual([line["status"] for line in self.access], [408])
 
-    def test_fast_enough(self) -> None:
+    def test_a_fast_enough_body_is_waited_for(self) -> None:
         connection = self.start()
         self.trickle(connection, 1024, 200)
         self.assertEqual(connection.received, b"")
@@ -515,7 +515,7 @@ class SlowBodyTests(FrontTestCase):
         self.trickle(connection, 1, 20)
         self.assert_error(connection.response(), 408)
 
-    def test_chunked_body(self) -> None:
+    def test_a_slow_chunked_body_is_refused(self) -> None:
         connection = self.start({"Transfer-Encoding": "chunked"})
         for _ in range(20):
             connection.send(b"1\r\na\r\n")
@@ -524,7 +524,7 @@ class SlowBodyTests(FrontTestCase):
         self.assert_closed_by_server(connection)
         self.assertEqual(self.front.objects(), {})
 
-    def test_json_body(self) -> None:
+    def test_a_slow_json_body_is_refused(self) -> None:
         self.serve()
         connection = self.connect()
         connection.send(
@@ -673,7 +673,7 @@ class DamagedRequestTests(FrontTestCase):
         st.floats(0, 1),
         st.booleans(),
     )
-    def test_damage(
+    def test_a_damaged_request_gets_a_response(
         self,
         requests: list[bytes],
         damages: list[tuple[float, int, bytes]],

@@ -121,7 +121,7 @@ class CorsTestCase(FrontTestCase):
 class AnswerTests(CorsTestCase):
     """Every answer of every endpoint."""
 
-    def test_every_endpoint(self) -> None:
+    def test_every_endpoint_lets_our_pages_read(self) -> None:
         """What succeeds can be read by our pages, and by no others."""
         self.front.put(DATA)
         entry = {"oid": OID, "size": len(DATA)}
@@ -165,7 +165,7 @@ class AnswerTests(CorsTestCase):
         self.assert_readable(self.request("GET", URL, OURS), 500)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
-    def test_refusals(self) -> None:
+    def test_refusals_can_be_read_too(self) -> None:
         """Before a handler, instead of one, and before its body."""
         people = KeyAuthenticator({"ritas-token": reader()})
         self.serve(authenticators=[people], cors=options(), limits=Limits(request_body=100))
@@ -242,7 +242,7 @@ class AnswerTests(CorsTestCase):
         self.connect()
         self.assert_unreadable(self.request("GET", URL, OURS), 429)
 
-    def test_exposed(self) -> None:
+    def test_the_headers_of_clients_are_exposed(self) -> None:
         """Whatever clients of LFS, of parts and of tus read."""
         response = self.request("GET", URL, OURS)
         exposed = {
@@ -257,7 +257,7 @@ class AnswerTests(CorsTestCase):
         )
         self.assertEqual(set(wanted.lower().split()) - exposed, set())
 
-    def test_unasked(self) -> None:
+    def test_no_header_is_sent_unless_configured(self) -> None:
         """Nothing of it is there unless somebody is allowed."""
         self.serve()
         self.front.put(DATA)
@@ -272,14 +272,14 @@ class AnswerTests(CorsTestCase):
 class OriginTests(CorsTestCase):
     """Origins are compared as wholes."""
 
-    def test_others(self) -> None:
+    def test_other_origins_are_not_let_in(self) -> None:
         self.front.put(DATA)
         for origin in OTHERS:
             response = self.request("GET", URL, {"Origin": origin})
             self.assert_unreadable(response, 200)
             self.assert_unreadable(self.request("OPTIONS", URL, preflight(origin=origin)), 403)
 
-    def test_two_origins(self) -> None:
+    def test_two_origins_are_not_let_in(self) -> None:
         """A browser sends one."""
         connection = self.connect()
         connection.send(
@@ -296,14 +296,14 @@ class OriginTests(CorsTestCase):
             self.assertEqual(response.headers["access-control-allow-origin"], page)
             self.assertEqual(self.vary(response), {"origin"})
 
-    def test_spelling(self) -> None:
+    def test_equal_origins_may_be_spelled_differently(self) -> None:
         """Case, the scheme's own port and an address's zeros mean nothing."""
         self.serve(cors=options("HTTPS://Page.Example:443", "http://[0:0:0:0::1]:80"))
         for origin in (PAGE, "http://[::1]"):
             response = self.request("GET", URL, {"Origin": origin})
             self.assertEqual(response.headers["access-control-allow-origin"], origin)
 
-    def test_every_site(self) -> None:
+    def test_a_star_lets_every_site_in(self) -> None:
         """The answer is the same for all, and says so."""
         self.serve(cors=options("*"))
         for headers in ({}, OURS, {"Origin": "null"}):
@@ -315,7 +315,7 @@ class OriginTests(CorsTestCase):
         self.assertEqual(response.status, 204)
         self.assertEqual(response.headers["access-control-allow-origin"], "*")
 
-    def test_credentials(self) -> None:
+    def test_credentials_are_allowed_if_configured(self) -> None:
         self.serve(cors=options(credentials=True))
         for response in (
             self.request("GET", URL, OURS),
@@ -333,7 +333,7 @@ class PreflightTests(CorsTestCase):
         """Send a preflight (see :func:`preflight`)."""
         return self.request("OPTIONS", url, preflight(*arguments, origin=origin))
 
-    def test_answer(self) -> None:
+    def test_a_preflight_is_answered_in_full(self) -> None:
         self.serve(cors=options(max_age=600))
         response = self.ask("PUT", "authorization", "content-type", "x-Filename")
         self.assertEqual((response.status, response.body), (204, b""))
@@ -370,13 +370,13 @@ class PreflightTests(CorsTestCase):
         self.assert_readable(connection.request("PUT", URL, OURS, DATA), 200)
         self.assert_stored(DATA)
 
-    def test_a_body(self) -> None:
+    def test_a_body_of_a_preflight_is_skipped(self) -> None:
         """None belongs there; it is not taken for the next request."""
         connection = self.connect()
         self.assertEqual(connection.request("OPTIONS", URL, preflight(), b"GET /").status, 204)
         self.assert_readable(connection.request("GET", URL, OURS), 404)
 
-    def test_another_page(self) -> None:
+    def test_another_page_is_told_why(self) -> None:
         """It is told why, and its browser nothing at all."""
         response = self.ask(origin="https://evil.example")
         self.assert_error(response, 403)
@@ -416,7 +416,7 @@ class PreflightTests(CorsTestCase):
             self.assertNotIn("set-cookie", response.headers)
             self.assertNotIn("Set-Cookie", response.headers.get("access-control-allow-headers", ""))
 
-    def test_several_lines(self) -> None:
+    def test_headers_may_come_on_several_lines(self) -> None:
         connection = self.connect()
         connection.send(
             f"OPTIONS {URL} HTTP/1.1\r\nHost: lfs.example\r\nOrigin: {PAGE}\r\n"
@@ -479,7 +479,7 @@ class OptionsTests(SynchronousTestCase):
         """Return what is wrong with options."""
         return self.assertRaises(ConfigError, Cors, chosen)
 
-    def test_no_origins(self) -> None:
+    def test_what_is_no_origin_is_refused(self) -> None:
         for text in (*OTHERS, "https://*.example.com", "https://a:0", "https://a:65536"):
             if normal_origin(text) is None and text not in ("*", "null"):
                 error = self.problem(options("https://fine.example", text))
@@ -493,7 +493,7 @@ class OptionsTests(SynchronousTestCase):
             self.assertEqual(error.path, "cors.credentials")
             self.assertIn("every site", error.problem)
 
-    def test_normal_form(self) -> None:
+    def test_origins_have_a_normal_form(self) -> None:
         for text, normal in {
             "http://a": "http://a",
             "HTTP://A:80": "http://a",

@@ -44,7 +44,7 @@ def every_error() -> list[LFSError]:
 class RenderingTests(SynchronousTestCase):
     """Bytes and headers."""
 
-    def test_body(self) -> None:
+    def test_the_body_has_message_and_request_id(self) -> None:
         body = error_body(LFSError('naïve "quotes"\n'), "abc")
         self.assertEqual(json.loads(body), {"message": 'naïve "quotes"\n', "request_id": "abc"})
 
@@ -59,7 +59,7 @@ class RenderingTests(SynchronousTestCase):
             for name, value in error.headers.items():
                 self.assertEqual(response.headers[name.lower()], value)
 
-    def test_challenge(self) -> None:
+    def test_a_challenge_is_sent_in_both_headers(self) -> None:
         self.assertEqual(
             Challenge().headers(),
             {
@@ -89,7 +89,7 @@ class EveryErrorTests(FrontTestCase):
         self.serve(store=store)
         return self.request(method, URL)
 
-    def test_every_class(self) -> None:
+    def test_every_error_has_its_status_and_message(self) -> None:
         for error in every_error():
             response = self.response_to(error)
             self.assert_error(response, error.code)
@@ -98,7 +98,7 @@ class EveryErrorTests(FrontTestCase):
                 self.assertEqual(response.headers[name.lower()], value)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_head(self) -> None:
+    def test_an_answer_to_head_has_no_body(self) -> None:
         for error in every_error():
             response = self.response_to(error, "HEAD")
             self.assertEqual(response.status, error.code)
@@ -109,7 +109,7 @@ class EveryErrorTests(FrontTestCase):
         for error in (TooManyRequests("wait", 3), ServiceUnavailable("wait", 3)):
             self.assertEqual(self.response_to(error).headers["retry-after"], "3")
 
-    def test_full_storage(self) -> None:
+    def test_a_full_storage_is_answered_with_507(self) -> None:
         store = MemoryStore()
         store.failure = InsufficientStorage("no room")
         self.serve(store=store)

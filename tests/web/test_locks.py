@@ -119,7 +119,7 @@ class LockTestCase(FrontTestCase):
 class LifeTests(LockTestCase):
     """A lock's life, as the specification has it."""
 
-    def test_create(self) -> None:
+    def test_a_lock_is_created_as_specified(self) -> None:
         response = self.ask(
             "POST", "", "will", {"path": "art/ü.psd", "ref": {"name": "refs/heads/x"}}
         )
@@ -138,7 +138,7 @@ class LifeTests(LockTestCase):
         self.assertEqual(set(response.json), {"lock"})
         self.assertEqual(self.access[-1]["identity"], "will")
 
-    def test_conflict(self) -> None:
+    def test_a_conflict_says_who_holds_the_lock(self) -> None:
         """The reply has the lock, and says whose it is and since when."""
         lock = self.lock()
         for name in ("wanda", "will"):
@@ -146,7 +146,7 @@ class LifeTests(LockTestCase):
             self.assert_refused(409, response, "will", "2023-11-14T22:13:20Z", "a.psd")
             self.assertEqual(response.json["lock"], lock)
 
-    def test_list(self) -> None:
+    def test_locks_are_listed_and_filtered(self) -> None:
         self.assertEqual(self.locks(), [])
         first, second = self.lock("1"), self.lock("2", "wanda")
         self.assertEqual(self.locks(), [second, first])
@@ -170,12 +170,12 @@ class LifeTests(LockTestCase):
             self.assertEqual(self.locks(f"?path={encoded}"), [lock])
         self.assertEqual(self.locks("?path=%C3%A9%2F%C3%A9"), [])
 
-    def test_head(self) -> None:
+    def test_head_answers_without_a_body(self) -> None:
         self.lock()
         response = self.ask("HEAD", "", "rita")
         self.assertEqual((response.status, response.body), (200, b""))
 
-    def test_pages(self) -> None:
+    def test_locks_come_in_pages(self) -> None:
         locks = [self.lock(f"{number}") for number in range(5)]
         found: list[Any] = []
         cursor = ""
@@ -196,7 +196,7 @@ class LifeTests(LockTestCase):
         verified = self.ask("POST", "/verify", "will", {})
         self.assertEqual(len(verified.json["ours"]), 3)
 
-    def test_verify(self) -> None:
+    def test_a_verification_divides_ours_and_theirs(self) -> None:
         self.assertEqual(self.ask("POST", "/verify", body={}).json, {"ours": [], "theirs": []})
         mine, hers = self.lock("1"), self.lock("2", "wanda")
         for body in ({}, {"ref": {"name": "refs/heads/main"}}, {"cursor": "", "limit": 0}, b""):
@@ -209,7 +209,7 @@ class LifeTests(LockTestCase):
         second = self.ask("POST", "/verify", "will", rest).json
         self.assertEqual(second, {"ours": [mine], "theirs": []})
 
-    def test_unlock(self) -> None:
+    def test_a_lock_can_be_removed_once(self) -> None:
         lock = self.lock()
         response = self.ask("POST", f"/{lock['id']}/unlock", "will", {"force": False, "ref": {}})
         self.assertEqual((response.status, response.json), (200, {"lock": lock}))
@@ -260,7 +260,7 @@ class LifeTests(LockTestCase):
 class PermissionTests(LockTestCase):
     """Who may do what."""
 
-    def test_matrix(self) -> None:
+    def test_reading_and_writing_need_their_permissions(self) -> None:
         """Reading takes read access, everything else write access."""
         requests = {
             "create": lambda name: self.ask("POST", "", name, {"path": f"{name}.psd"}),
@@ -288,7 +288,7 @@ class PermissionTests(LockTestCase):
         for path in ("", "/verify", "/x/unlock"):
             self.assertEqual(self.ask("POST", path, "", {"path": "a"}).status, 401)
 
-    def test_anonymous_writers(self) -> None:
+    def test_anonymous_writers_must_say_who_they_are(self) -> None:
         """They may ask at a push, and must say who they are to lock or unlock."""
         lock = self.lock()
         for names_people, status in ((True, 401), (False, 403)):
@@ -307,7 +307,7 @@ class AbsenceTests(LockTestCase):
 
     REQUESTS = (("POST", ""), ("GET", ""), ("HEAD", ""), ("POST", "/verify"), ("POST", "/x/unlock"))
 
-    def test_no_locks(self) -> None:
+    def test_a_server_without_locks_answers_404(self) -> None:
         """404 for everybody, so that clients stop asking; nobody is asked for a credential."""
         self.serve_locks(locks=None)
         for method, path in self.REQUESTS:
@@ -349,7 +349,7 @@ class AbsenceTests(LockTestCase):
 class HostileTests(LockTestCase):
     """What is no request."""
 
-    def test_bodies(self) -> None:
+    def test_malformed_bodies_are_refused(self) -> None:
         for body in (b"", b"{", b"[]", b"null", b"\xff", b'{"path": "\\ud800"}', {"path": None}):
             self.assert_refused(400, self.ask("POST", "", "will", body))
         for path in ("", "/a", "a/../b", "..", "a\x00", "a\n", "x" * 5000, "a//b", "a/"):
@@ -360,7 +360,7 @@ class HostileTests(LockTestCase):
             self.assert_refused(400, self.ask("POST", "/x/unlock", "will", body))
         self.assertEqual(self.locks(), [])
 
-    def test_parameters(self) -> None:
+    def test_malformed_parameters_are_refused(self) -> None:
         for query in (
             "?limit=-1",
             "?limit=x",
@@ -371,15 +371,15 @@ class HostileTests(LockTestCase):
         ):
             self.assert_refused(400, self.ask("GET", query, "rita"))
 
-    def test_large_bodies(self) -> None:
+    def test_large_bodies_are_refused(self) -> None:
         body = b'{"path": "' + b"x" * 2**21 + b'"}'
         self.assert_refused(413, self.ask("POST", "", "will", body))
 
-    def test_ids(self) -> None:
+    def test_malformed_ids_name_no_lock(self) -> None:
         for lock_id in ("x", "%00", "%F0%9F%98%80", "x" * 3000, "'%20OR%201=1--"):
             self.assert_refused(404, self.ask("POST", f"/{lock_id}/unlock", "will", {}))
 
-    def test_methods(self) -> None:
+    def test_other_methods_are_answered_with_405(self) -> None:
         for method, path, allowed in (
             ("PUT", "", "GET, HEAD, POST"),
             ("DELETE", "", "GET, HEAD, POST"),
@@ -393,14 +393,14 @@ class HostileTests(LockTestCase):
 
     @settings(suppress_health_check=[HealthCheck.differing_executors])
     @given(st.sampled_from(["", "/verify", "/x/unlock"]), json_values | st.binary())
-    def test_anything(self, path: str, value: Any) -> None:
+    def test_any_request_is_answered_without_a_failure(self, path: str, value: Any) -> None:
         """Whatever comes is answered, and never with a failure of the server."""
         response = self.ask("POST", path, "will", value)
         self.assertIn(response.status, (200, 201, 400, 404, 409))
 
     @settings(suppress_health_check=[HealthCheck.differing_executors])
     @given(st.text(max_size=50))
-    def test_any_path(self, path: str) -> None:
+    def test_any_path_comes_back_or_is_refused(self, path: str) -> None:
         """A path comes back as it was sent, or is refused."""
         response = self.ask("POST", "", "will", {"path": path})
         if response.status == 201:

@@ -159,7 +159,7 @@ class UploadTests(PartsTestCase):
         self.assertIn("SHA-256", response.json["message"])
         self.assertEqual(self.front.objects(), {})
 
-    def test_aborting(self) -> None:
+    def test_an_upload_can_be_aborted_twice(self) -> None:
         actions = self.actions()
         self.send(actions["parts"][0])
         for _ in range(2):
@@ -338,7 +338,7 @@ class TokenTests(PartsTestCase):
         for _, method, step, body in self.STEPS:
             self.assert_error(self.request(method, self.url(step), {}, body), 401)
 
-    def test_expired(self) -> None:
+    def test_an_expired_token_is_answered_with_403(self) -> None:
         """403, never 401, which clients would answer by trying again for ever."""
         self.serve(actions=ActionOptions(multipart_lifetime=100, verify_lifetime=200, leeway=0))
         headers = {step[0]: self.bearer(step[0]) for step in self.STEPS}
@@ -353,7 +353,7 @@ class TokenTests(PartsTestCase):
             response = self.request(method, self.url(step), headers[operation], body)
             self.assert_error(response, 403)
 
-    def test_other_methods(self) -> None:
+    def test_other_methods_are_not_served(self) -> None:
         for operation, method, step, _ in self.STEPS:
             for other in ("GET", "DELETE", "PATCH", {"PUT": "POST", "POST": "PUT"}[method]):
                 response = self.request(other, self.url(step), self.bearer(operation))
@@ -391,7 +391,7 @@ class Fussy(LocalStore):
 
 
 class StatusTests(PartsTestCase):
-    def test_never_422(self) -> None:
+    def test_no_answer_has_status_422(self) -> None:
         """The stock client takes it for success."""
         self.serve(store=Fussy(self.mktemp(), "", InlineBlocking(), 4))
         for step in TokenTests.STEPS:

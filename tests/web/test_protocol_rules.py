@@ -101,7 +101,7 @@ class Rule1Tests(RuleTestCase):
             action = action_of(self.front.tokens, ticket, key_of(data), "http://x/", writer())
             self.assert_refused(self.request("PUT", URL, action.header, DATA))
 
-    def test_verifications(self) -> None:
+    def test_a_bad_verification_is_never_answered_with_422(self) -> None:
         self.serve()
         self.front.put(DATA)
         for body in (
@@ -249,7 +249,7 @@ class Rule3Tests(RuleTestCase):
         for entry in self.entries("download", *self.wanted):
             self.assertNotEqual("actions" in entry, "error" in entry)
 
-    def test_malformed_objects(self) -> None:
+    def test_malformed_objects_are_echoed(self) -> None:
         self.assert_echoed(
             "upload",
             [
@@ -270,7 +270,7 @@ class Rule3Tests(RuleTestCase):
                 operation, [{"oid": oid_of(data), "size": 99} for data in self.present]
             )
 
-    def test_duplicates(self) -> None:
+    def test_duplicates_get_one_entry(self) -> None:
         """The client panics at a second entry."""
         for operation in ("upload", "download"):
             found = self.entries(operation, *self.wanted, *self.wanted, self.wanted[3])
@@ -283,10 +283,10 @@ class Rule3Tests(RuleTestCase):
         self.assertEqual([entry["oid"] for entry in found], [OID])
         self.assertEqual(found[0]["size"], 10)
 
-    def test_hundred_objects(self) -> None:
+    def test_a_hundred_objects_are_echoed(self) -> None:
         self.assert_echoed("upload", [{"oid": oid_of(b"%d" % n), "size": n} for n in range(100)])
 
-    def test_no_objects(self) -> None:
+    def test_no_objects_are_an_error(self) -> None:
         """Never an empty list, at which the client hangs: it is an error."""
         for objects in ([], None):
             body = json.dumps({"operation": "upload", "objects": objects}).encode()
@@ -339,7 +339,7 @@ class Rule4Tests(RuleTestCase):
                 signs += 1
         self.assertEqual(signs, 5)
 
-    def test_slow_batch(self) -> None:
+    def test_a_slow_batch_shows_signs_of_life(self) -> None:
         connection = self.connect()
         connection.send(
             render_request("POST", BATCH, {}, batch_body("upload", {"oid": OID, "size": 10}))
@@ -348,7 +348,7 @@ class Rule4Tests(RuleTestCase):
         self.finish()
         self.assertEqual(connection.response().status, 200)
 
-    def test_slow_verification(self) -> None:
+    def test_a_slow_verification_shows_signs_of_life(self) -> None:
         self.front.put(DATA)
         connection = self.connect()
         body = json.dumps({"oid": OID, "size": 10}).encode()
@@ -357,7 +357,7 @@ class Rule4Tests(RuleTestCase):
         self.finish()
         self.assertEqual(connection.response().status, 200)
 
-    def test_slow_download(self) -> None:
+    def test_a_slow_download_shows_signs_of_life(self) -> None:
         self.front.put(DATA)
         connection = self.connect()
         connection.send(render_request("GET", URL))
@@ -367,7 +367,7 @@ class Rule4Tests(RuleTestCase):
         self.finish()
         self.assertEqual(connection.response().body, DATA)
 
-    def test_slow_error(self) -> None:
+    def test_a_slow_error_shows_signs_of_life(self) -> None:
         connection = self.connect()
         connection.send(render_request("GET", URL))
         self.assert_patience(connection, 100)
@@ -385,7 +385,7 @@ class Rule5Tests(RuleTestCase):
             response = self.request("POST", f"{repo}/locks/verify", {}, body)
             self.assert_error(response, 404)
 
-    def test_other_calls(self) -> None:
+    def test_other_calls_about_locks_are_answered_with_404(self) -> None:
         self.serve()
         for method, path in (
             ("GET", "locks"),
@@ -434,7 +434,7 @@ class Rule7Tests(RuleTestCase):
         ["lfs-standalone-file", "tus", "ssh", "multipart-basic", "basic"],
     )
 
-    def test_transfer(self) -> None:
+    def test_the_transfer_is_always_basic_or_offered(self) -> None:
         self.serve()
         self.front.put(DATA)
         for operation in ("upload", "download"):
@@ -443,7 +443,7 @@ class Rule7Tests(RuleTestCase):
                 reply = self.batch(operation, {"oid": OID, "size": 10}, **members).json
                 self.assertEqual(reply["transfer"], "basic", offer)
 
-    def test_null(self) -> None:
+    def test_a_null_offer_means_basic(self) -> None:
         self.serve()
         reply = self.batch("upload", {"oid": OID, "size": 10}, transfers=None).json
         self.assertEqual(reply["transfer"], "basic")
@@ -466,11 +466,11 @@ class Rule8Tests(RuleTestCase):
             self.assertEqual(entry["error"]["code"], code)
             self.assertNotIn("actions", entry)
 
-    def test_too_large(self) -> None:
+    def test_a_too_large_object_fails_in_the_batch(self) -> None:
         self.serve(limits=Limits(object_size=9))
         self.assert_refused(413, {"oid": OID, "size": 10})
 
-    def test_no_room(self) -> None:
+    def test_an_object_without_room_fails_in_the_batch(self) -> None:
         self.serve(store=BoundedMemoryStore(capacity=9))
         self.assert_refused(507, {"oid": OID, "size": 10})
 
@@ -483,7 +483,7 @@ class Rule8Tests(RuleTestCase):
         self.assertIn("upload", first["actions"])
         self.assertEqual(second["error"]["code"], 507)
 
-    def test_not_allowed(self) -> None:
+    def test_a_forbidden_object_fails_in_the_batch(self) -> None:
         self.serve(authenticators=[KeyAuthenticator({"pauls-token": partial(oid_of(b"other"))})])
         headers = {"Authorization": "Bearer pauls-token"}
         mine, theirs = self.entries(
@@ -503,13 +503,13 @@ class Rule8Tests(RuleTestCase):
         )
         self.assert_error(response, 403)
 
-    def test_malformed(self) -> None:
+    def test_a_malformed_object_fails_in_the_batch(self) -> None:
         self.serve()
         self.assert_refused(
             422, {"oid": "x", "size": 1}, {"oid": OID, "size": -1}, {"oid": "a" * 63, "size": 1}
         )
 
-    def test_another_hash(self) -> None:
+    def test_another_hash_fails_in_the_batch(self) -> None:
         self.serve()
         self.assert_refused(409, {"oid": OID, "size": 10}, hash_algo="sha512")
 

@@ -100,7 +100,7 @@ class PrivatePartsTests(SynchronousTestCase):
             ],
         )
 
-    def test_chunked(self) -> None:
+    def test_twisted_calls_the_methods_for_chunks(self) -> None:
         self.assertEqual(
             self.calls(
                 render_request("PUT", "/", {"Transfer-Encoding": "chunked"}) + chunked(b"ab", b"c")
@@ -114,7 +114,7 @@ class PrivatePartsTests(SynchronousTestCase):
             ],
         )
 
-    def test_channel(self) -> None:
+    def test_the_channel_counts_the_bytes_of_a_head(self) -> None:
         """The channel counts a head's bytes, and has one method for bad requests."""
         channel = HTTPChannel()
         channel.callLater = Clock().callLater
@@ -126,7 +126,7 @@ class PrivatePartsTests(SynchronousTestCase):
         channel.dataReceived(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
         self.assertEqual(refusals, [len("GET / HTTP/1.1Host : a")])
 
-    def test_incomplete_line(self) -> None:
+    def test_an_incomplete_line_can_be_seen(self) -> None:
         """What is left of a line that is not complete can be seen."""
         channel = HTTPChannel()
         channel.callLater = Clock().callLater
@@ -165,12 +165,12 @@ class EarlyAnswerTests(FrontTestCase):
         connection.send(render_request(method, url, headers))
         return connection
 
-    def test_401(self) -> None:
+    def test_a_401_does_not_wait_for_the_body(self) -> None:
         self.serve(authenticators=[])
         connection = self.start({"Content-Length": "10"})
         self.assert_error(connection.response(), 401)
 
-    def test_400(self) -> None:
+    def test_a_400_does_not_wait_for_the_body(self) -> None:
         connection = self.start({"Content-Length": "10"}, storage_url("no-oid"))
         self.assert_error(connection.response(), 400)
 
@@ -185,11 +185,11 @@ class EarlyAnswerTests(FrontTestCase):
             connection = self.start({"Content-Length": "1001"}, url, "POST")
             self.assert_error(connection.response(), 413)
 
-    def test_404(self) -> None:
+    def test_a_404_does_not_wait_for_the_body(self) -> None:
         connection = self.start({"Content-Length": "10"}, "/nothing")
         self.assert_error(connection.response(), 404)
 
-    def test_405(self) -> None:
+    def test_a_405_does_not_wait_for_the_body(self) -> None:
         connection = self.start({"Content-Length": "10"}, method="POST")
         self.assert_error(connection.response(), 405)
 
@@ -291,7 +291,7 @@ class ContinueTests(FrontTestCase):
         )
         return connection
 
-    def test_wanted(self) -> None:
+    def test_a_wanted_body_is_asked_for(self) -> None:
         connection = self.start()
         self.assertEqual(connection.received, b"HTTP/1.1 100 Continue\r\n\r\n")
         self.assertEqual(connection.response().status, 100)
@@ -303,7 +303,7 @@ class ContinueTests(FrontTestCase):
         connection = self.start({"Expect": "100-Continue"})
         self.assertEqual(connection.response().status, 100)
 
-    def test_wanted_json(self) -> None:
+    def test_a_wanted_json_body_is_asked_for(self) -> None:
         self.serve()
         body = batch_body("upload", {"oid": OID, "size": 10})
         connection = self.connect()
@@ -318,7 +318,7 @@ class ContinueTests(FrontTestCase):
         connection.send(body)
         self.assertEqual(connection.response().status, 200)
 
-    def test_unwanted(self) -> None:
+    def test_an_unwanted_body_ends_the_connection(self) -> None:
         """The body may come or not come then, so the connection ends."""
         connection = self.start(authenticators=[])
         response = connection.response()
@@ -327,11 +327,11 @@ class ContinueTests(FrontTestCase):
         self.assertEqual(connection.received, b"")
         self.assert_closed_by_server(connection)
 
-    def test_too_large(self) -> None:
+    def test_a_too_large_body_is_not_asked_for(self) -> None:
         connection = self.start(limits=Limits(object_size=9))
         self.assert_error(connection.response(), 413)
 
-    def test_malformed(self) -> None:
+    def test_a_malformed_request_is_not_asked_for_its_body(self) -> None:
         connection = self.start({"Connection": "close, keep-alive"})
         self.assert_error(connection.response(), 400)
 
@@ -380,7 +380,7 @@ class Deciding:
 class ChunkedTests(FrontTestCase):
     """Bodies of unknown length."""
 
-    def test_upload(self) -> None:
+    def test_an_upload_may_be_chunked(self) -> None:
         self.serve()
         connection = self.connect()
         connection.send(render_request("PUT", URL, {"Transfer-Encoding": "chunked"}))
@@ -400,7 +400,7 @@ class ChunkedTests(FrontTestCase):
         self.assertEqual(connection.response().status, 200)
         self.assertEqual(connection.request("GET", URL).body, DATA)
 
-    def test_batch(self) -> None:
+    def test_a_batch_may_be_chunked(self) -> None:
         body = batch_body("upload", {"oid": OID, "size": 10})
         self.serve()
         connection = self.connect()
@@ -444,7 +444,7 @@ class ChunkedTests(FrontTestCase):
 class PersistenceTests(FrontTestCase):
     """Many requests on one connection, whatever becomes of them."""
 
-    def test_pipelined(self) -> None:
+    def test_pipelined_requests_are_answered_in_order(self) -> None:
         """Requests in one packet are answered in order."""
         self.serve()
         others = [b"object %d" % n for n in range(5)]
@@ -514,7 +514,7 @@ class PersistenceTests(FrontTestCase):
         self.assertEqual(connection.received, b"")
         self.assertEqual(self.front.objects(), {})
 
-    def test_after_errors(self) -> None:
+    def test_a_connection_outlives_errors(self) -> None:
         """Errors that are not about the connection do not end it."""
         self.serve(limits=Limits(object_size=100, request_body=2000))
         connection = self.connect()
@@ -837,7 +837,7 @@ class FailureTests(FrontTestCase):
         store.failure = RuntimeError("secret internals")
         self.serve(store=store)
 
-    def test_500(self) -> None:
+    def test_a_bug_is_answered_with_a_plain_500(self) -> None:
         self.serve_broken()
         connection = self.connect()
         response = connection.request("GET", URL)
@@ -870,7 +870,7 @@ class FailureTests(FrontTestCase):
         self.assertNotIn(b"internals", response.body)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
-    def test_broken_authenticator(self) -> None:
+    def test_a_broken_authenticator_is_answered_with_500(self) -> None:
         class Broken:
             async def authenticate(self, credentials: object, repo: object) -> None:
                 raise KeyError("what?")
@@ -950,7 +950,7 @@ class OnTheWireTests(PortTestCase):
             self.assert_same_bytes(responses[3].body, data)
         await sending
 
-    async def test_large_upload(self) -> None:
+    async def test_a_large_upload_is_stored(self) -> None:
         await self.serve()
         data = os.urandom(6 * MIB + 1)
         url = storage_url(oid_of(data))

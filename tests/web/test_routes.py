@@ -149,7 +149,7 @@ class UrlTests(ApiTestCase):
                 set(self.actions("download", url=f"/org/{name}/objects/batch")), {"download"}
             )
 
-    def test_unknown_urls(self) -> None:
+    def test_unknown_urls_are_answered_with_404(self) -> None:
         self.serve()
         for url in (
             "/",
@@ -173,7 +173,7 @@ class UrlTests(ApiTestCase):
             for method in ("GET", "POST", "PUT"):
                 self.assert_error(self.request(method, url), 404)
 
-    def test_wrong_methods(self) -> None:
+    def test_a_wrong_method_is_told_the_right_ones(self) -> None:
         """The right ones are told (RFC 9110 15.5.6)."""
         self.serve()
         for url, methods, allowed in (
@@ -273,7 +273,7 @@ class HostileUrlTests(ApiTestCase):
         self.assertEqual(self.store.objects, {}, what)
         self.assertEqual(self.flushLoggedErrors(), [], what)
 
-    def test_repositories(self) -> None:
+    def test_hostile_repositories_do_not_reach_the_storage(self) -> None:
         # What opening would give away, if it came that far.
         self.store.failure = AssertionError("the storage was reached")
         verification = json.dumps({"oid": OID, "size": 10}).encode()
@@ -292,7 +292,7 @@ class HostileUrlTests(ApiTestCase):
                         self.request(method, url, {}, body), f"{what}: {method} {url}"
                     )
 
-    def test_oids(self) -> None:
+    def test_hostile_oids_do_not_reach_the_storage(self) -> None:
         self.store.failure = AssertionError("the storage was reached")
         for what, oid in self.BAD_OIDS.items():
             self.assert_untouched(self.request("GET", storage_url(oid)), what)
@@ -345,13 +345,13 @@ class UploadTests(ApiTestCase):
         )
         self.assertEqual(connection.response().status, 200)
 
-    def test_again(self) -> None:
+    def test_an_upload_can_be_repeated(self) -> None:
         self.serve()
         for _ in range(2):
             self.assertEqual(self.request("PUT", URL, {}, DATA).status, 200)
         self.assertEqual(self.front.objects(), {f"org/repo/{OID}": DATA})
 
-    def test_wrong_digest(self) -> None:
+    def test_a_wrong_digest_is_refused(self) -> None:
         self.serve()
         response = self.request("PUT", URL, {}, b"9876543210")
         self.assert_error(response, 400)
@@ -392,7 +392,7 @@ class UploadTests(ApiTestCase):
             self.assert_error(connection.response(), 400)
         self.assertEqual(self.front.objects(), {})
 
-    def test_too_large(self) -> None:
+    def test_a_too_large_object_is_refused(self) -> None:
         self.serve(limits=Limits(object_size=9))
         self.assert_error(self.request("PUT", URL, {}, DATA), 413)
         self.assertEqual(self.front.objects(), {})
@@ -403,7 +403,7 @@ class UploadTests(ApiTestCase):
         self.assert_error(response, 400)
         self.assertEqual(self.front.objects(), {})
 
-    def test_encoded_object(self) -> None:
+    def test_an_encoded_object_is_refused(self) -> None:
         self.serve()
         self.assert_error(self.request("PUT", URL, {"Content-Encoding": "gzip"}, DATA), 400)
         self.assertEqual(self.front.objects(), {})
@@ -430,7 +430,7 @@ class DownloadTests(ApiTestCase):
             "GET", URL + query, {k.replace("_", "-"): v for k, v in headers.items()}
         )
 
-    def test_whole(self) -> None:
+    def test_a_whole_object_is_served(self) -> None:
         response = self.get()
         self.assertEqual(response.status, 200)
         self.assertEqual(response.body, DATA)
@@ -448,7 +448,7 @@ class DownloadTests(ApiTestCase):
         self.assertNotIn("content-encoding", response.headers)
         self.assertEqual(response.body, DATA)
 
-    def test_absent(self) -> None:
+    def test_an_absent_object_is_answered_with_404(self) -> None:
         self.assert_error(self.request("GET", storage_url(OTHER_OID)), 404)
         self.assert_error(self.request("GET", storage_url(OID, "/org/other")), 404)
 
@@ -485,25 +485,25 @@ class DownloadTests(ApiTestCase):
         self.assertEqual(response.body, DATA[first : last + 1])
         self.assertEqual(response.headers["etag"], f'"{OID}"')
 
-    def test_first_byte(self) -> None:
+    def test_the_first_byte_is_served(self) -> None:
         self.assert_part("bytes=0-0", 0, 0)
 
-    def test_last_byte(self) -> None:
+    def test_the_last_byte_is_served(self) -> None:
         self.assert_part("bytes=9-9", 9, 9)
 
-    def test_middle(self) -> None:
+    def test_a_middle_part_is_served(self) -> None:
         self.assert_part("bytes=3-6", 3, 6)
 
-    def test_open_end(self) -> None:
+    def test_a_range_may_have_an_open_end(self) -> None:
         self.assert_part("bytes=4-", 4, 9)
 
-    def test_everything(self) -> None:
+    def test_a_range_may_cover_everything(self) -> None:
         self.assert_part("bytes=0-", 0, 9)
 
     def test_end_beyond_the_end(self) -> None:
         self.assert_part("bytes=4-99999", 4, 9)
 
-    def test_suffix(self) -> None:
+    def test_a_range_may_be_a_suffix(self) -> None:
         self.assert_part("bytes=-3", 7, 9)
 
     def test_suffix_longer_than_the_object(self) -> None:
@@ -512,7 +512,7 @@ class DownloadTests(ApiTestCase):
     def test_unit_in_upper_case(self) -> None:
         self.assert_part("Bytes=1-2", 1, 2)
 
-    def test_not_satisfiable(self) -> None:
+    def test_an_unsatisfiable_range_is_refused(self) -> None:
         for value in ("bytes=10-", "bytes=10-20", "bytes=99-", "bytes=-0"):
             response = self.get("?filename=a", Range=value)
             self.assert_error(response, 416)
@@ -556,7 +556,7 @@ class DownloadTests(ApiTestCase):
 
     # -- conditions
 
-    def test_not_modified(self) -> None:
+    def test_a_known_object_is_not_sent(self) -> None:
         for value in (
             f'"{OID}"',
             f'W/"{OID}"',
@@ -570,7 +570,7 @@ class DownloadTests(ApiTestCase):
             self.assertNotIn("content-length", response.headers)
             self.assertNotIn("transfer-encoding", response.headers)
 
-    def test_modified(self) -> None:
+    def test_an_unknown_tag_gets_the_object(self) -> None:
         for value in ('"x"', f'"{OTHER_OID}"', OID, "", '"*"'):
             response = self.get(If_None_Match=value)
             self.assertEqual(response.status, 200, value)
@@ -601,15 +601,15 @@ class DownloadTests(ApiTestCase):
     def test_no_file_name(self) -> None:
         self.assertNotIn("content-disposition", self.get().headers)
 
-    def test_file_name(self) -> None:
+    def test_a_file_name_makes_a_disposition(self) -> None:
         headers = self.get("?filename=report.pdf").headers
         self.assertEqual(headers["content-disposition"], 'attachment; filename="report.pdf"')
 
-    def test_inline(self) -> None:
+    def test_a_disposition_may_be_inline(self) -> None:
         headers = self.get("?filename=report.pdf&disposition=inline").headers
         self.assertEqual(headers["content-disposition"], 'inline; filename="report.pdf"')
 
-    def test_disposition_alone(self) -> None:
+    def test_a_disposition_needs_no_file_name(self) -> None:
         self.assertEqual(
             self.get("?disposition=attachment").headers["content-disposition"], "attachment"
         )
@@ -677,7 +677,7 @@ class VerifyTests(ApiTestCase):
         self.serve()
         self.front.put(DATA)
 
-    def test_present(self) -> None:
+    def test_a_present_object_is_verified(self) -> None:
         self.assertEqual(self.verify(OID, 10, Accept=MEDIA_TYPE).status, 200)
 
     def test_the_answer_has_no_body(self) -> None:
@@ -689,7 +689,7 @@ class VerifyTests(ApiTestCase):
         body = json.dumps({"oid": OID, "size": 10, "x-more": 1}).encode()
         self.assertEqual(self.request("POST", VERIFY, {}, body).status, 200)
 
-    def test_absent(self) -> None:
+    def test_an_absent_object_is_answered_with_404(self) -> None:
         self.assert_error(self.verify(OTHER_OID, 10), 404)
 
     def test_of_another_size(self) -> None:
@@ -699,7 +699,7 @@ class VerifyTests(ApiTestCase):
             self.assert_error(response, response.status)
         self.assert_error(self.verify(OID, 9), 409)
 
-    def test_malformed(self) -> None:
+    def test_a_malformed_verification_is_never_answered_with_422(self) -> None:
         """Never 422: the client takes that for success."""
         for body in (
             b"",
@@ -724,7 +724,7 @@ class VerifyTests(ApiTestCase):
 class BatchTests(ApiTestCase):
     """``POST …/objects/batch``."""
 
-    def test_upload(self) -> None:
+    def test_an_upload_batch_has_actions(self) -> None:
         self.serve()
         response = self.batch("upload", {"oid": OID, "size": 10}, transfers=["ssh", "basic"])
         self.assertEqual(response.status, 200)
@@ -747,7 +747,7 @@ class BatchTests(ApiTestCase):
         self.assertFalse(entry.get("actions"))
         self.assertNotIn("error", entry)
 
-    def test_whole_round(self) -> None:
+    def test_a_batch_leads_through_a_whole_round(self) -> None:
         """Upload, verify, download, with nothing but what the batches say."""
         self.serve(authenticators=[KeyAuthenticator({"wills-token": writer()})])
         key = {"Authorization": "Bearer wills-token"}
@@ -759,7 +759,7 @@ class BatchTests(ApiTestCase):
         self.assertEqual(self.act("GET", action).body, DATA)
         self.assertEqual([line["identity"] for line in self.access], ["will"] * 5)
 
-    def test_all_missing(self) -> None:
+    def test_a_batch_of_missing_objects_fails(self) -> None:
         self.serve()
         response = self.batch(
             "download", {"oid": OID, "size": 10}, {"oid": OTHER_OID, "size": len(OTHER)}
@@ -777,12 +777,12 @@ class BatchTests(ApiTestCase):
         self.serve(limits=Limits(request_body=500))
         self.assert_error(self.batch("download", {"oid": OID, "size": 10, "pad": "a" * 500}), 413)
 
-    def test_not_json(self) -> None:
+    def test_a_batch_without_json_is_refused(self) -> None:
         self.serve()
         for body in (b"", b"x", b"\xff", b"{", b'{"x":' + b"[" * 100_000):
             self.assert_error(self.request("POST", BATCH, {}, body), 400)
 
-    def test_no_batch(self) -> None:
+    def test_a_malformed_batch_is_refused(self) -> None:
         self.serve()
         for body in (b"{}", b"[]", b"[" * 100_000, b'{"operation": "eat", "objects": []}'):
             self.assert_error(self.request("POST", BATCH, {}, body), 422)
@@ -795,7 +795,7 @@ class BatchTests(ApiTestCase):
         )
         self.assertEqual(response.status, 200)
 
-    def test_public_url(self) -> None:
+    def test_the_public_url_begins_all_links(self) -> None:
         """It stands in front of all links, whatever the request says."""
         self.serve(public_url="https://public.example/lfs/")
         actions = self.actions("upload", headers={"Host": "inner.example"})
@@ -831,7 +831,7 @@ class PermissionTests(ApiTestCase):
         "nobody": stranger(anonymous=False),
     }
 
-    def test_nobody(self) -> None:
+    def test_a_request_without_credential_is_challenged(self) -> None:
         self.serve(authenticators=[])
         for response in (
             self.batch("download", {"oid": OID, "size": 10}),
@@ -848,7 +848,7 @@ class PermissionTests(ApiTestCase):
         self.serve(authenticators=[])
         self.assert_error(self.request("GET", URL), 401)
 
-    def test_unknown_credential(self) -> None:
+    def test_an_unknown_credential_is_challenged(self) -> None:
         self.serve(authenticators=[KeyAuthenticator(self.PEOPLE)])
         response = self.request("GET", URL, {"Authorization": "Bearer wrong"})
         self.assert_error(response, 401)
@@ -862,7 +862,7 @@ class PermissionTests(ApiTestCase):
         self.assert_error(self.request("PUT", URL, {}, DATA), 401)
         self.assert_error(self.batch("upload", {"oid": OID, "size": 10}), 401)
 
-    def test_known_reader(self) -> None:
+    def test_a_known_reader_may_not_write(self) -> None:
         self.serve(authenticators=[KeyAuthenticator(self.PEOPLE)])
         self.front.put(DATA)
         rita = {"Authorization": "Bearer rita"}
@@ -871,7 +871,7 @@ class PermissionTests(ApiTestCase):
         self.assert_error(self.request("PUT", URL, rita, DATA), 403)
         self.assert_error(self.batch("upload", {"oid": OID, "size": 10}, headers=rita), 403)
 
-    def test_known_stranger(self) -> None:
+    def test_a_known_stranger_may_do_nothing(self) -> None:
         self.serve(authenticators=[KeyAuthenticator(self.PEOPLE)])
         self.front.put(DATA)
         nobody = {"Authorization": "Bearer nobody"}
@@ -936,7 +936,7 @@ class TokenTests(ApiTestCase):
     def bearer(self, *args: Any, **options: Any) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(*args, **options)}"}
 
-    def test_alone(self) -> None:
+    def test_a_token_is_enough_for_its_action(self) -> None:
         self.assertEqual(self.request("PUT", URL, self.bearer("upload"), DATA).status, 200)
         self.assertEqual(self.verify(OID, 10, **self.bearer("verify")).status, 200)
         self.assertEqual(self.request("GET", URL, self.bearer("download")).body, DATA)
@@ -962,7 +962,7 @@ class TokenTests(ApiTestCase):
         self.request("PUT", URL, self.bearer("upload"), DATA)
         self.assertEqual(self.access[-1]["identity"], "will")
 
-    def test_other_operations(self) -> None:
+    def test_a_token_opens_no_other_operation(self) -> None:
         self.front.put(DATA)
         for operation in ("upload", "verify"):
             self.assert_error(self.request("GET", URL, self.bearer(operation)), 403)
@@ -971,13 +971,13 @@ class TokenTests(ApiTestCase):
         for operation in ("upload", "download"):
             self.assert_error(self.verify(OID, 10, **self.bearer(operation)), 403)
 
-    def test_other_objects(self) -> None:
+    def test_a_token_opens_no_other_object(self) -> None:
         url = storage_url(OTHER_OID)
         self.assert_error(self.request("GET", url, self.bearer("download")), 403)
         self.assert_error(self.request("PUT", url, self.bearer("upload"), OTHER), 403)
         self.assert_error(self.verify(OTHER_OID, len(OTHER), **self.bearer("verify")), 403)
 
-    def test_other_repositories(self) -> None:
+    def test_a_token_opens_no_other_repository(self) -> None:
         for repo in ("/org/other", "/org", "/org/repo/sub", "/other/repo", "/org/REPO"):
             url = storage_url(OID, repo)
             self.assert_error(self.request("GET", url, self.bearer("download")), 403)
@@ -987,7 +987,7 @@ class TokenTests(ApiTestCase):
         url = storage_url(OID, "/org/repo")
         self.assertEqual(self.request("PUT", url, self.bearer("upload"), DATA).status, 200)
 
-    def test_other_sizes(self) -> None:
+    def test_a_token_takes_no_other_size(self) -> None:
         """An object of another size is refused at once, before its body."""
         connection = self.connect()
         connection.send(
@@ -995,7 +995,7 @@ class TokenTests(ApiTestCase):
         )
         self.assert_error(connection.response(), 400)
 
-    def test_no_batches(self) -> None:
+    def test_a_token_opens_no_batch(self) -> None:
         """A token is for the storage endpoints only."""
         for operation in ("upload", "download"):
             response = self.batch(
@@ -1003,13 +1003,13 @@ class TokenTests(ApiTestCase):
             )
             self.assert_error(response, 401)
 
-    def test_in_time(self) -> None:
+    def test_a_token_is_good_in_time(self) -> None:
         self.serve(authenticators=[], actions=ActionOptions(lifetime=100, leeway=10))
         headers = self.bearer("upload")
         self.clock.advance(110)
         self.assertEqual(self.request("PUT", URL, headers, DATA).status, 200)
 
-    def test_expired(self) -> None:
+    def test_an_expired_token_is_answered_with_403(self) -> None:
         """403, which makes the client ask for a new batch; 401 would loop for ever."""
         self.serve(authenticators=[], actions=ActionOptions(lifetime=100, leeway=10))
         headers = self.bearer("upload")
@@ -1037,7 +1037,7 @@ class TokenTests(ApiTestCase):
         self.clock.advance(1)
         self.assert_error(self.verify(OID, 10, **headers), 403)
 
-    def test_tampered_with(self) -> None:
+    def test_a_changed_token_is_refused(self) -> None:
         head, payload, signature = self.token("download").split(".")
         claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
         claims["op"] = "upload"

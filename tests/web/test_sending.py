@@ -66,7 +66,7 @@ class NoFiles:
 class DownloadsMixin:
     """What holds in either way."""
 
-    async def test_sizes(self: Any) -> None:
+    async def test_objects_around_every_step_arrive_whole(self: Any) -> None:
         """Around every step that sending is made in."""
         await self.serve()
         for size in (
@@ -85,7 +85,7 @@ class DownloadsMixin:
             self.assert_same_bytes(response.body, data)
             self.assertEqual(self.access[-1]["bytes"], size)
 
-    async def test_parts(self: Any) -> None:
+    async def test_parts_of_an_object_arrive(self: Any) -> None:
         await self.serve()
         data = os.urandom(5 * MIB)
         url = storage_url(self.front.put(data))
@@ -131,7 +131,7 @@ class DownloadsMixin:
         self.assert_same_bytes(responses[2].body, second)
         self.assert_same_bytes(responses[4].body, first)
 
-    async def test_slow_reader(self: Any) -> None:
+    async def test_a_slow_reader_gets_everything(self: Any) -> None:
         """Who reads, however slowly, gets everything."""
         await self.serve(limits=Limits(stall_timeout=4))
         data = os.urandom(SOCKETS)
@@ -145,7 +145,7 @@ class DownloadsMixin:
         response = await self.in_thread(peer.response)
         self.assert_same_bytes(response.body, data)
 
-    async def test_stalled_reader(self: Any) -> None:
+    async def test_a_stalled_reader_is_cut_off(self: Any) -> None:
         """It is cut off after a while, and costs no memory until then."""
         await self.serve(limits=Limits(stall_timeout=1))
         oid = self.put_sparse(256 * MIB)
@@ -243,7 +243,7 @@ class KernelTests(DownloadsMixin, PortTestCase):
         await self.request("GET", storage_url(self.front.put(data)))
         self.assertEqual(sum(calls), len(data))
 
-    async def test_unix_socket(self) -> None:
+    async def test_a_unix_socket_serves_downloads(self) -> None:
         await self.serve()
         path = os.path.join(self.front.directory, "socket")
         port = await serverFromString(reactor, f"unix:{path}").listen(self.front.site)
@@ -328,7 +328,7 @@ class ColdFileTests(PortTestCase):
         # What is in memory is the system's affair; these tests are about the rest.
         self.patch(sending, "_in_memory", lambda fd, begin, end: False)
 
-    async def test_download(self) -> None:
+    async def test_a_cold_file_is_downloaded(self) -> None:
         await self.serve()
         data = os.urandom(2 * WARM_BYTES + 1)
         response = await self.request("GET", storage_url(self.front.put(data)))
@@ -359,7 +359,7 @@ class ColdFileTests(PortTestCase):
         gc.collect()  # a Deferred that failed unheard complains when it is freed
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_disk_fails(self) -> None:
+    async def test_a_failing_disk_ends_the_download(self) -> None:
         blocking, peer = await self.start()
         blocking.fail_next(OSError("the disk is broken"))
         received = await self.in_thread(peer.read_to_end)

@@ -56,7 +56,7 @@ class AccessLogTests(FrontTestCase):
         (line,) = self.access
         return line
 
-    def test_members(self) -> None:
+    def test_an_event_has_all_members(self) -> None:
         self.serve(authenticators=[KeyAuthenticator({"wills-token": writer()})])
         self.front.put(DATA)
         response = self.request("GET", f"{URL}?filename=x", {"Authorization": "Bearer wills-token"})
@@ -70,7 +70,7 @@ class AccessLogTests(FrontTestCase):
         self.assertEqual(line["seconds"], 0)
         self.assertEqual(line["request_id"], response.headers["x-request-id"])
 
-    def test_text(self) -> None:
+    def test_an_event_is_one_line_of_text(self) -> None:
         self.serve()
         self.front.put(DATA)
         response = self.request("GET", URL)
@@ -110,7 +110,7 @@ class AccessLogTests(FrontTestCase):
         connection.send(DATA)
         self.assertEqual(self.only_line()["seconds"], 7)
 
-    def test_nobody(self) -> None:
+    def test_nobody_is_written_as_a_dash(self) -> None:
         self.serve(authenticators=[])
         self.request("GET", URL)
         self.assertEqual(self.only_line()["identity"], "-")
@@ -130,7 +130,7 @@ class AccessLogTests(FrontTestCase):
         self.connect(IPv6Address("TCP", "2001:db8::7", 1)).send(b"nonsense\r\n")
         self.assertEqual(self.only_line()["address"], "2001:db8::7")
 
-    def test_unix_socket(self) -> None:
+    def test_a_unix_socket_has_no_address(self) -> None:
         self.serve()
         for data in (render_request("GET", URL), b"nonsense\r\n"):
             self.connect(UNIXAddress(None)).send(data)
@@ -144,7 +144,7 @@ class AccessLogTests(FrontTestCase):
         line = self.only_line()
         self.assertEqual((line["method"], line["path"], line["status"]), ("PUT", URL, 499))
 
-    def test_secrets(self) -> None:
+    def test_no_credential_is_in_an_event(self) -> None:
         """No credential is in any event, however a request ends."""
         secret = "c2VjcmV0LXZhbHVl"  # what _check_log does not look for
         self.serve()
@@ -187,7 +187,7 @@ class DrainTests(FrontTestCase):
         self.clock.advance(0)
         return result
 
-    def test_no_connection(self) -> None:
+    def test_a_drain_without_connections_ends_at_once(self) -> None:
         self.serve()
         self.successResultOf(self.drain())
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -280,7 +280,7 @@ class DrainTests(FrontTestCase):
         self.assertEqual([line["status"] for line in self.access], [499])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_at_once(self) -> None:
+    def test_a_drain_without_time_cuts_transfers(self) -> None:
         self.serve()
         connection = self.connect()
         connection.send(render_request("PUT", URL, {"Content-Length": "1000000"}))
@@ -312,7 +312,7 @@ class RetireTests(FrontTestCase):
         self.clock.advance(0)
         return retired
 
-    def test_no_connection(self) -> None:
+    def test_a_retirement_without_connections_ends_at_once(self) -> None:
         self.serve()
         self.successResultOf(self.retire())
         self.assertEqual(self.clock.getDelayedCalls(), [])

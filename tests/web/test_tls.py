@@ -94,7 +94,7 @@ class TLSTests(TLSTestCase):
     async def serve_to_nobody(self) -> Front:
         return await self.serve(authenticators=[])
 
-    async def test_upload(self) -> None:
+    async def test_an_upload_over_tls_is_stored(self) -> None:
         await self.serve()
         data = os.urandom(3 * MIB)
         response = await self.request("PUT", storage_url(oid_of(data)), {}, data)
@@ -133,7 +133,7 @@ class TLSTests(TLSTestCase):
             await self.connected()
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_early_answer(self) -> None:
+    async def test_an_early_answer_arrives_over_tls(self) -> None:
         await self.serve_to_nobody()
 
         def client() -> Any:
@@ -186,7 +186,7 @@ class TLSTests(TLSTestCase):
         self.assertEqual(await self.in_thread(client), b"")
         self.assertLess(self.now() - started, 60)
 
-    async def test_drain(self) -> None:
+    async def test_a_drain_lets_transfers_finish(self) -> None:
         await self.serve()
         data = os.urandom(16 * MIB)
         url = storage_url(self.front.put(data))

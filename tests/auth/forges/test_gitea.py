@@ -40,7 +40,7 @@ class GiteaTests(ForgeTestCase):
         self.fake.tokens[TOKEN] = TeaToken(user, scopes)
         return await self.access(self.make(), TOKEN, path)
 
-    async def test_roles_decide(self) -> None:
+    async def test_the_role_decides_on_access(self) -> None:
         for user, expected in (
             ("ada", "write"),
             ("wes", "write"),

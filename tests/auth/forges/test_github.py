@@ -43,7 +43,7 @@ class GitHubTests(ForgeTestCase):
         _, level = await self.access(self.make(), token, path)
         return level
 
-    async def test_roles_decide(self) -> None:
+    async def test_the_role_decides_on_access(self) -> None:
         for user, expected in (
             ("ada", "write"),
             ("mia", "write"),

@@ -44,7 +44,7 @@ class ParsingTests(SynchronousTestCase):
         """Return the names of the keys that are usable."""
         return [key.kid for key in parse_key_set(key_set(*keys), algorithms)]
 
-    def test_all_kinds(self) -> None:
+    def test_a_key_verifies_the_algorithms_that_it_fits(self) -> None:
         """A key verifies those of the accepted algorithms that it fits, and no others."""
         document = key_set(*(jwk(name, kid=name) for name in ASYMMETRIC))
         fitting = {key.kid: sorted(key.algorithms) for key in parse_key_set(document, ASYMMETRIC)}
@@ -54,20 +54,20 @@ class ParsingTests(SynchronousTestCase):
             {name: rsa_algorithms if name[:2] in ("RS", "PS") else [name] for name in ASYMMETRIC},
         )
 
-    def test_same_key(self) -> None:
+    def test_the_published_key_is_read(self) -> None:
         """What is read is the key that was published."""
         for name in ASYMMETRIC:
             (entry,) = parse_key_set(key_set(jwk(name)), [name])
             self.assertEqual(entry.key, private_key(name).public_key())
 
-    def test_other_kinds(self) -> None:
+    def test_keys_for_other_algorithms_are_left_out(self) -> None:
         """Keys for algorithms that are not accepted are left out."""
         self.assertEqual(self.kids(jwk("EdDSA"), jwk("ES384"), jwk("RS256", kid="r")), ["r"])
         self.assertEqual(
             self.kids(jwk("RS256"), jwk("ES256", kid="e"), algorithms=("ES256",)), ["e"]
         )
 
-    def test_secrets(self) -> None:
+    def test_a_published_secret_is_left_out(self) -> None:
         """A secret that somebody publishes is none, even if it names a fitting algorithm."""
         secret = {"kty": "oct", "k": "eA" * 43, "kid": "s"}
         self.assertEqual(self.kids(secret, {**secret, "alg": "RS256"}), [])
@@ -83,20 +83,20 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual(self.kids(jwk("RS256", use="sig", kid="a", key_ops=None)), ["a"])
         self.assertEqual(self.kids(jwk("RS256", key_ops=["verify", "sign"], kid="b")), ["b"])
 
-    def test_weak_keys(self) -> None:
+    def test_weak_keys_are_left_out(self) -> None:
         weak = rsa.generate_private_key(65537, 1024).public_key()
         odd = ec.generate_private_key(ec.SECP256K1()).public_key()
         self.assertEqual(
             self.kids(RSAAlgorithm.to_jwk(weak, True), ECAlgorithm.to_jwk(odd, True)), []
         )
 
-    def test_private_members(self) -> None:
+    def test_the_private_part_of_a_key_is_ignored(self) -> None:
         """Of a private key that an issuer publishes, only the public one is read."""
         members = ECAlgorithm.to_jwk(private_key("ES256"), as_dict=True)
         (entry,) = parse_key_set(key_set(members), ALGORITHMS)
         self.assertEqual(entry.key, private_key("ES256").public_key())
 
-    def test_malformed_keys(self) -> None:
+    def test_a_malformed_key_leaves_the_others_usable(self) -> None:
         """A key that makes no sense does not spoil the others."""
         good = jwk("ES256", kid="good")
         for bad in (
@@ -120,15 +120,15 @@ class ParsingTests(SynchronousTestCase):
         ):
             self.assertEqual(self.kids(bad, good), ["good"], bad)
 
-    def test_no_name(self) -> None:
+    def test_a_key_needs_no_name(self) -> None:
         self.assertEqual(self.kids(jwk("ES256", kid=None)), [None])
 
-    def test_more_members(self) -> None:
+    def test_unknown_members_are_ignored(self) -> None:
         """Members that are not known are ignored."""
         document = {"keys": [jwk("ES256", x5c=["MII"], x5t="x")], "issued": 1}
         self.assertEqual(len(parse_key_set(json.dumps(document).encode(), ALGORITHMS)), 1)
 
-    def test_no_set(self) -> None:
+    def test_malformed_documents_are_no_key_set(self) -> None:
         for document in (
             b"",
             b"<html>",
@@ -147,7 +147,7 @@ class ParsingTests(SynchronousTestCase):
                 parse_key_set(document, ALGORITHMS)
 
     @given(json_values)
-    def test_anything(self, value: Any) -> None:
+    def test_any_document_is_read_or_refused(self, value: Any) -> None:
         """Whatever is published, it is a key set, or it is none."""
         for document in (value, {"keys": value}, {"keys": [value]}):
             try:
@@ -206,19 +206,19 @@ class KeySetTests(KeySetTestCase):
 
     # -- when all is well
 
-    async def test_first_need(self) -> None:
+    async def test_the_issuer_is_asked_for_the_first_token(self) -> None:
         """The issuer is asked when the first token comes, and not before."""
         self.assertEqual(self.questions, 0)
         self.assertEqual(await self.find(), [self.public("first")])
         self.assertEqual(self.questions, 1)
 
-    async def test_kept(self) -> None:
+    async def test_keys_are_kept_for_a_while(self) -> None:
         for _ in range(3):
             self.assertEqual(await self.find(), [self.public("first")])
             self.clock.advance(MAX_AGE / 4)
         self.assertEqual(self.questions, 1)
 
-    async def test_max_age(self) -> None:
+    async def test_a_withdrawn_key_expires(self) -> None:
         """A key that the issuer took back is not used after that time."""
         await self.find()
         self.issuer.publish(jwk("ES256", "second"))
@@ -226,7 +226,7 @@ class KeySetTests(KeySetTestCase):
         self.assertIsNone(await self.find("first"))
         self.assertEqual(self.questions, 2)
 
-    async def test_rotation(self) -> None:
+    async def test_a_new_key_is_accepted_at_once(self) -> None:
         """A token with a new key is accepted at once."""
         await self.find()
         self.issuer.publish(jwk("ES256", "first"), jwk("ES256", "second"))
@@ -234,7 +234,7 @@ class KeySetTests(KeySetTestCase):
         self.assertEqual(await self.find("first"), [self.public("first")])
         self.assertEqual(self.questions, 2)
 
-    async def test_unknown_key(self) -> None:
+    async def test_unknown_names_rarely_ask_the_issuer(self) -> None:
         """Unknown names make the issuer be asked once a minute at most."""
         await self.find()
         for number in range(20):
@@ -258,7 +258,7 @@ class KeySetTests(KeySetTestCase):
             self.assertIsNone(await self.find(kid))
         self.assertEqual(set(self.issuer.paths), {b"/keys"})
 
-    async def test_foreign_algorithm(self) -> None:
+    async def test_a_foreign_algorithm_does_not_ask_the_issuer(self) -> None:
         """A token that cannot be the issuer's is no reason to ask it."""
         await self.find()
         self.assertIsNone(await self.find("unknown", "HS256"))
@@ -271,7 +271,7 @@ class KeySetTests(KeySetTestCase):
         self.assertEqual(await self.find("first", "HS256"), [])
         self.assertEqual(await self.find("first", "none"), [])
 
-    async def test_no_name(self) -> None:
+    async def test_a_token_without_key_name_gets_all_that_fit(self) -> None:
         """A token that names no key may be signed with each that fits."""
         self.issuer.publish(
             jwk("ES256", "first"), jwk("RS256", "other"), jwk("ES256", "second", kid=None)
@@ -279,14 +279,14 @@ class KeySetTests(KeySetTestCase):
         self.assertEqual(await self.find(None), [self.public("first"), self.public("second")])
         self.assertEqual(await self.find(None, "HS256"), [])
 
-    async def test_same_name(self) -> None:
+    async def test_two_keys_may_have_one_name(self) -> None:
         """Two keys may have one name."""
         self.issuer.publish(jwk("ES256", "first"), jwk("ES256", "second", kid="first"))
         self.assertEqual(await self.find(), [self.public("first"), self.public("second")])
 
     # -- questions at the same time
 
-    async def test_shared(self) -> None:
+    async def test_tokens_share_one_question(self) -> None:
         """Tokens that come while the issuer is asked wait for the same answer."""
         self.issuer.holding = True
         asked = self.issuer.asked()
@@ -297,7 +297,7 @@ class KeySetTests(KeySetTestCase):
             self.assertEqual(found, [self.public("first")])
         self.assertEqual(self.questions, 1)
 
-    async def test_shared_search(self) -> None:
+    async def test_tokens_with_one_new_key_share_one_question(self) -> None:
         """So do several tokens with the same new key."""
         await self.find()
         self.issuer.publish(jwk("ES256", "second"))
@@ -312,7 +312,7 @@ class KeySetTests(KeySetTestCase):
             self.assertEqual(found, [self.public("second")])
         self.assertEqual(self.questions, 2)
 
-    async def test_cancelled(self) -> None:
+    async def test_a_cancelled_wait_leaves_the_others_theirs(self) -> None:
         """One who does not wait any longer takes the answer from nobody."""
         self.issuer.holding = True
         asked = self.issuer.asked()
@@ -325,7 +325,7 @@ class KeySetTests(KeySetTestCase):
 
     # -- when the issuer does not answer
 
-    async def test_slow(self) -> None:
+    async def test_a_slow_issuer_is_given_up(self) -> None:
         """Whoever waits is told after a while, and the connection is closed."""
         self.issuer.holding = True
         asked = self.issuer.asked()
@@ -338,7 +338,7 @@ class KeySetTests(KeySetTestCase):
         self.assertEqual(await waiting, INTERVAL_WITHOUT_KEYS)
         await self.assertFailure(gone, ConnectionDone, ConnectionLost)
 
-    async def test_slow_body(self) -> None:
+    async def test_an_endless_body_is_given_up(self) -> None:
         """A body that never ends is waited for no longer."""
         self.issuer.headers = {"Content-Length": "99999"}
         self.issuer.holding = True
@@ -354,7 +354,7 @@ class KeySetTests(KeySetTestCase):
         await waiting
         await self.assertFailure(gone, ConnectionDone, ConnectionLost)
 
-    async def test_empty_set(self) -> None:
+    async def test_an_issuer_can_withdraw_all_keys(self) -> None:
         """An issuer can take back all its keys, and publish others soon."""
         await self.find()
         self.issuer.publish()
@@ -383,7 +383,7 @@ class Outage:
         self.issuer.cut = False
         self.issuer.publish(jwk("ES256", "first"), jwk("ES256", "second"))
 
-    async def test_without_keys(self: Any) -> None:
+    async def test_tokens_are_undecided_without_keys(self: Any) -> None:
         """Nothing can be said about tokens; the issuer is asked again soon."""
         await self.misbehave()
         self.assertEqual(await self.assert_unavailable(), INTERVAL_WITHOUT_KEYS)
@@ -396,7 +396,7 @@ class Outage:
         self.clock.advance(0.5)
         self.assertEqual(await self.find(), [self.public("first")])
 
-    async def test_with_keys(self: Any) -> None:
+    async def test_the_previous_keys_stay_in_use(self: Any) -> None:
         """The keys from before are used, and the issuer is asked once a minute."""
         await self.find()
         await self.misbehave()
@@ -464,7 +464,7 @@ class RedirectTests(Outage, KeySetTestCase):
         self.issuer.status = 302
         self.issuer.headers = {"Location": f"{self.issuer.url}/elsewhere"}
 
-    async def test_not_followed(self) -> None:
+    async def test_a_redirection_is_not_followed(self) -> None:
         await self.misbehave()
         await self.assert_unavailable()
         self.assertEqual(self.issuer.paths, [b"/keys"])
@@ -530,11 +530,11 @@ class AuthenticatorTests(KeySetTestCase):
         else:
             self.fail(f"not refused: {name}")
 
-    async def test_good(self) -> None:
+    async def test_a_good_token_is_accepted(self) -> None:
         self.assertEqual(await self.name(self.token()), "tess")
         self.assertEqual(await self.name(self.token(kid=None)), "tess")
 
-    async def test_bad(self) -> None:
+    async def test_a_bad_token_of_a_known_key_is_refused(self) -> None:
         """A token that names one of the keys is this issuer's, and must be good."""
         await self.assert_refused(self.token(exp=self.clock.seconds() - 60), "expired")
         await self.assert_refused(self.token(which="second"), "signature")
@@ -547,7 +547,7 @@ class AuthenticatorTests(KeySetTestCase):
             sign({"exp": 2e9}, "RS256", "first", {"kid": "first"}), "signature"
         )
 
-    async def test_other_issuers(self) -> None:
+    async def test_a_token_of_another_issuer_is_passed_on(self) -> None:
         """A token that names another key is left to the next."""
         self.assertIsNone(await self.name(self.token("second", "second")))
         self.assertIsNone(await self.name(sign({}, "HS256", headers={"kid": "second"})))
@@ -559,7 +559,7 @@ class AuthenticatorTests(KeySetTestCase):
         await self.name("opaque")
         self.assertEqual(self.questions, 0)
 
-    async def test_key_id(self) -> None:
+    async def test_a_key_id_selects_its_tokens(self) -> None:
         """With a ``key_id``, only tokens with that one are for this authenticator."""
         self.issuer.publish(jwk("ES256", "first"), jwk("ES256", "second"))
         self.authenticator = self.build(key_id="second")
@@ -567,14 +567,14 @@ class AuthenticatorTests(KeySetTestCase):
         self.assertEqual(self.questions, 0)
         self.assertEqual(await self.name(self.token("second", "second")), "tess")
 
-    async def test_max_age(self) -> None:
+    async def test_the_configured_max_age_counts(self) -> None:
         self.authenticator = self.build(jwks_max_age=60)
         await self.name(self.token())
         self.clock.advance(60)
         await self.name(self.token())
         self.assertEqual(self.questions, 2)
 
-    async def test_unavailable(self) -> None:
+    async def test_tokens_are_undecided_without_keys(self) -> None:
         """While there are no keys, tokens are neither good nor bad."""
         self.issuer.status = 500
         try:

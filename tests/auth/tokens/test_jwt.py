@@ -152,15 +152,15 @@ class Matrix:
         """Make a token that is good but for these claims."""
         return sign(claims(**others), self.algorithm, headers=HEADER)
 
-    def test_good(self: Any) -> None:
+    def test_a_good_token_is_accepted(self: Any) -> None:
         self.assertEqual(self.assert_accepted(self.make(), self.token()).name, "tess")
 
-    def test_leeway(self: Any) -> None:
+    def test_clocks_may_differ_by_the_leeway(self: Any) -> None:
         """Clocks may disagree by the leeway, in both directions."""
         self.assert_accepted(self.make(), self.token(exp=NOW - LEEWAY + 1))
         self.assert_accepted(self.make(), self.token(nbf=NOW + LEEWAY, iat=NOW + LEEWAY))
 
-    def test_expired(self: Any) -> None:
+    def test_an_expired_token_is_refused(self: Any) -> None:
         for exp in (NOW - LEEWAY, NOW - 3600, 0, -1, NOW - LEEWAY - 0.5):
             self.assert_refused(self.make(), self.token(exp=exp), "expired")
 
@@ -171,26 +171,26 @@ class Matrix:
     def test_issued_in_the_future(self: Any) -> None:
         self.assert_refused(self.make(), self.token(iat=NOW + LEEWAY + 1), "future")
 
-    def test_issuer(self: Any) -> None:
+    def test_another_issuer_is_refused(self: Any) -> None:
         for iss in ("https://evil.example", ISSUER + "/", "", None):
             self.assert_refused(self.make(), self.token(iss=iss), "issuer")
 
-    def test_audience(self: Any) -> None:
+    def test_another_audience_is_refused(self: Any) -> None:
         for aud in ("other", "LFS", "", [], ["a", "b"], None):
             self.assert_refused(self.make(), self.token(aud=aud), "audience")
         self.assert_accepted(self.make(), self.token(aud=["other", AUDIENCE]))
 
-    def test_no_expiry(self: Any) -> None:
+    def test_a_token_without_expiry_can_be_refused(self: Any) -> None:
         """A token that is good for ever is refused if that is configured."""
         self.assert_accepted(self.make(), self.token(exp=None))
         self.assert_refused(self.make(require_exp=True), self.token(exp=None), "no expiry")
         self.assert_refused(self.make(), self.token(exp=NOW - 60), "expired")
 
-    def test_wrong_key(self: Any) -> None:
+    def test_a_wrong_key_is_refused(self: Any) -> None:
         token = sign(claims(), self.algorithm, "theirs", HEADER)
         self.assert_refused(self.make(), token, "signature")
 
-    def test_tampered(self: Any) -> None:
+    def test_a_changed_or_cut_token_is_refused(self: Any) -> None:
         """No part of a token can be exchanged or cut."""
         header, payload, signature = self.token().split(".")
         more = encode(claims(scopes=["obj"]))
@@ -208,20 +208,20 @@ class Matrix:
         for token in (f"{header}.{payload}=.{signature}", f"{header}.{payload}.{signature}!"):
             self.assert_refused(self.make(), token, "malformed")
 
-    def test_algorithm_none(self: Any) -> None:
+    def test_the_algorithm_none_is_refused(self: Any) -> None:
         for name in ("none", "None", "NONE", "nOnE"):
             token = forge({"alg": name, **HEADER}, claims())
             self.assert_refused(self.make(), token, "algorithm")
             self.assert_refused(self.make(), token + self.token().split(".")[2], "algorithm")
 
-    def test_other_algorithms(self: Any) -> None:
+    def test_only_the_configured_algorithm_is_accepted(self: Any) -> None:
         """Exactly the configured algorithm is accepted, though the key fits others."""
         for algorithm in (*SYMMETRIC, *ASYMMETRIC):
             if algorithm != self.algorithm:
                 token = sign(claims(), algorithm, headers=HEADER)
                 self.assert_refused(self.make(), token, f"algorithm.*{self.algorithm}")
 
-    def test_unknown_algorithm(self: Any) -> None:
+    def test_a_similar_algorithm_is_refused(self: Any) -> None:
         """An algorithm that only resembles the configured one is another."""
         for name in (self.algorithm.lower() + "\0", "", "ES256K", "HS1", f" {self.algorithm}"):
             self.assert_refused(self.make(), forge({"alg": name, **HEADER}, claims()), "algorithm")
@@ -250,18 +250,18 @@ class Matrix:
             token = sign(claims(), self.algorithm, "theirs", {**HEADER, **more})
             self.assert_refused(self.make(), token, "signature")
 
-    def test_critical_extension(self: Any) -> None:
+    def test_an_unknown_critical_extension_is_refused(self: Any) -> None:
         """What an issuer calls critical must be understood (RFC 7515 section 4.1.11)."""
         token = sign(claims(), self.algorithm, headers={**HEADER, "crit": ["exp"], "exp": NOW + 9})
         self.assert_refused(self.make(), token, "malformed")
 
-    def test_detached_payload(self: Any) -> None:
+    def test_a_detached_payload_is_refused(self: Any) -> None:
         """A token's claims stand in the token (RFC 7797 is not for tokens)."""
         header = {"alg": self.algorithm, **HEADER, "b64": False, "crit": ["b64"]}
         self.assert_refused(self.make(), forge(header, b""), "malformed")
         self.assert_refused(self.make(), forge(header, claims()), "malformed")
 
-    def test_malformed_claims(self: Any) -> None:
+    def test_malformed_claims_are_refused(self: Any) -> None:
         """A good signature does not make sense of what is none."""
         key = private_key(self.algorithm)
         for payload in (
@@ -277,7 +277,7 @@ class Matrix:
             token = jwt.PyJWS().encode(payload, key, self.algorithm, dict(HEADER))
             self.assert_refused(self.make(), token, "malformed")
 
-    def test_huge(self: Any) -> None:
+    def test_a_huge_token_is_passed_on_unread(self: Any) -> None:
         """A token of a megabyte is put aside without being looked at."""
         token = self.token(sub="x" * 1024 * 1024)
         began = time.process_time()
@@ -315,7 +315,7 @@ class ConfusionTests(JWTTestCase):
                 token = forge({"alg": algorithm, "typ": "JWT"}, claims(), secret)
                 self.assert_refused(strict, token, "signature")
 
-    def test_ed448(self) -> None:
+    def test_eddsa_takes_keys_on_both_curves(self) -> None:
         """EdDSA takes keys on both of its curves."""
         token = jwt.encode(claims(aud=None), ed448_key(), "EdDSA")
         self.assert_accepted(
@@ -325,7 +325,7 @@ class ConfusionTests(JWTTestCase):
             authenticator(algorithms=["EdDSA"], key=verification_key("EdDSA")), token, "signature"
         )
 
-    def test_several_algorithms(self) -> None:
+    def test_each_of_several_algorithms_is_accepted(self) -> None:
         """With several algorithms for one key, each of them is accepted, and no other."""
         several = authenticator(
             algorithms=["RS256", "PS512"], key=verification_key("RS256"), audience=AUDIENCE
@@ -344,14 +344,14 @@ class CredentialTests(JWTTestCase):
         self.good = sign(claims())
         self.bad = sign(claims(exp=NOW - 60))
 
-    def test_interface(self) -> None:
+    def test_it_provides_the_interfaces(self) -> None:
         verifyObject(IAuthenticator, self.authenticator)
         verifyObject(IGrants, ScopedGrants({}))
 
-    def test_bearer(self) -> None:
+    def test_a_bearer_token_is_accepted(self) -> None:
         self.assert_accepted(self.authenticator, Credentials((Bearer(self.good),)))
 
-    def test_basic(self) -> None:
+    def test_a_token_may_be_the_password_of_a_user(self) -> None:
         """A token is the password of the user ``_jwt``, for git's credential helpers."""
         self.assert_accepted(self.authenticator, Credentials((Password("_jwt", self.good),)))
         self.assert_refused(
@@ -363,7 +363,7 @@ class CredentialTests(JWTTestCase):
         for user in ("tess", "", "_JWT", "_jwt2"):
             self.assert_left(self.authenticator, Credentials((Password(user, self.good),)))
 
-    def test_basic_user(self) -> None:
+    def test_the_name_of_that_user_can_be_changed(self) -> None:
         other = authenticator(audience=AUDIENCE, basic_user="token")
         self.assert_accepted(other, Credentials((Password("token", self.good),)))
         self.assert_left(other, Credentials((Password("_jwt", self.good),)))
@@ -374,17 +374,17 @@ class CredentialTests(JWTTestCase):
             self.assert_left(off, Credentials((Password(user, self.good),)))
         self.assert_accepted(off, self.good)
 
-    def test_query(self) -> None:
+    def test_a_token_in_the_query_is_accepted(self) -> None:
         self.assert_accepted(self.authenticator, Credentials((Bearer(self.good, in_url=True),)))
         self.assert_refused(
             self.authenticator, Credentials((Bearer(self.bad, in_url=True),)), "expired"
         )
         self.assert_left(self.authenticator, Credentials((Bearer("", in_url=True),)))
 
-    def test_nothing(self) -> None:
+    def test_no_credential_is_passed_on(self) -> None:
         self.assert_left(self.authenticator, Credentials())
 
-    def test_no_token(self) -> None:
+    def test_other_credentials_are_passed_on(self) -> None:
         """Other people's tokens are left to the next, signed JWTs excepted."""
         for text in (
             "ghp_" + "a" * 36,
@@ -406,7 +406,7 @@ class CredentialTests(JWTTestCase):
         for scheme in ("digest", "negotiate", "token", "bearer2", ""):
             self.assert_left(self.authenticator, Credentials((Unreadable(scheme),)))
 
-    def test_two_headers(self) -> None:
+    def test_one_good_token_of_several_is_enough(self) -> None:
         """Each of several tokens is tried; one that is good is enough."""
         for tokens in ((self.good, self.bad), (self.bad, self.good), ("opaque", self.good)):
             self.assert_accepted(self.authenticator, bearer(*tokens))
@@ -438,14 +438,14 @@ class ClaimTests(JWTTestCase):
         self.assert_accepted(authenticator(), sign(claims(aud=None, iss="anybody")))
         self.assert_accepted(authenticator(), sign(claims(aud=None, iss=None)))
 
-    def test_name(self) -> None:
+    def test_the_name_is_the_first_known_claim(self) -> None:
         people = {"email": "tess@example.com", "name": "Tess"}
         self.assertEqual(self.identify(sub="u1", **people).name, "u1")
         self.assertEqual(self.identify(sub=None, **people).name, "tess@example.com")
         self.assertEqual(self.identify(sub="", name="Tess").name, "Tess")
         self.assertEqual(self.identify(sub=None).name, "jwt")
 
-    def test_numeric_subject(self) -> None:
+    def test_a_numeric_subject_is_accepted(self) -> None:
         """Some issuers number their users, against RFC 7519."""
         token = jwt.PyJWS().encode(
             json.dumps(claims(aud=None, sub=0)).encode(), private_key("HS256"), "HS256"
@@ -457,10 +457,10 @@ class ClaimTests(JWTTestCase):
         name = self.identify(sub="a b\n127.0.0.1\tadmin\x1b[2J\u2028\u202e\x00é").name
         self.assertEqual(name, "a_b_127.0.0.1_admin_[2J___é")
 
-    def test_long_name(self) -> None:
+    def test_a_long_name_is_cut(self) -> None:
         self.assertEqual(self.identify(sub="x" * 9999).name, "x" * 128)
 
-    def test_scopes(self) -> None:
+    def test_both_claims_of_scopes_count(self) -> None:
         """Both ``scopes`` and ``scope`` count, as a list or as text."""
         for others in (
             {"scopes": ["obj:org/repo:read"]},
@@ -473,7 +473,7 @@ class ClaimTests(JWTTestCase):
             self.assertTrue(grants.allows(Permission.READ, OID), others)
             self.assertFalse(grants.allows(Permission.WRITE, OID), others)
 
-    def test_no_scopes(self) -> None:
+    def test_a_token_without_scopes_permits_nothing(self) -> None:
         """A good token without scopes is somebody who may do nothing."""
         for others in ({"scopes": None}, {"scopes": []}, {"scopes": ""}, {"scopes": ["admin"]}):
             identity = self.identify(**others)
@@ -482,14 +482,14 @@ class ClaimTests(JWTTestCase):
                 self.assertFalse(identity.grants.allows(permission, OID))
                 self.assertFalse(identity.grants.allows(permission, None))
 
-    def test_other_repository(self) -> None:
+    def test_a_token_for_another_repository_permits_nothing(self) -> None:
         """A token for one repository permits nothing on another."""
         for repo in ("org/other", "org", "foe/repo", "org/repo/sub"):
             grants = self.identify(repo).grants
             for permission in Permission:
                 self.assertFalse(grants.allows(permission, OID))
 
-    def test_one_object(self) -> None:
+    def test_a_token_for_one_object_permits_no_other(self) -> None:
         """A token for one object permits it there, and nothing else."""
         grants = self.identify(scopes=[f"obj:org/repo/{OID}:read"]).grants
         self.assertTrue(grants.allows(Permission.READ, OID))
@@ -529,17 +529,17 @@ class ConfigurationTests(SynchronousTestCase):
             jwks_url="https://issuer.example/keys",
         )
 
-    def test_no_algorithms(self) -> None:
+    def test_an_empty_list_of_algorithms_is_refused(self) -> None:
         self.assert_refused("algorithms", "one algorithm or more", algorithms=[], key="x" * 64)
 
-    def test_unknown_algorithms(self) -> None:
+    def test_unknown_algorithms_are_refused(self) -> None:
         """``none`` and everything else that is not supported cannot be configured."""
         for name in ("none", "hs256", "HS1", "ES256K", "RSA-OAEP"):
             with self.assertRaises(ConfigError) as caught:
                 schema.convert({"algorithms": ["HS256", name]}, JWTOptions, "auth.0")
             self.assertEqual(caught.exception.path, "auth.0.algorithms.1")
 
-    def test_mixed_algorithms(self) -> None:
+    def test_secrets_and_public_keys_cannot_be_mixed(self) -> None:
         """Secrets and public keys cannot be mixed, whatever the key is."""
         for algorithms in (["HS256", "RS256"], ["ES256", "HS512"], ["EdDSA", "HS256"]):
             for key in (verification_key("RS256"), private_key("HS512")):
@@ -557,7 +557,7 @@ class ConfigurationTests(SynchronousTestCase):
             ):
                 self.assert_refused("key", "needs a secret", algorithms=[algorithm], key=key)
 
-    def test_short_secret(self) -> None:
+    def test_a_short_secret_is_refused(self) -> None:
         """A secret is at least as long as its hash (RFC 7518 section 3.2)."""
         for algorithm, length in (("HS256", 32), ("HS384", 48), ("HS512", 64)):
             for short in ("", "x", "x" * (length - 1), " " * 70 + "x" * (length - 1) + "\n" * 70):
@@ -588,13 +588,13 @@ class ConfigurationTests(SynchronousTestCase):
                     self.assert_refused("key", algorithm, algorithms=[algorithm], key=key)
                     self.assert_refused("key", algorithm, algorithms=[other, algorithm], key=key)
 
-    def test_weak_keys(self) -> None:
+    def test_weak_keys_are_refused(self) -> None:
         weak_rsa = public_pem(rsa.generate_private_key(65537, 1024))
         self.assert_refused("key", "RS256", algorithms=["RS256"], key=weak_rsa)
         odd_curve = public_pem(ec.generate_private_key(ec.SECP256K1()))
         self.assert_refused("key", "ES256", algorithms=["ES256"], key=odd_curve)
 
-    def test_key_file(self) -> None:
+    def test_a_secret_can_be_in_a_file(self) -> None:
         """White space around a text is no part of it; binary is taken as it is."""
         token = jwt.encode({"exp": NOW + 60}, "s" * 40, "HS256")
         self.assert_key_file_verifies(b"\n" + b"s" * 40 + b"\r\n", token)
@@ -613,7 +613,7 @@ class ConfigurationTests(SynchronousTestCase):
         )
         self.assertIsNotNone(identity)
 
-    def test_pem_file(self) -> None:
+    def test_a_public_key_can_be_in_a_file(self) -> None:
         path = self.key_file(verification_key("ES256").encode())
         JWTFactory().build(JWTOptions(algorithms=["ES256"], key_file=path), environment())
 
@@ -655,7 +655,7 @@ class ConfigurationTests(SynchronousTestCase):
             environment(),
         )
 
-    def test_representation(self) -> None:
+    def test_the_representation_hides_the_secret(self) -> None:
         """What is printed by accident holds no secret."""
         secret = private_key("HS256")
         options = JWTOptions(key=secret)

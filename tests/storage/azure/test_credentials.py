@@ -188,7 +188,7 @@ class IdentityTests(SpinningTestCase):
         self.assertLessEqual(action.expires_in, DELEGATED)
         self.assertGreater(action.expires_in, DELEGATED - SKEW)
 
-    def test_no_identity(self) -> None:
+    def test_a_missing_identity_is_reported(self) -> None:
         """The log and ``--check`` say so; requests get 503 and are not refused for good."""
         self.identity.status = 400
         store = self.build()
@@ -231,12 +231,12 @@ class AnswerTests(SynchronousTestCase):
         b"<Value>a2V5</Value></UserDelegationKey>"
     )
 
-    def test_good(self) -> None:
+    def test_a_good_answer_is_a_key(self) -> None:
         key = read_delegation_key(b'\xef\xbb\xbf<?xml version="1.0"?>' + self.GOOD)
         self.assertEqual((key.value, key.object_id, key.tenant_id), (b"key", "o", "t"))
         self.assertEqual(key.expiry, "2026-01-02T00:00:00Z")
 
-    def test_bad(self) -> None:
+    def test_a_bad_answer_is_no_key(self) -> None:
         for body in (
             b"",
             b"\xff",

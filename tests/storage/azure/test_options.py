@@ -54,7 +54,7 @@ class AccountTests(OptionsTestCase):
         href = self.href(account="acmelfs", account_key=KEY)
         self.assertEqual(href, "https://acmelfs.blob.core.windows.net/lfs")
 
-    def test_connection_string(self) -> None:
+    def test_a_connection_string_names_the_account(self) -> None:
         for string, expected in (
             (STRING, "https://acmelfs.blob.core.windows.net/lfs"),
             (f" {STRING.replace(';', ' ; ')};", "https://acmelfs.blob.core.windows.net/lfs"),
@@ -109,7 +109,7 @@ class MistakeTests(OptionsTestCase):
     def test_key_without_account(self) -> None:
         self.assert_refused("account", "is missing", account_key=KEY)
 
-    def test_two_sources(self) -> None:
+    def test_two_sources_of_one_option_are_refused(self) -> None:
         self.assert_refused("account", "beside", account="acme", connection_string=STRING)
         self.assert_refused("account_key", "beside", account_key=KEY, connection_string=STRING)
 
@@ -144,7 +144,7 @@ class MistakeTests(OptionsTestCase):
                 option, "allowed is http(s)", connection_string=STRING, **{option: "acme"}
             )
 
-    def test_prefix(self) -> None:
+    def test_a_prefix_that_leads_outside_is_refused(self) -> None:
         self.assert_refused("prefix", "plain", prefix="../x", connection_string=STRING)
 
 

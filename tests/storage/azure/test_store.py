@@ -330,18 +330,18 @@ class CheckTests(AzureTestCase):
         )
         self.assertIsNone(self.run_now(store.check()))
 
-    def test_wrong_container(self) -> None:
+    def test_a_wrong_container_is_named(self) -> None:
         self.container = "no-such-container"
         error = self.complaint()
         self.assertEqual(error.path, "container")
         self.assertIn("no such container", error.problem)
 
-    def test_wrong_key(self) -> None:
+    def test_a_wrong_key_is_named(self) -> None:
         error = self.complaint(account_key="AAAA")
         self.assertEqual(error.path, "account_key")
         self.assertIn("wrong key", error.problem)
 
-    def test_missing_permission(self) -> None:
+    def test_a_missing_permission_is_named(self) -> None:
         """To read, to create, or to delete."""
         refusal = answer("403 Forbidden", x_ms_error_code="AuthorizationPermissionMismatch")
         for verb, faults in (
@@ -355,12 +355,12 @@ class CheckTests(AzureTestCase):
             self.assertIn(f"may not {verb} blobs", error.problem)
             self.assertIn("Storage Blob Data Contributor", error.problem)
 
-    def test_unreachable(self) -> None:
+    def test_an_unreachable_store_is_named(self) -> None:
         error = self.complaint(endpoint_url="http://127.0.0.1:1/x", timeout=1)
         self.assertEqual(error.path, "endpoint_url")
         self.assertIn("refused", error.problem)
 
-    def test_something_else(self) -> None:
+    def test_a_server_that_is_not_azure_is_named(self) -> None:
         """A web server that is not Azure."""
         store, proxy = self.behind_proxy()
         proxy.always(answer("404 Not Found", b"<h1>Not here</h1>"))

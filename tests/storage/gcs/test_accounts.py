@@ -124,7 +124,7 @@ class ChainTests(GCSTestCase):
         self.assertEqual((email, signs), (Google.MANAGED, False))
         self.assertIsNotNone(expiry)
 
-    def test_nobody(self) -> None:
+    def test_an_absent_account_is_one_line(self) -> None:
         problem = self.look(NO_GCE_CHECK="true")
         self.assertIn("credentials were not found", problem)
         self.assertNotIn("\n", problem)

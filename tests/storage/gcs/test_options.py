@@ -37,7 +37,7 @@ class UrlTests(CoroutineTestCase):
         self.assertEqual(self.href(prefix="/a b/"), "https://storage.googleapis.com/lfs/a%20b")
         self.assertEqual(self.href(bucket="a.b_c"), "https://storage.googleapis.com/a.b_c")
 
-    def test_elsewhere(self) -> None:
+    def test_an_endpoint_url_replaces_that_of_google(self) -> None:
         for url, expected in (
             ("https://Storage.Example:443/", "https://storage.example/lfs"),
             ("http://h:80/x", "http://h/x/lfs"),
@@ -74,7 +74,7 @@ class RefusalTests(SynchronousTestCase):
         self.assert_refused("hmac_secret", "missing", hmac_access_key="GOOG1E")
         self.assert_refused("hmac_access_key", "missing", hmac_secret="very secret")
 
-    def test_two_credentials(self) -> None:
+    def test_two_kinds_of_credentials_are_refused(self) -> None:
         self.assert_refused("credentials_file", "beside", **KEY, credentials_file="key.json")
         self.assert_refused("service_account_email", "beside", **KEY, service_account_email="a@b")
 

@@ -53,7 +53,7 @@ def make_credentials() -> Credentials:
 class VectorTests(SynchronousTestCase):
     """The conformance tests that all of Google's own clients have to pass."""
 
-    def test_all(self) -> None:
+    def test_every_vector_is_signed_as_given(self) -> None:
         if not VECTORS.exists():
             raise SkipTest(f"{VECTORS} is not there")
         cases = json.loads(VECTORS.read_text())["signingV4Tests"]
@@ -86,7 +86,7 @@ class VectorTests(SynchronousTestCase):
         signed = unsigned.signed(signature).partition("?")[2]
         self.assertEqual(sorted(signed.split("&")), sorted(query.split("&")))
 
-    def test_object_names(self) -> None:
+    def test_paths_are_encoded_as_in_the_vectors(self) -> None:
         """Paths are encoded as the vectors have them."""
         if not VECTORS.exists():
             raise SkipTest(f"{VECTORS} is not there")
@@ -118,7 +118,7 @@ class OracleTests(SynchronousTestCase):
         st.integers(1, 604_800),
         st.integers(1_000_000_000, 4_000_000_000),
     )
-    def test_rsa(
+    def test_signatures_equal_those_of_google_cloud_storage(
         self,
         method: str,
         segments: list[str],

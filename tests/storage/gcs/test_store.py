@@ -415,16 +415,16 @@ class CheckTests(GCSTestCase):
             self.run_now(self.build_section(hmac).check())
         self.assertEqual(self.google.objects(self.bucket), {})
 
-    def test_wrong_bucket(self) -> None:
+    def test_a_wrong_bucket_is_named(self) -> None:
         section = self.google.options("missing")
         self.assert_section_blamed("bucket", "no such bucket", section)
 
-    def test_wrong_key(self) -> None:
+    def test_a_wrong_key_is_named(self) -> None:
         """Google does not know this key of the account."""
         wrong = self.google.key_file("stranger")
         self.assert_blamed("credentials_file", "invalid_grant", credentials_file=str(wrong))
 
-    def test_no_key(self) -> None:
+    def test_a_missing_key_file_is_named(self) -> None:
         missing = self.mktemp()
         self.assert_blamed("credentials_file", "No such file", credentials_file=missing)
         broken = Path(self.mktemp())
@@ -438,7 +438,7 @@ class CheckTests(GCSTestCase):
         section = self.google.hmac_options(self.bucket, hmac_secret="wrong")
         self.assert_section_blamed("hmac_secret", "refuses", section)
 
-    def test_missing_permissions(self) -> None:
+    def test_each_missing_permission_is_named(self) -> None:
         for permission in (
             "storage.objects.get",
             "storage.objects.create",
@@ -472,7 +472,7 @@ class CheckTests(GCSTestCase):
             "service_account_email", "Not found", service_account_email="no@example.com"
         )
 
-    def test_unreachable(self) -> None:
+    def test_an_unreachable_store_is_named(self) -> None:
         self.patch(bucket, "CHECK_TIMEOUT", 1.0)
         self.patch(xml_bucket, "CHECK_TIMEOUT", 1.0)
         self.patch(xml_parts, "CHECK_TIMEOUT", 1.0)
@@ -483,7 +483,7 @@ class CheckTests(GCSTestCase):
         closed = f"http://127.0.0.1:{free_port()}"
         self.assert_blamed("endpoint_url", "refused", endpoint_url=closed)
 
-    def test_something_else(self) -> None:
+    def test_a_server_that_is_not_google_is_named(self) -> None:
         with FaultyProxy(self.google.port) as proxy:
             proxy.always(answer("404 Not Found", b"<h1>nothing</h1>"))
             self.assert_blamed("endpoint_url", "is not Cloud Storage", endpoint_url=proxy.url)

@@ -614,7 +614,7 @@ class FactoryTests(CoroutineTestCase):
         self.build(path=path)
         self.assertTrue(os.path.isdir(path))
 
-    def test_building_sweeps(self) -> None:
+    def test_building_removes_stale_temporary_files(self) -> None:
         path = self.mktemp()
         tmp = Path(path, ".giftless", "tmp")
         tmp.mkdir(parents=True)

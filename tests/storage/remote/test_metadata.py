@@ -22,7 +22,7 @@ EXTRA = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text()
 
 
 class MetadataTests(SynchronousTestCase):
-    def test_types(self) -> None:
+    def test_the_media_type_follows_the_file_name(self) -> None:
         for name, expected in (
             ("a.png", "image/png"),
             ("A.PDF", "application/pdf"),
@@ -37,7 +37,7 @@ class MetadataTests(SynchronousTestCase):
             self.assertEqual(content_type({"filename": name}), expected, name)
         self.assertEqual(content_type({}), "application/octet-stream")
 
-    def test_dispositions(self) -> None:
+    def test_a_file_name_makes_a_disposition(self) -> None:
         self.assertEqual(
             disposition({"filename": 'a/"b".txt'}), 'attachment; filename="_b_.txt"'
             "; filename*=UTF-8''%22b%22.txt",
@@ -64,13 +64,13 @@ class MetadataTests(SynchronousTestCase):
     def test_what_others_have_stored_is_nothing(self, text: str) -> None:
         self.assertIsInstance(decode_extras(text), dict)
 
-    def test_junk(self) -> None:
+    def test_what_cannot_be_decoded_has_no_extras(self) -> None:
         for text in ("", "AAAA", "W10=", "%%%", "bnVsbA==", "\u00e9"):
             self.assertEqual(decode_extras(text), {})
 
 
 class OptionTests(SynchronousTestCase):
-    def test_prefixes(self) -> None:
+    def test_a_prefix_is_a_plain_path(self) -> None:
         for given_, expected in (("", ""), ("/", ""), ("a", "a"), ("/a/b c/", "a/b c")):
             self.assertEqual(checked_prefix(given_), expected)
         self.assertEqual(checked_prefix("x.git"), "x.git")
@@ -82,7 +82,7 @@ class OptionTests(SynchronousTestCase):
     def test_options_do_not_show(self) -> None:
         self.assertEqual(repr(RemoteOptions()), "<RemoteOptions>")
 
-    def test_layout(self) -> None:
+    def test_an_object_is_named_by_repository_and_oid(self) -> None:
         key = key_of(b"x", "org/re po")
         self.assertEqual(Layout("").name(key), f"org/re po/{key.oid}")
         self.assertEqual(Layout("a/b").name(key), f"a/b/org/re po/{key.oid}")

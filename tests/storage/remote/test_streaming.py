@@ -41,7 +41,7 @@ class DownloadTests(CoroutineTestCase):
         self.assertEqual((answer.status, answer.headers["etag"]), (206, "x"))
         return body, response
 
-    def test_bytes_arrive(self) -> None:
+    def test_bytes_are_read_as_they_arrive(self) -> None:
         body, response = self.begin()
         reading = self.start(body.read())
         self.assertNoResult(reading)

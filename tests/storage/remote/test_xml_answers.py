@@ -53,7 +53,7 @@ class DocumentTests(SynchronousTestCase):
         with self.assertRaises(StoreError):
             document(answer("<List></List>", whole=False), "List")
 
-    def test_numbers(self) -> None:
+    def test_only_ascii_digits_are_a_number(self) -> None:
         found = document(answer("<List><A>17</A><B>-1</B><C>\u0663</C><D/></List>"), "List")
         self.assertEqual(number(found, "A"), 17)
         for name in ("B", "C", "D", "E"):

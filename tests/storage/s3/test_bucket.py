@@ -84,7 +84,7 @@ class BucketTestCase(CoroutineTestCase):
 class AbsenceTests(BucketTestCase):
     """'Absent' is said only when the store has said so."""
 
-    def test_present(self) -> None:
+    def test_a_present_object_has_its_size(self) -> None:
         sizes = self.sizes(b"a")
         (asked,) = self.running
         self.assertEqual((asked.method, urlsplit(asked.url).path[:8]), ("HEAD", "/b/pre/o"))
@@ -201,7 +201,7 @@ class InspectionTests(BucketTestCase):
         facts: ObjectFacts = self.successResultOf(found)
         return facts
 
-    def test_checksums(self) -> None:
+    def test_only_a_checksum_of_the_whole_counts(self) -> None:
         digest = base64.b64encode(bytes(range(32))).decode()
         self.assertEqual(self.inspect(x_amz_checksum_sha256=digest).sha256, bytes(range(32)).hex())
         self.assertEqual(

@@ -66,7 +66,7 @@ class ChainTests(SpinningTestCase):
         assert expiry is not None
         self.assertLess(abs(expiry - time.time() - 3600), 60)
 
-    def test_environment(self) -> None:
+    def test_the_environment_gives_credentials(self) -> None:
         self.set_environment(AWS_ACCESS_KEY_ID="AKID", AWS_SECRET_ACCESS_KEY="s")
         self.assertEqual(self.find(), (Credentials("AKID", "s"), None))
 
@@ -97,15 +97,15 @@ class ChainTests(SpinningTestCase):
             )
             self.assertEqual(chain()[0].access_key_id, key)
 
-    def test_container(self) -> None:
+    def test_a_container_gives_credentials(self) -> None:
         self.set_environment(**self.metadata.container())
         self.assert_temporary()
 
-    def test_instance(self) -> None:
+    def test_an_instance_gives_credentials(self) -> None:
         self.set_environment(**self.metadata.instance(), AWS_EC2_METADATA_DISABLED="false")
         self.assert_temporary()
 
-    def test_nothing(self) -> None:
+    def test_missing_credentials_are_one_line(self) -> None:
         self.set_environment()
         with self.assertRaises(StoreError) as caught:
             self.find()

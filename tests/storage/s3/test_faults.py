@@ -100,7 +100,7 @@ class SizeTests(FaultTestCase):
             self.proxy.always(fault)
             self.assert_unavailable()
 
-    def test_nobody_there(self) -> None:
+    def test_an_absent_store_is_unavailable(self) -> None:
         self.store = self.connect(endpoint_url="http://127.0.0.1:1")
         self.assert_unavailable()
 
@@ -285,7 +285,7 @@ class TLSTests(FaultTestCase):
             mode="proxy", timeout=PATIENT, endpoint_url=self.proxy.url.replace("http:", "https:")
         )
 
-    def test_both_ways(self) -> None:
+    def test_large_objects_pass_both_ways(self) -> None:
         chunks = [LARGE[:SMALL], LARGE[SMALL:]]
         self.run_now(put_object(self.store, key_of(LARGE), len(LARGE), ListBody(chunks), {}))
         stored = self.run_now(self.store.open(key_of(LARGE)))

@@ -56,7 +56,7 @@ class VectorTests(SynchronousTestCase):
         self.assertEqual(sent["x-amz-content-sha256"], payload)
         self.assertTrue(url.startswith(HOST + path))
 
-    def test_get_object(self) -> None:
+    def test_a_request_to_get_is_signed_as_documented(self) -> None:
         self.assert_signature(
             "GET",
             "/test.txt",
@@ -64,7 +64,7 @@ class VectorTests(SynchronousTestCase):
             headers={"Range": "bytes=0-9"},
         )
 
-    def test_put_object(self) -> None:
+    def test_a_request_to_put_is_signed_as_documented(self) -> None:
         self.assert_signature(
             "PUT",
             encode_path("/test$file.text"),
@@ -84,7 +84,7 @@ class VectorTests(SynchronousTestCase):
             parameters={"lifecycle": ""},
         )
 
-    def test_list_objects(self) -> None:
+    def test_a_request_to_list_is_signed_as_documented(self) -> None:
         self.assert_signature(
             "GET",
             "/",
@@ -92,7 +92,7 @@ class VectorTests(SynchronousTestCase):
             parameters={"prefix": "J", "max-keys": "2"},
         )
 
-    def test_presigned_url(self) -> None:
+    def test_a_presigned_url_is_as_documented(self) -> None:
         url = EXAMPLE.presign("GET", f"{HOST}/test.txt", {}, {}, EXAMPLE_TIME, 86400)
         self.assertEqual(
             url,
@@ -167,7 +167,7 @@ class OracleTests(SynchronousTestCase):
     """Equal to botocore on requests of all kinds."""
 
     @given(requests)
-    def test_presigned(self, case: dict[str, Any]) -> None:
+    def test_presigned_urls_equal_those_of_botocore(self, case: dict[str, Any]) -> None:
         url = f"{case['scheme']}://{case['host']}/{encode_path(case['path'])}"
         ours = signer_of(case).presign(
             case["method"], url, case["parameters"], case["headers"],
@@ -178,7 +178,9 @@ class OracleTests(SynchronousTestCase):
         self.assertEqual(query_of(ours), query_of(theirs))
 
     @given(requests, st.just(UNSIGNED) | st.text("0123456789abcdef", min_size=64, max_size=64))
-    def test_in_headers(self, case: dict[str, Any], payload: str) -> None:
+    def test_signed_headers_equal_those_of_botocore(
+        self, case: dict[str, Any], payload: str
+    ) -> None:
         url = f"{case['scheme']}://{case['host']}/{encode_path(case['path'])}"
         _, ours = signer_of(case).authorize(
             case["method"], url, case["parameters"], case["headers"], payload, case["instant"]

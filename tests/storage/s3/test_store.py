@@ -297,14 +297,14 @@ class CheckTests(S3TestCase):
                     self.check(mode=mode, checksum=checksum, conditional_writes=conditional)
         self.assertEqual(self.server.objects(self.bucket), {})
 
-    def test_wrong_bucket(self) -> None:
+    def test_a_wrong_bucket_is_named(self) -> None:
         self.assert_blamed("bucket", "no such bucket", bucket="missing")
 
-    def test_wrong_key(self) -> None:
+    def test_a_wrong_key_is_named(self) -> None:
         self.assert_blamed("access_key_id", "does not know", access_key_id="AKIDWRONG")
 
-    def test_wrong_secret(self) -> None:
+    def test_a_wrong_secret_is_named(self) -> None:
         self.assert_blamed("secret_access_key", "does not belong", secret_access_key="wrong")
 
-    def test_wrong_region(self) -> None:
+    def test_a_wrong_region_is_named(self) -> None:
         self.assert_blamed("region", f"is in '{self.server.REGION}'", region="us-west-2")
