@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from tests.contracts.authenticators import basic
 from tests.docs.pages import DOCS, code
 from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, oid_of
 from tests.support.processes import wait_until
+from tests.support.tokens import basic
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
 

@@ -12,9 +12,9 @@ from typing import Any
 import bcrypt
 import yaml
 
-from tests.contracts.authenticators import basic
 from tests.integration.locking import LOCKS, giftless
 from tests.integration.support import REPO, Daemon, Git, GitRepo, IntegrationTestCase
+from tests.support.tokens import basic
 
 #: What each user may do; their passwords are their names.
 ACCESS = {"alice": "write", "bob": "write", "carol": "admin", "rita": "read"}
