@@ -32,6 +32,7 @@ from giftless.usecases.events import Events
 from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
+from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.locks import LockEndpoints, routes_without_locks
@@ -154,6 +155,8 @@ def build_resource(
         *PartEndpoints(multipart, actions).routes,
         *_lock_routes(options, environment, backends, gate, guarded, events),
     )
+    brought = AdapterEndpoints(guarded, actions, gate, server, blocking)
+    routes = (*routes, *brought.routes(transfers.adapters, routes))
     return LFSResource(routes, Proxies(options.trusted_proxies), options.public_url)
 
 

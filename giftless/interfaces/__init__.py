@@ -27,6 +27,7 @@ from giftless.interfaces.auth import (
     Unreadable,
 )
 from giftless.interfaces.bodies import IBody
+from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints
 from giftless.interfaces.environment import (
     Environment,
     IBlocking,
@@ -101,6 +102,7 @@ __all__ = [
     "Bearer",
     "Credential",
     "Credentials",
+    "Endpoint",
     "Environment",
     "Event",
     "Fitness",
@@ -112,10 +114,12 @@ __all__ = [
     "IBlocking",
     "IBody",
     "IBuilder",
+    "ICall",
     "ICapacity",
     "ICheckable",
     "IDeleting",
     "IDownload",
+    "IEndpoints",
     "IExternalMultipartStore",
     "IExternalStore",
     "IFactory",

@@ -31,6 +31,14 @@ class ILinks(Interface):
             endpoint that tells what there is to do.
         """
 
+    def endpoint(path: str, parameters: Mapping[str, str] = {}) -> str:
+        """Return the URL of any endpoint below the repository.
+
+        :param path: as the template of an :class:`Endpoint`, with values for its
+            variables: ``stage/0123``.
+        :param parameters: those of the query.
+        """
+
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
     """One object that is to be transferred.

@@ -21,12 +21,12 @@ class Links:
 
     def __init__(self, base_url: str, segments: Sequence[str]) -> None:
         path = "/".join(quote(segment, safe="") for segment in segments)
-        self._root = f"{base_url}/{path}/objects/storage"
+        self._repo = f"{base_url}/{path}"
+        self._root = f"{self._repo}/objects/storage"
 
     def storage(self, oid: Oid, parameters: Mapping[str, str]) -> str:
         """See :meth:`giftless.interfaces.ILinks.storage`."""
-        query = f"?{urlencode(parameters)}" if parameters else ""
-        return f"{self._root}/{oid}{query}"
+        return f"{self._root}/{oid}{_query(parameters)}"
 
     def verify(self) -> str:
         """See :meth:`giftless.interfaces.ILinks.verify`."""
@@ -35,3 +35,11 @@ class Links:
     def parts(self, oid: Oid, step: str = "") -> str:
         """See :meth:`giftless.interfaces.ILinks.parts`."""
         return f"{self._root}/{oid}/parts/{step}" if step else f"{self._root}/{oid}/parts"
+
+    def endpoint(self, path: str, parameters: Mapping[str, str] = {}) -> str:
+        """See :meth:`giftless.interfaces.ILinks.endpoint`."""
+        return f"{self._repo}/{quote(path)}{_query(parameters)}"
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    return f"?{urlencode(parameters)}" if parameters else ""

@@ -88,19 +88,21 @@ class Route:
         return re.compile(self._render(f"(?P<{REPO}>.+?)", "(?P<{}>[^/]+)", re.escape))
 
     def overlaps(self, other: Route) -> bool:
-        """Whether there are paths that both routes have."""
-        mine, others = self.segments, other.segments
-        if self.level is other.level is Level.SERVER and len(mine) != len(others):
+        """Whether both routes cannot be served, because URLs of one are the other's.
+
+        Below one and the same repository that is so if both have a URL in common.
+        The path of a repository can be of any length, too: ``/a/b/locks`` may be the
+        locks of ``a/b``, or ``b/locks`` of ``a``.  There a route takes those of
+        another if it has all their URLs; a few in common do not matter, since names
+        come before variables.
+        """
+        short, long = sorted((self, other), key=lambda route: len(route.segments))
+        pairs = list(zip(reversed(short.segments), reversed(long.segments), strict=False))
+        if self.level is other.level and len(short.segments) == len(long.segments):
+            return all(_is_variable(a) or _is_variable(b) or a == b for a, b in pairs)
+        if short.level is Level.SERVER or len(short.segments) == len(long.segments):
             return False
-        if self.level is not other.level:
-            # In front of the one that is below a repository, there is its path.
-            server, below = (mine, others) if self.level is Level.SERVER else (others, mine)
-            if len(server) <= len(below):
-                return False
-        return all(
-            _is_variable(a) or _is_variable(b) or a == b
-            for a, b in zip(reversed(mine), reversed(others), strict=False)
-        )
+        return all(_is_variable(a) or a == b for a, b in pairs)
 
     def _render(self, repo: str, variable: str, name: Callable[[str], str] = str) -> str:
         segments = [

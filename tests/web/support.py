@@ -59,6 +59,7 @@ from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
+from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.cors import Cors, CorsOptions
 from giftless.web.errors import Challenge
 from giftless.web.limits import Limits
@@ -248,8 +249,11 @@ class Front:
         self.tokens = transfers.tokens
         proxies, gate = Proxies(trusted), Gate()
         actions_authenticator = AuthChain([self.tokens, *authenticators])
+        server = LFSServer(
+            store, transfers.registry, blocking, self.limits.object_size, gate, events
+        )
         objects = ObjectEndpoints(
-            LFSServer(store, transfers.registry, blocking, self.limits.object_size, gate, events),
+            server,
             AuthChain(authenticators),
             actions_authenticator,
             self.limits,
@@ -265,6 +269,10 @@ class Front:
             service = LockService(locks, gate, policy, names_people, clock, events)
             lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
         routes = [*objects.routes, *parts.routes, *lock_routes, *routes]
+        brought = AdapterEndpoints(
+            AuthChain(authenticators), actions_authenticator, gate, server, blocking
+        )
+        routes += brought.routes(transfers.adapters, routes)
         self._api = LFSResource(routes, proxies, public_url)
         self.site = LFSSite(
             self._api.resource(),

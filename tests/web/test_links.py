@@ -33,6 +33,13 @@ class LinksTests(SynchronousTestCase):
             self.assertEqual(links.storage(OID, {}), f"{BASE}{path}/objects/storage/{OID}")
             self.assertEqual(links.verify(), f"{BASE}{path}/objects/storage/verify")
 
+    def test_any_endpoint_can_be_linked_to(self) -> None:
+        links = Links(BASE, ["org", "r\u00e9po"])
+        self.assertEqual(links.endpoint("stage/a b"), f"{BASE}/org/r%C3%A9po/stage/a%20b")
+        self.assertEqual(
+            links.endpoint("stage/x", {"a": "&"}), f"{BASE}/org/r%C3%A9po/stage/x?a=%26"
+        )
+
     def test_parameters_are_encoded(self) -> None:
         url = Links(BASE, ["repo"]).storage(OID, {"filename": "a&b=\u00fc #?.bin", "x": ""})
         self.assertTrue(url.isascii())

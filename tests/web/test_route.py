@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from hypothesis import given
@@ -79,9 +80,17 @@ class OverlapTests(SynchronousTestCase):
             ("a/{x}", "a/b", True),
             ("a/{x}", "b/{x}", False),
             ("{x}/b", "a/{y}", True),
-            # Of /r/a/b the repository may be "r" or "r/a".
+        ):
+            self.assert_overlap(route(one), route(other), overlap)
+
+    def test_routes_below_repositories_of_different_depths(self) -> None:
+        """Of /r/a/b the repository may be "r" or "r/a"."""
+        for one, other, overlap in (
             ("b", "a/b", True),
+            ("{x}", "a/b", True),
             ("a", "a/b", False),
+            ("a", "b/{x}", False),
+            ("stage/{x}", "objects/{y}/parts", False),
         ):
             self.assert_overlap(route(one), route(other), overlap)
 
@@ -92,27 +101,29 @@ class OverlapTests(SynchronousTestCase):
 
     def test_a_route_of_the_server_and_one_of_repositories(self) -> None:
         self.assert_overlap(server("a/b"), route("a/b"), False)
+        self.assert_overlap(server("b"), route("a/b"), False)
         self.assert_overlap(server("r/a/b"), route("a/b"), True)
-        self.assert_overlap(server("r/a/{x}"), route("a/b"), True)
+        self.assert_overlap(server("r/a/{x}"), route("a/b"), False)
         self.assert_overlap(server("r/a/c"), route("a/b"), False)
 
     @given(routes, routes)
-    def test_it_is_told_for_all_that_have_a_path_in_common(self, one: Route, other: Route) -> None:
-        """Every path of one that its pattern and the other's match."""
-        fill = re.compile("{[a-z]}")
-        samples = [
-            prefix + fill.sub(lambda _, word=word: word, sample.template)
-            for sample in (one, other)
-            for prefix in (("/",) if sample.level is Level.SERVER else ("/r/", "/a/", "/r/a/"))
-            for word in ("a", "b", "z")
-        ]
-        shared = [
-            path
-            for path in samples
-            if one.pattern.fullmatch(path) and other.pattern.fullmatch(path)
-        ]
-        if shared:
-            self.assertTrue(one.overlaps(other), shared)
+    def test_the_patterns_tell_the_same(self, one: Route, other: Route) -> None:
+        short, long = sorted((one, other), key=lambda route: len(route.segments))
+        variables = re.findall("{.}", short.template)
+        if short.level is long.level and len(short.segments) == len(long.segments):
+            paths = []
+            for words in itertools.product("abz", repeat=len(variables)):
+                path = short.template
+                for variable, word in zip(variables, words, strict=True):
+                    path = path.replace(variable, word)
+                paths.append(path)
+            prefix = "/" if short.level is Level.SERVER else "/r/"
+            shared = any(long.pattern.fullmatch(prefix + path) for path in paths)
+        else:
+            prefix = "/" if long.level is Level.SERVER else "/r/"
+            path = prefix + re.sub("{.}", "fresh", long.template)
+            shared = short.level is Level.REPOSITORY and bool(short.pattern.fullmatch(path))
+        self.assert_overlap(one, other, shared)
 
 
 class ServerLevelTests(FrontTestCase):
