@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from zope.interface import implementer
 
 from giftless.base.database.dialect import Connection, Database
+from giftless.base.database.migrations import Schema
 from giftless.base.database.pool import Pool
-from giftless.errors import BadRequest, ConfigError, LFSError, ServiceUnavailable
-from giftless.interfaces import ICheckable, ILockStore
+from giftless.errors import BadRequest, ConfigError, LFSError, LocksUnavailable, ServiceUnavailable
+from giftless.interfaces import Environment, ICheckable, ILockStore
 from giftless.lfs.locks import Lock, LockPage, LockQuery, PathLocked
 from giftless.lfs.objects import Repo
+
+#: When clients may ask again after the database has failed, in seconds.
+RETRY_AFTER: Final = 5
 
 #: How often a lock is asked for whose holder lets go just then.
 _ATTEMPTS: Final = 5
@@ -33,16 +39,69 @@ _DELETE: Final = "DELETE FROM giftless_locks WHERE id = ?"
 _CURSOR = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
+@dataclass(frozen=True, slots=True)
+class PathLookup:
+    """How the index of a table finds the lock of a path.
+
+    :ivar condition: SQL with one placeholder.
+    :ivar value: makes of a path what the placeholder stands for.
+    """
+
+    condition: str
+    value: Callable[[str], object]
+
+
+#: The index holds paths.
+BY_PATH: Final = PathLookup("path = ?", str)
+
+#: The index holds the SHA-256 of paths: PostgreSQL's entries are too short for paths.
+BY_SHA256: Final = PathLookup(
+    "path_sha256 = ?", lambda path: hashlib.sha256(path.encode()).digest()
+)
+
+
+def lock_schema(dialect: str) -> Schema:
+    """Return the history of the tables of locks.
+
+    :param dialect: ``sqlite`` or ``postgresql``.
+    """
+    return Schema.load("giftless.locks", dialect, "giftless_locks_schema")
+
+
+def lock_pool(database: Database, size: int, timeout: int, environment: Environment) -> Pool:
+    """Return a pool of connections to a database of locks.
+
+    :param size: the most jobs that run at once.
+    :param timeout: how long a job may take, in seconds.
+    """
+    return Pool(
+        database,
+        size,
+        timeout,
+        environment.blocking,
+        environment.reactor,
+        "the locks",
+        _unavailable,
+    )
+
+
+def _unavailable() -> LocksUnavailable:
+    # Not 404, which would switch locking off in the clone that asks.
+    return LocksUnavailable("the locks cannot be reached now; try again later", RETRY_AFTER)
+
+
 @implementer(ILockStore, ICheckable)
 class SQLLockStore:
     """Locks in an SQL database.
 
     :param database: speaks its dialect.
     :param pool: lends connections to it.
+    :param paths: how it finds the lock of a path.
     """
 
-    def __init__(self, database: Database, pool: Pool) -> None:
+    def __init__(self, database: Database, pool: Pool, paths: PathLookup) -> None:
         self._database = database
+        self._paths = paths
         self._pool = pool
 
     async def create(self, lock: Lock) -> None:
@@ -83,8 +142,8 @@ class SQLLockStore:
         """
         execute = self._database.execute
         row = (lock.id, lock.repo.path, lock.path, lock.owner, lock.locked_at)
-        wanted = (lock.repo.path, self._database.path_value(lock.path))
-        statement = f"{_SELECT} WHERE repo = ? AND {self._database.path_condition}"
+        wanted = (lock.repo.path, self._paths.value(lock.path))
+        statement = f"{_SELECT} WHERE repo = ? AND {self._paths.condition}"
         for _ in range(_ATTEMPTS):
             if execute(connection, _INSERT, row).rowcount == 1:
                 return lock
@@ -97,9 +156,7 @@ class SQLLockStore:
         """Make the job that finds what a query is about."""
         conditions = {
             "repo = ?": None if query.repo is None else query.repo.path,
-            self._database.path_condition: None
-            if query.path is None
-            else self._database.path_value(query.path),
+            self._paths.condition: None if query.path is None else self._paths.value(query.path),
             "id = ?": query.id,
             # Newest first: who pages is not kept busy by those who lock.
             "number < ?": None if query.cursor is None else _parse_cursor(query.cursor),

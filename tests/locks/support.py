@@ -11,10 +11,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.base.database.dialect import Database, Schema
-from giftless.base.database.pool import Pool
-from giftless.locks.store import SQLLockStore
-from tests.support.blocking import InlineBlocking
+from giftless.base.database.dialect import Database
+from giftless.base.database.migrations import Schema
+from giftless.base.database.postgresql import PostgreSQL
+from giftless.locks.store import BY_PATH, BY_SHA256, SQLLockStore, lock_pool, lock_schema
 from tests.support.making import environment
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.servers import shared
@@ -36,15 +36,15 @@ ALTER TABLE no_such_table ADD COLUMN reason text;
 
 def with_script(name: str, script: str) -> Schema:
     """Return the schema of a release to come."""
-    schema = Schema.load(name)
+    schema = lock_schema(name)
     return replace(schema, scripts=(*schema.scripts, script))
 
 
 def store_over(database: Database, clock: Any = None, size: int = 1) -> SQLLockStore:
     """Return a store that does everything at once, and its pool as ``pool``."""
-    pool = Pool(database, size, 5, InlineBlocking(), clock or Clock())
+    pool = lock_pool(database, size, 5, environment(reactor=clock or Clock()))
     pool.prepare()
-    return SQLLockStore(database, pool)
+    return SQLLockStore(database, pool, BY_SHA256 if isinstance(database, PostgreSQL) else BY_PATH)
 
 
 class SQLiteTestCase(SynchronousTestCase):

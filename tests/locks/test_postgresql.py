@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,13 +19,13 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from giftless.base.database.dialect import Schema
-from giftless.base.database.pool import Pool
+from giftless.base.database.migrations import Schema
+from giftless.base.database.postgresql import PostgreSQL
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.lfs.locks import LockQuery
-from giftless.locks.postgresql import PostgreSQL, PostgreSQLFactory, PostgreSQLOptions
-from giftless.locks.store import SQLLockStore
+from giftless.locks.postgresql import PostgreSQLFactory, PostgreSQLOptions
+from giftless.locks.store import BY_SHA256, SQLLockStore, lock_pool, lock_schema
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
 from tests.locks.support import (
     BROKEN_SCRIPT,
@@ -35,6 +37,9 @@ from tests.locks.support import (
 from tests.support.making import environment
 from tests.support.postgresql import postgresql
 from tests.support.run import CoroutineTestCase
+
+#: The SHA-256 of the script that has made databases of version 1.
+EARLIER = "bf8d67bcf75a84c3904550a0dfe333e1abd9d5bc8133b92cbb5c132efebe20fa"
 
 
 class ContractTests(PostgreSQLTestCase, CheckableLockStoreContract, CoroutineTestCase):
@@ -69,7 +74,7 @@ class DatabaseTests(PostgreSQLTestCase, CoroutineTestCase):
                 "client_encoding = 'LATIN1'",
             ):
                 connection.execute(f"ALTER DATABASE {self.name} SET {setting}")
-        connection = PostgreSQL(self.conninfo, 5, Schema.load("postgresql")).connect()
+        connection = PostgreSQL(self.conninfo, 5, lock_schema("postgresql")).connect()
         self.addCleanup(connection.close)
         for name, value in (
             ("synchronous_commit", "on"),
@@ -81,7 +86,7 @@ class DatabaseTests(PostgreSQLTestCase, CoroutineTestCase):
     def test_a_stricter_durability_stays(self) -> None:
         with self.server.connect() as connection:
             connection.execute(f"ALTER DATABASE {self.name} SET synchronous_commit = remote_apply")
-        connection = PostgreSQL(self.conninfo, 5, Schema.load("postgresql")).connect()
+        connection = PostgreSQL(self.conninfo, 5, lock_schema("postgresql")).connect()
         self.addCleanup(connection.close)
         self.assertEqual(
             connection.execute("SHOW synchronous_commit").fetchone(), ("remote_apply",)
@@ -97,7 +102,7 @@ class DatabaseTests(PostgreSQLTestCase, CoroutineTestCase):
         """Nobody notices that idle connections have died, however many."""
         store = self.build()
         self.run_now(store.create(lock_of("1")))
-        second = PostgreSQL(self.conninfo, 5, Schema.load("postgresql")).connect()
+        second = PostgreSQL(self.conninfo, 5, lock_schema("postgresql")).connect()
         store._pool._idle.append(second)
         with self.server.connect() as connection:
             for pid in self.backends():
@@ -147,7 +152,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         first, second, third = lock_of("1"), lock_of("2"), lock_of("3")
         self.run_now(old.create(first))
         new = self.open(with_script("postgresql", NEXT_SCRIPT))
-        self.assertEqual(self.version(), len(Schema.load("postgresql").scripts) + 1)
+        self.assertEqual(self.version(), len(lock_schema("postgresql").scripts) + 1)
         self.run_now(new.create(second))
         self.run_now(old.create(third))
         self.assertEqual(self.run_now(old.page(LockQuery(9))).locks, (third, second, first))
@@ -155,6 +160,19 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         with self.server.connect(self.name) as connection:
             reasons = connection.execute("SELECT reason FROM giftless_locks").fetchall()
         self.assertEqual(reasons, [("none given; really",)] * 3)
+
+    def test_a_database_that_an_earlier_giftless_made_is_used_as_it_is(self) -> None:
+        """It has version 1, in the table that all releases look for."""
+        script = (files("giftless.locks") / "schema" / "postgresql-1.sql").read_text()
+        self.assertEqual(hashlib.sha256(script.encode()).hexdigest(), EARLIER)
+        with self.server.connect(self.name) as connection:
+            connection.execute("CREATE TABLE giftless_locks_schema (version integer NOT NULL)")
+            connection.execute(script)
+            connection.execute("INSERT INTO giftless_locks_schema VALUES (1)")
+        self.run_now(self.build().create(lock_of()))
+        with self.server.connect(self.name) as connection:
+            history = connection.execute("SELECT version FROM giftless_locks_schema").fetchall()
+        self.assertEqual(history, [(1,)])
 
     def test_a_newer_database(self) -> None:
         self.open(with_script("postgresql", NEXT_SCRIPT))
@@ -184,7 +202,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         def begin(number: int) -> None:
             try:
                 barrier.wait()
-                self.run_now(self.open(Schema.load("postgresql")).create(lock_of(f"{number}")))
+                self.run_now(self.open(lock_schema("postgresql")).create(lock_of(f"{number}")))
             except BaseException as error:
                 problems.append(error)
 
@@ -197,7 +215,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         self.assertEqual(len(self.run_now(self.build().page(LockQuery(99))).locks), 16)
         with self.server.connect(self.name) as connection:
             history = connection.execute("SELECT version FROM giftless_locks_schema").fetchall()
-        self.assertEqual(history, [(len(Schema.load("postgresql").scripts),)])
+        self.assertEqual(history, [(len(lock_schema("postgresql").scripts),)])
 
     def test_somebody_who_may_not_make_tables(self) -> None:
         """The daemon's user needs the tables and nothing else, once they are there."""
@@ -261,10 +279,10 @@ class StuckServerTests(PostgreSQLTestCase, TestCase):
         threads = Threads(reactor, 2)
         threads.startService()
         self.addCleanup(threads.stopService)
-        database = PostgreSQL(self.conninfo, 2, Schema.load("postgresql"))
-        pool = Pool(database, 1, 2, threads, reactor)
+        database = PostgreSQL(self.conninfo, 2, lock_schema("postgresql"))
+        pool = lock_pool(database, 1, 2, environment(reactor=reactor, blocking=threads))
         await deferToThread(pool.prepare)
-        store = SQLLockStore(database, pool)
+        store = SQLLockStore(database, pool, BY_SHA256)
         await store.create(lock_of())
         with self.server.connect() as connection:
             (row,) = connection.execute(

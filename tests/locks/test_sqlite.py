@@ -11,17 +11,37 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from giftless.base.database.dialect import Schema
-from giftless.base.database.pool import Pool
+from giftless.base.database.migrations import Schema
+from giftless.base.database.sqlite import SQLite
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.lfs.locks import LockQuery
-from giftless.locks.sqlite import SQLite, SQLiteFactory, SQLiteOptions
-from giftless.locks.store import SQLLockStore
+from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.locks.store import BY_PATH, SQLLockStore, lock_pool, lock_schema
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
 from tests.locks.support import BROKEN_SCRIPT, NEXT_SCRIPT, SQLiteTestCase, store_over, with_script
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.making import environment
 from tests.support.run import CoroutineTestCase
+
+#: What version 1 of a file is: a dump of one, and its version.
+EARLIER = """
+PRAGMA journal_mode = WAL;
+BEGIN TRANSACTION;
+CREATE TABLE giftless_locks (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    repo TEXT NOT NULL,
+    path TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    locked_at INTEGER NOT NULL,  -- seconds since the epoch
+    UNIQUE (repo, path)
+);
+INSERT INTO giftless_locks VALUES
+    (1, '0123456789abcdef', 'org/repo', '\u00fc.psd', 'ada', 1700000000);
+CREATE INDEX giftless_locks_in_order ON giftless_locks (repo, number);
+PRAGMA user_version = 1;
+COMMIT;
+"""
 
 
 class ContractTests(SQLiteTestCase, CheckableLockStoreContract, CoroutineTestCase):
@@ -77,7 +97,7 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
 
     def test_every_commit_is_on_the_disk(self) -> None:
         """A write-ahead log that each commit flushes: nothing acknowledged is lost."""
-        connection = SQLite(str(self.path), 5, Schema.load("sqlite")).connect()
+        connection = SQLite(str(self.path), 5, lock_schema("sqlite")).connect()
         self.addCleanup(connection.close)
         self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone(), ("wal",))
         self.assertEqual(connection.execute("PRAGMA synchronous").fetchone(), (2,))
@@ -95,7 +115,7 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
         self.assertIn("not a database", error.problem)
 
     def test_a_write_ahead_log_is_needed(self) -> None:
-        database = SQLite(":memory:", 5, Schema.load("sqlite"))
+        database = SQLite(":memory:", 5, lock_schema("sqlite"))
         self.assertEqual(self.assertRaises(ConfigError, database.connect).path, "path")
 
     def test_a_writer_that_does_not_end(self) -> None:
@@ -135,7 +155,7 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
         first, second, third = lock_of("1"), lock_of("2"), lock_of("3")
         self.run_now(old.create(first))
         new = self.open(with_script("sqlite", NEXT_SCRIPT))
-        self.assertEqual(self.version(), len(Schema.load("sqlite").scripts) + 1)
+        self.assertEqual(self.version(), len(lock_schema("sqlite").scripts) + 1)
         self.run_now(new.create(second))
         self.run_now(old.create(third))
         self.assertEqual(self.run_now(old.page(LockQuery(9))).locks, (third, second, first))
@@ -144,6 +164,21 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
         self.addCleanup(connection.close)
         reasons = connection.execute("SELECT reason FROM giftless_locks").fetchall()
         self.assertEqual(reasons, [("none given; really",)] * 3)
+
+    def test_a_file_that_an_earlier_giftless_made_is_used_as_it_is(self) -> None:
+        """Its tables are not made again, and its locks are found."""
+        earlier = sqlite3.connect(self.path)
+        earlier.executescript(EARLIER)
+        earlier.close()
+        store = self.build()
+        (lock,) = self.run_now(store.page(LockQuery(9))).locks
+        self.assertEqual(
+            (lock.id, lock.path, lock.owner), ("0123456789abcdef", "\u00fc.psd", "ada")
+        )
+        query = LockQuery(9, lock.repo, path="\u00fc.psd")
+        self.assertEqual(self.run_now(store.page(query)).locks, (lock,))
+        self.run_now(store.create(lock_of()))
+        self.assertEqual(self.version(), 1)
 
     def test_a_newer_database(self) -> None:
         self.open(with_script("sqlite", NEXT_SCRIPT))
@@ -178,10 +213,10 @@ class TimeTests(SQLiteTestCase, CoroutineTestCase):
     def test_a_queue_that_does_not_move(self) -> None:
         """Who waits for a turn gives up, and does nothing later."""
         clock, blocking = Clock(), ManualBlocking()
-        database = SQLite(str(self.path), 5, Schema.load("sqlite"))
-        pool = Pool(database, 1, 5, blocking, clock)
+        database = SQLite(str(self.path), 5, lock_schema("sqlite"))
+        pool = lock_pool(database, 1, 5, environment(reactor=clock, blocking=blocking))
         self.addCleanup(pool.close)
-        store = SQLLockStore(database, pool)
+        store = SQLLockStore(database, pool, BY_PATH)
         slow, waiting = lock_of("slow"), lock_of("waiting")
         first = self.start(store.create(slow))
         second = self.start(store.create(waiting))
@@ -211,11 +246,11 @@ class TimeTests(SQLiteTestCase, CoroutineTestCase):
                 return outcome
 
         aborted: list[Any] = []
-        database = SQLite(str(self.path), 5, Schema.load("sqlite"))
+        database = SQLite(str(self.path), 5, lock_schema("sqlite"))
         database.abort = aborted.append  # type: ignore[method-assign]
-        pool = Pool(database, 1, 5, Slow(), clock)
+        pool = lock_pool(database, 1, 5, environment(reactor=clock, blocking=Slow()))
         self.addCleanup(pool.close)
-        self.run_now(SQLLockStore(database, pool).create(lock_of()))
+        self.run_now(SQLLockStore(database, pool, BY_PATH).create(lock_of()))
         self.assertEqual(aborted, [])
 
 
@@ -226,7 +261,7 @@ def _start(path: str) -> str:
     """
     from twisted.internet.defer import Deferred
 
-    store: Any = store_over(SQLite(path, 20, Schema.load("sqlite")))
+    store: Any = store_over(SQLite(path, 20, lock_schema("sqlite")))
     lock = lock_of(f"{os.getpid()}-{os.urandom(4).hex()}")
     lock = type(lock)(os.urandom(8).hex(), lock.repo, lock.path, lock.owner, lock.locked_at)
     failures: list[Any] = []

@@ -15,11 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.base.database.dialect import Connection, Database
-from giftless.errors import ConfigError, LocksUnavailable
+from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.interfaces import IBlocking
-
-#: When clients may ask again after the database has failed, in seconds.
-RETRY_AFTER = 5
 
 T = TypeVar("T")
 
@@ -36,6 +33,8 @@ class Pool(Service):
         seconds.
     :param blocking: runs the jobs.
     :param clock: tells the time.
+    :param purpose: what is in the database, for the log: "the locks".
+    :param unavailable: makes what clients are told while the database fails.
     """
 
     log = Logger()
@@ -47,7 +46,11 @@ class Pool(Service):
         timeout: int,
         blocking: IBlocking,
         clock: IReactorTime,
+        purpose: str,
+        unavailable: Callable[[], ServiceUnavailable],
     ) -> None:
+        self._purpose = purpose
+        self._unavailable = unavailable
         self._database = database
         self._timeout = timeout
         self._blocking = blocking
@@ -74,20 +77,23 @@ class Pool(Service):
         It is called once more, with another connection, if the one that it had
         is lost: it must not matter whether the first call did its work.
 
-        :raises LocksUnavailable: if the database fails, or takes too long.
+        :raises ServiceUnavailable: if the database fails, or takes too long.
         """
         try:
             await self._turns.acquire().addTimeout(self._timeout, self._clock)
         except TimeoutError:
-            self.log.error("the database of the locks is too busy")
-            raise _unavailable() from None
+            self.log.error("the database of {purpose} is too busy", purpose=self._purpose)
+            raise self._unavailable() from None
         loan = _Loan(self._database)
         watchdog = self._clock.callLater(self._timeout, loan.expire)
         try:
             return await self._blocking.run(self._lend, loan, job)
         except (self._database.errors, ConfigError) as error:
-            self.log.error("the database of the locks fails: {error}", error=str(error).strip())
-            raise _unavailable() from error
+            problem = str(error).strip()
+            self.log.error(
+                "the database of {purpose} fails: {error}", purpose=self._purpose, error=problem
+            )
+            raise self._unavailable() from error
         finally:
             if watchdog.active():
                 watchdog.cancel()
@@ -153,8 +159,3 @@ class _Loan:
         connection = self._connection
         if connection is not None:
             self._database.abort(connection)
-
-
-def _unavailable() -> LocksUnavailable:
-    # Not 404, which would switch locking off in the clone that asks.
-    return LocksUnavailable("the locks cannot be reached now; try again later", RETRY_AFTER)

@@ -1,0 +1,145 @@
+"""Databases of PostgreSQL.
+
+The driver is psycopg 3, which comes with the extra ``giftless[postgresql]``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from giftless.base.database.dialect import Connection, Database
+from giftless.base.database.migrations import Schema
+from giftless.errors import ConfigError
+
+#: Who migrates holds this advisory lock: "giftless" in ASCII.
+_MIGRATING: Final = 0x676966746C657373
+
+#: What a connection needs to be, whatever the database's own settings are: what
+#: has been acknowledged is on the disk, and a conflict is one with what is there.
+_SETTINGS: Final = (
+    (
+        "SELECT set_config('synchronous_commit', 'on', false)"
+        " WHERE current_setting('synchronous_commit') = 'off'"
+    ),
+    "SET default_transaction_isolation = 'read committed'",
+)
+
+#: What a table with versions takes; its name stands for ``{}``.
+_FIND_TABLE: Final = "SELECT to_regclass(%s)"
+_MAKE_TABLE: Final = "CREATE TABLE IF NOT EXISTS {} (version integer NOT NULL)"
+_SET_VERSION: Final = "INSERT INTO {} VALUES (%s)"
+_GET_VERSION: Final = "SELECT max(version) FROM {}"
+
+
+class PostgreSQL(Database):
+    """A database of PostgreSQL.
+
+    :param conninfo: how to reach it.
+    :param timeout: how long to try, in seconds.
+    :param schema: the schema's history.
+    :raises ConfigError: if the driver is missing, or ``conninfo`` is malformed.
+    """
+
+    option = "conninfo"
+
+    def __init__(self, conninfo: str, timeout: int, schema: Schema) -> None:
+        try:
+            import psycopg
+        except ImportError:
+            raise ConfigError(
+                "type", "the Python package psycopg is missing; install giftless[postgresql]"
+            ) from None
+        self._psycopg = psycopg
+        self._schema = schema
+        self._parameters = _parse(psycopg, conninfo, timeout)
+        self.errors = psycopg.Error
+
+    def connect(self) -> Connection:
+        """See :meth:`giftless.base.database.dialect.Database.connect`."""
+        connection = self._psycopg.connect(**self._parameters, autocommit=True)
+        try:
+            self._check_encoding(connection)
+            for statement in _SETTINGS:
+                connection.execute(statement)
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def execute(self, connection: Connection, statement: str, values: Sequence[object] = ()) -> Any:
+        """See :meth:`giftless.base.database.dialect.Database.execute`."""
+        return connection.execute(statement.replace("?", "%s"), values)
+
+    def begin(self, connection: Connection) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.begin`."""
+        connection.execute("BEGIN")
+
+    def is_lost(self, connection: Connection) -> bool:
+        """See :meth:`giftless.base.database.dialect.Database.is_lost`."""
+        return bool(connection.closed)
+
+    def abort(self, connection: Connection) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.abort`.
+
+        Whoever waits for the server finds that it has hung up.
+        """
+        try:
+            with socket.socket(fileno=os.dup(connection.fileno())) as shared:
+                shared.shutdown(socket.SHUT_RDWR)
+        except (OSError, self.errors):
+            pass  # it has ended by itself
+
+    def _check_encoding(self, connection: Connection) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise ConfigError(
+                self.option,
+                f"the database's encoding is {encoding}, which cannot hold every text; make one"
+                " with ENCODING 'UTF8'",
+            )
+
+    def _migrate(self, connection: Connection) -> None:
+        # Needs no right to make tables where there is nothing to do.
+        if self._version(connection) == self._schema.version:
+            return
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+            connection.execute(_MAKE_TABLE.format(self._schema.table))
+            pending = self._schema.pending(self._version(connection), self.option)
+            for script in pending:
+                connection.execute(script)
+            if pending:
+                connection.execute(_SET_VERSION.format(self._schema.table), (self._schema.version,))
+
+    def _version(self, connection: Connection) -> int:
+        (table,) = connection.execute(_FIND_TABLE, (self._schema.table,)).fetchone()
+        if table is None:
+            return 0
+        (version,) = connection.execute(_GET_VERSION.format(self._schema.table)).fetchone()
+        return int(version or 0)
+
+
+def _parse(psycopg: Any, conninfo: str, timeout: int) -> Mapping[str, Any]:
+    """Read a connection string, and fill in what it leaves open."""
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        given = None  # the driver's words have the string in them, and so perhaps a password
+    # A password with a '@' that is not written as %40 would be taken for part of
+    # the host, which is shown.
+    if given is None or "@" in f"{given.get('host')} {given.get('port')}":
+        raise ConfigError(
+            "conninfo",
+            "is malformed, allowed is 'host=… dbname=… user=…' or postgresql://user@host/dbname",
+        )
+    return {
+        "connect_timeout": timeout,
+        "tcp_user_timeout": timeout * 1000,
+        "fallback_application_name": "giftless",
+        **given,
+        "client_encoding": "UTF8",
+    }
