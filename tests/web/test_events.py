@@ -271,13 +271,13 @@ class RefusalTests(RecordedMixin, FrontTestCase):
         self.serve(authenticators=[KeyAuthenticator({"rita": reader()})], **self.recorded())
         for headers, cause in (
             ({}, "unauthenticated"),
-            ({"Authorization": "x"}, "bad-credential"),
+            ({"Authorization": "Bearer x"}, "bad-credential"),
         ):
             self.request("GET", URL, headers)
             refused = self.refused()
             self.assertEqual((refused.cause, refused.status, refused.who), (cause, 401, ""))
             self.assertEqual(refused.repo, repo_of())
-        self.request("PUT", URL, {"Authorization": "rita"}, DATA)
+        self.request("PUT", URL, {"Authorization": "Bearer rita"}, DATA)
         refused = self.refused()
         self.assertEqual((refused.cause, refused.who), ("forbidden", "rita"))
 
