@@ -12,7 +12,7 @@ from giftless.lfs.objects import Oid, Operation, Permission, Repo
 
 
 class Gate:
-    """Lets in those who may, and tells the others why not.
+    """Decides whether a request is allowed, and says why it is not.
 
     :param hide_private: whether what an identity may not even read looks as
         if it did not exist.
@@ -29,11 +29,11 @@ class Gate:
         oid: Oid | None = None,
         kinds: Sequence[ActionKind] = (),
     ) -> None:
-        """Do nothing for those who may.
+        """Raise an error unless a request is allowed.
 
         :param oid: the object concerned; ``None`` for the whole repository.
         :param kinds: the kinds of action whose tokens will do.
-        :raises CredentialNeeded: if nobody in particular asks.
+        :raises CredentialNeeded: if an anonymous client asks.
         :raises NotFound: to hide the repository.
         :raises Forbidden: if somebody else asks.
         """
@@ -42,7 +42,7 @@ class Gate:
         self.require_kind(identity, kinds)
 
     def require_kind(self, identity: Identity, kinds: Sequence[ActionKind]) -> None:
-        """Do nothing for those who come with a token of the right kind, or with none.
+        """Raise an error if a request has a token of another kind; none is fine.
 
         :param kinds: the kinds of action whose tokens will do.
         :raises BadAction: if the token is of another kind.
@@ -76,11 +76,11 @@ class LockGate:
     """Decides who may hold locks, and who may remove those of others.
 
     :param gate: decides who may read and write.
-    :param anonymous: whether nobody in particular may hold locks too, all of
-        which belong to everybody who is nobody in particular.
+    :param anonymous: whether anonymous clients may hold locks.  All anonymous
+        clients are one owner then.
     :param force: what it takes, beside ``write``, to remove somebody else's lock.
-    :param names_people: whether there is any credential by which the server
-        would know somebody.
+    :param names_people: whether any authenticator can tell one client from
+        another.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class LockGate:
         return identity.name == lock.owner and (self._anonymous or not identity.anonymous)
 
     def require_owner(self, identity: Identity, repo: Repo) -> None:
-        """Do nothing for those who may write, and may own a lock.
+        """Raise an error unless an identity may write, and may own a lock.
 
-        :raises LFSError: for the others; see :meth:`Gate.require`.
+        :raises LFSError: if it may not; see :meth:`Gate.require`.
         """
         self._gate.require(identity, Permission.WRITE, repo)
         if not identity.anonymous or self._anonymous:
@@ -114,10 +114,10 @@ class LockGate:
         )
 
     def require_force(self, identity: Identity, lock: Lock, force: bool) -> None:
-        """Do nothing for those who may remove somebody else's lock.
+        """Raise an error unless an identity may remove somebody else's lock.
 
-        :param force: whether they have asked for that.
-        :raises Forbidden: for the others.
+        :param force: whether the client has asked for that.
+        :raises Forbidden: if it may not.
         """
         if not force:
             raise Forbidden(f"you do not hold {lock}; if you have to, unlock it by force")

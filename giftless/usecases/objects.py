@@ -116,8 +116,8 @@ class LFSServer:
         """Answer a batch request (``docs/api/batch.md``).
 
         :returns: the reply, with one entry per requested object.
-        :raises Unauthorized: if nobody in particular asks and may do nothing.
-        :raises Forbidden: if somebody asks and may do nothing.
+        :raises Unauthorized: if an anonymous client asks that may do nothing.
+        :raises Forbidden: if another client asks that may do nothing.
         """
         adapter = self._transfers.choose(request)
         refused: dict[str, LFSError] = {}

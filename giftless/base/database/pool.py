@@ -67,7 +67,7 @@ class Pool(Service):
         self._database.connect().close()
 
     def stopService(self) -> Awaitable[None]:
-        """Close the connections; nobody must use them any more."""
+        """Close the connections.  No job may run any more."""
         super().stopService()
         return self._blocking.run(self.close)
 
@@ -136,7 +136,7 @@ class Pool(Service):
 
 
 class _Loan:
-    """A connection in the hands of a job, until its time is over."""
+    """A connection that a job uses for a limited time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -144,17 +144,17 @@ class _Loan:
         self.expired = False
 
     def hold(self, connection: Connection) -> None:
-        """Take a connection; in the job's thread."""
+        """Note the job's connection.  Called in the job's thread."""
         self._connection = connection
         if self.expired:
             raise self._database.errors("its time was over before it began")
 
     def give_back(self) -> None:
-        """Be done with the connection; in the job's thread."""
+        """Forget the connection, which is not the job's any more.  Called in its thread."""
         self._connection = None
 
     def expire(self) -> None:
-        """Make the job fail; in the reactor's thread."""
+        """Make the job fail.  Called in the reactor's thread."""
         self.expired = True
         connection = self._connection
         if connection is not None:

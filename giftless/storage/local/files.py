@@ -64,7 +64,7 @@ class Upload:
         sync_names([target])
 
     def move(self, target: bytes, top: bytes) -> None:
-        """Make the bytes durable and visible; the new name is to be synced yet.
+        """Make the bytes durable and visible; the caller syncs the new name.
 
         :param target: where to.
         :param top: what exists already of the directories on the way.
@@ -101,7 +101,10 @@ class Upload:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _lock_new(self) -> bool:
-        """Make and lock a file; return whether it is there, or has to be tried again."""
+        """Make and lock a file.
+
+        :returns: whether that succeeded; otherwise, try again.
+        """
         path = os.path.join(self._directory, os.urandom(16).hex().encode())
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -164,7 +167,7 @@ def make_directories(path: bytes, top: bytes) -> None:
 def sync_names(paths: Iterable[bytes]) -> None:
     """Make the names of files durable, with one sync for each directory.
 
-    What has been removed since, with its directory, needs none.
+    A file that has been removed since, with its directory, needs none.
     """
     for directory in {os.path.dirname(path) for path in paths}:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -2,7 +2,7 @@
 
 A part lies at ``{path}/.giftless/parts/{prefix}/{org}/{repo}/{oid}/{part_size}/{number}``
 as soon as it is complete.  That is all there is to know of an upload: what is
-there has arrived.  Uploads that nobody goes on with are swept.
+there has arrived.  The parts of abandoned uploads are removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from giftless.lfs.objects import ObjectKey
 #: How much is read from a part at once, in bytes.
 READ_SIZE: Final = 1024 * 1024
 
-#: The longest time between two sweeps, in seconds.
+#: The longest time between two searches for abandoned uploads, in seconds.
 SWEEP_INTERVAL: Final = 3600
 
 _log = Logger(namespace="giftless.storage")
@@ -66,10 +66,10 @@ class PartFiles:
         self._remove(self._directory(key, plan))
 
     def sweep(self, before: float) -> int:
-        """Remove the parts of uploads that nobody goes on with.
+        """Remove the parts of abandoned uploads.
 
-        :param before: those that have got no part since, in seconds since the
-            epoch.
+        :param before: when the last part of such an upload came at the latest,
+            in seconds since the epoch.
         :returns: how many uploads were removed.
         """
         stale = [
@@ -139,11 +139,12 @@ class PartsBody:
 
 
 class PartSweeper(TimerService):
-    """Sweeps, again and again.
+    """Removes the parts of abandoned uploads at regular intervals.
 
-    :param parts: what is swept.
-    :param expiry: seconds without a new part after which an upload is given up.
-    :param blocking: does it.
+    :param parts: the parts.
+    :param expiry: after how many seconds without a new part an upload is
+        abandoned.
+    :param blocking: does the work.
     :param clock: tells the time.
     """
 

@@ -98,7 +98,7 @@ def store_together(
     problems: list[Exception | None] = [None] * len(files)
 
     def each(step: Callable[[Upload, SmallFile], None]) -> None:
-        """Take a step with every file for which all went well before."""
+        """Take a step with every file for which no step has failed."""
         for number, (upload, file) in enumerate(zip(uploads, files, strict=True)):
             if problems[number] is None:
                 problems[number] = _problem(step, upload, file)

@@ -137,7 +137,7 @@ class LocalStore:
         whole: list[bytes] = []
         while chunks := await body.read():
             whole.extend(chunks)
-        with _full_is_told():
+        with _full_is_507():
             await self._small.store(SmallFile(target, whole))
 
     async def _receive(self, size: int, body: IBody, keep: Callable[[Upload], None]) -> None:
@@ -145,7 +145,7 @@ class LocalStore:
         run = self._blocking.run
         upload = Upload(self._tmp, size)
         try:
-            with _full_is_told():
+            with _full_is_507():
                 # The first chunks are waited for before anything is made, so a
                 # client that never sends a body costs no file.
                 while chunks := await body.read():
@@ -308,8 +308,8 @@ class LocalStore:
 
 
 @contextlib.contextmanager
-def _full_is_told() -> Iterator[None]:
-    """Let clients know of it if there is no room."""
+def _full_is_507() -> Iterator[None]:
+    """Answer 507 if the file system has no room."""
     try:
         yield
     except OSError as error:
