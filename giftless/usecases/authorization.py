@@ -7,8 +7,9 @@ from typing import Literal
 
 from giftless.errors import BadAction, CredentialNeeded, Forbidden, LFSError, NotFound
 from giftless.interfaces import ActionKind, Identity
+from giftless.lfs.batch import BatchRequest, RequestedObject
 from giftless.lfs.locks import Lock
-from giftless.lfs.objects import Oid, Operation, Permission, Repo
+from giftless.lfs.objects import Oid, Permission, Repo
 
 
 class Gate:
@@ -51,14 +52,29 @@ class Gate:
         if ticket is not None and not any(kind.name == ticket.kind for kind in kinds):
             raise BadAction("this action's token is for another operation; ask for a new batch")
 
-    def refusal(self, identity: Identity, operation: Operation, oid: Oid) -> LFSError | None:
-        """Decide about one object of a batch.
+    def divide(
+        self, identity: Identity, repo: Repo, request: BatchRequest
+    ) -> tuple[list[RequestedObject], dict[str, LFSError]]:
+        """Divide the objects of a batch into those that may be moved and the others.
 
-        :returns: why it is refused; ``None`` if it is not.
+        :returns: the former; and why each of the latter is refused, by its oid as
+            the client has sent it.
+        :raises LFSError: if there is none of the former, and the identity may not
+            move any object of the repository; see :meth:`require`.
         """
-        if identity.grants.allows(operation.permission, oid):
-            return None
-        return Forbidden(f"you may not {operation.value} this object")
+        permission, allows = request.operation.permission, identity.grants.allows
+        wanted: list[RequestedObject] = []
+        refused: dict[str, LFSError] = {}
+        for item in request.objects:
+            if item.error is not None:
+                refused[item.text] = item.error
+            elif allows(permission, item.oid):
+                wanted.append(item)
+            else:
+                refused[item.text] = Forbidden(f"you may not {request.operation.value} this object")
+        if not wanted:
+            self.require(identity, permission, repo)
+        return wanted, refused
 
     def _denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
         if identity.anonymous:

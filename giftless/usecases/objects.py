@@ -120,16 +120,7 @@ class LFSServer:
         :raises Forbidden: if another client asks that may do nothing.
         """
         adapter = self._transfers.choose(request)
-        refused: dict[str, LFSError] = {}
-        wanted: list[RequestedObject] = []
-        for item in request.objects:
-            error = item.error or self._gate.refusal(identity, request.operation, item.oid)
-            if error is None:
-                wanted.append(item)
-            else:
-                refused[item.text] = error
-        if not wanted:
-            self._gate.require(identity, request.operation.permission, repo)
+        wanted, refused = self._gate.divide(identity, repo, request)
         choose, make = (
             (self._missing, adapter.upload)
             if request.operation is Operation.UPLOAD

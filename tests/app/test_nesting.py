@@ -129,9 +129,9 @@ class CapabilityTests(NestingTestCase):
         inner = self.parts.built["storage.store"]
         verifyObject(IStreamingStore, outer)
         verifyObject(IExternalStore, inner)
-        preauth = action_tokens()
-        self.assertIsInstance(BasicFactory().build(inner, preauth), BasicExternal)
-        basic = BasicFactory().build(outer, preauth)
+        tokens = action_tokens()
+        self.assertIsInstance(BasicFactory().build(inner, tokens), BasicExternal)
+        basic = BasicFactory().build(outer, tokens)
         self.assertIsInstance(basic, BasicStreaming)
         assert basic is not None
         requester = Requester(writer(), repo_of(), links_of())

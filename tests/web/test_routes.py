@@ -906,7 +906,7 @@ class PermissionTests(ApiTestCase):
 
 
 class TokenTests(ApiTestCase):
-    """A pre-authorised action needs no other credential, and opens nothing else."""
+    """An action token needs no other credential beside it, and opens nothing else."""
 
     def setUp(self) -> None:
         super().setUp()
