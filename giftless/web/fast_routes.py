@@ -1,4 +1,4 @@
-"""The short way from a plain request to its endpoint, past Klein.
+"""Lead plain requests to their endpoints without Klein.
 
 Klein needs as long for a route as a batch of ten objects needs for everything
 else.  What is not plainly one of the endpoints (another method, another URL)
@@ -21,8 +21,8 @@ from giftless.web.route import Route
 Start = Callable[..., object]
 
 
-class Shortcut(Resource):
-    """A resource in front of Klein's.
+class FastRoutes(Resource):
+    """A resource that starts to answer plain requests, and hands others to Klein.
 
     :param endpoints: routes, and what starts to answer their requests.
     :param klein: answers everything else.

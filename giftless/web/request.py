@@ -49,10 +49,10 @@ LINGER_SECONDS: Final = 3.0
 #: response was complete (nginx's convention).
 CLIENT_CLOSED: Final = 499
 
-#: How often a client that waits for its response is told to have patience, in
-#: seconds.  The stock client gives up after 30 without a byte; not much less,
-#: because old ones take only five interim responses.
-PATIENCE_SECONDS: Final = 25.0
+#: After how many seconds without a response a client is sent an interim one
+#: (102), again and again.  The stock client gives up after 30 without a byte; not
+#: much less, because old ones take only five interim responses.
+INTERIM_SECONDS: Final = 25.0
 
 
 class StreamingRequest(Request):
@@ -83,7 +83,7 @@ class StreamingRequest(Request):
     _abandoned = False
     _timer: IDelayedCall | None = None
     _linger: IDelayedCall | None = None
-    _patience: IDelayedCall | None = None
+    _interim: IDelayedCall | None = None
     _bytes_at_last_check = 0
     _paused_since_check = False
 
@@ -146,7 +146,7 @@ class StreamingRequest(Request):
         if self._finish_early:
             self._really_finish()
         elif not self.startedWriting and not self.context.proxies.forwards(self):
-            self._patience = self.reactor.callLater(PATIENCE_SECONDS, self._have_patience)
+            self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
 
     def connectionLost(self, reason: Failure) -> None:
         """The client went away."""
@@ -162,7 +162,10 @@ class StreamingRequest(Request):
             self.body.fail(Disconnected("the client went away"))
 
     def break_off(self, error: LFSError) -> None:
-        """The rest of the body cannot be had: tell the handler why."""
+        """Let the handler's next read of the body raise ``error``.
+
+        The connection is cut if the handler has answered already.
+        """
         if self._finish_early or self.startedWriting:
             self.transport.abortConnection()
         else:
@@ -341,14 +344,14 @@ class StreamingRequest(Request):
             RequestTimeout(f"the body arrives at less than {limits.body_min_rate} bytes a second")
         )
 
-    def _have_patience(self) -> None:
-        self._patience = None
+    def _send_interim(self) -> None:
+        self._interim = None
         if not self.startedWriting and self.clientproto == b"HTTP/1.1":
             self.channel.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-            self._patience = self.reactor.callLater(PATIENCE_SECONDS, self._have_patience)
+            self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
 
     def _stop_timers(self) -> None:
-        for name in ("_linger", "_patience"):
+        for name in ("_linger", "_interim"):
             timer: Any = getattr(self, name)
             if timer is not None and timer.active():
                 timer.cancel()

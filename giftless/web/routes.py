@@ -20,7 +20,7 @@ from werkzeug.routing import PathConverter
 from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NoEndpoint
 from giftless.lfs.objects import Repo
 from giftless.web.call import Call, RepoCall
-from giftless.web.fast_routes import Shortcut
+from giftless.web.fast_routes import FastRoutes
 from giftless.web.links import Links
 from giftless.web.proxies import Proxies
 from giftless.web.request import CLIENT_CLOSED, StreamingRequest
@@ -59,7 +59,7 @@ class LFSResource:
 
     def resource(self) -> IResource:
         """Return the root of the resource tree."""
-        return Shortcut(self._endpoints, self.app.resource())
+        return FastRoutes(self._endpoints, self.app.resource())
 
     def _handle(self, route: Route) -> Callable[..., Deferred[None]]:
         """Turn the handler of a route into Klein's.

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException
 
-from giftless.web.fast_routes import Shortcut
+from giftless.web.fast_routes import FastRoutes
 from giftless.web.proxies import Proxies
 from giftless.web.route import Level, Route
 from giftless.web.routes import LFSResource
@@ -40,11 +40,11 @@ WORDS = (
 )
 
 
-class ShortcutTests(SynchronousTestCase):
+class FastRoutesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.klein = LFSResource(ROUTES, Proxies([]), "").app.url_map
         numbered = [(route, str(number)) for number, route in enumerate(ROUTES)]
-        self.shortcut = Shortcut(numbered, Resource())  # type: ignore[arg-type]  # only matched
+        self.fast = FastRoutes(numbered, Resource())  # type: ignore[arg-type]  # only matched
 
     def by_klein(self, method: str, path: str) -> Any:
         """Return the number of Klein's route and its variables; ``None`` if there is none."""
@@ -59,21 +59,19 @@ class ShortcutTests(SynchronousTestCase):
     )
     def test_both_lead_to_the_same_endpoint(self, method: str, words: list[str]) -> None:
         path = "/" + "/".join(words)
-        self.assertEqual(
-            self.shortcut.match(method.encode(), path), self.by_klein(method, path), path
-        )
+        self.assertEqual(self.fast.match(method.encode(), path), self.by_klein(method, path), path)
 
     def test_names_come_before_variables(self) -> None:
-        self.assertEqual(self.shortcut.match(b"GET", "/r/objects/verify"), ("3", {"repo": "r"}))
+        self.assertEqual(self.fast.match(b"GET", "/r/objects/verify"), ("3", {"repo": "r"}))
         self.assertEqual(
-            self.shortcut.match(b"PUT", "/r/objects/verify"), ("2", {"repo": "r", "oid": "verify"})
+            self.fast.match(b"PUT", "/r/objects/verify"), ("2", {"repo": "r", "oid": "verify"})
         )
 
     def test_the_servers_own_endpoints_have_no_repository(self) -> None:
-        self.assertEqual(self.shortcut.match(b"GET", "/info"), ("6", {}))
-        self.assertEqual(self.shortcut.match(b"GET", "/info/x"), ("7", {"name": "x"}))
-        self.assertEqual(self.shortcut.match(b"HEAD", "/info/x"), ("7", {"name": "x"}))
-        self.assertIsNone(self.shortcut.match(b"GET", "/org/repo/info"))
+        self.assertEqual(self.fast.match(b"GET", "/info"), ("6", {}))
+        self.assertEqual(self.fast.match(b"GET", "/info/x"), ("7", {"name": "x"}))
+        self.assertEqual(self.fast.match(b"HEAD", "/info/x"), ("7", {"name": "x"}))
+        self.assertIsNone(self.fast.match(b"GET", "/org/repo/info"))
 
     def test_names_are_no_patterns(self) -> None:
-        self.assertIsNone(self.shortcut.match(b"GET", "/a-b"))
+        self.assertIsNone(self.fast.match(b"GET", "/a-b"))
