@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from giftless.auth.access import AccessOptions
 from giftless.auth.actions import ActionOptions
-from giftless.auth.throttle import AccessOptions
 from giftless.base import schema
 from giftless.base.schema import EnvironmentValue
 from giftless.errors import ConfigError

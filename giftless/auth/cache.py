@@ -1,7 +1,7 @@
-"""Remember answers for a while, and ask each question once.
+"""Cache the answers of slow questions, and run each question once at a time.
 
-What authenticators learn is slow to find out (a hash that is made to be slow,
-a request to another server) and is asked for by every request of a push.
+Authenticators compute slow hashes and ask other servers.  Every request of a push
+would do that again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TTLCache(Generic[K, V]):
 
 
 class Shared(Generic[K, V]):
-    """Lets those who ask the same question at the same time share the answer."""
+    """Runs a question once for all who ask it at the same time."""
 
     def __init__(self) -> None:
         self._waiting: dict[K, list[Deferred[V]]] = {}

@@ -9,13 +9,13 @@ from zope.interface import implementer
 from giftless.interfaces import IGrants
 from giftless.lfs.objects import Oid, Permission
 
-#: What somebody who may read a repository may do with each of its objects.
+#: The permissions of who may read a repository, on each of its objects.
 READ: Final = frozenset({Permission.READ, Permission.READ_META})
 
-#: What somebody who may also write may do.
+#: The permissions of who may also write.
 READ_WRITE: Final = READ | {Permission.WRITE}
 
-#: What somebody may do who also decides about what others have locked.
+#: The permissions of who may also remove other people's locks.
 ADMIN: Final = READ_WRITE | {Permission.ADMIN}
 
 

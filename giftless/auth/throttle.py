@@ -1,4 +1,4 @@
-"""Slow down whoever guesses credentials.
+"""Slow down clients that guess credentials.
 
 Failures are counted per client address in a table of bounded size.  An address
 with too many in one window is told to wait, before its next credential is even
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -21,26 +20,6 @@ from giftless.lfs.objects import Repo
 
 #: How many addresses are remembered; the one that failed longest ago goes first.
 TABLE_SIZE: Final = 10_000
-
-
-class AccessOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ``access`` section: how refusals look, and how guessing is slowed.
-
-    :ivar realm: what a client shows when it asks for a credential.
-    :ivar www_authenticate: whether 401 also carries ``WWW-Authenticate``,
-        which credential helpers read and browsers answer with a window.
-    :ivar hide_private: whether a repository that an identity may not read
-        looks as if it did not exist (404 instead of 403).
-    :ivar max_failures: how many bad credentials one address may send within a
-        window before it must wait; 0 switches the check off.
-    :ivar failure_window: the window's length in seconds.
-    """
-
-    realm: str = "Git LFS"
-    www_authenticate: bool = True
-    hide_private: bool = False
-    max_failures: Annotated[int, msgspec.Meta(ge=0)] = 20
-    failure_window: Annotated[int, msgspec.Meta(ge=1)] = 60
 
 
 class FailureTable:
@@ -80,10 +59,10 @@ class FailureTable:
 
 @implementer(IAuthenticator)
 class Throttled:
-    """An authenticator that does not answer guesses at full speed.
+    """Refuses the credentials of addresses that have failed too often.
 
-    :param authenticator: the one that knows.
-    :param failures: who has failed how often.
+    :param authenticator: checks the credentials of all others.
+    :param failures: counts the failures of each address.
     """
 
     def __init__(self, authenticator: IAuthenticator, failures: FailureTable) -> None:

@@ -2,11 +2,11 @@
 
 The password that git sends is a token of the forge.  What the token's owner
 may do with the repository of the same name there decides what they may do
-here.  A forge that cannot tell is never an open door: the answer is then 503,
-or 429 if it wants to be asked less often.
+here.  If the forge cannot answer, the request is refused: with 503, or with 429 if
+the forge wants to be asked less often.
 
-Tokens are kept nowhere.  Answers are remembered under a hash of the token,
-made with a key that ends with the process.
+Tokens are not stored.  Answers are cached under a hash of the token, made with a
+key that only this process has.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from giftless.errors import (
 from giftless.interfaces import Bearer, Credentials, IAuthenticator, Identity, Password
 from giftless.lfs.objects import Permission, Repo
 
-#: Somebody whom the forge knows and who may do nothing here.
+#: The permissions of a user whom the forge knows and who may do nothing here.
 NOTHING: Final[frozenset[Permission]] = frozenset()
 
 #: What can be a token: nothing that does not fit into a header.

@@ -1,7 +1,7 @@
-"""One question to a forge: what may this token do with that repository?
+"""Ask a forge what a token may do with a repository.
 
-How an answer is understood is each forge's own; here is what every answer has
-in common, and what counts as none.
+Each forge reads its answers in its own module.  This one sends the requests and
+turns the failures that all forges have in common into errors for the client.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ Name = Annotated[str, msgspec.Meta(min_length=1)]
 #: What clients are told to wait while the forge does not answer, in seconds.
 _RETRY_AFTER: Final = 30
 
-#: The same, if the forge asks for patience and does not say how much.
+#: The same if the forge wants to be asked less often and gives no time, in seconds.
 _PATIENCE: Final = 60
 
-#: The most that is waited on a forge's word.
+#: The longest wait that a forge can ask for, in seconds.
 _MAX_PATIENCE: Final = 3600
 
-#: More than a description of one repository ever has, in bytes.
+#: The most that is read of an answer, in bytes; descriptions of repositories are shorter.
 _MAX_BODY: Final = 1024 * 1024
 
-#: Where a repository that was renamed is, is said with one of these.
+#: The statuses of answers about a repository that was renamed.
 _MOVED: Final = (301, 302, 303, 307, 308)
 
 
 class Inquiry:
-    """What is being found out about one token and one repository.
+    """Asks a forge about one token and one repository.
 
     :param forge: what the forge is called in messages.
     :param user: the user that came with the token; nobody has verified it.
@@ -127,7 +127,9 @@ class Inquiry:
         try:
             return msgspec.json.decode(answer.body, type=struct)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self.log.warn("{forge} answered what is no {what}", forge=self._forge, what=struct)
+            self.log.warn(
+                "{forge} gave an answer that is no {what}", forge=self._forge, what=struct
+            )
             raise self._unavailable("does not make sense") from None
 
     async def _get(

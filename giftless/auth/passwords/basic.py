@@ -56,8 +56,8 @@ class BasicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class BasicAuthenticator:
     """Recognises the users of an htpasswd file by their passwords.
 
-    A user who is not in the file is somebody else's: the next authenticator
-    is asked, after as much work as a wrong password costs.
+    If the user is not in the file, the next authenticator is asked, after as
+    much work as a wrong password costs.
 
     :param users: the passwords.
     :param access: the grants.

@@ -2,7 +2,7 @@
 
 One ``user:hash`` a line; the hash is bcrypt (``$2y$``, ``$2b$``, ``$2a$``) or
 Argon2id (``$argon2id$``, RFC 9106).  Older forms (plain text, DES, MD5, SHA)
-protect nobody and are refused.
+are too easy to guess and are refused.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Everybody who has a password.
+    """The users of a file and the hashes of their passwords.
 
     :ivar hashes: each user's hash.
     """
@@ -92,7 +92,7 @@ class Passwords:
     def decoy(self) -> str | None:
         """A hash to try for users who are not here, so that it takes as long.
 
-        ``None`` if nobody is here: then there is nothing to hide.
+        ``None`` if the file has no users.
         """
         return next(iter(self.hashes.values()), None)
 

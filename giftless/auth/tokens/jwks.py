@@ -1,8 +1,8 @@
 """The public keys of a token issuer, from its JWK Set (RFC 7517).
 
 Issuers change their keys while they run, so the set is fetched again when it
-is old, and when a token names a key that is not in it.  An issuer that does
-not answer costs nobody anything as long as there are keys from before.
+is old, and when a token names a key that is not in it.  If the issuer does not
+answer, the keys that were fetched before are used.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class KeySet:
         if not stale and (self._named(header) or header.alg not in self._algorithms):
             return False
         if self._waiting:
-            return True  # somebody else's question will answer this one
+            return True  # the request that is running answers this one too
         if now < self._retry_at:
             return False
         if not stale:

@@ -1,4 +1,4 @@
-"""Who shows a JSON Web Token (RFC 7519) may do what the token says.
+"""``auth: {type: jwt}``: accept JSON Web Tokens (RFC 7519), which say what they permit.
 
 Any service that shares a secret with the daemon, or whose public key the
 daemon knows, can give out tokens.  What a token permits stands in its
@@ -83,8 +83,8 @@ class KeySource(Protocol):
     async def find(self, header: TokenHeader) -> Sequence[Key] | None:
         """Find the keys that may verify a token.
 
-        :returns: an awaitable of the keys; ``None`` if the token is somebody
-            else's.
+        :returns: an awaitable of the keys; ``None`` if the token is not from
+            this issuer.
         :raises giftless.errors.ServiceUnavailable: if that cannot be told now.
         """
 
