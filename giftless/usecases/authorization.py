@@ -34,11 +34,7 @@ class Gate:
 
         :param oid: the object concerned; ``None`` for the whole repository.
         :param kinds: the kinds of action whose tokens will do.
-<<<<<<< HEAD
         :raises CredentialNeeded: if an anonymous client asks.
-=======
-        :raises CredentialNeeded: if the client is anonymous.
->>>>>>> 8cc7d2c (Say plainly what the authenticators do, and give access options a module)
         :raises NotFound: to hide the repository.
         :raises Forbidden: if somebody else asks.
         """
@@ -96,13 +92,8 @@ class LockGate:
     """Decides who may hold locks, and who may remove those of others.
 
     :param gate: decides who may read and write.
-<<<<<<< HEAD
     :param anonymous: whether anonymous clients may hold locks.  All anonymous
         clients are one owner then.
-=======
-    :param anonymous: whether anonymous clients may hold locks too; each of those
-        locks then belongs to all anonymous clients.
->>>>>>> 8cc7d2c (Say plainly what the authenticators do, and give access options a module)
     :param force: what it takes, beside ``write``, to remove somebody else's lock.
     :param names_people: whether any authenticator can tell one client from
         another.
