@@ -20,6 +20,7 @@ from giftless.interfaces import (
     IAnonymous,
     IAuthenticator,
     IAuthenticatorFactory,
+    IFront,
     ILockStore,
     ILockStoreFactory,
     IObjectStore,
@@ -35,6 +36,7 @@ from giftless.usecases.objects import LFSServer
 from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
+from giftless.web.front import HTTPFront
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.parts import PartEndpoints
@@ -106,6 +108,14 @@ def build_observers(options: Config, parts: PartBuilder) -> Mapping[str, IObserv
     return {
         path: parts.build(IObserverFactory, section, path) for path, section in sections.items()
     }
+
+
+def build_fronts(options: Config, environment: Environment, backends: Backends) -> Sequence[IFront]:
+    """Build the ways by which clients reach the server; endpoints choose by name.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    return [HTTPFront(build_site(options, environment, backends))]
 
 
 def build_site(options: Config, environment: Environment, backends: Backends) -> LFSSite:

@@ -33,10 +33,22 @@ PREFIX: Final = "GIFTLESS_"
 FILE_VARIABLE: Final = "GIFTLESS_CONFIG"
 
 
+class EndpointOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One place to listen at, where a string does not say enough.
+
+    :ivar listen: a Twisted server endpoint string.
+    :ivar front: the name of the front that serves its connections.
+    """
+
+    listen: str
+    front: str = "http"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration.
 
-    :ivar endpoints: where to listen, as Twisted server endpoint strings.
+    :ivar endpoints: where to listen, as Twisted server endpoint strings or as
+        sections that name the front too; the front of a string is ``http``.
     :ivar public_url: the root of the URLs that clients are given; empty to
         build it from each request.
     :ivar trusted_proxies: addresses, networks or ``unix``, whose
@@ -63,7 +75,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar log_format: ``text``, or ``json`` for one JSON object a line.
     """
 
-    endpoints: list[str] = msgspec.field(default_factory=lambda: ["tcp:8080:interface=127.0.0.1"])
+    endpoints: list[str | EndpointOptions] = msgspec.field(
+        default_factory=lambda: ["tcp:8080:interface=127.0.0.1"]
+    )
     public_url: str = ""
     trusted_proxies: list[str] = []
     storage: Section = msgspec.field(default_factory=lambda: {"type": "local"})

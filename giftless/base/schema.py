@@ -91,6 +91,11 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
     if struct is not None and value is not None:
         return convert(expand(value), struct, path)
     value = _plain(value, shape)
+    if isinstance(value, list) and (struct := _struct_of(_item_of(shape))) is not None:
+        value = [
+            convert(item, struct, join(path, str(index))) if isinstance(item, Mapping) else item
+            for index, item in enumerate(value)
+        ]
     _check_keys(value, path)
     try:
         return msgspec.convert(value, kind)

@@ -27,9 +27,11 @@ from giftless.errors import ConfigError
 from giftless.runtime import worker
 from giftless.runtime.logs import Log
 from giftless.runtime.sockets.binding import Sockets
+from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.runtime.supervision.process import Plan
 from giftless.runtime.supervision.supervisor import Supervisor, WorkerFailed
 from giftless.runtime.systemd import Notifier, watchdog_interval
+from giftless.web.front import HTTPFront
 
 _log = Logger(namespace="giftless")
 
@@ -116,7 +118,7 @@ class Daemon(Service):
 
     def _bind(self, loaded: Loaded) -> list[int]:
         try:
-            return self._sockets.bind(loaded.config.endpoints)
+            return self._sockets.bind(listenings(loaded.config.endpoints))
         except ConfigError as error:
             raise config.located(error, loaded.source, os.environ) from None
 
@@ -182,7 +184,7 @@ class Daemon(Service):
         self._loaded, self._descriptors = loaded, descriptors
 
     def _changed(self) -> None:
-        """The workers are not as they were."""
+        """Update systemd's status when a worker's state changes."""
         status = self._supervisor.status + self._problem
         if self._settled or self._busy or not self._supervisor.settled:
             self._notifier.send(STATUS=status)
@@ -197,7 +199,7 @@ class Daemon(Service):
         _log.info(
             "giftless {version} listens on {endpoints}",
             version=__version__,
-            endpoints=", ".join(self._loaded.config.endpoints),
+            endpoints=", ".join(map(_describe, listenings(self._loaded.config.endpoints))),
         )
         if not self._loaded.source:
             _log.warn(
@@ -209,10 +211,16 @@ class Daemon(Service):
             )
 
     def _url(self) -> str:
-        """Return the URL of the first endpoint that has an address, as far as can be told."""
+        """Return the URL of the first HTTP endpoint that has an address, as far as can be told."""
         public = self._loaded.config.public_url.rstrip("/")
-        addresses = filter(None, map(self._sockets.address, self._descriptors))
-        return public or next((f"http://{host}:{port}" for host, port in addresses), "http://HOST")
+        if public:
+            return public
+        endpoints = listenings(self._loaded.config.endpoints)
+        for endpoint, descriptor in zip(endpoints, self._descriptors, strict=True):
+            address = self._sockets.address(descriptor)
+            if endpoint.front == HTTPFront.name and address is not None:
+                return "http://{}:{}".format(*address)
+        return "http://HOST"
 
     def _tell_watchdog(self) -> None:
         if self._supervisor.answering:
@@ -233,6 +241,12 @@ class Daemon(Service):
         """Stop accepting, let running transfers finish, then end."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+
+def _describe(endpoint: Listening) -> str:
+    """Say where it listens, and for which front if that is not HTTP."""
+    is_http = endpoint.front == HTTPFront.name
+    return endpoint.description if is_http else f"{endpoint.description} ({endpoint.front})"
 
 
 def _complain(problem: Exception) -> None:

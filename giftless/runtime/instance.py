@@ -1,9 +1,9 @@
-"""What one process needs to serve a configuration: built, started, and ended well."""
+"""Serve a configuration in one process: build its parts, start them, and stop them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,40 +11,48 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IListeningPort
 
 from giftless.app import config
-from giftless.app.assembly import build_backends, build_site, number_of_workers
-from giftless.app.config import Loaded
+from giftless.app.assembly import Backends, build_backends, build_fronts, number_of_workers
+from giftless.app.config import Config, Loaded
 from giftless.app.plugins import PartBuilder
 from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
 from giftless.base.http_client import http_client
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
-from giftless.interfaces import Environment
+from giftless.interfaces import Environment, IFront
 from giftless.runtime.sockets.adopting import adopt
-from giftless.runtime.sockets.endpoints import endpoint_path
+from giftless.runtime.sockets.endpoints import Listening, listenings
+
+#: Builds the fronts of a configuration, as :func:`giftless.app.assembly.build_fronts` does.
+FrontBuilder = Callable[[Config, Environment, Backends], Sequence[IFront]]
 
 
-class Serving:
-    """A site, the parts behind it, and the ports in front.
+class Instance:
+    """The parts of a configuration, the fronts before them, and the ports of these.
 
     :param loaded: the configuration.
     :param reactor: the reactor that it runs on.
+    :param build_fronts: builds the fronts that endpoints may name.
     :raises ConfigError: if the configuration cannot be used; its text says
         where the value of the key was set.
     """
 
-    def __init__(self, loaded: Loaded, reactor: Any) -> None:
+    def __init__(
+        self, loaded: Loaded, reactor: Any, build_fronts: FrontBuilder = build_fronts
+    ) -> None:
         self._loaded = loaded
         self._reactor = reactor
         options = loaded.config
-        # These must outlast connections, so they end last.
+        # Connections use these until their end, so they stop last.
         self._threads = Threads(reactor, options.threads)
         self._services = MultiService()
         lent = (reactor, self._threads, http_client(reactor), options.state_dir)
         self._parts = PartBuilder(partial(Environment, *lent, services=self._services))
+        self._endpoints = listenings(options.endpoints)
         try:
             backends = build_backends(options, self._parts)
-            self._site = build_site(options, self._parts.environment, backends)
+            built = build_fronts(options, self._parts.environment, backends)
+            self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
             raise self._located(error) from None
         self._ports: list[IListeningPort] = []
@@ -65,32 +73,31 @@ class Serving:
         """
         self._threads.startService()
         self._services.startService()
-        options = self._loaded.config
-        alone = number_of_workers(options) == 1
-        for index, (descriptor, endpoint) in enumerate(
-            zip(descriptors, options.endpoints, strict=True)
-        ):
-            path = endpoint_path(index)
+        await settle(_wait_for(front.start()) for front in self._fronts.values())
+        alone = number_of_workers(self._loaded.config) == 1
+        for descriptor, endpoint in zip(descriptors, self._endpoints, strict=True):
+            factory = self._fronts[endpoint.front].factory
             try:
-                port = await adopt(self._reactor, descriptor, endpoint, path, self._site, alone)
+                port = await adopt(self._reactor, descriptor, endpoint, factory, alone)
             except ConfigError as error:
                 raise self._located(error) from None
             self._ports.append(port)
 
     async def retire(self) -> None:
-        """Accept no more connections, and wait until those that there are are over.
+        """Accept no more connections, and wait until those that are open have ended.
 
-        Each is answered as long as it is busy, and asked to end with its next
-        response; a silent one ends by the limits that always hold.  So nobody
-        notices.
+        Each is answered as long as it is busy, and told to end with its next
+        response; a silent one ends by the limits that always hold.  So no client
+        sees an error.
         """
         await self._stop_listening()
-        await self._site.retire()
+        await settle(_wait_for(front.retire()) for front in self._fronts.values())
 
     async def stop(self) -> None:
         """Accept no more connections, let running transfers finish in time, and end."""
         await self._stop_listening()
-        await self._site.drain(self._loaded.config.shutdown_timeout)
+        timeout = self._loaded.config.shutdown_timeout
+        await settle(_wait_for(front.drain(timeout)) for front in self._fronts.values())
         await self._services.stopService()
         self._threads.stopService()
 
@@ -102,8 +109,30 @@ class Serving:
         return config.located(error, self._loaded.source, os.environ)
 
 
+def _used_fronts(
+    endpoints: Sequence[Listening], fronts: Mapping[str, IFront]
+) -> Mapping[str, IFront]:
+    """Return the fronts that endpoints name, by name.
+
+    :raises ConfigError: if an endpoint names a front that does not exist.
+    """
+    used = {}
+    for index, endpoint in enumerate(endpoints):
+        if endpoint.front not in fronts:
+            raise ConfigError(
+                f"endpoints.{index}.front",
+                f"found {endpoint.front!r}, available: {', '.join(sorted(fronts))}",
+            )
+        used[endpoint.front] = fronts[endpoint.front]
+    return used
+
+
+async def _wait_for(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
 async def _stop(port: IListeningPort) -> None:
-    # At once; what it returns says when the descriptor is closed as well.
+    # It stops at once; what it returns says when the descriptor is closed as well.
     stopped = port.stopListening()
     if stopped is not None:
         await stopped

@@ -15,8 +15,8 @@ from giftless import __version__
 from giftless.app import config, plugins
 from giftless.errors import ConfigError
 from giftless.runtime.daemon import Daemon
-from giftless.runtime.instance import Serving
-from giftless.runtime.sockets.endpoints import check_endpoints
+from giftless.runtime.instance import Instance
+from giftless.runtime.sockets.endpoints import check_endpoints, listenings
 
 
 class Options(usage.Options):
@@ -56,9 +56,9 @@ class Options(usage.Options):
             if self["check"]:
                 _become_user(twistd)
             if self["check"] or twistd.get("uid") is None:
-                serving = Serving(loaded, reactor)
+                instance = Instance(loaded, reactor)
             try:
-                check_endpoints(reactor, loaded.config.endpoints)
+                check_endpoints(reactor, listenings(loaded.config.endpoints))
             except ConfigError as error:
                 raise config.located(error, loaded.source, os.environ) from None
         except ConfigError as error:
@@ -66,7 +66,7 @@ class Options(usage.Options):
         if self["check"]:
             for warning in (*plugins.broken_files(), *plugins.unusable()):
                 print(f"giftless: {warning}", file=sys.stderr)
-            problems = serving.run_checks()
+            problems = instance.run_checks()
             if problems:
                 raise SystemExit("\n".join(f"giftless: {problem}" for problem in problems))
             print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")

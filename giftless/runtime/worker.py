@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from giftless.app import config
 from giftless.app.config import Loaded
 from giftless.errors import ConfigError
-from giftless.runtime.instance import Serving
+from giftless.runtime.instance import Instance
 from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import keep_buffers
 from giftless.runtime.supervision.process import (
@@ -91,7 +91,7 @@ class Control(LineOnlyReceiver):
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._serving: Serving | None = None
+        self._instance: Instance | None = None
         self._stopping = False
         self.status = 0
 
@@ -114,9 +114,9 @@ class Control(LineOnlyReceiver):
         _begin_logging(orders.log_format, self._reactor)
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
-            self._serving = Serving(loaded, self._reactor)
+            self._instance = Instance(loaded, self._reactor)
             sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
-            await self._serving.start(sockets)
+            await self._instance.start(sockets)
         except ConfigError as error:
             self._fail(str(error))
         except Exception as error:
@@ -133,16 +133,16 @@ class Control(LineOnlyReceiver):
         self.transport.loseConnection()
 
     async def _retire(self) -> None:
-        assert self._serving is not None, "only who serves is replaced"
-        await self._serving.retire()
+        assert self._instance is not None, "only who serves is replaced"
+        await self._instance.retire()
         self.stop()
 
-    async def _shut_down_serving(self) -> None:
-        if self._serving is not None:
-            await self._serving.stop()
+    async def _shut_down_instance(self) -> None:
+        if self._instance is not None:
+            await self._instance.stop()
 
     def _shut_down(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._shut_down_serving())
+        return Deferred.fromCoroutine(self._shut_down_instance())
 
     def stop(self) -> None:
         """Let what runs finish in time, and end; however often it is said."""

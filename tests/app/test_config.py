@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.app.config import Config, load, located
+from giftless.app.config import Config, EndpointOptions, load, located
 from giftless.errors import ConfigError
 
 
@@ -110,8 +110,23 @@ class MessageTests(ConfigTestCase):
             ("threads: many", "threads: found 'many', allowed is a whole number from 1 to 1000"),
             ("threads: 0", "threads: found 0, allowed is a whole number from 1 to 1000"),
             ("log_format: xml", "log_format: found 'xml', allowed is one of: json, text"),
-            ("endpoints: [5]", "endpoints.0: found 5, allowed is text"),
-            ("endpoints: tcp:80", "endpoints: found 'tcp:80', allowed is a list, each item text"),
+            ("endpoints: [5]", "endpoints.0: found 5, allowed is text or a section with keys"),
+            (
+                "endpoints: tcp:80",
+                (
+                    "endpoints: found 'tcp:80', allowed is a list,"
+                    " each item text or a section with keys"
+                ),
+            ),
+            ("endpoints: [{front: http}]", "endpoints.0.listen: is missing, and has no default"),
+            ("endpoints: [a, {listen: 5}]", "endpoints.1.listen: found 5, allowed is text"),
+            (
+                "endpoints: [{lisen: a}]",
+                (
+                    "endpoints.0.lisen: unknown key; did you mean 'listen'?"
+                    " allowed here: front, listen"
+                ),
+            ),
             ("endpoints: []", "endpoints: found an empty list, allowed is one endpoint or more"),
             ("auth: []", "auth: found an empty list, allowed is one authenticator or more"),
             ("auth: [read]", "auth.0: found 'read', allowed is a section with keys"),
@@ -157,7 +172,11 @@ class MessageTests(ConfigTestCase):
             ("GIFTLESS_LIMITS__HEADER_BYTES", "5", "limits.header_bytes: found 5, allowed is a"),
             ("GIFTLESS_LIMITS", "{header_bytes: 5}", "limits.header_bytes: found 5, allowed is a"),
             ("GIFTLESS_LIMITS", "5", "limits: found 5, but this is a section with keys"),
-            ("GIFTLESS_ENDPOINTS", "[5]", "endpoints.0: found 5, allowed is text"),
+            (
+                "GIFTLESS_ENDPOINTS",
+                "[5]",
+                "endpoints.0: found 5, allowed is text or a section with keys",
+            ),
             ("GIFTLESS_ENDPOINTS", "[]", "endpoints: found an empty list, allowed is one"),
             ("GIFTLESS_LIMITS__HEADER_BYTES__X", "5", "limits.header_bytes: found a section, "),
             ("GIFTLESS_THREADZ", "5", "threadz: unknown key; did you mean 'threads'?"),
@@ -302,12 +321,13 @@ class EnvironmentTests(ConfigTestCase):
             GIFTLESS_STORAGE__PREFIX="p",
             GIFTLESS_ENDPOINTS="[tcp:1]",
             GIFTLESS_ENDPOINTS__1="tcp:2",
+            GIFTLESS_ENDPOINTS__2__LISTEN="tcp:3",
             GIFTLESS_AUTH__0="{type: x, key: k}",
             GIFTLESS_AUTH__0__KEY="j",
         )
         self.assertEqual(loaded.auth, [{"type": "x", "key": "j"}])
         self.assertEqual(loaded.storage, {"type": "x", "path": "/x", "prefix": "p"})
-        self.assertEqual(loaded.endpoints, ["tcp:1", "tcp:2"])
+        self.assertEqual(loaded.endpoints, ["tcp:1", "tcp:2", EndpointOptions(listen="tcp:3")])
 
     def test_case_does_not_matter_after_the_prefix(self) -> None:
         self.assertEqual(self.load(GIFTLESS_threads="5").threads, 5)

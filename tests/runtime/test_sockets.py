@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from giftless.errors import ConfigError
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.binding import Sockets
-from giftless.runtime.sockets.endpoints import check_endpoints
+from giftless.runtime.sockets.endpoints import check_endpoints, listenings
 from giftless.runtime.sockets.ports import BACKLOG, TURN, SharedTCPPort
 
 TCP = "tcp:0:interface=127.0.0.1"
@@ -46,12 +46,16 @@ class SocketsTestCase(TestCase):
         self.sockets = Sockets(reactor)
         self.addCleanup(self.sockets.keep, [])
 
+    def bind(self, endpoints: list[str]) -> list[int]:
+        """Bind endpoints as the parent does."""
+        return self.sockets.bind(listenings(endpoints))
+
     async def adopt(self, descriptor: int, endpoint: str, name: str = "worker") -> IListeningPort:
         """Accept connections as a worker does."""
         factory = Factory.forProtocol(Greeter)
         factory.name = name
         factory.noisy = False
-        port = await adopt(reactor, os.dup(descriptor), endpoint, "endpoints.0", factory, False)
+        port = await adopt(reactor, os.dup(descriptor), listenings([endpoint])[0], factory, False)
         self.addCleanup(port.stopListening)
         return port
 
@@ -79,7 +83,7 @@ class SocketsTestCase(TestCase):
 class TCPTests(SocketsTestCase):
     async def test_one_after_the_other(self) -> None:
         """Whoever stops, the socket lives on; connections wait meanwhile."""
-        (bound,) = self.sockets.bind([TCP])
+        (bound,) = self.bind([TCP])
         address = self.address(bound)
         first = await self.adopt(bound, TCP, "first")
         self.assertEqual(await self.greeting(address), b"first sees 127.0.0.1")
@@ -97,7 +101,7 @@ class TCPTests(SocketsTestCase):
 
     async def test_workers_go_on_without_the_parent(self) -> None:
         """The end of the parent's descriptor is not the end of the socket."""
-        (bound,) = self.sockets.bind([TCP])
+        (bound,) = self.bind([TCP])
         address = self.address(bound)
         port = await self.adopt(bound, TCP)
         await self.sockets.keep([])
@@ -106,7 +110,7 @@ class TCPTests(SocketsTestCase):
         self.assertRaises(ConnectionRefusedError, socket.create_connection, address, 10)
 
     def test_many_may_wait(self) -> None:
-        (bound,) = self.sockets.bind([TCP])
+        (bound,) = self.bind([TCP])
         clients = [socket.create_connection(self.address(bound), timeout=10) for _ in range(200)]
         for client in clients:
             client.close()
@@ -114,20 +118,20 @@ class TCPTests(SocketsTestCase):
 
     def test_what_is_bound_stays_bound(self) -> None:
         """It is known by its address, whatever the endpoint does besides."""
-        (bound,) = self.sockets.bind([TCP])
-        self.assertEqual(self.sockets.bind([f"haproxy:{TCP}:backlog=5"]), [bound])
+        (bound,) = self.bind([TCP])
+        self.assertEqual(self.bind([f"haproxy:{TCP}:backlog=5"]), [bound])
         self.sockets.keep([bound])
-        self.assertEqual(self.sockets.bind([TCP]), [bound])
+        self.assertEqual(self.bind([TCP]), [bound])
 
     def test_an_address_that_others_have(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             endpoint = f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"
-            error = self.assertRaises(ConfigError, self.sockets.bind, [TCP, endpoint])
+            error = self.assertRaises(ConfigError, self.bind, [TCP, endpoint])
         self.assertEqual(error.path, "endpoints.1")
         self.assertIn("Address already in use", error.problem)
 
     def test_twice_the_same(self) -> None:
-        error = self.assertRaises(ConfigError, self.sockets.bind, [TCP, TCP])
+        error = self.assertRaises(ConfigError, self.bind, [TCP, TCP])
         self.assertEqual((error.path, "already listed" in error.problem), ("endpoints.1", True))
 
 
@@ -201,7 +205,7 @@ class UnixTests(SocketsTestCase):
         path = self.mktemp()[-50:]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         endpoint = f"unix:{path}:mode=640"
-        (bound,) = self.sockets.bind([endpoint])
+        (bound,) = self.bind([endpoint])
         mode = os.stat(path).st_mode
         self.assertEqual((stat.S_ISSOCK(mode), mode & 0o777), (True, 0o640))
         first = await self.adopt(bound, endpoint, "first")
@@ -209,7 +213,7 @@ class UnixTests(SocketsTestCase):
         await first.stopListening()
         self.assertEqual(os.stat(path).st_mode, mode)
         self.assertEqual(await self.greeting(path, socket.AF_UNIX), b"second sees nobody")
-        self.assertEqual(self.sockets.bind([f"unix:{path}:mode=600"]), [bound])
+        self.assertEqual(self.bind([f"unix:{path}:mode=600"]), [bound])
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         await self.sockets.keep([])
         self.assertFalse(os.path.exists(path))
@@ -219,13 +223,13 @@ class UnixTests(SocketsTestCase):
         path = self.mktemp()[-50:]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         endpoint = f"unix:{path}:mode=640"
-        bound = self.sockets.bind([endpoint])
+        bound = self.bind([endpoint])
 
         def refuse(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")
 
         self.patch(os, "chmod", refuse)
-        self.assertEqual(self.sockets.bind([endpoint]), bound)
+        self.assertEqual(self.bind([endpoint]), bound)
 
     async def test_what_is_logged_is_text(self) -> None:
         events: list[LogEvent] = []
@@ -233,7 +237,7 @@ class UnixTests(SocketsTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
         path = self.mktemp()[-50:]
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        (bound,) = self.sockets.bind([f"unix:{path}"])
+        (bound,) = self.bind([f"unix:{path}"])
         await (await self.adopt(bound, f"unix:{path}")).stopListening()
         said = "".join(map(formatEvent, events))
         self.assertIn(f"(UNIX Port {path} Closed)", said)
@@ -244,7 +248,7 @@ class WrapperTests(SocketsTestCase):
     async def test_a_proxy_in_front(self) -> None:
         """What an endpoint does besides listening is done where connections are accepted."""
         endpoint = f"haproxy:{TCP}"
-        (bound,) = self.sockets.bind([endpoint])
+        (bound,) = self.bind([endpoint])
         await self.adopt(bound, endpoint)
         said = await self.greeting(
             self.address(bound), say=b"PROXY TCP4 203.0.113.7 127.0.0.1 5 6\r\nwho?\n"
@@ -252,7 +256,7 @@ class WrapperTests(SocketsTestCase):
         self.assertEqual(said, b"worker sees 203.0.113.7")
 
     def test_what_does_not_listen_is_refused(self) -> None:
-        error = self.assertRaises(ConfigError, self.sockets.bind, ["stdio:"])
+        error = self.assertRaises(ConfigError, self.bind, ["stdio:"])
         self.assertIn("one stream socket", error.problem)
 
 
@@ -271,10 +275,10 @@ class SystemdTests(SocketsTestCase):
         listener = socket.create_server(("127.0.0.1", 0))
         self.listen(listener)
         endpoint = "systemd:domain=INET:index=0"
-        (bound,) = self.sockets.bind([endpoint])
+        (bound,) = self.bind([endpoint])
         # Its number may be another's by now.
         self.assertRaises(OSError, os.fstat, self.passed)
-        self.assertEqual(self.sockets.bind([f"haproxy:{endpoint}"]), [bound])
+        self.assertEqual(self.bind([f"haproxy:{endpoint}"]), [bound])
         await self.adopt(bound, endpoint)
         self.assertEqual(await self.greeting(listener.getsockname()), b"worker sees 127.0.0.1")
 
@@ -286,7 +290,7 @@ class SystemdTests(SocketsTestCase):
         os.chmod(path, 0o640)
         self.listen(listener)
         endpoint = "systemd:domain=UNIX:name=web"
-        (bound,) = self.sockets.bind([endpoint])
+        (bound,) = self.bind([endpoint])
         port = await self.adopt(bound, endpoint)
         self.assertEqual(await self.greeting(path, socket.AF_UNIX), b"worker sees nobody")
         await port.stopListening()
@@ -294,6 +298,6 @@ class SystemdTests(SocketsTestCase):
         self.assertEqual(Path(path).stat().st_mode & 0o777, 0o640)
 
     def test_a_missing_socket_names_the_unit(self) -> None:
-        check_endpoints(reactor, ["systemd:domain=INET:index=7"])
-        error = self.assertRaises(ConfigError, self.sockets.bind, ["systemd:domain=INET:index=7"])
+        check_endpoints(reactor, listenings(["systemd:domain=INET:index=7"]))
+        error = self.assertRaises(ConfigError, self.bind, ["systemd:domain=INET:index=7"])
         self.assertIn("start the .socket unit", error.problem)

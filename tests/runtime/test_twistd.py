@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.runtime import twistd
 from giftless.runtime.daemon import Daemon
-from giftless.runtime.instance import Serving
+from giftless.runtime.instance import Instance
 from giftless.runtime.twistd import Options
 
 
@@ -52,7 +52,7 @@ class OptionsTests(SynchronousTestCase):
         """``--check`` becomes the user first: what it makes is not root's, nor what it may."""
         became: list[tuple[Any, ...]] = []
         self.patch(twistd, "switchUID", lambda *user: became.append((*user, self.made())))
-        self.patch(Serving, "run_checks", lambda _: [])
+        self.patch(Instance, "run_checks", lambda _: [])
         end = self.assertRaises(SystemExit, self.service, check=True, uid=65534, gid=1234)
         self.assertEqual(end.code, 0)
         self.assertEqual(became, [(65534, 1234, ["giftless.yaml"])])
@@ -63,7 +63,7 @@ class OptionsTests(SynchronousTestCase):
         user = pwd.getpwall()[-1]
         became: list[tuple[int, int]] = []
         self.patch(twistd, "switchUID", lambda *user: became.append(user))
-        self.patch(Serving, "run_checks", lambda _: [])
+        self.patch(Instance, "run_checks", lambda _: [])
         self.assertRaises(SystemExit, self.service, check=True, uid=user.pw_uid, gid=None)
         self.assertEqual(became, [(user.pw_uid, pwd.getpwuid(user.pw_uid).pw_gid)])
 

@@ -8,24 +8,24 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
-from giftless.runtime.sockets.endpoints import InPlaceOfReactor, elsewhere, parse
+from giftless.runtime.sockets.endpoints import InPlaceOfReactor, Listening, elsewhere, parse
 from giftless.runtime.sockets.ports import SharedTCPPort, SharedUnixPort
 
 
 def adopt(
-    reactor: Any, descriptor: int, description: str, path: str, factory: Any, alone: bool
+    reactor: Any, descriptor: int, listening: Listening, factory: Any, alone: bool
 ) -> Deferred[IListeningPort]:
     """Accept connections on a socket that the parent has bound.
 
     :param descriptor: the socket, which is closed; its duplicate is used.
-    :param description: the endpoint.
-    :param path: the dotted path of its key in the configuration.
-    :param factory: what serves the connections.
-    :param alone: no other worker accepts on it.
-    :returns: fires with a port; to stop listening there ends nothing elsewhere.
+    :param listening: the endpoint.
+    :param factory: makes the protocol of each connection.
+    :param alone: whether no other worker accepts on it.
+    :returns: fires with a port, which can stop listening while other processes go on.
     :raises ConfigError: if the endpoint cannot be made.
     """
-    endpoint = parse(_Adopter(reactor, descriptor, alone), elsewhere(description), path)
+    adopter = _Adopter(reactor, descriptor, alone)
+    endpoint = parse(adopter, elsewhere(listening.description), listening.path)
     assert endpoint is not None, "systemd's sockets are not looked for"
     return endpoint.listen(factory)
 

@@ -17,8 +17,8 @@ from giftless.errors import ConfigError
 from giftless.runtime.sockets.endpoints import (
     SYSTEMD,
     InPlaceOfReactor,
+    Listening,
     elsewhere,
-    endpoint_path,
     parse,
 )
 from giftless.runtime.sockets.ports import BACKLOG
@@ -40,21 +40,19 @@ class Sockets:
         self._reactor = reactor
         self._kept: dict[Hashable, _Kept] = {}
 
-    def bind(self, endpoints: Sequence[str]) -> list[int]:
+    def bind(self, endpoints: Sequence[Listening]) -> list[int]:
         """Bind what is not bound yet.  Connections wait to be accepted.
 
-        :param endpoints: Twisted server endpoint strings.
         :returns: the descriptor of each endpoint's socket, in their order.
         :raises ConfigError: if one cannot be bound; those that were bound here
             stay until :meth:`keep`.
         """
         descriptors: list[int] = []
-        for index, description in enumerate(endpoints):
-            kept = self._bind(description, endpoint_path(index))
+        for endpoint in endpoints:
+            description, path = endpoint.description, endpoint.path
+            kept = self._bind(description, path)
             if kept.descriptor in descriptors:
-                raise ConfigError(
-                    endpoint_path(index), f"cannot listen on {description}: already listed"
-                )
+                raise ConfigError(path, f"cannot listen on {description}: already listed")
             descriptors.append(kept.descriptor)
         return descriptors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.endpoints import serverFromString
@@ -11,24 +12,47 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
+from giftless.app.config import EndpointOptions
 from giftless.errors import ConfigError
+from giftless.web.front import HTTPFront
 
 #: The part of an endpoint that names a socket which systemd has bound.
 SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
 
 
-def endpoint_path(index: int) -> str:
-    """Return the dotted path of an endpoint in the configuration."""
-    return f"endpoints.{index}"
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """One place to listen at.
+
+    :ivar description: a Twisted server endpoint string.
+    :ivar front: the name of the front that serves its connections.
+    :ivar path: the dotted path of that string in the configuration.
+    """
+
+    description: str
+    front: str
+    path: str
 
 
-def check_endpoints(reactor: Any, endpoints: Sequence[str]) -> None:
+def listenings(endpoints: Sequence[str | EndpointOptions]) -> list[Listening]:
+    """Return where to listen, in the order of the configuration."""
+    found = []
+    for index, endpoint in enumerate(endpoints):
+        path = f"endpoints.{index}"
+        if isinstance(endpoint, str):
+            found.append(Listening(endpoint, HTTPFront.name, path))
+        else:
+            found.append(Listening(endpoint.listen, endpoint.front, f"{path}.listen"))
+    return found
+
+
+def check_endpoints(reactor: Any, endpoints: Sequence[Listening]) -> None:
     """Check that endpoints can be made, without binding anything.
 
     :raises ConfigError: if one cannot.
     """
-    for index, description in enumerate(endpoints):
-        parse(reactor, description, endpoint_path(index))
+    for endpoint in endpoints:
+        parse(reactor, endpoint.description, endpoint.path)
 
 
 def parse(reactor: Any, description: str, path: str) -> IStreamServerEndpoint | None:
