@@ -135,9 +135,6 @@ class ArchitectureTests(SynchronousTestCase):
             }
             for module, tree in self.modules.items()
         }
-        graph["giftless.runtime.supervision.process"].discard(
-            "giftless.runtime.supervision.supervisor"
-        )
         while leaves := [module for module, targets in graph.items() if not targets]:
             for leaf in leaves:
                 del graph[leaf]

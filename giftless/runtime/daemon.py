@@ -39,7 +39,7 @@ _log = Logger(namespace="giftless")
 #: ``TimeoutStopSec=`` in the unit is longer still.
 PATIENCE: Final = 5
 
-#: What is meant for this process alone.
+#: Environment variables for this process alone; workers do not inherit them.
 _OWN: Final = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
 
 
@@ -63,7 +63,8 @@ class Daemon(Service):
         self._log = Log(twistd, self._log_format, reactor)
         self._sockets = Sockets(reactor)
         self._descriptors: list[int] = []
-        # Workers run here, wherever twistd goes: relative paths begin here.
+        # twistd may change the directory; workers run where the daemon was started,
+        # so that relative paths stay right.
         environ = {name: value for name, value in os.environ.items() if name not in _OWN}
         self._supervisor = Supervisor(
             reactor, worker.COMMAND, environ, os.getcwd(), self._log.write, self._changed

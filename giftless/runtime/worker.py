@@ -96,18 +96,18 @@ class Control(LineOnlyReceiver):
         self.status = 0
 
     def connectionMade(self) -> None:
-        """Be prepared for the end."""
+        """Stop the instance before the reactor ends."""
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
 
     def lineReceived(self, line: bytes) -> None:
-        """Do as the parent says."""
+        """Obey an order of the parent: retire, or begin with this configuration."""
         if line == RETIRE:
             Deferred.fromCoroutine(self._retire())
         else:
             Deferred.fromCoroutine(self._begin(msgspec.json.decode(line, type=Orders)))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Nobody supervises this process any more: what runs may finish."""
+        """Stop when the parent is gone; running transfers may finish in time."""
         self.stop()
 
     async def _begin(self, orders: Orders) -> None:
@@ -133,7 +133,7 @@ class Control(LineOnlyReceiver):
         self.transport.loseConnection()
 
     async def _retire(self) -> None:
-        assert self._instance is not None, "only who serves is replaced"
+        assert self._instance is not None, "only a worker that serves is told to retire"
         await self._instance.retire()
         self.stop()
 
@@ -145,7 +145,7 @@ class Control(LineOnlyReceiver):
         return Deferred.fromCoroutine(self._shut_down_instance())
 
     def stop(self) -> None:
-        """Let what runs finish in time, and end; however often it is said."""
+        """Let running transfers finish in time, and end.  Harmless when repeated."""
         if not self._stopping:
             self._stopping = True
             self._reactor.stop()

@@ -23,7 +23,7 @@ from giftless.runtime.sockets.endpoints import (
 )
 from giftless.runtime.sockets.ports import BACKLOG
 
-#: What is wrong with an endpoint such as ``stdio:``.
+#: Why an endpoint such as ``stdio:`` is refused.
 _UNSUITABLE: Final = "an endpoint must bind one stream socket, at once"
 
 
@@ -99,12 +99,12 @@ class Sockets:
 
 
 class _Sockets(Factory):
-    """Serves nobody: the parent does not accept.  Twisted logs the name."""
+    """Makes no protocols: the parent accepts no connection.  Twisted logs the class's name."""
 
     noisy = False
 
     def buildProtocol(self, addr: object) -> None:
-        """Refuse what does not listen, but has its connection already."""
+        """Refuse an endpoint that brings a connection instead of listening."""
         raise RuntimeError(_UNSUITABLE)
 
 
@@ -123,9 +123,9 @@ class _Kept:
 class _Binder(InPlaceOfReactor):
     """Binds sockets and keeps them.
 
-    :param known: all that are bound already, by what they are bound to.
-    :param passed: the name of one that systemd has bound, if it is one.
-    :ivar kept: those that were asked for here.
+    :param known: the sockets that are bound already, by what they are bound to.
+    :param passed: the endpoint's part that names a socket from systemd, if it has one.
+    :ivar kept: the sockets that this endpoint asked for.
     """
 
     def __init__(self, reactor: Any, known: dict[Hashable, _Kept], passed: str | None) -> None:

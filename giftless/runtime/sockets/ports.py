@@ -1,8 +1,8 @@
-"""Ports that accept on a socket which other workers accept on as well.
+"""Ports that accept connections on a socket that other workers accept on too.
 
-All workers wake up when a client connects, and Twisted's ports take whatever
-waits: the first to wake up would take all the connections of a client that
-opens several, and answer alone.
+All workers wake up when a client connects, and Twisted's ports accept every
+connection that waits: the first worker to wake up would accept all connections of
+a client that opens several, and serve them alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 _log = Logger(namespace="giftless")
 
-#: How long the others may help themselves, in seconds.
+#: For how many seconds a worker leaves waiting connections to the other workers.
 TURN: Final = 0.002
 
 #: How many connections may wait to be accepted, unless an endpoint says more:
@@ -26,16 +26,16 @@ BACKLOG: Final = 1024
 
 
 class _InTurns:
-    """Takes one connection, and leaves the rest to others for a moment.
+    """Accepts one connection, and leaves the others that wait to other workers.
 
-    What is still there afterwards nobody else has time for: then it takes
-    one more each time.
+    It pauses for :data:`TURN` seconds.  Connections that still wait then are more
+    than the other workers have time for: it accepts one more than before.
 
-    :ivar alone: there are no others.
+    :ivar alone: whether no other worker accepts on the socket.
     """
 
     reactor: Any
-    sessionno: int  # How many it has accepted.
+    sessionno: int  # How many connections it has accepted.
     alone = False
     _limit = 1
     _pause: IDelayedCall | None = None
@@ -48,7 +48,7 @@ class _InTurns:
 
     @numberAccepts.setter
     def numberAccepts(self, number: int) -> None:
-        """Pass over what Twisted finds right."""
+        """Ignore the number that Twisted sets."""
 
     def doRead(self) -> None:
         """Accept connections."""
@@ -91,7 +91,7 @@ class SharedTCPPort(_InTurns, tcp.Port):
 
 
 class SharedUnixPort(_InTurns, unix.Port):
-    """A Unix socket of several processes, whose mode and file are somebody else's affair."""
+    """A Unix socket of several processes; the parent cares for its mode and its file."""
 
     @classmethod
     def adopt(cls, reactor: Any, given: socket.socket, factory: Any, alone: bool) -> SharedUnixPort:
@@ -107,5 +107,5 @@ class SharedUnixPort(_InTurns, unix.Port):
         return port  # type: ignore[no-any-return]
 
     def _logConnectionLostMsg(self) -> None:
-        """Name the file without that mark, which no text should have."""
+        """Name the file without the null byte in front."""
         _log.info("(UNIX Port {path} Closed)", path=os.fsdecode(self._bindPath[1:]))

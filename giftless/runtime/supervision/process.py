@@ -13,15 +13,12 @@ import contextlib
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-
-if TYPE_CHECKING:
-    from giftless.runtime.supervision.supervisor import Supervisor
 
 _log = Logger(namespace="giftless.workers")
 
@@ -56,12 +53,12 @@ STARTING: Final = 12
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is wanted.
+    """Which workers are to run.
 
-    :ivar number: how many workers.
-    :ivar orders: what each is told, in one line.
-    :ivar sockets: the descriptors of the listening sockets that it inherits.
-    :ivar patience: how long it may take to end after SIGTERM, in seconds.
+    :ivar number: how many.
+    :ivar orders: what each is told when it starts, in one line.
+    :ivar sockets: the descriptors of the listening sockets that each inherits.
+    :ivar patience: for how many seconds each may take to end after SIGTERM.
     """
 
     number: int
@@ -70,9 +67,27 @@ class Plan:
     patience: float
 
 
+class Reports(Protocol):
+    """Receives what workers report."""
+
+    def write(self, lines: bytes, /) -> object:
+        """Take whole lines of a worker's log."""
+
+    def ready(self, worker: Worker) -> None:
+        """Note that a worker serves."""
+
+    def over(self, worker: Worker, reason: str) -> None:
+        """Note that a worker has ended.
+
+        :param reason: how, or why it said it would.
+        """
+
+
 class Worker(ProcessProtocol):
     """One worker process, as its supervisor sees it.
 
+    :param reports: is told what the process does.
+    :param plan: what it is started for.
     :ivar plan: what it was started for.
     :ivar state: ``starting``; ``serving``, that is, accepting connections; or
         ``leaving``, when it has been told to end.
@@ -83,8 +98,8 @@ class Worker(ProcessProtocol):
     transport: Any
     pid: int = 0
 
-    def __init__(self, supervisor: Supervisor, plan: Plan) -> None:
-        self._supervisor = supervisor
+    def __init__(self, reports: Reports, plan: Plan) -> None:
+        self._reports = reports
         self.plan = plan
         self.state = "starting"
         self.silence = 0
@@ -97,22 +112,22 @@ class Worker(ProcessProtocol):
         self._order(self.plan.orders)
 
     def retire(self) -> None:
-        """Let it finish what it does, however long that takes."""
+        """Tell it to accept no more connections, and to end when those it has are over."""
         _log.info("worker {pid} accepts no more connections", pid=self.pid)
         self.state = "leaving"
         self._order(RETIRE)
 
     def terminate(self) -> None:
-        """Let it end soon."""
+        """Send SIGTERM: it finishes running transfers in time, and ends."""
         self.state = "leaving"
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """Send SIGKILL."""
         self._signal(signal.SIGKILL)
 
     def beat(self) -> None:
-        """Count the silence; kill it if it is too long."""
+        """Count a heartbeat that was missed; kill the process after too many."""
         self.silence += 1
         limit = STARTING if self.state == "starting" else SILENT
         if self.silence == limit:
@@ -123,7 +138,7 @@ class Worker(ProcessProtocol):
             self.kill()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Take what the process writes, line by line."""
+        """Pass on the log, and read reports and complaints, line by line."""
         whole, newline, rest = data.rpartition(b"\n")
         if not newline:
             self._begun[childFD] += data
@@ -131,7 +146,7 @@ class Worker(ProcessProtocol):
         lines = self._begun[childFD] + whole
         self._begun[childFD] = rest
         if childFD == LOG:
-            self._supervisor.write(lines + b"\n")
+            self._reports.write(lines + b"\n")
             return
         for line in lines.splitlines():
             if childFD == STATUS:
@@ -140,12 +155,12 @@ class Worker(ProcessProtocol):
                 self._complain(line)
 
     def processEnded(self, reason: Failure) -> None:
-        """The process has ended, and all that it wrote has been read."""
+        """Report that the process has ended; all that it wrote has been read."""
         for rest in (self._begun[LOG], self._begun[COMPLAINTS]):
             if rest:
                 self._complain(rest)
         how = f"worker {self.pid} {_how(reason.value)}"
-        self._supervisor.over(self, self._problem or how)
+        self._reports.over(self, self._problem or how)
 
     def _hear(self, line: bytes) -> None:
         self.silence = 0
@@ -154,7 +169,7 @@ class Worker(ProcessProtocol):
             self._problem = text.decode(errors="replace")
         elif word == READY and self.state == "starting":
             self.state = "serving"
-            self._supervisor.ready(self)
+            self._reports.ready(self)
 
     def _complain(self, line: bytes) -> None:
         _log.warn("{line}", line=line.decode(errors="backslashreplace"), worker=self.pid)

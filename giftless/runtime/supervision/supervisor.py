@@ -37,7 +37,7 @@ LONGEST_DELAY: Final = 30
 
 
 class WorkerFailed(Exception):
-    """Workers of the kind that was wanted cannot start; the text says why."""
+    """A worker of a new plan cannot start; the text says why."""
 
 
 class Supervisor(Service):
@@ -48,7 +48,7 @@ class Supervisor(Service):
     :param environ: its environment.
     :param directory: where it runs.
     :param write: takes whole lines of workers' logs.
-    :param changed: is called whenever something is different.
+    :param changed: is called when a worker's state has changed.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Supervisor(Service):
         self._pulse = LoopingCall(self._beat)
         self._pulse.clock = reactor
 
-    # -- what others want to know and have done
+    # -- for the daemon
 
     @property
     def settled(self) -> bool:
@@ -95,7 +95,7 @@ class Supervisor(Service):
 
     @property
     def status(self) -> str:
-        """How it stands, in one line."""
+        """How many workers are in each state, in one line."""
         counts = [(state, len(self._in(state))) for state in ("serving", "starting", "leaving")]
         return "workers: " + (
             ", ".join(f"{count} {state}" for state, count in counts if count) or "none"
@@ -118,7 +118,7 @@ class Supervisor(Service):
         return trial
 
     def startService(self) -> None:
-        """Begin to listen for the workers' heartbeats."""
+        """Begin to count the workers' heartbeats."""
         super().startService()
         self._pulse.start(HEARTBEAT, now=False)
 
@@ -150,7 +150,7 @@ class Supervisor(Service):
     # -- what workers report
 
     def ready(self, worker: Worker) -> None:
-        """A worker serves."""
+        """See :class:`~giftless.runtime.supervision.process.Reports`."""
         _log.info("worker {pid} is ready", pid=worker.pid)
         if worker.plan is self._plan:
             self._proven = self._plan
@@ -160,10 +160,7 @@ class Supervisor(Service):
         self._step()
 
     def over(self, worker: Worker, reason: str) -> None:
-        """A worker has ended.
-
-        :param reason: how, or why it said it would.
-        """
+        """See :class:`~giftless.runtime.supervision.process.Reports`."""
         self._workers.remove(worker)
         if worker.state == "leaving":
             _log.info("worker {pid} has ended", pid=worker.pid)
@@ -182,7 +179,7 @@ class Supervisor(Service):
         return [worker for worker in self._workers if worker.state == state]
 
     def _step(self) -> None:
-        """Do what follows from what runs and what is wanted."""
+        """Start, retire or end workers until those that run are those that are wanted."""
         if self._ended is not None:
             if not self._workers and not self._ended.called:
                 self._ended.callback(None)
@@ -208,7 +205,10 @@ class Supervisor(Service):
         self._changed()
 
     def _may_start(self, plan: Plan) -> bool:
-        """Whether it is time for another worker; if not, come back when it is."""
+        """Tell whether a worker may start now; if not, try again when one may.
+
+        Workers that die again and again are replaced more and more slowly.
+        """
         now = self._reactor.seconds()
         self._deaths = [death for death in self._deaths if now - death < RECENT]
         # As many as there are may die once, at once.
