@@ -1,4 +1,4 @@
-"""Bodies that wrap bodies: what is checked while bytes stream past."""
+"""Bodies: those that are checked while bytes stream past, and those that arrive."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from giftless.errors import PayloadTooLarge, WrongBody
@@ -148,6 +149,50 @@ class PartBody(CheckedBody):
         """See :meth:`CheckedBody.check_digest`."""
         if self._md5 is not None and self._digest.digest() != self._md5:
             raise WrongBody("the part's MD5 is not its Content-MD5; send the part again")
+
+
+class ArrivingBody:
+    """What has arrived of a body and waits for its reader.
+
+    Where bytes come from, when the sender is held up, and when waiting is worth
+    it is up to those who inherit.
+
+    :ivar paused: whether the sender is being held up now.
+    :ivar received: how many bytes have arrived.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        #: How many bytes wait.
+        self._waiting = 0
+        self._reader: Deferred[None] | None = None
+        self._failure: Exception | None = None
+        self.paused = False
+        self.received = 0
+
+    def _add(self, data: bytes) -> None:
+        """Let bytes wait for the reader."""
+        self.received += len(data)
+        self._chunks.append(data)
+        self._waiting += len(data)
+
+    def _take(self) -> Sequence[bytes]:
+        """Return all that waits."""
+        chunks, self._chunks, self._waiting = self._chunks, [], 0
+        return chunks
+
+    def _arrival(self) -> Deferred[None]:
+        """Return what fires when the reader is woken."""
+        self._reader = Deferred()
+        return self._reader
+
+    def _wake(self) -> None:
+        """Wake the reader, if it waits."""
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            # One that has been cancelled waits no more.
+            if not reader.called:
+                reader.callback(None)
 
 
 async def collect(body: IBody, limit: int) -> bytes:

@@ -176,7 +176,7 @@ async def _ask(
         allow_redirects=False,
         unbuffered=True,
     )
-    received = _Body(limit)
+    received = BodyCollector(limit)
     response.deliverBody(received)
     data = await received.finished
     return Answer(response.code, plain_headers(response.headers), data[:limit], len(data) <= limit)
@@ -190,33 +190,35 @@ def plain_headers(headers: Headers) -> dict[str, str]:
     }
 
 
-class _Body(Protocol):
-    """Collects a body up to a limit.
+class BodyCollector(Protocol):
+    """Collects the body of an answer, up to a limit.
 
+    :param limit: after how many bytes the connection is closed.
+    :param needs_end: whether a body that breaks off is an error.
     :ivar finished: fires with the bytes: more than the limit if there are
         more.  Cancelling it closes the connection.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, needs_end: bool = True) -> None:
         self._limit = limit
+        self._needs_end = needs_end
         self._data = bytearray()
-        self.finished: Deferred[bytes] = Deferred(lambda _: self._close())
+        self.finished: Deferred[bytes] = Deferred(lambda _: abort(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
+        """Take bytes from the connection."""
         if self.finished.called:
             return
         self._data += data
         if len(self._data) > self._limit:
             self.finished.callback(bytes(self._data))
-            self._close()
+            abort(self.transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body has ended, one way or the other."""
         if self.finished.called:
             return
-        if reason.check(ResponseDone, PotentialDataLoss):
+        if reason.check(ResponseDone, PotentialDataLoss) or not self._needs_end:
             self.finished.callback(bytes(self._data))
         else:
             self.finished.errback(reason)
-
-    def _close(self) -> None:
-        abort(self.transport)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from giftless.base.bodies import ArrivingBody
 from giftless.interfaces import IBody
 
 #: The least that one body may hold in memory, in bytes: one large read.
@@ -56,13 +56,14 @@ class BodyBudget:
 
 
 @implementer(IBody)
-class RequestBody:
+class RequestBody(ArrivingBody):
     """What a client sends, to be read by the request's handler.
 
     :param budget: how much may wait here before the client is held up.
     :param invite: called once, when the body is first wanted.
     :param pause: called to hold the client up.
     :param resume: called to let it go on.
+    :ivar complete: whether the last byte has arrived.
     """
 
     def __init__(
@@ -72,20 +73,12 @@ class RequestBody:
         pause: Callable[[], None],
         resume: Callable[[], None],
     ) -> None:
+        super().__init__()
         self._budget = budget
         self._invite: Callable[[], None] | None = invite
         self._pause = pause
         self._resume = resume
-        self._chunks: list[bytes] = []
-        self._waiting_bytes = 0
-        self._reader: Deferred[None] | None = None
-        self._failure: Exception | None = None
         self._discarding = False
-        #: Whether the client is being held up now.
-        self.paused = False
-        #: How many bytes have arrived.
-        self.received = 0
-        #: Whether the last byte has arrived.
         self.complete = False
 
     # -- for the handler
@@ -97,11 +90,10 @@ class RequestBody:
                 invite, self._invite = self._invite, None
                 invite()
             self._let_go()
-            self._reader = Deferred()
-            await self._reader
+            await self._arrival()
         if self._failure is not None:
             raise self._failure
-        chunks, self._chunks, self._waiting_bytes = self._chunks, [], 0
+        chunks = self._take()
         self._let_go()
         return chunks
 
@@ -114,41 +106,35 @@ class RequestBody:
 
     def deliver(self, data: bytes) -> None:
         """Take bytes from the connection."""
-        self.received += len(data)
         if self._discarding:
+            self.received += len(data)
             return
-        self._chunks.append(data)
-        self._waiting_bytes += len(data)
+        self._add(data)
         if self._worthwhile:
             self._wake()
-        if self._waiting_bytes >= self._budget.share and not self.paused:
+        if self._waiting >= self._budget.share and not self.paused:
             self.paused = True
             self._pause()
 
     def end(self) -> None:
-        """The last byte has arrived."""
+        """Note that the last byte has arrived."""
         self.complete = True
         self._wake()
 
     def fail(self, error: Exception) -> None:
-        """There will be no more bytes, and that is an error for the reader."""
+        """Give the reader an error instead of more bytes."""
         self._failure = error
         self._wake()
 
     def discard(self) -> None:
         """Drop what waits and whatever else arrives."""
         self._discarding = True
-        self._chunks, self._waiting_bytes = [], 0
+        self._take()
         self._let_go()
 
     @property
     def _worthwhile(self) -> bool:
-        return self._waiting_bytes >= self._budget.read_size
-
-    def _wake(self) -> None:
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            reader.callback(None)
+        return self._waiting >= self._budget.read_size
 
     def _let_go(self) -> None:
         if self.paused:

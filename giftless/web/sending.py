@@ -12,13 +12,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from giftless.base.watchdog import Watchdog
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IStoredFile, IStoredObject
 from giftless.web.request import StreamingRequest
@@ -71,36 +72,6 @@ async def send_object(
         await _pass_on(request, stored, start, end, stall_timeout)
 
 
-class _StallGuard:
-    """Cuts a client off that takes nothing for too long.
-
-    :param abort: called if there was no progress for ``timeout`` seconds.
-    """
-
-    def __init__(self, reactor: IReactorTime, timeout: float, abort: Any) -> None:
-        self._reactor = reactor
-        self._timeout = timeout
-        self._abort = abort
-        self._moved = False
-        self._call: IDelayedCall = reactor.callLater(timeout, self._check)
-
-    def progress(self) -> None:
-        """Something was sent."""
-        self._moved = True
-
-    def stop(self) -> None:
-        """It is over."""
-        if self._call.active():
-            self._call.cancel()
-
-    def _check(self) -> None:
-        if self._moved:
-            self._moved = False
-            self._call = self._reactor.callLater(self._timeout, self._check)
-        else:
-            self._abort()
-
-
 @implementer(IPullProducer)
 class _FileSender:
     """Lets the kernel send a file, whenever the socket has room.
@@ -128,7 +99,8 @@ class _FileSender:
         self._blocking = blocking
         self._warming: Deferred[None] | None = None
         self._done: Deferred[None] = Deferred()
-        self._guard = _StallGuard(request.reactor, stall_timeout, self._transport.abortConnection)
+        abort = self._transport.abortConnection
+        self._watchdog = Watchdog(request.reactor, stall_timeout, abort)
 
     async def run(self) -> None:
         """Send everything.
@@ -137,6 +109,7 @@ class _FileSender:
         :raises OSError: if the file became shorter.
         """
         transport = self._transport
+        self._watchdog.start()
         transport.unregisterProducer()
         # Registering asks for data at once, while headers are still buffered;
         # that first call is answered by waiting for the socket.
@@ -144,7 +117,7 @@ class _FileSender:
         try:
             await self._done
         finally:
-            self._guard.stop()
+            self._watchdog.stop()
             if not transport.disconnected:
                 transport.unregisterProducer()
                 transport.registerProducer(self._channel, True)
@@ -182,7 +155,7 @@ class _FileSender:
             return
         self._offset += sent
         self._request.sentLength += sent
-        self._guard.progress()
+        self._watchdog.progress()
         if self._offset == self._end:
             self._finish(None)
         else:
@@ -303,7 +276,8 @@ async def _pass_on(
     request.registerProducer(pace, True)
     finished = request.notifyFinish()
     finished.addErrback(lambda _: pace.stopProducing())
-    guard = _StallGuard(request.reactor, stall_timeout, request.transport.abortConnection)
+    watchdog = Watchdog(request.reactor, stall_timeout, request.transport.abortConnection)
+    watchdog.start()
     left = end - start
     try:
         while left:
@@ -314,9 +288,9 @@ async def _pass_on(
                 await pace.ready()
                 request.write(chunk)
                 left -= len(chunk)
-                guard.progress()
+                watchdog.progress()
         await pace.ready()
     finally:
-        guard.stop()
+        watchdog.stop()
         if request.channel is not None:
             request.unregisterProducer()

@@ -8,12 +8,12 @@ stops altogether is cut off.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -21,7 +21,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
-from giftless.base.http_client import Answer, abort, plain_headers
+from giftless.base.bodies import ArrivingBody
+from giftless.base.http_client import Answer, BodyCollector, abort, plain_headers
+from giftless.base.watchdog import Watchdog
 from giftless.interfaces import IBody
 from giftless.storage.remote.client import (
     FAILURES,
@@ -37,37 +39,6 @@ MAX_WAITING: Final = 256 * 1024
 
 #: How many bytes of an upload are given to the connection at once.
 WRITE_SIZE: Final = 256 * 1024
-
-
-class _Watch:
-    """Notices when something is waited for too long.
-
-    :param act: called then.
-    :ivar expired: whether that has happened.
-    """
-
-    def __init__(self, clock: IReactorTime, timeout: float, act: Callable[[], Any]) -> None:
-        self._clock = clock
-        self._timeout = timeout
-        self._act = act
-        self.expired = False
-        self._call: IDelayedCall | None = None
-
-    def start(self) -> None:
-        """It is waited for from now on."""
-        self.stop()
-        self._call = self._clock.callLater(self._timeout, self._expire)
-
-    def stop(self) -> None:
-        """It is not waited for any more."""
-        call, self._call = self._call, None
-        if call is not None:
-            call.cancel()
-
-    def _expire(self) -> None:
-        self._call = None
-        self.expired = True
-        self._act()
 
 
 # --- from the store -----------------------------------------------------------
@@ -98,42 +69,33 @@ async def download(client: StoreClient, request: Request) -> tuple[Answer, Downl
 
 
 @implementer(IBody)
-class Download(Protocol):
+class Download(ArrivingBody, Protocol):
     """The body of a store's answer, as it arrives.
 
     :param clock: tells the time.
     :param stall_timeout: seconds in which at least one byte must come while
         somebody waits for it.
-    :ivar received: how many bytes have come.
     """
 
     def __init__(self, clock: IReactorTime, stall_timeout: float) -> None:
-        self.received = 0
-        self._chunks: list[bytes] = []
-        self._waiting = 0
-        self._paused = False
+        super().__init__()
         self._ended = False
-        self._failure: Exception | None = None
-        self._reader: Deferred[None] | None = None
-        self._watch = _Watch(clock, stall_timeout, self._stalled)
+        self._watch = Watchdog(clock, stall_timeout, self._stalled)
 
     async def read(self) -> Sequence[bytes]:
         """See :meth:`giftless.interfaces.IBody.read`.
 
         :raises StoreError: if the body does not end well.
         """
-        if not self._chunks and not self._ended:
-            self._pause(False)
+        if not self._waiting and not self._ended:
+            self._hold(False)
             self._watch.start()
-            self._reader = Deferred()
             try:
-                await self._reader
+                await self._arrival()
             finally:
-                self._reader = None
                 self._watch.stop()
-        if self._chunks:
-            chunks, self._chunks, self._waiting = self._chunks, [], 0
-            return chunks
+        if self._waiting:
+            return self._take()
         if self._failure is not None:
             raise self._failure
         return []
@@ -152,11 +114,9 @@ class Download(Protocol):
         """Take bytes from the connection."""
         if self._ended:
             return
-        self.received += len(data)
-        self._chunks.append(data)
-        self._waiting += len(data)
+        self._add(data)
         if self._waiting >= MAX_WAITING:
-            self._pause(True)
+            self._hold(True)
         self._wake()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -172,15 +132,12 @@ class Download(Protocol):
             self._failure = failure
             self._wake()
 
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.called:
-            self._reader.callback(None)
-
-    def _pause(self, pause: bool) -> None:
-        if pause != self._paused and self.transport is not None:
-            self._paused = pause
+    def _hold(self, hold: bool) -> None:
+        """Hold the store up, or let it go on."""
+        if hold != self.paused and self.transport is not None:
+            self.paused = hold
             producer: Any = self.transport
-            if pause:
+            if hold:
                 producer.pauseProducing()
             else:
                 producer.resumeProducing()
@@ -228,7 +185,7 @@ async def upload(client: StoreClient, request: Request, size: int, body: IBody) 
     """
     # A client that sends nothing costs no connection.
     first = await body.read()
-    watch = _Watch(client.clock, client.stall_timeout, lambda: sending.cancel())
+    watch = Watchdog(client.clock, client.stall_timeout, lambda: sending.cancel())
     source = _Source(body, first, size, watch)
     watch.start()
     sending = Deferred.fromCoroutine(_send(client.http, request, source))
@@ -256,28 +213,16 @@ async def _send(http: HTTPClient, request: Request, source: _Source) -> Answer:
         allow_redirects=False,
         unbuffered=True,
     )
-    body = _Small()
+    # An error's description at most; the store has taken the bytes, or has not,
+    # even if the description breaks off.
+    body = BodyCollector(MAX_ANSWER, needs_end=False)
     response.deliverBody(body)
-    return Answer(response.code, plain_headers(response.headers), await body.finished, True)
+    data = await body.finished
+    return Answer(response.code, plain_headers(response.headers), data[:MAX_ANSWER], True)
 
 
 def _headers(headers: Any) -> Headers:
     return Headers({name: [value] for name, value in headers.items()})
-
-
-class _Small(Protocol):
-    """The body of an answer to an upload: an error's description at most."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self.finished: Deferred[bytes] = Deferred(lambda _: abort(self.transport))
-
-    def dataReceived(self, data: bytes) -> None:
-        self._data += data[: MAX_ANSWER - len(self._data)]
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.finished.called:
-            self.finished.callback(bytes(self._data))
 
 
 @implementer(IBodyProducer)
@@ -290,11 +235,11 @@ class _Source:
     :param body: the bytes.
     :param first: those that have been read already.
     :param length: how many there are in all.
-    :param watch: runs already, for the connection.
+    :param watch: has been started, for the connection.
     :ivar failure: what reading the body raised.
     """
 
-    def __init__(self, body: IBody, first: Sequence[bytes], length: int, watch: _Watch) -> None:
+    def __init__(self, body: IBody, first: Sequence[bytes], length: int, watch: Watchdog) -> None:
         self.length = length
         self._watch = watch
         self.failure: Exception | None = None
