@@ -54,7 +54,8 @@ def run(root: Path, rounds: int) -> None:
         for operation in ("download", "upload"):
             free = Client(anonymous, operation, {})
             paid = Client(guarded, operation, {"Authorization": f"Bearer {token}"})
-            free.send(), paid.send()
+            free.send()
+            paid.send()
             ratios = sorted(timed(paid.send) / timed(free.send) for _ in range(rounds))
             print(
                 f"batch of 100, {operation}: JWT takes {statistics.median(ratios):.2f} of the time"

@@ -110,6 +110,7 @@ def run(
             )
         finally:
             for process in (*floors, *clients):
+                assert process.stdin is not None
                 process.stdin.close()
                 process.wait()
         report(store, "creation", "locks/s", creations)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import coverage
 from twisted.trial.reporter import TreeReporter
@@ -119,7 +120,7 @@ def _run_parts(parts: list[list[str]], flags: list[str]) -> Counts:
 
 
 def _run(names: list[str]) -> Counts:
-    result = TrialRunner(TreeReporter).run(load(names))
+    result: Any = TrialRunner(TreeReporter).run(load(names))
     return {
         "passed": result.successes,
         "failed": len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses),

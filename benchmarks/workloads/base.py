@@ -97,7 +97,11 @@ class Workload(Protocol):
     name: str
     about: str
     needs: str
-    tools: Sequence[str]
+
+    @property
+    def tools(self) -> Sequence[str]:
+        """See above."""
+        ...
 
     def run(self, bench: Bench) -> None:
         """Measure every server of ``bench`` in turn."""

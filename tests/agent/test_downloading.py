@@ -225,8 +225,10 @@ class DownloadTests(SynchronousTestCase):
             "",
             "lines 1",
         ):
-            self.server.answer = lambda asked, sent=sent: Answer(
-                206, DATA[:RANGE_SIZE], {"Content-Range": sent}
+            self.server.answer = (
+                lambda asked, sent=sent: Answer(  # type: ignore[misc]
+                    206, DATA[:RANGE_SIZE], {"Content-Range": sent}
+                )
             )
             self.refused()
 

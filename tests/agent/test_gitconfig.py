@@ -65,11 +65,11 @@ class RepositoryTests(SynchronousTestCase):
             "HOME": str(self.directory),
             "GIT_CONFIG_NOSYSTEM": "1",
         }
+        self.repo = self.directory / "repo"
+        self.repo.mkdir()
         self.git = lambda *arguments: subprocess.run(
             ["git", *arguments], cwd=self.repo, env=environ, check=True, capture_output=True
         )
-        self.repo = self.directory / "repo"
-        self.repo.mkdir()
         self.git("init", "--quiet")
         self.git("config", "user.name", "Tess Ter")
         self.git("config", "user.email", "tess@example.com")

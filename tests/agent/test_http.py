@@ -138,7 +138,7 @@ class ProxyTests(SynchronousTestCase):
         """Requests go through the proxy that git is configured with, with its password."""
         proxy = Server(self, lambda asked: Answer(200, b"from the proxy"))
         for url in (proxy.url, proxy.url.removeprefix("http://")):
-            reply = Client(1, lambda _, url=url: Settings(proxy=url)).ask(
+            reply = Client(1, lambda _, url=url: Settings(proxy=url)).ask(  # type: ignore[misc]
                 "POST", "http://lfs.invalid/p", None
             )
             self.assertEqual(reply.body, b"from the proxy")
@@ -191,6 +191,6 @@ class CertificateTests(SynchronousTestCase):
             Settings(proxy="", ca_file=missing),
             Settings(proxy="", cert_file=missing),
         ):
-            client = Client(1, lambda _, settings=settings: settings)
+            client = Client(1, lambda _, settings=settings: settings)  # type: ignore[misc]
             error = self.assertRaises(TransferError, client.ask, "POST", "https://h", None)
             self.assertIn("http.sslCAInfo", error.message)

@@ -20,14 +20,14 @@ class PatientlyTests(SynchronousTestCase):
             outcome = outcomes.pop(0)
             if isinstance(outcome, Again):
                 raise outcome
-            return outcome
+            return str(outcome)
 
         self.assertEqual(patiently(attempt, self.pauses.append), "three")
         self.assertEqual(len(self.pauses), 2)
 
     def test_the_last_failure_is_told(self) -> None:
         """What always fails is given up, and the last reason is told."""
-        tried = []
+        tried: list[None] = []
 
         def attempt() -> None:
             tried.append(None)
@@ -46,7 +46,7 @@ class PatientlyTests(SynchronousTestCase):
             (0.0, [0.25, 0.5, 1, 2, 4, 8, 10]),
         ):
             self.pauses.clear()
-            retries = Retries(self.pauses.append, jitter=lambda value=jitter: value)
+            retries = Retries(self.pauses.append, jitter=lambda value=jitter: value)  # type: ignore[misc]
             for _ in range(ATTEMPTS - 1):
                 retries.wait(Again("no"))
             self.assertEqual(self.pauses, expected)

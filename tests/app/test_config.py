@@ -377,8 +377,8 @@ def _another(shape: inspect.Type, default: object) -> tuple[str, object]:
             value = ge if ge is not None and ge != default else int(str(default)) + 1
             return str(value), value
         case inspect.LiteralType(values):
-            (value, *_) = [value for value in values if value != default]
-            return str(value), value
+            (other, *_) = [value for value in values if value != default]
+            return str(other), other
         case _:
             return "https://example.org", "https://example.org"
 

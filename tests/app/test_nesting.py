@@ -126,7 +126,7 @@ class CapabilityTests(NestingTestCase):
 
     def test_a_wrapper_that_only_streams_is_streamed_from_a_store_that_signs(self) -> None:
         outer = self.build({"type": "gt-wrapper", "store": SIGNING})
-        inner = self.parts.built["storage.store"]
+        inner: Any = self.parts.built["storage.store"]
         verifyObject(IStreamingStore, outer)
         verifyObject(IExternalStore, inner)
         tokens = action_tokens()
@@ -135,6 +135,7 @@ class CapabilityTests(NestingTestCase):
         self.assertIsInstance(basic, BasicStreaming)
         assert basic is not None
         requester = Requester(writer(), repo_of(), links_of())
+        actions: Any
         (actions,) = self.run_now(basic.upload([Transfer(key_of(b"x"), 1)], requester))
         self.assertTrue(actions["upload"].href.startswith("https://lfs.example/"), actions)
 
@@ -147,6 +148,7 @@ class ErrorTests(NestingTestCase):
         return {"type": "gt-several", "stores": [SIGNING, section]}
 
     def test_the_paths_of_errors_compose(self) -> None:
+        inner: dict[Any, Any]
         for inner, message in (
             ({"type": "gt-signing"}, "bucket: is missing, and has no default"),
             ({"type": "gt-signing", "bucket": "bad"}, "bucket: found 'bad', allowed is"),
@@ -155,7 +157,10 @@ class ErrorTests(NestingTestCase):
             ({**SIGNING, "names": [1]}, "names.0: found 1, allowed is text"),
             ({"type": "gt-nowhere"}, "type: found 'gt-nowhere', available: "),
             ({"bucket": "b"}, "type: is missing; available: "),
-            ({1: 2, **SIGNING}, "1: found the key 1, which YAML does not take for text"),
+            (
+                dict[Any, Any]({1: 2}) | SIGNING,
+                "1: found the key 1, which YAML does not take for text",
+            ),
         ):
             for depth in (0, 1, 3):
                 error = self.refusal(self.nested(depth, inner))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 from twisted.plugin import IPlugin
 from twisted.python.reflect import ObjectNotFound
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,6 +27,7 @@ from giftless.interfaces import (
     ITransferFactory,
 )
 from giftless.storage.local.store import LocalStore
+from tests.support.logs import observe
 from tests.support.making import environment, part_builder
 
 #: A plugin file with a storage backend, as a third party writes it.
@@ -36,6 +37,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 from giftless.errors import ConfigError
 from giftless.interfaces import IStorageFactory
+from tests.support.logs import observe
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str
@@ -63,8 +65,7 @@ class PluginTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        observe(self, self.events.append)
         self.patch(twisted.plugins, "__path__", list(twisted.plugins.__path__))
 
     def folder(self, **files: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
@@ -48,7 +49,7 @@ class ProblemTests(CoroutineTestCase):
             self.assertTrue(problem.startswith(expected), problem)
 
     def test_what_takes_too_long_is_given_up(self) -> None:
-        cancelled = []
+        cancelled: list[Any] = []
         hanging: Deferred[None] = Deferred(cancelled.append)
         waiting = self.start(problem_of(Part(lambda: hanging), "auth.1", self.clock))
         self.clock.advance(CHECK_TIMEOUT)

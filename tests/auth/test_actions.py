@@ -303,7 +303,7 @@ class ForgeryTests(ActionTokensTestCase):
             for position in range(len(data)):
                 changed = bytearray(data)
                 changed[position] ^= 1
-                token = ".".join([*parts[:index], encode(changed), *parts[index + 1 :]])
+                token = ".".join([*parts[:index], encode(bytes(changed)), *parts[index + 1 :]])
                 with contextlib.suppress(Forbidden):
                     self.assertIsNone(self.redeem(bearer(token)))
 
@@ -358,6 +358,7 @@ class ForgeryTests(ActionTokensTestCase):
         self.assertIsNone(self.redeem(bearer(f"{head}.e30.AAAA")))
 
     def test_claims_that_the_server_would_not_make_are_refused(self) -> None:
+        claims: Any
         for claims in (
             {"exp": ...},
             {"exp": "tomorrow"},

@@ -38,7 +38,8 @@ class SettleTests(CoroutineTestCase):
     def test_cancelling_cancels_all_that_still_run(self) -> None:
         cancelled: list[int] = []
         events: list[Deferred[int]] = [
-            Deferred(lambda _, number=number: cancelled.append(number)) for number in range(3)
+            Deferred(lambda _, number=number: cancelled.append(number))  # type: ignore[misc]
+            for number in range(3)
         ]
         settled = self.start(settle(after(event) for event in events))
         events[1].callback(1)

@@ -6,7 +6,6 @@ import threading
 import time
 import weakref
 
-from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, DeferredList
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
@@ -14,6 +13,7 @@ from zope.interface.verify import verifyObject
 from giftless.base.threads import Threads
 from giftless.interfaces import IBlocking
 from tests.support.processes import PATIENCE
+from tests.support.reactor import reactor
 
 
 class ThreadsTests(TestCase):
@@ -21,7 +21,12 @@ class ThreadsTests(TestCase):
         """Start threads that end with the test."""
         threads = Threads(reactor, size)
         threads.startService()
-        self.addCleanup(lambda: threads.running and threads.stopService())
+
+        def stop() -> None:
+            if threads.running:
+                threads.stopService()
+
+        self.addCleanup(stop)
         return threads
 
     def test_they_provide_the_interface(self) -> None:

@@ -293,12 +293,15 @@ class DeletingContract(_StoreContract):
         """Return the extras that an object has."""
         if IReadableStore.providedBy(self.store):
             stored = await self.store.open(key)
+            assert stored is not None
             try:
                 return dict(stored.extras)
             finally:
                 stored.close()
         assert IInspector.providedBy(self.store)
-        return dict((await self.store.inspect(key)).extras)
+        facts = await self.store.inspect(key)
+        assert facts is not None
+        return dict(facts.extras)
 
     async def sizes(self, *keys: ObjectKey) -> list[int | None]:
         """Ask for sizes."""

@@ -12,6 +12,7 @@ from giftless.errors import Conflict
 from giftless.interfaces import IMultipartStore, PartUpload
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey
+from giftless.usecases.events import Events
 from giftless.usecases.read_back import ReadBack
 from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of, payload_of
@@ -81,7 +82,8 @@ class MultipartContract(_Mixin):
         payload = payload_of(self.data)
         await self.store.commit(self.key, upload, payload, extras or {})
         if self.store.reads_back:
-            await ReadBack(self.store, InlineBlocking(), reactor).verify(self.key, payload)
+            read_back = ReadBack(self.store, InlineBlocking(), reactor, Events({}))
+            await read_back.verify(self.key, payload, "tess")
 
     async def refused(self, upload: PartUpload) -> Conflict:
         """Commit what must not be."""

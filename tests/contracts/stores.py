@@ -222,7 +222,7 @@ class StreamingStoreContract(_Mixin):
         stored.close()
 
     def test_extras_come_back(self) -> None:
-        extras = {
+        extras: Extras = {
             "filename": "\u00fcber \u2764 'quoted\".bin",
             "n": 1,
             "f": 0.5,

@@ -98,7 +98,7 @@ class TransferContract(_Mixin):
 
     def test_actions_are_what_clients_can_follow(self) -> None:
         """Absolute http(s) URLs, headers of text, whole seconds."""
-        extras = {"filename": "\u00fc \r\n\u2028.bin", "n": 5}
+        extras: Extras = {"filename": "\u00fc \r\n\u2028.bin", "n": 5}
         for transfer in (transfer_of(), transfer_of(extras=extras)):
             for actions in (self.upload(transfer), self.download(transfer)):
                 for action in flat(actions):

@@ -1,5 +1,7 @@
 """A plugin file for these tests: an authenticator with a user for each outcome."""
 
+from typing import Any
+
 import msgspec
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -35,6 +37,7 @@ class Staff:
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        shown: Any
         for shown in (*credentials.passwords, *credentials.bearers):
             return self._find(shown.user if isinstance(shown, Password) else shown.token)
         return None

@@ -478,7 +478,7 @@ class BatchReplyTests(ApiTestCase):
 
     def test_a_documented_extra_names_the_download(self) -> None:
         """A member x-filename, as documented, names the later download."""
-        wanted = {"oid": oid_of(b"hello"), "size": 5, "x-filename": "grüße.txt"}
+        wanted: dict[str, Any] = {"oid": oid_of(b"hello"), "size": 5, "x-filename": "grüße.txt"}
         (entry,) = self.entries(batch_of("upload", wanted))
         action = entry["actions"]["upload"]
         self.assertEqual(

@@ -298,7 +298,8 @@ class CommitCases(_Cases):
 
     def test_altered_parts_are_refused_and_removed(self) -> None:
         """They are found out by their object's SHA-256, and it is removed."""
-        daemon = self.serve(part_size=PART, **({} if self.checked else {"verify_checksum": True}))
+        more: dict[str, Any] = {} if self.checked else {"verify_checksum": True}
+        daemon = self.serve(part_size=PART, **more)
         data = os.urandom(PART + 1000)
         oid = oid_of(data)
         # One with other bytes, one with those of another part.

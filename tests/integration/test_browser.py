@@ -161,7 +161,7 @@ class UploadTests(PageTestCase):
 
         self.browser.find_element(By.CSS_SELECTOR, "#download button").click()
         wait_for(lambda: self.text("link"), lambda: self.text("problem"))
-        reply = self.daemon.request("GET", self.field("link").get_attribute("href"))
+        reply = self.daemon.request("GET", str(self.field("link").get_attribute("href")))
         self.assertTrue(reply.body == data, "the bytes differ")
         self.assertIn("gr%C3%BC%C3%9Fe.bin", reply.headers["content-disposition"])
         # Neither the policy of the page nor the browser's minds anything.
@@ -174,7 +174,7 @@ class UploadTests(PageTestCase):
         for data in (b"small", b""):
             self.upload(self.make_file(data))
             self.wait_for_phase("Done")
-            wait_for(lambda data=data: self.text("oid") == oid_of(data), lambda: self.text("oid"))
+            wait_for(lambda: self.text("oid") == oid_of(data), lambda: self.text("oid"))  # noqa: B023
             self.assertEqual((self.daemon.store / REPO / oid_of(data)).read_bytes(), data)
         self.assertEqual([e["status"] for e in self.daemon.accesses("PUT")], [200, 200])
         self.assertEqual(self.posted("commit"), [])

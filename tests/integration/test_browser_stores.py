@@ -32,7 +32,7 @@ PART, DATA = 5 * MIB, os.urandom(40 * MIB)
 class StoreTestCase(PageTestCase):
     """A daemon over a store, and a proxy that counts in front of the store."""
 
-    def start(self, port: int, storage: Mapping[str, Any]) -> None:
+    def start_with(self, port: int, storage: Mapping[str, Any]) -> None:
         """Start the daemon.
 
         :param port: the store's.
@@ -110,7 +110,7 @@ class S3Tests(StoreTestCase):
         self.server = shared(versitygw)
         super().setUp()
         self.bucket = f"browser-{uuid.uuid4()}"
-        self.start(self.server.port, self.server.options(self.bucket))
+        self.start_with(self.server.port, self.server.options(self.bucket))
 
     def objects(self) -> dict[str, bytes]:
         """See :meth:`StoreTestCase.objects`."""
@@ -145,7 +145,7 @@ class AzureTests(StoreTestCase):
         self.container = f"browser-{uuid.uuid4()}"
         self.server.create(self.container)
         self.server.set_cors()
-        self.start(self.server.port, self.server.options(self.container))
+        self.start_with(self.server.port, self.server.options(self.container))
 
     def objects(self) -> dict[str, bytes]:
         """See :meth:`StoreTestCase.objects`."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class SharedLocksContract:
             self.person(daemons[number % len(daemons)], f"person-{number}")
             for number in range(CROWD)
         ]
-        replies = at_once([lambda person=person: person.lock(path) for person in people])
+        replies = at_once([partial(person.lock, path) for person in people])
         winners = [n for n, reply in enumerate(replies) if reply.status == 201]
         self.assertEqual(len(winners), 1)
         self.assertEqual([reply.status for reply in replies].count(409), CROWD - 1)
@@ -77,7 +78,7 @@ class SharedLocksContract:
         daemons = [self.serve(f"daemon-{number}") for number in range(2)]
         lock = self.person(daemons[0], "olga").lock("path").json["lock"]
         people = [self.person(daemons[number % 2], "olga") for number in range(20)]
-        replies = at_once([lambda person=p: person.unlock(lock["id"]) for p in people])
+        replies = at_once([partial(person.unlock, lock["id"]) for person in people])
         statuses = [reply.status for reply in replies]
         self.assertEqual((statuses.count(200), statuses.count(404)), (1, 19))
 
@@ -111,7 +112,7 @@ class SharedLocksContract:
             before = len(acknowledged)
             for thread in threads:
                 thread.start()
-            wait_until(lambda before=before: len(acknowledged) > before + 100, "some locks")
+            wait_until(lambda: len(acknowledged) > before + 100, "some locks")  # noqa: B023
             daemon.kill()
             for thread in threads:
                 thread.join()
@@ -130,7 +131,9 @@ class SharedLocksContract:
                 self.assertEqual(reply.json["lock"]["owner"]["name"], f"person-{number}")
             for lock in person.all_locks():
                 self.assertEqual(person.unlock(lock["id"], force=True).status, 200)
-            acknowledged.clear(), released.clear(), in_flight.clear()
+            acknowledged.clear()
+            released.clear()
+            in_flight.clear()
 
     def test_a_clean_stop(self: Any) -> None:
         """Connections to the database hold up nothing, and locks stay."""

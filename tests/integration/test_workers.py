@@ -111,7 +111,8 @@ class WorkersTestCase(IntegrationTestCase):
 
     def serving(self, daemon: Daemon) -> set[int]:
         """Return the workers that accept connections, by the log."""
-        ready, gone = set(), set()
+        ready: set[int] = set()
+        gone: set[int] = set()
         for event in daemon.events:
             if event["source"] == "giftless.workers" and "pid" in event:
                 (ready if "is ready" in event["message"] else gone).add(event["pid"])
@@ -486,6 +487,7 @@ class ReloadTests(WorkersTestCase):
         daemon = self.start(2)
         (daemon.directory / "file").touch()
         port = free_port()
+        settings: Any
         with socket.create_server(("127.0.0.1", 0)) as taken:
             for number, (settings, problem) in enumerate(
                 (

@@ -140,6 +140,8 @@ class RequestTests(SynchronousTestCase):
             self.assertIs(parse_unlock(body(ref)), False)
 
     def test_a_request_for_a_lock_needs_a_path(self) -> None:
+        value: Any
+        ref: Any
         for value in ({}, {"path": None}, {"path": 1}, {"path": ["a"]}, [], "a", None, 1):
             self.assertRaises(BadRequest, parse_create, body(value))
         for ref in ("main", 1, [], {"name": 1}):
@@ -156,6 +158,7 @@ class RequestTests(SynchronousTestCase):
             (b'{"force": true}', True),
         ):
             self.assertIs(parse_unlock(text), expected)
+        value: Any
         for value in ({"force": "true"}, {"force": 1}, [], True):
             self.assertRaises(BadRequest, parse_unlock, body(value))
 
@@ -168,10 +171,12 @@ class RequestTests(SynchronousTestCase):
         ):
             self.assertEqual(parse_verify(body(value)), expected)
         self.assertEqual(parse_verify(b""), Paging(None, None))
+        limit: Any
         for limit in (-1, "7", 1.5, True, []):
             self.assertRaises(BadRequest, parse_verify, body({"limit": limit}))
-        for value in ({"cursor": 1}, [], "x"):
-            self.assertRaises(BadRequest, parse_verify, body(value))
+        wrong: Any
+        for wrong in ({"cursor": 1}, [], "x"):
+            self.assertRaises(BadRequest, parse_verify, body(wrong))
 
     def test_a_limit_is_a_number_and_has_a_bound(self) -> None:
         for limit, expected in (
@@ -214,7 +219,7 @@ class RequestTests(SynchronousTestCase):
     def test_what_can_be_looked_for(self) -> None:
         """A store is not asked for what cannot be there."""
         for query in ({}, {"path": "a"}, {"id": "a.B_1~-"}, {"id": "x" * 128}):
-            self.assertTrue(LockQuery(1, **query).satisfiable)
+            self.assertTrue(LockQuery(1, **dict[str, Any](query)).satisfiable)
         for query in (
             {"path": "../a"},
             {"path": ""},
@@ -228,7 +233,7 @@ class RequestTests(SynchronousTestCase):
             {"id": "x\n"},
             {"path": "a", "id": "?"},
         ):
-            self.assertFalse(LockQuery(1, **query).satisfiable)
+            self.assertFalse(LockQuery(1, **dict[str, Any](query)).satisfiable)
 
 
 class ReplyTests(SynchronousTestCase):

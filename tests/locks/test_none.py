@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -13,7 +15,8 @@ from tests.support.making import environment
 
 class FactoryTests(SynchronousTestCase):
     def test_there_is_no_store(self) -> None:
-        self.assertIsNone(NoLocksFactory().build(NoLocksOptions(), environment()))
+        factory: Any = NoLocksFactory()
+        self.assertIsNone(factory.build(NoLocksOptions(), environment()))
 
     def test_every_built_in_factory(self) -> None:
         """Each is found, and provides its interface."""

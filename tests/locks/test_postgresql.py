@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 from twisted.trial.unittest import TestCase
 
 from giftless.base.database.migrations import Schema
@@ -34,8 +33,10 @@ from tests.locks.support import (
     store_over,
     with_script,
 )
+from tests.support.logs import observe
 from tests.support.making import environment
 from tests.support.postgresql import postgresql
+from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
 
 #: The SHA-256 of the script that has made databases of version 1.
@@ -242,8 +243,7 @@ class AbsentServerTests(CoroutineTestCase):
     def test_it_comes_and_goes(self) -> None:
         """A daemon starts without it; what cannot be told is 503; then all is well."""
         self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        observe(self, self.events.append)
         with postgresql(self.directory) as server:
             conninfo = f"{server.conninfo()} password=hunter2"
             server.stop()
@@ -291,7 +291,7 @@ class StuckServerTests(PostgreSQLTestCase, TestCase):
         self.stopped = [row[0]]
         os.kill(row[0], signal.SIGSTOP)
         asked = [Deferred.fromCoroutine(store.page(LockQuery(9))) for _ in range(3)]
-        outcomes = []
+        outcomes: list[Any] = []
         for question in asked:
             try:
                 outcomes.append(await question)

@@ -246,8 +246,8 @@ class TimeTests(SQLiteTestCase, CoroutineTestCase):
                 return outcome
 
         aborted: list[Any] = []
-        database = SQLite(str(self.path), 5, lock_schema("sqlite"))
-        database.abort = aborted.append  # type: ignore[method-assign]
+        database: Any = SQLite(str(self.path), 5, lock_schema("sqlite"))
+        database.abort = aborted.append
         pool = lock_pool(database, 1, 5, environment(reactor=clock, blocking=Slow()))
         self.addCleanup(pool.close)
         self.run_now(SQLLockStore(database, pool, BY_PATH).create(lock_of()))

@@ -68,7 +68,7 @@ class LineFront:
     name = "lines"
 
     def __init__(self) -> None:
-        self.factory = Factory.forProtocol(lambda: Lines(self))  # type: ignore[arg-type]
+        self.factory = Factory.forProtocol(lambda: Lines(self))
         self.factory.noisy = False
         self.connections: set[Lines] = set()
         self.calls: list[object] = []

@@ -20,7 +20,6 @@ from twisted.logger import (
     Logger,
     LogLevel,
     formatEvent,
-    globalLogPublisher,
     textFileLogObserver,
 )
 from twisted.python import threadable
@@ -29,6 +28,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from giftless.runtime.logs import JsonLog, Log, WorkerLog, log_observer
+from tests.support.logs import observe
 from tests.support.strategies import json_values
 
 
@@ -246,8 +246,7 @@ class DestinationTests(SynchronousTestCase):
 
     def test_where_twistd_logs_itself_workers_lines_become_events(self) -> None:
         events: list[LogEvent] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observe(self, events.append)
         for option in ("syslog", "logger"):
             log = self.open(nodaemon=1, **{option: "x"})
             self.assertIsNone(log.observer)

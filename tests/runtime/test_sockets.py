@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 from twisted.python import systemd
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -26,6 +25,7 @@ from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.binding import Sockets
 from giftless.runtime.sockets.endpoints import check_endpoints, listenings
 from giftless.runtime.sockets.ports import BACKLOG, TURN, SharedTCPPort
+from tests.support.logs import observe
 
 TCP = "tcp:0:interface=127.0.0.1"
 
@@ -34,10 +34,11 @@ class Greeter(Protocol):
     """Answers by saying who it is, and whom it sees."""
 
     transport: Any
+    factory: Any
 
     def dataReceived(self, data: bytes) -> None:
         peer = getattr(self.transport.getPeer(), "host", "nobody")
-        self.transport.write(f"{self.factory.name} sees {peer}".encode())  # type: ignore[union-attr]
+        self.transport.write(f"{self.factory.name} sees {peer}".encode())
         self.transport.loseConnection()
 
 
@@ -50,9 +51,9 @@ class SocketsTestCase(TestCase):
         """Bind endpoints as the parent does."""
         return self.sockets.bind(listenings(endpoints))
 
-    async def adopt(self, descriptor: int, endpoint: str, name: str = "worker") -> IListeningPort:
+    async def adopt(self, descriptor: int, endpoint: str, name: str = "worker") -> Any:
         """Accept connections as a worker does."""
-        factory = Factory.forProtocol(Greeter)
+        factory: Any = Factory.forProtocol(Greeter)
         factory.name = name
         factory.noisy = False
         port = await adopt(reactor, os.dup(descriptor), listenings([endpoint])[0], factory, False)
@@ -233,8 +234,7 @@ class UnixTests(SocketsTestCase):
 
     async def test_what_is_logged_is_text(self) -> None:
         events: list[LogEvent] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        observe(self, events.append)
         path = self.mktemp()[-50:]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         (bound,) = self.bind([f"unix:{path}"])

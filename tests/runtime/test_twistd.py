@@ -34,7 +34,8 @@ class OptionsTests(SynchronousTestCase):
         options = Options()
         options["config"] = str(config)
         options["check"] = check
-        options.parent = {"nodaemon": True, **twistd}
+        parent: Any = {"nodaemon": True, **twistd}
+        options.parent = parent
         return options.getService(reactor)
 
     def made(self) -> list[str]:

@@ -59,3 +59,19 @@ class ManualBlocking:
         """Let the job that has waited longest fail without being done."""
         done, _, _ = self._jobs.pop(0)
         fail(error).chainDeferred(done)
+
+
+def jobs_of(case: Any, blocking: IBlocking) -> list[Any]:
+    """Return the functions that are run from now on, as they come, until the test ends.
+
+    :param case: the test.
+    """
+    jobs: list[Any] = []
+    run = blocking.run
+
+    def noting(function: Any, *args: Any) -> Any:
+        jobs.append(function)
+        return run(function, *args)
+
+    case.patch(blocking, "run", noting)
+    return jobs

@@ -117,7 +117,12 @@ class FaultyProxy:
 
     def reset_all(self) -> None:
         """Reset every connection that is open now."""
-        self._loop.call_soon_threadsafe(lambda: [client.reset() for client in list(self._clients)])
+
+        def reset() -> None:
+            for client in list(self._clients):
+                client.reset()
+
+        self._loop.call_soon_threadsafe(reset)
 
     def _run(self) -> None:
         listener = self._loop.run_until_complete(

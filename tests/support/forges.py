@@ -125,6 +125,7 @@ def cut(request: Request) -> int:
     """Begin an answer and close the connection."""
     request.setHeader("Content-Length", "1000")
     request.write(b'{"permissions": {"pull": true, "push": true}}')
+    assert request.transport is not None
     request.transport.loseConnection()
     return NOT_DONE_YET
 

@@ -30,7 +30,7 @@ from functools import cache
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import jwt
@@ -473,7 +473,9 @@ class _Front(BaseHTTPRequestHandler):
         if self.command == "PUT":
             length = int(self.headers["Content-Length"])
             md5 = self.headers["Content-MD5"]
-            etag = uploads.receive(upload, query["partNumber"], length, md5, self.rfile)
+            etag = uploads.receive(
+                upload, query["partNumber"], length, md5, cast(BinaryIO, self.rfile)
+            )
             if etag is None:
                 self.close_connection = True
             else:

@@ -46,14 +46,14 @@ def list_objects(
 
     text = f"<Name>{bucket}</Name><Prefix>{written(prefix)}</Prefix>"
     for name in shown:
-        item = found[name]
-        if item is None:
+        shown_item = found[name]
+        if shown_item is None:
             text += f"<CommonPrefixes><Prefix>{written(name)}</Prefix></CommonPrefixes>"
         else:
             text += (
-                f"<Contents><Key>{written(name)}</Key><Generation>{item['generation']}</Generation>"
-                f"<LastModified>{item['updated']}</LastModified><ETag>&quot;x&quot;</ETag>"
-                f"<Size>{item['size']}</Size></Contents>"
+                f"<Contents><Key>{written(name)}</Key><Generation>{shown_item['generation']}</Generation>"
+                f"<LastModified>{shown_item['updated']}</LastModified><ETag>&quot;x&quot;</ETag>"
+                f"<Size>{shown_item['size']}</Size></Contents>"
             )
     truncated = len(shown) < len(names)
     if truncated:

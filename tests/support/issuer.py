@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import jwt
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http import Request
@@ -18,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from tests.support.tokens import private_key
 
-_TO_JWK = {
+_TO_JWK: Final[dict[str, Any]] = {
     "RS": jwt.algorithms.RSAAlgorithm.to_jwk,
     "PS": jwt.algorithms.RSAAlgorithm.to_jwk,
     "ES": jwt.algorithms.ECAlgorithm.to_jwk,
@@ -60,7 +59,7 @@ class Issuer(Resource):
         super().__init__()
         self._reactor = reactor
         self._site = _Site(self)
-        self._port: IListeningPort | None = None
+        self._port: Any = None
         self._number = 0
         self._asked: Deferred[None] | None = None
         self.body = b""
@@ -123,6 +122,7 @@ class Issuer(Resource):
             request.setHeader(name, value)
         if self.cut:
             request.write(self.body[: len(self.body) // 2])
+            assert request.transport is not None
             request.transport.loseConnection()
         else:
             request.write(self.body)
@@ -157,6 +157,6 @@ class _Site(Site):
         """End all connections, and wait for their end."""
         ends: Sequence[Deferred[None]] = list(self._open.values())
         for channel in list(self._open):
-            assert channel.transport is not None
-            channel.transport.abortConnection()
+            transport: Any = channel.transport
+            transport.abortConnection()
         await DeferredList(ends)

@@ -43,7 +43,7 @@ class Response:
     version = (b"HTTP", 1, 1)
     phrase = b""
     request = None
-    previousResponse = None
+    previousResponse: Any = None
 
     def __init__(
         self, code: int, headers: dict[str, str] | None = None, body: bytes | None = b""
@@ -61,6 +61,9 @@ class Response:
         if self._body is not None:
             protocol.dataReceived(self._body)
             self.end()
+
+    def setPreviousResponse(self, response: Any) -> None:
+        self.previousResponse = response
 
     def end(self, reason: Exception | None = None) -> None:
         """The body is over: as it should be, unless ``reason`` says otherwise."""

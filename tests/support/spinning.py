@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
@@ -21,12 +20,10 @@ from giftless.base.threads import Threads
 from giftless.interfaces import Environment
 from tests.support.making import environment
 from tests.support.processes import PATIENCE
+from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
 
 T = TypeVar("T")
-
-#: The reactor, whose interfaces mypy does not know.
-reactor: Any = installed_reactor
 
 
 class SpinningTestCase(CoroutineTestCase):

@@ -29,7 +29,7 @@ _segments: st.SearchStrategy[str] = st.text(
 ) | st.sampled_from(["repo.git", "repo.git.git", "a b", "\u2764", "-rf", "%2F", "..."])
 
 
-def _repo(segments: list[str]) -> Repo | None:
+def _repo(segments: list[str]) -> Any:
     try:
         return Repo.parse(segments)
     except BadRequest:

@@ -28,7 +28,11 @@ ASYMMETRIC: Final = (
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
 
-CURVES: Final = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+CURVES: Final[dict[str, Any]] = {
+    "ES256": ec.SECP256R1,
+    "ES384": ec.SECP384R1,
+    "ES512": ec.SECP521R1,
+}
 
 
 def private_key(algorithm: str, which: str = "ours") -> Any:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from giftless.auth.actions import ActionTokens
 from giftless.errors import PayloadTooLarge, Unprocessable
 from giftless.interfaces import (
     Fitness,
@@ -86,6 +87,7 @@ class ExternalPartsStore(ExternalStore):
 class AdapterContract(TransferContract):
     """What holds wherever parts go."""
 
+    tokens: ActionTokens
     upload_action = "parts"
     name: ClassVar[str] = "multipart-basic"
 

@@ -291,7 +291,7 @@ class BatchTests(ServerTestCase):
     def test_any_mixture_has_the_right_answer_for_each(
         self, operation: str, wanted: list[tuple[bytes, int | None]]
     ) -> None:
-        objects = [
+        objects: list[dict[str, Any]] = [
             {"oid": oid_of(data), "size": len(data) if size is None else size}
             for data, size in wanted
         ]

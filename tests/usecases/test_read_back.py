@@ -192,7 +192,7 @@ class ReadBackTests(CoroutineTestCase):
 
 
 @implementer(IMultipartStore)
-class _Parts:
+class _Parts:  # type: ignore[misc]  # the stores that it is mixed into know sizes
     """Takes parts, and makes of them whatever it is told to.
 
     :ivar made: the bytes of the object that a commit makes.
@@ -226,7 +226,7 @@ class _Parts:
         """Keep the object."""
 
 
-class PartsStore(_Parts, MemoryStore):  # type: ignore[misc]
+class PartsStore(_Parts, MemoryStore):
     """One that can be read, and deletes."""
 
     def make(self, key: ObjectKey) -> None:

@@ -143,7 +143,7 @@ class GuardedFront(Front):
         self.site = build_site(config, parts.environment, backends)
 
 
-class GuardedTestCase(FrontTestCase, ForgeTestCase):
+class GuardedTestCase(FrontTestCase, ForgeTestCase):  # type: ignore[misc]  # the front's come first
     """Tests of a guarded front in memory, under a clock.
 
     What has been shown as a credential must not be in the log.

@@ -14,12 +14,14 @@ from giftless.interfaces import (
     Endpoint,
     Fitness,
     IActionTokens,
+    IBody,
     ICall,
     IDownload,
     IEndpoints,
     ILinks,
     IObjects,
     IObjectStore,
+    IObserver,
     ITransferAdapter,
     ITransferFactory,
     Lifetime,
@@ -46,6 +48,7 @@ REVERSE_DOWN = ActionKind("reverse-down", Permission.READ, Lifetime.TRANSFER)
 WILL, RITA = {"Authorization": "Bearer will"}, {"Authorization": "Bearer rita"}
 
 
+@implementer(IBody)
 class ReversedBody:
     """Bytes in the opposite order."""
 
@@ -234,6 +237,7 @@ class LifeTests(AdapterEndpointTestCase):
     def test_observers_are_told_of_its_objects(self) -> None:
         seen: list[Any] = []
 
+        @implementer(IObserver)
         class Observer:
             def observe(self, event: Any) -> None:
                 seen.append(type(event).__name__)
@@ -415,7 +419,7 @@ class StartTests(AdapterEndpointTestCase):
 
     def test_a_kind_of_action_that_another_transfer_has(self) -> None:
         class Thief(ReverseFactory):
-            kinds: ClassVar = (ActionKind("upload", Permission.READ, Lifetime.TRANSFER),)
+            kinds: ClassVar[Any] = (ActionKind("upload", Permission.READ, Lifetime.TRANSFER),)
 
         error = self.assertRaises(ConfigError, self.serve, more_transfers=[Thief()])
         self.assertEqual(error.path, "transfers.0")

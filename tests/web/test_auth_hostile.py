@@ -44,7 +44,7 @@ PUBLIC_PEM: Final = verification_key("RS256").encode()
 
 def rs256(headers: Mapping[str, Any] | None = None, **claims: Any) -> str:
     """Sign claims with the issuer's own key."""
-    all_claims = {name: value for name, value in (CLAIMS | claims).items() if value is not None}
+    all_claims = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
     return sign(all_claims, "RS256", headers={"kid": "RS256"} | dict(headers or {}))
 
 

@@ -6,7 +6,7 @@ browser holds the daemon to them in :mod:`tests.integration.test_browser`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,7 +170,7 @@ class AnswerTests(CorsTestCase):
         people = KeyAuthenticator({"ritas-token": reader()})
         self.serve(authenticators=[people], cors=options(), limits=Limits(request_body=100))
         rita = {"Authorization": "Bearer ritas-token"}
-        exchanges = [
+        exchanges: list[tuple[Any, int]] = [
             (("GET", URL), 401),
             (("PUT", URL, rita, DATA), 403),
             (("GET", URL, rita), 404),
@@ -432,7 +432,7 @@ class PreflightTests(CorsTestCase):
     @given(st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f")))
     def test_whatever_is_asked(self, text: str) -> None:
         """What comes back was asked for, and is a list of tokens."""
-        asked = Headers({"Origin": [PAGE], "Access-Control-Request-Headers": [text.encode()]})
+        asked = Headers({"Origin": [PAGE], "Access-Control-Request-Headers": [text]})
         try:
             answer = dict(Cors(options()).preflight(asked))
         except Exception as error:

@@ -67,14 +67,12 @@ class LockTestCase(FrontTestCase):
     def serve_locks(self, nobody: Identity | None = None, **options: Any) -> None:
         """Serve, with a policy's options or the front's."""
         names = {key: options.pop(key) for key in ("names_people", "locks") if key in options}
-        self.serve(
-            **{
-                "locks": self.store,
-                "authenticators": [Chain(nobody or stranger())],
-                "lock_policy": LockPolicy(**options),
-                **names,
-            }
-        )
+        usual: dict[str, Any] = {
+            "locks": self.store,
+            "authenticators": [Chain(nobody or stranger())],
+            "lock_policy": LockPolicy(**options),
+        }
+        self.serve(**(usual | names))
 
     def ask(
         self, method: str, path: str = "", name: str = "will", body: Any = None, base: str = LONG
@@ -350,6 +348,7 @@ class HostileTests(LockTestCase):
     """What is no request."""
 
     def test_malformed_bodies_are_refused(self) -> None:
+        body: Any
         for body in (b"", b"{", b"[]", b"null", b"\xff", b'{"path": "\\ud800"}', {"path": None}):
             self.assert_refused(400, self.ask("POST", "", "will", body))
         for path in ("", "/a", "a/../b", "..", "a\x00", "a\n", "x" * 5000, "a//b", "a/"):

@@ -288,6 +288,7 @@ class Rule3Tests(RuleTestCase):
 
     def test_no_objects_are_an_error(self) -> None:
         """Never an empty list, at which the client hangs: it is an error."""
+        objects: Any
         for objects in ([], None):
             body = json.dumps({"operation": "upload", "objects": objects}).encode()
             self.assert_error(self.request("POST", BATCH, {}, body), 422)
@@ -425,7 +426,7 @@ class Rule6Tests(RuleTestCase):
 class Rule7Tests(RuleTestCase):
     """``transfer`` is always there, and never ``ssh``."""
 
-    OFFERS = (
+    OFFERS: tuple[Any, ...] = (
         None,
         [],
         ["basic"],

@@ -71,7 +71,7 @@ class PrivatePartsTests(SynchronousTestCase):
             request.calls = calls
             return request
 
-        channel = HTTPChannel()
+        channel: Any = HTTPChannel()
         channel.requestFactory = make
         channel.callLater = Clock().callLater
         channel.makeConnection(StringTransport())
@@ -116,11 +116,11 @@ class PrivatePartsTests(SynchronousTestCase):
 
     def test_the_channel_counts_the_bytes_of_a_head(self) -> None:
         """The channel counts a head's bytes, and has one method for bad requests."""
-        channel = HTTPChannel()
+        channel: Any = HTTPChannel()
         channel.callLater = Clock().callLater
         channel.makeConnection(StringTransport())
         refusals: list[int] = []
-        channel._respondToBadRequestAndDisconnect = lambda: refusals.append(  # type: ignore[method-assign]
+        channel._respondToBadRequestAndDisconnect = lambda: refusals.append(
             channel._receivedHeaderSize
         )
         channel.dataReceived(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
@@ -128,7 +128,7 @@ class PrivatePartsTests(SynchronousTestCase):
 
     def test_an_incomplete_line_can_be_seen(self) -> None:
         """What is left of a line that is not complete can be seen."""
-        channel = HTTPChannel()
+        channel: Any = HTTPChannel()
         channel.callLater = Clock().callLater
         channel.makeConnection(StringTransport())
         channel.dataReceived(b"GET")
@@ -136,7 +136,7 @@ class PrivatePartsTests(SynchronousTestCase):
 
     def test_while_a_request_is_handled(self) -> None:
         """What comes meanwhile is kept aside."""
-        channel = HTTPChannel()
+        channel: Any = HTTPChannel()
         channel.requestFactory = lambda channel, queued: Request(channel)
         channel.callLater = Clock().callLater
         channel.makeConnection(StringTransport())
@@ -146,7 +146,7 @@ class PrivatePartsTests(SynchronousTestCase):
         self.assertEqual(channel._dataBuffer, [b"GET"])
 
     def test_transport_is_full(self) -> None:
-        channel = HTTPChannel()
+        channel: Any = HTTPChannel()
         channel.callLater = Clock().callLater
         channel.makeConnection(StringTransport())
         self.assertFalse(channel._waitingForTransport)
@@ -923,6 +923,7 @@ class OnTheWireTests(PortTestCase):
         peer = await self.connected(receive_buffer=65536, timeout=3)
         sent = await self.in_background(lambda: peer.send_as_far_as_possible(batch * 1000))
         self.assertLess(sent, len(batch) * 1000)
+        channel: Any
         (channel,) = self.front.site._connections._open
         self.assertLess(sum(map(len, channel._dataBuffer)), MIB)
         answered = len(self.access)

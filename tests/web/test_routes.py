@@ -1055,7 +1055,8 @@ class TokenTests(ApiTestCase):
 
     def test_without_a_signature(self) -> None:
         claims = jwt.decode(self.token("upload"), options={"verify_signature": False})
-        token = jwt.encode(claims, None, "none", headers={"kid": "giftless-action"})
+        no_key: Any = None
+        token = jwt.encode(claims, no_key, "none", headers={"kid": "giftless-action"})
         response = self.request("PUT", URL, {"Authorization": f"Bearer {token}"}, DATA)
         self.assert_error(response, 403)
 

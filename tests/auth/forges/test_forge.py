@@ -14,10 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import crypto
 from treq.testing import StubTreq
-from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.ssl import CertificateOptions
-from twisted.logger import globalLogPublisher
 from twisted.web.server import Site
 
 from giftless.auth.forges.forge import ForgeAuthenticator
@@ -45,7 +43,9 @@ from tests.support.forges import (
     hang_midway,
     status,
 )
+from tests.support.logs import observe
 from tests.support.making import environment, repo_of
+from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
 
 WRITER = "ghp_writer0000000000000000000000000000000"
@@ -113,7 +113,8 @@ class ContractTests(AuthenticatorContract, CoroutineTestCase):
         )
         fake.url = "http://forge.example"
         options = convert({"orgs": ["org"], "api_url": fake.url}, GitHubFactory.Options, "auth.0")
-        given = dataclasses.replace(environment(), http=StubTreq(fake))
+        http: Any = StubTreq(fake)
+        given = dataclasses.replace(environment(), http=http)
         return GitHubFactory().build(options, given)
 
     def accepted(self) -> list[Credentials]:
@@ -472,11 +473,7 @@ class SecrecyTests(ForgeCase):
     async def test_tokens_are_in_no_log_no_error_and_no_representation(self) -> None:
         events: list[str] = []
 
-        def observe(event: Any) -> None:
-            events.append(repr(event))
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        observe(self, lambda event: events.append(repr(event)))
         said = [repr(self.forge), str(vars(self.forge))]
         said.append(repr(await self.identify(self.forge, WRITER)))
         self.fake.repos.clear()

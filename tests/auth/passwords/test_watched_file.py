@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 
 from giftless.auth.passwords.watched_file import FileProblem, WatchedFile
 from giftless.errors import ConfigError
 from tests.support.blocking import InlineBlocking, ManualBlocking
+from tests.support.logs import observe
 from tests.support.run import CoroutineTestCase
 
 
@@ -30,8 +30,7 @@ class WatchedFileTests(CoroutineTestCase):
         self.clock = Clock()
         self.blocking = InlineBlocking()
         self.log: list[str] = []
-        globalLogPublisher.addObserver(self.observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+        observe(self, self.observe)
 
     def observe(self, event: Any) -> None:
         if event.get("log_namespace", "").startswith("giftless.auth.passwords.watched_file"):

@@ -99,6 +99,7 @@ class ParsingTests(SynchronousTestCase):
     def test_a_malformed_key_leaves_the_others_usable(self) -> None:
         """A key that makes no sense does not spoil the others."""
         good = jwk("ES256", kid="good")
+        bad: Any
         for bad in (
             None,
             1,
@@ -505,7 +506,7 @@ class AuthenticatorTests(KeySetTestCase):
     def build(self, **options: Any) -> JWTAuthenticator:
         """Build an authenticator for the issuer."""
         return JWTFactory().build(
-            JWTOptions(algorithms=list(ALGORITHMS), jwks_url=self.issuer.url, **options),
+            JWTOptions(**{"algorithms": list(ALGORITHMS), "jwks_url": self.issuer.url, **options}),
             environment(reactor=self.clock, http=self.issuer.http),
         )
 

@@ -475,6 +475,7 @@ class ClaimTests(JWTTestCase):
 
     def test_a_token_without_scopes_permits_nothing(self) -> None:
         """A good token without scopes is somebody who may do nothing."""
+        others: dict[str, Any]
         for others in ({"scopes": None}, {"scopes": []}, {"scopes": ""}, {"scopes": ["admin"]}):
             identity = self.identify(**others)
             self.assertFalse(identity.anonymous)
@@ -564,7 +565,8 @@ class ConfigurationTests(SynchronousTestCase):
                 self.assert_refused(
                     "key", f"{algorithm} needs {length}", algorithms=[algorithm], key=short
                 )
-            JWTFactory().build(JWTOptions(algorithms=[algorithm], key="x" * length), environment())
+            options: dict[str, Any] = {"algorithms": [algorithm], "key": "x" * length}
+            JWTFactory().build(JWTOptions(**options), environment())
         self.assert_refused("key", "HS512 needs 64", algorithms=["HS256", "HS512"], key="x" * 63)
 
     def test_secret_as_public_key(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,6 +25,7 @@ from giftless.runtime.supervision.process import (
     Worker,
 )
 from giftless.runtime.supervision.supervisor import LONGEST_DELAY, RECENT, Supervisor, WorkerFailed
+from tests.support.logs import observe
 
 
 class Process:
@@ -112,8 +113,7 @@ class SupervisorTestCase(SynchronousTestCase):
         )
         self.supervisor.startService()
         self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        observe(self, self.events.append)
 
     def change(self) -> None:
         self.changes += 1

@@ -151,7 +151,7 @@ class BlocksTestCase(AzureTestCase):
         """
 
         async def put() -> int:
-            sent = {**(action.header or {}), **(headers or {})}
+            sent: dict[Any, Any] = {**(action.header or {}), **(headers or {})}
             reply = await treq.put(action.href, data, headers=sent, pool=self.pool)
             await reply.content()
             status: int = reply.code
@@ -183,7 +183,7 @@ class UploadTests(BlocksTestCase):
     """What is particular to uploads to Azure; the rest is every store's contract."""
 
     def test_what_the_name_says_is_kept_beside_the_bytes(self) -> None:
-        extras = {"filename": "\u00fcber.png", "rating": 5}
+        extras: Extras = {"filename": "\u00fcber.png", "rating": 5}
         upload, parts = self.begin(extras=extras)
         self.send(upload, parts)
         self.commit(upload, extras=extras)
@@ -323,6 +323,8 @@ class SignatureTests(BlocksTestCase):
         plan = store.plan(LIMITS.max_parts)
         turns = 0
         reactor: Any = self.environment().reactor
+
+        call: Any = None
 
         def turn() -> None:
             nonlocal call, turns

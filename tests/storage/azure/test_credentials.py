@@ -158,7 +158,7 @@ class IdentityTests(SpinningTestCase):
         self.assertIn("spr=https&", upload.href)
 
         async def put(href: str) -> int:
-            http = self.environment().http
+            http: Any = self.environment().http
             reply = await http.put(href, DATA, headers=upload.header)
             await treq.content(reply)
             return int(reply.code)
@@ -201,9 +201,9 @@ class IdentityTests(SpinningTestCase):
         self.assertEqual(self.run_now(store.sizes([key_of(b"x")])), [None])
 
     def test_an_identity_without_a_role(self) -> None:
-        self.patch(ManagedIdentity, "token", lambda _: {**token, "access_token": foreign})
         token = {"expires_on": str(int(time.time()) + 3600), "token_type": "Bearer"}
         foreign = jwt.encode({"iss": "nobody"}, "x" * 32)
+        self.patch(ManagedIdentity, "token", lambda _: {**token, "access_token": foreign})
         error = self.assert_fails(ConfigError, self.build().check())
         self.assertEqual(error.path, "account_key")
         self.assertNotIn(foreign, str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base import schema
 from giftless.errors import ConfigError
 from giftless.lfs.objects import Action
-from giftless.storage.azure import factory
 from giftless.storage.azure.account import DEVELOPMENT
 from giftless.storage.azure.factory import AzureFactory, AzureOptions
 from giftless.storage.remote.modes import DirectStore, ProxyStore
@@ -27,7 +27,7 @@ class OptionsTestCase(CoroutineTestCase):
 
     def setUp(self) -> None:
         self.environ: dict[str, str] = {}
-        self.patch(factory.os, "environ", self.environ)
+        self.patch(os, "environ", self.environ)
 
     def build(self, **options: Any) -> Any:
         """Build a store."""

@@ -108,7 +108,7 @@ class DelegationKeyTests(SynchronousTestCase):
             signed.append("\n".join(lines[:13] + lines[15:21] + lines[23:]))
             return original(key, signed[-1])
 
-        original = theirs.sign_string
+        original: Any = vars(theirs)["sign_string"]
         with patch.object(theirs, "sign_string", sign):
             expected = library_query(key, blob, grant, expiry, https, lent)
         ours = DelegationKey(key, "object", "tenant", stamp(0), stamp(10_000), "b", VERSION)

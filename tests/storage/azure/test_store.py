@@ -178,8 +178,9 @@ class DirectTests(AzureTestCase):
         """Do what an action says."""
 
         async def send() -> tuple[int, dict[str, str], bytes]:
+            header: dict[Any, Any] = {**(action.header or {})}
             reply = await treq.request(
-                method, action.href, headers=action.header or {}, data=body, pool=self.pool
+                method, action.href, headers=header, data=body, pool=self.pool
             )
             headers = {
                 name.decode().lower(): values[0].decode()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.base import schema
 from giftless.errors import ConfigError
-from giftless.storage.gcs import factory
 from giftless.storage.gcs.factory import GCSFactory, GCSOptions
 from tests.support.making import environment, key_of
 from tests.support.run import CoroutineTestCase
@@ -32,7 +32,7 @@ class UrlTests(CoroutineTestCase):
         return signed.partition("?")[0].removesuffix(f"/org/repo/{key_of(b'').oid}")
 
     def test_google_by_default(self) -> None:
-        self.patch(factory.os, "environ", {})
+        self.patch(os, "environ", {})
         self.assertEqual(self.href(), "https://storage.googleapis.com/lfs")
         self.assertEqual(self.href(prefix="/a b/"), "https://storage.googleapis.com/lfs/a%20b")
         self.assertEqual(self.href(bucket="a.b_c"), "https://storage.googleapis.com/a.b_c")
@@ -50,7 +50,7 @@ class UrlTests(CoroutineTestCase):
     def test_an_emulator_in_the_environment(self) -> None:
         """As Google's own clients have it; the option wins."""
         for value in ("http://127.0.0.1:4443", "127.0.0.1:4443"):
-            self.patch(factory.os, "environ", {"STORAGE_EMULATOR_HOST": value})
+            self.patch(os, "environ", {"STORAGE_EMULATOR_HOST": value})
             self.assertEqual(self.href(), "http://127.0.0.1:4443/lfs")
             self.assertEqual(self.href(endpoint_url="http://h"), "http://h/lfs")
 

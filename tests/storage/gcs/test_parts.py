@@ -21,6 +21,7 @@ from tests.storage.remote.parts_contract import (
     VerifiedParts,
     XmlParts,
 )
+from tests.support.blocking import jobs_of
 from tests.support.gcs import Google, google
 from tests.support.servers import shared
 
@@ -45,8 +46,8 @@ class GCSPartsTestCase(RemoteTestCase):
     def build(self, **options: Any) -> Any:
         section = self.section(**options)
         del section["type"]
-        section = schema.convert(section, GCSOptions, "storage")
-        return GCSFactory().build(section, self.environment())
+        parsed = schema.convert(section, GCSOptions, "storage")
+        return GCSFactory().build(parsed, self.environment())
 
     def port(self) -> int:
         return self.google.port
@@ -60,9 +61,7 @@ class DirectTests(GCSPartsTestCase, XmlParts, DirectParts, MultipartContract):
     async def test_many_parts_are_signed_in_few_jobs(self) -> None:
         await self.prepare()
         upload, _ = await self.begin()
-        jobs = []
-        run = self.threads.run
-        self.patch(self.threads, "run", lambda *args: [jobs.append(args[0]), run(*args)][1])
+        jobs = jobs_of(self, self.threads)
         parts = list(PartPlan(250, 1))
         actions = await self.store.part_actions(self.key, upload, parts, 600)
         self.assertEqual(len({action.href for action in actions}), 250)

@@ -27,12 +27,14 @@ from giftless.interfaces import (
     IStreamingStore,
     ObjectFacts,
 )
+from giftless.lfs.objects import Extras
 from giftless.storage.gcs import authority, bucket
 from giftless.storage.gcs.bucket import MAX_PUT
 from giftless.storage.remote import xml_bucket, xml_parts
 from giftless.storage.remote.modes import SMALL
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.storage.gcs.support import GCSTestCase
+from tests.support.blocking import jobs_of
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.gcs import Google
@@ -104,7 +106,7 @@ class ProxyTests(StreamingStoreContract, GCSTestCase):
             self.assertEqual(self.google.objects(self.bucket), {})
 
     def test_what_the_name_says_is_kept_beside_the_bytes(self) -> None:
-        extras = {"filename": "\u00fcber.pdf", "n": 1}
+        extras: Extras = {"filename": "\u00fcber.pdf", "n": 1}
         self.put(key_of(b"abc"), b"abc", extras=extras)
         facts = self.run_now(self.store.inspect(key_of(b"abc")))
         self.assertEqual(facts, ObjectFacts(3, None, extras))
@@ -370,9 +372,7 @@ class SigningJobTests(GCSTestCase):
         store = self.build()
         keys = [key_of(b"%d" % number) for number in range(100)]
         self.run_now(store.sizes(keys))
-        jobs = []
-        run = self.threads.run
-        self.patch(self.threads, "run", lambda *call: jobs.append(call[0]) or run(*call))
+        jobs = jobs_of(self, self.threads)
         signing = [self.start(store.download_action(key, 1, 60, {})) for key in keys]
         hrefs = [self.run_now(one).href for one in signing]
         self.assertEqual(len(jobs), 1)

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
@@ -19,6 +18,7 @@ from giftless.storage.local.store import LocalStore
 from tests.support.blocking import ManualBlocking
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, put_object
+from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
 
 
@@ -200,19 +200,15 @@ class UploadTests(TestCase):
         os.makedirs(top := self.mktemp())
         return LocalStore(top, "", threads)
 
+    async def put(self, store: LocalStore, data: bytes) -> None:
+        await put_object(store, key_of(data), len(data), ListBody([data[:5], data[5:]]), {})
+
     async def test_all_that_come_at_once_are_stored(self) -> None:
         store = self.make_store()
         for count in (1, 2, 7, 8, 9, 100):
             contents = [os.urandom(number + 1) for number in range(count)]
             await gatherResults(
-                [
-                    Deferred.fromCoroutine(
-                        put_object(
-                            store, key_of(data), len(data), ListBody([data[:5], data[5:]]), {}
-                        )
-                    )
-                    for data in contents
-                ]
+                [Deferred.fromCoroutine(self.put(store, data)) for data in contents]
             )
             for data in contents:
                 path = os.fsdecode(store._path(key_of(data)))

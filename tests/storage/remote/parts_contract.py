@@ -22,8 +22,9 @@ from giftless.interfaces import (
     PartUpload,
 )
 from giftless.lfs.multipart import Part, PartPlan
-from giftless.lfs.objects import ObjectKey
+from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.remote import xml_parts
+from giftless.storage.remote.container import PROBE
 from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import SLOW_DOWN, Fault, FaultyProxy, answer
@@ -159,7 +160,7 @@ class DirectParts(_Mixin):
 
     async def test_what_the_batch_says_is_kept(self) -> None:
         await self.prepare()
-        extras = {"filename": "\u00fcber.pdf", "n": 1}
+        extras: Extras = {"filename": "\u00fcber.pdf", "n": 1}
         upload, missing = await self.begin(extras)
         await self.send(upload, missing)
         await self.commit(upload, extras)
@@ -361,8 +362,8 @@ class XmlParts(_Mixin):
     async def test_a_check_leaves_nothing_behind(self) -> None:
         await self.prepare()
         await self.store.check()
-        self.assertEqual(await self.store.container.find_uploads(xml_parts.PROBE), [])
-        self.assertEqual(list(await self.store.sizes([xml_parts.PROBE])), [None])
+        self.assertEqual(await self.store.container.find_uploads(PROBE), [])
+        self.assertEqual(list(await self.store.sizes([PROBE])), [None])
 
     async def test_five_terabytes_fit(self) -> None:
         await self.prepare()

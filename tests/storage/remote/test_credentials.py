@@ -6,10 +6,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.credentials import RETRY_DELAY, Expiring, Refreshing
+from tests.support.logs import observe
 from tests.support.run import CoroutineTestCase
 
 
@@ -22,8 +22,7 @@ class RefreshingTests(CoroutineTestCase):
         self.fetches: list[Deferred[Expiring[str]]] = []
         self.cache: Refreshing[str] = Refreshing(self.fetch, self.clock, "a secret")
         self.warnings: list[Any] = []
-        globalLogPublisher.addObserver(self.warnings.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.warnings.append)
+        observe(self, self.warnings.append)
 
     def fetch(self) -> Deferred[Expiring[str]]:
         self.fetches.append(Deferred())

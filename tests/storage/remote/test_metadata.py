@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,7 +49,7 @@ class MetadataTests(SynchronousTestCase):
         self.assertIsNone(disposition({}))
 
     @given(st.dictionaries(st.text(), EXTRA))
-    def test_extras_fit_into_a_header_and_come_back(self, extras: dict[str, object]) -> None:
+    def test_extras_fit_into_a_header_and_come_back(self, extras: dict[str, Any]) -> None:
         text = encode_extras(extras, 1_000_000)
         self.assertTrue(text.isascii())
         self.assertNotRegex(text, r"[\s\x00-\x20]")

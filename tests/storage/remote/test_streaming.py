@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.web.client import PotentialDataLoss, RequestTransmissionFailed, ResponseFailed
+from twisted.web.client import RequestTransmissionFailed, ResponseFailed
+from twisted.web.http import PotentialDataLoss
 
 from giftless.errors import BadRequest, Disconnected
 from giftless.storage.remote.client import STALL_TIMEOUT, Request, StoreClient, StoreError
@@ -169,7 +170,7 @@ class UploadTests(CoroutineTestCase):
         """Let the connection be made: the producer starts."""
         (asked,) = self.agent.asked
         assert asked.producer is not None
-        return asked, asked.producer.startProducing(self.wire)  # type: ignore[arg-type]
+        return asked, asked.producer.startProducing(self.wire)
 
     def test_a_body_is_sent(self) -> None:
         done = self.begin(5)
