@@ -76,8 +76,11 @@ def giftless(root: Path, cores: int = 0, **config: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def giftless_command(root: Path, port: int, **config: Any) -> list[str]:
-    """Write a configuration for the daemon over ``root/store``; returns its command."""
+def giftless_command(root: Path, port: int, twistd: str = "", **config: Any) -> list[str]:
+    """Write a configuration for the daemon over ``root/store``; returns its command.
+
+    :param twistd: runs it; empty for the one beside this Python.
+    """
     file = root / f"giftless-{port}.yaml"
     content = {
         "endpoints": [f"tcp:{port}:interface=127.0.0.1:backlog=1024"],
@@ -87,7 +90,7 @@ def giftless_command(root: Path, port: int, **config: Any) -> list[str]:
         **config,
     }
     file.write_bytes(msgspec.json.encode(content))
-    twistd = str(Path(sys.executable).with_name("twistd"))
+    twistd = twistd or str(Path(sys.executable).with_name("twistd"))
     return [twistd, "-n", "--pidfile=", "giftless", "--config", str(file)]
 
 

@@ -6,6 +6,7 @@ A module of this package has a class that is a :class:`~benchmarks.peers.base.Pe
 from __future__ import annotations
 
 from benchmarks.peers.base import Peer
+from benchmarks.peers.earlier import earlier
 from benchmarks.peers.flask import Flask
 from benchmarks.peers.giftless import Giftless
 from benchmarks.peers.lfs_test_server import LFSTestServer
@@ -14,4 +15,4 @@ from benchmarks.peers.rudolfs import Rudolfs
 
 #: All of them, in the order of the tables' columns.  The first is what the
 #: others are compared with.
-PEERS: tuple[Peer, ...] = (Giftless(), Flask(), LFSTestServer(), Rudolfs(), Nginx())
+PEERS: tuple[Peer, ...] = (Giftless(), *earlier(), Flask(), LFSTestServer(), Rudolfs(), Nginx())

@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.peers.base import BYTES, LFS, S3, Place, Server, output
 from benchmarks.support import free_port, giftless_command, running
 from giftless import __version__
-from giftless.app.config import Config
 
 
 class Giftless:
@@ -17,6 +16,8 @@ class Giftless:
 
     name = "giftless"
     serves = frozenset({LFS, BYTES, S3})
+    #: What runs it; empty for what is installed beside this Python.
+    twistd = ""
 
     def version(self) -> str:
         """See :meth:`~benchmarks.peers.base.Peer.version`."""
@@ -28,9 +29,7 @@ class Giftless:
     def start(self, place: Place) -> Iterator[Server]:
         """See :meth:`~benchmarks.peers.base.Peer.start`."""
         port = free_port()
-        config: dict[str, Any] = {}
-        if "workers" in Config.__struct_fields__:
-            config["workers"] = place.cores
+        config: dict[str, Any] = {"workers": place.cores}
         bucket = place.bucket
         if bucket is not None:
             config["storage"] = {
@@ -41,6 +40,6 @@ class Giftless:
                 "access_key_id": bucket.access_key,
                 "secret_access_key": bucket.secret_key,
             }
-        command = giftless_command(place.root, port, **config)
+        command = giftless_command(place.root, port, self.twistd, **config)
         with running(command, port, place.root, cores=place.cores) as process:
             yield Server(self.name, f"http://127.0.0.1:{port}", process.pid)
