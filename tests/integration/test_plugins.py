@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import shutil
 import sqlite3
@@ -22,6 +23,16 @@ from tests.support.processes import ENDED, Installation, base_environ
 ROOT = Path(__file__).parents[2]
 
 PASSWORD = "a password for all of us"
+
+#: The files in ``examples/``.
+EXAMPLES = {
+    "byte_counter",
+    "checked_uploads",
+    "lru_cache",
+    "masked_storage",
+    "shared_password",
+    "sqlite_storage",
+}
 
 #: A plugin file that has a mistake.
 BROKEN = "import a_module_that_nobody_has\n"
@@ -104,7 +115,7 @@ class PluginTests(IntegrationTestCase):
     def drop_in_examples(self, folder: Path) -> None:
         """Copy the examples."""
         examples = {path.stem: path.read_text() for path in (ROOT / "examples").glob("*.py")}
-        self.assertEqual(set(examples), {"sqlite_storage", "shared_password"})
+        self.assertEqual(set(examples), EXAMPLES)
         self.drop_in(folder, **examples)
 
     def start_installed(self, **config: Any) -> Daemon:
@@ -176,6 +187,52 @@ class PluginTests(IntegrationTestCase):
         folder = self.directory / "plugins"
         self.drop_in_examples(folder)
         self.assert_examples_serve(plugin_path=[str(folder)])
+
+    def test_wrappers_an_observer_and_a_transfer_serve_git(self) -> None:
+        """The other examples, one around the other, with real git on top."""
+        folder, kept, cache, counts = (self.directory / name for name in "pkco")
+        self.drop_in_examples(folder)
+        daemon = self.start_installed(
+            plugin_path=[str(folder)],
+            storage={
+                "type": "lru-cache",
+                "path": str(cache),
+                "store": {"type": "masked", "store": {"type": "local", "path": str(kept)}},
+            },
+            observers=[{"type": "byte-counter", "path": str(counts)}],
+            transfers=["checked-uploads"],
+        )
+        git = self.make_git()
+        url = f"{daemon.url}/acme/rocket.git/info/lfs"
+        repo = git.create(self.directory / "work", url)
+        files = {"one.bin": b"1", "three.bin": os.urandom(3 * 1024 * 1024)}
+        repo.commit(files)
+        repo.push()
+        for data in files.values():
+            stored = (kept / "acme" / "rocket" / oid_of(data)).read_bytes()
+            self.assertEqual(len(stored), len(data) + 16)
+            self.assertNotIn(data * 40 if len(data) == 1 else data[:64], stored)
+        for number in (1, 2):
+            clone = repo.clone(self.directory / f"clone{number}")
+            for name, data in files.items():
+                self.assertEqual(clone.read(name), data)
+        self.assertEqual(set(os.listdir(cache)), {oid_of(data) for data in files.values()})
+
+        program = b"\x7fELF" + bytes(100_000)
+        repo.commit({"program.bin": program})
+        refused = repo.try_push()
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("this server keeps no programs", refused.stdout + refused.stderr)
+        self.assertFalse((kept / "acme" / "rocket" / oid_of(program)).exists())
+
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)
+        self.assertIn(" PUT /acme/rocket.git/info/lfs/objects/checked/", daemon.stdout)
+        (file,) = counts.glob("*.json")
+        size = sum(map(len, files.values()))
+        self.assertEqual(
+            json.loads(file.read_text()), {"acme/rocket": {"stored": size, "served": 2 * size}}
+        )
 
     def test_unknown_without_the_files(self) -> None:
         """Without the files their types do not exist."""
