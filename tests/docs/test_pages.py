@@ -68,3 +68,31 @@ class SourceTests(SynchronousTestCase):
         for name in named:
             path = PACKAGE.joinpath(*name.split("."))
             self.assertTrue(path.with_suffix(".py").exists() or path.is_dir(), name)
+
+    def test_every_module_on_the_architecture_page_exists(self) -> None:
+        """Dotted names are modules or packages; paths are files or folders."""
+        page = (DOCS / "architecture.rst").read_text()
+        parts = {path.stem for path in PACKAGE.iterdir()}
+        dotted = [
+            name
+            for name in re.findall(r"``([a-z_]+(?:\.[a-z_0-9]+)+)``", page)
+            if name.partition(".")[0] in parts
+        ]
+        self.assertGreater(len(dotted), 30)
+        modules = [PACKAGE.joinpath(*name.split(".")) for name in dotted]
+        paths = [
+            ROOT / name
+            for name in re.findall(r"``((?:giftless|tests|docs|twisted)/[\w./-]+)``", page)
+        ]
+        self.assertGreater(len(paths), 30)
+        missing = [
+            str(path)
+            for path in (*modules, *paths)
+            if not path.exists() and not path.with_suffix(".py").exists()
+        ]
+        self.assertEqual(missing, [])
+
+    def test_the_architecture_page_answers_where_things_are(self) -> None:
+        page = (DOCS / "architecture.rst").read_text()
+        rows = re.findall(r"^\S.* {2,}``giftless/[\w/]+\.py``$", page, re.MULTILINE)
+        self.assertGreaterEqual(len(rows), 15)
