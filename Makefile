@@ -2,6 +2,7 @@
 # Python packages into .venv, tools for tests and benchmarks by apt.
 #
 #   PYTHON=python3.12   the interpreter that .venv is made with
+#   LOWEST=1            install the lowest version of each dependency
 #   TESTS="tests.lfs"   what to test: modules, classes or tests
 #   COVERAGE=1          report which lines the tests ran
 #   ARGS="..."          arguments of the daemon (run) or the benchmark (bench)
@@ -9,7 +10,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test stores coverage lint docs bench clean
+.PHONY: help run test stores coverage lint ruff-check ruff-format mypy docs bench news dist \
+	release clean
 
 # Only what is installed in .venv is run.
 unexport PYTHONPATH
@@ -23,6 +25,9 @@ help:
 	@echo "make lint      check style, format and types"
 	@echo "make docs      build docs/_build/html"
 	@echo "make bench     compare with other servers (ARGS=\"--quick\", BENCH=authentication)"
+	@echo "make news      write the news of a release (VERSION=1.2.0)"
+	@echo "make dist      build the wheel and the source archive, and try both"
+	@echo "make release   the same for a release, if all is committed (VERSION=1.2.0)"
 	@echo "make clean     remove everything that was made here, except objects"
 
 run:
@@ -41,10 +46,18 @@ stores:
 coverage:
 	@$(MAKE) --no-print-directory test COVERAGE=1
 
-lint:
+lint: ruff-check ruff-format mypy
+
+ruff-check:
 	@.ci/venv lint
 	$(bin)/ruff check
+
+ruff-format:
+	@.ci/venv lint
 	$(bin)/ruff format --check
+
+mypy:
+	@.ci/venv lint
 	$(bin)/mypy
 
 docs:
@@ -60,6 +73,20 @@ bench:
 	@.ci/peers
 	@.ci/venv test
 	@$(bin)/python -m benchmarks.$(BENCH) $(ARGS)
+
+news:
+	@.ci/release "$(VERSION)" news
+	@.ci/venv docs
+	$(bin)/towncrier build --yes --version "$(VERSION)"
+
+dist:
+	@.ci/apt curl=curl
+	@.ci/venv release
+	@.ci/dist
+
+release:
+	@.ci/release "$(VERSION)"
+	@$(MAKE) --no-print-directory dist
 
 clean:
 	rm -rf .venv build dist giftless.egg-info docs/_build _trial_temp* .coverage* \

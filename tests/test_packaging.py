@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
@@ -132,3 +134,43 @@ class ArchiveTests(SynchronousTestCase):
         self.assertRegex(run(twistd, "--help"), r"\n\s+giftless\s+A Git LFS server")
         self.assertIn("the configuration is fine", run(twistd, "giftless", "--check"))
         self.assertIn(str(site), run("import giftless; print(giftless.__file__)"))
+
+
+class LowestVersionTests(SynchronousTestCase):
+    """The lowest versions that ``pyproject.toml`` names, which ``LOWEST=1`` installs."""
+
+    #: What is not needed to test, and so not installed for it.
+    others = ("lint", "docs", "release")
+
+    def setUp(self) -> None:
+        """Let the script print its constraints."""
+        printed = subprocess.run(
+            [sys.executable, ROOT / ".ci" / "lowest"], capture_output=True, text=True, check=True
+        ).stdout
+        self.lowest = dict(line.split("==") for line in printed.splitlines())
+
+    def test_every_dependency_of_the_package_has_one(self) -> None:
+        """No dependency of the installed package, whatever its extra, is left out."""
+        for requirement in metadata.requires("giftless") or []:
+            match = re.match(r"([\w.-]+)(?:\[[^]]*\])?(?:>=|==|~=)([\w.]+)", requirement)
+            if requirement.startswith("giftless["):
+                continue
+            assert match is not None, requirement
+            self.assertEqual(self.lowest.get(match[1]), match[2], requirement)
+
+    def test_they_are_what_is_installed(self) -> None:
+        """In an environment made with ``LOWEST=1``, each has exactly that version."""
+        if not os.environ.get("LOWEST"):
+            raise SkipTest("this environment is not made with LOWEST=1")
+        elsewhere = {
+            re.split(r"[^\w.-]", requirement)[0]
+            for requirement in metadata.requires("giftless") or []
+            if any(f'extra == "{extra}"' in requirement for extra in self.others)
+        }
+        for name, version in self.lowest.items():
+            try:
+                installed = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                self.assertIn(name, elsewhere)
+            else:
+                self.assertRegex(installed, rf"^{re.escape(version)}(\.0|\.[0-9]{{8}})*$", name)
