@@ -82,7 +82,7 @@ news:
 dist:
 	@.ci/apt curl=curl
 	@.ci/venv release
-	@.ci/dist
+	@.ci/archives
 
 release:
 	@.ci/release "$(VERSION)"
