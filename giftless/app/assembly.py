@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from giftless.app import plugins
 from giftless.app.config import Config
-from giftless.app.cpus import available
+from giftless.app.cpus import number_of_workers
 from giftless.app.plugins import PartBuilder
 from giftless.app.secret import load_secret
 from giftless.app.transfers import build_transfers, choose_factories
@@ -44,11 +44,6 @@ from giftless.web.proxies import Proxies
 from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
-
-
-def number_of_workers(options: Config) -> int:
-    """Return how many processes serve."""
-    return available() if options.workers == "auto" else options.workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +151,7 @@ def build_resource(
     guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
     if access.max_failures:
         # Each worker counts for itself: together they must not allow more.
-        allowed = math.ceil(access.max_failures / number_of_workers(options))
+        allowed = math.ceil(access.max_failures / number_of_workers(options.workers))
         failures = FailureTable(allowed, access.failure_window, environment.reactor)
         guarded = Throttled(guarded, failures)
     actions = AuthChain([transfers.tokens, guarded])

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +18,7 @@ from giftless.auth.access import AccessOptions
 from giftless.auth.actions import ActionOptions
 from giftless.base import schema
 from giftless.base.schema import EnvironmentValue
+from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Section
 from giftless.web.cors import CorsOptions
@@ -242,7 +241,7 @@ def _check(config: Config) -> None:
     if not config.transfers:
         raise ConfigError("transfers", "found an empty list, allowed is one transfer or more")
     if config.public_url:
-        _check_url(config.public_url)
+        check_url("public_url", config.public_url)
     for index, proxy in enumerate(config.trusted_proxies):
         try:
             if proxy != UNIX:
@@ -255,21 +254,3 @@ def _check(config: Config) -> None:
             ) from None
     if config.secret is not None and config.secret_file is not None:
         raise ConfigError("secret_file", "is set beside 'secret'; set one of them")
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        good = (
-            parts.scheme in ("http", "https")
-            and parts.hostname
-            and parts.port != 0
-            and not re.search(r"[\s?#@]", url)
-        )
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError(
-            "public_url",
-            f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user",
-        )

@@ -1,15 +1,23 @@
-"""How many processors this process may use: what ``workers: auto`` means."""
+"""How many workers serve: as many as there are processors, if ``workers: auto`` says so."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 #: Where the processes of a machine are divided into groups (cgroups, version 2).
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_GROUP: Final = Path("/proc/self/cgroup")
+
+
+def number_of_workers(workers: int | Literal["auto"]) -> int:
+    """Return how many worker processes serve.
+
+    :param workers: what the configuration says.
+    """
+    return available() if workers == "auto" else workers
 
 
 def available(groups: Path = _GROUPS, own: Path = _OWN_GROUP) -> int:

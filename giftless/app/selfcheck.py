@@ -1,4 +1,4 @@
-"""``--check``: let the parts that can try whether they work do so."""
+"""``--check``: ask every part that can try whether it works."""
 
 from __future__ import annotations
 

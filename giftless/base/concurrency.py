@@ -1,4 +1,4 @@
-"""Do many things: at the same time, or in turns with the reactor."""
+"""Run many coroutines at once, or one function over many items without holding up the reactor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from giftless.errors import LFSError
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-#: After how many things :func:`for_each` lets the reactor have its turn.
+#: After how many items :func:`for_each` lets the reactor run other events.
 SLICE: Final = 1000
 
 
@@ -44,10 +44,10 @@ async def settle(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 async def each(
     work: Callable[[Item], Coroutine[Any, Any, T]], items: Iterable[Item]
 ) -> list[T | LFSError]:
-    """Do the same with many things at once.
+    """Run a coroutine for each of many items, all at once.
 
-    :returns: what comes of each, in order; the error, if it is what a client
-        can be told.
+    :returns: each one's result, in order; an :class:`LFSError` in place of the
+        result if it raised one.
     """
 
     async def attempt(item: Item) -> T | LFSError:
@@ -62,9 +62,9 @@ async def each(
 async def for_each(
     function: Callable[[Item], T], things: Iterable[Item], clock: IReactorTime
 ) -> list[T]:
-    """Call a function that is quick with each of many things.
+    """Call a quick function for each of many items.
 
-    :param clock: has its turn every :data:`SLICE` things.
+    :param clock: the reactor, which runs other events after every :data:`SLICE` items.
     :returns: the results, in order.
     """
     results: list[T] = []

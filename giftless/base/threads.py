@@ -1,4 +1,4 @@
-"""Where blocking work is done: threads beside the reactor."""
+"""Run blocking work in threads beside the reactor."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from giftless import __version__
 
 
 class BaseOptions(usage.Options):
-    """A command line that knows whose it is."""
+    """A command line with ``--version``."""
 
     def opt_version(self) -> None:
         """Show the version of giftless and exit."""
@@ -17,10 +17,10 @@ class BaseOptions(usage.Options):
 
 
 class Command(BaseOptions):
-    """A subcommand: its options, and what it does with them."""
+    """A subcommand: its options, and the method that runs it."""
 
     def run(self) -> None:
-        """Do it.
+        """Run the subcommand.
 
         :raises CommandError: if that is impossible.
         :raises ConfigError: if the configuration is the reason.
@@ -29,4 +29,4 @@ class Command(BaseOptions):
 
 
 class CommandError(Exception):
-    """A command cannot do what it is asked to.  The text says why, in one line."""
+    """A command fails; the text says why, in one line."""

@@ -56,12 +56,12 @@ class _LockCommand(Command):
             raise usage.UsageError(f"{path!r} is no repository: {error.message}") from None
 
     def run(self) -> None:
-        """Open the store, and do it."""
+        """Open the lock store and work with it."""
         assert self.parent is not None, "it is a subcommand"
         _use_store(self["config"] or self.parent["config"], self.work, self.publishes)
 
     async def work(self, store: ILockStore, events: Events) -> None:
-        """Do it with the store."""
+        """Do the subcommand's work with the open store."""
         raise NotImplementedError
 
 

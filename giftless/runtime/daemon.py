@@ -21,8 +21,8 @@ from twisted.logger import ILogObserver, Logger
 
 from giftless import __version__
 from giftless.app import config
-from giftless.app.assembly import number_of_workers
 from giftless.app.config import Loaded
+from giftless.app.cpus import number_of_workers
 from giftless.errors import ConfigError
 from giftless.runtime import worker
 from giftless.runtime.logs import Log
@@ -77,7 +77,7 @@ class Daemon(Service):
         self._problem = ""
 
     def setServiceParent(self, parent: Any) -> None:
-        """Join the application, and write its log."""
+        """Join the application, and make it log where ``twistd`` was told to."""
         if self._log.observer is not None:
             parent.setComponent(ILogObserver, self._log.observer)
         super().setServiceParent(parent)
@@ -126,7 +126,7 @@ class Daemon(Service):
     def _plan(self, loaded: Loaded, descriptors: list[int]) -> Plan:
         options = loaded.config
         return Plan(
-            number_of_workers(options),
+            number_of_workers(options.workers),
             worker.orders(loaded, self._log_format),
             descriptors,
             options.shutdown_timeout + PATIENCE,
@@ -152,7 +152,7 @@ class Daemon(Service):
             self._run(self._reload())
 
     def _run(self, change: Coroutine[Any, Any, None]) -> None:
-        """Let the workers be changed, and then again if that was asked for meanwhile."""
+        """Run a start or a reload, and then the reloads that were asked for meanwhile."""
         self._busy = True
 
         async def run() -> None:

@@ -11,8 +11,9 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IListeningPort
 
 from giftless.app import config
-from giftless.app.assembly import Backends, build_backends, build_fronts, number_of_workers
+from giftless.app.assembly import Backends, build_backends, build_fronts
 from giftless.app.config import Config, Loaded
+from giftless.app.cpus import number_of_workers
 from giftless.app.plugins import PartBuilder
 from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
@@ -74,7 +75,7 @@ class Instance:
         self._threads.startService()
         self._services.startService()
         await settle(_wait_for(front.start()) for front in self._fronts.values())
-        alone = number_of_workers(self._loaded.config) == 1
+        alone = number_of_workers(self._loaded.config.workers) == 1
         for descriptor, endpoint in zip(descriptors, self._endpoints, strict=True):
             factory = self._fronts[endpoint.front].factory
             try:

@@ -142,13 +142,13 @@ class WorkerLog:
 
 
 class _Unflushed:
-    """A stream that somebody else flushes."""
+    """A stream whose writes :class:`WorkerLog` flushes together."""
 
     def __init__(self, stream: TextIO) -> None:
         self.write = stream.write
 
     def flush(self) -> None:
-        """Leave it to somebody else."""
+        """Do nothing."""
 
 
 class Log:

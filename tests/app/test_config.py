@@ -400,9 +400,6 @@ class CheckTests(ConfigTestCase):
             "ftp://lfs.example.com",
             "https://",
             "https:///path",
-            "https://user@lfs.example.com",
-            "https://user:password@lfs.example.com",
-            "https://:password@lfs.example.com",
             "https://lfs.example.com/?a=b",
             "https://lfs.example.com/?",
             "https://lfs.example.com/#a",
@@ -417,6 +414,14 @@ class CheckTests(ConfigTestCase):
                 self.refusal(f"public_url: '{url}'"),
                 f"FILE: public_url: found '{url}', allowed is http(s)://host[:port][/path]"
                 " without query or user",
+            )
+
+    def test_a_url_with_a_user_is_refused_without_showing_the_password(self) -> None:
+        for user in ("user", "user:password", ":password"):
+            self.assertEqual(
+                self.refusal(f"public_url: 'https://{user}@lfs.example.com'"),
+                "FILE: public_url: found 'https://***@lfs.example.com', allowed is"
+                " http(s)://host[:port][/path] without query or user",
             )
 
     def test_trusted_proxies_are_addresses_networks_or_unix(self) -> None:

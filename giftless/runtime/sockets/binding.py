@@ -177,7 +177,7 @@ class _Binder(InPlaceOfReactor):
 
 
 def _asleep(port: Any) -> _Kept:
-    """Keep a port of Twisted's that accepts nothing."""
+    """Stop a port of Twisted's from accepting, and keep its socket."""
     port.stopReading()
     # Otherwise the end of the port here is the end of the socket everywhere.
     port._shouldShutdown = False
