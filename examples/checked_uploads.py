@@ -30,10 +30,10 @@ from giftless.interfaces import (
     Fitness,
     IActionTokens,
     IBody,
-    ICall,
     IEndpoints,
     IObjects,
     IObjectStore,
+    IRepoCall,
     IStreamingStore,
     ITransferAdapter,
     ITransferFactory,
@@ -94,13 +94,13 @@ class CheckedUploads:
     def endpoints(self, objects: IObjects) -> Sequence[Endpoint]:
         """See ``IEndpoints.endpoints``."""
 
-        async def receive(call: ICall, oid: str) -> None:
+        async def receive(call: IRepoCall, oid: str) -> None:
             key = ObjectKey(call.repo, Oid.parse(oid))
             body = CheckedBody(call.body)
             await objects.receive(call.identity, key, call.length, body, [UPLOAD])
             call.respond(200)
 
-        async def send(call: ICall, oid: str) -> None:
+        async def send(call: IRepoCall, oid: str) -> None:
             key = ObjectKey(call.repo, Oid.parse(oid))
             download = await objects.open(call.identity, key, [DOWNLOAD])
             try:

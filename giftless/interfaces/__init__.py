@@ -27,7 +27,7 @@ from giftless.interfaces.auth import (
     Unreadable,
 )
 from giftless.interfaces.bodies import IBody
-from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints
+from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints, IRepoCall
 from giftless.interfaces.environment import (
     Environment,
     IBlocking,
@@ -139,6 +139,7 @@ __all__ = [
     "IPartBuilder",
     "IPartPlanner",
     "IReadableStore",
+    "IRepoCall",
     "IStorageFactory",
     "IStoredFile",
     "IStoredObject",

@@ -22,11 +22,6 @@ class ICall(Interface):
     error of :mod:`giftless.errors`.
     """
 
-    repo: Repo | None = Attribute("The repository; ``None`` below the root of the server.")
-    links: ILinks | None = Attribute("The endpoints of the repository, if there is one.")
-    identity: Identity | None = Attribute(
-        "Who sends the request; ``None`` below the root of the server, where nobody is asked."
-    )
     address: str = Attribute("The client's IP address; empty for a unix socket.")
     method: str = Attribute("The HTTP method.")
     length: int | None = Attribute("The body's length in bytes; ``None`` if it is not told.")
@@ -70,6 +65,14 @@ class ICall(Interface):
         """
 
 
+class IRepoCall(ICall):
+    """A request to an endpoint below a repository."""
+
+    repo: Repo = Attribute("The repository.")
+    links: ILinks = Attribute("The endpoints of the repository.")
+    identity: Identity = Attribute("Who sends the request.")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An endpoint of a transfer adapter.
@@ -77,12 +80,13 @@ class Endpoint:
     :ivar path: where it stands below a repository; variables are whole segments in
         braces: ``stage/{oid}``.
     :ivar methods: the HTTP methods that it answers; ``HEAD`` comes with ``GET``.
-    :ivar handler: answers; it is given an :class:`ICall`, and the variables of the URL
-        as keyword arguments of their names.
+    :ivar handler: answers; it is given an :class:`IRepoCall`, and the variables of the
+        URL as keyword arguments of their names.
     :ivar kind: the kind of action whose tokens identify clients here, beside the
         credentials of API calls; ``None`` for those credentials only.
-    :ivar server_level: whether it stands below the root of the server instead.
-        Nobody is identified there, since credentials and tokens belong to a repository.
+    :ivar server_level: whether it stands below the root of the server instead.  Its
+        handler is given an :class:`ICall`: nobody is identified there, since
+        credentials and tokens belong to a repository.
     """
 
     path: str

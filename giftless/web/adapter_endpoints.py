@@ -20,6 +20,7 @@ from giftless.interfaces import (
     IEndpoints,
     ILinks,
     IObjects,
+    IRepoCall,
     ITransferAdapter,
 )
 from giftless.lfs.objects import Repo
@@ -106,11 +107,12 @@ class AdapterEndpoints:
         kinds = () if endpoint.kind is None else (endpoint.kind,)
 
         async def handle(call: Call, **variables: str) -> None:
-            identity = None
             if isinstance(call, RepoCall):
                 identity = await call.identify(chain)
                 self._gate.require_kind(identity, kinds)
-            adapter_call = AdapterCall(call, identity, self._blocking)
+                adapter_call: AdapterCall = AdapterRepoCall(call, identity, self._blocking)
+            else:
+                adapter_call = AdapterCall(call, self._blocking)
             await endpoint.handler(adapter_call, **variables)
             if not adapter_call.answered:
                 raise RuntimeError(f"the endpoint {endpoint.path!r} has not answered")
@@ -123,15 +125,11 @@ class AdapterCall:
     """What the handler of an adapter's endpoint is given.
 
     :param call: the request.
-    :param identity: who sends it, if anybody was asked.
     :param blocking: reads downloads from the disk.
     :ivar answered: whether the handler has begun to answer.
     """
 
-    def __init__(self, call: Call, identity: Identity | None, blocking: IBlocking) -> None:
-        self.repo: Repo | None = call.repo if isinstance(call, RepoCall) else None
-        self.links: ILinks | None = call.links if isinstance(call, RepoCall) else None
-        self.identity = identity
+    def __init__(self, call: Call, blocking: IBlocking) -> None:
         self.address = call.address
         self.method = call.request.method.decode("ascii")
         self.length = call.request.length
@@ -196,3 +194,18 @@ class AdapterCall:
             request.setHeader(name, value)
         if length is not None:
             request.setHeader("Content-Length", str(length))
+
+
+@implementer(IRepoCall)
+class AdapterRepoCall(AdapterCall):
+    """The same for an endpoint below a repository.
+
+    :param call: the request.
+    :param identity: who sends it.
+    """
+
+    def __init__(self, call: RepoCall, identity: Identity, blocking: IBlocking) -> None:
+        super().__init__(call, blocking)
+        self.repo: Repo = call.repo
+        self.links: ILinks = call.links
+        self.identity = identity

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from giftless.base.schema import convert
@@ -19,6 +20,7 @@ from giftless.interfaces import (
     IMultipartStore,
     IObserver,
     IObserverFactory,
+    IPartBuilder,
     IStorageFactory,
     IStoredFile,
     ObjectServed,
@@ -51,9 +53,8 @@ class OverLocal(CoroutineTestCase):
         self.directory = self.mktemp()
         self.store = self.make_store()
 
-    @property
     def inner(self) -> dict[str, Any]:
-        """The section of the store inside."""
+        """Return the section of the store inside."""
         return {"type": "local", "path": self.directory}
 
     def lent(self) -> Environment:
@@ -75,9 +76,8 @@ class OverS3(S3TestCase):
         super().setUp()
         self.store = self.make_store()
 
-    @property
     def inner(self) -> dict[str, Any]:
-        """The section of the store inside."""
+        """Return the section of the store inside."""
         return self.server.options(self.bucket, mode="proxy")
 
     def lent(self) -> Environment:
@@ -92,7 +92,8 @@ class OverS3(S3TestCase):
 class MaskedContract(StreamingStoreContract):
     """The wrapper that changes bytes."""
 
-    inner: dict[str, Any]
+    def inner(self) -> dict[str, Any]:
+        raise NotImplementedError
 
     def lent(self) -> Environment:
         raise NotImplementedError
@@ -101,7 +102,7 @@ class MaskedContract(StreamingStoreContract):
         raise NotImplementedError
 
     def make_store(self) -> Any:
-        return build(masked_storage.masked, self.lent(), store=self.inner)
+        return build(masked_storage.masked, self.lent(), store=self.inner())
 
     def test_the_store_inside_has_other_bytes_of_another_length(self) -> None:
         self.put(key_of(DATA), DATA)
@@ -137,7 +138,8 @@ class MaskedS3Tests(OverS3, MaskedContract):
 class CacheContract(StreamingStoreContract):
     """The cache."""
 
-    inner: dict[str, Any]
+    def inner(self) -> dict[str, Any]:
+        raise NotImplementedError
 
     def lent(self) -> Environment:
         raise NotImplementedError
@@ -145,7 +147,7 @@ class CacheContract(StreamingStoreContract):
     def make_store(self, max_bytes: int = 10**9) -> Any:
         self.cache = Path(self.mktemp())
         options = {"path": str(self.cache), "max_bytes": max_bytes}
-        return build(lru_cache.lru_cache, self.lent(), store=self.inner, **options)
+        return build(lru_cache.lru_cache, self.lent(), store=self.inner(), **options)
 
     def cached(self) -> set[str]:
         """Return the names of the files in the cache."""
@@ -234,6 +236,7 @@ class MaskedCacheTests(OverLocal, MaskedContract):
         inner = lru_cache.lru_cache
         parts = lent.parts
 
+        @implementer(IPartBuilder)
         class Parts:
             def build(self, interface: Any, section: Any, key: str) -> Any:
                 if section["type"] != "lru-cache":
@@ -245,10 +248,9 @@ class MaskedCacheTests(OverLocal, MaskedContract):
             lent.reactor, lent.blocking, lent.http, lent.state_dir, Parts(), lent.services
         )
 
-    @property
     def inner(self) -> dict[str, Any]:
-        """The section of the store inside."""
-        return {"type": "lru-cache", "path": self.mktemp(), "store": super().inner}
+        """Return the section of the store inside."""
+        return {"type": "lru-cache", "path": self.mktemp(), "store": super().inner()}
 
 
 class ByteCounterTests(CoroutineTestCase):

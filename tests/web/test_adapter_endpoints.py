@@ -22,6 +22,7 @@ from giftless.interfaces import (
     IObjects,
     IObjectStore,
     IObserver,
+    IRepoCall,
     ITransferAdapter,
     ITransferFactory,
     Lifetime,
@@ -102,8 +103,7 @@ class Reverse:
         return self._actions("download", REVERSE_DOWN, transfers, requester)
 
     def endpoints(self, objects: IObjects) -> Sequence[Endpoint]:
-        async def put(call: ICall, oid: str) -> None:
-            assert call.repo is not None and call.identity is not None
+        async def put(call: IRepoCall, oid: str) -> None:
             body = ReversedBody(await call.read_small_body())
             key = ObjectKey(call.repo, Oid.parse(oid))
             await objects.receive(call.identity, key, call.length, body, [REVERSE_UP])
@@ -111,8 +111,7 @@ class Reverse:
                 201, b"stored", {"Content-Type": "text/plain", "X-Who": call.identity.name}
             )
 
-        async def get(call: ICall, oid: str) -> None:
-            assert call.repo is not None and call.identity is not None
+        async def get(call: IRepoCall, oid: str) -> None:
             key = ObjectKey(call.repo, Oid.parse(oid))
             opened: IDownload = await objects.open(call.identity, key, [REVERSE_DOWN])
             try:
@@ -301,8 +300,8 @@ class PermissionTests(AdapterEndpointTestCase):
         self.assert_error(self.request("PUT", path, header, other[::-1]), 403)
 
     def test_an_endpoint_without_a_kind_takes_no_tokens(self) -> None:
-        async def who(call: ICall) -> None:
-            assert call.identity is not None
+        async def who(call: IRepoCall) -> None:
+            verifyObject(IRepoCall, call)
             call.respond(200, call.identity.name.encode())
 
         self.offer(Endpoint("who", ("GET",), who))
@@ -317,9 +316,8 @@ class PermissionTests(AdapterEndpointTestCase):
 
     def test_below_the_root_of_the_server_nobody_is_identified(self) -> None:
         async def about(call: ICall, part: str) -> None:
-            self.assertIsNone(call.identity)
-            self.assertIsNone(call.repo)
-            self.assertIsNone(call.links)
+            verifyObject(ICall, call)
+            self.assertFalse(IRepoCall.providedBy(call))
             call.respond(200, f"{part} {call.address} {call.header('x-y')}".encode())
 
         self.offer(Endpoint("about/{part}", ("GET",), about, server_level=True))
