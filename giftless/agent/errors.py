@@ -17,7 +17,7 @@ class TransferError(Exception):
 
 
 class Again(Exception):
-    """It may work if it is tried again.
+    """The request failed, and may succeed when it is sent again.
 
     :param reason: why it did not, for a terminal.
     :param after: the seconds that the server wants to be left alone; ``None``
@@ -31,7 +31,7 @@ class Again(Exception):
 
 
 class Outdated(Exception):
-    """What the server has told holds no longer: it has to be asked again.
+    """The server's plan is out of date: it has to be asked for another.
 
     :param reason: how that came out, for a terminal.
     """

@@ -112,7 +112,7 @@ class Client:
 
     @contextlib.contextmanager
     def fetch(self, url: str, header: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Get something, to be read within the context.
+        """Send a GET request; its body is read within the context.
 
         :returns: an answer with a status below 300.
         :raises Again: if it is worth another attempt, which may come out while

@@ -1,4 +1,4 @@
-"""What the user does: ``giftless-transfer-agent install`` and ``uninstall``."""
+"""The commands for users: ``giftless-transfer-agent install`` and ``uninstall``."""
 
 from __future__ import annotations
 

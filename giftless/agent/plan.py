@@ -69,7 +69,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def missing(self) -> int:
-        """How many bytes have to be sent."""
+        """The number of bytes that have to be sent."""
         return sum(part.size for part in self.parts)
 
 

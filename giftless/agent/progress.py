@@ -1,4 +1,4 @@
-"""How far a transfer is: counted by several threads, told in order."""
+"""The progress of a transfer: counted by several threads, reported in order."""
 
 from __future__ import annotations
 

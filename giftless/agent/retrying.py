@@ -1,4 +1,4 @@
-"""Trying again, later and later."""
+"""Try requests again, after growing delays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 
 class Retries:
-    """The attempts at one thing.
+    """The attempts at one request.
 
     :param pause: waits.
     :param attempts: how many there may be without progress.
@@ -46,7 +46,7 @@ class Retries:
         self._failures = 0
 
     def reset(self) -> None:
-        """Begin anew, since there was progress."""
+        """Start counting attempts anew, since there was progress."""
         self._failures = 0
 
     def wait(self, error: Again) -> None:
@@ -65,7 +65,7 @@ class Retries:
 
 
 def patiently(attempt: Callable[[], _T], pause: Pause, attempts: int = ATTEMPTS) -> _T:
-    """Try until it works.
+    """Try a request until it succeeds.
 
     :raises TransferError: if it does not after several attempts.
     """

@@ -60,7 +60,7 @@ class Session:
             self._write(protocol.failed(request.oid, error.code, error.message))
 
     def end(self) -> None:
-        """Leave nothing behind, and start nothing any more."""
+        """Remove temporary files, and start no more transfers."""
         with self._lock:
             self._ended = True
         self._discard()

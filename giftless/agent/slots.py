@@ -36,7 +36,7 @@ class Slots:
         return None
 
     def give_back(self, slot: int) -> None:
-        """Let others have a slot."""
+        """Give a slot back, so that another agent can take it."""
         with self._lock:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, slot)
             self._free.add(slot)

@@ -37,7 +37,7 @@ class Workers:
 
 
 class Crew(Generic[Piece]):
-    """Those who work on one object.  See :class:`Workers`."""
+    """The workers of one object; see :class:`Workers`."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Crew(Generic[Piece]):
             raise self._error
 
     def check(self) -> None:
-        """Return if there is reason to go on.
+        """Raise an error unless the work is to go on.
 
         :raises Cancelled: if there is none.
         """
@@ -81,7 +81,7 @@ class Crew(Generic[Piece]):
         self.check()
 
     def under_way(self) -> None:
-        """Let one more begin, if pieces are left and a slot is free.
+        """Start one more worker, if pieces are left and a slot is free.
 
         It is called when a piece goes well, so nobody is alone in finding out
         that the server is not there, or that it serves no ranges.

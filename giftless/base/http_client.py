@@ -215,7 +215,7 @@ class BodyCollector(Protocol):
             abort(self.transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body has ended, one way or the other."""
+        """Take the end of the body, whether it is whole or not."""
         if self.finished.called:
             return
         if reason.check(ResponseDone, PotentialDataLoss) or not self._needs_end:

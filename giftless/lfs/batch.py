@@ -99,7 +99,7 @@ class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     @classmethod
     def refused(cls, wanted: RequestedObject, error: LFSError) -> ObjectReply:
-        """The reply for ``wanted`` when it is refused with ``error``."""
+        """Return the reply for ``wanted``, which is refused with ``error``."""
         return cls(wanted.text, wanted.size, error=ObjectError(error.code, error.message))
 
 

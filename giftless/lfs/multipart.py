@@ -136,7 +136,7 @@ class PartAction(Action, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def parts_are_missing(parts: Sequence[Part]) -> Conflict:
-    """Return what a client is told that commits too early."""
+    """Return the error for a client that commits too early."""
     named = ", ".join(str(part.number) for part in parts[:_NAMED])
     more = f" and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
     noun, verb = ("part", "is") if len(parts) == 1 else ("parts", "are")

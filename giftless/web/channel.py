@@ -124,12 +124,12 @@ class LFSChannel(HTTPChannel):
         self._refuse(self._headers_too_large())
 
     def allHeadersReceived(self) -> None:
-        """The headers are complete: their deadline is over."""
+        """Cancel the deadline of the headers, which are complete."""
         self._headers_arrived()
         super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
-        """The request is complete."""
+        """Start the idle time-out again, since the request is complete."""
         # A pause may have switched the time-out off; twisted.web puts it
         # back, after the response, as it finds it now.
         self.setTimeout(self.context.limits.idle_timeout)
@@ -153,7 +153,7 @@ class LFSChannel(HTTPChannel):
             self.transport.pauseProducing()
 
     def requestDone(self, request: Any) -> None:
-        """A request is over; the next one may begin, once this response is on its way.
+        """Begin the next request, once the response of this one is on its way.
 
         Otherwise a client that sends and does not read could fill the memory.
         """
@@ -166,7 +166,7 @@ class LFSChannel(HTTPChannel):
             self.loseConnection()
 
     def resumeProducing(self) -> None:
-        """The client has taken everything."""
+        """Go on, since the client has taken everything."""
         super().resumeProducing()
         if self._unread is not None:
             request, self._unread = self._unread, None

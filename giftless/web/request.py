@@ -50,7 +50,7 @@ LINGER_SECONDS: Final = 3.0
 CLIENT_CLOSED: Final = 499
 
 #: After how many seconds without a response a client is sent an interim one
-#: (102), again and again.  The stock client gives up after 30 without a byte; not
+#: (102), and then repeatedly.  The stock client gives up after 30 without a byte; not
 #: much less, because old ones take only five interim responses.
 INTERIM_SECONDS: Final = 25.0
 
@@ -103,7 +103,7 @@ class StreamingRequest(Request):
         """Ignore cookies: nothing here uses them."""
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are complete: start to handle the request."""
+        """Start to handle the request, whose headers are complete."""
         channel = self.channel
         self.context = channel.context
         self.length = length
@@ -140,7 +140,7 @@ class StreamingRequest(Request):
             self.transport.pauseProducing()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """The whole request has arrived."""
+        """Tell the handler that the whole request has arrived."""
         self._body_over()
         self.body.end()
         if self._finish_early:
@@ -149,7 +149,7 @@ class StreamingRequest(Request):
             self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The client went away."""
+        """Tell the handler that the client went away."""
         if self.begun:
             if not self.finished:
                 told = self._finish_early or self._abandoned

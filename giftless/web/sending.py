@@ -128,7 +128,7 @@ class _FileSender:
                 await self._warming
 
     def resumeProducing(self) -> None:
-        """The socket may have room."""
+        """Send what the socket has room for."""
         if self._done.called:
             return
         if self._transport.dataBuffer or self._transport._tempDataLen:
@@ -162,7 +162,7 @@ class _FileSender:
             self._transport.startWriting()
 
     def stopProducing(self) -> None:
-        """The connection is over."""
+        """End with an error, since the connection is over."""
         self._finish(Disconnected("the client went away"))
 
     def _warm_up(self) -> bool:

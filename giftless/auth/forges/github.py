@@ -57,7 +57,7 @@ class _Role(msgspec.Struct):
 
     @property
     def writing(self) -> frozenset[Permission]:
-        """What who may push is granted: it takes a maintainer to decide about others."""
+        """The permissions of somebody who may push; only maintainers get ``ADMIN``."""
         return ADMIN if self.maintain or self.admin else READ_WRITE
 
 

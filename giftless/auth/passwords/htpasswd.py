@@ -205,7 +205,7 @@ def _problem(stored: str) -> str | None:
 
 
 def _library(name: str) -> Any:
-    """Import what only those need who have such hashes."""
+    """Import a library that only some hashes need."""
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -30,7 +30,7 @@ from giftless.runtime.supervision.process import (
 
 _log = Logger(namespace="giftless.workers")
 
-#: Workers that die within so many seconds count as dying again and again, and
+#: Workers that die within so many seconds count as dying repeatedly, and
 #: the longest that the next one is then put off.
 RECENT: Final = 60
 LONGEST_DELAY: Final = 30
@@ -207,7 +207,7 @@ class Supervisor(Service):
     def _may_start(self, plan: Plan) -> bool:
         """Tell whether a worker may start now; if not, try again when one may.
 
-        Workers that die again and again are replaced more and more slowly.
+        Workers that keep dying are replaced more and more slowly.
         """
         now = self._reactor.seconds()
         self._deaths = [death for death in self._deaths if now - death < RECENT]

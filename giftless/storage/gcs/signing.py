@@ -46,7 +46,7 @@ class Draft:
         return f"{self.url}?{query}" if query else self.url
 
     def __repr__(self) -> str:
-        """Leave out what is nobody's business."""
+        """Leave out headers and query: they hold signatures."""
         return f"<Draft {self.method} {self.url}>"
 
 

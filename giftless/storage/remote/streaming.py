@@ -120,7 +120,7 @@ class Download(ArrivingBody, Protocol):
         self._wake()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body has ended, one way or the other."""
+        """Take the end of the body, whether it is whole or not."""
         # A body without a length that just stops is not known to be whole.
         self._end(
             None if reason.check(ResponseDone) else StoreError(describe_failure(reason.value))
@@ -252,7 +252,7 @@ class _Source:
         self._stopped = False
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """The connection is there: send."""
+        """Send the body over a connection that is ready."""
         self._consumer = consumer
         self._watch.stop()
         self._pumping = Deferred.fromCoroutine(self._pump(consumer))
@@ -272,11 +272,11 @@ class _Source:
             self._pumping.cancel()
 
     def pauseProducing(self) -> None:
-        """The connection has enough for now."""
+        """Stop sending until the connection wants more."""
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """The connection wants more."""
+        """Send on."""
         self._paused = False
         if self._resumed is not None and not self._resumed.called:
             self._resumed.callback(None)
