@@ -21,12 +21,13 @@ import hashlib
 import hmac
 import http.client
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -514,12 +515,16 @@ class _Front(BaseHTTPRequestHandler):
             query += f"&ifGenerationMatch={generation}"
         kept = {header: value for header, value in self.headers.items() if _is_kept(header)}
         kept["Content-Length"] = str(length)
-        try:
-            self._store(store, bucket, query, kept, self._pieces(length))
-        except EOFError:
-            # Half an object: the store hears of it by a connection that ends.
-            self.close_connection = True
-            return
+        # fake-gcs-server answers nobody else while it takes an object.
+        with tempfile.TemporaryFile() as file:
+            try:
+                file.writelines(self._pieces(length))
+            except EOFError:
+                # Half an object is none.
+                self.close_connection = True
+                return
+            file.seek(0)
+            self._store(store, bucket, query, kept, iter(partial(file.read, PIECE), b""))
         self._answer(200, b"", {"x-goog-stored-content-length": str(length)})
 
     def _pieces(self, left: int) -> Iterator[bytes]:

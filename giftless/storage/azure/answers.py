@@ -47,7 +47,7 @@ WRONG_MARKER: Final = frozenset({"InvalidQueryParameterValue", "OutOfRangeInput"
 
 
 def error_code(answer: Answer) -> str:
-    """Return the code of an error; empty if there is none: it is not Azure's then."""
+    """Return the code of an error; empty if there is none, as in other servers' answers."""
     if code := answer.headers.get("x-ms-error-code", ""):
         return code
     match = re.search(rb"<Code>([A-Za-z0-9]+)</Code>", answer.body)

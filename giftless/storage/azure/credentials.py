@@ -1,4 +1,4 @@
-"""What signs for Azure: an account's key, or a key that an identity is lent.
+"""The keys that sign for Azure: an account's, or one that Azure lends to an identity.
 
 Without an account's key, ``azure-identity`` finds an identity (environment,
 workload, managed identity, command line …).  Azure lends it a *user delegation
@@ -50,7 +50,7 @@ def delegated(
     blocking: IBlocking,
     clock: IReactorTime,
 ) -> Refreshing[SigningKey]:
-    """Let an identity borrow keys, and keep them fresh.
+    """Get user delegation keys for an identity, and keep them fresh.
 
     :param endpoint: the URL of the account's Blob service.
     :param client: asks for keys, and for nothing else: those who wait for a

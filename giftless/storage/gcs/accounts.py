@@ -40,7 +40,7 @@ Sign = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who the daemon is.
+    """The account that the daemon acts as.
 
     :ivar token: an OAuth 2.0 access token.
     :ivar email: the service account's address; ``None`` if it is none, or not

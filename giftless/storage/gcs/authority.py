@@ -1,6 +1,6 @@
-"""What makes requests good: for clients by signatures, for the daemon itself too.
+"""Authorise requests: those that clients send, and the daemon's own.
 
-An HMAC key signs both, at once.  An account signs for clients by RSA, with its
+An HMAC key signs both in the process itself.  An account signs for clients by RSA, with its
 key in a thread or, if the key is not here, by asking Google (``signBlob`` of
 the IAM Service Account Credentials API); the daemon's own requests carry its
 token.

@@ -27,7 +27,7 @@ MAX_EXPIRES: Final = 604_800
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request that somebody is going to send.
+    """A request that is not signed yet.
 
     :ivar url: scheme, host and percent-encoded path; no query.
     :ivar parameters: the query, not encoded.
@@ -52,7 +52,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """A request that lacks nothing but its signature.
+    """A request that is complete but for its signature.
 
     :ivar url: with its whole query, but for the signature.
     """
@@ -67,7 +67,7 @@ class Unsigned:
 
 
 def prepare(draft: Draft, algorithm: str, signer: str, instant: float, expires: int) -> Unsigned:
-    """Make what is to be signed.
+    """Make the canonical request of a draft, and the text to sign.
 
     :param algorithm: :data:`RSA` or :data:`HMAC`.
     :param signer: a service account's address, or an HMAC key's access id.

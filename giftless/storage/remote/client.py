@@ -1,9 +1,9 @@
-"""Ask a store, with patience: retries within a total time-out, bounded in number.
+"""Send requests to a store: with retries, a total time-out, and a bound on their number.
 
 Connection errors and answers that stand for "not now" are tried again with
 jittered exponential backoff (full jitter: a random part of a delay that
-doubles).  Each attempt is signed anew.  What is still not answered when the
-time is over is a :class:`StoreError`.
+doubles).  Each attempt is signed anew.  A request without an answer when the time
+is over ends in a :class:`StoreError`.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class StoreClient:
 
 
 def _wanted_delay(found: Answer | str) -> float:
-    """Return how many seconds the store asks to be left alone."""
+    """Return the seconds of an answer's ``Retry-After``; 0 if it has none."""
     wanted = found.headers.get("retry-after", "") if isinstance(found, Answer) else ""
     return float(wanted) if wanted.isascii() and wanted.isdecimal() else 0.0
 

@@ -1,9 +1,8 @@
 """Values that expire and are expensive to get: credentials above all.
 
-Who asks gets what is there, at once, for as long as it is good.  A while
-before it expires a new one is fetched in the background, by whoever asks
-first; only if there is none that is good does anybody wait, and then all wait
-for the same fetch.
+The current value is returned at once, for as long as it is good.  A while before
+it expires, the next caller starts to fetch a new one in the background.  Callers
+wait only if no value is good, and then all of them for the same fetch.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Expiring(Generic[T]):
     renewal: float | None = None
 
     def __repr__(self) -> str:
-        """Leave out the value: it is a secret as a rule."""
+        """Leave out the value: it is usually a secret."""
         return f"<Expiring until {self.expiry}>"
 
 

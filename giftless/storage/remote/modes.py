@@ -35,7 +35,7 @@ SMALL: Final = 1024 * 1024
 
 @implementer(IExternalStore)
 class DirectStore(ExternalMultipartStore):
-    """Clients talk to the store, with what is signed here."""
+    """A store that clients send objects to and fetch them from, with signed URLs."""
 
     async def upload_action(
         self, key: ObjectKey, size: int, lifetime: int, extras: Extras
@@ -62,7 +62,7 @@ class DirectStore(ExternalMultipartStore):
 
 @implementer(IStreamingStore)
 class ProxyStore(StreamingMultipartStore):
-    """Bytes pass through the daemon."""
+    """A store whose objects pass through the daemon."""
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`.

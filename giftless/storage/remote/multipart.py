@@ -1,8 +1,8 @@
 """Uploads in parts to a container, whichever way the parts go.
 
-All that is known of an upload is known to the store: which there are, and
-which parts they have.  Stores do not hash what is made of parts, so only whoever
-reads it back (``verify_checksum``) can tell whether it is the object.
+The store itself knows which uploads there are, and which parts they have; nothing
+is kept beside it.  Stores do not hash what is made of parts: to tell whether it is
+the object, it must be read back (``verify_checksum``).
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class MultipartStore(RemoteStore):
 
 @implementer(IExternalMultipartStore)
 class ExternalMultipartStore(MultipartStore):
-    """Clients send parts to the store, with what is signed here."""
+    """A store that clients send parts to, with signed URLs."""
 
     async def part_actions(
         self, key: ObjectKey, upload: PartUpload, parts: Sequence[Part], lifetime: int
@@ -144,7 +144,7 @@ class ExternalMultipartStore(MultipartStore):
 
 @implementer(IStreamingMultipartStore)
 class StreamingMultipartStore(MultipartStore):
-    """Parts pass through the daemon."""
+    """A store whose parts pass through the daemon."""
 
     async def put_part(self, key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> None:
         """See :meth:`giftless.interfaces.IStreamingMultipartStore.put_part`.

@@ -1,7 +1,7 @@
 """Pass bytes between a client and a store, both ways, in constant memory.
 
-Whoever is slower sets the pace: a client that reads slowly pauses the store's
-connection, a store that takes slowly leaves a client's bytes unread.  Whoever
+The slower side sets the pace: a client that reads slowly pauses the store's
+connection, a store that takes slowly leaves a client's bytes unread.  A side that
 stops altogether is cut off.
 """
 
@@ -266,7 +266,7 @@ class _Source:
             produced.errback(failure)
 
     def stopProducing(self) -> None:
-        """Nothing more is wanted."""
+        """Stop sending for good."""
         self._stopped = True
         if self._pumping is not None:
             self._pumping.cancel()

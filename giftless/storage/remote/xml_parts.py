@@ -209,7 +209,7 @@ class XmlPartsBucket(XmlBucket):
         answer = await self._ask("GET", None, {}, listing, timeout=CHECK_TIMEOUT)
         if answer.status != 200:
             raise self._blame(answer, f"list uploads in parts: it needs {needs.list_uploads}")
-        # An upload that is absent; whoever may not look is told that first.
+        # An upload that is absent; a missing permission is reported before that.
         for method, purpose in (
             ("DELETE", f"abort uploads in parts: it needs {needs.abort_upload}"),
             ("GET", f"list the parts of uploads: it needs {needs.list_parts}"),

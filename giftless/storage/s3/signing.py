@@ -30,7 +30,7 @@ _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What signs.
+    """A key that signs requests.
 
     :ivar session_token: of temporary credentials.
     """

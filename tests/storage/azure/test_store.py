@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from typing import Any
 
 import treq
 from zope.interface.verify import verifyObject
 
-from giftless.base.bodies import VerifiedBody
 from giftless.errors import (
     BadRequest,
     ConfigError,
-    LengthRequired,
     PayloadTooLarge,
     ServiceUnavailable,
 )
 from giftless.interfaces import (
-    ICheckable,
     IExternalStore,
     IInspector,
-    IObjectStore,
     IStreamingStore,
 )
 from giftless.lfs.objects import Action
 from giftless.storage.azure.blobs import MAX_PUT
 from giftless.storage.remote.failures import RETRY_AFTER
-from giftless.storage.remote.modes import SMALL
-from tests.contracts.stores import DATA, StreamingStoreContract
+from tests.contracts.stores import DATA
 from tests.storage.azure.support import AzureTestCase
-from tests.support.bodies import HeldBody, ListBody, read_all
+from tests.storage.remote.proxy_contract import ProxyStoreContract
+from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, answer
 from tests.support.making import key_of, put_object
 
@@ -37,15 +33,22 @@ from tests.support.making import key_of, put_object
 NAME = "\u00fcber \u2764 'quoted\".png"
 
 
-class ProxyStoreTests(AzureTestCase, StreamingStoreContract):
+class ProxyStoreTests(ProxyStoreContract, AzureTestCase):
     """``mode: proxy`` keeps every promise of a storage backend."""
 
     def setUp(self) -> None:
         AzureTestCase.setUp(self)
-        StreamingStoreContract.setUp(self)
+        self.store = self.make_store()
 
     def make_store(self) -> Any:
         return self.build(mode="proxy")
+
+    def place(self, name: str, data: bytes) -> None:
+        blob = self.server.container(self.container).get_blob_client(name)
+        blob.upload_blob(data, overwrite=True)
+
+    def placed(self) -> Mapping[str, bytes]:
+        return self.server.objects(self.container)
 
 
 class ProxyStoreWithPrefixTests(ProxyStoreTests):
@@ -62,52 +65,6 @@ class ProxyStoreWithPrefixTests(ProxyStoreTests):
 
 class ProxyTests(AzureTestCase):
     """What is particular to ``mode: proxy``."""
-
-    def test_it_streams_and_does_not_sign(self) -> None:
-        store = self.build(mode="proxy")
-        verifyObject(IObjectStore, store)
-        verifyObject(IStreamingStore, store)
-        verifyObject(IInspector, store)
-        verifyObject(ICheckable, store)
-        self.assertFalse(IExternalStore.providedBy(store))
-
-    def test_a_large_body_without_a_length_is_refused(self) -> None:
-        """Azure wants to know it beforehand."""
-        store = self.build(mode="proxy")
-        body = ListBody([bytes(SMALL), b"x"])
-        self.assert_fails(LengthRequired, put_object(store, key_of(DATA), None, body, {}))
-        self.assertEqual(self.run_now(store.sizes([key_of(DATA)])), [None])
-
-    def test_what_is_too_large_for_one_request_is_refused(self) -> None:
-        put = put_object(self.build(mode="proxy"), key_of(b"x"), MAX_PUT + 1, ListBody([b"x"]), {})
-        self.assert_fails(PayloadTooLarge, put)
-
-    def test_large_objects_pass_in_pieces(self) -> None:
-        """Beyond what is sent at once; and nothing is visible before all is verified."""
-        store = self.build(mode="proxy")
-        data = os.urandom(SMALL + 100_000)
-        key = key_of(data)
-        body = HeldBody()
-        done = self.start(put_object(store, key, len(data), body, {}))
-        for chunk in (data[:-1], data[-1:]):
-            self.spin(lambda: body.wanted)
-            body.provide(chunk)
-        self.spin(lambda: body.wanted)
-        self.assertEqual(self.run_now(store.sizes([key])), [None])
-        body.provide()
-        self.assertIsNone(self.successResultOf(done))
-        stored = self.run_now(store.open(key))
-        self.assertEqual(self.run_now(read_all(stored.read(7, len(data)))), data[7:])
-        stored.close()
-
-    def test_large_bodies_with_wrong_bytes_leave_nothing(self) -> None:
-        store = self.build(mode="proxy")
-        data = os.urandom(SMALL * 2)
-        for wrong in (data[:-1] + b"x", b"x" + data[1:], data[:-1]):
-            pieces = ListBody([wrong[:SMALL], wrong[SMALL:]])
-            body = VerifiedBody(pieces, key_of(data).oid, len(data), 10**9, self.threads)
-            self.assert_fails(BadRequest, put_object(store, key_of(data), len(data), body, {}))
-            self.assertEqual(self.server.objects(self.container), {})
 
     def test_what_the_name_says_is_kept_beside_the_bytes(self) -> None:
         store = self.build(mode="proxy")

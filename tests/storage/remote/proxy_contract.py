@@ -2,47 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import os
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from zope.interface.verify import verifyObject
 
-from giftless.interfaces import ICheckable, IExternalStore, IInspector, IStreamingStore
+from giftless.base.bodies import VerifiedBody
+from giftless.errors import BadRequest, LengthRequired, PayloadTooLarge
+from giftless.interfaces import (
+    ICheckable,
+    IExternalStore,
+    IInspector,
+    IObjectStore,
+    IReadableStore,
+    IStreamingStore,
+    Payload,
+)
+from giftless.storage.remote.modes import SMALL
 from tests.contracts.stores import DATA, StreamingStoreContract
-from tests.support.making import key_of
-from tests.support.spinning import SpinningTestCase
+from tests.support.bodies import HeldBody, ListBody, read_all
+from tests.support.making import key_of, put_object
 
 if TYPE_CHECKING:
-    _Mixin = SpinningTestCase
+    from tests.support.spinning import SpinningTestCase
+
+    class _Mixin(StreamingStoreContract, SpinningTestCase):
+        """What is mixed together."""
 else:
-    _Mixin = object
+    _Mixin = StreamingStoreContract
 
 
-class ProxyStoreContract(StreamingStoreContract):
+class ProxyStoreContract(_Mixin):
     """Tests of ``mode: proxy`` over a real server.
 
-    Beside ``make_store``, a test says where the server keeps objects.
+    Beside ``make_store``, a test says how it reaches the server past the store.
+
+    :cvar keeps_sha256: whether the server keeps the SHA-256 of an object.
     """
 
-    def path_of(self, name: str) -> Path:
-        """Return the file that holds the object with this name in the store."""
+    keeps_sha256 = False
+
+    def place(self, name: str, data: bytes) -> None:
+        """Put something into the server, or replace it."""
+        raise NotImplementedError
+
+    def placed(self) -> Mapping[str, bytes]:
+        """Return what is in the server, by name."""
         raise NotImplementedError
 
     def test_it_streams_and_does_not_sign(self) -> None:
-        for interface in (IStreamingStore, IInspector, ICheckable):
+        for interface in (IObjectStore, IReadableStore, IStreamingStore, IInspector, ICheckable):
             verifyObject(interface, self.store)
         self.assertFalse(IExternalStore.providedBy(self.store))
 
     def test_a_damaged_object_is_replaced(self) -> None:
         """What got there without the daemon; it only ever sends what it has verified."""
         key = key_of(DATA)
-        path = self.path_of(key.path)
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"damaged")
+        self.place(self.store.container.layout.name(key), b"damaged")
         self.assertEqual(self.sizes(key), [7])
         self.put(key, DATA)
         self.assertEqual(self.get(key), DATA)
+
+    def test_a_body_of_unknown_length_is_stored(self) -> None:
+        """If it is small: the server is told the length beforehand."""
+        super().test_a_body_of_unknown_length_is_stored()
+        body = ListBody([bytes(SMALL), b"x"])
+        self.assert_fails(LengthRequired, put_object(self.store, key_of(b"?"), None, body, {}))
+        self.assertEqual(self.sizes(key_of(b"?")), [None])
+
+    def test_bytes_need_not_be_those_of_the_oid(self) -> None:
+        """A wrapper in front of the store may have changed them."""
+        for data in (b"", b"changed", os.urandom(SMALL + 1)):
+            for digest in (None, sha256(data).hexdigest()):
+                key = key_of(b"as they were", f"org/{len(data)}/{digest is None}")
+                payload = Payload(len(data), digest)
+                self.run_now(self.store.put(key, payload, ListBody([data[:3], data[3:]]), {"n": 1}))
+                self.assertEqual(self.get(key), data)
+                facts = self.run_now(self.store.inspect(key))
+                self.assertEqual(facts.extras, {"n": 1})
+                self.assertEqual(facts.sha256, digest if self.keeps_sha256 else None)
+
+    def test_a_small_body_of_which_nothing_is_known_is_stored(self) -> None:
+        key = key_of(b"as they were")
+        self.run_now(self.store.put(key, Payload(), ListBody([b"chan", b"ged"]), {}))
+        self.assertEqual(self.get(key), b"changed")
+
+    def test_a_large_object_goes_both_ways(self) -> None:
+        """It is streamed, in pieces of all sizes."""
+        data = os.urandom(5_000_000)
+        pieces = [data[:1], data[1:SMALL], b"", data[SMALL:4_000_000], data[4_000_000:]]
+        self.put(key_of(data), *pieces)
+        self.assertEqual(self.get(key_of(data)), data)
+        stored = self.run_now(self.store.open(key_of(data)))
+        self.addCleanup(stored.close)
+        self.assertEqual(self.run_now(read_all(stored.read(7, 4_999_999))), data[7:4_999_999])
+
+    def test_a_large_object_is_invisible_until_it_is_verified(self) -> None:
+        data = os.urandom(SMALL + 1000)
+        body = HeldBody()
+        done = self.start(put_object(self.store, key_of(data), len(data), body, {}))
+        for chunk in (data[:-1], data[-1:]):
+            self.spin(lambda: body.wanted)
+            body.provide(chunk)
+        self.spin(lambda: body.wanted)
+        self.assertEqual(self.sizes(key_of(data)), [None])
+        body.provide()
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual(self.get(key_of(data)), data)
+
+    def test_a_large_body_with_wrong_bytes_leaves_nothing(self) -> None:
+        data = os.urandom(3 * SMALL)
+        for wrong in (data[:-1] + b"x", b"x" + data[1:], data[:-1]):
+            chunks = ListBody([wrong[:SMALL], wrong[SMALL:]])
+            body = VerifiedBody(chunks, key_of(data).oid, len(data), 10**9, self.threads)
+            put = put_object(self.store, key_of(data), len(data), body, {})
+            self.assert_fails(BadRequest, put)
+            self.assertEqual(self.sizes(key_of(data)), [None])
+            self.assertEqual(self.placed(), {})
+
+    def test_what_does_not_fit_into_one_request_is_refused(self) -> None:
+        body = HeldBody()
+        size = self.store.container.max_put + 1
+        put = put_object(self.store, key_of(b"?"), size, body, {})
+        self.assertIn("multipart", str(self.assert_fails(PayloadTooLarge, put)))
+        self.assertFalse(body.wanted)
+
+    def test_an_object_that_shrinks_while_it_is_read_is_an_error(self) -> None:
+        data = os.urandom(1000)
+        self.put(key_of(data), data)
+        stored = self.run_now(self.store.open(key_of(data)))
+        self.addCleanup(stored.close)
+        self.place(self.store.container.layout.name(key_of(data)), data[:500])
+        self.assert_fails(OSError, read_all(stored.read(0, 1000)))
+
+    def test_closing_an_object_cuts_its_download(self) -> None:
+        data = os.urandom(8_000_000)
+        self.put(key_of(data), data)
+        stored = self.run_now(self.store.open(key_of(data)))
+        self.run_now(stored.read(0, len(data)).read())
+        stored.close()
+        # And the next one is served.
+        self.assertEqual(self.get(key_of(data)), data)
 
 
 def sizes_of(found: Sequence[object]) -> list[object]:
