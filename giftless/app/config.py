@@ -187,7 +187,7 @@ def _keys(source: str, text: str) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(
-            source, f"found {schema.describe(data)}, but the file must be a mapping of keys"
+            source, f"found {schema.describe_other(data)}, but the file must be a mapping of keys"
         )
     return data
 

@@ -244,7 +244,7 @@ class PartBuilder:
         """
         if not isinstance(section, Mapping):
             raise ConfigError(
-                key, f"found {schema.describe(section)}, but this is a section with keys"
+                key, f"found {schema.describe_other(section)}, but this is a section with keys"
             )
         plugin = choose(interface, section.get("type"), schema.join(key, "type"))
         rest = {name: value for name, value in section.items() if name != "type"}

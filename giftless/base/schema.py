@@ -7,6 +7,7 @@ what was found and what is allowed, for people who edit configuration files.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from typing import IO, Any, Final, TypeVar
 
@@ -29,6 +30,21 @@ _SECRET_KEYS: Final = (
     "conninfo",
 )
 
+#: Text that cannot be a section or a list.
+_WORD: Final = re.compile(r"[\w./-]*(:\d+)?")
+
+#: The name of an alias or a tag in an error of YAML: a password may begin with * or !.
+_NAMED: Final = re.compile(r"(alias|tag|anchor) '[^']*'")
+
+#: The types of single values.
+_SCALARS: Final = (
+    inspect.BoolType,
+    inspect.FloatType,
+    inspect.IntType,
+    inspect.LiteralType,
+    inspect.StrType,
+)
+
 
 class EnvironmentValue(str):
     """A scalar from the environment: text that may stand for another type."""
@@ -42,7 +58,8 @@ def convert(section: object, struct: type[S], path: str, beside: Collection[str]
     :raises ConfigError: at the first key that is unknown, missing or wrong.
     """
     if not isinstance(section, Mapping):
-        raise ConfigError(path, f"found {describe(section)}, but this is a section with keys")
+        found = describe_other(section)
+        raise ConfigError(path, f"found {found}, but this is a section with keys")
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     values = {}
     for key, value in section.items():
@@ -85,6 +102,15 @@ def describe(value: object) -> str:
     return repr(str(value)) if isinstance(value, str) else f"{value!r}"
 
 
+def describe_other(value: object) -> str:
+    """Describe what was found instead of a section or a list.
+
+    Text is shown only if it is a plain word: other text may be a section that is
+    written wrongly, and hold a secret.
+    """
+    return "text" if isinstance(value, str) and not _WORD.fullmatch(value) else describe(value)
+
+
 def _convert_value(value: object, kind: Any, path: str) -> Any:
     shape = inspect.type_info(kind)
     struct = _struct_of(shape)
@@ -105,8 +131,13 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
         if path.rpartition(".")[2] in _SECRET_KEYS:
             raise ConfigError(path, f"found no usable value, allowed is {allowed(shape)}") from None
         raise ConfigError(
-            path + where, f"found {describe(found)}, allowed is {allowed(shape)}"
+            path + where, f"found {_describe_wrong(found, shape)}, allowed is {allowed(shape)}"
         ) from None
+
+
+def _describe_wrong(value: object, shape: inspect.Type) -> str:
+    """Describe a value that has not the type ``shape``, for an error message."""
+    return describe(value) if isinstance(shape, _SCALARS) else describe_other(value)
 
 
 def _check_keys(value: object, path: str) -> None:
@@ -148,14 +179,31 @@ def expand(value: object) -> object:
 def load_yaml(source: str | bytes | IO[str]) -> Any:
     """Read a YAML document.
 
-    :raises ValueError: if it is none; the text says why, in one line.
+    :raises ValueError: if it is none; the text says why, in one line, and quotes
+        nothing: what is wrong may be a secret.
     """
     try:
         return yaml.safe_load(source)
     # Some scalars (dates, huge numbers) fail while they are made, and very
     # deep nesting fails before that.
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(_explain(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def _explain(error: yaml.MarkedYAMLError) -> str:
+    """Say what is wrong with a YAML document, and where, without any of its lines."""
+    said = []
+    for problem, mark in (
+        (error.context, error.context_mark),
+        (error.problem, error.problem_mark),
+    ):
+        if problem:
+            place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            said.append(problem + place)
+    text = _NAMED.sub(r"\1", ": ".join(said))
+    return " ".join(text.split())
 
 
 def _dig(value: object, shape: inspect.Type, where: str) -> tuple[object, inspect.Type]:

@@ -305,6 +305,32 @@ class EnvironmentTests(ConfigTestCase):
             "environment GIFTLESS_ENDPOINTS__0__X: leads below a value that has no keys",
         )
 
+    def test_a_section_that_is_written_wrongly_shows_no_secret(self) -> None:
+        key = "hunter2"
+        for text, variables, path in (
+            ("", {"GIFTLESS_STORAGE": f"{{type: s3, secret_access_key: {key}"}, "storage"),
+            ("", {"GIFTLESS_AUTH": f"[{{type: jwt, key: {key}"}, "auth"),
+            ("", {"GIFTLESS_AUTH__0": f"{{type: jwt, key: {key}"}, "auth.0"),
+            ("", {"GIFTLESS_CORS": f"secret={key}"}, "cors"),
+            (f"storage: 'type: s3, secret_access_key: {key}'", {}, "storage"),
+            (f"secret:{key}", {}, "FILE: found text, but"),
+        ):
+            problem = self.refusal(text, **variables)
+            self.assertIn(path, problem)
+            self.assertIn("found text, ", problem)
+            self.assertNotIn(key, problem)
+
+    def test_a_file_that_is_no_yaml_shows_none_of_its_lines(self) -> None:
+        for text in (
+            'secret: "hunter2',
+            "storage: {secret_access_key: hunter2: 5",
+            "secret: *hunter2",
+            "secret: !hunter2",
+        ):
+            problem = self.refusal(text)
+            self.assertRegex(problem, r"^FILE: is not valid YAML: .*line 1, column")
+            self.assertNotIn("hunter2", problem)
+
     def test_a_variable_may_hold_a_whole_section_or_list(self) -> None:
         loaded = self.load(
             GIFTLESS_STORAGE="{type: x, path: /x}",
