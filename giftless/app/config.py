@@ -206,27 +206,24 @@ def _set(data: dict[str, Any], steps: list[str], value: EnvironmentValue, name: 
         data[steps[0]] = default
     target: Any = data
     for step, following in zip(steps, [*steps[1:], None], strict=True):
+        key: Any = step
         if isinstance(target, list):
             if not step.isdecimal() or int(step) > len(target):
                 raise ConfigError(
                     f"environment {name}", f"'{step}' is no index of a list of {len(target)}"
                 )
-            if int(step) == len(target):
-                target.append({} if following else None)
-            key: Any = int(step)
-            target[key] = schema.expand(target[key])
-        elif isinstance(target, dict):
-            key = step
-            if following is not None:
-                target[step] = schema.expand(target.get(step))
-                if not isinstance(target[step], dict | list):
-                    target[step] = [] if following.isdecimal() else {}
-        else:
-            raise ConfigError(f"environment {name}", "leads below a value that has no keys")
+            key = int(step)
+            if key == len(target):
+                target.append(None)
         if following is None:
             target[key] = value
-        else:
-            target = target[key]
+            return
+        inner = schema.expand(target[key] if isinstance(target, list) else target.get(key))
+        if not isinstance(inner, dict | list):
+            # A value without keys makes way, as an endpoint that is a string does.
+            inner = [] if following.isdecimal() else {}
+        target[key] = inner
+        target = inner
 
 
 def _check(config: Config) -> None:

@@ -299,10 +299,17 @@ class EnvironmentTests(ConfigTestCase):
                 f"environment {name}: '{step}' is no index of a list of {length}",
             )
 
-    def test_what_has_no_keys_can_have_none_set(self) -> None:
-        self.assertEqual(
+    def test_variables_replace_an_endpoint_that_is_a_string_by_a_section(self) -> None:
+        for text in ("", "endpoints: [tcp:1]"):
+            config = self.load(
+                text, GIFTLESS_ENDPOINTS__0__FRONT="http", GIFTLESS_ENDPOINTS__0__LISTEN="tcp:2"
+            )
+            self.assertEqual(config.endpoints, [EndpointOptions(listen="tcp:2", front="http")])
+
+    def test_a_key_below_a_string_is_unknown(self) -> None:
+        self.assertIn(
+            "environment GIFTLESS_ENDPOINTS__0__X: endpoints.0.x: unknown key",
             self.refusal("endpoints: [tcp:1]", GIFTLESS_ENDPOINTS__0__X="y"),
-            "environment GIFTLESS_ENDPOINTS__0__X: leads below a value that has no keys",
         )
 
     def test_a_section_that_is_written_wrongly_shows_no_secret(self) -> None:
