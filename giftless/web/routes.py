@@ -95,7 +95,7 @@ class LFSResource:
             request.respond_error(error)
         except Disconnected:
             request.abandon(CLIENT_CLOSED)
-        except Exception:
+        except (Exception, SystemExit):
             request.processingFailed(Failure())
 
     def _repo_call(self, request: StreamingRequest, path: str) -> RepoCall:

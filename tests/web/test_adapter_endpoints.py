@@ -144,7 +144,7 @@ async def silent(call: ICall, **variables: str) -> None:
     """Answer nothing."""
 
 
-def raising(error: Exception) -> Callable[..., Awaitable[None]]:
+def raising(error: BaseException) -> Callable[..., Awaitable[None]]:
     """Return a handler that fails."""
 
     async def handle(call: ICall, **variables: str) -> None:
@@ -338,6 +338,12 @@ class FailureTests(AdapterEndpointTestCase):
         self.offer(Endpoint("x", ("GET",), raising(KeyError("oh"))))
         self.assert_error(self.request("GET", "/org/repo/x", WILL), 500)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_an_endpoint_that_exits_is_500_and_in_the_log(self) -> None:
+        """Its client must not wait for an answer."""
+        self.offer(Endpoint("x", ("GET",), raising(SystemExit(1))))
+        self.assert_error(self.request("GET", "/org/repo/x", WILL), 500)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
 
     def test_422_becomes_400(self) -> None:
         """The stock client takes it for success."""
