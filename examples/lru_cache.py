@@ -25,6 +25,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -53,6 +54,9 @@ READ_SIZE = 256 * 1024
 
 #: What the names of unfinished files end with.
 UNFINISHED = ".part"
+
+#: How those names look as a whole.
+_UNFINISHED = re.compile(r"[0-9a-f]{32}" + re.escape(UNFINISHED))
 
 #: After how many seconds without a byte an unfinished file belongs to nobody.
 ABANDONED = 24 * 3600
@@ -95,7 +99,9 @@ class Cache:
         if os.fstat(fd).st_size != size:
             os.close(fd)
             return None
-        os.utime(fd)
+        # On a disk that takes no writes any more, what is there can still be read.
+        with contextlib.suppress(OSError):
+            os.utime(fd)
         return fd
 
     def unfinished(self) -> str:
@@ -110,7 +116,8 @@ class Cache:
     def evict(self) -> None:
         """Remove what nobody has asked for longest, until the rest fits.
 
-        Unfinished files of workers that were killed go too.
+        Unfinished files of workers that were killed go too.  What the cache has not
+        made stays, in case that the directory is not its own.
         """
         files = []
         abandoned = time.time_ns() - ABANDONED * 10**9
@@ -119,9 +126,9 @@ class Cache:
                 # Another worker may remove files at the same time.
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    if not entry.name.endswith(UNFINISHED):
+                    if Oid.PATTERN.fullmatch(entry.name):
                         files.append((status.st_mtime_ns, status.st_size, entry.path))
-                    elif status.st_mtime_ns < abandoned:
+                    elif _UNFINISHED.fullmatch(entry.name) and status.st_mtime_ns < abandoned:
                         os.unlink(entry.path)
         excess = sum(size for _, size, _ in files) - self.max_bytes
         for _, size, path in sorted(files):

@@ -112,7 +112,11 @@ class MaskedStore:
 
     async def open(self, key: ObjectKey) -> MaskedObject | None:
         """See ``IReadableStore.open``."""
-        stored = await self._store.open(key)
+        stored: IStoredObject | None = await self._store.open(key)
+        if stored is not None and stored.size < len(HEADER):
+            # It was damaged, or never masked: the object is not there.
+            stored.close()
+            return None
         return None if stored is None else MaskedObject(stored, self._blocking)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -118,6 +120,14 @@ class MaskedContract(StreamingStoreContract):
 class MaskedLocalTests(OverLocal, MaskedContract):
     """Over a directory."""
 
+    def test_what_is_shorter_than_its_header_is_no_object(self) -> None:
+        path = Path(self.directory, key_of(DATA).path)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"short")
+        self.assertIsNone(self.run_now(self.store.open(key_of(DATA))))
+        self.put(key_of(DATA), DATA)
+        self.assertEqual(self.get(key_of(DATA)), DATA)
+
 
 class MaskedS3Tests(OverS3, MaskedContract):
     """Over S3, which is told no digest of the masked bytes."""
@@ -208,6 +218,23 @@ class CacheContract(StreamingStoreContract):
         self.put(key_of(DATA), DATA)
         os.rmdir(self.cache)
         self.assertEqual(self.get(key_of(DATA)), DATA)
+
+    def test_a_cache_on_a_disk_that_takes_no_writes_is_read(self) -> None:
+        self.put(key_of(DATA), DATA)
+        self.get(key_of(DATA))
+        self.patch(os, "utime", Mock(side_effect=OSError(errno.EROFS, "read-only")))
+        self.assertEqual(self.get(key_of(DATA)), DATA)
+
+    def test_files_of_others_in_the_directory_stay(self) -> None:
+        self.store = self.make_store(max_bytes=100)
+        (self.cache / "strange").write_bytes(bytes(200))
+        (self.cache / "download.part").write_bytes(bytes(200))
+        os.utime(self.cache / "strange", (1, 1))
+        os.utime(self.cache / "download.part", (1, 1))
+        data = b"a" * 100
+        self.put(key_of(data), data)
+        self.assertEqual(self.get(key_of(data)), data)
+        self.assertEqual(self.cached(), {"strange", "download.part", key_of(data).oid})
 
 
 class CacheLocalTests(OverLocal, CacheContract):
