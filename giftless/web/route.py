@@ -18,7 +18,8 @@ from giftless.errors import BadRequest, Unprocessable
 #: One segment of a template: a name, or a variable in braces.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}", re.ASCII)
 
-_METHOD: Final = re.compile(r"[A-Z]+", re.ASCII)
+#: None has a single letter: that would be one of "PUT", given instead of ("PUT",).
+_METHOD: Final = re.compile(r"[A-Z]{2,}", re.ASCII)
 
 #: The variable that holds the path of the repository.
 REPO: Final = "repo"

@@ -64,7 +64,8 @@ class GrammarTests(SynchronousTestCase):
 
     def test_malformed_methods_are_refused(self) -> None:
         self.assertRaises(ValueError, Route, "a", (), answer)
-        for method in ("", "get", "GE T", "GET\n"):
+        self.assertRaises(ValueError, Route, "a", "PUT", answer)
+        for method in ("", "get", "GE T", "GET\n", "G"):
             self.assertRaises(ValueError, route, "a", method)
 
 
