@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from giftless.errors import BadRequest, ConfigError, InsufficientStorage, StorageUnavailable
 from giftless.interfaces import (
+    MAX_PAGE,
     Environment,
     IBlocking,
     IBody,
@@ -114,6 +115,8 @@ class SQLiteStore:
         self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
     ) -> ObjectPage:
         """See ``IListing.list``: in the order of paths; a cursor is the last object's."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise BadRequest(f"a page of a list has 1 to {MAX_PAGE} objects, not {limit}")
         if cursor is not None and ObjectKey.of_path(cursor) is None:
             raise BadRequest("the cursor is none of this list; list from the beginning")
         return await self.run(self._list, repo, cursor or "", limit)

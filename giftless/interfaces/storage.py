@@ -230,7 +230,8 @@ class IListing(IObjectStore):
         :param cursor: the ``next_cursor`` of the page before.
         :param limit: the most objects of this page, from 1 to :data:`MAX_PAGE`.
             There may be fewer, even none, and still a next page.
-        :raises giftless.errors.BadRequest: if the cursor is none of this store's.
+        :raises giftless.errors.BadRequest: if the cursor is none of this store's, or
+            the limit is out of range.
         :raises giftless.errors.ServiceUnavailable: if the list cannot be had; a
             store never returns a part of it as all.
         """

@@ -209,6 +209,13 @@ class ListingContract(_StoreContract):
         for limit in (1, 3, MAX_PAGE):
             self.assert_listed(await self.listed(limit=limit), keys.values())
 
+    async def test_a_limit_out_of_range_is_refused(self) -> None:
+        await self.prepare()
+        await self.fill(1)
+        for limit in (-1, 0, MAX_PAGE + 1):
+            with self.assertRaises(BadRequest):
+                await self.store.list(None, None, limit)
+
     async def test_a_repository_that_is_not_there_has_no_objects(self) -> None:
         await self.prepare()
         await self.fill(1, "org/repo/sub")

@@ -23,6 +23,7 @@ from giftless.interfaces import (
     Room,
 )
 from giftless.lfs.objects import Action, Extras, ObjectKey, Repo
+from giftless.storage.pages import check_limit
 from tests.support.bodies import ListBody
 
 
@@ -88,6 +89,7 @@ class MemoryStore:
     ) -> ObjectPage:
         """See :meth:`giftless.interfaces.IListing.list`: in the order of paths."""
         self._misbehave()
+        check_limit(limit)
         if cursor is not None and ObjectKey.of_path(cursor) is None:
             raise BadRequest("this is no cursor; list from the beginning")
         keys = [

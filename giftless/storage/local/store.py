@@ -52,6 +52,7 @@ from giftless.storage.local.listing import list_page
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody, PartSweeper
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
+from giftless.storage.pages import check_limit
 
 #: What a directory takes: as many parts as other stores.
 _PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
@@ -229,6 +230,7 @@ class LocalStore:
         a repository with ``n`` objects read ``n * n / limit`` names.  Keeps
         ``limit`` names in memory for each directory on the way, not all.
         """
+        check_limit(limit)
         try:
             return await self._blocking.run(self._list, repo, cursor, limit)
         except OSError as error:

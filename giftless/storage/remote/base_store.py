@@ -20,6 +20,7 @@ from giftless.interfaces import (
     ObjectPage,
 )
 from giftless.lfs.objects import ObjectKey, Repo
+from giftless.storage.pages import check_limit
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
 from giftless.storage.remote.failures import unavailable
@@ -78,6 +79,7 @@ class RemoteStore:
         self, repo: Repo | None, cursor: str | None = None, limit: int = PAGE
     ) -> ObjectPage:
         """See :meth:`giftless.interfaces.IListing.list`: one question to the store."""
+        check_limit(limit)
         layout = self.container.layout
         prefix = layout.below("" if repo is None else f"{repo.path}/")
         marker = None if cursor is None else read_cursor(cursor, prefix)
