@@ -57,7 +57,7 @@ ruff-format:
 	$(bin)/ruff format --check
 
 mypy:
-	@.ci/venv lint
+	@.ci/venv lint test
 	$(bin)/mypy
 
 docs:

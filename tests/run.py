@@ -3,9 +3,10 @@
     python tests/run.py [--coverage] [NAME ...]
 
 A name is a module, a class or a test, as trial takes them.  Without one, all
-of ``tests`` runs, in five processes: tests that start daemons and wait for them
-in four, everything else in the fifth.  The last line is ``N passed, N failed``
-(``, N skipped``); the exit status is 0 only if tests ran and none failed.
+of ``tests`` runs, in six processes: tests that start daemons and wait for them
+in four, those of stores in the fifth, everything else in the sixth.  The last
+line is ``N passed, N failed`` (``, N skipped``); the exit status is 0 only if
+tests ran and none failed.
 
 ``tests`` is found in the checkout and ``giftless`` where it is installed:
 what is tested is what a user gets.
@@ -93,7 +94,9 @@ def parts() -> list[list[str]]:
         for folder in WAITING
         for path in (ROOT / "tests" / folder).glob("test_*.py")
     )
-    return [others, *(waiting[first::WAITERS] for first in range(WAITERS))]
+    stores = ["tests.storage"]
+    others.remove(*stores)
+    return [others, stores, *(waiting[first::WAITERS] for first in range(WAITERS))]
 
 
 def _run_parts(parts: list[list[str]], flags: list[str]) -> Counts:

@@ -157,8 +157,6 @@ class AdapterCall:
         headers: Mapping[str, str] = {},  # only read
     ) -> None:
         """See :meth:`giftless.interfaces.ICall.respond`."""
-        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            status = HTTPStatus.BAD_REQUEST  # as for errors; see never_422
         bodiless = status in _NO_BODY
         self._begin(status, None if bodiless else len(body), headers)
         request = self._call.request
@@ -188,6 +186,8 @@ class AdapterCall:
         if self.answered:
             raise RuntimeError("an endpoint answers once")
         self.answered = True
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            status = HTTPStatus.BAD_REQUEST  # as for errors; see never_422
         request = self._call.request
         request.setResponseCode(status)
         for name, value in headers.items():

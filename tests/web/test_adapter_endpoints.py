@@ -32,9 +32,11 @@ from giftless.interfaces import (
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Action, Actions, ObjectKey, Oid, Permission
 from giftless.transfer.kinds import VERIFY
-from giftless.usecases.events import Events
+from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.objects import Download
 from giftless.web.links import Links
 from tests.support.making import oid_of, reader, writer
+from tests.support.memory import MemoryObject
 from tests.web.support import FrontTestCase, KeyAuthenticator, Response, batch_body, render_request
 
 DATA = b"some bytes"
@@ -357,6 +359,15 @@ class FailureTests(AdapterEndpointTestCase):
         )
         self.assertEqual(self.request("PUT", "/org/repo/raised", WILL).status, 400)
         self.assertEqual(self.request("PUT", "/org/repo/responded", WILL).status, 400)
+
+    def test_an_object_sent_with_422_is_sent_with_400(self) -> None:
+        async def send(call: IRepoCall) -> None:
+            stored = MemoryObject(b"x", {})
+            download = Download(stored, ObjectKey(call.repo, OID), "will", NO_EVENTS)
+            await call.send(download, 0, 1, status=422)
+
+        self.offer(Endpoint("sent", ("GET",), send))
+        self.assertEqual(self.request("GET", "/org/repo/sent", WILL).status, 400)
 
     def test_an_endpoint_that_does_not_answer_is_500(self) -> None:
         self.offer(Endpoint("x", ("GET",), silent))
