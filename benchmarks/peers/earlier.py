@@ -1,6 +1,6 @@
 """An earlier giftless, to see what a change costs.
 
-``GIFTLESS_EARLIER`` names the ``twistd`` of a virtual environment that it is
+``EARLIER_GIFTLESS`` names the ``twistd`` of a virtual environment that it is
 installed in, for instance of another checkout: ``/elsewhere/.venv/bin/twistd``.
 """
 
@@ -30,5 +30,5 @@ class Earlier(Giftless):
 
 def earlier() -> tuple[Earlier, ...]:
     """Return the earlier giftless, if there is one to compare with."""
-    twistd = os.environ.get("GIFTLESS_EARLIER")
+    twistd = os.environ.get("EARLIER_GIFTLESS")
     return (Earlier(twistd),) if twistd else ()
