@@ -3,10 +3,9 @@
     python tests/run.py [--coverage] [NAME ...]
 
 A name is a module, a class or a test, as trial takes them.  Without one, all
-of ``tests`` runs, in six processes: tests that start daemons and wait for them
-in four, those of stores in the fifth, everything else in the sixth.  The last
-line is ``N passed, N failed`` (``, N skipped``); the exit status is 0 only if
-tests ran and none failed.
+of ``tests`` runs, in six processes that take module after module from one list.
+The last line is ``N passed, N failed`` (``, N skipped``); the exit status is 0
+only if tests ran and none failed.
 
 ``tests`` is found in the checkout and ``giftless`` where it is installed:
 what is tested is what a user gets.
@@ -21,6 +20,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import unittest
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,16 @@ ROOT = Path(__file__).resolve().parent.parent
 #: a load of 8 on two processors all tests take half an hour.
 LIMIT = 4500
 
-#: How many processes run what mostly waits.  More than there are processors, so
-#: that one goes on while the daemons of another start.
-WAITERS = 4
+#: How many processes take modules.  More than there are processors, so that one
+#: goes on while the daemons of another start.
+PROCESSES = 6
 
-#: What mostly waits for other processes.
-WAITING = ("docs", "integration")
+#: What takes long, because it starts and awaits other processes: taken first, so
+#: that no process is left with a long module when the others have ended.
+LONG = ("integration", "docs", "storage")
+
+#: How many bytes of the list are a module's name, filled up with spaces.
+WIDTH = 128
 
 #: What came out of a run.
 Counts = dict[str, int]
@@ -52,7 +57,8 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description="Run the tests and count the results.")
     parser.add_argument("--coverage", action="store_true", help="report which lines ran")
-    parser.add_argument("--part", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--queue", metavar="FD", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--result", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
 
@@ -61,16 +67,17 @@ def main() -> int:
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "tests"]
     sys.path.append(str(ROOT))
     os.chdir(ROOT)
-    if arguments.part:
+    if arguments.result:
         faulthandler.dump_traceback_later(LIMIT, exit=True)
-        counts = _covered(arguments.names) if arguments.coverage else _run(arguments.names)
-        Path(arguments.part).write_text(json.dumps(counts), encoding="utf-8")
+        names = _taken(arguments.queue) if arguments.queue else iter(arguments.names)
+        counts = (_covered if arguments.coverage else _run)(_Queue(names))
+        arguments.result.write_text(json.dumps(counts), encoding="utf-8")
         return 0
     measure = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"))
     if arguments.coverage:
         measure.erase()
     flags = ["--coverage"] if arguments.coverage else []
-    counts = _run_parts([arguments.names] if arguments.names else parts(), flags)
+    counts = _run_processes(arguments.names, flags)
     if arguments.coverage:
         measure.combine()
         measure.save()
@@ -84,35 +91,37 @@ def load(names: list[str]) -> TestSuite:
     return suite
 
 
-def parts() -> list[list[str]]:
-    """Divide all tests among processes."""
-    folders = [path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")]
-    modules = [path.stem for path in (ROOT / "tests").glob("test_*.py")]
-    others = sorted(f"tests.{name}" for name in {*folders, *modules} - set(WAITING))
-    waiting = sorted(
-        f"tests.{folder}.{path.stem}"
-        for folder in WAITING
-        for path in (ROOT / "tests" / folder).glob("test_*.py")
-    )
-    stores = ["tests.storage"]
-    others.remove(*stores)
-    return [others, stores, *(waiting[first::WAITERS] for first in range(WAITERS))]
+def modules() -> list[str]:
+    """Name every module with tests, in the order in which they are taken."""
+    paths = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")]
+    paths.sort(key=lambda path: (*(path.parts[1] != folder for folder in LONG), path))
+    return [".".join(path.with_suffix("").parts) for path in paths]
 
 
-def _run_parts(parts: list[list[str]], flags: list[str]) -> Counts:
-    """Run each part in a process of its own, and show one after the other.
+def _run_processes(names: list[str], flags: list[str]) -> Counts:
+    """Run tests in processes of their own, and show what one wrote after the other.
 
-    :returns: their counts added up; a part that breaks down counts as failed.
+    :param names: what one process runs; nothing for all modules in several.
+    :returns: their counts added up; a process that breaks down counts as failed.
     """
     total: Counts = {}
-    with tempfile.TemporaryDirectory() as directory:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        (Path(directory) / "queue").open("w+b") as queue,
+    ):
+        if not names:
+            flags = [*flags, "--queue", str(queue.fileno())]
+            queue.writelines(name.encode().ljust(WIDTH) for name in modules())
+            queue.seek(0)
         running = []
-        for number, names in enumerate(parts):
+        for number in range(1 if names else PROCESSES):
             result = Path(directory) / f"{number}.json"
             # The first one is shown as it runs.
             output = (Path(directory) / f"{number}.log").open("w+b") if number else None
-            command = [sys.executable, __file__, *flags, "--part", str(result), *names]
-            process = subprocess.Popen(command, stdout=output, stderr=output)
+            command = [sys.executable, __file__, *flags, "--result", str(result), *names]
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, pass_fds=[queue.fileno()]
+            )
             running.append((process, output, result))
         for process, output, result in running:
             status = process.wait()
@@ -127,8 +136,31 @@ def _run_parts(parts: list[list[str]], flags: list[str]) -> Counts:
     return total
 
 
-def _run(names: list[str]) -> Counts:
-    result: Any = TrialRunner(TreeReporter).run(load(names))
+def _taken(queue: int) -> Iterator[str]:
+    """Take modules from the list, one after the other.
+
+    :param queue: the list's file descriptor.  All processes share its offset, and
+        one read moves it at once: each module is taken by one.
+    """
+    while record := os.read(queue, WIDTH):
+        yield record.decode().rstrip()
+
+
+class _Queue(unittest.TestCase):
+    """Tests that are loaded when their turn comes, in one run of trial's."""
+
+    def __init__(self, names: Iterator[str]) -> None:
+        super().__init__("run")
+        self._names = names
+
+    def run(self, result: Any = None) -> None:
+        """Run all tests, one name after the other."""
+        for name in self._names:
+            load([name]).run(result)
+
+
+def _run(tests: _Queue) -> Counts:
+    result: Any = TrialRunner(TreeReporter).run(tests)
     return {
         "passed": result.successes,
         "failed": len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses),
@@ -136,11 +168,11 @@ def _run(names: list[str]) -> Counts:
     }
 
 
-def _covered(names: list[str]) -> Counts:
+def _covered(tests: _Queue) -> Counts:
     """Run, and record the lines that ran here."""
     measure = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"), data_suffix=True)
     measure.start()
-    counts = _run(names)
+    counts = _run(tests)
     measure.stop()
     os.chdir(ROOT)
     measure.save()
