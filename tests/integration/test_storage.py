@@ -19,6 +19,7 @@ from tests.integration.support import (
     temporaries,
     upload_head,
 )
+from tests.support.bodies import altered
 from tests.support.processes import wait_until
 
 MIB = 1024 * 1024
@@ -61,7 +62,7 @@ class CrowdTests(IntegrationTestCase):
         """Bytes that are not the object's are refused with 400, and leave nothing."""
         daemon = self.start_daemon()
         data = os.urandom(4 * MIB)
-        wrong = daemon.request("PUT", object_path(oid_of(data)), data[:-1] + b"!")
+        wrong = daemon.request("PUT", object_path(oid_of(data)), altered(data))
         self.assertEqual(wrong.status, 400)
         self.assertIn("SHA-256", wrong.json["message"])
         self.assertEqual(list(stored_objects(daemon.store)), [])

@@ -10,6 +10,16 @@ from zope.interface import implementer
 from giftless.interfaces import IBody
 
 
+def altered(data: bytes, at: int = -1) -> bytes:
+    """Change one byte, whatever it was.
+
+    :param at: its index.
+    """
+    changed = bytearray(data)
+    changed[at] ^= 0xFF
+    return bytes(changed)
+
+
 @implementer(IBody)
 class ListBody:
     """A body whose chunks are known beforehand, one for each ``read``.
