@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.web.proxies import Proxies, network_of
+from giftless.web.proxies import Proxies, host_of, network_of
 
 
 class Connection(Protocol):
@@ -50,7 +50,7 @@ class Connections:
         return (
             self._per_network.get(network, 0) >= self._limit
             and bool(network)
-            and not self._proxies.trusts(network)
+            and not self._proxies.trusts(host_of(address))
         )
 
     def opened(self, connection: Connection) -> None:

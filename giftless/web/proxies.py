@@ -1,14 +1,15 @@
 """Where a request really comes from, and what the server is called there.
 
 ``X-Forwarded-*`` headers count only if the connection comes from a trusted
-proxy; anybody else could write anything into them.
+proxy; anybody else could write anything into them.  ``Forwarded`` (RFC 7239)
+never counts: most proxies that set the former pass on the latter as their
+client has sent it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from giftless.errors import BadRequest
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 #: How ``trusted_proxies`` names peers on unix sockets.
 UNIX: Final = "unix"
+
+#: The port that a URL of each scheme need not name.
+_DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+
+#: The same for the other scheme of the two.
+_OTHER_DEFAULTS: Final[Mapping[str, int]] = {"http": 443, "https": 80}
+
+_MAX_PORT: Final = 65535
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Proxies:
@@ -32,7 +43,7 @@ class Proxies:
     def __init__(self, trusted: Sequence[str]) -> None:
         self._unix = UNIX in trusted
         self._networks = tuple(
-            ipaddress.ip_network(text, strict=False) for text in trusted if text != UNIX
+            _plain(ipaddress.ip_network(text, strict=False)) for text in trusted if text != UNIX
         )
 
     def trusts(self, host: str) -> bool:
@@ -41,26 +52,30 @@ class Proxies:
             return self._unix
         if not self._networks:
             return False
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
+        address = _parse_address(host)
+        return address is not None and any(address in network for network in self._networks)
 
     def forwards(self, request: Request) -> bool:
         """Whether a request comes from one of the proxies."""
-        return self.trusts(network_of(request.client))
+        return self.trusts(host_of(request.client))
 
     def client(self, request: Request) -> str:
-        """Return the address of the client itself, for the log and for limits."""
+        """Return the address of the client itself, for the log and for limits.
+
+        It is in its normal form, without a port, so that it is the same for each
+        request of the client.
+        """
         host = host_of(request.client)
         if not self.trusts(host):
             return host
-        hops = _values(request, b"x-forwarded-for")
         # The last hop that is not one of ours is the only one that is certain.
-        for hop in reversed(hops):
-            host = hop
-            if not self.trusts(hop):
+        for hop in reversed(_values(request, b"x-forwarded-for")):
+            address = _hop_address(hop)
+            if address is None:
+                # The proxy that wrote this hides its client, and stands for it.
+                break
+            host = address
+            if not self.trusts(host):
                 break
         return host
 
@@ -72,27 +87,103 @@ class Proxies:
         """
         scheme = "https" if request.isSecure() else "http"
         host = (request.getHeader(b"host") or b"").decode("latin-1")
-        if self.trusts(host_of(request.client)):
-            schemes = _values(request, b"x-forwarded-proto")
-            hosts = _values(request, b"x-forwarded-host")
-            ports = _values(request, b"x-forwarded-port")
-            if schemes and schemes[-1].lower() in ("http", "https"):
-                scheme = schemes[-1].lower()
-            if hosts:
-                host = hosts[-1]
-                if ports and ports[-1].isdigit() and not re.search(r":[0-9]+$", host):
-                    host = f"{host}:{ports[-1]}"
+        if self.forwards(request):
+            scheme, host = _outside(request, scheme, host)
         if not HOST.fullmatch(host.encode()):
             raise BadRequest("the request does not say which host it is for")
         return f"{scheme}://{host}"
 
 
+def _plain(network: _Network) -> _Network:
+    """Return a network of IPv4 as such if it is written inside IPv6, else as it is."""
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        inner = network.network_address.ipv4_mapped
+        if inner is not None:
+            return ipaddress.IPv4Network((inner, network.prefixlen - 96))
+    return network
+
+
+def _outside(request: Request, scheme: str, host: str) -> tuple[str, str]:
+    """Return scheme and host as the client of a trusted proxy sees them.
+
+    :param scheme: that of the proxy's connection.
+    :param host: the ``Host`` header.
+    :returns: the host has a port only if the scheme does not imply it.
+    """
+    hosts = _values(request, b"x-forwarded-host")
+    name, own_port = _split_port(hosts[-1] if hosts else host)
+    told = [_port(value) for value in reversed(_values(request, b"x-forwarded-port"))]
+    # A port in X-Forwarded-Host is what the client wrote; that of Host may be of the
+    # proxy's making.
+    named = [own_port, *told] if hosts else [*told, own_port]
+    ports = [port for port in named if port is not None]
+    schemes = {value.lower() for value in _values(request, b"x-forwarded-proto")}
+    # Behind TLS, the hops inside are often plain.
+    if "https" in schemes:
+        scheme = "https"
+    elif "http" in schemes:
+        scheme = "http"
+    elif ports:
+        scheme = next((s for s, port in _DEFAULT_PORTS.items() if port == ports[0]), scheme)
+    # A proxy behind the one that ends TLS tells its own port: nobody speaks https
+    # to port 80, so the scheme is right and the port is not.
+    port = next((port for port in ports if port != _OTHER_DEFAULTS[scheme]), None)
+    if port is None or port == _DEFAULT_PORTS[scheme]:
+        return scheme, name
+    return scheme, f"{name}:{port}"
+
+
+def _split_port(host: str) -> tuple[str, int | None]:
+    """Divide ``host[:port]``; a port that is none stays where it is."""
+    name, colon, digits = host.rpartition(":")
+    port = _port(digits) if colon else None
+    return (host, None) if port is None else (name, port)
+
+
+def _port(text: str) -> int | None:
+    """Return the number of a port; ``None`` if it is none."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5):
+        return None
+    number = int(text)
+    return number if 0 < number <= _MAX_PORT else None
+
+
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Parse an IP address, without its zone; one of IPv4 inside IPv6 is IPv4.
+
+    :returns: ``None`` if it is none.
+    """
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _hop_address(hop: str) -> str | None:
+    """Return the address in one item of X-Forwarded-For.
+
+    :param hop: an address, or an address and a port; one of IPv6 may stand in
+        brackets, and must if there is a port; all of it may stand in quotes.
+    :returns: the address in its normal form; ``None`` if there is none.
+    """
+    text = hop.strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    address = _parse_address(text)
+    return None if address is None else str(address)
+
+
 def host_of(address: Any) -> str:
-    """Return the IP address of a peer; empty for a unix socket.
+    """Return the IP address of a peer in its normal form; empty for a unix socket.
 
     :param address: an ``IAddress``.
     """
-    return str(getattr(address, "host", "") or "")
+    host = str(getattr(address, "host", "") or "")
+    return str(_parse_address(host) or host) if ":" in host else host
 
 
 def network_of(address: Any) -> str:
@@ -106,10 +197,7 @@ def network_of(address: Any) -> str:
     host = host_of(address)
     if ":" not in host:
         return host
-    ip = ipaddress.IPv6Address(host.partition("%")[0])
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.IPv6Network((ip, 64), strict=False).network_address)
+    return str(ipaddress.IPv6Network((host, 64), strict=False).network_address)
 
 
 def _values(request: Request, name: bytes) -> list[str]:

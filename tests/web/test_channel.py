@@ -631,6 +631,14 @@ class ConnectionsPerAddressTests(FrontTestCase):
         more = self.connect(IPv4Address("TCP", "10.0.0.1", 9))
         self.assertEqual(more.request("GET", URL).status, 404)
 
+    def test_a_trusted_proxy_with_an_ipv6_address_is_not_limited(self) -> None:
+        """It is one address of its network, whose other hosts are limited."""
+        proxy = IPv6Address("TCP", "2001:db8:1:1::5", 1)
+        self.occupy([proxy] * 3, trusted=["2001:db8:1:1::5"])
+        self.assertEqual(self.connect(proxy).request("GET", URL).status, 404)
+        other = self.connect(IPv6Address("TCP", "2001:db8:1:1::6", 1))
+        self.assert_error(other.request("GET", URL), 429)
+
     def test_unix_sockets_are_not_limited(self) -> None:
         self.occupy([UNIXAddress(None)] * 3)
         more = self.connect(UNIXAddress(None))
