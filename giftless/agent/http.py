@@ -226,7 +226,7 @@ def _explain(status: int, body: bytes, request: str) -> str:
     """Find the message in an error: JSON of the LFS API, or XML of a store."""
     text = body.decode("utf-8", "replace")
     message = ""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         answer = json.loads(text)
         if isinstance(answer, dict):
             message = str(answer.get("message", ""))

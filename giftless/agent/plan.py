@@ -84,7 +84,7 @@ def read_plan(body: bytes, oid: str, size: int) -> Plan | None:
     """
     try:
         answer = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TransferError(f"the server's answer is no list of parts: {error}") from None
     if (answer.oid, answer.size) != (oid, size):
         raise TransferError(f"the server answered for {answer.oid} of {answer.size} bytes")

@@ -79,7 +79,7 @@ def parse(line: bytes) -> Message:
     """
     try:
         return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(f"this is no message of git-lfs: {error}") from None
 
 

@@ -17,6 +17,7 @@ import msgspec
 from giftless.auth.access import AccessOptions
 from giftless.auth.actions import ActionOptions
 from giftless.base import schema
+from giftless.base.safe_yaml import MAX_DEPTH, load_yaml
 from giftless.base.schema import EnvironmentValue
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
@@ -180,7 +181,7 @@ def _read(source: str) -> str:
 
 def _keys(source: str, text: str) -> dict[str, Any]:
     try:
-        data = schema.load_yaml(text)
+        data = load_yaml(text)
     except ValueError as error:
         raise ConfigError(source, f"is not valid YAML: {error}") from None
     if data is None:
@@ -196,6 +197,8 @@ def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
         if name.startswith(PREFIX) and name != FILE_VARIABLE:
             steps = name.removeprefix(PREFIX).lower().split("__")
+            if len(steps) > MAX_DEPTH:
+                raise ConfigError(f"environment {name[:80]}", "names more levels than there are")
             _set(data, steps, EnvironmentValue(environ[name]), name)
 
 

@@ -231,7 +231,7 @@ class ActionTokens:
             payload = self._payload(token)
             common = msgspec.json.decode(payload, type=_BatchClaims)
             claims = msgspec.json.decode(payload, type=_ObjectClaims)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _not_genuine() from None
         if common.exp + self._leeway < self._reactor.seconds():
             raise ExpiredAction("this action has expired; ask for a new batch")

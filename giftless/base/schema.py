@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from typing import IO, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-import yaml
 from msgspec import inspect
 
+from giftless.base.safe_yaml import load_yaml
 from giftless.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -32,9 +32,6 @@ _SECRET_KEYS: Final = (
 
 #: Text that cannot be a section or a list.
 _WORD: Final = re.compile(r"[\w./-]*(:\d+)?")
-
-#: The name of an alias or a tag in an error of YAML: a password may begin with * or !.
-_NAMED: Final = re.compile(r"(alias|tag|anchor) '[^']*'")
 
 #: The types of single values.
 _SCALARS: Final = (
@@ -174,36 +171,6 @@ def expand(value: object) -> object:
         except ValueError:
             return str(value)
     return value
-
-
-def load_yaml(source: str | bytes | IO[str]) -> Any:
-    """Read a YAML document.
-
-    :raises ValueError: if it is none; the text says why, in one line, and quotes
-        nothing: what is wrong may be a secret.
-    """
-    try:
-        return yaml.safe_load(source)
-    # Some scalars (dates, huge numbers) fail while they are made, and very
-    # deep nesting fails before that.
-    except yaml.MarkedYAMLError as error:
-        raise ValueError(_explain(error)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
-
-
-def _explain(error: yaml.MarkedYAMLError) -> str:
-    """Say what is wrong with a YAML document, and where, without any of its lines."""
-    said = []
-    for problem, mark in (
-        (error.context, error.context_mark),
-        (error.problem, error.problem_mark),
-    ):
-        if problem:
-            place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            said.append(problem + place)
-    text = _NAMED.sub(r"\1", ": ".join(said))
-    return " ".join(text.split())
 
 
 def _dig(value: object, shape: inspect.Type, where: str) -> tuple[object, inspect.Type]:

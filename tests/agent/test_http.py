@@ -41,6 +41,7 @@ class ClientTests(SynchronousTestCase):
             (b"<html>", ""),
             (b"\xff", ""),
             (b"[]", ""),
+            (b"[" * 100_000, ""),
             (b"", ""),
         ):
             server = self.server(Answer(404, body))

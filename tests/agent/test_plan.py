@@ -80,7 +80,8 @@ class PlanTests(SynchronousTestCase):
 
     def test_an_answer_without_json_is_refused(self) -> None:
         """Other answers are refused: an error page of a proxy, for instance."""
-        for body in (b"", b"<html>", b"\xff", b"[]", answer(actions={"parts": {}})):
+        deep = b'{"x": ' + b"[" * 100_000
+        for body in (b"", b"<html>", b"\xff", b"[]", deep, answer(actions={"parts": {}})):
             self.assertIn("no list of parts", self.refuse(body))
 
     def test_secrets_are_not_shown(self) -> None:

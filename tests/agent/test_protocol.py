@@ -48,7 +48,8 @@ class ParseTests(SynchronousTestCase):
 
     def test_what_is_no_message(self) -> None:
         """It is refused with one kind of error."""
-        for line in (b"", b"\n", b"{", b"[]", b"{}", b'{"event":"dance"}', b"\xff", b'{"event":7}'):
+        deep = b'{"event":"terminate","x":' + b"[" * 100_000
+        for line in (b"", b"{", b"[]", b"{}", b'{"event":"dance"}', b"\xff", b'{"event":7}', deep):
             with self.assertRaises(MessageError):
                 protocol.parse(line)
 

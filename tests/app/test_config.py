@@ -51,6 +51,14 @@ class SourceTests(ConfigTestCase):
         self.assertEqual(loaded.config.storage, {"type": "local"})
         self.assertEqual(loaded.config.auth, [{"type": "anonymous", "access": "read-write"}])
 
+    def test_nesting_and_aliases_are_bounded(self) -> None:
+        """In the file, in a variable that holds a section, and in a variable's name."""
+        for text in ("auth: " + "[" * 3000, "auth: &a [*a]"):
+            self.assertIn("is not valid YAML", self.refusal(text))
+        self.refusal(GIFTLESS_AUTH="[" * 3000)
+        self.refusal(GIFTLESS_AUTH="&a [{type: anonymous, x: *a}]")
+        self.assertIn("more levels", self.refusal(**{"GIFTLESS_STORAGE" + "__A" * 3000: "x"}))
+
     def test_a_file_is_read(self) -> None:
         loaded = self.load("threads: 5\nstorage: {type: local, path: /x}\n")
         self.assertEqual(loaded.threads, 5)

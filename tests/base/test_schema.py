@@ -6,7 +6,6 @@ import json
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
@@ -275,32 +274,7 @@ class EnvironmentTests(SynchronousTestCase):
         self.assertEqual(outcome(EnvironmentValue(number)), outcome(number))
 
 
-class YamlTests(SynchronousTestCase):
-    def test_a_document_is_read(self) -> None:
-        self.assertEqual(schema.load_yaml("a: [1, x]"), {"a": [1, "x"]})
-        self.assertEqual(schema.load_yaml(b"a: 1"), {"a": 1})
-        self.assertIsNone(schema.load_yaml(""))
-
-    def test_what_cannot_be_read_is_told_in_one_line(self) -> None:
-        for text in (
-            "{",
-            "a: b: c",
-            "\x00",
-            "2024-13-45",
-            "9" * 5000,
-            "[" * 10_000,
-            "!!python/x y",
-        ):
-            error = self.assertRaises(ValueError, schema.load_yaml, text)
-            self.assertEqual(len(str(error).splitlines()), 1)
-
-    @given(st.text(alphabet="{}[]:,-#&*!|>'\"%@` \n\tab01.~"))
-    def test_anything_is_a_document_or_a_value_error(self, text: str) -> None:
-        try:
-            schema.load_yaml(text)
-        except ValueError:
-            self.assertRaises((yaml.YAMLError, ValueError, RecursionError), yaml.safe_load, text)
-
+class ExpandTests(SynchronousTestCase):
     def test_only_what_is_from_the_environment_is_expanded(self) -> None:
         self.assertEqual(schema.expand("[1]"), "[1]")
         self.assertEqual(schema.expand(EnvironmentValue("[1]")), [1])

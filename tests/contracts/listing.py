@@ -6,6 +6,7 @@ whoever mixes a contract in lets trial await it.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,6 +63,7 @@ HOSTILE_CURSORS = (
     "a\r\nb: c",
     "x" * 3000,
     "org/repo/../../" + "0" * 64,
+    base64.urlsafe_b64encode(b'{"x": ' + b"[" * 100_000).decode(),
 )
 
 #: Where something may lie that is no object: an oid where no repository is, a

@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-import yaml
 
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.auth.passwords.watched_file import FileProblem
 from giftless.base import schema
+from giftless.base.safe_yaml import load_yaml
 from giftless.lfs.objects import Permission, Repo
 
 #: Stands for every user who has a password.
@@ -55,9 +55,9 @@ class Access:
             and the pattern.
         """
         try:
-            document = yaml.safe_load(content)
-        except yaml.YAMLError as error:
-            raise FileProblem(f"is not valid YAML: {' '.join(str(error).split())}") from None
+            document = load_yaml(content)
+        except ValueError as error:
+            raise FileProblem(f"is not valid YAML: {error}") from None
         return cls({user: _lines(user, lines) for user, lines in _mapping(document, "").items()})
 
     def permissions(self, user: str, repo: Repo) -> frozenset[Permission]:

@@ -95,7 +95,7 @@ class WatchedFile(Generic[T]):
         self.log.error(
             "{path} cannot be used, so what it said before stays in force: {problem}",
             path=self._path,
-            problem=str(problem),
+            problem=" ".join(str(problem).split()),
         )
 
 

@@ -195,7 +195,7 @@ class AccountAuthority(Authority):
         try:
             signed = msgspec.json.decode(answer.body, type=_SignedBlob).signedBlob
             return unsigned.signed(base64.b64decode(signed, validate=True))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise StoreError("what signBlob answers is no signature") from None
 
     async def authorize(self, draft: Draft) -> Request:
@@ -244,7 +244,7 @@ class _Refusal(msgspec.Struct, frozen=True):
 def _refusal(email: str, status: int, body: bytes) -> str:
     try:
         message = msgspec.json.decode(body, type=_Refusal).error.message
-    except ValueError:
+    except (ValueError, RecursionError):
         message = ""
     text = f"signBlob for {email} answers with status {status}"
     if message:

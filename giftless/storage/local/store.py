@@ -305,7 +305,7 @@ class LocalStore:
         try:
             with open(self._extras_path(key), "rb") as file:
                 return msgspec.json.decode(file.read(), type=dict)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, RecursionError):
             return {}
 
 

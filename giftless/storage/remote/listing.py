@@ -71,7 +71,7 @@ def read_cursor(cursor: str, prefix: str) -> str:
     """
     try:
         found = _decoder.decode(base64.b64decode(cursor, b"-_", validate=True))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise wrong_cursor() from None
     if found.prefix != prefix or not found.marker:
         raise wrong_cursor()

@@ -182,6 +182,13 @@ class ChangeTests(BasicCase):
         self.assertIsNotNone(self.ask(self.basic, "alice", "secret"))
         self.refused(self.basic, "alice", "plain")
 
+    def test_nested_brackets_in_the_grants_change_nothing(self) -> None:
+        """They were a RecursionError for whoever asked next."""
+        self.change(self.access, "[" * 3000 + "]" * 3000)
+        identity = self.ask(self.basic, "alice", "secret")
+        assert identity is not None
+        self.assertEqual(level(identity), "write")
+
     def test_changed_grants_count(self) -> None:
         self.change(self.access, "alice:\n  org/*: read\n")
         identity = self.ask(self.basic, "alice", "secret")
@@ -291,6 +298,7 @@ class OptionsTests(BasicCase):
         for path, option, text in (
             (self.users, "htpasswd", "alice:plain\n"),
             (self.access, "access", "alice: everything\n"),
+            (self.access, "access", "[" * 3000),
         ):
             good = path.read_text()
             path.write_text(text)

@@ -137,6 +137,10 @@ class AccessTests(CoroutineTestCase):
     def test_problems_are_named(self) -> None:
         for text, words in (
             ("alice: [", ("is not valid YAML",)),
+            ("[" * 3000 + "]" * 3000, ("is not valid YAML", "levels of nesting in line 1")),
+            ("alice: {acme/x: " + "[" * 3000, ("is not valid YAML", "levels of nesting")),
+            ("alice: &a\n  acme/x: *a\n", ("is not valid YAML", "an alias inside")),
+            ('alice: {acme/x: !!int ""}', ("is not valid YAML", "not of its type in line 1")),
             ("- alice\n", ("found a list", "allowed is a mapping")),
             ("alice: write\n", ("alice: ", "'write'", "allowed is a mapping")),
             ("alice:\n  - acme/*\n", ("alice: ", "a list")),

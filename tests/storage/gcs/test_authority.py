@@ -10,7 +10,7 @@ from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
 from giftless.storage.gcs import answers
 from giftless.storage.gcs.accounts import Account, found
-from giftless.storage.gcs.authority import AccountAuthority
+from giftless.storage.gcs.authority import AccountAuthority, _refusal
 from giftless.storage.gcs.signing import Draft
 from giftless.storage.remote.client import StoreClient, StoreError
 from tests.support.blocking import InlineBlocking, ManualBlocking
@@ -95,6 +95,11 @@ class AnswerTests(CoroutineTestCase):
             "Cloud Storage answers with status 403 AccessDenied: Access denied."
             " a@example.com may not do this & that",
         )
+
+    def test_a_refusal_to_sign_is_told_whatever_is_in_it(self) -> None:
+        for body in (b"", b"<html>", b'{"x": ' + b"[" * 100_000):
+            problem = _refusal("a@example.com", 403, body)
+            self.assertTrue(problem.startswith("signBlob for a@example.com answers with status 403"))
 
     def test_a_refusal_without_words_is_explained(self) -> None:
         problem = answers.describe(Answer(403, {}, b"", True)).problem

@@ -222,7 +222,7 @@ class ReadingTests(LocalTestCase):
         self.assertEqual(error.errno, errno.EIO)
 
     def test_damaged_extras_do_not_hide_the_object(self) -> None:
-        for text in (b"", b"{", b"[]", b"\xff"):
+        for text in (b"", b"{", b"[]", b"\xff", b'{"x": ' + b"[" * 100_000):
             stored = self.open(b"abc", {"filename": "x"})
             stored.close()
             note = self.top / ".giftless" / "extras" / key_of(b"abc").path
