@@ -99,7 +99,9 @@ class AnswerTests(CoroutineTestCase):
     def test_a_refusal_to_sign_is_told_whatever_is_in_it(self) -> None:
         for body in (b"", b"<html>", b'{"x": ' + b"[" * 100_000):
             problem = _refusal("a@example.com", 403, body)
-            self.assertTrue(problem.startswith("signBlob for a@example.com answers with status 403"))
+            self.assertTrue(
+                problem.startswith("signBlob for a@example.com answers with status 403")
+            )
 
     def test_a_refusal_without_words_is_explained(self) -> None:
         problem = answers.describe(Answer(403, {}, b"", True)).problem
