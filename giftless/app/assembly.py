@@ -140,7 +140,7 @@ def build_resource(
         store,
         backends.secret,
         options.actions,
-        environment.reactor,
+        environment.wall_clock,
     )
     blocking, limits = environment.blocking, options.limits
     gate = Gate(options.access.hide_private)
@@ -179,6 +179,6 @@ def _lock_routes(
     if backends.locks is None:
         return routes_without_locks()
     names_people = not all(IAnonymous.providedBy(part) for part in backends.chain)
-    clock = environment.reactor
-    service = LockService(backends.locks, gate, policy, names_people, clock, events)
+    wall_clock = environment.wall_clock
+    service = LockService(backends.locks, gate, policy, names_people, wall_clock, events)
     return LockEndpoints(service, authenticator).routes

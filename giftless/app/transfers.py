@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from twisted.internet.interfaces import IReactorTime
-
 from giftless.app import plugins
 from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.errors import ConfigError
@@ -15,6 +13,7 @@ from giftless.interfaces import (
     IPartPlanner,
     ITransferAdapter,
     ITransferFactory,
+    WallClock,
 )
 from giftless.transfer.kinds import BUILT_IN
 from giftless.transfer.registry import TransferRegistry
@@ -51,13 +50,14 @@ def build_transfers(
     store: IObjectStore,
     secret: bytes,
     options: ActionOptions,
-    reactor: IReactorTime,
+    wall_clock: WallClock,
 ) -> Transfers:
     """Build the adapters of those transfers that the store can serve.
 
     :param factories: each by the dotted path of its name, best first.
     :param secret: what the tokens are signed with.
     :param options: for how long they are good.
+    :param wall_clock: tells when they expire.
     :raises ConfigError: if the store can serve none, or if two kinds of action
         have one name.
     """
@@ -70,7 +70,7 @@ def build_transfers(
                     f"{factory.name!r} has a kind of action called {kind.name!r}, which is"
                     " another transfer's; leave one of them out",
                 )
-    tokens = ActionTokens(secret, options, kinds.values(), reactor)
+    tokens = ActionTokens(secret, options, kinds.values(), wall_clock)
     built = {path: factory.build(store, tokens) for path, factory in factories.items()}
     adapters = {path: adapter for path, adapter in built.items() if adapter is not None}
     if not adapters:

@@ -15,7 +15,6 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.tokens.unverified import TokenHeader, decode_part, tokens_of
@@ -30,6 +29,7 @@ from giftless.interfaces import (
     IGrants,
     PartUpload,
     Ticket,
+    WallClock,
 )
 from giftless.lfs.multipart import PartPlan
 from giftless.lfs.objects import NO_EXTRAS, Action, Extras, Oid, Permission, Repo
@@ -168,7 +168,7 @@ class ActionTokens:
     :param secret: the daemon's secret; the signing key is derived from it.
     :param options: lifetimes, in seconds.
     :param kinds: all kinds of action that there are.
-    :param reactor: tells the time.
+    :param wall_clock: tells when tokens expire.
     :raises ValueError: if two kinds have the same name.
     """
 
@@ -177,7 +177,7 @@ class ActionTokens:
         secret: bytes,
         options: ActionOptions,
         kinds: Iterable[ActionKind],
-        reactor: IReactorTime,
+        wall_clock: WallClock,
     ) -> None:
         self._key = hmac.digest(secret, b"giftless action tokens", "sha256")
         self.lifetime = options.lifetime
@@ -190,14 +190,14 @@ class ActionTokens:
             name: getattr(options, kind.lifetime.value) for name, kind in self._kinds.items()
         }
         self._leeway = options.leeway
-        self._reactor = reactor
+        self._wall_clock = wall_clock
         self._signer = lru_cache(_SIGNERS)(self._make_signer)
 
     def signer(self, kind: ActionKind, repo: Repo, identity: Identity) -> _Signer:
         """See :meth:`giftless.interfaces.IActionTokens.signer`."""
         if self._kinds.get(kind.name) != kind:
             raise ValueError(f"the factory of a transfer does not name the kind {kind.name!r}")
-        expiry = int(self._reactor.seconds()) + self._lifetimes[kind.name]
+        expiry = int(self._wall_clock()) + self._lifetimes[kind.name]
         return self._signer(_BatchClaims(expiry, kind.name, repo.path, identity.name))
 
     def _make_signer(self, claims: _BatchClaims) -> _Signer:
@@ -233,7 +233,7 @@ class ActionTokens:
             claims = msgspec.json.decode(payload, type=_ObjectClaims)
         except (ValueError, RecursionError):
             raise _not_genuine() from None
-        if common.exp + self._leeway < self._reactor.seconds():
+        if common.exp + self._leeway < self._wall_clock():
             raise ExpiredAction("this action has expired; ask for a new batch")
         if common.repo != repo.path:
             raise BadAction("this action's token is for another repository")

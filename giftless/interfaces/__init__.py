@@ -35,6 +35,7 @@ from giftless.interfaces.environment import (
     IFactory,
     IPartBuilder,
     Section,
+    WallClock,
 )
 from giftless.interfaces.events import (
     Arrival,
@@ -169,4 +170,5 @@ __all__ = [
     "Ticket",
     "Transfer",
     "Unreadable",
+    "WallClock",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,10 @@ T = TypeVar("T")
 #: The type of an option that holds the section of another part: ``type`` and
 #: that part's options.  ``list[Section]`` holds several.
 Section = dict[str, Any]
+
+#: Returns the time of day: seconds since the epoch.  It jumps when somebody sets the
+#: clock, so it dates tokens, locks and signatures, and measures nothing.
+WallClock = Callable[[], float]
 
 
 class IBlocking(Interface):
@@ -85,7 +90,9 @@ class Environment:
 
     Factories see all of it; what they build is given exactly what it uses.
 
-    :ivar reactor: the reactor (a ``Clock`` in tests).
+    :ivar reactor: the reactor (a ``Clock`` in tests).  Its ``seconds()`` and
+        ``callLater()`` run on monotonic time, which nobody can set and whose zero means
+        nothing: use it for timers, deadlines and the expiry of what is in memory.
     :ivar blocking: runs blocking calls in worker threads.
     :ivar http: makes HTTP requests to other servers, over kept connections.
     :ivar state_dir: the directory for the daemon's own small state; it may not
@@ -94,6 +101,8 @@ class Environment:
     :ivar services: what is added here is started with the daemon, in the order
         of adding, and stopped when no request is left, in the opposite order.
         Those of a nested part come before what its caller adds later.
+    :ivar wall_clock: tells the time of day, in seconds since the epoch: use it for
+        dates, and for what is compared with dates, such as the expiry of a token.
     """
 
     reactor: IReactorTime
@@ -102,3 +111,4 @@ class Environment:
     state_dir: str
     parts: IPartBuilder
     services: MultiService = field(default_factory=MultiService)
+    wall_clock: WallClock = time.time

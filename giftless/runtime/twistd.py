@@ -14,6 +14,7 @@ from twisted.python.util import switchUID
 from giftless import __version__
 from giftless.app import config, plugins
 from giftless.errors import ConfigError
+from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.daemon import Daemon
 from giftless.runtime.instance import Instance
 from giftless.runtime.sockets.endpoints import check_endpoints, listenings
@@ -93,4 +94,5 @@ def makeService(options: Options) -> Daemon:
     """Build the daemon for ``twistd`` (see :class:`twisted.application.service.ServiceMaker`)."""
     from twisted.internet import reactor
 
+    use_monotonic_time(reactor)
     return options.getService(reactor)

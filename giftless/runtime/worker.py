@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from giftless.app import config
 from giftless.app.config import Loaded
 from giftless.errors import ConfigError
+from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.instance import Instance
 from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import keep_buffers
@@ -175,6 +176,7 @@ def main() -> int:
     from twisted.internet import reactor
 
     running: Any = reactor
+    use_monotonic_time(running)
     control = Control(running)
     # Twisted's own handler, which comes when the reactor runs, would stop it twice.
     running.callLater(

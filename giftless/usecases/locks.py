@@ -13,11 +13,17 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
 
 import msgspec
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.errors import NotFound
-from giftless.interfaces import Identity, ILockStore, LockCreated, LockForced, LockReleased
+from giftless.interfaces import (
+    Identity,
+    ILockStore,
+    LockCreated,
+    LockForced,
+    LockReleased,
+    WallClock,
+)
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockPage, LockQuery, Paging
 from giftless.lfs.objects import Permission, Repo
 from giftless.usecases.authorization import Gate, LockGate
@@ -65,7 +71,7 @@ class LockService:
     :param policy: the operator's options.
     :param names_people: whether any authenticator can tell one client from
         another.
-    :param clock: tells the time.
+    :param wall_clock: tells when a lock is made.
     :param events: where it is published what has happened.
     """
 
@@ -77,14 +83,14 @@ class LockService:
         gate: Gate,
         policy: LockPolicy,
         names_people: bool,
-        clock: IReactorTime,
+        wall_clock: WallClock,
         events: Events = NO_EVENTS,
     ) -> None:
         self._store = store
         self._gate = gate
         self._owners = LockGate(gate, policy.anonymous, policy.force, names_people)
         self._page_size = policy.page_size
-        self._clock = clock
+        self._wall_clock = wall_clock
         self._events = events
 
     async def create(self, identity: Identity, repo: Repo, path: str) -> Lock:
@@ -96,7 +102,7 @@ class LockService:
             so that it holds the lock.
         """
         self._owners.require_owner(identity, repo)
-        now = int(self._clock.seconds())
+        now = int(self._wall_clock())
         lock = Lock(secrets.token_hex(_ID_BYTES), repo, path, identity.name, now)
         await self._store.create(lock)
         self._events.publish(LockCreated(lock))

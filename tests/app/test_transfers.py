@@ -38,7 +38,9 @@ class Thief(Unfit):
 def build(*names: str, store: Any = None, more: dict[str, Any] | None = None) -> Transfers:
     """Build the transfers of these names, and of more factories."""
     factories = {**choose_factories(names), **(more or {})}
-    return build_transfers(factories, store or MemoryStore(), SECRET, ActionOptions(), Clock())
+    return build_transfers(
+        factories, store or MemoryStore(), SECRET, ActionOptions(), Clock().seconds
+    )
 
 
 class BuildTests(SynchronousTestCase):

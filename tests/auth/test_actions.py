@@ -343,7 +343,7 @@ class ForgeryTests(ActionTokensTestCase):
         self.flushWarnings()  # that the key is short for these
 
     def test_another_daemons_tokens_are_refused(self) -> None:
-        other = ActionTokens(b"another secret" * 4, ActionOptions(), BUILT_IN, self.clock)
+        other = ActionTokens(b"another secret" * 4, ActionOptions(), BUILT_IN, self.clock.seconds)
         self.refusal(bearer(token_of(action_of(other, Ticket("upload", 3), KEY, HREF, writer()))))
 
     def test_the_secret_itself_is_not_the_key(self) -> None:
@@ -405,7 +405,9 @@ class KindTests(ActionTokensTestCase):
     """Any kind of action that the server knows can have tokens."""
 
     def tokens_of(self, *kinds: ActionKind) -> ActionTokens:
-        return ActionTokens(SECRET, ActionOptions(lifetime=7), (*BUILT_IN, *kinds), self.clock)
+        return ActionTokens(
+            SECRET, ActionOptions(lifetime=7), (*BUILT_IN, *kinds), self.clock.seconds
+        )
 
     def test_a_kind_of_a_plugin_works_as_the_built_in_ones(self) -> None:
         kind = ActionKind("stage", Permission.WRITE, Lifetime.TRANSFER, {"X-Stage": "1"})

@@ -313,7 +313,7 @@ class PartOperationTests(ApiTestCase):
         clock = Clock()
         clock.advance(time.time())
         secret = (self.daemon.directory / "giftless-state" / "secret").read_bytes().strip()
-        self.tokens = ActionTokens(secret, ActionOptions(), BUILT_IN, clock)
+        self.tokens = ActionTokens(secret, ActionOptions(), BUILT_IN, clock.seconds)
         self.data = b"an object in several parts"
 
     def header(self, operation: str, size: int | None = None) -> dict[str, str]:

@@ -123,7 +123,7 @@ def links_of(path: str = "org/repo", base: str = "https://lfs.example") -> Links
 
 def action_tokens(clock: Clock | None = None, **options: int) -> ActionTokens:
     """Return what makes and takes the tokens of actions."""
-    return ActionTokens(SECRET, ActionOptions(**options), BUILT_IN, clock or Clock())
+    return ActionTokens(SECRET, ActionOptions(**options), BUILT_IN, (clock or Clock()).seconds)
 
 
 def action_of(
@@ -174,7 +174,7 @@ def part_builder(
     """Return what builds parts, without a reactor that runs unless one is given."""
     clock = reactor or Clock()
     lent = (clock, blocking or InlineBlocking(), http or HTTPClient(Agent(clock)), state_dir)
-    return PartBuilder(functools.partial(Environment, *lent))
+    return PartBuilder(functools.partial(Environment, *lent, wall_clock=clock.seconds))
 
 
 def environment(

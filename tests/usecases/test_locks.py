@@ -40,7 +40,7 @@ class LockServiceTestCase(SQLiteTestCase, CoroutineTestCase):
     ) -> LockService:
         """Make a service."""
         gate = Gate(hide_private)
-        return LockService(self.store, gate, LockPolicy(**policy), names_people, self.clock)
+        return LockService(self.store, gate, LockPolicy(**policy), names_people, self.clock.seconds)
 
     def lock(self, path: str = "a.psd", identity: Identity | None = None) -> Lock:
         """Lock a path."""

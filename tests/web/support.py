@@ -245,7 +245,7 @@ class Front:
             store,
             secret,
             actions or ActionOptions(),
-            clock,
+            clock.seconds,
         )
         self.tokens = transfers.tokens
         proxies, gate = Proxies(trusted), Gate()
@@ -267,7 +267,7 @@ class Front:
         lock_routes = routes_without_locks()
         if locks is not None:
             policy = lock_policy or LockPolicy()
-            service = LockService(locks, gate, policy, names_people, clock, events)
+            service = LockService(locks, gate, policy, names_people, clock.seconds, events)
             lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
         routes = [*objects.routes, *parts.routes, *lock_routes, *routes]
         brought = AdapterEndpoints(

@@ -36,7 +36,7 @@ from giftless.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from giftless.interfaces import Bearer, Credentials, IAuthenticator, Identity, Password
+from giftless.interfaces import Bearer, Credentials, IAuthenticator, Identity, Password, WallClock
 from giftless.lfs.objects import Permission, Repo
 
 #: The permissions of a user whom the forge knows and who may do nothing here.
@@ -104,18 +104,25 @@ class ForgeAuthenticator:
     :param forge: the forge.
     :param options: which repositories, how long, how many.
     :param http: asks the forge; it must keep no cookies.
-    :param clock: tells the time.
+    :param clock: tells when answers expire, and when to give up waiting for one.
+    :param wall_clock: is compared with the forge's dates.
     :raises ConfigError: if ``orgs`` is empty or names something impossible.
     """
 
     def __init__(
-        self, forge: Forge, options: ForgeOptions, http: HTTPClient, clock: IReactorTime
+        self,
+        forge: Forge,
+        options: ForgeOptions,
+        http: HTTPClient,
+        clock: IReactorTime,
+        wall_clock: WallClock,
     ) -> None:
         self._forge = forge
         self._options = options
         self._orgs = _parse_orgs(options.orgs)
         self._http = http
         self._clock = clock
+        self._wall_clock = wall_clock
         self._key = secrets.token_bytes(32)
         size = options.cache_size
         self._identities: TTLCache[tuple[bytes, Repo], Identity] = TTLCache(size, clock)
@@ -176,7 +183,14 @@ class ForgeAuthenticator:
             )
         options = self._options
         inquiry = Inquiry(
-            self._forge.name, user, token, repo, self._http, options.timeout, self._clock
+            self._forge.name,
+            user,
+            token,
+            repo,
+            self._http,
+            options.timeout,
+            self._clock,
+            self._wall_clock,
         )
         return await self._shared.ask((digest, repo), self._inquire(digest, inquiry))
 

@@ -99,4 +99,6 @@ class GiteaFactory:
         :raises ConfigError: if the URL or an organisation cannot be one.
         """
         forge = Gitea(check_url("url", options.url))
-        return ForgeAuthenticator(forge, options, environment.http, environment.reactor)
+        return ForgeAuthenticator(
+            forge, options, environment.http, environment.reactor, environment.wall_clock
+        )

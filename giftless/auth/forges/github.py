@@ -158,4 +158,6 @@ class GitHubFactory:
         api_url = check_url("api_url", options.api_url)
         git_url = check_url("git_url", options.git_url or derive_git_url(api_url))
         forge = GitHub(api_url, git_url)
-        return ForgeAuthenticator(forge, options, environment.http, environment.reactor)
+        return ForgeAuthenticator(
+            forge, options, environment.http, environment.reactor, environment.wall_clock
+        )

@@ -185,4 +185,6 @@ class GitLabFactory:
         :raises ConfigError: if the URL or an organisation cannot be one.
         """
         forge = GitLab(check_url("url", options.url))
-        return ForgeAuthenticator(forge, options, environment.http, environment.reactor)
+        return ForgeAuthenticator(
+            forge, options, environment.http, environment.reactor, environment.wall_clock
+        )

@@ -23,6 +23,7 @@ from giftless import __version__
 from giftless.base import http_client
 from giftless.base.http_client import Answer
 from giftless.errors import Forbidden, ForgeLimit, IdentityUnavailable, Unauthorized
+from giftless.interfaces import WallClock
 from giftless.lfs.objects import Repo
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -58,7 +59,8 @@ class Inquiry:
     :param repo: the repository.
     :param http: asks.
     :param timeout: how many seconds the forge has for each answer.
-    :param clock: tells the time.
+    :param clock: tells when to give up waiting.
+    :param wall_clock: is compared with the forge's dates.
     """
 
     log = Logger()
@@ -72,6 +74,7 @@ class Inquiry:
         http: HTTPClient,
         timeout: float,
         clock: IReactorTime,
+        wall_clock: WallClock,
     ) -> None:
         self._forge = forge
         self.user = user
@@ -80,6 +83,7 @@ class Inquiry:
         self._http = http
         self._timeout = timeout
         self._clock = clock
+        self._wall_clock = wall_clock
 
     def __repr__(self) -> str:
         return f"<Inquiry about {self.repo}>"
@@ -161,7 +165,7 @@ class Inquiry:
     def _judge(self, answer: Answer) -> None:
         """Raise unless the forge has told something about the repository."""
         status = answer.status
-        wait = _wait(answer, self._clock.seconds())
+        wait = _wait(answer, self._wall_clock())
         if wait is not None:
             raise ForgeLimit(
                 f"{self._forge} wants to be asked less often; try again in {wait} seconds", wait

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Protocol
 
 import msgspec
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.chain import first_good
@@ -27,7 +26,14 @@ from giftless.auth.tokens.signatures import (
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader, tokens_of
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError, Unauthorized
-from giftless.interfaces import Credentials, Environment, IAuthenticator, Identity, IGrants
+from giftless.interfaces import (
+    Credentials,
+    Environment,
+    IAuthenticator,
+    Identity,
+    IGrants,
+    WallClock,
+)
 from giftless.lfs.objects import Oid, Permission, Repo
 from giftless.lfs.scopes import parse_scopes, permissions_in
 
@@ -124,13 +130,13 @@ class JWTAuthenticator:
 
     :param keys: the keys.
     :param options: what else a token must fulfil.
-    :param reactor: tells the time.
+    :param wall_clock: is compared with the tokens' dates.
     """
 
-    def __init__(self, keys: KeySource, options: JWTOptions, reactor: IReactorTime) -> None:
+    def __init__(self, keys: KeySource, options: JWTOptions, wall_clock: WallClock) -> None:
         self._keys = keys
         self._options = options
-        self._reactor = reactor
+        self._wall_clock = wall_clock
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
@@ -174,7 +180,7 @@ class JWTAuthenticator:
         :raises Unauthorized: if it is not; the message says why.
         """
         options = self._options
-        now = self._reactor.seconds()
+        now = self._wall_clock()
         if claims.exp is None and options.require_exp:
             raise Unauthorized("the token has no expiry (exp); get one that has")
         if claims.exp is not None and now >= claims.exp + options.leeway:
@@ -244,7 +250,7 @@ class JWTFactory:
                 environment.http,
                 environment.reactor,
             )
-        return JWTAuthenticator(keys, options, environment.reactor)
+        return JWTAuthenticator(keys, options, environment.wall_clock)
 
 
 def configured_key(options: JWTOptions) -> Key | None:

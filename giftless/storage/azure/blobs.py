@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
 from giftless.errors import BadRequest, ConfigError
-from giftless.interfaces import ObjectFacts, Payload
+from giftless.interfaces import ObjectFacts, Payload, WallClock
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
@@ -93,7 +93,8 @@ class BlobContainer(Container):
     :param layout: where objects lie in it.
     :param keys: what signs.
     :param client: asks it.
-    :param clock: tells the time.
+    :param clock: runs timers.
+    :param wall_clock: dates signatures.
     """
 
     max_put = MAX_PUT
@@ -106,8 +107,10 @@ class BlobContainer(Container):
         keys: Refreshing[SigningKey],
         client: StoreClient,
         clock: IReactorTime,
+        wall_clock: WallClock,
     ) -> None:
         super().__init__(place, BlobLayout(layout.prefix), client, clock)
+        self._wall_clock = wall_clock
         self._keys = keys
 
     # -- existence
@@ -258,7 +261,7 @@ class BlobContainer(Container):
             name = self.layout.name(key)
             url, path = f"{url}/{encode_path(name)}", f"{path}/{name}"
         signing = await self._keys.get()
-        now = self._clock.seconds()
+        now = self._wall_clock()
         if signing.expiry is not None:
             lifetime = max(1, min(lifetime, int(signing.expiry - now)))
         query = sign_access(

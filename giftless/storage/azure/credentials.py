@@ -17,7 +17,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
-from giftless.interfaces import IBlocking
+from giftless.interfaces import IBlocking, WallClock
 from giftless.storage.azure import answers
 from giftless.storage.azure.signing import VERSION, AccountKey, DelegationKey, stamp
 from giftless.storage.remote.client import Request, StoreClient, StoreError
@@ -49,6 +49,7 @@ def delegated(
     client: StoreClient,
     blocking: IBlocking,
     clock: IReactorTime,
+    wall_clock: WallClock,
 ) -> Refreshing[SigningKey]:
     """Get user delegation keys for an identity, and keep them fresh.
 
@@ -62,7 +63,7 @@ def delegated(
         token = await running
 
         async def prepare() -> Request:
-            now = clock.seconds()
+            now = wall_clock()
             body = (
                 '<?xml version="1.0" encoding="utf-8"?>'
                 f"<KeyInfo><Start>{stamp(now - SKEW)}</Start>"
@@ -86,7 +87,7 @@ def delegated(
         expiry = datetime.fromisoformat(key.expiry).timestamp()
         return Expiring(key, expiry, expiry - EARLY)
 
-    return Refreshing(fetch, clock, "Azure user delegation key")
+    return Refreshing(fetch, clock, wall_clock, "Azure user delegation key")
 
 
 def _refusal(endpoint: str, answer: Answer) -> StoreError:

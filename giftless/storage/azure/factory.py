@@ -70,7 +70,9 @@ class AzureFactory(RemoteFactory[AzureOptions]):
             account.option,
         )
         keys = _keys(account, endpoint, options.timeout, environment)
-        return BlockContainer(place, layout, keys, client, environment.reactor)
+        return BlockContainer(
+            place, layout, keys, client, environment.reactor, environment.wall_clock
+        )
 
 
 def _account(options: AzureOptions) -> Account:
@@ -122,4 +124,6 @@ def _keys(
         ) from None
     clock = environment.reactor
     client = StoreClient(environment.http, clock, timeout, 1)
-    return delegated(endpoint, get_token, client, environment.blocking, clock)
+    return delegated(
+        endpoint, get_token, client, environment.blocking, clock, environment.wall_clock
+    )

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.interfaces import IBlocking
+from giftless.interfaces import IBlocking, WallClock
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.credentials import Refreshing, looked_up
 
@@ -62,9 +62,11 @@ class Account:
 Find = Callable[[], tuple[Account, float | None]]
 
 
-def found(find: Find, blocking: IBlocking, clock: IReactorTime) -> Refreshing[Account]:
+def found(
+    find: Find, blocking: IBlocking, clock: IReactorTime, wall_clock: WallClock
+) -> Refreshing[Account]:
     """Return the account that ``find`` looks up in a thread, with a token that is fresh."""
-    return looked_up(find, blocking, clock, "Google credentials", EARLY, LATE)
+    return looked_up(find, blocking, clock, wall_clock, "Google credentials", EARLY, LATE)
 
 
 def google_chain(credentials_file: str | None) -> Find:

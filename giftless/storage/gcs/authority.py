@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from giftless.errors import ConfigError
-from giftless.interfaces import IBlocking
+from giftless.interfaces import IBlocking, WallClock
 from giftless.storage.gcs.accounts import Account, Sign
 from giftless.storage.gcs.signing import (
     HMAC,
@@ -85,15 +85,15 @@ class HmacAuthority(Authority):
 
     option = "hmac_secret"
 
-    def __init__(self, access_key: str, secret: str, clock: IReactorTime) -> None:
+    def __init__(self, access_key: str, secret: str, wall_clock: WallClock) -> None:
         self._access_key = access_key
         self._secret = secret
-        self._clock = clock
+        self._wall_clock = wall_clock
 
     async def presign(self, draft: Draft, lifetime: int) -> tuple[str, int]:
         """See :meth:`Authority.presign`."""
         expires = min(lifetime, MAX_EXPIRES)
-        now = self._clock.seconds()
+        now = self._wall_clock()
         unsigned = prepare(draft, HMAC, self._access_key, now, expires)
         return unsigned.signed(hmac_signature(self._secret, unsigned.string_to_sign)), expires
 
@@ -114,6 +114,8 @@ class AccountAuthority(Authority):
         the account itself.
     :param iam_url: where ``signBlob`` is.
     :param client: asks there.
+    :param clock: tells for how long kept URLs are still good.
+    :param wall_clock: dates signatures.
     """
 
     option = "credentials_file"
@@ -126,12 +128,14 @@ class AccountAuthority(Authority):
         client: StoreClient,
         blocking: IBlocking,
         clock: IReactorTime,
+        wall_clock: WallClock,
     ) -> None:
         self._accounts = accounts
         self._email = email
         self._iam_url = iam_url
         self._client = client
         self._clock = clock
+        self._wall_clock = wall_clock
         self._jobs = _SigningJobs(blocking, clock)
         self._kept: OrderedDict[_Wish, _Kept] = OrderedDict()
 
@@ -141,7 +145,7 @@ class AccountAuthority(Authority):
         # Somebody else's signature is not to be had with the key at hand.
         if account.sign is not None and self._email in (None, account.email):
             expires = min(lifetime, MAX_EXPIRES)
-            now = self._clock.seconds()
+            now = self._wall_clock()
             unsigned = prepare(draft, RSA, account.email or "", now, expires)
             signature = await self._jobs.sign(account.sign, unsigned.string_to_sign)
             return unsigned.signed(signature), expires
@@ -162,7 +166,7 @@ class AccountAuthority(Authority):
                 self._kept.move_to_end(wish)
                 return kept.href, left
         now = self._clock.seconds()
-        href = await self._ask_to_sign(draft, now, lifetime)
+        href = await self._ask_to_sign(draft, self._wall_clock(), lifetime)
         self._kept[wish] = _Kept(href, now + lifetime)
         self._kept.move_to_end(wish)
         if len(self._kept) > KEPT_URLS:
@@ -223,7 +227,10 @@ _Wish = tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A URL that Google has signed, and when it expires."""
+    """A URL that Google has signed.
+
+    :ivar expiry: when it expires, in seconds of the reactor's time.
+    """
 
     href: str
     expiry: float

@@ -67,7 +67,7 @@ def _authority(options: GCSOptions, client: StoreClient, environment: Environmen
     others = ("credentials_file", "service_account_email")
     key = checked_key(options, "hmac_access_key", "hmac_secret", *others)
     if key is not None:
-        return HmacAuthority(*key, environment.reactor)
+        return HmacAuthority(*key, environment.wall_clock)
     email = options.service_account_email
     if email is not None and _EMAIL.fullmatch(email) is None:
         raise ConfigError(
@@ -82,10 +82,9 @@ def _authority(options: GCSOptions, client: StoreClient, environment: Environmen
             "is missing, and google-auth, which other credentials need, is not installed;"
             " install giftless[gcs]",
         ) from None
-    accounts = found(find, environment.blocking, environment.reactor)
-    return AccountAuthority(
-        accounts, email, iam_url, client, environment.blocking, environment.reactor
-    )
+    blocking, clock, wall_clock = environment.blocking, environment.reactor, environment.wall_clock
+    accounts = found(find, blocking, clock, wall_clock)
+    return AccountAuthority(accounts, email, iam_url, client, blocking, clock, wall_clock)
 
 
 def _place(options: GCSOptions) -> Place:

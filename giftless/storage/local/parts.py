@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from giftless.interfaces import IBlocking, IBody
+from giftless.interfaces import IBlocking, IBody, WallClock
 from giftless.lfs.multipart import PartPlan
 from giftless.lfs.objects import ObjectKey
 
@@ -145,21 +145,28 @@ class PartSweeper(TimerService):
     :param expiry: after how many seconds without a new part an upload is
         abandoned.
     :param blocking: does the work.
-    :param clock: tells the time.
+    :param clock: tells when to look.
+    :param wall_clock: is compared with the dates of files.
     """
 
     def __init__(
-        self, parts: PartFiles, expiry: int, blocking: IBlocking, clock: IReactorTime
+        self,
+        parts: PartFiles,
+        expiry: int,
+        blocking: IBlocking,
+        clock: IReactorTime,
+        wall_clock: WallClock,
     ) -> None:
         super().__init__(min(SWEEP_INTERVAL, max(1, expiry // 4)), self._sweep)
-        self.clock = self._clock = clock
+        self.clock = clock
+        self._wall_clock = wall_clock
         self._parts = parts
         self._expiry = expiry
         self._blocking = blocking
 
     async def _sweep(self) -> None:
         try:
-            before = self._clock.seconds() - self._expiry
+            before = self._wall_clock() - self._expiry
             count = await self._blocking.run(self._parts.sweep, before)
         except OSError as error:
             _log.error("abandoned parts could not be swept: {error}", error=str(error))

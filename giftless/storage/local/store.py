@@ -361,7 +361,11 @@ class LocalFactory:
                 " give a directory that the daemon may write to",
             ) from None
         sweeper = PartSweeper(
-            store.parts, options.multipart_expiry, environment.blocking, environment.reactor
+            store.parts,
+            options.multipart_expiry,
+            environment.blocking,
+            environment.reactor,
+            environment.wall_clock,
         )
         sweeper.setServiceParent(environment.services)
         return store

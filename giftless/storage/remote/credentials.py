@@ -7,6 +7,7 @@ wait only if no value is good, and then all of them for the same fetch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -16,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from giftless.interfaces import IBlocking
+from giftless.interfaces import IBlocking, WallClock
 
 T = TypeVar("T")
 
@@ -53,32 +54,43 @@ class Refreshing(Generic[T]):
 
     :param fetch: gets a new one; it must not block.  At most one fetch runs
         at a time.
-    :param clock: tells the time.
+    :param clock: tells how much time has gone by.
+    :param wall_clock: is compared with the dates of values.
     :param what: what the value is called in the log.
     """
 
     log = Logger()
 
     def __init__(
-        self, fetch: Callable[[], Awaitable[Expiring[T]]], clock: IReactorTime, what: str
+        self,
+        fetch: Callable[[], Awaitable[Expiring[T]]],
+        clock: IReactorTime,
+        wall_clock: WallClock,
+        what: str,
     ) -> None:
         self._fetch = fetch
         self._clock = clock
+        self._wall_clock = wall_clock
+        #: What the wall clock was ahead of the other at the last fetch, in seconds.
+        self._ahead = -math.inf
         self._what = what
         self._current: Expiring[T] | None = None
         self._waiting: list[Deferred[Expiring[T]]] = []
         self._fetching = False
-        self._not_before = 0.0
+        self._not_before = -math.inf
 
     async def get(self) -> Expiring[T]:
         """Return a value that is good now.
 
         :raises Exception: what the fetch raised, if there is none.
         """
-        now = self._clock.seconds()
+        # A wall clock that has been set back since must not lengthen the value's life.
+        elapsed = self._clock.seconds()
+        now = max(self._wall_clock(), elapsed + self._ahead)
         current = self._current
         if current is not None and (current.expiry is None or now < current.expiry):
-            if current.renewal is not None and now >= max(current.renewal, self._not_before):
+            due = current.renewal is not None and now >= current.renewal
+            if due and elapsed >= self._not_before:
                 self._start()
             return current
         # Each who waits may stop waiting without disturbing the others.
@@ -96,6 +108,7 @@ class Refreshing(Generic[T]):
         failure = None
         try:
             self._current = fetched = await self._fetch()
+            self._ahead = self._wall_clock() - self._clock.seconds()
         except Exception as error:
             failure = Failure()
             self.log.warn("{what}: {error}", what=self._what, error=str(error) or repr(error))
@@ -121,13 +134,15 @@ def unchanging(value: T, clock: IReactorTime, what: str) -> Refreshing[T]:
     async def fetch() -> Expiring[T]:
         return Expiring(value)
 
-    return Refreshing(fetch, clock, what)
+    # Which time of day it is does not matter to a value without expiry.
+    return Refreshing(fetch, clock, clock.seconds, what)
 
 
 def looked_up(
     find: Callable[[], tuple[T, float | None]],
     blocking: IBlocking,
     clock: IReactorTime,
+    wall_clock: WallClock,
     what: str,
     early: float,
     late: float = 0.0,
@@ -146,10 +161,10 @@ def looked_up(
     async def fetch() -> Expiring[T]:
         running: Awaitable[tuple[T, float | None]] = blocking.run(find)
         value, expiry = await running
-        now = clock.seconds()
+        now = wall_clock()
         if expiry is None:
             return Expiring(value, None, now + LOOK_AGAIN)
         left = expiry - now
         return Expiring(value, expiry - min(late, left / 10), expiry - min(early, left / 2))
 
-    return Refreshing(fetch, clock, what)
+    return Refreshing(fetch, clock, wall_clock, what)

@@ -88,7 +88,9 @@ class XmlBucket(Container):
         self, place: Place, layout: Layout, client: StoreClient, clock: IReactorTime
     ) -> None:
         super().__init__(place, layout, client, clock)
-        self._existence = Refreshing(self._look_for_bucket, clock, f"{self.vendor} bucket")
+        self._existence = Refreshing(
+            self._look_for_bucket, clock, clock.seconds, f"{self.vendor} bucket"
+        )
 
     # -- what a vendor brings
 

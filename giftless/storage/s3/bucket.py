@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
-from giftless.interfaces import Payload
+from giftless.interfaces import Payload, WallClock
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote import container
 from giftless.storage.remote.client import Request, StoreClient, StoreError
@@ -79,8 +79,10 @@ class Bucket(XmlPartsBucket):
         credentials: Refreshing[Credentials],
         client: StoreClient,
         clock: IReactorTime,
+        wall_clock: WallClock,
     ) -> None:
         super().__init__(place, layout, client, clock)
+        self._wall_clock = wall_clock
         self._credentials = credentials
 
     def _sha256_of(self, answer: Answer) -> str | None:
@@ -110,7 +112,7 @@ class Bucket(XmlPartsBucket):
         lifetime: int,
     ) -> tuple[str, int]:
         credentials = await self._credentials.get()
-        now = self._clock.seconds()
+        now = self._wall_clock()
         expires = min(lifetime, MAX_EXPIRES)
         if credentials.expiry is not None:
             expires = max(1, min(expires, int(credentials.expiry - now)))
@@ -153,7 +155,7 @@ class Bucket(XmlPartsBucket):
         bucket = self._place.url
         url = bucket_root(bucket) if key is None else self._url(bucket, key)
         url, signed = signer.authorize(
-            method, url, parameters, headers, payload, self._clock.seconds()
+            method, url, parameters, headers, payload, self._wall_clock()
         )
         return Request(method, url, signed)
 

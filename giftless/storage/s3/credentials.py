@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.interfaces import IBlocking
+from giftless.interfaces import IBlocking, WallClock
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.credentials import Refreshing, looked_up
 from giftless.storage.s3.signing import Credentials
@@ -31,9 +31,11 @@ WHAT: Final = "S3 credentials"
 Find = Callable[[], tuple[Credentials, float | None]]
 
 
-def found(find: Find, blocking: IBlocking, clock: IReactorTime) -> Refreshing[Credentials]:
+def found(
+    find: Find, blocking: IBlocking, clock: IReactorTime, wall_clock: WallClock
+) -> Refreshing[Credentials]:
     """Return credentials that ``find`` looks up in a thread, and keep them fresh."""
-    return looked_up(find, blocking, clock, WHAT, EARLY)
+    return looked_up(find, blocking, clock, wall_clock, WHAT, EARLY)
 
 
 def botocore_chain(profile: str | None) -> Find:

@@ -60,7 +60,14 @@ class S3Factory(RemoteFactory[S3Options]):
     ) -> Bucket:
         """See :meth:`RemoteFactory.container`."""
         credentials = _credentials(options, environment)
-        return Bucket(_place(options), layout, credentials, client, environment.reactor)
+        return Bucket(
+            _place(options),
+            layout,
+            credentials,
+            client,
+            environment.reactor,
+            environment.wall_clock,
+        )
 
 
 def _credentials(options: S3Options, environment: Environment) -> Refreshing[Credentials]:
@@ -75,7 +82,7 @@ def _credentials(options: S3Options, environment: Environment) -> Refreshing[Cre
             "is missing, and botocore, which finds credentials elsewhere, is not installed;"
             " install giftless[s3]",
         ) from None
-    return found(find, environment.blocking, environment.reactor)
+    return found(find, environment.blocking, environment.reactor, environment.wall_clock)
 
 
 def _place(options: S3Options) -> Place:

@@ -41,7 +41,7 @@ class FreshnessTests(CoroutineTestCase):
         self.clock.advance(1_000_000)
         self.lifetime: float | None = 3600.0
         self.asked = 0
-        self.accounts = found(self.find, InlineBlocking(), self.clock)
+        self.accounts = found(self.find, InlineBlocking(), self.clock, self.clock.seconds)
 
     def find(self) -> tuple[Account, float | None]:
         self.asked += 1

@@ -28,10 +28,16 @@ class AccountTests(CoroutineTestCase):
         self.signing = ManualBlocking()
 
     def authority(self, account: Account, email: str | None = None) -> Any:
-        accounts = found(lambda: (account, None), InlineBlocking(), self.clock)
+        accounts = found(lambda: (account, None), InlineBlocking(), self.clock, self.clock.seconds)
         client = StoreClient(environment().http, self.clock, 20, 64)
         return AccountAuthority(
-            accounts, email, "https://127.0.0.1:9", client, self.signing, self.clock
+            accounts,
+            email,
+            "https://127.0.0.1:9",
+            client,
+            self.signing,
+            self.clock,
+            self.clock.seconds,
         )
 
     def test_a_user_cannot_sign(self) -> None:

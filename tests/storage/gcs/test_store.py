@@ -214,7 +214,7 @@ class DirectTests(GCSTestCase):
         data = b"x"
         self.run_now(self.store.sizes([key_of(data)]))
         real = time.time
-        self.patch(self.store.container._clock, "seconds", lambda: real() - 601)
+        self.patch(self.store.container._authority, "_wall_clock", lambda: real() - 601)
         for method, action in (
             ("PUT", self.upload_action(data)),
             ("GET", self.download_action(data)),
@@ -270,6 +270,7 @@ class DirectWithSignBlobTests(DirectTests):
         now = time.time()
         seconds = now
         self.patch(clock, "seconds", lambda: seconds)
+        self.patch(self.store.container._authority, "_wall_clock", lambda: seconds)
 
         def asked() -> int:
             return sum(path.endswith(":signBlob") for _, path, _ in self.google.requests)

@@ -298,7 +298,7 @@ class SweepTests(PartsTestCase):
     def sweeper(self, expiry: int = 100) -> tuple[PartSweeper, Clock]:
         clock = Clock()
         clock.advance(1_000_000)
-        return PartSweeper(self.store.parts, expiry, InlineBlocking(), clock), clock
+        return PartSweeper(self.store.parts, expiry, InlineBlocking(), clock, clock.seconds), clock
 
     def test_what_nobody_goes_on_with_goes(self) -> None:
         self.put(1)

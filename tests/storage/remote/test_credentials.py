@@ -20,7 +20,9 @@ class RefreshingTests(CoroutineTestCase):
         self.clock = Clock()
         self.clock.advance(50_000)
         self.fetches: list[Deferred[Expiring[str]]] = []
-        self.cache: Refreshing[str] = Refreshing(self.fetch, self.clock, "a secret")
+        self.cache: Refreshing[str] = Refreshing(
+            self.fetch, self.clock, self.clock.seconds, "a secret"
+        )
         self.warnings: list[Any] = []
         observe(self, self.warnings.append)
 
@@ -131,3 +133,38 @@ class RefreshingTests(CoroutineTestCase):
 
     def test_the_value_is_in_no_representation(self) -> None:
         self.assertNotIn("hush", repr(Expiring("hush", 5.0)))
+
+
+class WallClockTests(CoroutineTestCase):
+    """Credentials whose expiry is a date, while somebody sets the clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wall = 1_700_000_000.0
+        self.fetches = 0
+        self.cache: Refreshing[str] = Refreshing(
+            self.fetch, self.clock, lambda: self.wall, "a secret"
+        )
+
+    async def fetch(self) -> Expiring[str]:
+        self.fetches += 1
+        return Expiring("a", self.wall + 1000, self.wall + 600)
+
+    def assert_fetched(self, times: int) -> None:
+        """Ask, and check how often the value has been fetched since the start."""
+        self.run_now(self.cache.get())
+        self.assertEqual(self.fetches, times)
+
+    def test_a_clock_that_is_set_back_does_not_lengthen_a_value_s_life(self) -> None:
+        self.assert_fetched(1)
+        self.wall -= 3600
+        self.clock.advance(599)
+        self.assert_fetched(1)
+        self.clock.advance(1)
+        self.assert_fetched(2)
+
+    def test_a_clock_that_is_put_right_ends_what_has_expired(self) -> None:
+        """A machine that starts years behind must not keep credentials for years."""
+        self.assert_fetched(1)
+        self.wall += 1000
+        self.assert_fetched(2)

@@ -104,7 +104,7 @@ class XmlListTests(CoroutineTestCase):
         place = Place("http://s3.example/b", "http://s3.example/b", "r", True, True)
         credentials = unchanging(Credentials("AKID", "secret"), clock, "credentials")
         client = StoreClient(self.agent.client(), clock, 20, 32, lambda: 1.0)
-        bucket = Bucket(place, Layout("pre"), credentials, client, clock)
+        bucket = Bucket(place, Layout("pre"), credentials, client, clock, clock.seconds)
         self.store = DirectStore(bucket, 1, False)
 
     def list(

@@ -62,9 +62,10 @@ class BucketTestCase(CoroutineTestCase):
         return Bucket(
             Place(**{**defaults, **place}),
             Layout("pre"),
-            Refreshing(fetch, self.clock, "credentials"),
+            Refreshing(fetch, self.clock, self.clock.seconds, "credentials"),
             self.client,
             self.clock,
+            self.clock.seconds,
         )
 
     def sizes(self, *names: bytes) -> Deferred[Any]:

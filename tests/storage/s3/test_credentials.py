@@ -173,7 +173,7 @@ class FreshnessTests(CoroutineTestCase):
         self.found: tuple[Credentials, float | None] = (Credentials("A", "s"), None)
         self.lookups = 0
         self.failing = False
-        self.cache = found(self.find, InlineBlocking(), self.clock)
+        self.cache = found(self.find, InlineBlocking(), self.clock, self.clock.seconds)
 
     def find(self) -> tuple[Credentials, float | None]:
         self.lookups += 1

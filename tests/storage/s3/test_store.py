@@ -182,7 +182,7 @@ class DirectTests(S3TestCase):
             self.assertEqual(send("PUT", upload.href, changed, b"abc")[0], 403, name)
 
     def test_a_signature_expires(self) -> None:
-        self.patch(self.store.container._clock, "seconds", lambda: 1_700_000_000.0)
+        self.patch(self.store.container, "_wall_clock", lambda: 1_700_000_000.0)
         for method, action in (
             ("PUT", self.upload_action(b"x")),
             ("GET", self.download_action(b"x")),
