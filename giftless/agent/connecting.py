@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from giftless.agent.errors import TransferError
 from giftless.agent.gitconfig import Settings
+from giftless.agent.interim import wait_for_final_answers
 
 
 def make_pool(settings: Settings, url: str, connections: int) -> urllib3.PoolManager:
@@ -21,6 +22,12 @@ def make_pool(settings: Settings, url: str, connections: int) -> urllib3.PoolMan
     :param connections: how many are kept.
     :raises TransferError: if the settings cannot be used.
     """
+    manager = _make_manager(settings, url, connections)
+    wait_for_final_answers(manager)
+    return manager
+
+
+def _make_manager(settings: Settings, url: str, connections: int) -> urllib3.PoolManager:
     context = _context(settings)
     proxy = _proxy(settings, url)
     if not proxy:

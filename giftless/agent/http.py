@@ -45,6 +45,9 @@ _FINAL: Final = frozenset({501, 505, 507, 511})
 #: How errors of urllib3 begin: with the connection that they are about.
 _WHO: Final = re.compile(r"^\w+\(.*?\): ")
 
+#: What another host must not see when it is redirected to.
+_SECRET_HEADERS: Final = Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT | {"Giftless-Action"}
+
 #: How often a download may be redirected.
 _REDIRECTS: Final = 5
 
@@ -53,7 +56,7 @@ _REDIRECTS: Final = 5
 class Reply:
     """An answer.
 
-    :ivar status: below 300 if all is well; never one that is worth another attempt.
+    :ivar status: never one that is worth another attempt.
     :ivar body: all of it, or the beginning of an error.
     :ivar request: what was asked, for messages.
     """
@@ -61,6 +64,11 @@ class Reply:
     status: int
     body: bytes = field(repr=False)
     request: str
+
+    @property
+    def good(self) -> bool:
+        """Whether all is well."""
+        return _is_good(self.status)
 
     @property
     def reason(self) -> str:
@@ -114,14 +122,14 @@ class Client:
     def fetch(self, url: str, header: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
         """Send a GET request; its body is read within the context.
 
-        :returns: an answer with a status below 300.
+        :returns: an answer that says that all is well (2xx).
         :raises Again: if it is worth another attempt, which may come out while
             the answer is read.
         :raises TransferError: if there is nothing to get.
         """
         request = _describe("GET", url)
         with self._open("GET", url, header, None, _TIMEOUT, request) as response:
-            if response.status >= 300:
+            if not _is_good(response.status):
                 reply = self._reply(response, request)
                 raise TransferError(reply.reason, reply.status)
             yield response
@@ -160,7 +168,13 @@ class Client:
                 body=body,
                 # Nobody but the caller knows what a second attempt needs.
                 retries=Retry(
-                    total=None, connect=0, read=0, status=0, other=0, redirect=_REDIRECTS
+                    total=None,
+                    connect=0,
+                    read=0,
+                    status=0,
+                    other=0,
+                    redirect=_REDIRECTS,
+                    remove_headers_on_redirect=_SECRET_HEADERS,
                 ),
                 redirect=method == "GET",
                 timeout=Timeout(connect=_TIMEOUT, read=timeout),
@@ -181,7 +195,7 @@ class Client:
 
     def _reply(self, response: urllib3.BaseHTTPResponse, request: str) -> Reply:
         status = response.status
-        good = status < 300
+        good = _is_good(status)
         limit = _LONGEST_ANSWER if good else _ERROR_SIZE
         body = response.read(limit + 1)
         if good and len(body) > limit:
@@ -204,12 +218,20 @@ class Client:
 
 
 def _done_with(response: urllib3.BaseHTTPResponse) -> None:
-    """Keep the connection if the answer has been read, close it otherwise."""
-    if response.length_remaining == 0:
+    """Keep the connection if the answer has been read, close it otherwise.
+
+    What follows a 101 is another protocol.
+    """
+    if response.length_remaining == 0 and response.status >= 200:
         response.drain_conn()
         response.release_conn()
     else:
         response.close()
+
+
+def _is_good(status: int) -> bool:
+    """Whether an answer says that all is well: 2xx, and no 101 or 304."""
+    return 200 <= status < 300
 
 
 def _describe(method: str, url: str) -> str:

@@ -116,7 +116,7 @@ class Uploader:
         arrived = False
         try:
             reply = self._client.send(part.method, part.href, header, body, part.size)
-            arrived = reply.status < 300
+            arrived = reply.good
             return reply
         finally:
             if not arrived:
@@ -184,6 +184,6 @@ def _read(path: str, part: Part) -> Iterator[bytes]:
 
 
 def _good(reply: Reply) -> Reply:
-    if reply.status >= 300:
+    if not reply.good:
         raise TransferError(reply.reason, reply.status)
     return reply

@@ -33,6 +33,7 @@ from giftless.web.context import Context
 from giftless.web.cors import is_preflight
 from giftless.web.errors import error_body
 from giftless.web.framing import refusal
+from giftless.web.interim import interim_limit
 
 #: Bound to no class: an event would have the request itself, and its URL may
 #: hold a credential.
@@ -49,9 +50,9 @@ LINGER_SECONDS: Final = 3.0
 #: response was complete (nginx's convention).
 CLIENT_CLOSED: Final = 499
 
-#: After how many seconds without a response a client is sent an interim one
-#: (102), and then repeatedly.  The stock client gives up after 30 without a byte; not
-#: much less, because old ones take only five interim responses.
+#: After how many seconds without a response a client that is known to bear it is sent
+#: an interim one (102), and then repeatedly.  git-lfs gives up after 30 without a byte;
+#: not much less, because some take only five interim responses.
 INTERIM_SECONDS: Final = 25.0
 
 
@@ -84,6 +85,7 @@ class StreamingRequest(Request):
     _timer: IDelayedCall | None = None
     _linger: IDelayedCall | None = None
     _interim: IDelayedCall | None = None
+    _interims_sent = 0
     _bytes_at_last_check = 0
     _paused_since_check = False
 
@@ -145,7 +147,7 @@ class StreamingRequest(Request):
         self.body.end()
         if self._finish_early:
             self._really_finish()
-        elif not self.startedWriting and not self.context.proxies.forwards(self):
+        elif not self.startedWriting:
             self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -346,9 +348,16 @@ class StreamingRequest(Request):
 
     def _send_interim(self) -> None:
         self._interim = None
-        if not self.startedWriting and self.clientproto == b"HTTP/1.1":
-            self.channel.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-            self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
+        if self.startedWriting or self._interims_sent >= self._interim_limit():
+            return
+        self.channel.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        self._interims_sent += 1
+        self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
+
+    def _interim_limit(self) -> int:
+        if self.clientproto != b"HTTP/1.1" or self.context.proxies.forwards(self):
+            return 0
+        return interim_limit(self.requestHeaders)
 
     def _stop_timers(self) -> None:
         for name in ("_linger", "_interim"):

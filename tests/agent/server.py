@@ -8,7 +8,7 @@ import hashlib
 import json
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -39,6 +39,7 @@ class Answer:
 
     :ivar body: or the beginning of it.
     :ivar length: what the Content-Length says; that of the body if ``None``.
+    :ivar interim: the statuses of interim responses before it.
     :ivar stall: seconds for which the connection stays open after a body that
         is too short.
     """
@@ -48,6 +49,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = None
     stall: float = 0
+    interim: Sequence[int] = ()
 
 
 class _QuietServer(ThreadingHTTPServer):
@@ -118,6 +120,8 @@ class Server:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
+        for status in answer.interim:
+            handler.wfile.write(b"HTTP/1.1 %d Interim\r\nLink: </a>\r\n\r\n" % status)
         length = len(answer.body) if answer.length is None else answer.length
         handler.send_response(answer.status)
         for name, value in {**answer.headers, "Content-Length": str(length)}.items():

@@ -118,6 +118,55 @@ class ClientTests(SynchronousTestCase):
             self.connection.close()
         self.assertEqual(reply.reason, f"PUT {url}: 413 big")
 
+    def test_the_answer_behind_interim_responses_counts(self) -> None:
+        """102 and others are skipped, in any number, and the connection is kept."""
+        client = self.client()
+        for interim in ((102,), (100,), (103, 100, 102), (199,), (102,) * 300, (100,) * 300):
+            for status, body in ((200, b"{}"), (409, b'{"message": "bad"}'), (404, b"")):
+                server = self.server(Answer(status, body, interim=interim))
+                for _ in range(2):
+                    reply = client.ask("PUT", f"{server.url}/p", None)
+                    self.assertEqual((reply.status, reply.body), (status, body), interim)
+                with client.fetch(self.server(Answer(200, b"x", interim=interim)).url, {}) as got:
+                    self.assertEqual((got.status, got.read()), (200, b"x"))
+            server = self.server(Answer(503, interim=interim))
+            self.assertRaises(Again, client.ask, "PUT", server.url, None)
+
+    def test_nothing_but_interim_responses_is_given_up(self) -> None:
+        """A server that sends more than a thousand has no answer."""
+        for status in (100, 102):
+            server = self.server(Answer(200, b"{}", interim=(status,) * 1001))
+            error = self.assertRaises(Again, self.client().ask, "PUT", server.url, None)
+            self.assertIn("more than 1000 interim responses", error.reason)
+
+    def test_another_protocol_is_an_error(self) -> None:
+        """101 is no success, and the connection is not used again."""
+        client = self.client()
+        server = self.server(Answer(101))
+        reply = client.ask("PUT", server.url, None)
+        self.assertEqual((reply.status, reply.good), (101, False))
+        server.answer = lambda asked: Answer(200, b"{}")
+        self.assertTrue(client.ask("PUT", server.url, None).good)
+        server.answer = lambda asked: Answer(101)
+        with self.assertRaises(TransferError), client.fetch(server.url, {}):
+            self.fail("a download from 101")
+
+    def test_a_proxy_may_send_interim_responses(self) -> None:
+        proxy = self.server(Answer(200, b"{}", interim=(102,)))
+        reply = self.client(Settings(proxy=proxy.url)).ask("PUT", "http://elsewhere.example/", None)
+        self.assertEqual((reply.status, reply.body), (200, b"{}"))
+
+    def test_another_host_does_not_see_tokens(self) -> None:
+        """A redirect to another host takes no token of an action there."""
+        other = self.server(Answer(200, b"x"))
+        server = self.server(Answer(302, headers={"Location": other.url}))
+        header = {"Giftless-Action": "secret", "Authorization": "secret", "X-Other": "kept"}
+        with self.client().fetch(server.url, header) as response:
+            self.assertEqual(response.status, 200)
+        (asked,) = other.asked
+        self.assertEqual(asked.headers["x-other"], "kept")
+        self.assertNotIn("secret", asked.headers.values())
+
     def test_connections_are_kept(self) -> None:
         """One connection serves several requests."""
         ports = set()

@@ -102,6 +102,31 @@ class UploadTests(SynchronousTestCase):
         self.assertEqual(put.headers["content-type"], "application/octet-stream")
         self.assertNotIn("transfer-encoding", put.headers)
 
+    def test_a_part_that_is_still_checked_has_not_arrived(self) -> None:
+        """What counts is the answer behind ``102 Processing``."""
+        for status in (503, 400):
+            self.server.fault = times(1, "/parts/3", Answer(status, interim=(102, 102)))
+            self.server.parts.clear()
+            self.upload()
+            self.assertEqual(self.server.stored, DATA)
+            self.server.stored = None
+
+    def test_a_commit_that_fails_after_a_while_is_no_success(self) -> None:
+        """The server removes what is damaged: so the push must fail."""
+        self.server.fault = lambda asked: (
+            Answer(422, b'{"message": "damaged"}', interim=(102,))
+            if asked.path == "/parts/commit"
+            else None
+        )
+        self.assertIn("damaged", self.refused().message)
+
+    def test_another_protocol_is_no_success(self) -> None:
+        for path in ("/parts", "/parts/2", "/parts/commit"):
+            self.server.fault = lambda asked, path=path: (  # type: ignore[misc]
+                Answer(101) if asked.path == path else None
+            )
+            self.refused()
+
     def test_one_connection_is_enough(self) -> None:
         """It works over one connection too."""
         self.upload(connections=1)

@@ -78,6 +78,9 @@ T = TypeVar("T")
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 
+#: What git-lfs calls itself.
+GIT_LFS = "git-lfs/3.8.1 (GitHub; linux amd64; go 1.26.8)"
+
 #: What every line of an access log has.
 ACCESS_NAMESPACE = "giftless.access"
 

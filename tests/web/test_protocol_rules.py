@@ -17,6 +17,7 @@ from tests.support.blocking import ManualBlocking
 from tests.support.making import action_of, key_of, oid_of, partial, reader, writer
 from tests.support.memory import BoundedMemoryStore, MemoryStore
 from tests.web.support import (
+    GIT_LFS,
     Connection,
     FrontTestCase,
     KeyAuthenticator,
@@ -295,6 +296,10 @@ class Rule3Tests(RuleTestCase):
         self.assert_error(self.request("POST", BATCH, {}, b'{"operation": "upload"}'), 422)
 
 
+#: The headers of a client that bears interim responses.
+PATIENT = {"User-Agent": GIT_LFS}
+
+
 class Rule4Tests(RuleTestCase):
     """A sign of life within 30 s of the last byte, or the client gives up."""
 
@@ -321,7 +326,7 @@ class Rule4Tests(RuleTestCase):
 
     def test_upload_whose_commit_takes_65_seconds(self) -> None:
         connection = self.connect()
-        connection.send(render_request("PUT", URL, {}, DATA))
+        connection.send(render_request("PUT", URL, PATIENT, DATA))
         self.assertGreater(self.blocking.waiting, 0)
         self.assert_patience(connection, 65)
         self.finish()
@@ -329,11 +334,12 @@ class Rule4Tests(RuleTestCase):
         self.assertEqual(self.front.objects(), {f"org/repo/{OID}": DATA})
 
     def test_old_clients_take_five_signs_and_no_more(self) -> None:
-        """So they are not wasted."""
+        """So they are not wasted, and the sixth does not end the connection."""
         connection = self.connect()
-        connection.send(render_request("PUT", URL, {}, DATA))
+        old = {"User-Agent": "git-lfs/3.3.0 (GitHub; linux amd64; go 1.19.8)"}
+        connection.send(render_request("PUT", URL, old, DATA))
         signs = 0
-        for _ in range(149):
+        for _ in range(300):
             self.clock.advance(1)
             while connection.received:
                 self.assertEqual(connection.response().status, 102)
@@ -343,7 +349,7 @@ class Rule4Tests(RuleTestCase):
     def test_a_slow_batch_shows_signs_of_life(self) -> None:
         connection = self.connect()
         connection.send(
-            render_request("POST", BATCH, {}, batch_body("upload", {"oid": OID, "size": 10}))
+            render_request("POST", BATCH, PATIENT, batch_body("upload", {"oid": OID, "size": 10}))
         )
         self.assert_patience(connection, 100)
         self.finish()
@@ -353,7 +359,7 @@ class Rule4Tests(RuleTestCase):
         self.front.put(DATA)
         connection = self.connect()
         body = json.dumps({"oid": OID, "size": 10}).encode()
-        connection.send(render_request("POST", VERIFY, {}, body))
+        connection.send(render_request("POST", VERIFY, PATIENT, body))
         self.assert_patience(connection, 100)
         self.finish()
         self.assertEqual(connection.response().status, 200)
@@ -361,7 +367,7 @@ class Rule4Tests(RuleTestCase):
     def test_a_slow_download_shows_signs_of_life(self) -> None:
         self.front.put(DATA)
         connection = self.connect()
-        connection.send(render_request("GET", URL))
+        connection.send(render_request("GET", URL, PATIENT))
         self.assert_patience(connection, 100)
         self.finish()
         self.clock.advance(0)
@@ -370,7 +376,7 @@ class Rule4Tests(RuleTestCase):
 
     def test_a_slow_error_shows_signs_of_life(self) -> None:
         connection = self.connect()
-        connection.send(render_request("GET", URL))
+        connection.send(render_request("GET", URL, PATIENT))
         self.assert_patience(connection, 100)
         self.finish()
         self.assert_error(connection.response(), 404)

@@ -24,6 +24,7 @@ from tests.support.making import oid_of, writer
 from tests.support.memory import MemoryStore
 from tests.web.support import (
     CLIENT,
+    GIT_LFS,
     Connection,
     FrontTestCase,
     PortTestCase,
@@ -775,13 +776,13 @@ class BackPressureTests(FrontTestCase):
 
 
 class PatienceTests(FrontTestCase):
-    """A client that waits for its answer hears that it is being worked on."""
+    """git-lfs hears that its request is being worked on while it waits for the answer."""
 
     def start(self, version: str = "HTTP/1.1", **options: Any) -> Connection:
         self.blocking = ManualBlocking()
         self.serve(blocking=self.blocking, **options)
         connection = self.connect(options.pop("peer", CLIENT))
-        connection.send(render_request("GET", URL, version=version))
+        connection.send(render_request("GET", URL, {"User-Agent": GIT_LFS}, version=version))
         return connection
 
     def interim(self, connection: Connection) -> list[int]:
