@@ -143,7 +143,8 @@ def build_resource(
         environment.wall_clock,
     )
     blocking, limits = environment.blocking, options.limits
-    gate = Gate(options.access.hide_private)
+    names_people = not all(IAnonymous.providedBy(part) for part in backends.chain)
+    gate = Gate(options.access.hide_private, names_people)
     clock = environment.reactor
     server = LFSServer(store, transfers.registry, blocking, limits.object_size, gate, events)
     multipart = MultipartServer(store, transfers.planner, blocking, gate, clock, events)
@@ -178,7 +179,5 @@ def _lock_routes(
     policy = schema.convert(section, LockPolicy, "locks")
     if backends.locks is None:
         return routes_without_locks()
-    names_people = not all(IAnonymous.providedBy(part) for part in backends.chain)
-    wall_clock = environment.wall_clock
-    service = LockService(backends.locks, gate, policy, names_people, wall_clock, events)
+    service = LockService(backends.locks, gate, policy, environment.wall_clock, events)
     return LockEndpoints(service, authenticator).routes

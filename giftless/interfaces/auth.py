@@ -152,7 +152,8 @@ class Identity:
     :ivar name: the name for the access log and for locks.
     :ivar grants: an :class:`IGrants` provider.
     :ivar anonymous: whether the client has not been identified.  What it may not
-        do is then refused with 401, which asks for a credential, instead of 403.
+        do is then refused with 401, which asks for a credential, instead of 403, unless
+        the server has no authenticator that takes one.
     :ivar ticket: what the action token says that authenticates the request, if
         one does.
     """
@@ -180,6 +181,6 @@ class IAuthenticator(Interface):
 class IAnonymous(Interface):
     """An authenticator that identifies nobody: it gives every client the same anonymous identity.
 
-    If all authenticators of a server are such, a client that may not lock files is
-    answered with 403 instead of 401: no credential would help.
+    If all authenticators of a server are such, whatever a client may not do is refused
+    with 403 instead of 401, and credentials are passed over: none would help.
     """

@@ -17,10 +17,13 @@ class Gate:
 
     :param hide_private: whether what an identity may not even read looks as
         if it did not exist.
+    :param names_people: whether any authenticator takes credentials.  If none does,
+        no anonymous client is asked for one, which cannot exist.
     """
 
-    def __init__(self, hide_private: bool = False) -> None:
+    def __init__(self, hide_private: bool = False, names_people: bool = True) -> None:
         self._hide_private = hide_private
+        self._names_people = names_people
 
     def require(
         self,
@@ -34,9 +37,9 @@ class Gate:
 
         :param oid: the object concerned; ``None`` for the whole repository.
         :param kinds: the kinds of action whose tokens will do.
-        :raises CredentialNeeded: if an anonymous client asks.
+        :raises CredentialNeeded: if an anonymous client asks, and a credential may help.
         :raises NotFound: to hide the repository.
-        :raises Forbidden: if somebody else asks.
+        :raises Forbidden: otherwise.
         """
         if not identity.grants.allows(permission, oid):
             raise self._denied(identity, permission, repo)
@@ -76,8 +79,25 @@ class Gate:
             self.require(identity, permission, repo)
         return wanted, refused
 
+    def require_name(self, identity: Identity, thing: str, keys: str) -> None:
+        """Raise an error if a client is anonymous.
+
+        :param thing: what a name is needed for, in words that complete "to".
+        :param keys: the keys of the configuration that can change that.
+        :raises CredentialNeeded: if a credential may help.
+        :raises Forbidden: if no credential can.
+        """
+        if not identity.anonymous:
+            return
+        if self._names_people:
+            raise CredentialNeeded(f"a credential is needed to {thing}")
+        raise Forbidden(
+            f"a name is needed to {thing}, but this server takes no credentials;"
+            f" its administrator can change that ({keys})"
+        )
+
     def _denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
-        if identity.anonymous:
+        if identity.anonymous and self._names_people:
             return CredentialNeeded(
                 f"a credential with {permission.value} access to {repo} is needed"
             )
@@ -85,6 +105,11 @@ class Gate:
         hidden = self._hide_private and identity.ticket is None
         if hidden and not identity.grants.allows(Permission.READ, None):
             return NotFound(f"there is no repository {repo}, or you may not read it")
+        if identity.anonymous:
+            return Forbidden(
+                f"this server gives nobody {permission.value} access to {repo}, and takes no"
+                " credentials; its administrator can change that (auth)"
+            )
         return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")
 
 
@@ -95,17 +120,12 @@ class LockGate:
     :param anonymous: whether anonymous clients may hold locks.  All anonymous
         clients are one owner then.
     :param force: what it takes, beside ``write``, to remove somebody else's lock.
-    :param names_people: whether any authenticator can tell one client from
-        another.
     """
 
-    def __init__(
-        self, gate: Gate, anonymous: bool, force: Literal["write", "admin"], names_people: bool
-    ) -> None:
+    def __init__(self, gate: Gate, anonymous: bool, force: Literal["write", "admin"]) -> None:
         self._gate = gate
         self._anonymous = anonymous
         self._force = force
-        self._names_people = names_people
 
     def owns(self, identity: Identity, lock: Lock) -> bool:
         """Whether a lock belongs to an identity."""
@@ -117,17 +137,12 @@ class LockGate:
         :raises LFSError: if it may not; see :meth:`Gate.require`.
         """
         self._gate.require(identity, Permission.WRITE, repo)
-        if not identity.anonymous or self._anonymous:
-            return
-        if self._names_people:
-            raise CredentialNeeded(
-                "a credential is needed to lock files, so that the lock has an owner"
+        if not self._anonymous:
+            self._gate.require_name(
+                identity,
+                "lock files, so that each lock has an owner",
+                "auth, or locks.anonymous",
             )
-        # To ask for a credential would not help: none is known here.
-        raise Forbidden(
-            "this server does not know who you are, and lets only people it knows lock files;"
-            " its administrator can change that (auth, or locks.anonymous)"
-        )
 
     def require_force(self, identity: Identity, lock: Lock, force: bool) -> None:
         """Raise an error unless an identity may remove somebody else's lock.

@@ -69,8 +69,6 @@ class LockService:
     :param store: keeps the locks.
     :param gate: decides who may do what.
     :param policy: the operator's options.
-    :param names_people: whether any authenticator can tell one client from
-        another.
     :param wall_clock: tells when a lock is made.
     :param events: where it is published what has happened.
     """
@@ -82,13 +80,12 @@ class LockService:
         store: ILockStore,
         gate: Gate,
         policy: LockPolicy,
-        names_people: bool,
         wall_clock: WallClock,
         events: Events = NO_EVENTS,
     ) -> None:
         self._store = store
         self._gate = gate
-        self._owners = LockGate(gate, policy.anonymous, policy.force, names_people)
+        self._owners = LockGate(gate, policy.anonymous, policy.force)
         self._page_size = policy.page_size
         self._wall_clock = wall_clock
         self._events = events

@@ -421,7 +421,7 @@ class SecretTests(StartTestCase):
         upload = reply.json["objects"][0]["actions"]["upload"]
         path = upload["href"].removeprefix(daemons[0].url)
         # The second daemon lets nobody write who has no token.
-        self.assertEqual(daemons[1].request("PUT", path, b"later").status, 401)
+        self.assertEqual(daemons[1].request("PUT", path, b"later").status, 403)
         self.assertEqual(daemons[1].request("PUT", path, b"later", upload["header"]).status, 200)
         for daemon in daemons:
             self.assertFalse(Path(daemon.directory, "giftless-state", "secret").exists())

@@ -157,7 +157,11 @@ class MissingTests(IntegrationTestCase):
         repo = git.create(self.directory / "work", f"{daemon.url}/acme/rocket.git/info/lfs")
         repo.commit({"a.bin": b"kept"})
         # The object is there already, and yet this is somebody who may not push.
-        self.assertNotEqual(repo.try_push().returncode, 0)
+        result = repo.try_push()
+        self.assertNotEqual(result.returncode, 0)
+        # In the server's words: git is not made to ask for a password.
+        self.assertIn("this server gives nobody write access", result.stderr)
+        self.assertNotIn("Username", result.stderr)
         repo.git("push", "--quiet", "--no-verify", "origin", "main")
         self.assertEqual(repo.clone(self.directory / "clone").read("a.bin"), b"kept")
 

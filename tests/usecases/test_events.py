@@ -258,7 +258,7 @@ class LockEventTests(SQLiteTestCase, CoroutineTestCase):
         super().setUp()
         self.recorder = Recorder()
         self.service = LockService(
-            self.build(), Gate(), LockPolicy(), True, Clock().seconds, events_to(self.recorder)
+            self.build(), Gate(), LockPolicy(), Clock().seconds, events_to(self.recorder)
         )
 
     def lock(self) -> Lock:

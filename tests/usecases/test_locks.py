@@ -39,8 +39,8 @@ class LockServiceTestCase(SQLiteTestCase, CoroutineTestCase):
         self, names_people: bool = True, hide_private: bool = False, **policy: Any
     ) -> LockService:
         """Make a service."""
-        gate = Gate(hide_private)
-        return LockService(self.store, gate, LockPolicy(**policy), names_people, self.clock.seconds)
+        gate = Gate(hide_private, names_people)
+        return LockService(self.store, gate, LockPolicy(**policy), self.clock.seconds)
 
     def lock(self, path: str = "a.psd", identity: Identity | None = None) -> Lock:
         """Lock a path."""

@@ -251,7 +251,7 @@ class Front:
             clock.seconds,
         )
         self.tokens = transfers.tokens
-        proxies, gate = Proxies(trusted), Gate()
+        proxies, gate = Proxies(trusted), Gate(names_people=names_people)
         actions_authenticator = AuthChain([self.tokens, *authenticators])
         server = LFSServer(
             store, transfers.registry, blocking, self.limits.object_size, gate, events
@@ -270,7 +270,7 @@ class Front:
         lock_routes = routes_without_locks()
         if locks is not None:
             policy = lock_policy or LockPolicy()
-            service = LockService(locks, gate, policy, names_people, clock.seconds, events)
+            service = LockService(locks, gate, policy, clock.seconds, events)
             lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
         routes = [*objects.routes, *parts.routes, *lock_routes, *routes]
         brought = AdapterEndpoints(

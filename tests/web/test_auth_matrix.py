@@ -166,13 +166,14 @@ OBJECT_OUTCOMES: Final[Mapping[str, Outcome]] = {
     "who_may_write_this_object": Outcome("only_new", 403, 200),
 }
 
-#: Those where anybody is let in: whatever is shown is nobody's, and does not matter.
+#: Those where anybody is let in: whatever is shown is nobody's, and does not matter.  To
+#: ask for a credential would be in vain, so what nobody may do is 403.
 ANONYMOUS_OUTCOMES: Final[Mapping[str, Mapping[str, Outcome]]] = {
     "anonymous_read": {
-        "without_credential": Outcome("", 200, 401),
-        "without_credential_nor_www_authenticate": Outcome("", 200, 401, QUIET),
-        "without_credential_where_repositories_are_hidden": Outcome("", 200, 401, HIDDEN),
-        "with_some_credential": Outcome("anybody", 200, 401),
+        "without_credential": Outcome("", 200, 403),
+        "without_credential_nor_www_authenticate": Outcome("", 200, 403, QUIET),
+        "without_credential_where_repositories_are_hidden": Outcome("", 200, 403, HIDDEN),
+        "with_some_credential": Outcome("anybody", 200, 403),
     },
     "anonymous_read_write": {
         "without_credential": Outcome("", 200, 200),
