@@ -40,7 +40,10 @@ def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFS
     if not _METHOD.fullmatch(method):
         return BadRequest("the request's method must be upper-case letters")
     if path[:1] != b"/" or path[:2] == b"//":
-        return BadRequest("the request's target must be a path that begins with one slash")
+        return BadRequest(
+            "the request's target must be a path that begins with one slash; the URL of a"
+            " repository's API is of the form https://HOST/ORG/REPO.git/info/lfs"
+        )
     if len(hosts) > 1:
         return BadRequest("the request has more than one Host header")
     if not hosts and version != b"HTTP/1.0":

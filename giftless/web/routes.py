@@ -7,8 +7,10 @@ the server stand below its root.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
+from urllib.parse import quote
 
 from klein import Klein
 from twisted.internet.defer import Deferred
@@ -27,7 +29,15 @@ from giftless.web.request import CLIENT_CLOSED, StreamingRequest
 from giftless.web.route import REPO, Level, Route
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
-_INFO_LFS: Final = ("info", "lfs")
+_INFO_LFS: Final = "/info/lfs"
+
+#: The path of a repository that ends like this is a mistake: clients that append
+#: ``.git/info/lfs`` to a URL that has it already (DVC) would get a repository of
+#: their own, without any object.
+_INFO_LFS_AGAIN: Final = re.compile(r"/+info/+lfs(\.git)?(/+\.git)?\Z", re.IGNORECASE)
+
+#: Stands for the path of a repository in words for people.
+_EXAMPLE: Final = "/ORG/REPO.git"
 
 
 class _RepoConverter(PathConverter):
@@ -99,12 +109,24 @@ class LFSResource:
             request.processingFailed(Failure())
 
     def _repo_call(self, request: StreamingRequest, path: str) -> RepoCall:
-        segments = path.split("/")
-        short = tuple(segments[-2:]) != _INFO_LFS
-        request.repo = repo = Repo.parse(segments if short else segments[:-2])
-        base_url = self._public_url or self._proxies.base_url(request)
+        base_url = self._base_url(request)
+        # Clients that append to a URL with a slash at its end send two (JGit).
+        url = f"/{path.rstrip('/')}"
+        root = url.removesuffix(_INFO_LFS)
+        short = root == url
+        root = root.rstrip("/")
+        if not root:
+            raise BadRequest(_no_repository(base_url))
+        if _INFO_LFS_AGAIN.search(root):
+            raise BadRequest(_info_lfs_again(base_url, root))
+        names = root[1:].split("/")
+        request.repo = repo = Repo.parse(names)
         client = self._proxies.client(request)
-        return RepoCall(request, client, repo, Links(base_url, segments), short)
+        links = Links(base_url, names if short else [*names, "info", "lfs"])
+        return RepoCall(request, client, repo, links, short)
+
+    def _base_url(self, request: StreamingRequest) -> str:
+        return self._public_url or self._proxies.base_url(request)
 
     def _routing_failed(self, request: StreamingRequest, failure: Failure) -> None:
         """No endpoint has this URL, or not with this method."""
@@ -113,6 +135,45 @@ class LFSResource:
             allowed = tuple(sorted(problem.valid_methods or ()))
             request.respond_error(MethodNotAllowed(f"use one of: {', '.join(allowed)}", allowed))
         elif isinstance(problem, exceptions.NotFound):
-            request.respond_error(NoEndpoint("there is no such endpoint on this server"))
+            request.respond_error(NoEndpoint(self._not_found(request)))
         else:
             request.respond_error(BadRequest("the URL is malformed"))
+
+    def _not_found(self, request: StreamingRequest) -> str:
+        """Say why a URL is no endpoint's."""
+        path = "/" + b"/".join(request.postpath or ()).decode()
+        try:
+            base_url = self._base_url(request)
+        except BadRequest:  # It names no host, either.
+            base_url = "https://HOST"
+        if path.rstrip("/") in ("", _INFO_LFS) or self._lacks_repository(path):
+            return _no_repository(base_url)
+        return (
+            "there is no such endpoint on this server;"
+            f" lfs.url is of the form {base_url}{_EXAMPLE}{_INFO_LFS}"
+        )
+
+    def _lacks_repository(self, path: str) -> bool:
+        """Whether a path would be an endpoint's behind a repository."""
+        return any(
+            route.level is Level.REPOSITORY and route.pattern.fullmatch(f"/{REPO}{path}")
+            for route, _ in self._endpoints
+        )
+
+
+def _info_lfs_again(base_url: str, root: str) -> str:
+    """Say how the URL of a repository is written.
+
+    :param root: what stands in front of its API, and ends in ``info/lfs``.
+    """
+    while found := _INFO_LFS_AGAIN.search(root):
+        root = root[: found.start()]
+    git = f"{base_url}{quote(root) or _EXAMPLE}"
+    return (
+        "the URL has 'info/lfs' twice, or in capital letters: write lfs.url as"
+        f" {git}/info/lfs; a client that appends that itself needs {git}"
+    )
+
+
+def _no_repository(base_url: str) -> str:
+    return f"the URL names no repository: write lfs.url as {base_url}{_EXAMPLE}{_INFO_LFS}"

@@ -200,6 +200,99 @@ class UrlTests(ApiTestCase):
         self.assert_error(self.request("PUT", VERIFY, {}, DATA), 400)
         self.assertEqual(self.front.objects(), {})
 
+    def test_slashes_behind_the_url_of_a_repository_are_left_out(self) -> None:
+        """JGit sends them if lfs.url, or the URL of the remote, ends in a slash."""
+        self.serve()
+        for form, slashed in (
+            ("/org/repo.git/info/lfs", "/org/repo.git/info/lfs/"),
+            ("/org/repo.git/info/lfs", "/org/repo.git/info/lfs//"),
+            ("/org/repo.git/info/lfs", "/org/repo.git//info/lfs"),
+            ("/org/repo", "/org/repo/"),
+        ):
+            actions = self.actions("upload", url=f"{slashed}/objects/batch")
+            self.assertEqual(
+                {name: action["href"] for name, action in actions.items()},
+                {
+                    "upload": f"http://lfs.example{form}/objects/storage/{OID}",
+                    "verify": f"http://lfs.example{form}/objects/storage/verify",
+                },
+            )
+            self.assertEqual(
+                self.request("PUT", storage_url(OID, slashed), {}, DATA).status, 200, slashed
+            )
+            self.assertEqual(self.request("GET", storage_url(OID, slashed)).body, DATA)
+            verification = json.dumps({"oid": OID, "size": 10}).encode()
+            url = f"{slashed}/objects/storage/verify"
+            self.assertEqual(self.request("POST", url, {}, verification).status, 200)
+            self.assertEqual(self.front.objects(), {f"org/repo/{OID}": DATA})
+            os.unlink(os.path.join(self.front.directory, "org/repo", OID))
+
+    def test_an_api_behind_an_api_is_refused_with_the_right_url(self) -> None:
+        """DVC appends info/lfs to whatever it is given."""
+        self.serve()
+        for doubled in (
+            "/org/repo.git/info/lfs.git/info/lfs",
+            "/org/repo.git/info/lfs/info/lfs",
+            "/org/repo.git/info/lfs/.git/info/lfs",
+            "/org/repo.git/info/lfs.git/info/lfs.git/info/lfs",
+            "/org/repo.git/info/lfs.git",
+            "/org/repo.git/Info/LFS",
+            "/org/repo.git/info/LFS.GIT/info/lfs",
+            "/org/repo.git/%69nfo/lfs%2Egit/info/lfs/",
+        ):
+            for method, path in (
+                ("POST", "objects/batch"),
+                ("POST", "objects/storage/verify"),
+                ("GET", f"objects/storage/{OID}"),
+            ):
+                response = self.request(method, f"{doubled}/{path}", {}, b"{}")
+                self.assert_error(response, 400)
+                message = response.json["message"]
+                self.assertIn("http://lfs.example/org/repo.git/info/lfs;", message, doubled)
+        response = self.request("POST", "/info/lfs.git/info/lfs/objects/batch", {}, b"{}")
+        self.assert_error(response, 400)
+        self.assertIn("http://lfs.example/ORG/REPO.git/info/lfs", response.json["message"])
+
+    def test_a_url_without_a_repository_is_told_what_is_missing(self) -> None:
+        self.serve()
+        for status, method, url in (
+            (404, "GET", "/"),
+            (404, "POST", "/"),
+            (404, "GET", "/info/lfs"),
+            (404, "POST", "/objects/batch"),
+            (404, "POST", "/objects/storage/verify"),
+            (404, "GET", f"/objects/storage/{OID}"),
+            (400, "POST", "/info/lfs/objects/batch"),
+            (400, "POST", "/info/lfs//objects/batch"),
+        ):
+            response = self.request(method, url, {}, b"{}")
+            self.assert_error(response, status)
+            self.assertEqual(
+                response.json["message"],
+                "the URL names no repository: write lfs.url as"
+                " http://lfs.example/ORG/REPO.git/info/lfs",
+            )
+
+    def test_a_url_of_no_endpoint_is_told_the_form_of_one(self) -> None:
+        self.serve()
+        for url in ("/org/repo", "/org/repo/objects/batch/", "/org/repo/objects//batch"):
+            response = self.request("POST", url, {}, b"{}")
+            self.assert_error(response, 404)
+            self.assertIn("no such endpoint", response.json["message"])
+            self.assertIn("http://lfs.example/ORG/REPO.git/info/lfs", response.json["message"])
+
+    def test_a_url_without_a_host_is_told_the_form_of_one(self) -> None:
+        self.serve()
+        connection = self.connect()
+        connection.send(b"GET / HTTP/1.0\r\n\r\n")
+        response = connection.response()
+        self.assertIn("https://HOST/ORG/REPO.git/info/lfs", response.json["message"])
+
+    def test_the_public_url_is_in_the_words(self) -> None:
+        self.serve(public_url="https://lfs.example.org/lfs/")
+        response = self.request("GET", "/")
+        self.assertIn("https://lfs.example.org/lfs/ORG/REPO.git", response.json["message"])
+
     def test_query_is_no_part_of_the_path(self) -> None:
         self.serve()
         self.front.put(DATA)
@@ -221,7 +314,7 @@ class HostileUrlTests(ApiTestCase):
         "dot and .git": "/org/..git",
         "empty first": "//org/repo",
         "empty in the middle": "/org//repo",
-        "empty last": "/org/repo/",
+        "only slashes": "//",
         "encoded slash": "/org%2frepo",
         "encoded slash and dots": "/org/..%2F..%2Fetc",
         "NUL": "/org/re%00po",
@@ -279,8 +372,6 @@ class HostileUrlTests(ApiTestCase):
         verification = json.dumps({"oid": OID, "size": 10}).encode()
         for what, repo in self.BAD_REPOS.items():
             for form in (repo, f"{repo}/info/lfs"):
-                if form == "/info/lfs/info/lfs":
-                    continue  # is a repository called info/lfs
                 upload = batch_body("upload", {"oid": OID, "size": 10})
                 for method, url, body in (
                     ("POST", f"{form}/objects/batch", upload),
