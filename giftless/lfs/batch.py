@@ -27,18 +27,27 @@ HASH_ALGORITHM: Final = "sha256"
 MAX_EXTRAS_BYTES: Final = 2048
 
 
-class _Ref(msgspec.Struct):
-    """The git ref that is pushed or fetched; checked, and used for nothing."""
-
-    name: str | None = None
+#: JSON has one kind of number, so 1.0 is 1.  Up to here a float is exact.
+MAX_EXACT: Final = 2**53
 
 
 class _WireBatch(msgspec.Struct):
+    """A batch request.
+
+    The git ref is a hint for authentication, not used here: clients send it as an
+    object, empty, ``null`` or in a list, and any value will do.
+    """
+
     operation: str
     objects: list[dict[str, object]]
-    transfers: list[str] | None = None
-    ref: _Ref | None = None
-    hash_algo: str | None = None
+    transfers: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    ref: object = msgspec.UNSET
+    hash_algo: str | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def is_first_version(self) -> bool:
+        """Whether it has nothing but what the first version of the API had."""
+        return self.transfers is self.ref is self.hash_algo is msgspec.UNSET
 
 
 class RequestedObject(msgspec.Struct, frozen=True, gc=False):
@@ -68,17 +77,31 @@ class BatchRequest:
     :ivar objects: one per distinct oid, in the order of the request.
     :ivar transfers: the transfer adapters that the client offers.
     :ivar client: what the client calls itself (``User-Agent``).
+    :ivar objects_only: whether the reply must have no member but ``objects``.
+        git-lfs up to 1.2 takes every member for a list of objects.
     """
 
     operation: Operation
     objects: tuple[RequestedObject, ...]
     transfers: tuple[str, ...]
     client: str = ""
+    objects_only: bool = False
 
     @property
     def is_stock(self) -> bool:
         """Whether the client is git-lfs itself."""
         return self.client.startswith("git-lfs/")
+
+    @property
+    def is_giftless_client(self) -> bool:
+        """Whether the client is giftless-client, which looks at the status alone.
+
+        It takes an object without actions for one that the server has, whatever its
+        error says.  Its ``User-Agent`` is that of a library for HTTP or of a browser;
+        but it alone offers this transfer, and it asks for one object at a time.
+        """
+        is_single = len(self.objects) == 1
+        return is_single and "multipart-basic" in self.transfers and not self.is_stock
 
 
 class ObjectError(msgspec.Struct, frozen=True):
@@ -106,8 +129,8 @@ class ObjectReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class BatchReply(msgspec.Struct, frozen=True):
     """A batch reply: the chosen transfer adapter and an entry per object.
 
-    :ivar transfer: always sent, because old clients restart their adapter for
-        each batch without it.
+    :ivar transfer: sent to every client that knows it, because up to 3.7.1 git-lfs
+        restarts its adapter for each batch without it.
     :ivar objects: one entry per requested object, in the request's order.
     """
 
@@ -154,7 +177,7 @@ def parse_batch(
     objects: dict[str, RequestedObject] = {}
     conflict = (
         None
-        if wire.hash_algo in (None, "", HASH_ALGORITHM)
+        if wire.hash_algo in (msgspec.UNSET, None, "", HASH_ALGORITHM)
         else _HashAlgorithmConflict(f"this server's objects are named by {HASH_ALGORITHM}")
     )
     for member in wire.objects:
@@ -169,6 +192,7 @@ def parse_batch(
         tuple(objects.values()),
         tuple(wire.transfers or ("basic",)),
         client,
+        wire.is_first_version,
     )
 
 
@@ -176,6 +200,8 @@ def _parse_object(
     member: dict[str, object], max_size: int, conflict: LFSError | None
 ) -> RequestedObject:
     oid, size = member.get("oid"), member.get("size")
+    if isinstance(size, float) and size.is_integer() and abs(size) <= MAX_EXACT:
+        size = int(size)
     if not isinstance(oid, str) or not isinstance(size, int) or isinstance(size, bool):
         raise Unprocessable("each object needs an 'oid' (a string) and a 'size' (a whole number)")
     # Most objects have an oid and a size and nothing else.
@@ -212,6 +238,9 @@ def _parse_extras(member: dict[str, object]) -> tuple[Extras, LFSError | None]:
     return checked, None
 
 
-def render_batch(reply: BatchReply) -> bytes:
-    """Render a batch reply as JSON."""
-    return _encoder.encode(reply)
+def render_batch(reply: BatchReply, objects_only: bool = False) -> bytes:
+    """Render a batch reply as JSON.
+
+    :param objects_only: see :attr:`BatchRequest.objects_only`.
+    """
+    return _encoder.encode({"objects": reply.objects} if objects_only else reply)

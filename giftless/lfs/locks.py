@@ -144,29 +144,21 @@ def path_problem(path: str) -> str | None:
 # --- requests ----------------------------------------------------------------
 
 
-class _Ref(msgspec.Struct):
-    """The git ref that is meant: a hint for authentication, not used here.
-
-    Clients send ``{}`` and ``null`` as well.
-    """
-
-    name: str | None = None
+# Requests may have a ``ref``: a hint for authentication, not used here.  Clients
+# send it as an object, empty, null or in a list, and any value will do.
 
 
 class _WireCreate(msgspec.Struct):
     path: str
-    ref: _Ref | None = None
 
 
 class _WireVerify(msgspec.Struct):
     cursor: str | None = None
     limit: int | None = None
-    ref: _Ref | None = None
 
 
 class _WireUnlock(msgspec.Struct):
     force: bool | None = None
-    ref: _Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,10 @@ class Oid(str):
         return cls(text)
 
 
+#: The oid of the empty object, which alone has no bytes.
+EMPTY_OID: Final = Oid("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+
+
 @dataclass(frozen=True, slots=True)
 class Repo:
     """A repository: its path on the server, as decoded segments.

@@ -45,7 +45,7 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject
-from giftless.lfs.objects import Actions, ObjectKey, Operation, Permission, Repo
+from giftless.lfs.objects import EMPTY_OID, Actions, ObjectKey, Operation, Permission, Repo
 from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
@@ -253,7 +253,8 @@ class LFSServer:
         """Choose what is to be uploaded; refuse what does not fit.
 
         An object with another size than announced is damaged, since its name
-        is its hash: uploading it again repairs it.
+        is its hash: uploading it again repairs it.  So is one that has lost all
+        its bytes.
 
         :param keys: those of ``wanted``, at least one, all of one repository.
         """
@@ -262,7 +263,7 @@ class LFSServer:
         for item, key, size in zip(wanted, keys, sizes, strict=True):
             if isinstance(size, LFSError):
                 refused[item.text] = size
-            elif size == item.size:
+            elif size == item.size and (size or item.text == EMPTY_OID):
                 continue
             elif (problem := room.take(item.size)) is not None:
                 refused[item.text] = InsufficientStorage(problem)
@@ -276,7 +277,11 @@ class LFSServer:
         keys: Sequence[ObjectKey],
         refused: dict[str, LFSError],
     ) -> list[Transfer]:
-        """Choose what can be downloaded; refuse what is missing or damaged."""
+        """Choose what can be downloaded; refuse what is missing or damaged.
+
+        The size 0 stands for one that the client does not know: git-lfs 1.4 and 1.5
+        ask for it when they prune.
+        """
         sizes = await self._store.sizes(keys)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
@@ -284,8 +289,10 @@ class LFSServer:
                 refused[item.text] = size
             elif size is None:
                 refused[item.text] = NotFound("the object does not exist on this server")
-            elif size != item.size:
+            elif not size and item.text != EMPTY_OID:
+                refused[item.text] = Unprocessable("the stored object is empty: it is damaged")
+            elif size != item.size and (item.size or item.text == EMPTY_OID):
                 refused[item.text] = Unprocessable(f"the object has {size} bytes, not {item.size}")
             else:
-                transfers.append(Transfer(key, item.size, item.extras))
+                transfers.append(Transfer(key, size, item.extras))
         return transfers

@@ -61,9 +61,9 @@ class ObjectEndpoints:
         limits = self._limits
         parsed = parse_batch(body, limits.batch_objects, limits.object_size, client)
         reply = await self._server.batch(identity, call.repo, parsed, call.links)
-        if call.short and not parsed.is_stock:
-            _check_any_is_good(reply)
-        call.request.respond_json(200, render_batch(reply))
+        if call.short and parsed.is_giftless_client:
+            _check_object(reply)
+        call.request.respond_json(200, render_batch(reply, parsed.objects_only))
 
     async def verify(self, call: RepoCall) -> None:
         """``POST …/objects/storage/verify``: is the object here, whole?"""
@@ -126,9 +126,9 @@ class ObjectEndpoints:
 
 
 class _Refused(LFSError):
-    """Every object of a batch is refused.
+    """The only object of a batch is refused, and its client reads the status alone.
 
-    :param code: the status that stands for all of them.
+    :param code: the object's status.
     """
 
     code = Unprocessable.code
@@ -139,20 +139,14 @@ class _Refused(LFSError):
         self.code = code
 
 
-def _check_any_is_good(reply: BatchReply) -> None:
-    """Refuse a batch as a whole if all its objects are refused.
+def _check_object(reply: BatchReply) -> None:
+    """Refuse a batch of one object as a whole if the object is refused.
 
-    Clients that use the short URLs (giftless-client) look at the status alone,
-    and take an object without actions for one that the server has.
-
-    :raises LFSError: with the objects' own status, if they share it, or 422.
+    :raises LFSError: with the object's own status and words.
     """
-    errors = [item.error for item in reply.objects if item.error is not None]
-    if len(errors) < len(reply.objects):
-        return
-    codes = {error.code for error in errors}
-    code = codes.pop() if len(codes) == 1 else Unprocessable.code
-    raise _Refused(errors[0].message, code)
+    (item,) = reply.objects
+    if item.error is not None:
+        raise _Refused(item.error.message, item.error.code)
 
 
 def _choose_range(call: RepoCall, oid: Oid, size: int) -> tuple[int, int]:

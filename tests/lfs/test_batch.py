@@ -60,8 +60,22 @@ class WholeRequestTests(SynchronousTestCase):
 
     def test_every_form_of_ref_is_taken(self) -> None:
         """Clients send {} for what they do not know, and null, or nothing."""
-        for ref in (None, {}, {"name": None}, {"name": "HEAD"}, {"name": "refs/heads/main"}):
-            self.assertEqual(parse(ref=ref), parse())
+        for ref in (
+            *(None, {}, {"name": None}, {"name": "HEAD"}, {"name": "refs/heads/main"}),
+            # DVC's scmrepo sends a list; and nobody shall fail for what means nothing.
+            *([{"name": "refs/heads/main"}], [], {"name": 1}, "refs/heads/main", 1, False),
+        ):
+            self.assertEqual(parse(ref=ref, transfers=["basic"]), parse(transfers=["basic"]), ref)
+
+    def test_the_reply_to_the_first_version_has_objects_only(self) -> None:
+        """git-lfs 1.2 takes every member of a reply for a list of objects."""
+        self.assertTrue(parse().objects_only)
+        members: tuple[dict[str, Any], ...] = (
+            *({"transfers": ["basic"]}, {"ref": {}}, {"hash_algo": "sha256"}),
+            *({"transfers": None}, {"ref": None}, {"hash_algo": None}),
+        )
+        for each in members:
+            self.assertFalse(parse(**each).objects_only, each)
 
     def test_without_transfers_basic_is_meant(self) -> None:
         self.assertEqual(parse().transfers, ("basic",))
@@ -100,8 +114,6 @@ class WholeRequestTests(SynchronousTestCase):
         for members in (
             {"transfers": "basic"},
             {"transfers": [1]},
-            {"ref": "refs/heads/main"},
-            {"ref": {"name": 1}},
             {"hash_algo": 256},
         ):
             self.assertRaises(Unprocessable, parse, **members)
@@ -137,8 +149,9 @@ class WholeRequestTests(SynchronousTestCase):
             {"oid": 5, "size": 1},
             {"oid": A, "size": None},
             {"oid": A, "size": "1"},
-            {"oid": A, "size": 1.0},
             {"oid": A, "size": 1.5},
+            {"oid": A, "size": 2.0**53 + 2},
+            {"oid": A, "size": 1e300},
             {"oid": A, "size": True},
             {"oid": A, "size": [1]},
         ):
@@ -171,6 +184,12 @@ class ObjectTests(SynchronousTestCase):
             item = parse_one({"oid": A, "size": size})
             self.assertIsNone(item.error)
             self.assertEqual(item.size, size)
+
+    def test_a_whole_number_may_be_written_as_a_float(self) -> None:
+        for size in (0.0, 1.0, 2.0**53, -1.0):
+            item = parse_one({"oid": A, "size": size})
+            self.assertEqual((item.size, type(item.size)), (size, int))
+            self.assertEqual(item.error is None, size >= 0)
 
     def test_an_upload_that_is_too_large_is_413_each(self) -> None:
         self.assertIsNone(parse_one({"oid": A, "size": 10}, max_object_size=10).error)
@@ -281,7 +300,7 @@ _batches = st.fixed_dictionaries(
     },
     optional={
         "transfers": st.none() | st.lists(st.text()),
-        "ref": st.none() | st.fixed_dictionaries({}, optional={"name": st.none() | st.text()}),
+        "ref": json_values,
         "hash_algo": st.none() | st.sampled_from(["sha256", "sha512", ""]),
     },
 )

@@ -237,6 +237,33 @@ class BatchTests(ServerTestCase):
         """It is damaged; 'prune --verify-remote' trusts what is offered."""
         self.assertEqual(self.codes("download", [{"oid": oid_of(HERE[1]), "size": 77}]), [422])
 
+    def test_a_download_of_size_0_is_one_of_unknown_size(self) -> None:
+        """git-lfs 1.4 and 1.5 send it for all that 'prune --verify-remote' is about."""
+        (entry,) = self.entries("download", [{"oid": oid_of(HERE[1]), "size": 0}])
+        self.assertEqual((entry["size"], set(entry["actions"])), (0, {"download"}))
+        self.assertEqual(self.codes("download", [{"oid": oid_of(GONE[1]), "size": 0}]), [404])
+
+    def test_the_empty_object_is_of_size_0(self) -> None:
+        self.store.add(key_of(b""), b"")
+        self.assertEqual(self.codes("download", [member(b"")]), [None])
+        (entry,) = self.entries("upload", [member(b"")])
+        self.assertNotIn("actions", entry)
+        # Damaged: it has bytes, and a name that says that it has none.
+        self.store.add(key_of(b""), HERE[2])
+        self.assertEqual(self.codes("download", [member(b"")]), [422])
+        (entry,) = self.entries("upload", [member(b"")])
+        self.assertIn("upload", entry["actions"])
+
+    def test_an_object_that_lost_its_bytes_is_not_offered_for_download(self) -> None:
+        """Whoever prunes would delete the last good copy."""
+        self.store.add(key_of(GONE[1]), b"")
+        lost = {"oid": oid_of(GONE[1]), "size": 0}
+        self.assertEqual(self.codes("download", [lost, member(HERE[0])]), [422, None])
+        self.assertEqual(self.codes("download", [member(GONE[1])]), [422])
+        for announced in (lost, member(GONE[1])):
+            (entry,) = self.entries("upload", [announced])
+            self.assertIn("upload", entry["actions"])
+
     def test_an_object_of_another_size_is_to_be_uploaded_again(self) -> None:
         (entry,) = self.entries("upload", [{"oid": oid_of(HERE[1]), "size": 77}])
         self.assertIn("upload", entry["actions"])
@@ -310,7 +337,7 @@ class BatchTests(ServerTestCase):
             elif stored is None:
                 self.assertEqual(code, 404)
             else:
-                self.assertEqual(code, None if stored == size else 422)
+                self.assertEqual(code, None if size in (stored, 0) else 422)
 
 
 class ExternalBatchTests(ServerTestCase):

@@ -347,10 +347,11 @@ class RefusalTests(RecordedMixin, FrontTestCase):
         self.assertNotIn("oops", refused.message)
         self.flushLoggedErrors(ZeroDivisionError)
 
-    def test_a_batch_that_no_object_survives_is_told_beside_its_objects(self) -> None:
-        """To clients of the short URLs it is refused; to git-lfs it is answered."""
+    def test_a_batch_that_is_refused_with_its_object_is_told_beside_it(self) -> None:
+        """It is refused to giftless-client at the short URL, and answered otherwise."""
         self.serve(**self.recorded())
-        body = batch_body("download", {"oid": oid_of(DATA), "size": len(DATA)})
+        member = {"oid": oid_of(DATA), "size": len(DATA)}
+        body = batch_body("download", member, transfers=["multipart-basic", "basic"])
         for url, causes in (
             ("/org/repo/objects/batch", ["not-found", "batch-refused"]),
             (LONG, ["not-found"]),

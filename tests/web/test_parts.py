@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from giftless.auth.actions import ActionOptions
@@ -403,30 +403,51 @@ class StatusTests(PartsTestCase):
 
 
 class ShortUrlTests(PartsTestCase):
-    """Clients of short URLs look at a batch's status alone."""
+    """giftless-client looks at a batch's status alone; other clients read each error."""
 
-    def test_all_missing_is_404(self) -> None:
-        response = self.batch(DATA, SMALL, operation="download")
-        self.assert_error(response, 404)
+    #: What other clients send to the short URL: of another transfer, or none.
+    OTHERS: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"transfers": ["basic"]},
+        {"transfers": ["lfs-standalone-file", "basic", "ssh"]},
+        {"ref": {"name": "refs/heads/main"}},
+        {},
+    )
 
-    def test_some_missing_is_a_batch(self) -> None:
-        self.front.put(SMALL)
-        response = self.batch(DATA, SMALL, operation="download")
+    def ask(self, *objects: dict[str, Any], operation: str, **members: Any) -> Response:
+        """Send a batch, of giftless-client unless ``transfers`` says otherwise."""
+        members = members or {"transfers": ["multipart-basic", "basic"]}
+        body = batch_body(operation, *objects, **members)
+        return self.request("POST", SHORT, {}, body)
+
+    def test_a_refused_object_of_giftless_client_is_the_status(self) -> None:
+        for status, operation, object_ in (
+            (404, "download", {"oid": OID, "size": 10}),
+            (422, "upload", {"oid": "x", "size": 1}),
+            (422, "upload", {"oid": OID, "size": -1}),
+            (413, "upload", {"oid": OID, "size": 2**60}),
+        ):
+            response = self.ask(object_, operation=operation)
+            self.assert_error(response, status)
+
+    def test_several_refused_objects_are_a_batch(self) -> None:
+        """Nothing of a batch is lost because all of its objects are refused."""
+        objects = ({"oid": "x", "size": 1}, {"oid": OID, "size": 10})
+        response = self.ask(*objects, operation="download")
         self.assertEqual(response.status, 200)
-        self.assertEqual(response.json["objects"][0]["error"]["code"], 404)
+        errors = [entry["error"]["code"] for entry in response.json["objects"]]
+        self.assertEqual(errors, [422, 404])
 
-    def test_all_wrong_is_422(self) -> None:
-        body = batch_body("upload", {"oid": "x", "size": 1}, {"oid": OID, "size": -1})
-        self.assert_error(self.request("POST", SHORT, {}, body), 422)
-
-    def test_wrong_in_several_ways_is_422(self) -> None:
-        members = ({"oid": "x", "size": 1}, {"oid": OID, "size": 10})
-        body = batch_body("download", *members)
-        self.assert_error(self.request("POST", SHORT, {}, body), 422)
-
-    def test_too_large_is_413(self) -> None:
-        body = batch_body("upload", {"oid": OID, "size": 2**60})
-        self.assert_error(self.request("POST", SHORT, {}, body), 413)
+    def test_other_clients_get_an_error_for_each_object(self) -> None:
+        for members in self.OTHERS:
+            for objects in (
+                ({"oid": OID, "size": 10},),
+                ({"oid": OID, "size": 10}, {"oid": oid_of(SMALL), "size": 4}),
+            ):
+                body = batch_body("download", *objects, **members)
+                response = self.request("POST", SHORT, {}, body)
+                self.assertEqual(response.status, 200, members)
+                for entry in response.json["objects"]:
+                    self.assertEqual(entry["error"]["code"], 404)
 
     def test_the_stock_client_and_long_urls_get_a_batch(self) -> None:
         """The stock client would stop at another status."""

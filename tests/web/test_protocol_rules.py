@@ -430,7 +430,7 @@ class Rule6Tests(RuleTestCase):
 
 
 class Rule7Tests(RuleTestCase):
-    """``transfer`` is always there, and never ``ssh``."""
+    """``transfer`` is there for each client that knows it, and never ``ssh``."""
 
     OFFERS: tuple[Any, ...] = (
         None,
@@ -446,7 +446,8 @@ class Rule7Tests(RuleTestCase):
         self.front.put(DATA)
         for operation in ("upload", "download"):
             for offer in self.OFFERS:
-                members = {} if offer is None else {"transfers": offer}
+                # git-lfs since 2.4 offers nothing if it has basic only, and sends a ref.
+                members = {"ref": {}} if offer is None else {"transfers": offer}
                 reply = self.batch(operation, {"oid": OID, "size": 10}, **members).json
                 self.assertEqual(reply["transfer"], "basic", offer)
 
@@ -462,7 +463,17 @@ class Rule7Tests(RuleTestCase):
 
     def test_when_every_object_fails(self) -> None:
         self.serve()
-        self.assertEqual(self.batch("download", {"oid": "x", "size": 1}).json["transfer"], "basic")
+        reply = self.batch("download", {"oid": "x", "size": 1}, hash_algo="sha256").json
+        self.assertEqual((reply["transfer"], reply["hash_algo"]), ("basic", "sha256"))
+
+    def test_the_first_version_of_the_api_has_no_transfers(self) -> None:
+        """git-lfs 1.2 takes every member of a reply for a list of objects."""
+        self.serve()
+        self.front.put(DATA)
+        for operation in ("upload", "download"):
+            for headers in ({}, {"User-Agent": "git-lfs/1.2.1 (GitHub; linux amd64; go 1.6.2)"}):
+                response = self.batch(operation, {"oid": OID, "size": 10}, headers=headers)
+                self.assertEqual(set(response.json), {"objects"})
 
 
 class Rule8Tests(RuleTestCase):
