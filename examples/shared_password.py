@@ -96,7 +96,12 @@ class SharedPasswordFactory:
             # An error is shown and logged: it must not have the password.
             raise ConfigError("password", f"is too short; give {MIN_LENGTH} characters or more")
         grants = RepoGrants(READ_WRITE if options.access == "read-write" else READ)
-        return SharedPassword(Identity(options.user, grants), options.password)
+        return SharedPassword(
+            # Who has the password is one principal, other than anybody of the same name
+            # whom another authenticator knows.
+            Identity(options.user, grants, f"shared-password#{options.user}"),
+            options.password,
+        )
 
 
 shared_password = SharedPasswordFactory()

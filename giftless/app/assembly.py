@@ -13,6 +13,7 @@ from giftless.app.plugins import PartBuilder
 from giftless.app.secret import load_secret
 from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.chain import AuthChain, EachCredential
+from giftless.auth.realms import check_realms
 from giftless.auth.throttle import FailureTable, Throttled
 from giftless.base import schema
 from giftless.interfaces import (
@@ -79,6 +80,7 @@ def build_backends(options: Config, parts: PartBuilder) -> Backends:
         parts.build(IAuthenticatorFactory, section, f"auth.{index}")
         for index, section in enumerate(options.auth)
     ]
+    check_realms(parts.built)
     locks = build_lock_store(options, parts)
     return Backends(secret, store, chain, locks, build_observers(options, parts))
 

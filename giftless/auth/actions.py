@@ -63,12 +63,15 @@ class _BatchClaims(msgspec.Struct, frozen=True):
     """What the tokens of a batch have in common.
 
     :ivar op: the name of their kind.
+    :ivar sub: the name of the identity that they are made for.
+    :ivar who: its principal.
     """
 
     exp: int
     op: str
     repo: str
     sub: str
+    who: str = ""
 
 
 class _ObjectClaims(msgspec.Struct, omit_defaults=True):
@@ -198,7 +201,9 @@ class ActionTokens:
         if self._kinds.get(kind.name) != kind:
             raise ValueError(f"the factory of a transfer does not name the kind {kind.name!r}")
         expiry = int(self._wall_clock()) + self._lifetimes[kind.name]
-        return self._signer(_BatchClaims(expiry, kind.name, repo.path, identity.name))
+        return self._signer(
+            _BatchClaims(expiry, kind.name, repo.path, identity.name, identity.principal)
+        )
 
     def _make_signer(self, claims: _BatchClaims) -> _Signer:
         lifetime, header = self._lifetimes[claims.op], self._kinds[claims.op].header
@@ -243,6 +248,7 @@ class ActionTokens:
         return Identity(
             common.sub,
             _ObjectGrants(Oid(claims.oid), kind.permission),
+            common.who,
             ticket=Ticket(common.op, claims.size, claims.x, _upload_of(claims)),
         )
 

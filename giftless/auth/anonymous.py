@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from zope.interface import implementer
 
 from giftless.auth.grants import READ, READ_WRITE, RepoGrants
+from giftless.auth.realms import Realm
 from giftless.interfaces import Credentials, Environment, IAnonymous, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
+
+#: What all anonymous clients are: one, whom nobody else can be.
+ANYBODY: Final = Realm("anonymous")
 
 
 class AnonymousOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +34,9 @@ class AnonymousAuthenticator:
 
     def __init__(self, access: str) -> None:
         permissions = READ_WRITE if access == "read-write" else READ
-        self._identity = Identity("anonymous", RepoGrants(permissions), anonymous=True)
+        self._identity = Identity(
+            "anonymous", RepoGrants(permissions), ANYBODY.principal(), anonymous=True
+        )
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""

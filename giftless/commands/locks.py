@@ -215,6 +215,7 @@ def _json(lock: Lock) -> str:
         "repo": lock.repo.path,
         "path": lock.path,
         "owner": lock.owner,
+        "principal": lock.principal,
         "locked_at": lock.time,
         "id": lock.id,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from giftless.interfaces.multipart import PartUpload
 from giftless.lfs.objects import Extras, Oid, Permission, Repo
@@ -149,8 +149,14 @@ class Ticket(msgspec.Struct, frozen=True):
 class Identity:
     """Who sends a request, and what they may do in its repository.
 
-    :ivar name: the name for the access log and for locks.
+    :ivar name: what people are shown, in the log and beside locks.  It is never
+        compared: two people may have the same.
     :ivar grants: an :class:`IGrants` provider.
+    :ivar principal: who this is among all whom the server knows: who vouches for
+        them, ``#``, and what stands for them there and never changes
+        (``github:github.com#id:583231``).  It is compared whole; whoever has it
+        owns what it owns.  Empty: ``#`` and the name, so that authenticators which
+        leave it out know everybody of one name as one person.
     :ivar anonymous: whether the client has not been identified.  What it may not
         do is then refused with 401, which asks for a credential, instead of 403, unless
         the server has no authenticator that takes one.
@@ -160,8 +166,13 @@ class Identity:
 
     name: str
     grants: IGrants
+    principal: str = ""
     anonymous: bool = False
     ticket: Ticket | None = None
+
+    def __post_init__(self) -> None:
+        if not self.principal:
+            object.__setattr__(self, "principal", f"#{self.name}")
 
 
 class IAuthenticator(Interface):
@@ -184,3 +195,19 @@ class IAnonymous(Interface):
     If all authenticators of a server are such, whatever a client may not do is refused
     with 403 instead of 401, and credentials are passed over: none would help.
     """
+
+
+class IRealm(Interface):
+    """Who vouches for people; ``giftless.auth.realms.Realm`` is one."""
+
+    kind: str = Attribute("The kind of authenticator: its ``type``.")
+    name: str = Attribute("What tells it from others of its kind; empty if nothing does.")
+
+
+class IVouching(Interface):
+    """An authenticator that vouches for people, and says as what.
+
+    The server does not start with two whose realms are equal and have no name.
+    """
+
+    realm: IRealm = Attribute("What the principals of its identities begin with.")

@@ -3,6 +3,10 @@
 An event is published where a use case ends, so it says what has happened and
 not what was asked for.  Events stay in the process that publishes them: every
 worker has observers of its own.
+
+``who`` is a name for people to read, which two may have; ``principal`` is who it was
+(:class:`~giftless.interfaces.Identity`).  Both are empty if nobody was
+identified.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ class ObjectStored:
     size: int
     who: str
     arrival: Arrival
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class ObjectServed:
     sent: int
     complete: bool
     who: str
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class ObjectDeleted:
     key: ObjectKey
     who: str
     reason: str
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,7 @@ class LockForced:
 
     lock: Lock
     who: str
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,7 @@ class BatchAnswered:
     actions: int
     present: int
     refused: Mapping[str, int] = field(default_factory=dict)
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,7 @@ class Refused:
     repo: Repo | None = None
     who: str = ""
     address: str = ""
+    principal: str = ""
 
 
 #: Every fact there is.

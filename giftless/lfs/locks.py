@@ -41,8 +41,11 @@ class Lock:
     :ivar id: names it in URLs; letters, digits and ``._~-``.
     :ivar repo: the repository that the path is in.
     :ivar path: relative to the repository's root, exactly as the client sent it.
-    :ivar owner: the name of the identity that holds it.
+    :ivar owner: the name of the identity that holds it, for people to read.
     :ivar locked_at: when it was made, in whole seconds since the epoch.
+    :ivar principal: who holds it (``principal`` of
+        :class:`~giftless.interfaces.Identity`); empty for a lock that a giftless made
+        which knew names alone.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Lock:
     path: str
     owner: str
     locked_at: int
+    principal: str = ""
 
     @property
     def time(self) -> str:

@@ -27,11 +27,12 @@ _ATTEMPTS: Final = 5
 # The constraint decides, not a look beforehand.  Doing nothing on a conflict
 # leaves no error in the database's log each time that somebody comes second.
 _INSERT: Final = (
-    "INSERT INTO giftless_locks (id, repo, path, owner, locked_at) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO giftless_locks (id, repo, path, owner, locked_at, principal)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
 
-_SELECT: Final = "SELECT number, id, repo, path, owner, locked_at FROM giftless_locks"
+_SELECT: Final = "SELECT number, id, repo, path, owner, locked_at, principal FROM giftless_locks"
 
 _DELETE: Final = "DELETE FROM giftless_locks WHERE id = ?"
 
@@ -141,7 +142,7 @@ class SQLLockStore:
         :returns: the lock that the path has then; ``None`` if it keeps changing.
         """
         execute = self._database.execute
-        row = (lock.id, lock.repo.path, lock.path, lock.owner, lock.locked_at)
+        row = _row(lock)
         wanted = (lock.repo.path, self._paths.value(lock.path))
         statement = f"{_SELECT} WHERE repo = ? AND {self._paths.condition}"
         for _ in range(_ATTEMPTS):
@@ -179,15 +180,21 @@ class SQLLockStore:
         self._database.begin(connection)
         try:
             # No repository can be called so.
-            self._database.execute(connection, _INSERT, ("check", "", "check", "check", 0))
+            self._database.execute(connection, _INSERT, ("check", "", "check", "check", 0, None))
         finally:
             self._database.execute(connection, "ROLLBACK")
 
 
+def _row(lock: Lock) -> Sequence[object]:
+    """Return what is inserted; a lock without a principal has NULL there, as old ones have."""
+    principal = lock.principal or None
+    return (lock.id, lock.repo.path, lock.path, lock.owner, lock.locked_at, principal)
+
+
 def _lock(row: Sequence[Any]) -> Lock:
-    _, lock_id, repo, path, owner, locked_at = row
+    _, lock_id, repo, path, owner, locked_at, principal = row
     # Whatever is in the database has been checked on its way there.
-    return Lock(lock_id, Repo(tuple(repo.split("/"))), path, owner, locked_at)
+    return Lock(lock_id, Repo(tuple(repo.split("/"))), path, owner, locked_at, principal or "")
 
 
 def _parse_cursor(cursor: str) -> int:

@@ -128,8 +128,16 @@ class LockGate:
         self._force = force
 
     def owns(self, identity: Identity, lock: Lock) -> bool:
-        """Whether a lock belongs to an identity."""
-        return identity.name == lock.owner and (self._anonymous or not identity.anonymous)
+        """Whether a lock belongs to an identity.
+
+        A lock without a principal was made when there were only names; it belongs
+        to everybody of that name, as it did.
+        """
+        if identity.anonymous and not self._anonymous:
+            return False
+        if lock.principal:
+            return lock.principal == identity.principal
+        return lock.owner == identity.name
 
     def require_owner(self, identity: Identity, repo: Repo) -> None:
         """Raise an error unless an identity may write, and may own a lock.
@@ -151,6 +159,7 @@ class LockGate:
         :raises Forbidden: if it may not.
         """
         if not force:
-            raise Forbidden(f"you do not hold {lock}; if you have to, unlock it by force")
+            namesake = f" (another {lock.owner} than you)" if lock.owner == identity.name else ""
+            raise Forbidden(f"you do not hold {lock}{namesake}; if you have to, unlock it by force")
         if self._force == "admin" and not identity.grants.allows(Permission.ADMIN, None):
             raise Forbidden(f"it takes admin access to {lock.repo} to remove {lock}")

@@ -43,7 +43,12 @@ class Events:
                 )
 
     def publish_refusal(
-        self, error: LFSError, repo: Repo | None = None, who: str = "", address: str = ""
+        self,
+        error: LFSError,
+        repo: Repo | None = None,
+        who: str = "",
+        address: str = "",
+        principal: str = "",
     ) -> None:
         """Tell every observer that a request, or one object of a batch, was refused.
 
@@ -51,7 +56,9 @@ class Events:
         :param repo: as in :class:`~giftless.interfaces.Refused`, as the others.
         """
         if self.wanted:
-            self.publish(Refused(error.cause, error.code, error.message, repo, who, address))
+            self.publish(
+                Refused(error.cause, error.code, error.message, repo, who, address, principal)
+            )
 
 
 #: For a server without observers.

@@ -100,7 +100,9 @@ class LockService:
         """
         self._owners.require_owner(identity, repo)
         now = int(self._wall_clock())
-        lock = Lock(secrets.token_hex(_ID_BYTES), repo, path, identity.name, now)
+        lock = Lock(
+            secrets.token_hex(_ID_BYTES), repo, path, identity.name, now, identity.principal
+        )
         await self._store.create(lock)
         self._events.publish(LockCreated(lock))
         return lock
@@ -152,12 +154,13 @@ class LockService:
             if await self._store.remove(lock):
                 if others:
                     self.log.info(
-                        "{name} has removed {lock} in {repo}",
+                        "{name} ({principal}) has removed {lock} in {repo}",
                         name=identity.name,
+                        principal=identity.principal,
                         lock=lock,
                         repo=repo,
                     )
-                    self._events.publish(LockForced(lock, identity.name))
+                    self._events.publish(LockForced(lock, identity.name, identity.principal))
                 else:
                     self._events.publish(LockReleased(lock))
                 return lock

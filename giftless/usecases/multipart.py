@@ -126,10 +126,10 @@ class MultipartServer:
         payload = Payload(ticket.size, key.oid)
         await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
         if self._read_back is not None:
-            await self._read_back.verify(key, payload, identity.name)
+            await self._read_back.verify(key, payload, identity)
         if self._events.wanted:
-            stored = ObjectStored(key, ticket.size, identity.name, Arrival.COMMITTED)
-            self._events.publish(stored)
+            who, arrival = identity.name, Arrival.COMMITTED
+            self._events.publish(ObjectStored(key, ticket.size, who, arrival, identity.principal))
 
     async def abort(self, identity: Identity, key: ObjectKey) -> None:
         """Throw parts away."""

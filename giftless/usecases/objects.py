@@ -57,21 +57,23 @@ from giftless.usecases.room import Capacities
 class Download:
     """An object that is open for somebody who may read it.
 
-    :param who: the name of the identity.
+    :param identity: who that is.
     """
 
-    def __init__(self, stored: IStoredObject, key: ObjectKey, who: str, events: Events) -> None:
+    def __init__(
+        self, stored: IStoredObject, key: ObjectKey, identity: Identity, events: Events
+    ) -> None:
         self.stored = stored
         self._key = key
-        self._who = who
+        self._identity = identity
         self._events = events
 
     def sent(self, count: int, wanted: int) -> None:
         """See :meth:`giftless.interfaces.IDownload.sent`."""
         if self._events.wanted:
-            complete = count == wanted
+            complete, who = count == wanted, self._identity
             self._events.publish(
-                ObjectServed(self._key, self.stored.size, count, complete, self._who)
+                ObjectServed(self._key, self.stored.size, count, complete, who.name, who.principal)
             )
 
     def close(self) -> None:
@@ -156,13 +158,15 @@ class LFSServer:
         actions: int,
         refused: Mapping[str, LFSError],
     ) -> None:
-        who = identity.name
+        who, principal = identity.name, identity.principal
         for error in refused.values():
-            self._events.publish_refusal(error, repo, who)
+            self._events.publish_refusal(error, repo, who, principal=principal)
         present = len(request.objects) - actions - len(refused)
         causes = Counter(error.cause for error in refused.values())
         self._events.publish(
-            BatchAnswered(repo, who, request.operation, transfer, actions, present, causes)
+            BatchAnswered(
+                repo, who, request.operation, transfer, actions, present, causes, principal
+            )
         )
 
     async def receive(
@@ -192,8 +196,7 @@ class LFSServer:
         extras = ticket.extras if ticket is not None else {}
         await store.put(key, Payload(size, key.oid), checked, extras)
         if self._events.wanted:
-            stored = ObjectStored(key, checked.received, identity.name, Arrival.STREAMED)
-            self._events.publish(stored)
+            self._publish_stored(key, checked.received, identity, Arrival.STREAMED)
 
     async def open(
         self, identity: Identity, key: ObjectKey, kinds: Sequence[ActionKind] = (DOWNLOAD,)
@@ -203,7 +206,7 @@ class LFSServer:
         stored = await self._streaming_store().open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")
-        return Download(stored, key, identity.name, self._events)
+        return Download(stored, key, identity, self._events)
 
     async def verify(
         self,
@@ -228,7 +231,12 @@ class LFSServer:
             raise Conflict(f"the stored object's SHA-256 is {stored.sha256}; upload it again")
         if self._events.wanted and ticket is not None and ticket.kind == CONFIRM.name:
             # It went to the store directly: only now is it known that it has arrived.
-            self._events.publish(ObjectStored(key, size, identity.name, Arrival.CONFIRMED))
+            self._publish_stored(key, size, identity, Arrival.CONFIRMED)
+
+    def _publish_stored(
+        self, key: ObjectKey, size: int, identity: Identity, arrival: Arrival
+    ) -> None:
+        self._events.publish(ObjectStored(key, size, identity.name, arrival, identity.principal))
 
     async def _inspect(self, key: ObjectKey) -> ObjectFacts | None:
         if IInspector.providedBy(self._store):

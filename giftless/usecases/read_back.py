@@ -15,6 +15,7 @@ from giftless.interfaces import (
     IBlocking,
     IBody,
     IDeleting,
+    Identity,
     IObjectStore,
     IReadableStore,
     IStoredObject,
@@ -54,11 +55,11 @@ class ReadBack:
         self._clock = clock
         self._events = events
 
-    async def verify(self, key: ObjectKey, payload: Payload, who: str) -> None:
+    async def verify(self, key: ObjectKey, payload: Payload, who: Identity) -> None:
         """Read an object, and delete it if it is not what was to be stored.
 
         :param payload: what is known of the object's bytes.
-        :param who: the name of the identity that has committed it.
+        :param who: has committed it.
         :raises Conflict: if it is another one, or gone.
         :raises ServiceUnavailable: if it cannot be read or deleted now.
         """
@@ -70,7 +71,7 @@ class ReadBack:
         except BadRequest as error:
             await self._deleting.delete(key)
             problem = f"the parts are not the object: {error.message}"
-            self._events.publish(ObjectDeleted(key, who, problem))
+            self._events.publish(ObjectDeleted(key, who.name, problem, who.principal))
             raise Conflict(f"{problem}; send all again") from None
         finally:
             whole.close()

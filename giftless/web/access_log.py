@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+from urllib.parse import quote
+
 from twisted.logger import Logger
+
+from giftless.interfaces import Identity
+
+#: What would make a line's words ambiguous: white space, and the escape itself.
+_SPECIAL: Final = re.compile(r"[\s%]")
 
 _access = Logger(namespace="giftless.access")
 
@@ -14,26 +23,31 @@ def write(
     size: int,
     seconds: float,
     request_id: str,
-    identity: str,
+    identity: Identity | None,
     address: str,
 ) -> None:
     """Write the line of one request.
+
+    A name stands in the line as one word: spaces in it are written as in URLs.
 
     :param path: without the query, which may hold a credential.
     :param status: the HTTP status.
     :param size: how many bytes of the response's body were sent.
     :param seconds: how long the request took, from the end of its headers.
-    :param identity: the name of who sent it; ``-`` if nobody was identified.
+    :param identity: who sent it; ``None`` if nobody was identified.
     :param address: the client's IP address; empty for a unix socket.
     """
     address = address or "-"
+    name, principal = ("-", "-") if identity is None else (identity.name, identity.principal)
+    word = "-" if identity is None else _word(name)
     seconds = round(seconds, 4)
     _access.info(
         # Twisted takes as long for each member that it formats as for this.
         "{log_line}",
-        log_line=f"{address} {identity} {method} {path} {status} {size} {seconds} {request_id}",
+        log_line=f"{address} {word} {method} {path} {status} {size} {seconds} {request_id}",
         address=address,
-        identity=identity,
+        identity=name,
+        principal=principal,
         method=method,
         path=path,
         status=status,
@@ -45,4 +59,8 @@ def write(
 
 def write_refusal(status: int, request_id: str, address: str) -> None:
     """Write the line of a request that was refused before it was parsed."""
-    write("-", "-", status, 0, 0.0, request_id, "-", address)
+    write("-", "-", status, 0, 0.0, request_id, None, address)
+
+
+def _word(name: str) -> str:
+    return "%2D" if name == "-" else _SPECIAL.sub(lambda char: quote(char[0]), name)

@@ -85,5 +85,5 @@ class RepoCall(Call):
         credentials = parse_credentials(headers, self.argument("jwt"), self.address)
         identity = await authenticator.authenticate(credentials, self.repo)
         assert identity is not None, "a chain ends with an identity or an error"
-        self.request.identity = identity.name
+        self.request.identity = identity
         return identity

@@ -25,6 +25,7 @@ from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.server import Request
 
 from giftless.errors import Disconnected, LFSError, RequestTimeout, Unauthorized
+from giftless.interfaces import Identity
 from giftless.lfs.batch import MEDIA_TYPE
 from giftless.lfs.objects import Repo
 from giftless.web import access_log
@@ -63,7 +64,7 @@ class StreamingRequest(Request):
     :ivar request_id: names the request in the log and in error bodies.
     :ivar body: the body, to be read as it arrives.
     :ivar repo: the repository that its URL names; ``None`` until that is known.
-    :ivar identity: who sent it, for the access log.
+    :ivar identity: who sent it; ``None`` until that is known.
     :ivar started: when its headers were complete, in the reactor's seconds.
     """
 
@@ -74,7 +75,7 @@ class StreamingRequest(Request):
     body: RequestBody
     request_id = "-"
     repo: Repo | None = None
-    identity = "-"
+    identity: Identity | None = None
     started = 0.0
     refused: LFSError | None = None
     length: int | None = 0
@@ -242,8 +243,10 @@ class StreamingRequest(Request):
         """Answer with ``error``; cut the connection if the response has begun."""
         context = self.context
         if context.events.wanted:
-            who = "" if self.identity == "-" else self.identity
-            context.events.publish_refusal(error, self.repo, who, context.proxies.client(self))
+            identity = self.identity
+            who, principal = ("", "") if identity is None else (identity.name, identity.principal)
+            address = context.proxies.client(self)
+            context.events.publish_refusal(error, self.repo, who, address, principal)
         if self.channel is None:
             return
         if self.startedWriting:

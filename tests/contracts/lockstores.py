@@ -29,7 +29,8 @@ _ids = itertools.count(1)
 def lock_of(path: str = "art/a.psd", owner: str = "olga", repo: str | Repo = "org/repo") -> Lock:
     """Return a lock that is new, with an id of its own."""
     found = repo if isinstance(repo, Repo) else repo_of(repo)
-    return Lock(f"id-{next(_ids)}", found, path, owner, 1_700_000_000 + next(_ids))
+    locked_at = 1_700_000_000 + next(_ids)
+    return Lock(f"id-{next(_ids)}", found, path, owner, locked_at, f"basic#{owner}")
 
 
 class LockStoreContract(_Mixin):
@@ -78,6 +79,20 @@ class LockStoreContract(_Mixin):
         lock = lock_of("a b/%ü\\x/\N{SNOWMAN}?#\u202e.psd", "Ölga <o@example.com>")
         self.create(lock)
         self.assertEqual(self.locks(), [lock])
+
+    def test_principals_are_kept_whole(self) -> None:
+        """However long they are, and whatever looks like them."""
+        long = "jwt:https://sso.example.com#sub:" + "x" * 8000
+        principals = [long + "1", long + "2", "basic#a b", "basic#a_b", "basic#\u00e9", ""]
+        principals += ["basic#e\u0301", "basic#A", "basic#a", "basic#a ", "basic#a\\", "#"]
+        locks = [
+            replace(lock_of(f"{number}"), principal=principal)
+            for number, principal in enumerate(principals)
+        ]
+        for lock in locks:
+            self.create(lock)
+        self.assertEqual([lock.principal for lock in self.locks()], principals)
+        self.assertEqual(self.locks(), locks)
 
     def test_a_path_is_locked_once(self) -> None:
         """Whoever comes second learns whose it is, even if it is their own."""

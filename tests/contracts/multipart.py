@@ -15,7 +15,7 @@ from giftless.lfs.objects import Extras, ObjectKey
 from giftless.usecases.events import Events
 from giftless.usecases.read_back import ReadBack
 from tests.support.blocking import InlineBlocking
-from tests.support.making import key_of, payload_of
+from tests.support.making import key_of, payload_of, writer
 
 #: The reactor, whose interfaces mypy does not know.
 reactor: Any = installed_reactor
@@ -83,7 +83,7 @@ class MultipartContract(_Mixin):
         await self.store.commit(self.key, upload, payload, extras or {})
         if self.store.reads_back:
             read_back = ReadBack(self.store, InlineBlocking(), reactor, Events({}))
-            await read_back.verify(self.key, payload, "tess")
+            await read_back.verify(self.key, payload, writer("tess"))
 
     async def refused(self, upload: PartUpload) -> Conflict:
         """Commit what must not be."""

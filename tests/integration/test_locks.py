@@ -46,10 +46,12 @@ class FileStore:
 
     def _read(self):
         rows = json.loads(self._file.read_text()) if self._file.exists() else []
-        return [Lock(i, Repo(tuple(r)), p, o, t) for i, r, p, o, t in rows]
+        return [Lock(i, Repo(tuple(r)), p, o, t, w) for i, r, p, o, t, w in rows]
 
     def _write(self, locks):
-        rows = [[k.id, k.repo.segments, k.path, k.owner, k.locked_at] for k in locks]
+        rows = [
+            [k.id, k.repo.segments, k.path, k.owner, k.locked_at, k.principal] for k in locks
+        ]
         self._file.write_text(json.dumps(rows))
 
     async def create(self, lock):
@@ -327,7 +329,7 @@ class PushTests(LockTestCase):
         self.assertEqual(self.locksverify(repo), "")
         refused = repo.commands.try_run(repo.directory, "lfs", "lock", "one.bin")
         self.assertNotEqual(refused.returncode, 0)
-        self.assertIn("this server does not know who you are", refused.stderr)
+        self.assertIn("a name is needed to lock files", refused.stderr)
         self.assertEqual(repo.git("lfs", "locks"), "")
 
     def test_anonymous_locks_do_not_stop_a_push(self) -> None:
@@ -417,6 +419,7 @@ class CommandTests(LockTestCase):
                 "repo": REPO,
                 "path": "a b.psd",
                 "owner": "alice",
+                "principal": "basic#alice",
                 "locked_at": first["locked_at"],
                 "id": first["id"],
             },

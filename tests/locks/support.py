@@ -27,6 +27,12 @@ ALTER TABLE giftless_locks ADD COLUMN reason text NOT NULL DEFAULT 'none given; 
 CREATE INDEX giftless_locks_by_owner ON giftless_locks (owner);
 """
 
+#: How a daemon of version 1 writes a lock; it may still run.
+INSERT_1 = (
+    "INSERT INTO giftless_locks (id, repo, path, owner, locked_at)"
+    " VALUES ('1', 'org/repo', 'a.psd', 'ada', 1700000000) ON CONFLICT DO NOTHING"
+)
+
 #: Breaks down after it has done something.
 BROKEN_SCRIPT = """
 ALTER TABLE giftless_locks ADD COLUMN reason text;

@@ -28,6 +28,7 @@ from giftless.locks.store import BY_SHA256, SQLLockStore, lock_pool, lock_schema
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
 from tests.locks.support import (
     BROKEN_SCRIPT,
+    INSERT_1,
     NEXT_SCRIPT,
     PostgreSQLTestCase,
     store_over,
@@ -173,7 +174,15 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         self.run_now(self.build().create(lock_of()))
         with self.server.connect(self.name) as connection:
             history = connection.execute("SELECT version FROM giftless_locks_schema").fetchall()
-        self.assertEqual(history, [(1,)])
+        self.assertEqual(history, [(1,), (len(lock_schema("postgresql").scripts),)])
+
+    def test_a_daemon_of_version_1_goes_on_beside_this_one(self) -> None:
+        """What it writes belongs to a name."""
+        store = self.build()
+        with self.server.connect(self.name) as connection:
+            connection.execute(INSERT_1)
+        (lock,) = self.run_now(store.page(LockQuery(9))).locks
+        self.assertEqual((lock.owner, lock.principal), ("ada", ""))
 
     def test_a_newer_database(self) -> None:
         self.open(with_script("postgresql", NEXT_SCRIPT))

@@ -18,7 +18,14 @@ from giftless.lfs.locks import LockQuery
 from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
 from giftless.locks.store import BY_PATH, SQLLockStore, lock_pool, lock_schema
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
-from tests.locks.support import BROKEN_SCRIPT, NEXT_SCRIPT, SQLiteTestCase, store_over, with_script
+from tests.locks.support import (
+    BROKEN_SCRIPT,
+    INSERT_1,
+    NEXT_SCRIPT,
+    SQLiteTestCase,
+    store_over,
+    with_script,
+)
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.making import environment
 from tests.support.run import CoroutineTestCase
@@ -177,8 +184,19 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
         )
         query = LockQuery(9, lock.repo, path="\u00fc.psd")
         self.assertEqual(self.run_now(store.page(query)).locks, (lock,))
+        self.assertEqual(lock.principal, "", "it knew names alone")
         self.run_now(store.create(lock_of()))
-        self.assertEqual(self.version(), 1)
+        self.assertEqual(self.version(), len(lock_schema("sqlite").scripts))
+
+    def test_a_daemon_of_version_1_goes_on_beside_this_one(self) -> None:
+        """What it writes belongs to a name."""
+        store = self.build()
+        connection = sqlite3.connect(self.path)
+        with connection:
+            connection.execute(INSERT_1)
+        connection.close()
+        (lock,) = self.run_now(store.page(LockQuery(9))).locks
+        self.assertEqual((lock.owner, lock.principal), ("ada", ""))
 
     def test_a_newer_database(self) -> None:
         self.open(with_script("sqlite", NEXT_SCRIPT))

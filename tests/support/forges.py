@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -173,6 +174,11 @@ def _basic(request: Request) -> tuple[str, str] | None:
     return user, password
 
 
+def account_id(user: str) -> int:
+    """Return the number by which a forge knows an account for ever."""
+    return zlib.crc32(user.encode())
+
+
 def _service(request: Request) -> str:
     return request.args[b"service"][0].decode()
 
@@ -275,7 +281,12 @@ class FakeGitHub(Fake):
             return self._error(request, 403, "Resource not accessible by integration")
         return _json(
             request,
-            {"login": token.user, "id": 583231, "type": "User", "name": "The Octocat"},
+            {
+                "login": token.user,
+                "id": account_id(token.user),
+                "type": "User",
+                "name": "The Octocat",
+            },
         )
 
     @app.route("/<owner>/<name>.git/info/refs")
@@ -447,7 +458,13 @@ class FakeGitea(Fake):
         if not token.has("read", "user"):
             return self._lacks(request, "read:user")
         return _json(
-            request, {"id": 3, "login": token.user, "full_name": "", "username": token.user}
+            request,
+            {
+                "id": account_id(token.user),
+                "login": token.user,
+                "full_name": "",
+                "username": token.user,
+            },
         )
 
     @app.route("/<owner>/<name>.git/info/refs")
@@ -593,7 +610,13 @@ class FakeGitLab(Fake):
         if isinstance(token, bytes):
             return token
         return _json(
-            request, {"id": 1, "username": token.user, "name": "John Smith", "state": "active"}
+            request,
+            {
+                "id": account_id(token.user),
+                "username": token.user,
+                "name": "John Smith",
+                "state": "active",
+            },
         )
 
     @app.route("/api/v4/personal_access_tokens/self")
@@ -640,7 +663,12 @@ class FakeGitLab(Fake):
             return _json(request, {"message": "401 Unauthorized"}, 401)
         return _json(
             request,
-            {"id": 8, "status": "running", "name": "build", "user": {"username": token.user}},
+            {
+                "id": 8,
+                "status": "running",
+                "name": "build",
+                "user": {"id": account_id(token.user), "username": token.user},
+            },
         )
 
     @app.route("/<path:path>.git/info/refs")

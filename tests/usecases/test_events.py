@@ -108,9 +108,9 @@ class PublishTests(SynchronousTestCase):
     def test_a_refusal_is_published_with_its_errors_cause(self) -> None:
         recorder = Recorder()
         error = WrongBody("too long")
-        events_to(recorder).publish_refusal(error, repo_of(), "will", "192.0.2.1")
+        events_to(recorder).publish_refusal(error, repo_of(), "will", "192.0.2.1", "#will")
         NO_EVENTS.publish_refusal(error)
-        refused = Refused("wrong-body", 400, "too long", repo_of(), "will", "192.0.2.1")
+        refused = Refused("wrong-body", 400, "too long", repo_of(), "will", "192.0.2.1", "#will")
         self.assertEqual(recorder.seen, [refused])
 
 
@@ -147,7 +147,9 @@ class ObjectEventTests(CoroutineTestCase):
             (len(DATA), uploader(len(DATA))),
         ):
             self.run_now(self.receive(size, identity=identity))
-            stored = ObjectStored(key_of(DATA), len(DATA), identity.name, Arrival.STREAMED)
+            stored = ObjectStored(
+                key_of(DATA), len(DATA), identity.name, Arrival.STREAMED, identity.principal
+            )
             self.assertEqual(self.recorder.take(), [stored])
 
     def test_an_upload_that_fails_is_no_arrival(self) -> None:
@@ -164,7 +166,7 @@ class ObjectEventTests(CoroutineTestCase):
             self.assertEqual(self.recorder.seen, [], "nothing is sent yet")
             download.sent(sent, wanted)
             download.close()
-            served = ObjectServed(key_of(DATA), len(DATA), sent, complete, "rita")
+            served = ObjectServed(key_of(DATA), len(DATA), sent, complete, "rita", "#rita")
             self.assertEqual(self.recorder.take(), [served])
         self.assertTrue(all(stored.closed for stored in self.store.opened))
 
@@ -182,11 +184,13 @@ class ObjectEventTests(CoroutineTestCase):
             ("nor-this", 1),
         )
         refused = {"impossible": 2, "unavailable": 1}
-        answered = BatchAnswered(repo_of(), "will", Operation.UPLOAD, "basic", 1, 1, refused)
+        answered = BatchAnswered(
+            repo_of(), "will", Operation.UPLOAD, "basic", 1, 1, refused, "#will"
+        )
         self.assertEqual(self.recorder.of(BatchAnswered), [answered])
         self.batch("download", (oid_of(present), len(present)), (oid_of(longer), 1))
         answered = BatchAnswered(
-            repo_of(), "will", Operation.DOWNLOAD, "basic", 1, 0, {"impossible": 1}
+            repo_of(), "will", Operation.DOWNLOAD, "basic", 1, 0, {"impossible": 1}, "#will"
         )
         self.assertEqual(self.recorder.of(BatchAnswered)[1:], [answered])
 
@@ -198,7 +202,10 @@ class ObjectEventTests(CoroutineTestCase):
             [("impossible", 422), ("not-found", 404)],
         )
         for each in refused:
-            self.assertEqual((each.repo, each.who, each.address), (repo_of(), "rita", ""))
+            self.assertEqual(
+                (each.repo, each.who, each.principal, each.address),
+                (repo_of(), "rita", "#rita", ""),
+            )
             self.assertTrue(each.message)
 
     def test_what_has_no_room_or_no_permission_is_counted_by_cause(self) -> None:
@@ -227,7 +234,7 @@ class ObjectEventTests(CoroutineTestCase):
         self.assertEqual(self.recorder.seen, [])
         self.store.add(key_of(DATA), DATA)
         self.run_now(self.server.verify(who, key_of(DATA), len(DATA)))
-        stored = ObjectStored(key_of(DATA), len(DATA), "ursula", Arrival.CONFIRMED)
+        stored = ObjectStored(key_of(DATA), len(DATA), "ursula", Arrival.CONFIRMED, "#ursula")
         self.assertEqual(self.recorder.seen, [stored])
 
     def test_any_other_verification_is_no_arrival(self) -> None:
@@ -278,7 +285,9 @@ class LockEventTests(SQLiteTestCase, CoroutineTestCase):
     def test_somebody_elses_lock_is_removed_by_force(self) -> None:
         lock = self.lock()
         self.run_now(self.service.unlock(writer("wanda"), repo_of(), lock.id, True))
-        self.assertEqual(self.recorder.seen, [LockCreated(lock), LockForced(lock, "wanda")])
+        self.assertEqual(
+            self.recorder.seen, [LockCreated(lock), LockForced(lock, "wanda", "#wanda")]
+        )
 
     def test_what_is_refused_changes_nothing_and_is_no_event_of_locks(self) -> None:
         lock = self.lock()

@@ -75,6 +75,43 @@ class CreateTests(LockServiceTestCase):
         self.assertEqual(self.locked(), [])
 
 
+class OwnerTests(LockServiceTestCase):
+    """A lock is its principal's, whatever names are alike."""
+
+    def test_a_namesake_is_somebody_else(self) -> None:
+        holder = replace(writer("alice"), principal="basic#alice")
+        lock = self.lock("a.psd", holder)
+        self.assertEqual((lock.owner, lock.principal), ("alice", "basic#alice"))
+        for principal in ("jwt:https://a#sub:alice", "github:github.com#id:1", "#alice"):
+            namesake = replace(writer("alice"), principal=principal)
+            found = self.run_now(self.service.verify(namesake, REPO, ALL))
+            self.assertEqual((list(found.ours), list(found.theirs)), ([], [lock]))
+            refused = self.service.unlock(namesake, REPO, lock.id, False)
+            error = self.assert_fails(Forbidden, refused)
+            self.assertIn("another alice than you", error.message)
+        self.assertEqual(self.locked(), ["a.psd"])
+        self.run_now(self.service.unlock(holder, REPO, lock.id, False))
+        self.assertEqual(self.locked(), [])
+
+    def test_one_with_another_name_now_still_holds_the_lock(self) -> None:
+        lock = self.lock("a.psd", replace(writer("wanda"), principal="github:h#id:1"))
+        renamed = replace(writer("wanda-2"), principal="github:h#id:1")
+        found = self.run_now(self.service.verify(renamed, REPO, ALL))
+        self.assertEqual(list(found.ours), [lock])
+        self.run_now(self.service.unlock(renamed, REPO, lock.id, False))
+
+    def test_a_lock_without_a_principal_is_everybodys_of_its_name(self) -> None:
+        """It was made when names were all that was known."""
+        lock = Lock("1", REPO, "a.psd", "alice", 1)
+        self.run_now(self.store.create(lock))
+        alice = replace(writer("alice"), principal="basic#alice")
+        other = replace(writer("bob"), principal="basic#bob")
+        found = self.run_now(self.service.verify(alice, REPO, ALL))
+        self.assertEqual(list(found.ours), [lock])
+        self.assert_fails(Forbidden, self.service.unlock(other, REPO, lock.id, False))
+        self.assertEqual(self.run_now(self.service.unlock(alice, REPO, lock.id, False)), lock)
+
+
 class AnonymousTests(LockServiceTestCase):
     """What an anonymous client may do that may write."""
 

@@ -32,7 +32,7 @@ from giftless.usecases.read_back import READ_ATTEMPTS, READ_DELAY, ReadBack
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.events import Recorder, events_to
-from tests.support.making import key_of, payload_of
+from tests.support.making import key_of, payload_of, writer
 from tests.support.memory import ExternalStore, MemoryObject, MemoryStore
 from tests.support.run import CoroutineTestCase
 
@@ -93,7 +93,7 @@ class ReadBackTests(CoroutineTestCase):
 
     def verify(self, payload: Payload | None = None) -> Any:
         """Begin to read the object back."""
-        return self.start(self.read_back.verify(KEY, payload or payload_of(DATA), "will"))
+        return self.start(self.read_back.verify(KEY, payload or payload_of(DATA), writer()))
 
     def assert_closed(self) -> None:
         """Fail if an opened object has not been closed."""
@@ -121,7 +121,7 @@ class ReadBackTests(CoroutineTestCase):
             self.assertIn("send all again", error.message)
             self.assertIsNone(self.store.get(KEY))
             reason = error.message.removesuffix("; send all again")
-            self.assertEqual(self.recorder.take(), [ObjectDeleted(KEY, "will", reason)])
+            self.assertEqual(self.recorder.take(), [ObjectDeleted(KEY, "will", reason, "#will")])
             self.assert_closed()
 
     def test_what_is_not_known_is_not_compared(self) -> None:
@@ -273,7 +273,7 @@ class CommitTests(CoroutineTestCase):
         self.assertIsNone(store.get(KEY))
 
     def test_a_commit_is_an_arrival_once_the_object_is_known_to_be_right(self) -> None:
-        arrived = ObjectStored(KEY, len(DATA), "will", Arrival.COMMITTED)
+        arrived = ObjectStored(KEY, len(DATA), "will", Arrival.COMMITTED, "#will")
         for reads_back in (False, True):
             self.commit(PartsStore(reads_back))
             self.assertEqual(self.recorder.seen, [arrived])

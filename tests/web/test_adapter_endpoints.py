@@ -363,7 +363,7 @@ class FailureTests(AdapterEndpointTestCase):
     def test_an_object_sent_with_422_is_sent_with_400(self) -> None:
         async def send(call: IRepoCall) -> None:
             stored = MemoryObject(b"x", {})
-            download = Download(stored, ObjectKey(call.repo, OID), "will", NO_EVENTS)
+            download = Download(stored, ObjectKey(call.repo, OID), call.identity, NO_EVENTS)
             await call.send(download, 0, 1, status=422)
 
         self.offer(Endpoint("sent", ("GET",), send))

@@ -190,7 +190,7 @@ class UploadTests(RecordedMixin, PartsTestCase):
         actions = self.actions(SMALL)
         self.assertEqual(self.act(actions["upload"], SMALL, "PUT").status, 200)
         self.assertEqual(self.verify(actions, SMALL).status, 200)
-        stored = ObjectStored(key_of(SMALL), len(SMALL), "anonymous", Arrival.STREAMED)
+        stored = ObjectStored(key_of(SMALL), len(SMALL), "anonymous", Arrival.STREAMED, "anonymous")
         self.assertEqual(self.recorder.of(ObjectStored), [stored])
 
     def test_an_upload_in_parts_arrives_with_its_commit(self) -> None:
@@ -200,7 +200,7 @@ class UploadTests(RecordedMixin, PartsTestCase):
         self.assertEqual(self.recorder.of(ObjectStored), [])
         self.assertEqual(self.act(actions["commit"]).status, 200)
         self.assertEqual(self.verify(actions, DATA).status, 200)
-        stored = ObjectStored(key_of(DATA), len(DATA), "anonymous", Arrival.COMMITTED)
+        stored = ObjectStored(key_of(DATA), len(DATA), "anonymous", Arrival.COMMITTED, "anonymous")
         self.assertEqual(self.recorder.of(ObjectStored), [stored])
 
     def test_a_commit_without_its_parts_is_a_refusal(self) -> None:
@@ -235,7 +235,9 @@ class DirectTests(RecordedMixin, PartsTestCase):
         self.assertEqual(self.recorder.of(ObjectStored), [])
         self.store.present[key_of(SMALL)] = len(SMALL)
         self.assertEqual(self.act(actions["verify"], body).status, 200)
-        stored = ObjectStored(key_of(SMALL), len(SMALL), "anonymous", Arrival.CONFIRMED)
+        stored = ObjectStored(
+            key_of(SMALL), len(SMALL), "anonymous", Arrival.CONFIRMED, "anonymous"
+        )
         self.assertEqual(self.recorder.of(ObjectStored), [stored])
 
     def test_a_download_from_the_store_is_only_a_batch(self) -> None:
@@ -259,7 +261,9 @@ class RefusalTests(RecordedMixin, FrontTestCase):
         self.serve(**self.recorded())
         response = self.request("GET", URL)
         message = response.json["message"]
-        wanted = Refused("not-found", 404, message, repo_of(), "anonymous", CLIENT.host)
+        wanted = Refused(
+            "not-found", 404, message, repo_of(), "anonymous", CLIENT.host, "anonymous"
+        )
         self.assertEqual(self.refused(), wanted)
 
     def test_behind_a_proxy_it_names_the_client(self) -> None:

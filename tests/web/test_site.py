@@ -9,6 +9,7 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
+from giftless.interfaces import Identity
 from tests.support.blocking import ManualBlocking
 from tests.support.making import oid_of, writer
 from tests.web.support import (
@@ -78,6 +79,23 @@ class AccessLogTests(FrontTestCase):
             formatEvent(self.only_line()),
             f"198.51.100.7 anonymous GET {URL} 200 10 0.0 {response.headers['x-request-id']}",
         )
+
+    def test_a_name_is_one_word_of_the_line(self) -> None:
+        """Two names never look the same there; the event has them as they are."""
+        for name, word in (
+            ("a b", "a%20b"),
+            ("a_b", "a_b"),
+            ("a%20b", "a%2520b"),
+            ("-", "%2D"),
+            ("\u00d6lga", "\u00d6lga"),
+        ):
+            before = len(self.access)
+            person = Identity(name, writer().grants, f"basic#{name}")
+            self.serve(authenticators=[KeyAuthenticator({"token": person})])
+            self.request("GET", URL, {"Authorization": "Bearer token"})
+            (line,) = self.access[before:]
+            self.assertEqual((line["identity"], line["principal"]), (name, f"basic#{name}"))
+            self.assertTrue(formatEvent(line).startswith(f"198.51.100.7 {word} GET "), line)
 
     def test_bytes_are_those_of_the_body(self) -> None:
         self.serve()

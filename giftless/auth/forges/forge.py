@@ -17,8 +17,8 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar, Final
-from urllib.parse import quote
+from typing import Annotated, ClassVar, Final, NamedTuple
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from treq.client import HTTPClient
@@ -26,8 +26,9 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
-from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.forges.inquiry import Inquiry, Name
 from giftless.auth.grants import RepoGrants
+from giftless.auth.realms import Realm, shown_name, token_part
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader
 from giftless.errors import (
     ConfigError,
@@ -36,7 +37,15 @@ from giftless.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from giftless.interfaces import Bearer, Credentials, IAuthenticator, Identity, Password, WallClock
+from giftless.interfaces import (
+    Bearer,
+    Credentials,
+    IAuthenticator,
+    Identity,
+    IVouching,
+    Password,
+    WallClock,
+)
 from giftless.lfs.objects import Permission, Repo
 
 #: The permissions of a user whom the forge knows and who may do nothing here.
@@ -63,6 +72,8 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     :ivar read_ttl: the same for those who may read only, or nothing.
     :ivar timeout: how many seconds the forge has for one answer.
     :ivar cache_size: about how many tokens and repositories it is remembered.
+    :ivar realm: what tells the forge's people from those of others; its host, if
+        not set.
     """
 
     orgs: list[str]
@@ -70,13 +81,33 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     read_ttl: Annotated[int, msgspec.Meta(ge=0)] = 60
     timeout: Annotated[int, msgspec.Meta(ge=1)] = 10
     cache_size: Annotated[int, msgspec.Meta(ge=1)] = 4096
+    realm: str = ""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Whose a token is.
+
+    :ivar name: what the account is called at present; may be another's later.
+    :ivar id: what the forge knows it by for ever; ``None`` if it does not tell.
+    """
+
+    name: Name
+    id: int | None = None
 
 
 class Forge(ABC):
-    """A kind of forge: how its API is asked and understood."""
+    """A kind of forge: how its API is asked and understood.
+
+    :ivar place: where it is: host and path of its URL.
+    """
 
     #: What people call it.
     name: ClassVar[str]
+
+    #: What the configuration calls it.
+    kind: ClassVar[str]
+
+    place: str
 
     #: The name of those whose tokens do not tell whose they are.
     unnamed: ClassVar[str]
@@ -93,11 +124,18 @@ class Forge(ABC):
         """
 
     @abstractmethod
-    async def user(self, inquiry: Inquiry) -> str:
-        """Find out whose a token is; ``unnamed`` if that is not told."""
+    async def account(self, inquiry: Inquiry) -> Account | None:
+        """Find out whose a token is; ``None`` if that is not told."""
 
 
-@implementer(IAuthenticator)
+class _Owner(NamedTuple):
+    """Whose a token is, as identities say it."""
+
+    name: str
+    principal: str
+
+
+@implementer(IAuthenticator, IVouching)
 class ForgeAuthenticator:
     """Lets in who may see the repository of the same name on a forge.
 
@@ -117,6 +155,7 @@ class ForgeAuthenticator:
         clock: IReactorTime,
         wall_clock: WallClock,
     ) -> None:
+        self.realm = Realm(forge.kind, options.realm or forge.place)
         self._forge = forge
         self._options = options
         self._orgs = _parse_orgs(options.orgs)
@@ -126,7 +165,7 @@ class ForgeAuthenticator:
         self._key = secrets.token_bytes(32)
         size = options.cache_size
         self._identities: TTLCache[tuple[bytes, Repo], Identity] = TTLCache(size, clock)
-        self._names: TTLCache[bytes, str] = TTLCache(size, clock)
+        self._owners: TTLCache[bytes, _Owner] = TTLCache(size, clock)
         self._limited: TTLCache[bytes, float] = TTLCache(size, clock)
         self._shared: Shared[tuple[bytes, Repo], Identity] = Shared()
 
@@ -197,7 +236,7 @@ class ForgeAuthenticator:
     async def _inquire(self, digest: bytes, inquiry: Inquiry) -> Identity:
         try:
             permissions = await self._forge.permissions(inquiry)
-            name = self._names.get(digest) or await self._forge.user(inquiry)
+            owner = self._owners.get(digest) or await self._find_owner(inquiry)
         except ServiceUnavailable:
             raise
         except TooManyRequests as error:
@@ -207,10 +246,26 @@ class ForgeAuthenticator:
             raise
         options = self._options
         ttl = options.write_ttl if Permission.WRITE in permissions else options.read_ttl
-        identity = Identity(name, RepoGrants(permissions))
-        self._names.put(digest, name, options.write_ttl)
+        identity = Identity(owner.name, RepoGrants(permissions), owner.principal)
+        self._owners.put(digest, owner, options.write_ttl)
         self._identities.put((digest, inquiry.repo), identity, ttl)
         return identity
+
+    async def _find_owner(self, inquiry: Inquiry) -> _Owner:
+        account = await self._forge.account(inquiry)
+        if account is None:
+            name, part = self._forge.unnamed, token_part(inquiry.token)
+        else:
+            # Names change hands: whoever renames an account sets its name free.
+            name = account.name
+            part = f"login:{name}" if account.id is None else f"id:{account.id}"
+        return _Owner(shown_name(name), self.realm.principal(part))
+
+
+def place_of(url: str) -> str:
+    """Return host and path of a URL that has been checked."""
+    parts = urlsplit(url)
+    return parts.netloc.lower() + parts.path
 
 
 def quote_path(repo: Repo) -> str:

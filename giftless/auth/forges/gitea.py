@@ -11,9 +11,11 @@ import msgspec
 
 from giftless.auth.forges.forge import (
     NOTHING,
+    Account,
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
+    place_of,
     quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
@@ -45,6 +47,7 @@ class _Repository(msgspec.Struct):
 
 class _User(msgspec.Struct):
     login: Name
+    id: int | None = None
 
 
 class Gitea(Forge):
@@ -54,10 +57,12 @@ class Gitea(Forge):
     """
 
     name = "Gitea"
+    kind = "gitea"
     unnamed = "gitea-token"
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.place = place_of(url)
 
     async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
         """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
@@ -75,13 +80,16 @@ class Gitea(Forge):
                 return ADMIN if role.admin else READ_WRITE
         return READ if role.pull else NOTHING
 
-    async def user(self, inquiry: Inquiry) -> str:
-        """See :meth:`giftless.auth.forges.forge.Forge.user`.
+    async def account(self, inquiry: Inquiry) -> Account | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.account`.
 
         Needs the token's scope ``read:user``.
         """
         answer = await inquiry.ask(f"{self._url}/api/v1/user", _headers(inquiry))
-        return inquiry.read(answer, _User).login if answer.status == 200 else self.unnamed
+        if answer.status != 200:
+            return None
+        user = inquiry.read(answer, _User)
+        return Account(user.login, user.id)
 
 
 def _headers(inquiry: Inquiry) -> dict[str, str]:

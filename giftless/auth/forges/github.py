@@ -18,9 +18,11 @@ import msgspec
 
 from giftless.auth.forges.forge import (
     NOTHING,
+    Account,
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
+    place_of,
     quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
@@ -69,6 +71,7 @@ class _Repository(msgspec.Struct):
 
 class _User(msgspec.Struct):
     login: Name
+    id: int | None = None
 
 
 class GitHub(Forge):
@@ -79,11 +82,13 @@ class GitHub(Forge):
     """
 
     name = "GitHub"
+    kind = "github"
     unnamed = "github-app"
 
     def __init__(self, api_url: str, git_url: str) -> None:
         self._api_url = api_url
         self._git_url = git_url
+        self.place = place_of(git_url)
 
     async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
         """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
@@ -104,15 +109,18 @@ class GitHub(Forge):
             may_write = may_write and not repository.private and "public_repo" in granted
         return role.writing if may_write else READ if may_read else NOTHING
 
-    async def user(self, inquiry: Inquiry) -> str:
-        """See :meth:`giftless.auth.forges.forge.Forge.user`.
+    async def account(self, inquiry: Inquiry) -> Account | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.account`.
 
         Tokens of an app's installation belong to no user.
         """
         if inquiry.token.startswith(_INSTALLATION):
-            return self.unnamed
+            return None
         answer = await inquiry.ask(f"{self._api_url}/user", _headers(inquiry))
-        return inquiry.read(answer, _User).login if answer.status == 200 else self.unnamed
+        if answer.status != 200:
+            return None
+        user = inquiry.read(answer, _User)
+        return Account(user.login, user.id)
 
     async def _ask_git(
         self, inquiry: Inquiry, writing: frozenset[Permission]

@@ -16,9 +16,11 @@ import msgspec
 
 from giftless.auth.forges.forge import (
     NOTHING,
+    Account,
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
+    place_of,
     quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
@@ -87,6 +89,7 @@ class _OAuthToken(msgspec.Struct):
 
 class _User(msgspec.Struct):
     username: Name
+    id: int | None = None
 
 
 class _Job(msgspec.Struct):
@@ -100,10 +103,12 @@ class GitLab(Forge):
     """
 
     name = "GitLab"
+    kind = "gitlab"
     unnamed = "gitlab-token"
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.place = place_of(url)
         self._api = f"{url}/api/v4"
 
     def has(self, repo: Repo) -> bool:
@@ -135,18 +140,18 @@ class GitLab(Forge):
             granted = READ
         return granted or (READ if project.is_open else NOTHING)
 
-    async def user(self, inquiry: Inquiry) -> str:
-        """See :meth:`giftless.auth.forges.forge.Forge.user`.
+    async def account(self, inquiry: Inquiry) -> Account | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.account`.
 
         A job acts for the user who started it.
         """
         if _is_job(inquiry):
             answer = await inquiry.ask(f"{self._api}/job", {"JOB-TOKEN": inquiry.token})
-            if answer.status == 200:
-                return inquiry.read(answer, _Job).user.username
-            return self.unnamed
-        answer = await inquiry.ask(f"{self._api}/user", _bearer(inquiry))
-        return inquiry.read(answer, _User).username if answer.status == 200 else self.unnamed
+            user = inquiry.read(answer, _Job).user if answer.status == 200 else None
+        else:
+            answer = await inquiry.ask(f"{self._api}/user", _bearer(inquiry))
+            user = inquiry.read(answer, _User) if answer.status == 200 else None
+        return None if user is None else Account(user.username, user.id)
 
     async def _may_write(self, inquiry: Inquiry) -> bool:
         """Whether the token has a scope for writing, as far as that is told."""

@@ -22,6 +22,7 @@ from giftless.auth.grants import RepoGrants
 from giftless.auth.passwords.grants_file import Access
 from giftless.auth.passwords.htpasswd import Passwords, verify
 from giftless.auth.passwords.watched_file import WatchedFile
+from giftless.auth.realms import Realm, shown_name
 from giftless.errors import Unauthorized
 from giftless.interfaces import (
     Credentials,
@@ -29,6 +30,7 @@ from giftless.interfaces import (
     IAuthenticator,
     IBlocking,
     Identity,
+    IVouching,
     Password,
 )
 from giftless.lfs.objects import Repo
@@ -46,13 +48,15 @@ class BasicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     :ivar htpasswd: the file of users and password hashes.
     :ivar access: the YAML file of grants.
+    :ivar realm: what tells the users of this file from those of another.
     """
 
     htpasswd: str
     access: str
+    realm: str = ""
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, IVouching)
 class BasicAuthenticator:
     """Recognises the users of an htpasswd file by their passwords.
 
@@ -63,6 +67,7 @@ class BasicAuthenticator:
     :param access: the grants.
     :param blocking: computes hashes.
     :param clock: tells the time.
+    :param realm: the realm that the users are in.
     """
 
     def __init__(
@@ -71,7 +76,9 @@ class BasicAuthenticator:
         access: WatchedFile[Access],
         blocking: IBlocking,
         clock: IReactorTime,
+        realm: Realm,
     ) -> None:
+        self.realm = realm
         self._users = users
         self._access = access
         self._blocking = blocking
@@ -98,7 +105,8 @@ class BasicAuthenticator:
             # In the words for an unknown user: names are not for guessing.
             raise Unauthorized("the credential is not accepted here; check it and try again")
         access = await self._access.current()
-        return Identity(user, RepoGrants(access.permissions(user, repo)))
+        grants = RepoGrants(access.permissions(user, repo))
+        return Identity(shown_name(user), grants, self.realm.principal(user))
 
     async def _verify(self, user: str, password: str, stored: str) -> bool:
         # What is remembered would be of no use to whoever reads it elsewhere.
@@ -131,4 +139,5 @@ class BasicFactory:
             WatchedFile(options.access, Access.parse, "access", blocking, clock),
             blocking,
             clock,
+            Realm("basic", options.realm),
         )

@@ -14,6 +14,7 @@ import msgspec
 from zope.interface import implementer
 
 from giftless.auth.chain import first_good
+from giftless.auth.realms import Realm, shown_name, token_part
 from giftless.auth.tokens.jwks import KeySet
 from giftless.auth.tokens.signatures import (
     Algorithm,
@@ -32,13 +33,14 @@ from giftless.interfaces import (
     IAuthenticator,
     Identity,
     IGrants,
+    IVouching,
     WallClock,
 )
 from giftless.lfs.objects import Oid, Permission, Repo
 from giftless.lfs.scopes import parse_scopes, permissions_in
 
-#: The longest name that is taken from a token.
-_MAX_NAME: Final = 128
+#: The claims that can tell whose a token is; the first one that is there does.
+_WHOSE: Final = ("sub", "email", "name")
 
 _NOTHING: Final[frozenset[Permission]] = frozenset()
 
@@ -61,6 +63,8 @@ class JWTOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     :ivar basic_user: the user whose Basic password is a token; empty to
         take tokens as ``Bearer`` and ``?jwt=`` only.
     :ivar require_exp: whether tokens without expiry are refused.
+    :ivar realm: what tells the people of these tokens from those of others; if
+        not set, who is trusted: the issuer, where its keys are, or the ``kid``.
     :ivar private_key_file: the private key in PEM with which ``giftless
         token`` signs; the daemon does not read it.
     """
@@ -76,6 +80,7 @@ class JWTOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     key_id: str | None = None
     basic_user: str = TOKEN_USER
     require_exp: bool = False
+    realm: str = ""
     private_key_file: str | None = None
 
     def __repr__(self) -> str:
@@ -124,7 +129,7 @@ class _Claims(msgspec.Struct, frozen=True):
     scope: str | list[str] | None = None
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, IVouching)
 class JWTAuthenticator:
     """Accepts tokens that are signed with certain keys.
 
@@ -134,6 +139,7 @@ class JWTAuthenticator:
     """
 
     def __init__(self, keys: KeySource, options: JWTOptions, wall_clock: WallClock) -> None:
+        self.realm = Realm("jwt", _trusted(options))
         self._keys = keys
         self._options = options
         self._wall_clock = wall_clock
@@ -144,9 +150,9 @@ class JWTAuthenticator:
         With several tokens, one that is good is enough.
         """
         tokens = tokens_of(credentials, self._options.basic_user)
-        return await first_good(tokens, lambda token: self._identify(token, repo))
+        return await first_good(tokens, lambda token: self._recognise(token, repo))
 
-    async def _identify(self, token: str, repo: Repo) -> Identity | None:
+    async def _recognise(self, token: str, repo: Repo) -> Identity | None:
         key_id = self._options.key_id
         header = TokenHeader.of(token)
         if header is None or (key_id is not None and header.kid != key_id):
@@ -156,7 +162,7 @@ class JWTAuthenticator:
             return None
         claims = self._verified(token, header, keys)
         self._check(claims)
-        return _identity(claims, repo)
+        return self._identity(claims, token, repo)
 
     def _verified(self, token: str, header: TokenHeader, keys: Sequence[Key]) -> _Claims:
         """Return the claims of a token whose signature is right."""
@@ -197,6 +203,20 @@ class JWTAuthenticator:
         if options.audience not in (audiences or ()):
             raise Unauthorized("the token is for another audience (aud)")
 
+    def _identity(self, claims: _Claims, token: str, repo: Repo) -> Identity:
+        scopes = [*parse_scopes(claims.scopes or ()), *parse_scopes(claims.scope or ())]
+        name, whose = "jwt", token_part(token)
+        for claim in _WHOSE:
+            value = getattr(claims, claim)
+            if value not in (None, ""):
+                name, whose = str(value), f"{claim}:{value}"
+                break
+        # Without an issuer that is demanded, the token's own is part of who this is.
+        unchecked = self._options.issuer is None and claims.iss is not None
+        parts = (f"iss:{claims.iss}", whose) if unchecked else (whose,)
+        grants = ScopedGrants(permissions_in(scopes, repo))
+        return Identity(shown_name(name), grants, self.realm.principal(*parts))
+
 
 @implementer(IGrants)
 class ScopedGrants:
@@ -216,18 +236,13 @@ class ScopedGrants:
         ) or permission in self._permissions.get(oid, _NOTHING)
 
 
-def _identity(claims: _Claims, repo: Repo) -> Identity:
-    scopes = [*parse_scopes(claims.scopes or ()), *parse_scopes(claims.scope or ())]
-    return Identity(_name(claims), ScopedGrants(permissions_in(scopes, repo)))
-
-
-def _name(claims: _Claims) -> str:
-    """Choose a name that cannot be taken for something else in the log."""
-    for name in (claims.sub, claims.email, claims.name):
-        if name not in (None, ""):
-            text = str(name)[:_MAX_NAME]
-            return "".join(c if c.isprintable() and not c.isspace() else "_" for c in text)
-    return "jwt"
+def _trusted(options: JWTOptions) -> str:
+    """Return what the tokens' people are known by; empty if nothing tells them from others."""
+    if options.realm or options.issuer:
+        return options.realm or options.issuer or ""
+    if options.jwks_url is not None:
+        return options.jwks_url.partition("?")[0]
+    return "" if options.key_id is None else f"kid={options.key_id}"
 
 
 class JWTFactory:

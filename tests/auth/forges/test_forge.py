@@ -37,6 +37,7 @@ from tests.support.forges import (
     FakeGitHub,
     HubRepo,
     HubToken,
+    account_id,
     cut,
     flood,
     hang,
@@ -289,6 +290,68 @@ class WhoseTests(ForgeCase):
         items = (Password("x", "ghp_bad"), Bearer(STRANGER))
         identity = await self.forge.authenticate(Credentials(items), repo_of("acme/rocket"))
         self.assertEqual((identity.name, level(identity)), ("sam", "nothing"))
+
+
+class PrincipalTests(ForgeCase):
+    """Who owns what: an account of the forge, whatever it is called."""
+
+    async def principal(self, forge: Any, token: str = WRITER) -> str:
+        identity = await self.identify(forge, token)
+        assert identity is not None
+        return identity.principal
+
+    async def test_an_account_is_known_by_its_number(self) -> None:
+        place = self.fake.url.removeprefix("http://")
+        self.assertEqual(
+            await self.principal(self.forge), f"github:{place}#id:{account_id('wanda')}"
+        )
+
+    async def test_a_renamed_account_remains_who_it_was(self) -> None:
+        before = await self.identify(self.make(), WRITER)
+        user = {"login": "wanda-2", "id": account_id("wanda")}
+        self.fail_with(status(200, user), "/user")
+        after = await self.identify(self.make(), WRITER)
+        assert before is not None and after is not None
+        self.assertEqual((before.name, after.name), ("wanda", "wanda-2"))
+        self.assertEqual(before.principal, after.principal)
+
+    async def test_whoever_takes_a_free_name_is_somebody_else(self) -> None:
+        before = await self.principal(self.make())
+        self.fail_with(status(200, {"login": "wanda", "id": 7}), "/user")
+        self.assertNotEqual(await self.principal(self.make()), before)
+
+    async def test_two_forges_do_not_vouch_for_the_same_people(self) -> None:
+        other = FakeGitHub(self.fake.tokens, self.fake.repos)
+        self.serve(other)
+        one, two = self.forge, self.make(api_url=other.url)
+        self.assertNotEqual(await self.principal(one), await self.principal(two))
+
+    async def test_the_realm_can_be_chosen(self) -> None:
+        """So that an instance may move to another host."""
+        found = await self.principal(self.make(realm="forge"))
+        self.assertEqual(found, f"github:forge#id:{account_id('wanda')}")
+
+    async def test_tokens_without_an_account_are_told_apart(self) -> None:
+        one, two = "ghs_one000000000000000000", "ghs_two000000000000000000"
+        for token in (one, two):
+            self.fake.tokens[token] = HubToken(None, contents={"acme/rocket": "write"})
+            self.assertEqual(await self.access(self.forge, token), ("github-app", "write"))
+        first, second = await self.principal(self.forge, one), await self.principal(self.forge, two)
+        self.assertNotEqual(first, second)
+        self.assertEqual(await self.principal(self.make(), one), first)
+        self.assertNotIn(one, first)
+
+    async def test_a_forge_without_numbers_is_known_by_its_names(self) -> None:
+        self.fail_with(status(200, {"login": "wanda"}), "/user")
+        self.assertTrue((await self.principal(self.forge)).endswith("#login:wanda"))
+
+    def test_the_realm_is_where_git_fetches_from(self) -> None:
+        for options, realm in (
+            ({"api_url": "https://api.github.com"}, "github:github.com"),
+            ({"api_url": "https://GitHub.Example.com/api/v3"}, "github:github.example.com"),
+            ({"git_url": "https://git.example.com"}, "github:git.example.com"),
+        ):
+            self.assertEqual(str(self.make(**options).realm), realm)
 
 
 class FailureTests(ForgeCase):

@@ -46,10 +46,12 @@ class BasicCase(CoroutineTestCase):
         self.clock = Clock()
         self.blocking = InlineBlocking()
 
-    def build(self, blocking: Any = None) -> BasicAuthenticator:
+    def build(self, blocking: Any = None, realm: str = "") -> BasicAuthenticator:
         factory = BasicFactory()
         options = convert(
-            {"htpasswd": str(self.users), "access": str(self.access)}, factory.Options, "auth.0"
+            {"htpasswd": str(self.users), "access": str(self.access), "realm": realm},
+            factory.Options,
+            "auth.0",
         )
         return factory.build(
             options, environment(reactor=self.clock, blocking=blocking or self.blocking)
@@ -314,3 +316,27 @@ class OptionsTests(BasicCase):
         for options in ({"htpasswd": "x"}, {"access": "x"}, {}):
             error = self.assertRaises(ConfigError, convert, options, BasicFactory.Options, "auth.0")
             self.assertIn("is missing", error.problem)
+
+
+class PrincipalTests(BasicCase):
+    def test_users_are_compared_as_they_are(self) -> None:
+        """Case, spaces and forms in Unicode matter: each is a user, with a password."""
+        users = ["a b", "a_b", "A b", "\u00e9", "e\u0301", "\u0430 b", "a\x1bb", "anonymous", "-"]
+        self.users.write_text("".join(f"{user}:{quick_hash(user)}\n" for user in users))
+        authenticator = self.build()
+        found = {}
+        for user in users:
+            identity = self.ask(authenticator, user, user)
+            assert identity is not None
+            found[user] = identity.principal
+            self.assertTrue(identity.name.isprintable())
+        self.assertEqual(len(set(found.values())), len(users))
+        self.assertEqual(found["a b"], "basic#a b")
+        for user, other in (("\u00e9", "e\u0301"), ("a b", "A b"), ("a b", "a_b")):
+            self.refused(authenticator, user, other)
+
+    def test_a_realm_tells_the_users_of_two_files_apart(self) -> None:
+        identity = self.ask(self.build(realm="staff"), "alice", "secret")
+        assert identity is not None
+        self.assertEqual(identity.principal, "basic:staff#alice")
+        self.assertEqual(identity.name, "alice")
