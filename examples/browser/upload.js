@@ -56,7 +56,7 @@ export class Repository {
     const { href, header = {}, expires_in: seconds } = actions.download;
     const url = new URL(href);
     if (!/^https?:$/.test(url.protocol)) throw new Error(`This is no link to a file: ${href}`);
-    const [, token] = /^Bearer (.+)$/.exec(header.Authorization ?? "") ?? [];
+    const token = header["Giftless-Action"];
     if (token) url.searchParams.set("jwt", token);
     return { href: url.href, seconds };
   }

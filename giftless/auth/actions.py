@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -21,6 +21,7 @@ from giftless.auth.tokens.unverified import TokenHeader, decode_part, tokens_of
 from giftless.errors import BadAction, ExpiredAction, Forbidden
 from giftless.interfaces import (
     ActionKind,
+    ActionToken,
     Credentials,
     IActionSigner,
     IActionTokens,
@@ -32,7 +33,7 @@ from giftless.interfaces import (
     WallClock,
 )
 from giftless.lfs.multipart import PartPlan
-from giftless.lfs.objects import NO_EXTRAS, Action, Extras, Oid, Permission, Repo
+from giftless.lfs.objects import ACTION_HEADER, NO_EXTRAS, Action, Extras, Oid, Permission, Repo
 
 _ALGORITHM: Final = "HS256"
 
@@ -140,7 +141,7 @@ class _Signer:
         begun += b" " * (-len(begun) % 3)
         text = _JOSE_HEADER + b"." + _base64url(begun)
         self._mac = _Mac(key, text)
-        self._credential = b"Bearer " + text
+        self._text = text
         self._lifetime = lifetime
         self._header = header
 
@@ -159,8 +160,8 @@ class _Signer:
             else _ObjectClaims(str(oid), size, extras, upload.plan.part_size, upload.id)
         )
         rest = _base64url(msgspec.json.encode(claims)[1:])
-        credential = self._credential + rest + b"." + _base64url(self._mac.digest(rest))
-        header = {"Authorization": credential.decode(), **self._header}
+        token = self._text + rest + b"." + _base64url(self._mac.digest(rest))
+        header = {ACTION_HEADER: token.decode(), **self._header}
         return Action(href, header, self._lifetime)
 
 
@@ -212,24 +213,31 @@ class ActionTokens:
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
 
-        :raises Forbidden: if a token is the daemon's own and is bad.  Not 401:
-            it was given out with ``authenticated: true``, and clients answer
-            401 to that by trying again at once, for ever.
+        A token may also come where others do: links can carry it in their URL only.
+
+        :raises Forbidden: if a token is the daemon's own, or claims to be, and is
+            bad.  Not 401: it was given out with ``authenticated: true``, and clients
+            answer 401 to that by trying again at once, for ever.
         """
         refusal: Forbidden | None = None
-        for token in tokens_of(credentials):
-            header = TokenHeader.of(token)
-            if header is None or header.kid != _KEY_ID:
-                continue
+        for token in self._own(credentials):
             try:
-                if header.alg != _ALGORITHM:
-                    raise _not_genuine()
                 return self._redeem(token, repo)
             except Forbidden as error:
                 refusal = error
         if refusal is not None:
             raise refusal
         return None
+
+    def _own(self, credentials: Credentials) -> Iterator[str]:
+        """Return the tokens that are the daemon's, or claim to be."""
+        for item in credentials.items:
+            if isinstance(item, ActionToken):
+                yield item.token
+        for token in tokens_of(credentials):
+            header = TokenHeader.of(token)
+            if header is not None and header.kid == _KEY_ID:
+                yield token
 
     def _redeem(self, token: str, repo: Repo) -> Identity:
         try:

@@ -14,6 +14,7 @@ from giftless.interfaces.actions import (
     Lifetime,
 )
 from giftless.interfaces.auth import (
+    ActionToken,
     Bearer,
     Credential,
     Credentials,
@@ -100,6 +101,7 @@ from giftless.interfaces.usecases import IDownload, IObjects
 __all__ = [
     "MAX_PAGE",
     "ActionKind",
+    "ActionToken",
     "Arrival",
     "BatchAnswered",
     "Bearer",

@@ -44,6 +44,21 @@ class Bearer(msgspec.Struct, frozen=True):
         return "<Bearer>"
 
 
+class ActionToken(msgspec.Struct, frozen=True):
+    """The token of an action, in the header that actions have for it.
+
+    It is for endpoints that actions lead to, and decides alone: a front shows no
+    other credential beside it.
+
+    :ivar token: the token.  Nothing about it is verified.
+    """
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "<ActionToken>"
+
+
 class PublicKey(msgspec.Struct, frozen=True):
     """A public key whose private key the client has proved to hold (SSH, RFC 4252).
 
@@ -74,15 +89,15 @@ class Unreadable(msgspec.Struct, frozen=True):
         return "<Unreadable>"
 
 
-Credential: TypeAlias = Password | Bearer | PublicKey | Unreadable
+Credential: TypeAlias = Password | Bearer | ActionToken | PublicKey | Unreadable
 
 
 class Credentials(msgspec.Struct, frozen=True):
     """All credentials of one request, parsed by the front that it came to.
 
     :ivar items: the credentials in the order in which they were sent.  There may
-        be several: CI runners add an ``Authorization`` header of their own to
-        an action's.
+        be several: proxies and CI runners add an ``Authorization`` header of their
+        own.
     :ivar address: the client's IP address; empty for a unix socket.
     """
 

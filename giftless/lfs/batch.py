@@ -70,6 +70,10 @@ class RequestedObject(msgspec.Struct, frozen=True, gc=False):
         return Oid(self.text)
 
 
+#: What git-lfs itself is called begins with this.
+STOCK_CLIENT: Final = "git-lfs/"
+
+
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
     """A parsed batch request.
@@ -90,7 +94,7 @@ class BatchRequest:
     @property
     def is_stock(self) -> bool:
         """Whether the client is git-lfs itself."""
-        return self.client.startswith("git-lfs/")
+        return self.client.startswith(STOCK_CLIENT)
 
     @property
     def is_giftless_client(self) -> bool:

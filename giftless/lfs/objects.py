@@ -162,6 +162,12 @@ class Operation(Enum):
         return Permission.WRITE if self is Operation.UPLOAD else Permission.READ
 
 
+#: The header that carries an action's token.  It is not ``Authorization``, because
+#: clients add a credential of the user's to that (``http.extraheader``), and proxies
+#: refuse or join two of them.
+ACTION_HEADER: Final = "Giftless-Action"
+
+
 class Action(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One thing for the client to do next (batch API, ``actions``).
 

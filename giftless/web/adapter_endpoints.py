@@ -26,7 +26,7 @@ from giftless.interfaces import (
 from giftless.lfs.objects import Repo
 from giftless.usecases.authorization import Gate
 from giftless.web.call import Call, RepoCall
-from giftless.web.route import Handler, Level, Route, never_422
+from giftless.web.route import Handler, Level, Route, never_401, never_422
 from giftless.web.sending import send_object
 
 #: The statuses whose responses have no body, and no length of one.
@@ -103,12 +103,15 @@ class AdapterEndpoints:
             raise ConfigError(path, f"{adapter!r} has a malformed endpoint: {error}") from None
 
     def _handler(self, endpoint: Endpoint) -> Handler:
-        chain = self._authenticator if endpoint.kind is None else self._storage_authenticator
         kinds = () if endpoint.kind is None else (endpoint.kind,)
 
         async def handle(call: Call, **variables: str) -> None:
             if isinstance(call, RepoCall):
-                identity = await call.identify(chain)
+                identity = await (
+                    call.identify_action(self._storage_authenticator)
+                    if kinds
+                    else call.identify(self._authenticator)
+                )
                 self._gate.require_kind(identity, kinds)
                 adapter_call: AdapterCall = AdapterRepoCall(call, identity, self._blocking)
             else:
@@ -117,7 +120,7 @@ class AdapterEndpoints:
             if not adapter_call.answered:
                 raise RuntimeError(f"the endpoint {endpoint.path!r} has not answered")
 
-        return never_422(handle)
+        return never_401(never_422(handle)) if kinds else never_422(handle)
 
 
 @implementer(ICall)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from giftless.base.bodies import collect
 from giftless.errors import BadRequest, PayloadTooLarge
-from giftless.interfaces import IAuthenticator, Identity
-from giftless.lfs.objects import Repo
-from giftless.web.credentials import parse_credentials
+from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.lfs.objects import ACTION_HEADER, Repo
+from giftless.web.credentials import parse_action_token, parse_credentials
 from giftless.web.links import Links
 from giftless.web.request import StreamingRequest
+
+_ACTION_HEADER: Final = ACTION_HEADER.lower().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,23 @@ class RepoCall(Call):
         :param authenticator: a chain, which ends with an identity or an error.
         """
         headers = self.request.requestHeaders.getRawHeaders(b"authorization", [])
-        credentials = parse_credentials(headers, self.argument("jwt"), self.address)
+        shown = parse_credentials(headers, self.argument("jwt"), self.address)
+        return await self._identify(shown, authenticator)
+
+    async def identify_action(self, authenticator: IAuthenticator) -> Identity:
+        """Do the same where actions lead to.
+
+        The token of an action decides alone: whatever the client adds beside it is
+        not looked at.
+
+        :param authenticator: a chain that begins with what knows these tokens.
+        """
+        headers = self.request.requestHeaders.getRawHeaders(_ACTION_HEADER)
+        if headers is None:
+            return await self.identify(authenticator)
+        return await self._identify(parse_action_token(headers, self.address), authenticator)
+
+    async def _identify(self, credentials: Credentials, authenticator: IAuthenticator) -> Identity:
         identity = await authenticator.authenticate(credentials, self.repo)
         assert identity is not None, "a chain ends with an identity or an error"
         self.request.identity = identity

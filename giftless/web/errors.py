@@ -51,6 +51,7 @@ def error_response(
         "Server": "giftless",
         "X-Request-Id": request_id,
         **error.headers,
+        "Cache-Control": "no-store",
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),
         "Connection": "close",

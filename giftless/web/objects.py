@@ -14,7 +14,7 @@ from giftless.usecases.objects import LFSServer
 from giftless.web.call import RepoCall
 from giftless.web.limits import Limits
 from giftless.web.ranges import etag, matches, parse_range
-from giftless.web.route import Route, never_422
+from giftless.web.route import Route, never_401, never_422
 from giftless.web.sending import send_object
 
 
@@ -48,9 +48,9 @@ class ObjectEndpoints:
         """The endpoints."""
         return (
             Route("objects/batch", ("POST",), self.batch),
-            Route("objects/storage/verify", ("POST",), never_422(self.verify)),
-            Route("objects/storage/{oid}", ("PUT",), never_422(self.upload)),
-            Route("objects/storage/{oid}", ("GET", "HEAD"), self.download),
+            Route("objects/storage/verify", ("POST",), never_401(never_422(self.verify))),
+            Route("objects/storage/{oid}", ("PUT",), never_401(never_422(self.upload))),
+            Route("objects/storage/{oid}", ("GET", "HEAD"), never_401(self.download)),
         )
 
     async def batch(self, call: RepoCall) -> None:
@@ -67,7 +67,7 @@ class ObjectEndpoints:
 
     async def verify(self, call: RepoCall) -> None:
         """``POST …/objects/storage/verify``: is the object here, whole?"""
-        identity = await call.identify(self._storage_authenticator)
+        identity = await call.identify_action(self._storage_authenticator)
         wanted = parse_verification(await call.read_small_body())
         await self._server.verify(identity, ObjectKey(call.repo, wanted.oid), wanted.size)
         # The stock client does not read a body here; if there is one, it gives up
@@ -78,7 +78,7 @@ class ObjectEndpoints:
     async def upload(self, call: RepoCall, oid: str) -> None:
         """``PUT …/objects/storage/{oid}``: store an object."""
         key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify(self._storage_authenticator)
+        identity = await call.identify_action(self._storage_authenticator)
         call.refuse_partial_body()
         await self._server.receive(identity, key, call.request.length, call.request.body)
         call.request.respond_json(200, b"{}")
@@ -87,7 +87,7 @@ class ObjectEndpoints:
         """``GET`` or ``HEAD …/objects/storage/{oid}``: an object's bytes."""
         request = call.request
         key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify(self._storage_authenticator)
+        identity = await call.identify_action(self._storage_authenticator)
         opened = await self._server.open(identity, key)
         stored = opened.stored
         try:

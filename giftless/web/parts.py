@@ -13,7 +13,7 @@ from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.usecases.multipart import MultipartServer
 from giftless.web.call import RepoCall
-from giftless.web.route import Route, never_422
+from giftless.web.route import Route, never_401, never_422
 
 
 class PartEndpoints:
@@ -32,16 +32,16 @@ class PartEndpoints:
         """The endpoints."""
         parts = "objects/storage/{oid}/parts"
         return (
-            Route(parts, ("POST",), never_422(self.plan)),
-            Route(f"{parts}/commit", ("POST",), never_422(self.commit)),
-            Route(f"{parts}/abort", ("POST",), never_422(self.abort)),
-            Route(f"{parts}/{{number}}", ("PUT",), never_422(self.upload)),
+            Route(parts, ("POST",), never_401(never_422(self.plan))),
+            Route(f"{parts}/commit", ("POST",), never_401(never_422(self.commit))),
+            Route(f"{parts}/abort", ("POST",), never_401(never_422(self.abort))),
+            Route(f"{parts}/{{number}}", ("PUT",), never_401(never_422(self.upload))),
         )
 
     async def plan(self, call: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts``: what is there to do?"""
         key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify(self._authenticator)
+        identity = await call.identify_action(self._authenticator)
         plan = await self._server.plan(identity, key, call.links)
         call.request.respond_json(200, msgspec.json.encode(plan))
 
@@ -50,7 +50,7 @@ class PartEndpoints:
         key = ObjectKey(call.repo, Oid.parse(oid))
         if not (number.isascii() and number.isdecimal() and len(number) < 10):
             raise NotFound("parts are numbered, from 1")
-        identity = await call.identify(self._authenticator)
+        identity = await call.identify_action(self._authenticator)
         call.refuse_partial_body()
         request = call.request
         md5 = _digest(call.header("content-md5"))
@@ -60,7 +60,7 @@ class PartEndpoints:
     async def commit(self, call: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts/commit``: make the object of its parts."""
         key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify(self._authenticator)
+        identity = await call.identify_action(self._authenticator)
         await call.read_small_body()
         await self._server.commit(identity, key)
         call.request.respond_json(200, b"{}")
@@ -68,7 +68,7 @@ class PartEndpoints:
     async def abort(self, call: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts/abort``: throw the parts away."""
         key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify(self._authenticator)
+        identity = await call.identify_action(self._authenticator)
         await call.read_small_body()
         await self._server.abort(identity, key)
         call.request.respond_json(200, b"{}")

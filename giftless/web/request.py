@@ -195,6 +195,10 @@ class StreamingRequest(Request):
             self._stop_timers()
             self.setHeader(b"Server", b"giftless")
             self.setHeader(b"X-Request-Id", self.request_id.encode())
+            if not self.responseHeaders.hasHeader(b"cache-control"):
+                # A request with an action's token has no Authorization: without a
+                # word, a shared cache could keep the answer (RFC 9111 section 3).
+                self.setHeader(b"Cache-Control", b"no-store")
             self._add_headers(self.context.cors.headers(self.requestHeaders))
             if self._body_is_too_much():
                 self.channel.persistent = False

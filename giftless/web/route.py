@@ -13,7 +13,9 @@ from enum import Enum
 from functools import wraps
 from typing import Any, Final
 
-from giftless.errors import BadRequest, Unprocessable
+from giftless.errors import BadAction, BadRequest, Unauthorized, Unprocessable
+from giftless.lfs.batch import STOCK_CLIENT
+from giftless.lfs.objects import ACTION_HEADER
 
 #: One segment of a template: a name, or a variable in braces.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}", re.ASCII)
@@ -136,5 +138,28 @@ def never_422(handler: Handler) -> Handler:
             await handler(*arguments, **variables)
         except Unprocessable as error:
             raise BadRequest(error.message) from error
+
+    return handle
+
+
+def never_401(handler: Handler) -> Handler:
+    """Wrap a handler that actions lead to so that git-lfs gets 403 instead of 401.
+
+    git-lfs comes with the header of an action, and takes 401 without an
+    ``Authorization`` header for a reason to try again at once, for ever.  It happens
+    if a proxy drops that header.
+    """
+
+    @wraps(handler)
+    async def handle(call: Any, **variables: str) -> None:
+        try:
+            await handler(call, **variables)
+        except Unauthorized as error:
+            if (call.header("user-agent") or "").startswith(STOCK_CLIENT):
+                raise BadAction(
+                    f"the action's {ACTION_HEADER} header has not arrived; let the proxy in"
+                    " front of this server pass it on"
+                ) from error
+            raise
 
     return handle

@@ -7,10 +7,14 @@ import os
 import shutil
 import ssl
 import subprocess
+from collections.abc import Mapping
+from typing import Any
 from unittest import SkipTest
 
+import jwt
+
 from tests.docs.pages import DOCS
-from tests.integration.support import Daemon, Git, IntegrationTestCase, oid_of
+from tests.integration.support import Daemon, Git, GitRepo, IntegrationTestCase, oid_of
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.web.test_tls import make_certificate
@@ -33,8 +37,16 @@ http {{
 """
 
 
-class NginxTests(IntegrationTestCase):
-    """Git pushes and clones through TLS, HTTP/2 and the proxy."""
+KEY = "a key of more than thirty-two bytes"
+
+
+class NginxTestCase(IntegrationTestCase):
+    """giftless behind nginx.
+
+    :cvar config: of giftless, beside the proxy.
+    """
+
+    config: Mapping[str, Any] = {}
 
     def setUp(self) -> None:
         """Start giftless and nginx."""
@@ -43,7 +55,7 @@ class NginxTests(IntegrationTestCase):
         if self.nginx is None:
             raise SkipTest("nginx is not installed")
         self.daemon = self.start_daemon(
-            config={"trusted_proxies": ["127.0.0.1"], "log_format": "json"}
+            config={"trusted_proxies": ["127.0.0.1"], "log_format": "json", **self.config}
         )
         self.port = self._start_nginx(self.daemon)
 
@@ -76,13 +88,39 @@ class NginxTests(IntegrationTestCase):
         wait_until((root / "nginx.pid").exists, "nginx to start")
         return port
 
-    def test_push_and_clone(self) -> None:
-        """Objects larger than nginx's usual limit go through, to https URLs."""
+    def make_repository(self) -> GitRepo:
+        """Make a repository whose objects go through nginx."""
         git = Git(self.directory / "home")
         git.run(git.home, "config", "--global", "http.sslVerify", "false")
-        repo = git.create(
+        return git.create(
             self.directory / "work", f"https://localhost:{self.port}/acme/rocket.git/info/lfs"
         )
+
+
+class TokenTests(NginxTestCase):
+    """Clients have tokens."""
+
+    config = {"auth": [{"type": "jwt", "key": KEY}]}
+
+    def test_a_token_in_an_extra_header_pushes_and_clones(self) -> None:
+        """git-lfs adds it to the action's headers, and nginx refuses two of a name."""
+        repo = self.make_repository()
+        token = jwt.encode({"sub": "runner", "scopes": "obj:acme/rocket:*"}, KEY, "HS256")
+        git = repo.commands
+        header = f"Authorization: Bearer {token}"
+        git.run(git.home, "config", "--global", "http.extraheader", header)
+        self.assert_round_trip(repo, {"data.bin": os.urandom(300_000)})
+        for method in ("PUT", "GET"):
+            accesses = self.daemon.accesses(method)
+            self.assertEqual({(a["identity"], a["status"]) for a in accesses}, {("runner", 200)})
+
+
+class NginxTests(NginxTestCase):
+    """Git pushes and clones through TLS, HTTP/2 and the proxy."""
+
+    def test_push_and_clone(self) -> None:
+        """Objects larger than nginx's usual limit go through, to https URLs."""
+        repo = self.make_repository()
         self.assert_round_trip(repo, {"data.bin": os.urandom(3_000_000)})
 
     def test_the_client_is_known(self) -> None:

@@ -28,7 +28,7 @@ def run_requests(daemon: Daemon) -> list[str]:
         "upload", (oid_of(b"logged"), 6), headers={"Authorization": f"Basic {basic}"}
     )
     actions = reply.json["objects"][0]["actions"]
-    token = actions["upload"]["header"]["Authorization"].removeprefix("Bearer ")
+    token = actions["upload"]["header"]["Giftless-Action"]
     path = object_path(oid_of(b"logged"))
     assert daemon.request("PUT", f"{path}?jwt={token}", b"logged").status == 200
     body = json.dumps({"oid": oid_of(b"logged"), "size": 6}).encode()
@@ -37,6 +37,8 @@ def run_requests(daemon: Daemon) -> list[str]:
     assert daemon.request("GET", f"{path}?filename=a.txt&jwt={token}").status == 403
     forged = f"{token[:-3]}AAA"
     assert daemon.request("GET", path, None, {"Authorization": f"Bearer {forged}"}).status == 403
+    shown = {"Giftless-Action": forged, "Authorization": f"Basic {basic}"}
+    assert daemon.request("GET", path, None, shown).status == 403
     assert daemon.get(oid_of(b"logged")).status == 200
     assert daemon.request("HEAD", path).status == 200
     assert daemon.request("GET", "/nowhere").status == 404

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from giftless.interfaces import Credentials
-from giftless.web.credentials import parse_credentials
+from giftless.lfs.objects import ACTION_HEADER
+from giftless.web.credentials import parse_action_token, parse_credentials
 
 SYMMETRIC: Final = ("HS256", "HS384", "HS512")
 ASYMMETRIC: Final = (
@@ -118,6 +119,12 @@ def shown(*headers: str, token: str | None = None, address: str = "") -> Credent
     :param address: the client's address.
     """
     return parse_credentials([header.encode() for header in headers], token, address)
+
+
+def shown_action(header: Mapping[str, str] | None) -> Credentials:
+    """Return the credentials of a request with an action's headers."""
+    assert header is not None
+    return parse_action_token([header[ACTION_HEADER].encode()], "")
 
 
 def decode(part: str) -> bytes:

@@ -16,7 +16,7 @@ from tests.contracts.transfers import TransferContract, transfer_of
 from tests.support.making import action_tokens, key_of, oid_of, repo_of
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.support.run import CoroutineTestCase
-from tests.support.tokens import shown
+from tests.support.tokens import shown_action
 
 BASE = "https://lfs.example/org/repo/objects/storage"
 
@@ -38,7 +38,7 @@ class BasicStreamingTests(SingleActions, CoroutineTestCase):
 
     def permitted(self, action: Any) -> set[Permission]:
         """Return what an action's header permits on the object."""
-        credentials = shown(action.header["Authorization"])
+        credentials = shown_action(action.header)
         identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None
         return {p for p in Permission if identity.grants.allows(p, oid_of(b"abc"))}
@@ -63,7 +63,7 @@ class BasicStreamingTests(SingleActions, CoroutineTestCase):
         extras: Extras = {"filename": "a.bin", "n": 1}
         action = self.upload(transfer_of(extras=extras))["upload"]
         assert action.header is not None
-        credentials = shown(action.header["Authorization"])
+        credentials = shown_action(action.header)
         identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None and identity.ticket is not None
         self.assertEqual((identity.ticket.size, identity.ticket.extras), (3, extras))
@@ -92,7 +92,7 @@ class BasicExternalTests(SingleActions, CoroutineTestCase):
             tokens = action_tokens()
             self.adapter = make(tokens)
             header = self.upload()["verify"].header or {}
-            credentials = shown(header["Authorization"])
+            credentials = shown_action(header)
             identity = self.run_now(tokens.authenticate(credentials, repo_of()))
             assert identity is not None
             self.assertEqual(identity.ticket, Ticket(kind, 3))

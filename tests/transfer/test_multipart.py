@@ -39,7 +39,7 @@ from tests.support.bodies import ListBody
 from tests.support.making import action_tokens, key_of, oid_of, repo_of
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.support.run import CoroutineTestCase
-from tests.support.tokens import shown
+from tests.support.tokens import shown_action
 
 DATA = b"0123456789"
 BASE = "https://lfs.example/org/repo/objects/storage"
@@ -98,7 +98,7 @@ class AdapterContract(TransferContract):
 
     def ticket(self, action: Any) -> Ticket:
         """Return what an action's token says."""
-        credentials = shown(action.header["Authorization"])
+        credentials = shown_action(action.header)
         identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None and identity.ticket is not None
         return identity.ticket
@@ -278,7 +278,7 @@ class AgentTests(TransferContract, CoroutineTestCase):
         action: Any = actions["upload"]
         self.assertEqual(action.href, f"{BASE}/{oid_of(DATA)}/parts")
         self.assertEqual(action.expires_in, 500)
-        credentials = shown(action.header["Authorization"])
+        credentials = shown_action(action.header)
         identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None
         self.assertEqual(identity.ticket, Ticket("parts", 10, extras))
@@ -287,7 +287,7 @@ class AgentTests(TransferContract, CoroutineTestCase):
         """git-lfs does that itself, by what the batch says and not the agent."""
         for data, kind in ((b"abc", "confirm"), (DATA, "verify")):
             action: Any = self.upload(transfer_of(data))["verify"]
-            credentials = shown(action.header["Authorization"])
+            credentials = shown_action(action.header)
             identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
             assert identity is not None
             self.assertEqual(identity.ticket, Ticket(kind, len(data)))

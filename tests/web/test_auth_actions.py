@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tests.support.making import oid_of
 from tests.web.guarded import (
@@ -35,14 +35,15 @@ class ActionOutcome:
 
     :ivar choose: picks them, for the right action and the object of a request.
     :ivar age: how old they have become, in seconds.
-    :ivar as_parameter: whether they are shown as ``?jwt=``.
+    :ivar how: how they are shown: in the header that actions have, as ``?jwt=``, or in
+        ``Authorization``.
     """
 
     choose: Callable[[Tokens, str, bytes], list[str]]
     status: int
     access: Mapping[str, Any] = field(default_factory=dict)
     age: float = 0
-    as_parameter: bool = False
+    how: Literal["action", "parameter", "bearer"] = "action"
 
 
 def _the_right_one(tokens: Tokens, right: str, data: bytes) -> list[str]:
@@ -72,7 +73,8 @@ DAY: Final = 86400
 
 ACTION_OUTCOMES: Final[Mapping[str, ActionOutcome]] = {
     "with_its_token": ActionOutcome(_the_right_one, 200),
-    "with_its_token_in_the_url": ActionOutcome(_the_right_one, 200, as_parameter=True),
+    "with_its_token_in_the_url": ActionOutcome(_the_right_one, 200, how="parameter"),
+    "with_its_token_in_authorization": ActionOutcome(_the_right_one, 200, how="bearer"),
     "with_its_token_where_repositories_are_hidden": ActionOutcome(
         _the_right_one, 200, {"hide_private": True}
     ),
@@ -82,7 +84,8 @@ ACTION_OUTCOMES: Final[Mapping[str, ActionOutcome]] = {
     ),
     "with_another_object_s_token": ActionOutcome(_other_objects, 403),
     "with_a_damaged_token": ActionOutcome(_damaged, 403),
-    "with_a_damaged_token_in_the_url": ActionOutcome(_damaged, 403, as_parameter=True),
+    "with_a_damaged_token_in_the_url": ActionOutcome(_damaged, 403, how="parameter"),
+    "with_a_damaged_token_in_authorization": ActionOutcome(_damaged, 403, how="bearer"),
     "with_an_expired_token": ActionOutcome(_the_right_one, 403, age=DAY + 60),
 }
 
@@ -101,9 +104,14 @@ class ActionTests(GuardedTestCase):
         data = OPERATIONS[name].data
         for token in shown.choose(tokens, right, data):
             self.clock.advance(shown.age)
-            how = {"token": token} if shown.as_parameter else {}
-            headers = [] if shown.as_parameter else [f"Bearer {token}"]
-            response = await self.ask(name, *headers, **how)
+            authorization = [f"Bearer {token}"] if shown.how == "bearer" else []
+            ways: dict[str, dict[str, Any]] = {
+                "action": {"headers": {"Giftless-Action": token}},
+                "parameter": {"token": token},
+                "bearer": {},
+            }
+            how = ways[shown.how]
+            response = await self.ask(name, *authorization, **how)
             self.assert_cell(cell, name, response, shown.status)
             self.assert_challenged(response)
 
@@ -119,8 +127,8 @@ class ActionTests(GuardedTestCase):
             for item in self.ask_now(batch, writer).json["objects"]:
                 self.assertIs(item["authenticated"], True)
                 for action, details in item["actions"].items():
-                    header = details["header"]["Authorization"]
-                    found[action, objects[item["oid"]]] = header.removeprefix("Bearer ")
+                    token = details["header"]["Giftless-Action"]
+                    found[action, objects[item["oid"]]] = token
             for data in objects.values():
                 self.front.put(data, REPO)
         os.unlink(os.path.join(self.front.directory, REPO, oid_of(NEW)))

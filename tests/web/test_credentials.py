@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.interfaces import Bearer, Credential, Credentials, Password, Unreadable
-from giftless.web.credentials import parse_credentials
+from giftless.interfaces import ActionToken, Bearer, Credential, Credentials, Password, Unreadable
+from giftless.web.credentials import parse_action_token, parse_credentials
 
 #: Any bytes, and headers that are nearly good.
 HEADERS = st.binary(max_size=60) | st.builds(
@@ -44,9 +45,10 @@ class HeaderTests(SynchronousTestCase):
 
     @given(HEADERS)
     def test_every_header_becomes_a_credential(self, header: bytes) -> None:
-        item = self.parse(header)
-        self.assertIsInstance(item, Password | Bearer | Unreadable)
-        self.assertTrue(Credentials((item,)).given)
+        credentials = parse_credentials([header], None, "192.0.2.1")
+        self.assertTrue(credentials.given)
+        for item in credentials.items:
+            self.assertIsInstance(item, Password | Bearer | Unreadable)
 
     @given(
         st.text().filter(lambda user: ":" not in user),
@@ -63,7 +65,9 @@ class HeaderTests(SynchronousTestCase):
         self.assertEqual(self.parse(header), Password(user, password))
 
     @given(
-        st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1),
+        st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1).filter(
+            lambda token: token == token.strip(",")
+        ),
         in_any_case("bearer"),
         st.tuples(SPACE, SPACE, SPACE),
     )
@@ -113,6 +117,56 @@ class HeaderTests(SynchronousTestCase):
             self.assertEqual(self.parse(header), Unreadable(""), header)
 
 
+#: Values that a proxy may join, with what becomes of each.
+PARTS = st.one_of(
+    st.builds(
+        lambda user, password: (basic(f"{user}:{password}".encode()), Password(user, password)),
+        st.text().filter(lambda user: ":" not in user),
+        st.text(),
+    ),
+    st.text("abcXYZ019-._~+/=", min_size=1).map(
+        lambda token: (b"Bearer " + token.encode(), Bearer(token))
+    ),
+    st.sampled_from(
+        [
+            (b"Negotiate YIIZ0123==", Unreadable("negotiate")),
+            (b'Digest username="x", realm="y", nonce="z", qop=auth', Unreadable("digest")),
+            (b"AWS4-HMAC-SHA256 Credential=a/b, Signature=c", Unreadable("aws4-hmac-sha256")),
+        ]
+    ),
+)
+
+
+class JoinedTests(SynchronousTestCase):
+    """Several credentials in one header, as proxies join those of one name."""
+
+    @given(st.lists(PARTS, min_size=1, max_size=5), st.sampled_from([b", ", b",", b",\t ", b" , "]))
+    def test_what_is_joined_is_told_apart(
+        self, parts: list[tuple[bytes, Credential]], comma: bytes
+    ) -> None:
+        header = comma.join(value for value, _ in parts)
+        wanted = tuple(item for _, item in parts)
+        self.assertEqual(parse_credentials([header], None, "").items, wanted)
+
+    def test_commas_without_anything_between_them_mean_nothing(self) -> None:
+        for header in (b"Bearer a,", b", Bearer a", b",,Bearer a, ,", b"\t,Bearer a"):
+            self.assertEqual(parse_credentials([header], None, "").items, (Bearer("a"),), header)
+
+    def test_a_long_header_of_commas_is_read_at_once(self) -> None:
+        for header in (b"," * 65536, b", a" * 20000, b",\t" * 32768, b"Bearer " + b"a," * 30000):
+            self.assertTrue(parse_credentials([header], None, "").given)
+
+
+class ActionTokenTests(SynchronousTestCase):
+    """The header that actions have."""
+
+    @given(st.lists(st.binary(max_size=40), min_size=1, max_size=3))
+    def test_it_is_one_token_whatever_it_holds(self, headers: list[bytes]) -> None:
+        (item,) = parse_action_token(headers, "192.0.2.1").items
+        self.assertEqual(item, ActionToken(b",".join(headers).decode("latin-1")))
+        self.assertNotIn("token", repr(item))
+
+
 class RequestTests(SynchronousTestCase):
     """All credentials of a request."""
 
@@ -143,5 +197,8 @@ class RequestTests(SynchronousTestCase):
         self, headers: list[bytes], token: str | None, address: str
     ) -> None:
         credentials = parse_credentials(headers, token, address)
-        self.assertEqual(len(credentials.items), len(headers) + (token is not None))
+        single = [parse_credentials([header], None, address).items for header in headers]
+        shown = () if token is None else (Bearer(token, in_url=True),)
+        self.assertEqual(credentials.items, (*itertools.chain(*single), *shown))
+        self.assertTrue(all(single))
         self.assertEqual(credentials.address, address)
