@@ -80,6 +80,7 @@ class JsonTests(IntegrationTestCase):
                 ("POST", f"/{REPO}.git/info/lfs/objects/storage/verify", 200),
                 ("GET", path, 403),
                 ("GET", path, 403),
+                ("GET", path, 403),
                 ("GET", path, 200),
                 ("HEAD", path, 200),
                 ("GET", "/nowhere", 404),
@@ -90,8 +91,8 @@ class JsonTests(IntegrationTestCase):
             self.assertGreaterEqual(line["seconds"], 0)
             self.assertRegex(line["request_id"], r"\A[0-9a-f]{16}\Z")
         self.assertEqual(len({line["request_id"] for line in lines}), len(lines))
-        self.assertEqual(lines[5]["bytes"], len(b"logged"))
-        self.assertEqual(lines[6]["bytes"], 0)
+        self.assertEqual(lines[6]["bytes"], len(b"logged"))
+        self.assertEqual(lines[7]["bytes"], 0)
         # The token of an action stands for whoever asked for the batch.
         self.assertEqual([line["identity"] for line in lines[:3]], ["anonymous"] * 3)
 
@@ -141,7 +142,7 @@ class TextTests(IntegrationTestCase):
         for secret in secrets:
             self.assertNotIn(secret, daemon.stdout + daemon.stderr)
         lines = [line for line in daemon.stdout.splitlines() if "[giftless.access#info]" in line]
-        self.assertEqual(len(lines), 8)
+        self.assertEqual(len(lines), 9)
         path = object_path(oid_of(b"logged"))
         self.assertRegex(
             lines[1], rf"127\.0\.0\.1 anonymous PUT {path} 200 \d+ [\d.e-]+ [0-9a-f]{{16}}\Z"
