@@ -137,6 +137,23 @@ class Conflict(LFSError):
     cause = "conflict"
 
 
+class ObjectDamaged(LFSError):
+    """The stored object is not to be trusted, until it is uploaded again."""
+
+    code = 410
+    cause = "damaged"
+
+    @classmethod
+    def because(cls, reason: str) -> ObjectDamaged:
+        """Make the error.
+
+        :param reason: what was found, in words.
+        """
+        return cls(
+            f"the object is damaged on this server ({reason}); whoever has it can push it again"
+        )
+
+
 class LengthRequired(LFSError):
     """The body's length must be known before it is sent."""
 

@@ -84,6 +84,19 @@ class ObjectDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectMarked:
+    """An object was marked as damaged: it is refused until it is uploaded again.
+
+    :ivar reason: why, in words.
+    """
+
+    key: ObjectKey
+    who: str
+    reason: str
+    principal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LockCreated:
     """A path was locked, by the lock's owner."""
 
@@ -156,6 +169,7 @@ Event = (
     ObjectStored
     | ObjectServed
     | ObjectDeleted
+    | ObjectMarked
     | LockCreated
     | LockReleased
     | LockForced

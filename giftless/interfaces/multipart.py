@@ -44,8 +44,8 @@ class IMultipartStore(IObjectStore):
     reads_back: bool = Attribute(
         "Whether whoever commits must read the object back, because ``commit`` compares no"
         " digest.  A store for which this is true provides"
-        " :class:`~giftless.interfaces.IReadableStore` and"
-        " :class:`~giftless.interfaces.IDeleting`."
+        " :class:`~giftless.interfaces.IReadableStore`, and"
+        " :class:`~giftless.interfaces.IMarking` or :class:`~giftless.interfaces.IDeleting`."
     )
 
     def plan(size: int) -> PartPlan:

@@ -36,11 +36,13 @@ class ObjectFacts:
     :ivar sha256: the SHA-256 of its bytes as the store has computed it, in
         hexadecimal; ``None`` if the store keeps none.
     :ivar extras: the ``x-*`` members that it was uploaded with.
+    :ivar damage: why it is marked as damaged; ``None`` if it is not.
     """
 
     size: int
     sha256: str | None = None
     extras: Extras = field(default_factory=dict)
+    damage: str | None = None
 
 
 class IInspector(Interface):
@@ -94,6 +96,26 @@ class Payload:
     sha256: str | None = None
 
 
+class IMarking(IObjectStore):
+    """A store that can mark objects as damaged.
+
+    While an object is marked, :meth:`IObjectStore.sizes` returns an
+    :class:`~giftless.errors.ObjectDamaged` for it, and
+    :meth:`IReadableStore.open` and :meth:`IInspector.inspect` raise one.  So it is
+    refused to who wants it, and taken from whoever uploads it again: which ends the
+    mark.
+    """
+
+    def mark(key: ObjectKey, reason: str) -> Awaitable[None]:
+        """Mark an object, durably; harmless if it is absent.
+
+        :param reason: what was found, in words for users.
+        :raises giftless.errors.PayloadTooLarge: if the store cannot mark an object so
+            large.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
+        """
+
+
 class IReadableStore(IObjectStore):
     """A store whose objects the daemon can read."""
 
@@ -129,11 +151,14 @@ class IExternalStore(IObjectStore):
     """A store that clients talk to directly, with actions signed here."""
 
     def upload_action(
-        key: ObjectKey, size: int, lifetime: int, extras: Extras
+        key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool = False
     ) -> Awaitable[Action]:
         """Sign an upload of ``size`` bytes, valid for ``lifetime`` seconds.
 
         All objects of a batch are asked for at the same time.
+
+        :param replace: whether it replaces a damaged object that is there; what is good
+            must not be replaced.
 
         :returns: an awaitable of the action; its ``expires_in`` is less than
             ``lifetime`` if what signs it expires before.

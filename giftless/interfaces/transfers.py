@@ -46,11 +46,13 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     :ivar key: which object.
     :ivar size: its size in bytes.
     :ivar extras: its ``x-*`` members in the batch, without their ``x-``.
+    :ivar replace: whether an upload replaces a damaged object that is there.
     """
 
     key: ObjectKey
     size: int
     extras: Extras = {}
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ class BasicExternal:
 
         async def actions(transfer: Transfer) -> Actions:
             upload = await self._store.upload_action(
-                transfer.key, transfer.size, self.lifetime, transfer.extras
+                transfer.key, transfer.size, self.lifetime, transfer.extras, transfer.replace
             )
             return {"upload": upload, "verify": verification.action(transfer)}
 

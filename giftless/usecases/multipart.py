@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.bodies import PartBody
-from giftless.errors import Forbidden, LFSError, NotFound, WrongBody
+from giftless.errors import Forbidden, LFSError, NotFound, ObjectDamaged, WrongBody
 from giftless.interfaces import (
     ActionKind,
     Arrival,
@@ -46,7 +46,7 @@ class MultipartServer:
     :param clock: waits before an object is read once more.
     :param events: where it is published what has happened.
     :raises ConfigError: if the store wants its objects read back, and cannot be
-        read or cannot delete.
+        read, or can neither mark nor delete them.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class MultipartServer:
         if self._planner is None:
             raise NotFound("this server's storage takes no parts; ask for a basic transfer")
         (size,) = await self._store.sizes([key])
-        if isinstance(size, LFSError):
+        if isinstance(size, LFSError) and not isinstance(size, ObjectDamaged):
             raise size
         if size == ticket.size:
             return ObjectReply(str(key.oid), ticket.size, True)
-        transfer = Transfer(key, ticket.size, ticket.extras)
+        transfer = Transfer(key, ticket.size, ticket.extras, size is not None)
         requester = Requester(identity, key.repo, links)
         actions = await self._planner.plan(transfer, requester)
         return ObjectReply(str(key.oid), ticket.size, True, actions)

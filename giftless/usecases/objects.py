@@ -18,6 +18,7 @@ from giftless.errors import (
     InsufficientStorage,
     LFSError,
     NotFound,
+    ObjectDamaged,
     PayloadTooLarge,
     Unprocessable,
     WrongBody,
@@ -262,21 +263,21 @@ class LFSServer:
 
         An object with another size than announced is damaged, since its name
         is its hash: uploading it again repairs it.  So is one that has lost all
-        its bytes.
+        its bytes, and one that is marked so.
 
         :param keys: those of ``wanted``, at least one, all of one repository.
         """
         sizes, room = await self._capacities.sizes_and_room(keys, keys[0].repo)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
-            if isinstance(size, LFSError):
-                refused[item.text] = size
-            elif size == item.size and (size or item.text == EMPTY_OID):
+            if size == item.size and (size or item.text == EMPTY_OID):
                 continue
+            if isinstance(size, LFSError) and not isinstance(size, ObjectDamaged):
+                refused[item.text] = size
             elif (problem := room.take(item.size)) is not None:
                 refused[item.text] = InsufficientStorage(problem)
             else:
-                transfers.append(Transfer(key, item.size, item.extras))
+                transfers.append(Transfer(key, item.size, item.extras, size is not None))
         return transfers
 
     async def _present(

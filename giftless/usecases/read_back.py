@@ -10,16 +10,24 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody
-from giftless.errors import BadRequest, ConfigError, Conflict, ServiceUnavailable
+from giftless.errors import (
+    BadRequest,
+    ConfigError,
+    Conflict,
+    PayloadTooLarge,
+    ServiceUnavailable,
+)
 from giftless.interfaces import (
     IBlocking,
     IBody,
     IDeleting,
     Identity,
+    IMarking,
     IObjectStore,
     IReadableStore,
     IStoredObject,
     ObjectDeleted,
+    ObjectMarked,
     Payload,
 )
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
@@ -33,13 +41,15 @@ READ_DELAY: Final = 2.0
 
 
 class ReadBack:
-    """Compares stored objects with what they should be, and deletes wrong ones.
+    """Compares stored objects with what they should be, and marks or deletes wrong ones.
+
+    One that is marked is refused to everybody, and taken again from whoever uploads it.
 
     :param store: where the objects are.
     :param blocking: hashes what is read.
     :param clock: waits before another attempt.
-    :param events: where it is published which objects are deleted.
-    :raises ConfigError: if the store cannot be read, or cannot delete.
+    :param events: where it is published which objects are marked or deleted.
+    :raises ConfigError: if the store cannot be read, or can neither mark nor delete.
     """
 
     def __init__(
@@ -47,21 +57,22 @@ class ReadBack:
     ) -> None:
         if not IReadableStore.providedBy(store):
             raise _unfit("lets the daemon read no objects")
-        if not IDeleting.providedBy(store):
-            raise _unfit("cannot delete objects")
         self._readable: IReadableStore = store
-        self._deleting: IDeleting = store
+        self._marking: IMarking | None = store if IMarking.providedBy(store) else None
+        self._deleting: IDeleting | None = store if IDeleting.providedBy(store) else None
+        if self._marking is None and self._deleting is None:
+            raise _unfit("can neither mark nor delete objects")
         self._blocking = blocking
         self._clock = clock
         self._events = events
 
     async def verify(self, key: ObjectKey, payload: Payload, who: Identity) -> None:
-        """Read an object, and delete it if it is not what was to be stored.
+        """Read an object, and reject it if it is not what was to be stored.
 
         :param payload: what is known of the object's bytes.
         :param who: has committed it.
         :raises Conflict: if it is another one, or gone.
-        :raises ServiceUnavailable: if it cannot be read or deleted now.
+        :raises ServiceUnavailable: if it cannot be read, marked or deleted now.
         """
         whole = _WholeObject(self._readable, key, self._clock)
         body = VerifiedBody(whole, payload.sha256, payload.length, MAX_SIZE, self._blocking)
@@ -69,12 +80,25 @@ class ReadBack:
             while await body.read():
                 pass
         except BadRequest as error:
-            await self._deleting.delete(key)
             problem = f"the parts are not the object: {error.message}"
-            self._events.publish(ObjectDeleted(key, who.name, problem, who.principal))
+            await self._reject(key, problem, who)
             raise Conflict(f"{problem}; send all again") from None
         finally:
             whole.close()
+
+    async def _reject(self, key: ObjectKey, problem: str, who: Identity) -> None:
+        if self._marking is not None:
+            try:
+                await self._marking.mark(key, problem)
+            except PayloadTooLarge:
+                if self._deleting is None:
+                    raise
+            else:
+                self._events.publish(ObjectMarked(key, who.name, problem, who.principal))
+                return
+        assert self._deleting is not None, "it can mark or delete"
+        await self._deleting.delete(key)
+        self._events.publish(ObjectDeleted(key, who.name, problem, who.principal))
 
 
 @implementer(IBody)
@@ -123,6 +147,6 @@ class _WholeObject:
 def _unfit(lack: str) -> ConfigError:
     return ConfigError(
         "storage",
-        "objects that are uploaded in parts must be read back, and deleted if they are wrong,"
+        "objects that are uploaded in parts must be read back, and rejected if they are wrong,"
         f" but this storage {lack}; switch reading back off, or use another storage",
     )

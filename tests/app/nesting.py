@@ -90,7 +90,7 @@ class SigningStore(Checked):
             pass
 
     async def upload_action(
-        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool = False
     ) -> Action:
         return Action(f"https://store.example/{key.oid}", {}, lifetime)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import reactor as installed_reactor
 from zope.interface.verify import verifyObject
 
-from giftless.errors import Conflict
-from giftless.interfaces import IMultipartStore, PartUpload
+from giftless.errors import Conflict, ObjectDamaged
+from giftless.interfaces import IMarking, IMultipartStore, PartUpload
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.usecases.events import Events
@@ -170,6 +170,21 @@ class MultipartContract(_Mixin):
         await self.store.abort(self.key, upload)
         self.assertEqual(await self.get(self.key), self.data)
 
+    async def test_a_damaged_object_is_made_again(self) -> None:
+        await self.prepare()
+        if not IMarking.providedBy(self.store):
+            return
+        upload, missing = await self.begin()
+        await self.send(upload, missing)
+        await self.commit(upload)
+        await self.store.mark(self.key, "bad bytes")
+        self.assertNotEqual(await self.store.sizes([self.key]), [len(self.data)])
+        upload, missing = await self.begin()
+        await self.send(upload, missing)
+        await self.commit(upload)
+        self.assertEqual(await self.store.sizes([self.key]), [len(self.data)])
+        self.assertEqual(await self.get(self.key), self.data)
+
     async def test_two_who_begin_at_once_both_end_well(self) -> None:
         await self.prepare()
         first, missing = await self.begin()
@@ -205,6 +220,11 @@ class MultipartContract(_Mixin):
 class CheckedMultipartContract(MultipartContract):
     """Tests of a store that makes sure of what parts are, when they are committed."""
 
+    async def assert_not_trusted(self) -> None:
+        """Fail unless the object is absent or marked as damaged."""
+        (size,) = await self.store.sizes([self.key])
+        self.assertTrue(size is None or isinstance(size, ObjectDamaged), size)
+
     async def test_altered_parts_are_refused(self) -> None:
         await self.prepare()
         wrong = bytes(len(self.data))
@@ -212,7 +232,7 @@ class CheckedMultipartContract(MultipartContract):
         await self.send(upload, [1, 3])
         await self.send(upload, [2], wrong)
         self.assertIn("SHA-256", (await self.refused(upload)).message)
-        self.assertIsNone(await self.get(self.key))
+        await self.assert_not_trusted()
         # Which one was wrong is not known: all are sent again.
         again, missing = await self.begin()
         self.assertEqual(missing, [1, 2, 3])
@@ -228,4 +248,4 @@ class CheckedMultipartContract(MultipartContract):
         await self.send(upload, [1, 3])
         await self.send(upload, [2], self.data[: first.size] * 3)
         self.assertIn("SHA-256", (await self.refused(upload)).message)
-        self.assertIsNone(await self.get(self.key))
+        await self.assert_not_trusted()

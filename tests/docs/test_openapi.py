@@ -42,6 +42,9 @@ LONG, SHORT = "/my-org/demo.git/info/lfs", "/my-org/demo"
 
 DATA = b"an object that is there"
 OID = oid_of(DATA)
+#: The oid of an object that is marked as damaged.
+DAMAGED = oid_of(b"damaged")
+
 ABSENT = oid_of(b"an object that is not there")
 OBJECT = f"{LONG}/objects/storage/{OID}"
 VERIFY = f"{LONG}/objects/storage/verify"
@@ -133,6 +136,9 @@ class ApiTestCase(IntegrationTestCase):
             }
         )
         self.assertEqual(self.daemon.put(DATA, "my-org/demo", user("writer")), 200)
+        mark = self.daemon.store / ".giftless" / "damaged" / "my-org" / "demo" / DAMAGED
+        mark.mkdir(parents=True)
+        (mark / "reason").write_text("its SHA-256 is another one")
 
     def ask(
         self,
@@ -282,6 +288,7 @@ class OperationTests(ApiTestCase):
             "304": self.ask(method, OBJECT, "reader", headers={"If-None-Match": f'"{OID}"'}),
             "403": self.ask(method, OBJECT, headers=self._forged()),
             "404": self.ask(method, absent, "reader"),
+            "410": self.ask(method, OBJECT.replace(OID, DAMAGED), "reader"),
         }
 
     def _forged(self) -> dict[str, str]:
@@ -299,6 +306,7 @@ class OperationTests(ApiTestCase):
             "403": self.ask("POST", VERIFY, body=good, headers=self._forged()),
             "404": self.ask("POST", VERIFY, "reader", verification(ABSENT, 1)),
             "409": self.ask("POST", VERIFY, "reader", verification(OID, 1)),
+            "410": self.ask("POST", VERIFY, "reader", verification(DAMAGED, 1)),
             "413": self.ask("POST", VERIFY, "reader", good + b" " * 2**20),
         }
         self.assert_documented("verify", exchanges)
@@ -349,7 +357,8 @@ class PartOperationTests(ApiTestCase):
         head = f"PUT {self.url('/1')} HTTP/1.1\nHost: lfs.example\nGiftless-Action: {token}"
         length = -(-(LARGEST // 2) // 3)
         exchanges["507"] = self.send(f"{head}\nContent-Length: {length}", bytes(2**20))
-        self.assert_documented("uploadPart", exchanges)
+        # An upload is aborted while a part of it arrives by chance alone.
+        self.assert_documented("uploadPart", exchanges, frozenset({"409"}))
 
     def test_commit_gives_each_documented_status(self) -> None:
         """``POST …/parts/commit``."""
@@ -467,6 +476,7 @@ class BatchReplyTests(ApiTestCase):
             for entry in (
                 *self.entries(batch_of("download", {"oid": ABSENT, "size": 5})),
                 *self.entries(batch_of("download", {"oid": OID, "size": 5})),
+                *self.entries(batch_of("download", {"oid": DAMAGED, "size": 5})),
                 *self.entries(batch_of("upload", huge)),
                 *self.entries(batch_of("upload", full)),
                 *self.entries(md5),

@@ -299,7 +299,7 @@ import sys
 from giftless.errors import ConfigError
 from giftless.interfaces import IStorageFactory
 from giftless.app.plugins import LazyPlugin
-from giftless.storage.local.store import LocalFactory
+from giftless.storage.local.factory import LocalFactory
 
 class Fragile(LocalFactory):
     def build(self, options, environment):
@@ -316,7 +316,7 @@ LATE = """
 from twisted.application.service import Service
 from giftless.interfaces import IStorageFactory
 from giftless.app.plugins import LazyPlugin
-from giftless.storage.local.store import LocalFactory
+from giftless.storage.local.factory import LocalFactory
 
 class LateService(Service):
     def __init__(self, blocking):
@@ -339,7 +339,7 @@ HANGING = """
 import time
 from giftless.interfaces import IStorageFactory
 from giftless.app.plugins import LazyPlugin
-from giftless.storage.local.store import LocalFactory
+from giftless.storage.local.factory import LocalFactory
 
 def hang_here(*_):
     time.sleep(1000)

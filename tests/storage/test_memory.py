@@ -8,6 +8,7 @@ from zope.interface.verify import verifyObject
 from giftless.errors import InsufficientStorage
 from giftless.interfaces import IExternalStore, IInspector, ObjectFacts
 from tests.contracts.listing import DeletingContract, ListingContract
+from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import CapacityContract, StreamingStoreContract
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, put_object
@@ -39,7 +40,7 @@ class MemoryListingWithPrefixTests(MemoryListingTests):
         self.assertEqual(await self.listed(), [])
 
 
-class MemoryStoreTests(StreamingStoreContract, CoroutineTestCase):
+class MemoryStoreTests(MarkingContract, StreamingStoreContract, CoroutineTestCase):
     def make_store(self) -> MemoryStore:
         return MemoryStore()
 

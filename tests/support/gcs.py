@@ -428,6 +428,8 @@ class _Front(BaseHTTPRequestHandler):
                 self._list(bucket, query)
             elif what:
                 self._parts(store, bucket, name, query)
+            elif self.command == "PUT" and "x-goog-copy-source" in self.headers:
+                self._copy(store, bucket, name, path)
             elif self.command == "PUT":
                 self._upload(store, bucket, name)
             elif self.command in ("GET", "HEAD"):
@@ -526,6 +528,26 @@ class _Front(BaseHTTPRequestHandler):
             file.seek(0)
             self._store(store, bucket, query, kept, iter(partial(file.read, PIECE), b""))
         self._answer(200, b"", {"x-goog-stored-content-length": str(length)})
+
+    def _copy(self, store: http.client.HTTPConnection, bucket: str, name: str, path: str) -> None:
+        """Replace the metadata of an object by copying it onto itself."""
+        if unquote(self.headers["x-goog-copy-source"]) != f"/{bucket}/{name}":
+            raise Refusal(400, "InvalidArgument", "not in these tests")
+        if self.headers["x-goog-metadata-directive"] != "REPLACE":
+            raise Refusal(400, "InvalidRequest", "an object cannot be copied to itself like this")
+        if "storage.objects.delete" in self.google.denied:
+            raise Refusal(403, "AccessDenied", "no storage.objects.delete access")
+        store.request("GET", path, headers={"Host": "storage.googleapis.com"})
+        reply = store.getresponse()
+        data = reply.read()
+        if reply.status == 404:
+            raise Refusal(404, "NoSuchKey", "The specified key does not exist.")
+        if self.headers["x-goog-copy-source-if-match"] != reply.getheader("ETag"):
+            raise Refusal(412, "PreconditionFailed", "At least one precondition did not hold.")
+        kept = {header: value for header, value in self.headers.items() if _is_kept(header)}
+        kept["Content-Length"] = str(len(data))
+        self._store(store, bucket, f"name={quote(name, safe='')}", kept, [data])
+        self._answer(200, b"<CopyObjectResult/>", {"Content-Type": "application/xml"})
 
     def _pieces(self, left: int) -> Iterator[bytes]:
         """Read a body of so many bytes.

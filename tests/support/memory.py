@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from giftless.errors import BadRequest, InsufficientStorage, LFSError
+from giftless.errors import BadRequest, InsufficientStorage, LFSError, ObjectDamaged
 from giftless.interfaces import (
     IBody,
     ICapacity,
@@ -14,6 +14,7 @@ from giftless.interfaces import (
     IExternalStore,
     IInspector,
     IListing,
+    IMarking,
     IStoredObject,
     IStreamingStore,
     ListedObject,
@@ -27,7 +28,7 @@ from giftless.storage.pages import check_limit
 from tests.support.bodies import ListBody
 
 
-@implementer(IStreamingStore, IListing, IDeleting)
+@implementer(IStreamingStore, IListing, IDeleting, IMarking)
 class MemoryStore:
     """A streaming store in memory.
 
@@ -50,10 +51,12 @@ class MemoryStore:
         self.opened: list[MemoryObject] = []
         self.failure: Exception | None = None
         self.unknown: dict[ObjectKey, LFSError] = {}
+        self._marks: dict[str, str] = {}
 
     def add(self, key: ObjectKey, data: bytes, extras: Extras | None = None) -> None:
         """Put an object in place, whatever its bytes are."""
         self.objects[self._place(key)] = data
+        self._marks.pop(self._place(key), None)
         self._extras[self._place(key)] = extras or {}
 
     def get(self, key: ObjectKey) -> bytes | None:
@@ -64,7 +67,7 @@ class MemoryStore:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
         self._misbehave()
         self.questions.append(list(keys))
-        return [self.unknown.get(key, self._size(key)) for key in keys]
+        return [self.unknown.get(key, self._damage(key) or self._size(key)) for key in keys]
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
@@ -81,6 +84,8 @@ class MemoryStore:
         data = self.get(key)
         if data is None:
             return None
+        if (damaged := self._damage(key)) is not None:
+            raise damaged
         self.opened.append(MemoryObject(data, self._extras[self._place(key)]))
         return self.opened[-1]
 
@@ -108,6 +113,17 @@ class MemoryStore:
         self._misbehave()
         self.objects.pop(self._place(key), None)
         self._extras.pop(self._place(key), None)
+        self._marks.pop(self._place(key), None)
+
+    async def mark(self, key: ObjectKey, reason: str) -> None:
+        """See :meth:`giftless.interfaces.IMarking.mark`."""
+        self._misbehave()
+        if self._place(key) in self.objects:
+            self._marks[self._place(key)] = reason
+
+    def _damage(self, key: ObjectKey) -> ObjectDamaged | None:
+        reason = self._marks.get(self._place(key))
+        return None if reason is None else ObjectDamaged.because(reason)
 
     def _size(self, key: ObjectKey) -> int | None:
         data = self.get(key)
@@ -191,6 +207,8 @@ class InspectedMemoryStore(MemoryStore):
 
     async def inspect(self, key: ObjectKey) -> ObjectFacts | None:
         """See :meth:`giftless.interfaces.IInspector.inspect`."""
+        if (damaged := self._damage(key)) is not None:
+            raise damaged
         size = self._size(key)
         return None if size is None else ObjectFacts(size, self.digests.get(key))
 
@@ -202,21 +220,27 @@ class ExternalStore:
     :ivar present: the sizes of the objects that it has.
     :ivar refusals: why it does not sign for these objects.
     :ivar signed: the arguments of every signature that was asked for.
+    :ivar replacing: the objects whose uploads may replace what is there.
+    :ivar damaged: the objects that are marked, and why.
     """
 
     def __init__(self) -> None:
         self.present: dict[ObjectKey, int] = {}
         self.refusals: dict[ObjectKey, Exception] = {}
         self.signed: list[tuple[str, ObjectKey, int, int, Extras]] = []
+        self.replacing: list[ObjectKey] = []
+        self.damaged: dict[ObjectKey, LFSError] = {}
 
-    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
+    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
-        return [self.present.get(key) for key in keys]
+        return [self.damaged.get(key, self.present.get(key)) for key in keys]
 
     async def upload_action(
-        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool = False
     ) -> Action:
         """See :meth:`giftless.interfaces.IExternalStore.upload_action`."""
+        if replace:
+            self.replacing.append(key)
         return self._sign("upload", key, size, lifetime, extras)
 
     async def download_action(

@@ -10,7 +10,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from giftless.auth.grants import READ_WRITE, RepoGrants
-from giftless.errors import ConfigError, Conflict, ServiceUnavailable
+from giftless.errors import (
+    ConfigError,
+    Conflict,
+    ObjectDamaged,
+    PayloadTooLarge,
+    ServiceUnavailable,
+)
 from giftless.interfaces import (
     Arrival,
     IBody,
@@ -19,6 +25,7 @@ from giftless.interfaces import (
     IMultipartStore,
     IReadableStore,
     ObjectDeleted,
+    ObjectMarked,
     ObjectStored,
     PartUpload,
     Payload,
@@ -51,6 +58,7 @@ class FlakyStore(MemoryStore):
         ``None`` if it does not.
     :ivar read: where each download began, in bytes.
     :ivar deletions: what ``delete`` raises, if set.
+    :ivar marks: what ``mark`` raises, if set.
     """
 
     def __init__(self) -> None:
@@ -58,6 +66,7 @@ class FlakyStore(MemoryStore):
         self.failures: list[int | None] = []
         self.read: list[int] = []
         self.deletions: Exception | None = None
+        self.marks: Exception | None = None
 
     async def open(self, key: ObjectKey) -> MemoryObject | None:
         found = await super().open(key)
@@ -80,6 +89,11 @@ class FlakyStore(MemoryStore):
         if self.deletions is not None:
             raise self.deletions
         await super().delete(key)
+
+    async def mark(self, key: ObjectKey, reason: str) -> None:
+        if self.marks is not None:
+            raise self.marks
+        await super().mark(key, reason)
 
 
 class ReadBackTests(CoroutineTestCase):
@@ -107,7 +121,23 @@ class ReadBackTests(CoroutineTestCase):
         self.assertEqual(self.recorder.seen, [])
         self.assert_closed()
 
-    def test_a_wrong_object_is_deleted(self) -> None:
+    def test_a_wrong_object_is_marked(self) -> None:
+        """So it is refused to everybody, and taken again from whoever uploads it."""
+        self.store.add(KEY, DATA[:-1] + b"x")
+        error = self.failureResultOf(self.verify(), Conflict).value
+        reason = error.message.removesuffix("; send all again")
+        self.assertEqual(self.recorder.take(), [ObjectMarked(KEY, "will", reason, "#will")])
+        self.assertIn(reason, str(self.assert_fails(ObjectDamaged, self.store.open(KEY))))
+        self.assert_closed()
+
+    def test_a_wrong_object_that_cannot_be_marked_now_is_503(self) -> None:
+        self.store.add(KEY, b"wrong")
+        self.store.marks = AWAY
+        self.assertIs(self.failureResultOf(self.verify(), ServiceUnavailable).value, AWAY)
+        self.assertEqual(self.recorder.seen, [])
+
+    def test_a_wrong_object_that_is_too_large_to_be_marked_is_deleted(self) -> None:
+        self.store.marks = PayloadTooLarge("too large to be marked")
         for wrong, word in (
             (DATA[:-1] + b"x", "SHA-256"),
             (DATA[:-1], "bytes"),
@@ -185,6 +215,7 @@ class ReadBackTests(CoroutineTestCase):
         self.successResultOf(verified)
 
     def test_a_wrong_object_that_cannot_be_deleted_is_503(self) -> None:
+        self.store.marks = PayloadTooLarge("too large to be marked")
         self.store.add(KEY, b"wrong")
         self.store.deletions = AWAY
         self.assertIs(self.failureResultOf(self.verify(), ServiceUnavailable).value, AWAY)
@@ -227,7 +258,7 @@ class _Parts:  # type: ignore[misc]  # the stores that it is mixed into know siz
 
 
 class PartsStore(_Parts, MemoryStore):
-    """One that can be read, and deletes."""
+    """One that can be read, and marks and deletes."""
 
     def make(self, key: ObjectKey) -> None:
         self.add(key, self.made)
@@ -239,7 +270,7 @@ class UnreadableStore(_Parts, ExternalStore):
 
 @implementer(IReadableStore)
 class LastingStore(_Parts, ExternalStore):
-    """One that can be read, and never deletes."""
+    """One that can be read, and neither marks nor deletes."""
 
     async def open(self, key: ObjectKey) -> None:
         return None
@@ -270,7 +301,7 @@ class CommitTests(CoroutineTestCase):
         self.assertEqual(store.get(KEY), DATA)
         store.made = b"wrong"
         self.assertRaises(Conflict, self.commit, store)
-        self.assertIsNone(store.get(KEY))
+        self.assert_fails(ObjectDamaged, store.open(KEY))
 
     def test_a_commit_is_an_arrival_once_the_object_is_known_to_be_right(self) -> None:
         arrived = ObjectStored(KEY, len(DATA), "will", Arrival.COMMITTED, "#will")
@@ -280,13 +311,13 @@ class CommitTests(CoroutineTestCase):
         store = PartsStore(True)
         store.made = b"wrong"
         self.assertRaises(Conflict, self.commit, store)
-        (deleted,) = self.recorder.seen
-        self.assertIsInstance(deleted, ObjectDeleted)
+        (marked,) = self.recorder.seen
+        self.assertIsInstance(marked, ObjectMarked)
 
     def test_a_store_that_cannot_be_read_back_is_refused_at_start(self) -> None:
         for store, word in (
             (UnreadableStore(True), "lets the daemon read no objects"),
-            (LastingStore(True), "cannot delete objects"),
+            (LastingStore(True), "can neither mark nor delete objects"),
         ):
             with self.assertRaises(ConfigError) as caught:
                 MultipartServer(store, None, InlineBlocking(), Gate(), Clock())

@@ -20,7 +20,7 @@ daemon = ServiceMaker(
     "giftless",
 )
 
-local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.store.LocalFactory")
+local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.factory.LocalFactory")
 
 s3_storage = LazyPlugin(IStorageFactory, "s3", "giftless.storage.s3.factory.S3Factory")
 

@@ -24,8 +24,10 @@ from giftless.storage.remote.listing import MAX_LIST, EntryPage, wrong_cursor
 from giftless.storage.remote.metadata import (
     content_type,
     decode_extras,
+    decode_reason,
     disposition,
     encode_extras,
+    encode_reason,
 )
 from giftless.storage.remote.urls import encode_path
 
@@ -36,6 +38,9 @@ MAX_PUT: Final = 5000 * 1024**2
 #: it may have.  Azure takes 8 KiB of metadata in all.
 EXTRAS_HEADER: Final = "x-ms-meta-giftless"
 MAX_EXTRAS: Final = 4096
+
+#: The metadata that says why an object is damaged.
+DAMAGE_HEADER: Final = "x-ms-meta-giftlessdamaged"
 
 #: The header of :data:`giftless.storage.azure.answers.DISCARDED`.
 DISCARDED_HEADER: Final = f"x-ms-meta-{answers.DISCARDED}"
@@ -129,7 +134,9 @@ class BlobContainer(Container):
         if length == "0" and DISCARDED_HEADER in answer.headers:
             await self._discard(key, answer)
             return None
-        return ObjectFacts(int(length), extras=decode_extras(answer.headers.get(EXTRAS_HEADER, "")))
+        extras = decode_extras(answer.headers.get(EXTRAS_HEADER, ""))
+        damage = decode_reason(answer.headers.get(DAMAGE_HEADER))
+        return ObjectFacts(int(length), None, extras, damage)
 
     async def _look(self, key: ObjectKey, timeout: float | None = None) -> Answer:
         async def prepare() -> Request:
@@ -139,12 +146,15 @@ class BlobContainer(Container):
 
     # -- for clients
 
-    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+    async def sign_upload(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool
+    ) -> Action:
         """See :meth:`giftless.storage.remote.container.Container.sign_upload`.
 
         Who may create and not write cannot replace what is there.
         """
-        href, expires = await self._sign(self._place.public_url, key, Grant("c"), lifetime)
+        grant = Grant("cw" if replace else "c")
+        href, expires = await self._sign(self._place.public_url, key, grant, lifetime)
         return Action(href, _upload_headers(extras), expires)
 
     async def sign_download(
@@ -170,6 +180,28 @@ class BlobContainer(Container):
         """See :meth:`giftless.storage.remote.container.Container.get_request`."""
         headers = {"x-ms-version": VERSION, "x-ms-range": f"bytes={start}-{end - 1}"}
         return await self._request("GET", key, Grant("r"), headers)
+
+    async def mark(self, key: ObjectKey, reason: str) -> None:
+        """See :meth:`giftless.storage.remote.container.Container.mark`: "Set Blob Metadata"."""
+        found = await self._look(key)
+        if found.status == 404 and answers.error_code(found) == ABSENT:
+            return
+        if found.status != 200:
+            raise answers.describe(found)
+        kept = {name: text for name, text in found.headers.items() if name == EXTRAS_HEADER}
+        headers = {
+            **kept,
+            DAMAGE_HEADER: encode_reason(reason),
+            # Another object is another matter.
+            "If-Match": found.headers.get("etag", ""),
+        }
+
+        async def prepare() -> Request:
+            return await self._request("PUT", key, Grant("w"), headers, "comp=metadata")
+
+        answer = await self.client.ask(prepare)
+        if answer.status not in (200, 404, 412):
+            raise answers.describe(answer)
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.storage.remote.container.Container.delete`."""

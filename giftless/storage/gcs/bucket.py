@@ -15,11 +15,10 @@ from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.gcs import answers
 from giftless.storage.gcs.authority import Authority
 from giftless.storage.gcs.signing import Draft
-from giftless.storage.remote import container
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
 from giftless.storage.remote.urls import bucket_root
-from giftless.storage.remote.xml_bucket import Permissions
+from giftless.storage.remote.xml_bucket import Permissions, XmlPlace
 from giftless.storage.remote.xml_parts import XmlPartsBucket
 
 #: The largest object that there can be, and that one PUT takes, in bytes: 5 TiB.
@@ -30,7 +29,7 @@ GENERATION_HEADER: Final = "x-goog-if-generation-match"
 
 
 @dataclass(frozen=True, slots=True)
-class Place(container.Place):
+class Place(XmlPlace):
     """Where a bucket is.
 
     :ivar signs: whether clients are given signed URLs.
@@ -59,6 +58,8 @@ class Bucket(XmlPartsBucket):
     # The store takes 8 KiB of metadata; requests have to pass through proxies too.
     extras_header = "x-goog-meta-giftless-extras"
     max_extras = 4000
+    prefix = "x-goog-"
+    max_copy = MAX_PUT
     _place: Place
 
     def __init__(
@@ -78,13 +79,16 @@ class Bucket(XmlPartsBucket):
 
     # -- for clients
 
-    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+    async def sign_upload(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool
+    ) -> Action:
         """See :meth:`giftless.storage.remote.container.Container.sign_upload`."""
         headers = {
             **self._creation_headers(extras),
-            GENERATION_HEADER: "0",
             "x-goog-content-length-range": f"{size},{size}",
         }
+        if not replace:
+            headers[GENERATION_HEADER] = "0"
         href, expires = await self._presign(
             "PUT", self._place.public_url, key, {}, headers, lifetime
         )

@@ -95,5 +95,6 @@ def _place(options: GCSOptions) -> Place:
     return Place(
         bucket_url(endpoint, options.bucket),
         bucket_url(public, options.bucket),
+        options.bucket,
         options.mode == "direct",
     )

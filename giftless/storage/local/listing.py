@@ -6,7 +6,8 @@ has to be remembered between two pages, and what is stored or deleted in the
 meantime moves no other object from one page to another.
 
 Nothing outside of the layout is listed: no files with other names, nothing in
-directories that no repository can have, no links and nothing behind them.
+directories that no repository can have, no links and nothing behind them, but for the
+directories that lie on other disks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 
@@ -23,18 +24,22 @@ from giftless.interfaces import ListedObject, ObjectPage
 from giftless.lfs.objects import MAX_SEGMENTS, ObjectKey, Oid, Repo
 
 
-def list_page(root: bytes, repo: Repo | None, cursor: str | None, limit: int) -> ObjectPage:
+def list_page(
+    root: bytes, repo: Repo | None, cursor: str | None, limit: int, linked: Collection[bytes] = ()
+) -> ObjectPage:
     """Return one page; see :meth:`giftless.interfaces.IListing.list`.
 
     :param root: the directory of all repositories.
+    :param linked: the links that are followed: the paths of directories.
     :raises BadRequest: if the cursor is none of such a list.
     :raises OSError: if a directory that is there cannot be read.
     """
     after = () if cursor is None else _parse(cursor, repo)
     start: tuple[str, ...] = () if repo is None else repo.segments
     found: Iterator[ListedObject] = iter(())
-    if _is_there(root, start):
-        found = _walk(root, start, after[len(start) :], repo is None, limit + 1)
+    if _is_there(root, start, linked):
+        walk = _Walk(root, repo is None, limit + 1, linked)
+        found = walk.objects(start, after[len(start) :])
     # One more tells whether there is another page.
     objects = list(islice(found, limit + 1))
     page = objects[:limit]
@@ -49,66 +54,83 @@ def _parse(cursor: str, repo: Repo | None) -> tuple[str, ...]:
     return (*key.repo.segments, key.oid)
 
 
-def _is_there(root: bytes, segments: Sequence[str]) -> bool:
-    """Return whether a directory is there, and is not reached through a link."""
+def _is_there(root: bytes, segments: Sequence[str], linked: Collection[bytes]) -> bool:
+    """Return whether a directory is there, and is reached through no link but ``linked``."""
     path = root
     for segment in segments:
         path = os.path.join(path, segment.encode())
-        if os.path.islink(path):
+        if os.path.islink(path) and path not in linked:
             return False
     return os.path.isdir(path)
 
 
-def _walk(
-    root: bytes, segments: tuple[str, ...], after: Sequence[str], deep: bool, count: int
-) -> Iterator[ListedObject]:
-    """Find the objects of a directory and of those below it, in the order of names.
+class _Walk:
+    """Finds objects in a directory and below it, in the order of names.
 
-    :param segments: the directory's path below ``root``.
-    :param after: where to begin, below the directory: after this object.
+    :param root: the directory of all repositories.
     :param deep: whether to enter directories.
     :param count: how many entries of a directory to keep in memory at once.
+    :param linked: the links that are followed.
     """
-    directory = os.path.join(root, *(segment.encode() for segment in segments))
-    repo = _repo(segments)
-    name = b""
-    if after:
-        name = after[0].encode()
-        if len(after) > 1 and not os.path.islink(os.path.join(directory, name)):
-            yield from _walk(root, (*segments, after[0]), after[1:], deep, count)
-    while entries := _entries(directory, name, count, deep):
-        for entry in entries:
-            text = _text(entry)
-            if entry.is_dir(follow_symlinks=False):
-                if _repo((*segments, text)) is not None:
-                    yield from _walk(root, (*segments, text), (), deep, count)
-            elif repo is not None and (status := _status(entry)) is not None:
-                yield ListedObject(ObjectKey(repo, Oid(text)), status.st_size, status.st_mtime)
-        if len(entries) < count:
-            break
-        name = entries[-1].name
 
+    def __init__(self, root: bytes, deep: bool, count: int, linked: Collection[bytes]) -> None:
+        self._root = root
+        self._deep = deep
+        self._count = count
+        self._linked = linked
 
-def _entries(directory: bytes, after: bytes, count: int, deep: bool) -> list[os.DirEntry[bytes]]:
-    """Return a directory's next entries that may matter, in the order of their names.
+    def objects(self, segments: tuple[str, ...], after: Sequence[str]) -> Iterator[ListedObject]:
+        """Find the objects of a directory and of those below it.
 
-    :param after: the name after which they begin.
-    :param count: how many there may be.
-    :param deep: whether directories matter.
-    """
-    # Another process may remove it at any moment.
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as found:
-        return heapq.nsmallest(
-            count,
-            (
-                entry
-                for entry in found
-                if entry.name > after
-                and (_is_object(entry) or (deep and entry.is_dir(follow_symlinks=False)))
-            ),
-            attrgetter("name"),
+        :param segments: the directory's path below the root.
+        :param after: where to begin, below the directory: after this object.
+        """
+        directory = os.path.join(self._root, *(segment.encode() for segment in segments))
+        repo = _repo(segments)
+        name = b""
+        if after:
+            name = after[0].encode()
+            below = os.path.join(directory, name)
+            if len(after) > 1 and (below in self._linked or not os.path.islink(below)):
+                yield from self.objects((*segments, after[0]), after[1:])
+        while entries := self._entries(directory, name):
+            for entry in entries:
+                text = _text(entry)
+                if self._is_directory(entry):
+                    if _repo((*segments, text)) is not None:
+                        yield from self.objects((*segments, text), ())
+                elif repo is not None and (status := _status(entry)) is not None:
+                    yield ListedObject(ObjectKey(repo, Oid(text)), status.st_size, status.st_mtime)
+            if len(entries) < self._count:
+                break
+            name = entries[-1].name
+
+    def _entries(self, directory: bytes, after: bytes) -> list[os.DirEntry[bytes]]:
+        """Return a directory's next entries that may matter, in the order of their names.
+
+        :param after: the name after which they begin.
+        """
+        # Another process may remove it at any moment.
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(directory) as found,
+        ):
+            return heapq.nsmallest(
+                self._count,
+                (
+                    entry
+                    for entry in found
+                    if entry.name > after
+                    and (_is_object(entry) or (self._deep and self._is_directory(entry)))
+                ),
+                attrgetter("name"),
+            )
+        return []
+
+    def _is_directory(self, entry: os.DirEntry[bytes]) -> bool:
+        return entry.is_dir(follow_symlinks=False) or (
+            entry.is_symlink() and entry.path in self._linked
         )
-    return []
 
 
 def _is_object(entry: os.DirEntry[bytes]) -> bool:

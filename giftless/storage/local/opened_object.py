@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from giftless.interfaces import IBlocking, IBody, IStoredFile
 from giftless.lfs.objects import Extras
+from giftless.storage.local.failures import failed
 
 #: How much a download that the kernel cannot send reads at a time, in bytes.
 READ_SIZE: Final = 256 * 1024
@@ -55,8 +56,11 @@ class _FileBody:
         wanted = min(READ_SIZE, self._end - self._offset)
         if wanted == 0:
             return []
-        chunk = await self._blocking.run(os.pread, self._fd, wanted, self._offset)
-        if not chunk:
-            raise OSError(errno.EIO, "the file became shorter while it was read")
+        try:
+            chunk = await self._blocking.run(os.pread, self._fd, wanted, self._offset)
+            if not chunk:
+                raise OSError(errno.EIO, "the file became shorter while it was read")
+        except OSError as error:
+            raise failed(error, "an object could not be read") from error
         self._offset += len(chunk)
         return [chunk]

@@ -16,7 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from giftless.interfaces import IBlocking
-from giftless.storage.local.files import Upload, sync_names
+from giftless.storage.local import damage
+from giftless.storage.local.disks import Place
+from giftless.storage.local.files import Name, Upload, sync_names
 
 #: The largest file that is small, in bytes.
 SMALL_BYTES: Final = 256 * 1024
@@ -32,25 +34,21 @@ _JOBS: Final = 4
 class SmallFile(NamedTuple):
     """A file to be stored.
 
-    :ivar target: what it becomes.
+    :ivar place: where it is to be.
     :ivar chunks: its bytes.
     """
 
-    target: bytes
+    place: Place
     chunks: Sequence[bytes]
 
 
 class SmallFiles:
     """Stores small files, together with others that come at the same time.
 
-    :param directory: where temporary files are made.
-    :param top: what exists already of the directories of files.
     :param blocking: does it.
     """
 
-    def __init__(self, directory: bytes, top: bytes, blocking: IBlocking) -> None:
-        self._directory = directory
-        self._top = top
+    def __init__(self, blocking: IBlocking) -> None:
         self._blocking = blocking
         self._waiting: list[tuple[SmallFile, Deferred[None]]] = []
         self._jobs = 0
@@ -73,9 +71,7 @@ class SmallFiles:
             batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
             files = [file for file, _ in batch]
             try:
-                problems = await self._blocking.run(
-                    store_together, files, self._directory, self._top
-                )
+                problems = await self._blocking.run(store_together, files)
             except Exception as error:
                 problems = [error] * len(batch)
             for (_, stored), problem in zip(batch, problems, strict=True):
@@ -86,16 +82,13 @@ class SmallFiles:
         self._jobs -= 1
 
 
-def store_together(
-    files: Sequence[SmallFile], directory: bytes, top: bytes
-) -> list[Exception | None]:
+def store_together(files: Sequence[SmallFile]) -> list[Exception | None]:
     """Store files, each whole and durable or not at all.  Blocks.
 
-    :param directory: where temporary files are made.
-    :param top: what exists already of the directories of files.
     :returns: for each file why it may not be stored; ``None`` if it is.
     """
     problems: list[Exception | None] = [None] * len(files)
+    names: list[Name] = []
 
     def each(step: Callable[[Upload, SmallFile], None]) -> None:
         """Take a step with every file for which no step has failed."""
@@ -104,14 +97,14 @@ def store_together(
                 problems[number] = _problem(step, upload, file)
 
     with contextlib.ExitStack() as stack:
-        uploads = [stack.enter_context(contextlib.closing(Upload(directory, 0))) for _ in files]
+        uploads = [
+            stack.enter_context(contextlib.closing(Upload(file.place.root, 0))) for file in files
+        ]
         each(lambda upload, file: upload.write(file.chunks))
-        each(lambda upload, file: upload.move(file.target, top))
-        if problem := _problem(
-            sync_names,
-            [file.target for file, it in zip(files, problems, strict=True) if it is None],
-        ):
+        each(lambda upload, file: names.append(upload.move(file.place.path)))
+        if problem := _problem(sync_names, names):
             problems = [it or problem for it in problems]
+        damage.clear(names)
     return problems
 
 

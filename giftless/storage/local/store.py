@@ -12,32 +12,24 @@ object is made by reading them as one body and storing that like any other.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import msgspec
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody
-from giftless.errors import (
-    BadRequest,
-    ConfigError,
-    Conflict,
-    InsufficientStorage,
-    StorageUnavailable,
-)
+from giftless.base.identities import Remembered
+from giftless.errors import BadRequest, Conflict, LFSError
 from giftless.interfaces import (
-    Environment,
     IBlocking,
     IBody,
     IDeleting,
     IFusedCapacity,
     IListing,
+    IMarking,
     IStreamingMultipartStore,
     IStreamingStore,
     ObjectPage,
@@ -46,45 +38,29 @@ from giftless.interfaces import (
     Room,
 )
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
-from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Repo
+from giftless.lfs.objects import Extras, ObjectKey, Repo
+from giftless.storage.local import damage
+from giftless.storage.local.disks import Disks, Place
+from giftless.storage.local.extras import ExtrasFiles
+from giftless.storage.local.failures import failed
 from giftless.storage.local.files import ABSENT, Upload, available, remove, size_of, sweep
 from giftless.storage.local.listing import list_page
 from giftless.storage.local.opened_object import LocalObject
-from giftless.storage.local.parts import PartFiles, PartsBody, PartSweeper
+from giftless.storage.local.parts import PartFiles, PartsBody
+from giftless.storage.local.root import Held, NotTheStore
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.pages import check_limit
 
 #: What a directory takes: as many parts as other stores.
 _PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
 
-#: The errno values that mean "no room", whatever the reason.
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-#: What clients are told to wait while the disk fails, in seconds.
-RETRY_AFTER: Final = 30
-
-_log = Logger(namespace="giftless.storage")
+#: What is told of an object: its size in bytes, ``None`` if it is absent, or an error.
+Size = int | LFSError | None
 
 
-class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of ``storage: {type: local}``.
-
-    :ivar path: the directory that holds the objects; made if it is missing.
-        All of it must be on one file system.
-    :ivar prefix: a path below it, in front of ``{org}/{repo}/{oid}``.
-    :ivar part_size: the size of parts, in bytes; larger for objects that would
-        have more than 10,000.
-    :ivar multipart_expiry: after how many seconds without a new part an upload
-        in parts is given up and its parts are removed.
-    """
-
-    path: str = "giftless-data"
-    prefix: str = ""
-    part_size: Annotated[int, msgspec.Meta(ge=1)] = PART_SIZE
-    multipart_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
-
-
-@implementer(IStreamingStore, IStreamingMultipartStore, IListing, IDeleting, IFusedCapacity)
+@implementer(
+    IStreamingStore, IStreamingMultipartStore, IListing, IDeleting, IMarking, IFusedCapacity
+)
 class LocalStore:
     """A store in a directory.  See the module for its layout.
 
@@ -92,66 +68,100 @@ class LocalStore:
     :param prefix: a relative path below it, or an empty string.
     :param blocking: does everything that touches the disk.
     :param part_size: the size of parts, in bytes.
+    :param remembered: which store it was; ``None`` if that is not remembered.
     """
 
     want_digest = "contentMD5"
     reads_back = False
 
     def __init__(
-        self, path: str, prefix: str, blocking: IBlocking, part_size: int = PART_SIZE
+        self,
+        path: str,
+        prefix: str,
+        blocking: IBlocking,
+        part_size: int = PART_SIZE,
+        remembered: Remembered | None = None,
     ) -> None:
-        self._top = os.fsencode(os.path.abspath(path))
-        self._root = os.path.join(self._top, prefix.encode()) if prefix else self._top
-        own = os.path.join(self._top, RESERVED_PREFIX.encode())
-        self._tmp = os.path.join(own, b"tmp")
-        self._extras = os.path.join(own, b"extras", prefix.encode())
-        self.parts = PartFiles(os.path.join(own, b"parts"), prefix.encode())
+        top = os.fsencode(os.path.abspath(path))
+        self._prefix = prefix.encode()
+        self._below = b"%b/" % self._prefix if prefix else b""
+        self._disks = Disks(top, self._prefix, remembered)
+        self._extras = ExtrasFiles(self._disks.main, self._prefix)
+        self.parts = PartFiles(self._disks.main, self._prefix)
         self._part_size = part_size
         self._blocking = blocking
-        self._small = SmallFiles(self._tmp, self._top, blocking)
+        self._small = SmallFiles(blocking)
 
-    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
+    def open_disks(self) -> None:
+        """Open what the store lies on, when the daemon starts.  Blocks.
+
+        :raises OSError: if it is not there, or is not the store that was there before.
+        :raises ConfigError: if what is remembered of it cannot be read.
+        """
+        self._disks.open()
+
+    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job."""
-        return await self._blocking.run(_sizes, self._paths(keys))
+        try:
+            return await self._blocking.run(self._sizes, keys)
+        except OSError as error:
+            raise self._failed(error, "objects could not be looked up") from error
 
     async def room(self, repo: Repo) -> Room:
-        """See :meth:`giftless.interfaces.ICapacity.room`: the disk's, for every repository."""
-        return Room(await self._blocking.run(available, self._top))
+        """See :meth:`giftless.interfaces.ICapacity.room`: that of the repository's disk."""
+        try:
+            return await self._blocking.run(self._room, repo)
+        except OSError as error:
+            raise self._failed(error, "the disk's free space could not be asked for") from error
 
     async def sizes_and_room(
         self, keys: Sequence[ObjectKey], repo: Repo
-    ) -> tuple[Sequence[int | None], Room]:
+    ) -> tuple[Sequence[Size], Room]:
         """See :meth:`giftless.interfaces.IFusedCapacity.sizes_and_room`: one thread job."""
-        paths = self._paths(keys)
-        return await self._blocking.run(lambda: (_sizes(paths), Room(available(self._top))))
+        try:
+            return await self._blocking.run(lambda: (self._sizes(keys), self._room(repo)))
+        except OSError as error:
+            raise self._failed(error, "objects could not be looked up") from error
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
+        try:
+            await self._store(key, payload, body, extras)
+        except OSError as error:
+            raise self._failed(error, f"{key.oid} could not be stored") from error
+
+    async def _store(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         size = payload.length
         if size is not None and size <= SMALL_BYTES and not extras:
-            await self._receive_small(self._path(key), body)
+            await self._receive_small(key, body)
         else:
-            await self._receive(size or 0, body, lambda upload: self._commit(upload, key, extras))
+            place = self._place(key)
+            upload = Upload(place.root, size or 0)
+            await self._receive(
+                upload, body, lambda upload: self._commit(upload, place, key, extras)
+            )
 
-    async def _receive_small(self, target: bytes, body: IBody) -> None:
+    async def _receive_small(self, key: ObjectKey, body: IBody) -> None:
         """Store a body that is small enough to wait for all of it first."""
         whole: list[bytes] = []
         while chunks := await body.read():
             whole.extend(chunks)
-        with _full_is_507():
-            await self._small.store(SmallFile(target, whole))
+        try:
+            await self._small.store(SmallFile(self._place(key), whole))
+        except OSError as error:
+            if not await self._blocking.run(self._discover, key, error):
+                raise
+            await self._small.store(SmallFile(self._place(key), whole))
 
-    async def _receive(self, size: int, body: IBody, keep: Callable[[Upload], None]) -> None:
+    async def _receive(self, upload: Upload, body: IBody, keep: Callable[[Upload], None]) -> None:
         """Write a body to a temporary file, and keep that if the body ends well."""
         run = self._blocking.run
-        upload = Upload(self._tmp, size)
         try:
-            with _full_is_507():
-                # The first chunks are waited for before anything is made, so a
-                # client that never sends a body costs no file.
-                while chunks := await body.read():
-                    await run(upload.write, chunks)
-                await run(keep, upload)
+            # The first chunks are waited for before anything is made, so a
+            # client that never sends a body costs no file.
+            while chunks := await body.read():
+                await run(upload.write, chunks)
+            await run(keep, upload)
         finally:
             await run(upload.close)
 
@@ -163,12 +173,21 @@ class LocalStore:
         self, key: ObjectKey, plan: PartPlan, extras: Extras
     ) -> tuple[PartUpload, Sequence[Part]]:
         """See :meth:`giftless.interfaces.IMultipartStore.begin`."""
-        return PartUpload("", plan), await self._missing(key, plan)
+        try:
+            return PartUpload("", plan), await self._missing(key, plan)
+        except OSError as error:
+            raise self._failed(error, f"parts of {key.oid} could not be looked up") from error
 
     async def put_part(self, key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> None:
         """See :meth:`giftless.interfaces.IStreamingMultipartStore.put_part`."""
         target = self.parts.path(key, upload.plan, part.number)
-        await self._receive(part.size, body, lambda file: file.rename(target, self._top))
+        file = Upload(self._disks.main, part.size)
+        try:
+            await self._receive(file, body, lambda file: file.rename(target))
+        except FileNotFoundError:
+            raise Conflict("this upload is aborted again and again; ask for a new batch") from None
+        except OSError as error:
+            raise self._failed(error, f"a part of {key.oid} could not be stored") from error
 
     async def commit(
         self, key: ObjectKey, upload: PartUpload, payload: Payload, extras: Extras
@@ -182,11 +201,16 @@ class LocalStore:
                 # Somebody else may have committed, and have taken the parts.
                 if not await self._is_here(key, plan.size):
                     raise
+            except OSError as error:
+                raise self._failed(error, f"{key.oid} could not be made of its parts") from error
         await self.abort(key, upload)
 
     async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.abort`."""
-        await self._blocking.run(self.parts.discard, key, upload.plan)
+        try:
+            await self._blocking.run(self.parts.discard, key, upload.plan)
+        except OSError as error:
+            raise self._failed(error, f"parts of {key.oid} could not be removed") from error
 
     async def _missing(self, key: ObjectKey, plan: PartPlan) -> Sequence[Part]:
         return plan.missing(await self._blocking.run(self.parts.found, key, plan))
@@ -199,12 +223,11 @@ class LocalStore:
     ) -> None:
         if missing := await self._missing(key, plan):
             raise parts_are_missing(missing)
-        parts = PartsBody(
-            [self.parts.path(key, plan, part.number) for part in plan], self._blocking
-        )
+        paths = [self.parts.path(key, plan, part.number) for part in plan]
+        parts = PartsBody(self._disks.main, paths, self._blocking)
         body = VerifiedBody(parts, payload.sha256, plan.size, plan.size, self._blocking)
         try:
-            await self.put(key, Payload(plan.size, payload.sha256), body, extras)
+            await self._store(key, Payload(plan.size, payload.sha256), body, extras)
         except BadRequest as error:
             # Which of them is wrong cannot be told.
             await self._blocking.run(self.parts.discard, key, plan)
@@ -218,7 +241,10 @@ class LocalStore:
 
     async def open(self, key: ObjectKey) -> LocalObject | None:
         """See :meth:`giftless.interfaces.IStreamingStore.open`."""
-        return await self._blocking.run(self._open, key)
+        try:
+            return await self._blocking.run(self._open, key)
+        except OSError as error:
+            raise self._failed(error, f"{key.oid} could not be opened") from error
 
     async def list(
         self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
@@ -234,7 +260,7 @@ class LocalStore:
         try:
             return await self._blocking.run(self._list, repo, cursor, limit)
         except OSError as error:
-            raise _unavailable(error, "objects could not be listed") from error
+            raise self._failed(error, "objects could not be listed") from error
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.interfaces.IDeleting.delete`: one thread job.
@@ -244,128 +270,120 @@ class LocalStore:
         try:
             await self._blocking.run(self._delete, key)
         except OSError as error:
-            raise _unavailable(error, f"{key.oid} could not be deleted") from error
+            raise self._failed(error, f"{key.oid} could not be deleted") from error
+
+    async def mark(self, key: ObjectKey, reason: str) -> None:
+        """See :meth:`giftless.interfaces.IMarking.mark`: one thread job."""
+        try:
+            await self._blocking.run(damage.set_apart, *self._place(key), reason)
+        except OSError as error:
+            raise self._failed(error, f"{key.oid} could not be marked as damaged") from error
 
     def sweep(self) -> int:
         """Remove what killed uploads left behind.  Blocks.
 
         :returns: how many files were removed.
         """
-        return sweep(self._tmp)
+        return sum(sweep(root) for root in self._disks.roots())
 
-    def _paths(self, keys: Sequence[ObjectKey]) -> Sequence[bytes]:
-        return [self._path(key) for key in keys]
+    # -- where things are
 
     def _path(self, key: ObjectKey) -> bytes:
-        return b"%b/%b" % (self._root, key.path.encode())
+        return b"%b%b" % (self._below, key.path.encode())
 
-    def _extras_path(self, key: ObjectKey) -> bytes:
-        return os.path.join(self._extras, key.path.encode())
+    def _place(self, key: ObjectKey) -> Place:
+        return self._disks.place(self._path(key))
 
-    def _commit(self, upload: Upload, key: ObjectKey, extras: Extras) -> None:
+    # -- what blocks
+
+    def _sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
+        if not self._disks.linked:
+            held = self._disks.main.enter()
+            return _sizes_below(held, [self._path(key) for key in keys])
+        sizes: list[Size] = []
+        for root, path in map(self._place, keys):
+            sizes += _sizes_below(root.enter(), [path])
+        return sizes
+
+    def _room(self, repo: Repo) -> Room:
+        path = b"%b%b/" % (self._below, repo.path.encode())
+        return Room(available(self._disks.place(path).root.enter().fd))
+
+    def _commit(self, upload: Upload, place: Place, key: ObjectKey, extras: Extras) -> None:
         if extras:
-            note = Upload(self._tmp, 0)
+            self._extras.write(key, extras)
+        try:
+            upload.rename(place.path)
+        except OSError as error:
+            if not self._discover(key, error):
+                raise
+            place = self._place(key)
+            copy = upload.copy(place.root)
             try:
-                note.write([msgspec.json.encode(extras)])
-                note.rename(self._extras_path(key), self._top)
+                copy.rename(place.path)
             finally:
-                note.close()
-        upload.rename(self._path(key), self._top)
+                copy.close()
+        damage.clear([(place.root.enter(), place.path)])
+
+    def _discover(self, key: ObjectKey, error: OSError) -> bool:
+        """Return whether an upload failed because of a link to a disk that was not known."""
+        return error.errno == errno.EXDEV and self._disks.discover(self._path(key))
 
     def _list(self, repo: Repo | None, cursor: str | None, limit: int) -> ObjectPage:
         # A disk that is not there has no empty list.
-        os.stat(self._top)
-        return list_page(self._root, repo, cursor, limit)
+        before = [root.enter() for root in self._disks.roots()]
+        top = self._disks.main.path
+        linked = {os.path.join(top, path) for path in self._disks.linked}
+        page = list_page(os.path.join(top, self._prefix), repo, cursor, limit, linked)
+        if [root.enter() for root in self._disks.roots()][: len(before)] != before:
+            raise NotTheStore("a disk was replaced meanwhile")
+        return page
 
     def _delete(self, key: ObjectKey) -> None:
         # The object last: if that fails, it is still listed and can be deleted again.
-        remove(self._extras_path(key))
-        remove(self._path(key))
+        self._extras.remove(key)
+        root, path = self._place(key)
+        held = root.enter()
+        remove(held, path)
+        damage.clear([(held, path)])
 
     def _open(self, key: ObjectKey) -> LocalObject | None:
+        root, path = self._place(key)
+        held = root.enter()
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
         try:
-            fd = os.open(
-                self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-            )
+            fd = os.open(path, flags, dir_fd=held.fd)
         except OSError as error:
-            if error.errno in ABSENT:
-                return None
-            raise
+            if error.errno not in ABSENT:
+                raise
+            if (damaged := damage.look_for(held, path)) is not None:
+                raise damaged from None
+            return None
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 os.close(fd)
                 return None
-            return LocalObject(fd, status.st_size, self._read_extras(key), self._blocking)
+            return LocalObject(fd, status.st_size, self._extras.read(key), self._blocking)
         except BaseException:
             os.close(fd)
             raise
 
-    def _read_extras(self, key: ObjectKey) -> Extras:
-        try:
-            with open(self._extras_path(key), "rb") as file:
-                return msgspec.json.decode(file.read(), type=dict)
-        except (OSError, msgspec.DecodeError, RecursionError):
-            return {}
+    def _failed(self, error: OSError, doing: str) -> LFSError:
+        """Log what happened, and make what the client is told."""
+        if error.errno == errno.ESTALE:
+            # A server of files knows the descriptors no more; paths may work again.
+            for root in self._disks.roots():
+                root.drop()
+        return failed(error, doing)
 
 
-@contextlib.contextmanager
-def _full_is_507() -> Iterator[None]:
-    """Answer 507 if the file system has no room."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise InsufficientStorage("the server's storage is full; nothing was stored") from error
-        raise
-
-
-def _unavailable(error: OSError, doing: str) -> StorageUnavailable:
-    """Log what happened, and make what the client is told."""
-    _log.error("{doing}: {error}", doing=doing, error=str(error))
-    return StorageUnavailable("the server's storage fails; try again later", RETRY_AFTER)
-
-
-def _sizes(paths: Sequence[bytes]) -> Sequence[int | None]:
-    return [size_of(path) for path in paths]
-
-
-class LocalFactory:
-    """Builds :class:`LocalStore` from :class:`LocalOptions`."""
-
-    Options = LocalOptions
-
-    def build(self, options: LocalOptions, environment: Environment) -> LocalStore:
-        """See :meth:`giftless.interfaces.IStorageFactory.build`.
-
-        :raises ConfigError: if the prefix is not a plain relative path, or the
-            directory cannot be made or read.
-        """
-        prefix = options.prefix.strip("/")
-        if prefix:
-            try:
-                Repo.parse(prefix.split("/"))
-            except Exception as error:
-                raise ConfigError(
-                    "prefix", f"{options.prefix!r} is not a plain relative path: {error}"
-                ) from None
-        store = LocalStore(options.path, prefix, environment.blocking, options.part_size)
-        try:
-            os.makedirs(options.path, exist_ok=True)
-            os.listdir(options.path)
-            store.sweep()
-        except OSError as error:
-            raise ConfigError(
-                "path",
-                f"{options.path!r} cannot be used: {error.strerror};"
-                " give a directory that the daemon may write to",
-            ) from None
-        sweeper = PartSweeper(
-            store.parts,
-            options.multipart_expiry,
-            environment.blocking,
-            environment.reactor,
-            environment.wall_clock,
-        )
-        sweeper.setServiceParent(environment.services)
-        return store
+def _sizes_below(held: Held, paths: Sequence[bytes]) -> Sequence[Size]:
+    fd = held.fd
+    sizes: list[Size] = [size_of(path, fd) for path in paths]
+    if None in sizes and not damage.is_empty(held):
+        return [
+            damage.look_for(held, path) if size is None else size
+            for path, size in zip(paths, sizes, strict=True)
+        ]
+    return sizes

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from giftless.base.concurrency import settle
-from giftless.errors import ConfigError, LFSError
+from giftless.errors import ConfigError, LFSError, ObjectDamaged
 from giftless.interfaces import (
     ICheckable,
     IDeleting,
     IInspector,
     IListing,
+    IMarking,
     IReadableStore,
     IStoredObject,
     ListedObject,
@@ -28,7 +29,7 @@ from giftless.storage.remote.listing import PAGE, read_cursor, write_cursor
 from giftless.storage.remote.opened_object import RemoteObject
 
 
-@implementer(ICheckable, IDeleting, IInspector, IListing, IReadableStore)
+@implementer(ICheckable, IDeleting, IInspector, IListing, IMarking, IReadableStore)
 class RemoteStore:
     """What both kinds can do.
 
@@ -50,17 +51,19 @@ class RemoteStore:
             raise error
         return [error if isinstance(entry, StoreError) else entry for entry in found]
 
-    async def _size(self, key: ObjectKey) -> int | StoreError | None:
+    async def _size(self, key: ObjectKey) -> int | LFSError | StoreError | None:
         try:
             facts = await self.container.facts(key, False)
         except StoreError as error:
             return error
-        return None if facts is None else facts.size
+        if facts is None:
+            return None
+        return facts.size if facts.damage is None else ObjectDamaged.because(facts.damage)
 
     async def inspect(self, key: ObjectKey) -> ObjectFacts | None:
         """See :meth:`giftless.interfaces.IInspector.inspect`."""
         try:
-            return await self.container.facts(key, True)
+            return _undamaged(await self.container.facts(key, True))
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be looked up") from error
 
@@ -70,7 +73,7 @@ class RemoteStore:
         :raises ServiceUnavailable: if the store does not say.
         """
         try:
-            facts = await self.container.facts(key, False)
+            facts = _undamaged(await self.container.facts(key, False))
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be opened") from error
         return None if facts is None else RemoteObject(key, facts, self.container)
@@ -107,9 +110,26 @@ class RemoteStore:
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be deleted") from error
 
+    async def mark(self, key: ObjectKey, reason: str) -> None:
+        """See :meth:`giftless.interfaces.IMarking.mark`."""
+        try:
+            await self.container.mark(key, reason)
+        except StoreError as error:
+            raise unavailable(error, f"{key.oid} could not be marked as damaged") from error
+
     async def check(self) -> None:
         """See :meth:`giftless.interfaces.ICheckable.check`."""
         try:
             await self.container.check()
         except StoreError as error:
             raise ConfigError("", error.problem) from error
+
+
+def _undamaged(facts: ObjectFacts | None) -> ObjectFacts | None:
+    """Return what is known of an object.
+
+    :raises ObjectDamaged: if it is marked as damaged.
+    """
+    if facts is not None and facts.damage is not None:
+        raise ObjectDamaged.because(facts.damage)
+    return facts

@@ -142,7 +142,9 @@ class Container(ABC):
         """
 
     @abstractmethod
-    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+    async def sign_upload(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool
+    ) -> Action:
         """Sign an upload for a client (``mode: direct``).
 
         All objects of a batch are signed at the same time, so several
@@ -150,6 +152,7 @@ class Container(ABC):
 
         :param lifetime: the most seconds that it should be good for.  The
             action's ``expires_in`` is less if what signs it expires before.
+        :param replace: whether it may replace what is there.
         """
 
     @abstractmethod
@@ -175,6 +178,17 @@ class Container(ABC):
 
         :param start: the first byte's offset.
         :param end: one past the last byte's offset; more than ``start``.
+        """
+
+    @abstractmethod
+    async def mark(self, key: ObjectKey, reason: str) -> None:
+        """Mark an object as damaged; harmless if it is absent.
+
+        The mark is metadata of the object itself, which :meth:`facts` tells, and which
+        an upload replaces with all the rest.
+
+        :param reason: why, in words.
+        :raises PayloadTooLarge: if the store cannot mark an object so large.
         """
 
     @abstractmethod

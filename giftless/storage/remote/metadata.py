@@ -1,10 +1,12 @@
-"""What a store keeps beside an object's bytes: type, file name, ``x-*`` members."""
+"""What a store keeps beside an object's bytes: type, file name, ``x-*`` members, a mark."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import mimetypes
+from typing import Final
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -13,6 +15,10 @@ from giftless.lfs.objects import Extras
 
 #: The media type of an object that has no telling name.
 DEFAULT_TYPE = "application/octet-stream"
+
+#: How long the reason of a mark may be, in characters: beside the longest extras,
+#: S3 takes no more.
+MAX_REASON: Final = 100
 
 
 def content_type(extras: Extras) -> str:
@@ -59,6 +65,24 @@ def decode_extras(text: str) -> Extras:
         return _decoder.decode(base64.urlsafe_b64decode(text))
     except (binascii.Error, ValueError, msgspec.DecodeError):
         return {}
+
+
+def encode_reason(reason: str) -> str:
+    """Write why an object is damaged, so that it fits into a header.
+
+    It is cut off after :data:`MAX_REASON` characters, and is never empty.
+    """
+    text = ""
+    for character in " ".join(reason.split()) or "unknown":
+        if len(text + quote(character)) > MAX_REASON:
+            break
+        text += quote(character)
+    return text
+
+
+def decode_reason(text: str | None) -> str | None:
+    """Read what :func:`encode_reason` has written; ``None`` if there is nothing."""
+    return None if text is None else unquote(text)
 
 
 _decoder = msgspec.json.Decoder(dict[str, str | int | float | bool | None])

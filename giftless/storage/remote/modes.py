@@ -38,7 +38,7 @@ class DirectStore(ExternalMultipartStore):
     """A store that clients send objects to and fetch them from, with signed URLs."""
 
     async def upload_action(
-        self, key: ObjectKey, size: int, lifetime: int, extras: Extras
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool = False
     ) -> Action:
         """See :meth:`giftless.interfaces.IExternalStore.upload_action`.
 
@@ -46,7 +46,7 @@ class DirectStore(ExternalMultipartStore):
         """
         _check_size(self.container, size)
         try:
-            return await self.container.sign_upload(key, size, lifetime, extras)
+            return await self.container.sign_upload(key, size, lifetime, extras, replace)
         except StoreError as error:
             raise unavailable(error, "an upload could not be signed") from error
 

@@ -19,6 +19,7 @@ from giftless.interfaces import (
     IExternalMultipartStore,
     IMultipartStore,
     IStreamingMultipartStore,
+    ObjectFacts,
     PartUpload,
     Payload,
 )
@@ -89,8 +90,8 @@ class MultipartStore(RemoteStore):
         :raises ServiceUnavailable: if the store does not do it.
         """
         try:
-            present = await self._present(key)
-            if present == upload.plan.size:
+            present = await self.container.facts(key, False)
+            if _is_good(present, upload):
                 await self.container.abort_upload(key, upload)
             else:
                 await self._complete(key, upload, extras, present is not None)
@@ -109,13 +110,9 @@ class MultipartStore(RemoteStore):
             if await self.container.complete_upload(key, upload, wanted, extras, replace):
                 return
         # Somebody else may have completed it, or the same object by another upload.
-        if await self._present(key) != upload.plan.size:
+        if not _is_good(await self.container.facts(key, False), upload):
             raise problem
         await self.container.abort_upload(key, upload)
-
-    async def _present(self, key: ObjectKey) -> int | None:
-        facts = await self.container.facts(key, False)
-        return None if facts is None else facts.size
 
     async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.abort`.
@@ -161,6 +158,11 @@ class StreamingMultipartStore(MultipartStore):
             raise self.container.problem(answer)
         except StoreError as error:
             raise unavailable(error, f"a part of {key.oid} could not be stored") from error
+
+
+def _is_good(facts: ObjectFacts | None, upload: PartUpload) -> bool:
+    """Whether the object that is to be made is there already."""
+    return facts is not None and facts.size == upload.plan.size and facts.damage is None
 
 
 def _sizes(parts: Parts) -> dict[int, int]:

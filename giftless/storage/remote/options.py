@@ -26,7 +26,7 @@ class RemoteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     :ivar part_size: the size of parts, in bytes; brought into the store's
         limits, and larger for objects that would have too many.
     :ivar verify_checksum: whether an object that was made of parts is read
-        back, and removed if it is not what its oid says.
+        back, and marked as damaged if it is not what its oid says.
     """
 
     prefix: str = ""

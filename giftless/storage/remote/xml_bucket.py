@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
-from giftless.errors import ConfigError
+from giftless.errors import ConfigError, PayloadTooLarge
 from giftless.interfaces import ObjectFacts
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote.client import MAX_ANSWER, Request, StoreClient, StoreError
@@ -30,9 +30,12 @@ from giftless.storage.remote.listing import MAX_LIST, Entry, EntryPage, wrong_cu
 from giftless.storage.remote.metadata import (
     content_type,
     decode_extras,
+    decode_reason,
     disposition,
     encode_extras,
+    encode_reason,
 )
+from giftless.storage.remote.urls import encode_path
 from giftless.storage.remote.xml_answers import document, error_code, flag, instant, number, text
 
 #: How long the bucket's existence is believed, in seconds, and from when on it
@@ -61,6 +64,16 @@ class Permissions:
     create_upload: str
 
 
+@dataclass(frozen=True, slots=True)
+class XmlPlace(Place):
+    """Where a bucket is.
+
+    :ivar bucket: its name.
+    """
+
+    bucket: str
+
+
 class XmlBucket(Container):
     """A bucket, of which a vendor says how requests are made and authorised.
 
@@ -74,6 +87,8 @@ class XmlBucket(Container):
         option (empty: the credential's), and what is wrong with it.
     :cvar extras_header: the metadata that holds an object's ``x-*`` members.
     :cvar max_extras: the most characters that it may have.
+    :cvar prefix: what the names of the vendor's own headers begin with.
+    :cvar max_copy: how large an object may be that is copied at once, in bytes.
     :cvar digest_headers: what asks for an object's checksum, beside its size.
     """
 
@@ -82,6 +97,9 @@ class XmlBucket(Container):
     meanings: Mapping[str, tuple[str, str]]
     extras_header: str
     max_extras: int
+    prefix: str
+    max_copy: int
+    _place: XmlPlace
     digest_headers: Mapping[str, str] = {}
 
     def __init__(
@@ -179,7 +197,12 @@ class XmlBucket(Container):
         if answer.status != 200 or not length.isdecimal():
             raise self.problem(answer)
         extras = decode_extras(answer.headers.get(self.extras_header, ""))
-        return ObjectFacts(int(length), self._sha256_of(answer), extras)
+        damage = decode_reason(answer.headers.get(self._damage_header))
+        return ObjectFacts(int(length), self._sha256_of(answer), extras, damage)
+
+    @property
+    def _damage_header(self) -> str:
+        return f"{self.prefix}meta-giftless-damaged"
 
     async def _confirm_absence(self, key: ObjectKey, answer: Answer) -> None:
         """Make sure that a 404 means the object, and comes from the store.
@@ -249,6 +272,41 @@ class XmlBucket(Container):
     async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.get_request`."""
         return await self._request("GET", key, {"range": f"bytes={start}-{end - 1}"}, {}, b"")
+
+    async def mark(self, key: ObjectKey, reason: str) -> None:
+        """See :meth:`giftless.storage.remote.container.Container.mark`.
+
+        Metadata cannot be changed alone: the object is copied onto itself.
+        """
+        found = await self._ask("HEAD", key)
+        if found.status == 404:
+            await self._confirm_absence(key, found)
+            return
+        length = self._length_of(found)
+        if found.status != 200 or not length.isdecimal():
+            raise self.problem(found)
+        if int(length) > self.max_copy:
+            raise PayloadTooLarge(
+                f"the object has {length} bytes; this storage marks up to {self.max_copy}"
+            )
+        kept = ("content-type", "content-disposition", self.extras_header)
+        headers = {
+            **{name: found.headers[name] for name in kept if name in found.headers},
+            f"{self.prefix}copy-source": encode_path(
+                f"/{self._place.bucket}/{self.layout.name(key)}"
+            ),
+            f"{self.prefix}copy-source-if-match": found.headers.get("etag", ""),
+            f"{self.prefix}metadata-directive": "REPLACE",
+            self._damage_header: encode_reason(reason),
+        }
+        answer = await self._ask("PUT", key, headers)
+        # The status may have been sent before the store knew how it would end.
+        code = error_code(answer)
+        # It is another object by now, or none: what was found wrong is gone.
+        if answer.status in (404, 412) or code in ("NoSuchKey", "PreconditionFailed"):
+            return
+        if answer.status != 200 or code:
+            raise self.problem(answer)
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.storage.remote.container.Container.delete`."""

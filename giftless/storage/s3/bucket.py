@@ -14,13 +14,12 @@ from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
 from giftless.interfaces import Payload, WallClock
 from giftless.lfs.objects import Action, Extras, ObjectKey
-from giftless.storage.remote import container
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
 from giftless.storage.remote.credentials import Refreshing
 from giftless.storage.remote.urls import bucket_root
 from giftless.storage.remote.xml_answers import error_code
-from giftless.storage.remote.xml_bucket import Permissions
+from giftless.storage.remote.xml_bucket import Permissions, XmlPlace
 from giftless.storage.remote.xml_parts import XmlPartsBucket
 from giftless.storage.s3 import answers
 from giftless.storage.s3.signing import (
@@ -36,7 +35,7 @@ MAX_PUT: Final = 5 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
-class Place(container.Place):
+class Place(XmlPlace):
     """Where a bucket is and what it can do.
 
     :ivar region: what signatures are made for.
@@ -69,6 +68,9 @@ class Bucket(XmlPartsBucket):
     # S3 takes 2 KB of metadata in all, names included.
     extras_header = "x-amz-meta-giftless-extras"
     max_extras = 1900
+    prefix = "x-amz-"
+    # "You can copy objects up to 5 GB in size in a single atomic action" (CopyObject).
+    max_copy = MAX_PUT
     digest_headers: Mapping[str, str] = {"x-amz-checksum-mode": "ENABLED"}
     _place: Place
 
@@ -90,10 +92,12 @@ class Bucket(XmlPartsBucket):
 
     # -- for clients
 
-    async def sign_upload(self, key: ObjectKey, size: int, lifetime: int, extras: Extras) -> Action:
+    async def sign_upload(
+        self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool
+    ) -> Action:
         """See :meth:`giftless.storage.remote.container.Container.sign_upload`."""
         headers = self._upload_headers(key.oid, extras)
-        if self._place.conditional_writes:
+        if self._place.conditional_writes and not replace:
             headers["If-None-Match"] = "*"
         # Every client sends the length by itself.
         signed = {**headers, "Content-Length": str(size)}

@@ -99,6 +99,7 @@ def _place(options: S3Options) -> Place:
     return Place(
         bucket_url(endpoint, options.bucket, virtual),
         bucket_url(public, options.bucket, virtual),
+        options.bucket,
         options.region,
         options.conditional_writes,
         options.checksum,

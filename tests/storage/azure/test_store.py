@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 from giftless.errors import (
     BadRequest,
     ConfigError,
+    ObjectDamaged,
     PayloadTooLarge,
     ServiceUnavailable,
 )
@@ -151,6 +152,18 @@ class DirectTests(AzureTestCase):
         verifyObject(IExternalStore, self.store)
         verifyObject(IInspector, self.store)
         self.assertFalse(IStreamingStore.providedBy(self.store))
+
+    def test_a_damaged_object_is_replaced_by_a_signed_upload(self) -> None:
+        """Which may replace it, as no other may; and that ends the mark."""
+        action = self.upload(b"x", {"filename": "a.txt"})
+        self.assertEqual(self.send("PUT", action, b"x")[0], 201)
+        self.run_now(self.store.mark(key_of(b"x"), "bad bytes"))
+        (size,) = self.run_now(self.store.sizes([key_of(b"x")]))
+        self.assertIsInstance(size, ObjectDamaged)
+        self.assertNotEqual(self.send("PUT", action, b"x")[0], 201)
+        action = self.run_now(self.store.upload_action(key_of(b"x"), 1, 600, {}, True))
+        self.assertEqual(self.send("PUT", action, b"x")[0], 201)
+        self.assertEqual(self.run_now(self.store.sizes([key_of(b"x")])), [1])
 
     def test_an_object_goes_up_and_comes_down(self) -> None:
         self.assertEqual(self.send("PUT", self.upload(DATA), DATA)[0], 201)

@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from giftless.errors import (
     ConfigError,
+    ObjectDamaged,
     PayloadTooLarge,
     ServiceUnavailable,
 )
@@ -177,6 +178,18 @@ class DirectTests(GCSTestCase):
         self.assertEqual(send("PUT", action.href, action.header, b"x")[0], 200)
         self.assertEqual(send("PUT", action.href, action.header, b"y")[0], 412)
         self.assertEqual(self.google.objects(self.bucket), {key_of(b"x").path: b"x"})
+
+    def test_a_damaged_object_is_replaced_by_a_signed_upload(self) -> None:
+        """Which may replace it, as no other may; and that ends the mark."""
+        action = self.upload_action(b"x", filename="a.txt")
+        self.assertEqual(send("PUT", action.href, action.header, b"x")[0], 200)
+        self.run_now(self.store.mark(key_of(b"x"), "bad bytes"))
+        (size,) = self.run_now(self.store.sizes([key_of(b"x")]))
+        self.assertIsInstance(size, ObjectDamaged)
+        self.assertNotEqual(send("PUT", action.href, action.header, b"x")[0], 200)
+        action = self.run_now(self.store.upload_action(key_of(b"x"), 1, 600, {}, True))
+        self.assertEqual(send("PUT", action.href, action.header, b"x")[0], 200)
+        self.assertEqual(self.run_now(self.store.sizes([key_of(b"x")])), [1])
 
     def test_a_tampered_url_is_refused(self) -> None:
         upload = self.upload_action(b"abc", filename="a.txt")

@@ -203,9 +203,9 @@ class DeletionTests(LocalTestCase):
         events: list[str] = []
         unlink, fsync = os.unlink, os.fsync
 
-        def record_unlink(path: bytes) -> None:
-            events.append(f"unlink {os.path.relpath(os.fsdecode(path), self.top)}")
-            unlink(path)
+        def record_unlink(path: bytes, **options: int) -> None:
+            events.append(f"unlink {os.fsdecode(path)}")
+            unlink(path, **options)
 
         def record_fsync(fd: int) -> None:
             events.append(f"sync {os.path.relpath(os.readlink(f'/proc/self/fd/{fd}'), self.top)}")
@@ -232,10 +232,10 @@ class DeletionTests(LocalTestCase):
         key = self.put(b"abc", extras={"filename": "x"})
         unlink = os.unlink
 
-        def refuse(path: bytes) -> None:
+        def refuse(path: bytes, **options: int) -> None:
             if b".giftless" not in path:
                 raise PermissionError(errno.EACCES, "no")
-            unlink(path)
+            unlink(path, **options)
 
         self.patch(os, "unlink", refuse)
         self.assert_fails(StorageUnavailable, self.store.delete(key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from giftless.errors import BadRequest, Conflict, Disconnected, InsufficientStor
 from giftless.interfaces import IStreamingMultipartStore, PartUpload
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import ObjectKey
+from giftless.storage.local.factory import LocalFactory, LocalOptions
 from giftless.storage.local.parts import PartFiles, PartsBody, PartSweeper
-from giftless.storage.local.store import LocalFactory, LocalOptions, LocalStore
+from giftless.storage.local.root import Root
+from giftless.storage.local.store import LocalStore
 from tests.contracts.multipart import CheckedMultipartContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
@@ -255,16 +258,51 @@ class RaceTests(PartsTestCase):
         """A commit removes it while another client sends a part of the same object."""
         real, calls = os.rename, []
 
-        def rename(source: bytes, target: bytes) -> None:
+        def rename(source: bytes, target: bytes, **options: int) -> None:
             calls.append(target)
             if len(calls) == 1:
                 self.run_now(self.store.abort(self.key, self.upload))
-            real(source, target)
+            real(source, target, **options)
 
         self.put(1)
         self.patch(os, "rename", rename)
         self.put(2)
         self.assertEqual(self.files(), [f"{self.key.path}/4/2"])
+
+    def test_an_upload_that_is_aborted_all_the_time_is_409(self) -> None:
+        real = os.rename
+
+        def rename(source: bytes, target: bytes, **options: int) -> None:
+            self.run_now(self.store.abort(self.key, self.upload))
+            real(source, target, **options)
+
+        self.put(1)
+        self.patch(os, "rename", rename)
+        body = ListBody([b"bbbb"])
+        put = self.store.put_part(self.key, self.upload, self.part(2), body)
+        self.assert_fails(Conflict, put)
+        self.assertEqual(self.files(".giftless/tmp"), [])
+
+    def test_parts_that_come_during_aborts_are_stored_or_gone_and_no_failure(self) -> None:
+        """With real threads: a third of them used to fail."""
+        stop = threading.Event()
+
+        def abort() -> None:
+            while not stop.is_set():
+                self.store.parts.discard(self.key, self.plan)
+
+        aborting = threading.Thread(target=abort)
+        aborting.start()
+        try:
+            for number in range(200):
+                try:
+                    self.put(number % 3 + 1)
+                except Conflict:
+                    continue
+        finally:
+            stop.set()
+            aborting.join()
+        self.assertEqual(self.files(".giftless/tmp"), [])
 
 
 class PartsBodyTests(CoroutineTestCase):
@@ -276,14 +314,14 @@ class PartsBodyTests(CoroutineTestCase):
         for number, piece in enumerate(pieces):
             path = top / str(number)
             path.write_bytes(piece)
-            paths.append(os.fsencode(path))
-        body = PartsBody(paths, InlineBlocking())
+            paths.append(os.fsencode(path.name))
+        body = PartsBody(Root(os.fsencode(top)), paths, InlineBlocking())
         self.assertEqual(self.run_now(read_all(body)), b"".join(pieces))
         self.assertEqual(list(self.run_now(body.read())), [])
         body.close()
 
     def test_a_missing_file(self) -> None:
-        body = PartsBody([b"/nonexistent/x"], InlineBlocking())
+        body = PartsBody(Root(b"/"), [b"nonexistent/x"], InlineBlocking())
         self.assert_fails(FileNotFoundError, body.read())
         body.close()
 

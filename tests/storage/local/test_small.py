@@ -13,6 +13,9 @@ from twisted.trial.unittest import TestCase
 
 from giftless.base.threads import Threads
 from giftless.errors import InsufficientStorage
+from giftless.storage.local.disks import Place
+from giftless.storage.local.files import make_directories
+from giftless.storage.local.root import Root
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.local.store import LocalStore
 from tests.support.blocking import ManualBlocking
@@ -28,13 +31,15 @@ class SmallTestCase(CoroutineTestCase):
     def setUp(self) -> None:
         self.top = Path(self.mktemp()).absolute()
         self.top.mkdir()
-        self.tmp = self.top / "tmp"
+        self.tmp = self.top / ".giftless" / "tmp"
         self.blocking = ManualBlocking()
-        self.files = SmallFiles(os.fsencode(self.tmp), os.fsencode(self.top), self.blocking)
+        self.root = Root(os.fsencode(self.top))
+        self.root.enter()
+        self.files = SmallFiles(self.blocking)
 
     def store(self, name: str, data: bytes = b"abc") -> Deferred[None]:
         """Begin to store a file."""
-        return self.start(self.files.store(SmallFile(self.path(name), [data])))
+        return self.start(self.files.store(SmallFile(Place(self.root, name.encode()), [data])))
 
     def path(self, name: str) -> bytes:
         return os.fsencode(self.top / name)
@@ -100,8 +105,8 @@ class DurabilityTests(SmallTestCase):
             name = Path(os.readlink(f"/proc/self/fd/{fd}")).relative_to(self.top)
             self.calls.append(("fsync", "file" if name.parent.name == "tmp" else str(name)))
 
-        def rename(source: bytes, target: bytes) -> None:
-            real_rename(source, target)
+        def rename(source: bytes, target: bytes, **options: int) -> None:
+            real_rename(source, target, **options)
             self.calls.append(("rename", os.path.basename(os.fsdecode(target))))
 
         self.patch(os, "fsync", fsync)
@@ -109,8 +114,9 @@ class DurabilityTests(SmallTestCase):
 
     def run_together(self, *names: str) -> list[Deferred[None]]:
         """Store files by one job; note what it does to the disk."""
-        for directory in {os.path.dirname(self.path(name)) for name in names}:
-            os.makedirs(directory, exist_ok=True)
+        # This is about files: the directories are made, and synced, before.
+        for directory in {os.path.dirname(name.encode()) for name in names}:
+            make_directories(self.root.enter(), directory)
         busy = self.store("busy")
         stored = [self.store(name) for name in names]
         self.blocking.do_next()
@@ -166,12 +172,14 @@ class DurabilityTests(SmallTestCase):
         for step in ("writev", "fsync", "rename"):
             real, calls = getattr(os, step), [0]
 
-            def fail(*arguments: Any, calls: list[int] = calls, real: Any = real) -> Any:
+            def fail(
+                *arguments: Any, calls: list[int] = calls, real: Any = real, **options: int
+            ) -> Any:
                 calls[0] += 1
                 # The first is of the file that is stored alone.
                 if calls[0] == (4 if step == "fsync" else 3):  # noqa: B023
                     raise OSError(errno.ENOSPC, "full")
-                return real(*arguments)
+                return real(*arguments, **options)
 
             with contextlib.ExitStack() as stack:
                 patch = self.patch(os, step, fail)
@@ -211,8 +219,8 @@ class UploadTests(TestCase):
                 [Deferred.fromCoroutine(self.put(store, data)) for data in contents]
             )
             for data in contents:
-                path = os.fsdecode(store._path(key_of(data)))
-                self.assertEqual(Path(path).read_bytes(), data)
+                path = Path(os.fsdecode(store._disks.main.path), key_of(data).path)
+                self.assertEqual(path.read_bytes(), data)
 
     async def test_objects_on_both_sides_of_small(self) -> None:
         store = self.make_store()

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
+from giftless.base.identities import remembered_in
 from giftless.base.schema import convert
-from giftless.errors import BadRequest, ConfigError, Disconnected, InsufficientStorage
+from giftless.errors import (
+    BadRequest,
+    ConfigError,
+    Disconnected,
+    InsufficientStorage,
+    StorageUnavailable,
+)
 from giftless.interfaces import IStorageFactory
 from giftless.lfs.objects import MAX_PATH_BYTES, ObjectKey
-from giftless.storage.local import files, opened_object
-from giftless.storage.local.store import LocalFactory, LocalOptions, LocalStore
+from giftless.storage.local import opened_object, root
+from giftless.storage.local.factory import LocalFactory, LocalOptions
+from giftless.storage.local.root import Root
+from giftless.storage.local.store import LocalStore
+from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, FusedCapacityContract, StreamingStoreContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
@@ -28,14 +39,16 @@ from tests.support.making import environment, key_of, oid_of, put_object, repo_o
 from tests.support.run import CoroutineTestCase
 
 
-class LocalStoreContractTests(StreamingStoreContract, FusedCapacityContract, CoroutineTestCase):
+class LocalStoreContractTests(
+    MarkingContract, StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
+):
     def make_store(self) -> LocalStore:
         os.makedirs(path := self.mktemp())
         return LocalStore(path, "", InlineBlocking())
 
 
 class LocalStoreWithPrefixContractTests(
-    StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
+    MarkingContract, StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
 ):
     def make_store(self) -> LocalStore:
         os.makedirs(path := self.mktemp())
@@ -50,6 +63,9 @@ class LocalTestCase(CoroutineTestCase):
         self.top.mkdir()
         self.blocking = InlineBlocking()
         self.store = LocalStore(str(self.top), "", self.blocking)
+        # The root is held open from the first use on.
+        self.run_now(self.store.sizes([]))
+        self.blocking.jobs.clear()
 
     def put(self, data: bytes, extras: dict[str, Any] | None = None) -> ObjectKey:
         """Upload an object."""
@@ -112,6 +128,7 @@ class LayoutTests(LocalTestCase):
         base.mkdir()
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(base)
+        (base / "data").mkdir()
         store = LocalStore("data", "", self.blocking)
         os.chdir("/")
         self.run_now(put_object(store, key_of(b"abc"), 3, ListBody([b"abc"]), {}))
@@ -181,9 +198,9 @@ class LayoutTests(LocalTestCase):
             raise OSError(errno.EIO, "broken disk")
 
         self.patch(os, "lstat", refuse)
-        self.assert_fails(OSError, self.store.sizes([key]))
+        self.assert_fails(StorageUnavailable, self.store.sizes([key]))
         self.patch(os, "open", refuse)
-        self.assert_fails(OSError, self.store.open(key))
+        self.assert_fails(StorageUnavailable, self.store.open(key))
 
 
 class ReadingTests(LocalTestCase):
@@ -218,8 +235,8 @@ class ReadingTests(LocalTestCase):
         os.truncate(self.top / key_of(b"abcdef").path, 2)
         body = stored.read(0, 6)
         self.assertEqual(self.run_now(body.read()), [b"ab"])
-        error = self.assert_fails(OSError, body.read())
-        self.assertEqual(error.errno, errno.EIO)
+        error = self.assert_fails(StorageUnavailable, body.read())
+        self.assertEqual(error.__cause__.errno, errno.EIO)
 
     def test_damaged_extras_do_not_hide_the_object(self) -> None:
         for text in (b"", b"{", b"[]", b"\xff", b'{"x": ' + b"[" * 100_000):
@@ -247,7 +264,7 @@ class ReadingTests(LocalTestCase):
 
         self.patch(os, "open", record)
         self.patch(os, "fstat", refuse)
-        self.assert_fails(OSError, self.store.open(key))
+        self.assert_fails(StorageUnavailable, self.store.open(key))
         self.assertEqual(len(opened), 1)
         self.assertRaises(OSError, os.read, opened[0], 1)
 
@@ -271,20 +288,20 @@ class DurabilityTests(LocalTestCase):
             self.calls.append(("fsync", self._name(os.readlink(f"/proc/self/fd/{fd}"))))
             real_fsync(fd)
 
-        def rename(source: bytes, target: bytes) -> None:
-            real_rename(source, target)
-            self.calls.append(("rename", self._name(os.fsdecode(target))))
+        def rename(source: bytes, target: bytes, **options: int) -> None:
+            real_rename(source, target, **options)
+            self.calls.append(("rename", os.fsdecode(target)))
 
-        def mkdir(path: bytes, mode: int = 0o777) -> None:
-            self.calls.append(("mkdir", self._name(os.fsdecode(path))))
-            real_mkdir(path, mode)
+        def mkdir(path: bytes, mode: int = 0o777, **options: int) -> None:
+            real_mkdir(path, mode, **options)
+            self.calls.append(("mkdir", os.fsdecode(path)))
 
         self.patch(os, "fsync", fsync)
         self.patch(os, "rename", rename)
         self.patch(os, "mkdir", mkdir)
 
     def _name(self, path: str) -> str:
-        relative = str(Path(path).relative_to(self.top))
+        relative = os.path.relpath(path, self.top)
         own, _, name = relative.rpartition("/")
         return "temporary" if own == ".giftless/tmp" and len(name) == 32 else relative
 
@@ -335,23 +352,72 @@ class DurabilityTests(LocalTestCase):
 
         self.patch(os, "fsync", fail)
         put = put_object(self.store, key_of(b"abc"), 3, ListBody([b"abc"]), {})
-        self.assertEqual(self.assert_fails(OSError, put).errno, errno.EIO)
+        error = self.assert_fails(StorageUnavailable, put)
+        self.assertEqual(error.__cause__.errno, errno.EIO)
         self.assertEqual(self.files(), [])
         self.assertEqual(self.temporary_files(), [])
 
-    def test_the_top_itself_is_made_if_it_must_be(self) -> None:
-        top = os.fsencode(self.top / "new")
-        files.make_directories(os.path.join(top, b"org"), top)
+    def test_directories_that_somebody_else_has_made_are_synced_too(self) -> None:
+        """Who made them may have been killed before their names were on the disk."""
+        (self.top / "org" / "repo").mkdir(parents=True)
         self.assertEqual(
-            self.calls,
-            [("mkdir", "new"), ("fsync", "."), ("mkdir", "new/org"), ("fsync", "new")],
+            self.calls_of(b"abc"),
+            [
+                ("fsync", "temporary"),
+                ("fsync", "."),
+                ("fsync", "org"),
+                ("rename", f"org/repo/{oid_of(b'abc')}"),
+                ("fsync", "org/repo"),
+            ],
         )
+
+    def test_a_directory_is_synced_once_in_the_life_of_a_process(self) -> None:
+        (self.top / "org" / "repo").mkdir(parents=True)
+        self.put(b"first")
+        self.assertEqual(
+            [name for call, name in self.calls_of(b"abc") if call == "fsync"],
+            ["temporary", "org/repo"],
+        )
+        # Another process knows nothing of that.
+        self.store = LocalStore(str(self.top), "", self.blocking)
+        self.assertIn(("fsync", "org"), self.calls_of(b"def"))
+
+    def test_a_directory_that_was_removed_and_made_again_is_synced_again(self) -> None:
+        self.put(b"first")
+        shutil.rmtree(self.top / "org")
+        self.assertEqual(
+            [call for call in self.calls_of(b"abc") if call[0] != "rename"],
+            [
+                ("fsync", "temporary"),
+                ("mkdir", "org"),
+                ("fsync", "."),
+                ("mkdir", "org/repo"),
+                ("fsync", "org"),
+                ("fsync", "org/repo"),
+            ],
+        )
+
+    def test_what_is_remembered_of_synced_directories_is_bounded(self) -> None:
+        self.patch(root, "_MAX_SYNCED", 4)
+        for number in range(10):
+            data = b"%d" % number
+            key = key_of(data, f"org/repo{number}")
+            self.run_now(put_object(self.store, key, 1, ListBody([data]), {}))
+        held = self.store._disks.main.enter()
+        self.assertLessEqual(len(held._synced), 4)
+
+    def test_the_top_itself_and_what_is_above_it_are_synced_at_the_start(self) -> None:
+        path = self.top / "new" / "store"
+        remembered = remembered_in(str(self.top / "state"), "local")
+        Root(os.fsencode(path), remembered).open(make=True)
+        synced = [name for call, name in self.calls if call == "fsync"]
+        self.assertEqual(synced[:3], ["new", ".", ".."])
 
     def test_a_directory_that_another_upload_makes_meanwhile_is_used(self) -> None:
         real = os.mkdir
 
-        def too_late(path: bytes, mode: int = 0o777) -> None:
-            real(path, mode)
+        def too_late(path: bytes, mode: int = 0o777, **options: int) -> None:
+            real(path, mode, **options)
             raise FileExistsError(errno.EEXIST, "somebody was faster")
 
         (self.top / ".giftless" / "tmp").mkdir(parents=True)
@@ -454,7 +520,8 @@ class FailureTests(LocalTestCase):
 
         self.patch(os, "writev", broken)
         put = put_object(self.store, key_of(b"abc"), 3, ListBody([b"abc"]), {})
-        self.assertEqual(self.assert_fails(OSError, put).errno, errno.EIO)
+        error = self.assert_fails(StorageUnavailable, put)
+        self.assertEqual(error.__cause__.errno, errno.EIO)
         self.assertEqual(self.temporary_files(), [])
 
     def test_writes_that_are_cut_short_are_continued(self) -> None:
@@ -581,7 +648,7 @@ class SweepTests(LocalTestCase):
         self.tmp.mkdir(parents=True)
         (self.tmp / "stale").write_bytes(b"")
 
-        def gone(path: object) -> None:
+        def gone(path: object, **options: int) -> None:
             raise FileNotFoundError(errno.ENOENT, "gone")
 
         self.patch(os, "unlink", gone)

@@ -21,6 +21,7 @@ from giftless.interfaces import (
     Payload,
 )
 from giftless.storage.remote.modes import SMALL
+from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody, altered, read_all
 from tests.support.making import key_of, put_object
@@ -34,7 +35,7 @@ else:
     _Mixin = StreamingStoreContract
 
 
-class ProxyStoreContract(_Mixin):
+class ProxyStoreContract(MarkingContract, _Mixin):
     """Tests of ``mode: proxy`` over a real server.
 
     Beside ``make_store``, a test says how it reaches the server past the store.

@@ -101,7 +101,7 @@ class XmlListTests(CoroutineTestCase):
     def setUp(self) -> None:
         clock = Clock()
         self.agent = ScriptedAgent(clock)
-        place = Place("http://s3.example/b", "http://s3.example/b", "r", True, True)
+        place = Place("http://s3.example/b", "http://s3.example/b", "b", "r", True, True)
         credentials = unchanging(Credentials("AKID", "secret"), clock, "credentials")
         client = StoreClient(self.agent.client(), clock, 20, 32, lambda: 1.0)
         bucket = Bucket(place, Layout("pre"), credentials, client, clock, clock.seconds)

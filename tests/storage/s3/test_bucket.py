@@ -55,6 +55,7 @@ class BucketTestCase(CoroutineTestCase):
         defaults: dict[str, Any] = {
             "url": "http://s3.example/b",
             "public_url": "https://cdn.example/b",
+            "bucket": "b",
             "region": "eu-west-1",
             "conditional_writes": True,
             "checksum": True,
@@ -248,9 +249,9 @@ class SigningTests(BucketTestCase):
 
     def test_what_the_store_may_not_know_is_left_out(self) -> None:
         bucket = self.make(conditional_writes=False, checksum=False)
-        action = self.run_now(bucket.sign_upload(key_of(b"a"), 1, 60, {}))
+        action = self.run_now(bucket.sign_upload(key_of(b"a"), 1, 60, {}, False))
         self.assertEqual(action.header, {"Content-Type": "application/octet-stream"})
-        action = self.run_now(self.bucket.sign_upload(key_of(b"a"), 1, 60, {}))
+        action = self.run_now(self.bucket.sign_upload(key_of(b"a"), 1, 60, {}, False))
         digest = base64.b64encode(bytes.fromhex(key_of(b"a").oid)).decode()
         self.assertEqual(
             action.header,
@@ -263,7 +264,7 @@ class SigningTests(BucketTestCase):
 
     def test_the_size_is_signed(self) -> None:
         """So that the store refuses a body of another length before it has read it."""
-        action = self.run_now(self.bucket.sign_upload(key_of(b"a"), 1, 60, {}))
+        action = self.run_now(self.bucket.sign_upload(key_of(b"a"), 1, 60, {}, False))
         self.assertIn("content-length%3B", action.href)
         assert action.header is not None
         self.assertNotIn("Content-Length", action.header)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from zope.interface.verify import verifyObject
 
-from giftless.errors import ConfigError, PayloadTooLarge
+from giftless.errors import ConfigError, ObjectDamaged, PayloadTooLarge
 from giftless.interfaces import (
     ICheckable,
     IExternalStore,
@@ -153,6 +153,18 @@ class DirectTests(S3TestCase):
         )
         self.assertEqual(send("PUT", action.href, action.header, b"x")[0], 200)
 
+    def test_a_damaged_object_is_replaced_by_a_signed_upload(self) -> None:
+        """Which may replace it, as no other may; and that ends the mark."""
+        action = self.upload_action(b"x", filename="a.txt")
+        self.assertEqual(send("PUT", action.href, action.header, b"x")[0], 200)
+        self.run_now(self.store.mark(key_of(b"x"), "bad bytes"))
+        (size,) = self.run_now(self.store.sizes([key_of(b"x")]))
+        self.assertIsInstance(size, ObjectDamaged)
+        self.assertNotEqual(send("PUT", action.href, action.header, b"x")[0], 200)
+        action = self.run_now(self.store.upload_action(key_of(b"x"), 1, 600, {}, True))
+        self.assertEqual(send("PUT", action.href, action.header, b"x")[0], 200)
+        self.assertEqual(self.run_now(self.store.sizes([key_of(b"x")])), [1])
+
     def test_a_tampered_url_is_refused(self) -> None:
         upload, download = self.upload_action(b"abc", filename="a.txt"), self.download_action(b"")
         self.assertEqual(send("PUT", upload.href, upload.header, b"abc")[0], 200)
@@ -195,6 +207,14 @@ class DirectTests(S3TestCase):
         signed = self.store.upload_action(key_of(b"x"), MAX_PUT + 1, 60, {})
         self.assertIn("multipart", str(self.assert_fails(PayloadTooLarge, signed)))
         self.run_now(self.store.upload_action(key_of(b"x"), MAX_PUT, 60, {}))
+
+    def test_an_object_that_cannot_be_copied_at_once_is_not_marked(self) -> None:
+        action = self.upload_action(b"abc")
+        self.assertEqual(send("PUT", action.href, action.header, b"abc")[0], 200)
+        self.patch(type(self.store.container), "max_copy", 2)
+        error = self.assert_fails(PayloadTooLarge, self.store.mark(key_of(b"abc"), "bad"))
+        self.assertIn("marks up to 2", error.message)
+        self.assertEqual(self.run_now(self.store.sizes([key_of(b"abc")])), [3])
 
     def test_many_sizes_come_in_order(self) -> None:
         data = [b"%d" % number for number in range(0, 100, 7)]

@@ -1,0 +1,61 @@
+"""The ``x-*`` members of objects, kept beside them: ``.giftless/extras/{prefix}/{its path}``.
+
+Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from giftless.lfs.objects import Extras, ObjectKey
+from giftless.storage.local.files import ABSENT, Upload, remove
+from giftless.storage.local.root import OWN, Root
+
+
+class ExtrasFiles:
+    """Where extras are.
+
+    :param root: the root of the store.
+    :param prefix: a path below the directory of all extras, or empty.
+    """
+
+    def __init__(self, root: Root, prefix: bytes) -> None:
+        self._root = root
+        self._directory = os.path.join(OWN, b"extras", prefix)
+
+    def write(self, key: ObjectKey, extras: Extras) -> None:
+        """Keep an object's extras, durably."""
+        note = Upload(self._root, 0)
+        try:
+            note.write([msgspec.json.encode(extras)])
+            note.rename(self._path(key))
+        finally:
+            note.close()
+
+    def read(self, key: ObjectKey) -> Extras:
+        """Return an object's extras; none if they are damaged.
+
+        :raises OSError: if they are there and cannot be read.
+        """
+        held = self._root.enter()
+        try:
+            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC, dir_fd=held.fd)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return {}
+            raise
+        with open(fd, "rb") as file:
+            data = file.read()
+        try:
+            return msgspec.json.decode(data, type=dict)
+        except (msgspec.DecodeError, RecursionError):
+            return {}
+
+    def remove(self, key: ObjectKey) -> None:
+        """Remove an object's extras, durably; harmless if it has none."""
+        remove(self._root.enter(), self._path(key))
+
+    def _path(self, key: ObjectKey) -> bytes:
+        return os.path.join(self._directory, key.path.encode())

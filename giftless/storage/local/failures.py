@@ -1,0 +1,32 @@
+"""What clients are told when the disk fails."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from twisted.logger import Logger
+
+from giftless.errors import InsufficientStorage, LFSError, StorageUnavailable
+from giftless.storage.local.root import NotTheStore
+
+#: The errno values that mean "no room", whatever the reason.
+FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+#: What clients are told to wait while the disk fails, in seconds.
+RETRY_AFTER: Final = 30
+
+_log = Logger(namespace="giftless.storage")
+
+
+def failed(error: OSError, doing: str) -> LFSError:
+    """Log what happened, in one line, and make what the client is told.
+
+    :param doing: what could not be done.
+    """
+    if error.errno in FULL:
+        return InsufficientStorage("the server's storage is full; nothing was stored")
+    _log.error("{doing}: {error}", doing=doing, error=str(error))
+    if isinstance(error, NotTheStore):
+        return StorageUnavailable("the server's storage is not there; try again later", RETRY_AFTER)
+    return StorageUnavailable("the server's storage fails; try again later", RETRY_AFTER)
