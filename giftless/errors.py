@@ -66,6 +66,15 @@ class Unauthorized(LFSError):
     cause = "bad-credential"
 
 
+class UnfitCredential(Unauthorized):
+    """The credential is genuine, but is not good here and now: it has expired, for instance.
+
+    Who has one is not guessing, and is not slowed down for it.
+    """
+
+    cause = "unfit-credential"
+
+
 class CredentialNeeded(Unauthorized):
     """There is no credential, and one is needed."""
 
@@ -272,6 +281,12 @@ class IdentityUnavailable(ServiceUnavailable):
     """Who the client is cannot be checked: a forge or an issuer of keys does not answer."""
 
     cause = "identity-unavailable"
+
+
+class LogInsBusy(ServiceUnavailable):
+    """Too many passwords are waiting to be checked."""
+
+    cause = "log-ins-busy"
 
 
 class InsufficientStorage(LFSError):

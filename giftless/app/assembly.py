@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from giftless.app import plugins
 from giftless.app.config import Config
-from giftless.app.cpus import number_of_workers
 from giftless.app.plugins import PartBuilder
 from giftless.app.secret import load_secret
 from giftless.app.transfers import build_transfers, choose_factories
-from giftless.auth.chain import AuthChain, EachCredential
+from giftless.auth.chain import AuthChain
+from giftless.auth.guard import Guard
 from giftless.auth.realms import check_realms
-from giftless.auth.throttle import FailureTable, Throttled
+from giftless.auth.throttle import Guesses
 from giftless.base import schema
+from giftless.base.shared_table import SharedTable
 from giftless.interfaces import (
     Environment,
     IAnonymous,
@@ -56,6 +56,7 @@ class Backends:
     :ivar chain: the authenticators, in the order in which they are asked.
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar observers: who is told of events, by the dotted paths of their sections.
+    :ivar shared: what all workers count together.
     """
 
     secret: bytes = field(repr=False)
@@ -63,12 +64,16 @@ class Backends:
     chain: Sequence[IAuthenticator]
     locks: ILockStore | None
     observers: Mapping[str, IObserver]
+    shared: SharedTable
 
 
-def build_backends(options: Config, parts: PartBuilder) -> Backends:
+def build_backends(
+    options: Config, parts: PartBuilder, shared: SharedTable | None = None
+) -> Backends:
     """Build the storage, the authenticators, the lock store and the observers.
 
     :param parts: builds each, with what is nested in it.
+    :param shared: what all workers count together; ``None`` if this process serves alone.
     :raises ConfigError: if the configuration cannot be used.
     """
     plugins.add_directories(options.plugin_path)
@@ -82,7 +87,8 @@ def build_backends(options: Config, parts: PartBuilder) -> Backends:
     ]
     check_realms(parts.built)
     locks = build_lock_store(options, parts)
-    return Backends(secret, store, chain, locks, build_observers(options, parts))
+    observers = build_observers(options, parts)
+    return Backends(secret, store, chain, locks, observers, shared or SharedTable())
 
 
 def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
@@ -151,12 +157,12 @@ def build_resource(
     server = LFSServer(store, transfers.registry, blocking, limits.object_size, gate, events)
     multipart = MultipartServer(store, transfers.planner, blocking, gate, clock, events)
     access = options.access
-    guarded: IAuthenticator = EachCredential(AuthChain(backends.chain))
+    guesses = None
     if access.max_failures:
-        # Each worker counts for itself: together they must not allow more.
-        allowed = math.ceil(access.max_failures / number_of_workers(options.workers))
-        failures = FailureTable(allowed, access.failure_window, environment.reactor)
-        guarded = Throttled(guarded, failures)
+        guesses = Guesses(backends.shared, backends.secret, access, clock)
+    # Who shows a credential must meet all who may take it first.
+    chain = AuthChain(sorted(backends.chain, key=IAnonymous.providedBy))
+    guarded = Guard(chain, guesses, names_people)
     actions = AuthChain([transfers.tokens, guarded])
     routes = (
         *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,

@@ -1,4 +1,4 @@
-"""Combine authenticators, and try several credentials of one request."""
+"""Ask several authenticators, or one of them about several credentials."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from zope.interface import implementer
 
-from giftless.errors import CredentialNeeded, TooManyRequests, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticator, Identity, Unreadable
+from giftless.errors import CredentialNeeded, Unauthorized
+from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
 
 C = TypeVar("C")
@@ -38,6 +38,14 @@ async def first_good(
     return None
 
 
+def not_accepted() -> Unauthorized:
+    """Return the error for a credential that nobody takes, or whose account has another.
+
+    In the same words, because names are not for guessing.
+    """
+    return Unauthorized("the credential is not accepted here; check it and try again")
+
+
 @implementer(IAuthenticator)
 class AuthChain:
     """Asks authenticators in order.
@@ -60,57 +68,5 @@ class AuthChain:
             if identity is not None:
                 return identity
         if credentials.given:
-            raise Unauthorized("the credential is not accepted here; check it and try again")
+            raise not_accepted()
         raise CredentialNeeded("a credential is needed to use this repository")
-
-
-@implementer(IAuthenticator)
-class EachCredential:
-    """Shows the credentials of a request to an authenticator one by one.
-
-    CI runners add an ``Authorization`` header to requests that have one
-    already: one good credential is enough, whatever the others are.
-
-    :param authenticator: judges each of them.
-    """
-
-    def __init__(self, authenticator: IAuthenticator) -> None:
-        self._authenticator = authenticator
-
-    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
-        """Return the first identity that is not anonymous, else the anonymous one.
-
-        :raises Unauthorized: if one credential is refused or cannot be read, and
-            none is good: a bad credential never makes a client anonymous.
-        :raises TooManyRequests: if one cannot be checked now, none is refused
-            and none is good.  A refusal comes first: it counts as a guess.
-        """
-        refusal: Unauthorized | None = None
-        trouble: TooManyRequests | None = None
-        anonymous: Identity | None = None
-        for single in credentials.each():
-            if single.items and isinstance(single.items[0], Unreadable):
-                refusal = refusal or _unreadable()
-                continue
-            try:
-                identity = await self._authenticator.authenticate(single, repo)
-            except Unauthorized as error:
-                refusal = refusal or error
-            except TooManyRequests as error:
-                trouble = trouble or error
-            else:
-                if identity is not None and not identity.anonymous:
-                    return identity
-                anonymous = anonymous or identity
-        if refusal is not None:
-            raise refusal
-        if trouble is not None:
-            raise trouble
-        return anonymous
-
-
-def _unreadable() -> Unauthorized:
-    return Unauthorized(
-        "the Authorization header is neither Basic with user and password nor Bearer with a"
-        " token; correct it, or leave it out"
-    )

@@ -1,92 +1,161 @@
-"""Slow down clients that guess credentials.
+"""Count guesses of credentials, and refuse those that are too many.
 
-Failures are counted per client address in a table of bounded size.  An address
-with too many in one window is told to wait, before its next credential is even
-looked at; one good credential clears it.
+A guess is counted before anybody looks at it, so those that come at the same time are
+counted too.  What counts is how many *different* credentials a client tries for one
+account, and for all: the same wrong password, sent again by every job of a build, is one
+guess.  A credential that was good lately is none, so who has one is never locked out by
+others behind the same address.
+
+The counts lie in memory that all workers share, under keyed digests: no credential can
+be found out from them.
 """
 
 from __future__ import annotations
 
+import hmac
 import math
-from collections import OrderedDict
 from typing import Final
 
+import msgspec
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer
 
-from giftless.errors import TooManyFailures, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticator, Identity
-from giftless.lfs.objects import Repo
+from giftless.auth.access import AccessOptions
+from giftless.base.networks import network_of_host
+from giftless.base.shared_table import KEY_BYTES, SharedTable
+from giftless.errors import TooManyFailures
+from giftless.interfaces import Credential, Credentials, Password
 
-#: How many addresses are remembered; the one that failed longest ago goes first.
-TABLE_SIZE: Final = 10_000
+#: For how many seconds a credential counts as good lately after it was good.
+GOOD_SECONDS: Final = 3600.0
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
-class FailureTable:
-    """Counts failures per address within windows of time.
+class Guesses:
+    """Counts guesses for all workers.
 
-    :param limit: how many are allowed within one window.
-    :param window: the window's length in seconds.
-    :param reactor: tells the time.
+    :param table: where they are counted.
+    :param secret: the daemon's secret; the digests' key is derived from it.
+    :param options: the bounds; ``max_failures`` is not 0.
+    :param clock: tells the time, the same in all workers.
     """
 
-    def __init__(self, limit: int, window: float, reactor: IReactorTime) -> None:
-        self._limit = limit
-        self._window = window
-        self._reactor = reactor
-        self._entries: OrderedDict[str, tuple[float, int]] = OrderedDict()
+    def __init__(
+        self, table: SharedTable, secret: bytes, options: AccessOptions, clock: IReactorTime
+    ) -> None:
+        self._table = table
+        self._key = hmac.digest(secret, b"giftless guesses", "sha256")
+        self._per_account = options.max_failures
+        #: Never less than one account may have.
+        self._per_network = max(options.max_failures_per_address, options.max_failures)
+        if not options.max_failures_per_address:
+            self._per_network = 0
+        self._window = options.failure_window
+        self._clock = clock
 
-    def failed(self, address: str) -> None:
-        """Count one failure."""
-        now = self._reactor.seconds()
-        begun, count = self._entries.pop(address, (now, 0))
-        if now - begun >= self._window:
-            begun, count = now, 0
-        self._entries[address] = (begun, count + 1)
-        if len(self._entries) > TABLE_SIZE:
-            self._entries.popitem(last=False)
+    def begin(self, credentials: Credentials) -> Attempt:
+        """Count a credential as a guess, before it is looked at.
 
-    def succeeded(self, address: str) -> None:
-        """Forget an address's failures."""
-        self._entries.pop(address, None)
-
-    def wait(self, address: str) -> int:
-        """Return how many seconds an address must wait; 0 if it need not."""
-        begun, count = self._entries.get(address, (0.0, 0))
-        left = begun + self._window - self._reactor.seconds()
-        return math.ceil(left) if count >= self._limit and left > 0 else 0
-
-
-@implementer(IAuthenticator)
-class Throttled:
-    """Refuses the credentials of addresses that have failed too often.
-
-    :param authenticator: checks the credentials of all others.
-    :param failures: counts the failures of each address.
-    """
-
-    def __init__(self, authenticator: IAuthenticator, failures: FailureTable) -> None:
-        self._authenticator = authenticator
-        self._failures = failures
-
-    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
-        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
-
-        :raises TooManyFailures: if the address has failed too often lately.
+        :param credentials: a single one, or several that are refused together.
+        :returns: what is told how it went.
+        :raises TooManyFailures: if the client has made too many guesses.
         """
-        if not credentials.given:
-            return await self._authenticator.authenticate(credentials, repo)
-        address = credentials.address
-        wait = self._failures.wait(address)
-        if wait:
-            raise TooManyFailures(
-                f"too many bad credentials from this address; try again in {wait} seconds", wait
-            )
-        try:
-            identity = await self._authenticator.authenticate(credentials, repo)
-        except Unauthorized:
-            self._failures.failed(address)
-            raise
-        if identity is not None and not identity.anonymous:
-            self._failures.succeeded(address)
-        return identity
+        now = self._clock.seconds()
+        attempt = Attempt(self._digest("good", credentials.items))
+        known = self._table.get(attempt.credential, now)
+        if known is None:
+            self._count(attempt, credentials, now)
+        else:
+            attempt.good_until = known[1]
+        return attempt
+
+    def good(self, attempt: Attempt) -> None:
+        """Note that a credential is good, so it is no guess."""
+        now = self._clock.seconds()
+        # A push shows the same one a thousand times.
+        if attempt.good_until - now < GOOD_SECONDS / 2:
+            with self._table.locked():
+                self._withdraw(attempt, now)
+                self._table.put(attempt.credential, 1, now + GOOD_SECONDS, now)
+
+    def bad(self, attempt: Attempt, credentials: Credentials) -> None:
+        """Note that a credential is bad; one that was good lately is a guess from now on."""
+        if attempt.good_until:
+            now = self._clock.seconds()
+            with self._table.locked():
+                self._table.remove(attempt.credential)
+            self._count(attempt, credentials, now)
+
+    def no_guess(self, attempt: Attempt) -> None:
+        """Note that a credential was no guess, or was not looked at."""
+        if attempt.keys and not attempt.repeated:
+            with self._table.locked():
+                self._withdraw(attempt, self._clock.seconds())
+
+    def _count(self, attempt: Attempt, credentials: Credentials, now: float) -> None:
+        network = network_of_host(credentials.address)
+        account = _account(credentials.items)
+        guess = self._digest("guess", network, account, attempt.credential)
+        attempt.keys = (self._digest("account", network, account), self._digest("network", network))
+        attempt.guess = guess
+        table = self._table
+        with table.locked():
+            if table.get(guess, now) is not None:
+                attempt.repeated = True
+                return
+            limits = (self._per_account, self._per_network)
+            counted = []
+            for key, limit in zip(attempt.keys, limits, strict=True):
+                count, expires = table.get(key, now) or (0, now + self._window)
+                if limit and count >= limit:
+                    raise _too_many(expires - now)
+                counted.append((key, count + 1, expires))
+            for key, count, expires in counted:
+                table.put(key, count, expires, now)
+            table.put(guess, 1, counted[0][2], now)
+
+    def _withdraw(self, attempt: Attempt, now: float) -> None:
+        table = self._table
+        if not attempt.keys or table.get(attempt.guess, now) is None:
+            return
+        table.remove(attempt.guess)
+        for key in attempt.keys:
+            found = table.get(key, now)
+            if found is not None and found[0] > 0:
+                table.put(key, found[0] - 1, found[1], now)
+
+    def _digest(self, *parts: object) -> bytes:
+        return hmac.digest(self._key, _encode(parts), "sha256")[:KEY_BYTES]
+
+
+class Attempt:
+    """One credential that is being looked at.
+
+    :ivar credential: its digest.
+    :ivar good_until: until when it counts as good lately; 0 if it does not.
+    :ivar guess: under which key it is counted as a guess.
+    :ivar keys: under which keys the guesses of its client are counted.
+    :ivar repeated: whether the same guess has been counted before.
+    """
+
+    __slots__ = ("credential", "good_until", "guess", "keys", "repeated")
+
+    def __init__(self, credential: bytes) -> None:
+        self.credential = credential
+        self.good_until = 0.0
+        self.guess = b""
+        self.keys: tuple[bytes, ...] = ()
+        self.repeated = False
+
+
+def _account(items: tuple[Credential, ...]) -> str | None:
+    """Return the account that a guess is about; ``None`` for all that name none."""
+    (item, *others) = items
+    return item.user if isinstance(item, Password) and not others else None
+
+
+def _too_many(seconds: float) -> TooManyFailures:
+    wait = max(1, math.ceil(seconds))
+    return TooManyFailures(
+        f"too many bad credentials from this address; try again in {wait} seconds", wait
+    )

@@ -27,7 +27,7 @@ async def settle(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     :returns: their results, in order.
     :raises Exception: what the first in order raised, if any did.
     """
-    outcomes: list[Any] = [_begin(coroutine) for coroutine in work]
+    outcomes: list[Any] = [begin(coroutine) for coroutine in work]
     running = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
     if not running:
         return outcomes
@@ -39,6 +39,23 @@ async def settle(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             if not succeeded:
                 outcomes[index].raiseException()
     return outcomes
+
+
+def begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
+    """Run a coroutine until it waits for something.
+
+    Many never do, and a Deferred costs more than what most of them do.
+
+    :returns: its result if it has ended, else a Deferred of it, which cancels what it
+        waits for.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    except Exception:
+        return fail()
+    return Deferred.fromCoroutine(_go_on(coroutine, awaited))
 
 
 async def each(
@@ -74,22 +91,6 @@ async def for_each(
             await deferLater(clock, 0)
         results += map(function, some)
     return results
-
-
-def _begin(coroutine: Coroutine[Any, Any, T]) -> T | Deferred[T]:
-    """Run a coroutine until it waits for something.
-
-    Many never do, and a Deferred costs more than what most of them do.
-
-    :returns: its result if it has ended, else a Deferred of it.
-    """
-    try:
-        awaited = coroutine.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    except Exception:
-        return fail()
-    return Deferred.fromCoroutine(_go_on(coroutine, awaited))
 
 
 def _go_on(

@@ -23,6 +23,7 @@ from giftless import __version__
 from giftless.app import config
 from giftless.app.config import Loaded
 from giftless.app.cpus import number_of_workers
+from giftless.base.shared_table import shared_memory
 from giftless.errors import ConfigError
 from giftless.runtime import worker
 from giftless.runtime.logs import Log
@@ -63,6 +64,7 @@ class Daemon(Service):
         self._log = Log(twistd, self._log_format, reactor)
         self._sockets = Sockets(reactor)
         self._descriptors: list[int] = []
+        self._shared = shared_memory()
         # twistd may change the directory; workers run where the daemon was started,
         # so that relative paths stay right.
         environ = {name: value for name, value in os.environ.items() if name not in _OWN}
@@ -130,6 +132,7 @@ class Daemon(Service):
             worker.orders(loaded, self._log_format),
             descriptors,
             options.shutdown_timeout + PATIENCE,
+            self._shared,
         )
 
     def _cannot_start(self, problem: Exception) -> None:

@@ -18,6 +18,7 @@ from giftless.app.plugins import PartBuilder
 from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
 from giftless.base.http_client import http_client
+from giftless.base.shared_table import SharedTable
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, IFront
@@ -34,12 +35,17 @@ class Instance:
     :param loaded: the configuration.
     :param reactor: the reactor that it runs on.
     :param build_fronts: builds the fronts that endpoints may name.
+    :param shared: what all workers count together; ``None`` if this process serves alone.
     :raises ConfigError: if the configuration cannot be used; its text says
         where the value of the key was set.
     """
 
     def __init__(
-        self, loaded: Loaded, reactor: Any, build_fronts: FrontBuilder = build_fronts
+        self,
+        loaded: Loaded,
+        reactor: Any,
+        build_fronts: FrontBuilder = build_fronts,
+        shared: SharedTable | None = None,
     ) -> None:
         self._loaded = loaded
         self._reactor = reactor
@@ -51,7 +57,7 @@ class Instance:
         self._parts = PartBuilder(partial(Environment, *lent, services=self._services))
         self._endpoints = listenings(options.endpoints)
         try:
-            backends = build_backends(options, self._parts)
+            backends = build_backends(options, self._parts, shared)
             built = build_fronts(options, self._parts.environment, backends)
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from giftless.app import config
 from giftless.app.config import Loaded
+from giftless.base.shared_table import SharedTable
 from giftless.errors import ConfigError
 from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.instance import Instance
@@ -39,6 +40,7 @@ from giftless.runtime.supervision.process import (
     ORDERS,
     READY,
     RETIRE,
+    SHARED,
     STATUS,
 )
 
@@ -115,7 +117,7 @@ class Control(LineOnlyReceiver):
         _begin_logging(orders.log_format, self._reactor)
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
-            self._instance = Instance(loaded, self._reactor)
+            self._instance = Instance(loaded, self._reactor, shared=SharedTable(SHARED))
             sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
             await self._instance.start(sockets)
         except ConfigError as error:
@@ -173,6 +175,7 @@ def main() -> int:
     gc.set_threshold(_YOUNG_OBJECTS)
     keep_buffers()
     os.set_inheritable(STATUS, False)
+    os.set_inheritable(SHARED, False)
     from twisted.internet import reactor
 
     running: Any = reactor

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from twisted.internet.defer import CancelledError, Deferred
+
 from giftless.base.bodies import collect
-from giftless.errors import BadRequest, PayloadTooLarge
+from giftless.base.concurrency import begin
+from giftless.errors import BadRequest, Disconnected, PayloadTooLarge
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import ACTION_HEADER, Repo
 from giftless.web.credentials import parse_action_token, parse_credentials
@@ -101,7 +104,28 @@ class RepoCall(Call):
         return await self._identify(parse_action_token(headers, self.address), authenticator)
 
     async def _identify(self, credentials: Credentials, authenticator: IAuthenticator) -> Identity:
-        identity = await authenticator.authenticate(credentials, self.repo)
+        identity = await self._unless_gone(authenticator, credentials)
         assert identity is not None, "a chain ends with an identity or an error"
         self.request.identity = identity
         return identity
+
+    async def _unless_gone(
+        self, authenticator: IAuthenticator, credentials: Credentials
+    ) -> Identity | None:
+        """Ask an authenticator, as long as the client is there.
+
+        :raises Disconnected: if the client leaves before there is an answer: what is
+            being asked or computed for it is given up.
+        """
+
+        async def ask() -> Identity | None:
+            return await authenticator.authenticate(credentials, self.repo)
+
+        asking = begin(ask())
+        if not isinstance(asking, Deferred):
+            return asking
+        self.request.notifyFinish().addErrback(lambda _: asking.cancel())
+        try:
+            return await asking
+        except CancelledError:
+            raise Disconnected("the client went away") from None

@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from giftless.base.networks import network_of_host
 from giftless.errors import BadRequest
 from giftless.web.framing import HOST
 
@@ -194,10 +195,7 @@ def network_of(address: Any) -> str:
 
     :param address: an ``IAddress``.
     """
-    host = host_of(address)
-    if ":" not in host:
-        return host
-    return str(ipaddress.IPv6Network((host, 64), strict=False).network_address)
+    return network_of_host(host_of(address))
 
 
 def _values(request: Request, name: bytes) -> list[str]:

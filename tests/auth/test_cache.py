@@ -105,6 +105,17 @@ class SharedTests(CoroutineTestCase):
         self.asked[0].callback(7)
         self.assertEqual(self.successResultOf(second), 7)
 
+    def test_a_question_that_nobody_waits_for_is_cancelled(self) -> None:
+        first, second = (self.shared.ask("a", self.question()) for _ in range(2))
+        for left, cancelled in ((first, False), (second, True)):
+            left.cancel()
+            self.failureResultOf(left, CancelledError)
+            self.assertEqual(self.asked[0].called, cancelled)
+        third = self.shared.ask("a", self.question())
+        self.assertEqual(len(self.asked), 2)
+        self.asked[1].callback(7)
+        self.assertEqual(self.successResultOf(third), 7)
+
     def test_an_answer_that_is_there_at_once_is_handed_on(self) -> None:
         async def known() -> int:
             return 3

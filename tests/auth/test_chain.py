@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from giftless.auth.anonymous import AnonymousAuthenticator
-from giftless.auth.chain import AuthChain, EachCredential, first_good
+from giftless.auth.chain import AuthChain, first_good
 from giftless.errors import ServiceUnavailable, Unauthorized
 from giftless.interfaces import (
     Bearer,
@@ -180,82 +180,3 @@ class FirstGoodTests(CoroutineTestCase):
     def test_there_is_no_identity_where_no_credential_is_known(self) -> None:
         self.assertIsNone(self.ask(None, None))
         self.assertIsNone(self.ask())
-
-
-@implementer(IAuthenticator)
-class ByToken:
-    """Answers by the one bearer token, or the lack of one."""
-
-    def __init__(self, answers: dict[str, Identity | Exception | None]) -> None:
-        self._answers = answers
-
-    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
-        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
-        (token,) = [item.token for item in credentials.bearers] or [""]
-        return await Fixed(self._answers[token]).authenticate(credentials, repo)
-
-
-class EachCredentialTests(CoroutineTestCase):
-    def setUp(self) -> None:
-        self.good = writer()
-        self.anonymous = Identity("anonymous", self.good.grants, anonymous=True)
-        self.each = EachCredential(
-            ByToken(
-                {
-                    "": self.anonymous,
-                    "good": self.good,
-                    "bad": Unauthorized("the first is bad"),
-                    "worse": Unauthorized("the second is bad"),
-                    "foreign": self.anonymous,
-                    "unknown": None,
-                }
-            )
-        )
-
-    def ask(self, *items: Credential | str) -> Any:
-        """Ask about credentials; a text is a bearer token."""
-        each = tuple(Bearer(item) if isinstance(item, str) else item for item in items)
-        return self.run_now(
-            self.each.authenticate(Credentials(each, "192.0.2.1"), repo_of("org/repo"))
-        )
-
-    def test_one_good_credential_is_enough(self) -> None:
-        """Whatever the others are, and in whatever order."""
-        for tokens in (("good",), ("bad", "good"), ("good", "bad"), ("foreign", "good")):
-            self.assertIs(self.ask(*tokens), self.good)
-
-    def test_the_query_counts_too(self) -> None:
-        self.assertIs(self.ask("bad", Bearer("good", in_url=True)), self.good)
-
-    def test_nobody_is_anonymous_with_a_bad_credential(self) -> None:
-        """The first refusal is the one that is reported."""
-        error = self.assertRaises(Unauthorized, self.ask, "foreign", "bad", "worse")
-        self.assertEqual(error.message, "the first is bad")
-
-    def test_nobody_is_anonymous_with_a_header_that_cannot_be_read(self) -> None:
-        for items in (
-            (Unreadable(),),
-            (Unreadable("digest"), "foreign"),
-            ("unknown", Unreadable()),
-        ):
-            error = self.assertRaises(Unauthorized, self.ask, *items)
-            self.assertIn("Authorization header", error.message)
-
-    def test_a_header_that_cannot_be_read_is_no_obstacle_to_a_good_credential(self) -> None:
-        self.assertIs(self.ask(Unreadable("negotiate"), "good"), self.good)
-        self.assertIs(self.ask("good", Unreadable("negotiate")), self.good)
-
-    def test_a_client_without_a_credential_is_anonymous(self) -> None:
-        self.assertIs(self.ask(), self.anonymous)
-
-    def test_a_credential_that_nobody_knows_is_passed_on(self) -> None:
-        self.assertIsNone(self.ask("unknown"))
-
-    def test_the_address_stays_known(self) -> None:
-        asked = Fixed(None)
-        items = (Bearer("a"), Password("b", "c"), Bearer("d", in_url=True))
-        self.run_now(
-            EachCredential(asked).authenticate(Credentials(items, "192.0.2.1"), repo_of("org/repo"))
-        )
-        self.assertEqual([c.items for c, _ in asked.asked], [(item,) for item in items])
-        self.assertEqual([c.address for c, _ in asked.asked], ["192.0.2.1"] * 3)

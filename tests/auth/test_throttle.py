@@ -1,109 +1,298 @@
-"""Guessing credentials is slowed down, per address and in bounded memory."""
+"""Guesses are counted before they are looked at, and only guesses are."""
 
 from __future__ import annotations
 
-from typing import cast
-from unittest.mock import patch
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
-from giftless.auth import throttle
+from giftless.auth.access import AccessOptions
 from giftless.auth.grants import READ, RepoGrants
-from giftless.auth.throttle import FailureTable, Throttled
-from giftless.errors import TooManyRequests, Unauthorized
-from giftless.interfaces import Bearer, Credential, Credentials, IAuthenticator, Identity
+from giftless.auth.guard import MAX_CREDENTIALS, Guard
+from giftless.auth.throttle import GOOD_SECONDS, Guesses
+from giftless.base.shared_table import SharedTable
+from giftless.errors import (
+    BadRequest,
+    Forbidden,
+    ServiceUnavailable,
+    TooManyFailures,
+    Unauthorized,
+    UnfitCredential,
+)
+from giftless.interfaces import (
+    Bearer,
+    Credential,
+    Credentials,
+    IAuthenticator,
+    Identity,
+    Password,
+    PublicKey,
+    Unreadable,
+)
 from giftless.lfs.objects import Repo
+from tests.support.making import SECRET, repo_of
+from tests.support.run import CoroutineTestCase
 
-REPO = Repo.parse(["org", "repo"])
-GOOD = Bearer("good")
+HOME = "192.0.2.1"
+AWAY = "192.0.2.2"
+GOOD = Password("alice", "good")
+
+#: What passwords of these names are answered with.
+ERRORS = {
+    "expired": UnfitCredential("the token has expired"),
+    "unknowable": ServiceUnavailable("the forge does not answer", 30),
+    "moved": Forbidden("the repository has moved"),
+}
 
 
 @implementer(IAuthenticator)
-class OnePassword:
-    """Knows one credential, and counts how often it is asked."""
+class Judge:
+    """Judges passwords by what they are called.
+
+    :ivar asked: what has been judged.
+    :ivar good: what is good.
+    :ivar answer: when to answer; at once, if ``None``.
+    """
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.asked: list[Credential] = []
+        self.good: set[Credential] = {GOOD}
+        self.answer: Deferred[None] | None = None
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
-        self.asked += 1
-        if credentials.items == (GOOD,):
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        if not credentials.given:
+            return Identity("anonymous", RepoGrants(READ), anonymous=True)
+        (shown,) = credentials.items
+        self.asked.append(shown)
+        if self.answer is not None:
+            await self.answer
+        if shown in self.good:
             return Identity("somebody", RepoGrants(READ))
-        if credentials.given:
-            raise Unauthorized("wrong")
-        return Identity("anonymous", RepoGrants(READ), anonymous=True)
+        word = str(getattr(shown, "password", "")).partition(" ")[0]
+        if word == "nobody's":
+            return None
+        raise ERRORS.get(word) or Unauthorized("wrong")
 
 
-class ThrottledTests(SynchronousTestCase):
+class ThrottleTestCase(CoroutineTestCase):
+    """A guard that allows 3 guesses for an account and 8 for an address."""
+
     def setUp(self) -> None:
         self.clock = Clock()
-        self.inner = OnePassword()
-        table = FailureTable(3, 60, cast(IReactorTime, self.clock))
-        self.throttled = Throttled(self.inner, table)
+        self.judge = Judge()
+        self.table = SharedTable()
+        self.guard = self.make()
 
-    def ask(self, shown: Credential | None, address: str = "192.0.2.1") -> Identity | None:
-        credentials = Credentials(() if shown is None else (shown,), address)
-        return self.successResultOf(
-            Deferred.fromCoroutine(self.throttled.authenticate(credentials, REPO))
-        )
+    def make(self, account: int = 3, address: int = 8) -> Guard:
+        """Make a guard, as each worker does."""
+        access = AccessOptions(max_failures=account, max_failures_per_address=address)
+        return Guard(self.judge, Guesses(self.table, SECRET, access, self.clock))
 
-    def fail_times(self, count: int, address: str = "192.0.2.1") -> None:
-        for _ in range(count):
-            with self.assertRaises(Unauthorized):
-                self.try_bad(address)
+    def ask(self, *shown: Credential, address: str = HOME, guard: Guard | None = None) -> Any:
+        return (guard or self.guard).authenticate(Credentials(shown, address), repo_of())
 
-    def try_bad(self, address: str = "192.0.2.1") -> None:
-        credentials = Credentials((Bearer("bad"),), address)
-        deferred = Deferred.fromCoroutine(self.throttled.authenticate(credentials, REPO))
-        raise self.failureResultOf(deferred).value
+    def outcome(self, *shown: Credential, address: str = HOME, guard: Guard | None = None) -> str:
+        """Say how credentials are answered."""
+        try:
+            identity = self.run_now(self.ask(*shown, address=address, guard=guard))
+        except TooManyFailures:
+            return "wait"
+        except Unauthorized:
+            return "refused"
+        except Exception as error:
+            return type(error).__name__
+        return str(identity.name)
 
-    def test_it_provides_the_interface(self) -> None:
-        """It is an authenticator itself."""
-        verifyObject(IAuthenticator, self.throttled)
+    def guess(self, *accounts: str, count: int, address: str = HOME) -> list[str]:
+        """Guess several passwords of each account."""
+        return [
+            self.outcome(Password(account, f"guess {number}"), address=address)
+            for account in accounts
+            for number in range(count)
+        ]
 
-    def test_failures_below_the_limit_are_answered(self) -> None:
-        self.fail_times(3)
-        self.assertEqual(self.inner.asked, 3)
 
-    def test_too_many_failures_must_wait(self) -> None:
-        """The credential is not looked at, and Retry-After says how long."""
-        self.fail_times(2)
-        self.clock.advance(10)
-        self.fail_times(1)
-        with self.assertRaises(TooManyRequests) as caught:
-            self.try_bad()
-        self.assertEqual(caught.exception.headers, {"Retry-After": "50"})
-        self.assertEqual(self.inner.asked, 3)
+class BoundTests(ThrottleTestCase):
+    def test_an_account_is_guessed_so_often(self) -> None:
+        self.assertEqual(self.guess("alice", count=5), ["refused"] * 3 + ["wait"] * 2)
+        self.assertEqual(len(self.judge.asked), 3)
 
-    def test_the_window_ends(self) -> None:
-        self.fail_times(3)
-        self.clock.advance(60)
-        self.fail_times(1)
+    def test_an_address_guesses_so_often(self) -> None:
+        accounts = [f"user {number}" for number in range(10)]
+        self.assertEqual(self.guess(*accounts, count=1), ["refused"] * 8 + ["wait"] * 2)
 
-    def test_other_addresses_are_not_concerned(self) -> None:
-        self.fail_times(3)
-        self.fail_times(1, "192.0.2.2")
+    def test_other_accounts_and_addresses_are_not_concerned(self) -> None:
+        self.guess("alice", count=4)
+        self.assertEqual(self.guess("bob", count=1), ["refused"])
+        self.assertEqual(self.guess("alice", count=4, address=AWAY), ["refused"] * 3 + ["wait"])
+
+    def test_a_client_is_told_how_long_to_wait(self) -> None:
+        self.guess("alice", count=1)
+        self.clock.advance(10.5)
+        self.guess("alice", count=3)
+        error = self.assert_fails(TooManyFailures, self.ask(Password("alice", "another")))
+        self.assertEqual(error.headers, {"Retry-After": "50"})
+        self.clock.advance(49.5)
+        self.assertEqual(self.guess("alice", count=1), ["refused"])
+
+    def test_guesses_at_the_same_time_are_counted_before_they_are_looked_at(self) -> None:
+        self.judge.answer = Deferred()
+        running = [self.start(self.ask(Password("alice", str(n)))) for n in range(300)]
+        self.assertEqual(len(self.judge.asked), 3)
+        for refused in running[3:]:
+            self.failureResultOf(refused, TooManyFailures)
+        self.judge.answer.callback(None)
+        for judged in running[:3]:
+            self.failureResultOf(judged, Unauthorized)
+
+    def test_who_leaves_before_the_answer_has_made_a_guess(self) -> None:
+        for number in range(3):
+            self.judge.answer = Deferred()
+            running = self.start(self.ask(Password("alice", str(number))))
+            running.addErrback(lambda _: None)
+            running.cancel()
+        self.judge.answer = None
+        self.assertEqual(self.guess("alice", count=1), ["wait"])
+
+    def test_each_credential_of_a_request_is_a_guess(self) -> None:
+        guesses = [Password("alice", f"guess {number}") for number in range(MAX_CREDENTIALS)]
+        self.assertEqual(self.outcome(*guesses), "refused")
+        self.assertEqual(len(self.judge.asked), 3)
+        self.assertEqual(self.outcome(Password("alice", "another")), "wait")
+
+    def test_a_request_with_too_many_credentials_is_counted(self) -> None:
+        for number in range(3):
+            many = tuple(Password("alice", f"{number} {n}") for n in range(MAX_CREDENTIALS + 1))
+            self.assert_fails(BadRequest, self.ask(*many))
+        many = tuple(Password("alice", f"x {n}") for n in range(MAX_CREDENTIALS + 1))
+        self.assertEqual(self.outcome(*many), "wait")
+        self.assertEqual(self.judge.asked, [])
+
+    def test_tokens_and_keys_are_counted_together(self) -> None:
+        shown = (Bearer("a"), Bearer("b", in_url=True), PublicKey("ssh-ed25519", b"c"), Bearer("d"))
+        self.assertEqual([self.outcome(item) for item in shown], ["refused"] * 3 + ["wait"])
+
+    def test_a_network_of_ipv6_is_one_address(self) -> None:
+        for number in range(1, 6):
+            found = self.outcome(Password("alice", str(number)), address=f"2001:db8::{number}")
+            self.assertEqual(found, "refused" if number < 4 else "wait")
+        self.assertEqual(self.guess("alice", count=1, address="2001:db8:0:1::1"), ["refused"])
+        for address in ("::ffff:192.0.2.1", "fe80::1%eth0", "unknown", "1.2.3.4:5678", ""):
+            self.assertEqual(self.guess("alice", count=1, address=address), ["refused"], address)
+        self.assertEqual(self.guess("alice", count=4)[2:], ["refused", "wait"])
+
+    def test_the_bound_of_an_address_is_never_less_than_that_of_an_account(self) -> None:
+        guard = self.make(10, 5)
+        found = [self.outcome(Password("a", str(n)), guard=guard) for n in range(11)]
+        self.assertEqual(found, ["refused"] * 10 + ["wait"])
+
+    def test_an_address_may_be_unbounded(self) -> None:
+        guard = self.make(3, 0)
+        for number in range(50):
+            self.assertEqual(self.outcome(Password(str(number), "x"), guard=guard), "refused")
+
+
+class NoGuessTests(ThrottleTestCase):
+    def test_the_same_wrong_password_is_one_guess(self) -> None:
+        """An office is not locked out by one machine's old password."""
+        for _ in range(1000):
+            self.assertEqual(self.outcome(Password("alice", "old")), "refused")
+        self.assertEqual(self.outcome(GOOD), "somebody")
+        self.assertEqual(self.guess("alice", count=3), ["refused"] * 2 + ["wait"])
 
     def test_requests_without_credentials_are_not_concerned(self) -> None:
-        self.fail_times(3)
-        identity = self.ask(None)
-        assert identity is not None
-        self.assertTrue(identity.anonymous)
+        self.guess("alice", count=4)
+        self.assertEqual(self.outcome(), "anonymous")
 
-    def test_a_good_credential_clears_the_count(self) -> None:
-        self.fail_times(2)
-        self.ask(GOOD)
-        self.fail_times(3)
+    def test_a_header_that_cannot_be_read_is_no_guess(self) -> None:
+        for number in range(20):
+            self.assertEqual(self.outcome(Unreadable(f"scheme-{number}")), "refused")
+        self.assertEqual(self.guess("alice", count=1), ["refused"])
 
-    def test_the_table_is_bounded(self) -> None:
-        """The address that failed longest ago is forgotten first."""
-        with patch.object(throttle, "TABLE_SIZE", 2):
-            self.fail_times(3, "192.0.2.1")
-            self.fail_times(1, "192.0.2.2")
-            self.fail_times(1, "192.0.2.3")
-            self.fail_times(1, "192.0.2.1")
+    def test_what_is_genuine_or_cannot_be_judged_is_no_guess(self) -> None:
+        for kind, wanted in (
+            ("expired", "refused"),
+            ("unknowable", "ServiceUnavailable"),
+            ("moved", "Forbidden"),
+        ):
+            for number in range(20):
+                self.assertEqual(self.outcome(Password("alice", f"{kind} {number}")), wanted)
+        self.assertEqual(self.guess("alice", count=4), ["refused"] * 3 + ["wait"])
+
+    def test_a_credential_that_nobody_takes_is_a_guess(self) -> None:
+        shown = [Password("alice", f"nobody's {number}") for number in range(4)]
+        self.assertEqual([self.outcome(item) for item in shown], ["refused"] * 3 + ["wait"])
+
+    def test_a_good_credential_is_no_guess(self) -> None:
+        good = [Password("alice", str(number)) for number in range(20)]
+        self.judge.good.update(good)
+        self.assertEqual([self.outcome(item) for item in good], ["somebody"] * 20)
+        self.assertEqual(self.guess("alice", count=4)[2:], ["refused", "wait"])
+
+    def test_a_good_credential_does_not_make_up_for_guesses(self) -> None:
+        """Whoever has an account could otherwise guess others' passwords for ever."""
+        self.guess("alice", count=2)
+        self.assertEqual(self.outcome(GOOD), "somebody")
+        self.judge.asked.clear()
+        for number in range(9):
+            self.outcome(Password("alice", f"another {number}"))
+        self.assertEqual(len(self.judge.asked), 1)
+
+
+class GoodLatelyTests(ThrottleTestCase):
+    def test_what_was_good_lately_goes_through(self) -> None:
+        self.assertEqual(self.outcome(GOOD, address=AWAY), "somebody")
+        self.guess("alice", "bob", "carol", count=3)
+        self.assertEqual(self.outcome(Password("dora", "new")), "wait")
+        self.assertEqual(self.outcome(GOOD), "somebody")
+
+    def test_what_was_good_long_ago_waits(self) -> None:
+        self.outcome(GOOD)
+        self.clock.advance(GOOD_SECONDS)
+        self.guess("alice", count=3)
+        self.assertEqual(self.outcome(GOOD), "wait")
+
+    def test_it_stays_good_as_long_as_it_is_used(self) -> None:
+        for _ in range(5):
+            self.outcome(GOOD)
+            self.clock.advance(GOOD_SECONDS * 0.6)
+            self.guess("alice", count=3)
+            self.assertEqual(self.outcome(GOOD), "somebody")
+
+    def test_what_is_not_good_any_more_is_a_guess(self) -> None:
+        self.outcome(GOOD)
+        self.judge.good.clear()
+        self.assertEqual(self.outcome(GOOD), "refused")
+        self.assertEqual(self.guess("alice", count=4), ["refused"] * 2 + ["wait"] * 2)
+        self.clock.advance(60)
+        self.guess("alice", count=4)
+        self.assertEqual(self.outcome(GOOD), "wait")
+
+    def test_a_guess_that_turns_out_good_is_none(self) -> None:
+        self.judge.good.clear()
+        self.assertEqual(self.outcome(GOOD), "refused")
+        self.judge.good.add(GOOD)
+        self.assertEqual(self.outcome(GOOD), "somebody")
+        self.assertEqual(self.guess("alice", count=4), ["refused"] * 3 + ["wait"])
+
+
+class TableTests(ThrottleTestCase):
+    def test_workers_count_together(self) -> None:
+        workers = [self.make() for _ in range(4)]
+        found = [
+            self.outcome(Password("alice", str(number)), guard=workers[number % 4])
+            for number in range(8)
+        ]
+        self.assertEqual(found, ["refused"] * 3 + ["wait"] * 5)
+        self.assertEqual(self.outcome(GOOD, guard=workers[0], address=AWAY), "somebody")
+        self.assertEqual(self.outcome(GOOD, guard=workers[1]), "somebody")
+
+    def test_no_credential_is_in_the_table(self) -> None:
+        self.outcome(GOOD)
+        self.guess("alice", count=3)
+        content = bytes(self.table._memory)
+        for word in (b"alice", b"good", b"guess", HOME.encode()):
+            self.assertNotIn(word, content)

@@ -283,7 +283,8 @@ class HeaderTests(GuardedTestCase):
             self.assertEqual(self.ask_now("get", value, unknown).status, 401, value)
             for headers in ((value, good), (good, value)):
                 self.assertEqual(self.ask_now("get", *headers).status, 200, headers)
-        self.assertEqual(self.ask_now("get", unknown).status, 200)
+        # Nor is a credential that nobody takes.
+        self.assert_error(self.ask_now("get", unknown), 401)
         self.assertEqual(self.ask_now("get").status, 200)
 
     def test_one_good_header_of_two_is_enough(self) -> None:

@@ -245,6 +245,63 @@ class TwoHeadersTests(MatrixCase):
         self.assert_cell("forge only", "get", await self.ask("get", unknown, unknown), 503)
 
 
+class BesideAnonymousTests(MatrixCase):
+    """Each authenticator where everybody may read: no bad credential is anonymous."""
+
+    async def check(self, cell: str, name: str, access: str, first: bool) -> None:
+        """Check all bad credentials beside one authenticator.
+
+        :param first: whether ``anonymous`` stands in front of it.
+        """
+        scheme = SCHEMES[name]
+        if scheme.forge:
+            await self.start_forge(scheme.forge)
+        chain = [scheme.section(self), {"type": "anonymous", "access": access}]
+        self.guard(*(reversed(chain) if first else chain), access={"max_failures": 0})
+        bad = (
+            scheme.people["wrong"],
+            basic("nobody", "rays password"),
+            basic("", "x"),
+            basic("_jwt", "no.such.token"),
+            basic("x-access-token", "no such token"),
+            "Bearer opaque",
+            bearer(f"obj:{REPO}:*", "HS256", "theirs"),
+            "Negotiate abc",
+        )
+        for shown in bad:
+            response = await self.ask("get", shown)
+            self.assert_cell(cell, "get", response, 401)
+            self.assert_challenged(response)
+        self.assert_cell(cell, "get", await self.ask("get", token="no.such.token"), 401)
+        self.assert_cell(cell, "get", await self.ask("get", scheme.people["writer"]), 200)
+        self.assert_cell(cell, "get", await self.ask("get"), 200)
+        writes = 200 if access == "read-write" else 401
+        self.assert_cell(cell, "upload_batch", await self.ask("upload_batch"), writes)
+
+
+#: The headers that differ from one answer to the next.
+VARYING: Final = ("date", "x-request-id")
+
+
+class NamesTests(MatrixCase):
+    """A known user and an unknown one are answered alike, and both are counted."""
+
+    def test_names_cannot_be_found_out(self) -> None:
+        for more in ([], [{"type": "anonymous", "access": "read"}]):
+            self.guard(self.passwords(), *more, access={"max_failures": 2})
+            answers = []
+            for user in ("wanda", "nobody"):
+                hashed = len(self.front.blocking.jobs)
+                response = self.ask_now("get", basic(user, "wrong"))
+                jobs = self.front.blocking.jobs[hashed:]
+                headers = {k: v for k, v in response.headers.items() if k not in VARYING}
+                answers.append((response.status, response.json["message"], headers, jobs))
+                self.ask_now("get", basic(user, "wrong again"))
+                self.assert_error(self.ask_now("get", basic(user, "wrong a third time")), 429)
+            self.assertEqual(*answers)
+            self.assertEqual(answers[0][0], 401)
+
+
 class PartialBatchTests(MatrixCase):
     """Who may see certain objects gets those, and 403 for each of the rest."""
 
@@ -289,3 +346,9 @@ for _name, _scheme in SCHEMES.items():
     if "only_present" in _scheme.people:
         add_cell(PartialBatchTests, f"{_name}__download", _scheme, "download", "only_present")
         add_cell(PartialBatchTests, f"{_name}__upload", _scheme, "upload", "only_new")
+
+for _name in SCHEMES.keys() - ANONYMOUS_OUTCOMES.keys():
+    for _access in ("read", "read-write"):
+        for _first in (False, True):
+            _cell = f"{_name}__{'behind' if _first else 'before'}_anonymous_{_access}"
+            add_cell(BesideAnonymousTests, _cell, _name, _access, _first)

@@ -51,6 +51,11 @@ from giftless.lfs.objects import Permission, Repo
 #: The permissions of a user whom the forge knows and who may do nothing here.
 NOTHING: Final[frozenset[Permission]] = frozenset()
 
+#: How often a forge is asked about a token that it refuses, within how many seconds.  More
+#: than once, because a new token may not be known to all machines of a forge yet.
+_REFUSALS: Final = 3
+_REFUSED_TTL: Final = 30.0
+
 #: What can be a token: nothing that does not fit into a header.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 
@@ -167,6 +172,7 @@ class ForgeAuthenticator:
         self._identities: TTLCache[tuple[bytes, Repo], Identity] = TTLCache(size, clock)
         self._owners: TTLCache[bytes, _Owner] = TTLCache(size, clock)
         self._limited: TTLCache[bytes, float] = TTLCache(size, clock)
+        self._refused: TTLCache[bytes, tuple[int, Unauthorized]] = TTLCache(size, clock)
         self._shared: Shared[tuple[bytes, Repo], Identity] = Shared()
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
@@ -213,6 +219,9 @@ class ForgeAuthenticator:
         identity = self._identities.get((digest, repo))
         if identity is not None:
             return identity
+        times, refusal = self._refused.get(digest) or (0, None)
+        if refusal is not None and times >= _REFUSALS:
+            raise type(refusal)(refusal.message)
         until = self._limited.get(digest)
         if until is not None:
             wait = math.ceil(until - self._clock.seconds())
@@ -237,6 +246,11 @@ class ForgeAuthenticator:
         try:
             permissions = await self._forge.permissions(inquiry)
             owner = self._owners.get(digest) or await self._find_owner(inquiry)
+        except Unauthorized as error:
+            # A wrong token that is sent again and again is one guess, and no new question.
+            times, _ = self._refused.get(digest) or (0, None)
+            self._refused.put(digest, (times + 1, type(error)(error.message)), _REFUSED_TTL)
+            raise
         except ServiceUnavailable:
             raise
         except TooManyRequests as error:

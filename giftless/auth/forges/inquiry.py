@@ -15,14 +15,20 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from treq.client import HTTPClient
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless import __version__
 from giftless.base import http_client
 from giftless.base.http_client import Answer
-from giftless.errors import Forbidden, ForgeLimit, IdentityUnavailable, Unauthorized
+from giftless.errors import (
+    Forbidden,
+    ForgeLimit,
+    IdentityUnavailable,
+    Unauthorized,
+    UnfitCredential,
+)
 from giftless.interfaces import WallClock
 from giftless.lfs.objects import Repo
 
@@ -45,6 +51,9 @@ _MAX_PATIENCE: Final = 3600
 
 #: The most that is read of an answer, in bytes; descriptions of repositories are shorter.
 _MAX_BODY: Final = 1024 * 1024
+
+#: How GitLab says that a token was good once; other forges do not tell.
+_WAS_GENUINE: Final = (b"Token is expired", b"Token was revoked")
 
 #: The statuses of answers about a repository that was renamed.
 _MOVED: Final = (301, 302, 303, 307, 308)
@@ -151,6 +160,8 @@ class Inquiry:
                 timeout=self._timeout,
             )
             raise self._unavailable("does not answer") from None
+        except CancelledError:
+            raise  # nobody waits any more
         except Exception as error:
             self.log.warn(
                 "{forge} cannot be asked: {error}",
@@ -171,6 +182,10 @@ class Inquiry:
                 f"{self._forge} wants to be asked less often; try again in {wait} seconds", wait
             )
         if status == HTTPStatus.UNAUTHORIZED:
+            if any(words in answer.body for words in _WAS_GENUINE):
+                raise UnfitCredential(
+                    f"{self._forge} says that this token has expired, or is revoked"
+                )
             raise Unauthorized(
                 f"{self._forge} does not accept this token: it is wrong, expired or revoked"
             )

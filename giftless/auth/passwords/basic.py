@@ -12,18 +12,18 @@ import secrets
 from typing import Final
 
 import msgspec
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
-from giftless.auth.chain import first_good
+from giftless.auth.chain import first_good, not_accepted
 from giftless.auth.grants import RepoGrants
 from giftless.auth.passwords.grants_file import Access
-from giftless.auth.passwords.htpasswd import Passwords, verify
+from giftless.auth.passwords.hashing import HashQueue
+from giftless.auth.passwords.htpasswd import Passwords, check
 from giftless.auth.passwords.watched_file import WatchedFile
 from giftless.auth.realms import Realm, shown_name
-from giftless.errors import Unauthorized
+from giftless.base.networks import network_of_host
 from giftless.interfaces import (
     Credentials,
     Environment,
@@ -39,8 +39,10 @@ from giftless.lfs.objects import Repo
 #: A changed hash is another outcome, so changes of the file count at once.
 _REMEMBER: Final = 600
 
-#: How many outcomes of each kind are remembered.
-_SIZE: Final = 1024
+#: How many outcomes of each kind are remembered.  A wrong password that is sent again is
+#: no new guess, so it must not cost another hash: more than this cannot be hashed in time.
+_RIGHT: Final = 1024
+_WRONG: Final = 8192
 
 
 class BasicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,43 +86,50 @@ class BasicAuthenticator:
         self._blocking = blocking
         self._key = secrets.token_bytes(32)
         # Two tables, so that a guesser cannot crowd out those who know.
-        self._right: TTLCache[bytes, bool] = TTLCache(_SIZE, clock)
-        self._wrong: TTLCache[bytes, bool] = TTLCache(_SIZE, clock)
+        self._right: TTLCache[bytes, bool] = TTLCache(_RIGHT, clock)
+        self._wrong: TTLCache[bytes, bool] = TTLCache(_WRONG, clock)
         self._shared: Shared[bytes, bool] = Shared()
         # Half of the cores at most: uploads are hashed as well.
-        self._turns = DeferredSemaphore(max(1, (os.cpu_count() or 1) // 2))
+        self._hashes: HashQueue[bool] = HashQueue(blocking, max(1, (os.cpu_count() or 1) // 2))
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
-        return await first_good(credentials.passwords, lambda shown: self._identify(shown, repo))
+        network = network_of_host(credentials.address)
+        return await first_good(
+            credentials.passwords, lambda shown: self._identify(shown, repo, network)
+        )
 
-    async def _identify(self, shown: Password, repo: Repo) -> Identity | None:
-        user, password = shown.user, shown.password
+    async def _identify(self, shown: Password, repo: Repo, network: str) -> Identity | None:
         users = await self._users.current()
-        stored = users.hashes.get(user, users.decoy)
-        right = stored is not None and await self._verify(user, password, stored)
-        if user not in users.hashes:
+        if not users.hashes:
+            return None
+        right = await self._check(shown, users, network)
+        if shown.user not in users.hashes:
             return None
         if not right:
-            # In the words for an unknown user: names are not for guessing.
-            raise Unauthorized("the credential is not accepted here; check it and try again")
+            raise not_accepted()
         access = await self._access.current()
-        grants = RepoGrants(access.permissions(user, repo))
-        return Identity(shown_name(user), grants, self.realm.principal(user))
+        grants = RepoGrants(access.permissions(shown.user, repo))
+        return Identity(shown_name(shown.user), grants, self.realm.principal(shown.user))
 
-    async def _verify(self, user: str, password: str, stored: str) -> bool:
+    async def _check(self, shown: Password, users: Passwords, network: str) -> bool:
+        stored = users.hashes.get(shown.user)
         # What is remembered would be of no use to whoever reads it elsewhere.
-        key = hmac.digest(self._key, msgspec.json.encode((stored, user, password)), "sha256")
+        text = msgspec.json.encode((stored, shown.user, shown.password))
+        key = hmac.digest(self._key, text, "sha256")
         for known in (self._right, self._wrong):
             if (outcome := known.get(key)) is not None:
                 return outcome
-        return await self._shared.ask(key, self._compute(key, stored, password))
+        return await self._shared.ask(key, self._compute(key, stored, shown, users, network))
 
-    async def _compute(self, key: bytes, stored: str, password: str) -> bool:
-        async with self._turns:
-            outcome = await self._blocking.run(verify, stored, password)
-        (self._right if outcome else self._wrong).put(key, outcome, _REMEMBER)
-        return outcome
+    async def _compute(
+        self, key: bytes, stored: str | None, shown: Password, users: Passwords, network: str
+    ) -> bool:
+        def remember(outcome: bool) -> None:
+            (self._right if outcome else self._wrong).put(key, outcome, _REMEMBER)
+
+        work = (check, stored, shown.password, users.decoys)
+        return await self._hashes.run(network, shown.user, remember, *work)
 
 
 class BasicFactory:

@@ -14,8 +14,9 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from giftless.auth.passwords.watched_file import FileProblem
@@ -32,7 +33,7 @@ _BCRYPT = re.compile(
 )
 
 _ARGON2 = re.compile(
-    r"\$argon2id\$v=19\$m=([1-9]\d{1,6}),t=[1-9]\d?,p=[1-9]\d?"
+    r"\$argon2id\$v=19\$(m=([1-9]\d{1,6}),t=[1-9]\d?,p=[1-9]\d?)"
     r"\$[A-Za-z0-9+/]{11,64}\$[A-Za-z0-9+/]{22,128}",
     re.ASCII,
 )
@@ -54,7 +55,7 @@ _REFUSED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Passwords:
     """The users of a file and the hashes of their passwords.
 
@@ -88,16 +89,40 @@ class Passwords:
             hashes[user] = stored
         return cls(hashes)
 
-    @property
-    def decoy(self) -> str | None:
-        """A hash to try for users who are not here, so that it takes as long.
-
-        ``None`` if the file has no users.
-        """
-        return next(iter(self.hashes.values()), None)
+    @cached_property
+    def decoys(self) -> Sequence[str]:
+        """One hash of each cost that there is in the file."""
+        return tuple({cost(stored): stored for stored in self.hashes.values()}.values())
 
     def __repr__(self) -> str:
         return f"<Passwords of {len(self.hashes)} users>"
+
+
+def check(stored: str | None, password: str, decoys: Sequence[str]) -> bool:
+    """Tell whether ``password`` is a user's, in a time that tells nothing else.  Blocks.
+
+    Whatever is wrong costs one hash of each cost: a user who is not there, a user whose
+    hash is cheap, and a user whose hash is dear.
+
+    :param stored: the user's hash; ``None`` if there is no such user.
+    :param decoys: one hash of each cost, see :attr:`Passwords.decoys`.
+    """
+    if stored is not None and verify(stored, password):
+        return True
+    for decoy in decoys:
+        if stored is None or cost(decoy) != cost(stored):
+            verify(decoy, password)
+    return False
+
+
+def cost(stored: str) -> str:
+    """Name what decides how long it takes to compare a password with a hash.
+
+    :param stored: a hash that :meth:`Passwords.parse` has let pass.
+    """
+    found = _BCRYPT.fullmatch(stored) or _ARGON2.fullmatch(stored)
+    assert found is not None, "the file's hashes have been checked"
+    return found[1]
 
 
 def verify(stored: str, password: str) -> bool:
@@ -194,7 +219,7 @@ def _problem(stored: str) -> str | None:
         _library("bcrypt")
         return None
     argon2 = _ARGON2.fullmatch(stored)
-    if argon2 and int(argon2[1]) <= _MAX_MEMORY:
+    if argon2 and int(argon2[2]) <= _MAX_MEMORY:
         _library("argon2")
         return None
     kind = next((name for start, name in _REFUSED.items() if stored.startswith(start)), None)

@@ -26,7 +26,7 @@ from giftless.auth.tokens.signatures import (
 )
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader, tokens_of
 from giftless.base.urls import check_url
-from giftless.errors import ConfigError, Unauthorized
+from giftless.errors import ConfigError, Unauthorized, UnfitCredential
 from giftless.interfaces import (
     Credentials,
     Environment,
@@ -183,25 +183,25 @@ class JWTAuthenticator:
     def _check(self, claims: _Claims) -> None:
         """Check that a token is good here and now.
 
-        :raises Unauthorized: if it is not; the message says why.
+        :raises UnfitCredential: if it is not; the message says why.
         """
         options = self._options
         now = self._wall_clock()
         if claims.exp is None and options.require_exp:
-            raise Unauthorized("the token has no expiry (exp); get one that has")
+            raise UnfitCredential("the token has no expiry (exp); get one that has")
         if claims.exp is not None and now >= claims.exp + options.leeway:
-            raise Unauthorized("the token has expired; get a new one")
+            raise UnfitCredential("the token has expired; get a new one")
         if claims.nbf is not None and now + options.leeway < claims.nbf:
-            raise Unauthorized("the token is not valid yet (nbf)")
+            raise UnfitCredential("the token is not valid yet (nbf)")
         if claims.iat is not None and now + options.leeway < claims.iat:
-            raise Unauthorized("the token is issued in the future (iat); check the clocks")
+            raise UnfitCredential("the token is issued in the future (iat); check the clocks")
         if options.issuer is not None and claims.iss != options.issuer:
-            raise Unauthorized("the token is from another issuer (iss)")
+            raise UnfitCredential("the token is from another issuer (iss)")
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         if options.audience is None and audiences is None:
             return
         if options.audience not in (audiences or ()):
-            raise Unauthorized("the token is for another audience (aud)")
+            raise UnfitCredential("the token is for another audience (aud)")
 
     def _identity(self, claims: _Claims, token: str, repo: Repo) -> Identity:
         scopes = [*parse_scopes(claims.scopes or ()), *parse_scopes(claims.scope or ())]

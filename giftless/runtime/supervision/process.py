@@ -23,13 +23,14 @@ from twisted.python.failure import Failure
 _log = Logger(namespace="giftless.workers")
 
 #: The descriptors of a worker: orders come on its standard input, the log goes
-#: to its standard output, what it says goes to STATUS, and the listening
-#: sockets follow.
+#: to its standard output, what it says goes to STATUS, SHARED is the memory that
+#: all workers share, and the listening sockets follow.
 ORDERS: Final = 0
 LOG: Final = 1
 COMPLAINTS: Final = 2
 STATUS: Final = 3
-FIRST_SOCKET: Final = 4
+SHARED: Final = 4
+FIRST_SOCKET: Final = 5
 
 #: Tells a worker to accept no more connections, and to end when the last of
 #: those that it has is over.
@@ -59,12 +60,14 @@ class Plan:
     :ivar orders: what each is told when it starts, in one line.
     :ivar sockets: the descriptors of the listening sockets that each inherits.
     :ivar patience: for how many seconds each may take to end after SIGTERM.
+    :ivar shared: the descriptor of the memory that all workers share.
     """
 
     number: int
     orders: bytes = field(repr=False)
     sockets: Sequence[int]
     patience: float
+    shared: int
 
 
 class Reports(Protocol):

@@ -23,6 +23,7 @@ from giftless.runtime.supervision.process import (
     LOG,
     ORDERS,
     QUIET,
+    SHARED,
     STATUS,
     Plan,
     Worker,
@@ -231,6 +232,7 @@ class Supervisor(Service):
         worker = Worker(self, plan)
         self._workers.append(worker)
         descriptors: dict[int, int | str] = {ORDERS: "w", LOG: "r", COMPLAINTS: "r", STATUS: "r"}
+        descriptors[SHARED] = plan.shared
         descriptors.update(enumerate(plan.sockets, FIRST_SOCKET))
         try:
             self._reactor.spawnProcess(

@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import gatherResults
+import bcrypt
+from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
 
 from giftless.auth.anonymous import AnonymousAuthenticator
 from giftless.auth.chain import AuthChain
 from giftless.auth.passwords import basic as module
+from giftless.auth.passwords import htpasswd
 from giftless.auth.passwords.basic import BasicAuthenticator, BasicFactory
-from giftless.auth.passwords.htpasswd import verify
+from giftless.auth.passwords.htpasswd import check, verify
 from giftless.base.schema import convert
 from giftless.errors import ConfigError, Unauthorized
 from giftless.interfaces import Bearer, Credentials, Identity, Password
@@ -59,7 +61,7 @@ class BasicCase(CoroutineTestCase):
 
     def hashes(self) -> int:
         """How many passwords have been hashed."""
-        return self.blocking.jobs.count(verify)
+        return self.blocking.jobs.count(check)
 
     def ask(
         self, authenticator: Any, user: str, password: str, path: str = "org/repo"
@@ -229,6 +231,60 @@ class CostTests(BasicCase):
             act(basic_auth, user, "wrong")
             self.assertEqual(self.hashes(), before + 1, user)
 
+    def test_all_that_is_wrong_costs_the_same_where_hashes_cost_differently(self) -> None:
+        """Whoever it is: a stranger, and a user whose hash is cheap, or dear, or Argon2."""
+        dear = bcrypt.hashpw(b"secret", bcrypt.gensalt(5)).decode()
+        self.users.write_text(f"alice:{ALICE}\nbob:{dear}\ncarol:{VECTORS[-1][1]}\nzoe:{ALICE}\n")
+        costs: list[str] = []
+
+        def noting(stored: str, password: str) -> bool:
+            costs.append(htpasswd.cost(stored))
+            return verify(stored, password)
+
+        self.patch(htpasswd, "verify", noting)
+        chain = AuthChain([self.build()])
+        seen = set()
+        for user in ("mallory", "alice", "bob", "carol", "zoe"):
+            costs.clear()
+            self.refused(chain, user, "wrong")
+            seen.add(tuple(sorted(costs)))
+        self.assertEqual(seen, {("04", "05", htpasswd.cost(VECTORS[-1][1]))})
+
+    def test_who_has_left_costs_nothing(self) -> None:
+        """What has begun is finished, and remembered."""
+        self.patch(os, "cpu_count", lambda: 2)
+        blocking = ManualBlocking()
+        basic_auth = self.build(blocking)
+        shown = [Credentials((Password("bob", str(n)),)) for n in range(30)]
+        running = [self.start(basic_auth.authenticate(one, repo_of())) for one in shown]
+        for one in running:
+            one.cancel()
+            self.failureResultOf(one, CancelledError)
+        self.assertEqual(blocking.waiting, 1)
+        good = Credentials((Password("alice", "secret"),))
+        waiting = self.start(basic_auth.authenticate(good, repo_of()))
+        blocking.do_next()
+        blocking.do_next()
+        self.assertIsNotNone(self.successResultOf(waiting))
+        self.assertEqual(blocking.waiting, 0)
+        again = self.start(basic_auth.authenticate(shown[0], repo_of()))
+        self.assertEqual(blocking.waiting, 0, "what was computed is known")
+        self.failureResultOf(again, Unauthorized)
+
+    def test_a_client_that_sends_many_passwords_holds_up_no_other(self) -> None:
+        self.patch(os, "cpu_count", lambda: 2)
+        blocking = ManualBlocking()
+        basic_auth = self.build(blocking)
+        for number in range(20):
+            guess = Credentials((Password("bob", str(number)),), "192.0.2.1")
+            self.start(basic_auth.authenticate(guess, repo_of())).addErrback(lambda _: None)
+        good = Credentials((Password("alice", "secret"),), "192.0.2.2")
+        waiting = self.start(basic_auth.authenticate(good, repo_of()))
+        blocking.do_next()
+        self.assertNoResult(waiting)
+        blocking.do_next()
+        self.assertIsNotNone(self.successResultOf(waiting))
+
     def test_each_password_is_hashed(self) -> None:
         basic_auth = self.build()
         self.ask(basic_auth, "alice", "secret")
@@ -255,7 +311,7 @@ class CostTests(BasicCase):
         self.assertEqual(self.hashes(), 2)
 
     def test_guessers_do_not_crowd_out_those_who_know(self) -> None:
-        self.patch(module, "_SIZE", 3)
+        self.patch(module, "_WRONG", 3)
         basic_auth = self.build()
         self.ask(basic_auth, "alice", "secret")
         for number in range(10):

@@ -15,7 +15,7 @@ import bcrypt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from giftless.auth.passwords.htpasswd import COST, Passwords, hash_password, set_user, verify
+from giftless.auth.passwords.htpasswd import COST, Passwords, cost, hash_password, set_user, verify
 from giftless.auth.passwords.watched_file import FileProblem
 from giftless.cli import main
 from tests.support.run import CoroutineTestCase
@@ -94,10 +94,12 @@ class ParseTests(CoroutineTestCase):
 
     def test_a_file_may_be_empty(self) -> None:
         passwords = Passwords.parse(b"")
-        self.assertEqual((dict(passwords.hashes), passwords.decoy), ({}, None))
+        self.assertEqual((dict(passwords.hashes), passwords.decoys), ({}, ()))
 
-    def test_strangers_are_tried_against_a_hash_of_the_file(self) -> None:
-        self.assertEqual(Passwords.parse(f"alice:{ALICE}".encode()).decoy, ALICE)
+    def test_there_is_a_decoy_of_each_cost(self) -> None:
+        dear = bcrypt.hashpw(b"x", bcrypt.gensalt(5)).decode()
+        text = f"alice:{ALICE}\nbob:{dear}\ncarol:{ALICE}\ndave:{dear}\n"
+        self.assertEqual(sorted(map(cost, Passwords.parse(text.encode()).decoys)), ["04", "05"])
 
     def test_hashes_that_protect_nobody_are_refused_with_their_line(self) -> None:
         for stored, kind in (

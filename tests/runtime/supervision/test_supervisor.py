@@ -95,7 +95,7 @@ class Processes(Clock):
 
 
 def plan(number: int = 1, orders: bytes = b"serve") -> Plan:
-    return Plan(number, orders, [7, 9], 60)
+    return Plan(number, orders, [7, 9], 60, 11)
 
 
 class SupervisorTestCase(SynchronousTestCase):
@@ -144,7 +144,8 @@ class StartTests(SupervisorTestCase):
     def test_all_are_started_at_once_with_orders_and_sockets(self) -> None:
         self.supervisor.replace(plan(2))
         self.assertEqual([process.orders for process in self.started], [b"serve\n"] * 2)
-        self.assertEqual(self.started[0].descriptors, {0: "w", 1: "r", 2: "r", 3: "r", 4: 7, 5: 9})
+        wanted = {0: "w", 1: "r", 2: "r", 3: "r", 4: 11, 5: 7, 6: 9}
+        self.assertEqual(self.started[0].descriptors, wanted)
         self.assertEqual(
             self.reactor.arguments[0], ("python", ["python", "worker"], {"A": "b"}, "/where")
         )

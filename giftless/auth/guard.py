@@ -1,0 +1,110 @@
+"""Stand before all authenticators: what holds for credentials of every kind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from zope.interface import implementer
+
+from giftless.auth.chain import not_accepted
+from giftless.auth.throttle import Guesses
+from giftless.errors import (
+    BadRequest,
+    LFSError,
+    TooManyRequests,
+    Unauthorized,
+    UnfitCredential,
+)
+from giftless.interfaces import Credentials, IAuthenticator, Identity, Unreadable
+from giftless.lfs.objects import Repo
+
+#: How many credentials one request may carry.  CI runners add one ``Authorization``
+#: header to requests that have one already.
+MAX_CREDENTIALS: Final = 4
+
+
+@implementer(IAuthenticator)
+class Guard:
+    """Shows the credentials of a request to an authenticator one by one.
+
+    One good credential is enough, whatever the others are.  A bad one never makes a
+    client anonymous: whoever shows a credential is somebody, or is refused.
+
+    :param authenticator: judges each of them.
+    :param guesses: counts them; ``None`` not to.
+    :param names_people: whether the authenticator takes any credentials.  If not, they
+        are passed over: to refuse one would make git ask for another.
+    """
+
+    def __init__(
+        self, authenticator: IAuthenticator, guesses: Guesses | None, names_people: bool = True
+    ) -> None:
+        self._authenticator = authenticator
+        self._guesses = guesses
+        self._names_people = names_people
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
+
+        :raises BadRequest: if there are too many credentials; none is looked at.
+        :raises Unauthorized: if one credential is refused or cannot be read, and
+            none is good.
+        :raises TooManyRequests: if one cannot be checked now, none is refused
+            and none is good.
+        """
+        if not credentials.given or not self._names_people:
+            unnamed = Credentials((), credentials.address)
+            return await self._authenticator.authenticate(unnamed, repo)
+        if len(credentials.items) > MAX_CREDENTIALS:
+            if self._guesses is not None:
+                self._guesses.begin(credentials)
+            raise BadRequest(f"a request may carry at most {MAX_CREDENTIALS} credentials")
+        refusal: Unauthorized | None = None
+        trouble: TooManyRequests | None = None
+        for single in credentials.each():
+            try:
+                identity = await self._identify(single, repo)
+                if identity is not None:
+                    return identity
+            except Unauthorized as error:
+                refusal = refusal or error
+            except TooManyRequests as error:
+                trouble = trouble or error
+        raise refusal or trouble or not_accepted()
+
+    async def _identify(self, single: Credentials, repo: Repo) -> Identity | None:
+        """Return whose a credential is, and count it as a guess unless it is none.
+
+        :returns: ``None`` if nobody takes it.
+        """
+        if isinstance(single.items[0], Unreadable):
+            # Nobody compares it with anything: it is no guess.
+            raise Unauthorized(
+                "the Authorization header is neither Basic with user and password nor Bearer"
+                " with a token; correct it, or leave it out"
+            )
+        guesses = self._guesses
+        if guesses is None:
+            return await self._named(single, repo)
+        attempt = guesses.begin(single)
+        # Who leaves before the answer has made a guess.
+        try:
+            identity = await self._named(single, repo)
+        except UnfitCredential:
+            guesses.no_guess(attempt)
+            raise
+        except Unauthorized:
+            guesses.bad(attempt, single)
+            raise
+        except LFSError:
+            guesses.no_guess(attempt)
+            raise
+        if identity is None:
+            guesses.bad(attempt, single)
+        else:
+            guesses.good(attempt)
+        return identity
+
+    async def _named(self, single: Credentials, repo: Repo) -> Identity | None:
+        identity = await self._authenticator.authenticate(single, repo)
+        return None if identity is None or identity.anonymous else identity
