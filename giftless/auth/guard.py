@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from giftless.auth.chain import not_accepted
 from giftless.auth.throttle import Guesses
 from giftless.errors import (
     BadRequest,
-    LFSError,
     TooManyRequests,
     Unauthorized,
     UnfitCredential,
@@ -87,7 +87,6 @@ class Guard:
         if guesses is None:
             return await self._named(single, repo)
         attempt = guesses.begin(single)
-        # Who leaves before the answer has made a guess.
         try:
             identity = await self._named(single, repo)
         except UnfitCredential:
@@ -96,7 +95,9 @@ class Guard:
         except Unauthorized:
             guesses.bad(attempt, single)
             raise
-        except LFSError:
+        except CancelledError:
+            raise  # who leaves before the answer has made a guess
+        except Exception:
             guesses.no_guess(attempt)
             raise
         if identity is None:

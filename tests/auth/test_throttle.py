@@ -44,6 +44,7 @@ ERRORS = {
     "expired": UnfitCredential("the token has expired"),
     "unknowable": ServiceUnavailable("the forge does not answer", 30),
     "moved": Forbidden("the repository has moved"),
+    "faulty": ZeroDivisionError(),
 }
 
 
@@ -217,6 +218,7 @@ class NoGuessTests(ThrottleTestCase):
             ("expired", "refused"),
             ("unknowable", "ServiceUnavailable"),
             ("moved", "Forbidden"),
+            ("faulty", "ZeroDivisionError"),
         ):
             for number in range(20):
                 self.assertEqual(self.outcome(Password("alice", f"{kind} {number}")), wanted)

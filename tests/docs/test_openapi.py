@@ -127,7 +127,7 @@ class ApiTestCase(IntegrationTestCase):
             config={
                 "plugin_path": [str(plugins)],
                 "auth": [{"type": "staff"}],
-                "access": {"hide_private": True, "max_failures": 1},
+                "access": {"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
                 "limits": {
                     "header_timeout": 1,
                     "body_rate_window": 1,
@@ -174,7 +174,7 @@ class ApiTestCase(IntegrationTestCase):
             "401": self.ask(method, path, body=body),
             "408": self.send(host, end=""),
             "417": self.ask(method, path, "writer", body, {"Expect": "miracles"}),
-            "429": self.ask(method, path, "nobody", body, source="127.0.0.9"),
+            "429": self.ask(method, path, "nobody else", body, source="127.0.0.9"),
             "431": self.ask(method, path, "writer", body, {"X-Filler": "x" * 20000}),
             "500": self.ask(method, path, "fault", body),
             "503": self.ask(method, path, "outage", body),
