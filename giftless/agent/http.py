@@ -144,7 +144,8 @@ class Client:
         timeout: float,
     ) -> Reply:
         request = _describe(method, url)
-        header = {**header, "Content-Length": str(size)}
+        if "transfer-encoding" not in map(str.lower, header):
+            header = {**header, "Content-Length": str(size)}
         with self._open(method, url, header, body, timeout, request) as response:
             return self._reply(response, request)
 

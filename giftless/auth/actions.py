@@ -40,24 +40,34 @@ _ALGORITHM: Final = "HS256"
 #: Marks a JWT as one of the daemon's own (the ``kid`` of its header).
 _KEY_ID: Final = "giftless-action"
 
+#: Asks a client to send the body of a request in chunks.
+_CHUNKED: Final = {"Transfer-Encoding": "chunked"}
+
+#: Clients that would add a Content-Length all the same, which HTTP forbids:
+#: giftless-client, and JGit over Apache's library.
+_NOT_CHUNKED: Final = ("python-requests/", "Apache-HttpClient/")
+
 #: How many signers are kept: those of parts ask for the same ones again and again.
 _SIGNERS: Final = 128
 
 
 class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ``actions`` section: how long the actions of a batch reply are good.
+    """The ``actions`` section: how long the actions of a batch reply are good, and more.
 
     :ivar lifetime: seconds in which an upload or a download must begin.
     :ivar multipart_lifetime: seconds in which the parts of an upload must begin.
     :ivar verify_lifetime: seconds for what comes after the upload and so must
         outlast it: the commit of parts, and the verification.
     :ivar leeway: seconds for which an expired token is still taken.
+    :ivar chunked_uploads: whether clients are asked to send objects through the daemon
+        without a Content-Length, in chunks (RFC 9112 section 7.1).
     """
 
     lifetime: Annotated[int, msgspec.Meta(ge=1)] = 3600
     multipart_lifetime: Annotated[int, msgspec.Meta(ge=1)] = 43200
     verify_lifetime: Annotated[int, msgspec.Meta(ge=1)] = 86400
     leeway: Annotated[int, msgspec.Meta(ge=0)] = 10
+    chunked_uploads: bool = False
 
 
 class _BatchClaims(msgspec.Struct, frozen=True):
@@ -194,21 +204,23 @@ class ActionTokens:
             name: getattr(options, kind.lifetime.value) for name, kind in self._kinds.items()
         }
         self._leeway = options.leeway
+        self._chunked_uploads = options.chunked_uploads
         self._wall_clock = wall_clock
         self._signer = lru_cache(_SIGNERS)(self._make_signer)
 
-    def signer(self, kind: ActionKind, repo: Repo, identity: Identity) -> _Signer:
+    def signer(self, kind: ActionKind, repo: Repo, identity: Identity, client: str = "") -> _Signer:
         """See :meth:`giftless.interfaces.IActionTokens.signer`."""
         if self._kinds.get(kind.name) != kind:
             raise ValueError(f"the factory of a transfer does not name the kind {kind.name!r}")
         expiry = int(self._wall_clock()) + self._lifetimes[kind.name]
+        chunked = self._chunked_uploads and kind.sends_bytes and not client.startswith(_NOT_CHUNKED)
         return self._signer(
-            _BatchClaims(expiry, kind.name, repo.path, identity.name, identity.principal)
+            _BatchClaims(expiry, kind.name, repo.path, identity.name, identity.principal), chunked
         )
 
-    def _make_signer(self, claims: _BatchClaims) -> _Signer:
+    def _make_signer(self, claims: _BatchClaims, chunked: bool) -> _Signer:
         lifetime, header = self._lifetimes[claims.op], self._kinds[claims.op].header
-        return _Signer(self._key, claims, lifetime, header)
+        return _Signer(self._key, claims, lifetime, {**header, **_CHUNKED} if chunked else header)
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.

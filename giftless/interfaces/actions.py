@@ -34,12 +34,15 @@ class ActionKind:
     :ivar permission: what a token permits on its object.
     :ivar lifetime: for how long it is good.
     :ivar header: the headers that clients send beside the token.
+    :ivar sends_bytes: whether clients send an object's bytes with it, through the
+        daemon.
     """
 
     name: str
     permission: Permission
     lifetime: Lifetime
     header: Mapping[str, str] = field(default_factory=dict, hash=False)
+    sends_bytes: bool = False
 
 
 class IActionTokens(Interface):
@@ -49,12 +52,14 @@ class IActionTokens(Interface):
 
     multipart_lifetime: int = Attribute("For how many seconds parts may be sent.")
 
-    def signer(kind: ActionKind, repo: Repo, identity: Identity) -> IActionSigner:
+    def signer(kind: ActionKind, repo: Repo, identity: Identity, client: str = "") -> IActionSigner:
         """Return what makes the actions of one kind, now.
 
         :param kind: one of the ``kinds`` of a transfer's factory.
         :param repo: where their objects are.
         :param identity: who asked; its name is in the access log later.
+        :param client: what the client calls itself: some do not bear what is asked of
+            others with the bytes that they send.
         :raises ValueError: if the server does not know the kind.
         """
 

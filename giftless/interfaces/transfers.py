@@ -62,11 +62,13 @@ class Requester:
     :ivar identity: who asked.
     :ivar repo: for objects of which repository.
     :ivar links: the repository's endpoints (:class:`ILinks`).
+    :ivar client: what the client calls itself (``User-Agent``).
     """
 
     identity: Identity
     repo: Repo
     links: ILinks
+    client: str = ""
 
 
 class Fitness(Enum):

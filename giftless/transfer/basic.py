@@ -80,7 +80,7 @@ def upload_actions(
     :param verification: the kind of the request that verifies the object.
     :param href: returns the URL that it goes to.
     """
-    signer = tokens.signer(kind, requester.repo, requester.identity)
+    signer = tokens.signer(kind, requester.repo, requester.identity, requester.client)
     verify = Verification(tokens, verification, requester)
     return [
         {

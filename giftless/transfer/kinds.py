@@ -17,7 +17,7 @@ from giftless.lfs.objects import Permission
 _BYTES: Final[Mapping[str, str]] = {"Content-Type": "application/octet-stream"}
 
 #: Send an object through the daemon.
-UPLOAD: Final = ActionKind("upload", Permission.WRITE, Lifetime.TRANSFER, _BYTES)
+UPLOAD: Final = ActionKind("upload", Permission.WRITE, Lifetime.TRANSFER, _BYTES, True)
 
 #: Receive an object through the daemon.
 DOWNLOAD: Final = ActionKind("download", Permission.READ, Lifetime.TRANSFER)
@@ -33,7 +33,7 @@ CONFIRM: Final = ActionKind("confirm", Permission.READ_META, Lifetime.AFTERWARDS
 PARTS: Final = ActionKind("parts", Permission.WRITE, Lifetime.PARTS)
 
 #: Send a part through the daemon.
-PART: Final = ActionKind("part", Permission.WRITE, Lifetime.PARTS, _BYTES)
+PART: Final = ActionKind("part", Permission.WRITE, Lifetime.PARTS, _BYTES, True)
 
 #: Make an object of its parts.
 COMMIT: Final = ActionKind("commit", Permission.WRITE, Lifetime.AFTERWARDS)

@@ -197,7 +197,7 @@ class MultipartStreaming(Multipart):
     ) -> Sequence[Action]:
         # One token for all of them: it says how the object is divided.
         links, oid = requester.links, transfer.key.oid
-        signer = self._tokens.signer(PART, requester.repo, requester.identity)
+        signer = self._tokens.signer(PART, requester.repo, requester.identity, requester.client)
         action = signer.action(oid, "", transfer.size, upload=upload)
         return [
             Action(links.parts(oid, str(part.number)), action.header, action.expires_in)

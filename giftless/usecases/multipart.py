@@ -69,9 +69,12 @@ class MultipartServer:
             else None
         )
 
-    async def plan(self, identity: Identity, key: ObjectKey, links: ILinks) -> ObjectReply:
+    async def plan(
+        self, identity: Identity, key: ObjectKey, links: ILinks, client: str = ""
+    ) -> ObjectReply:
         """Tell what there is to do to upload an object.
 
+        :param client: what the client calls itself.
         :returns: what a batch reply to ``multipart-basic`` says of it.
         :raises LFSError: if it cannot be uploaded.
         """
@@ -84,7 +87,7 @@ class MultipartServer:
         if size == ticket.size:
             return ObjectReply(str(key.oid), ticket.size, True)
         transfer = Transfer(key, ticket.size, ticket.extras, size is not None)
-        requester = Requester(identity, key.repo, links)
+        requester = Requester(identity, key.repo, links, client)
         actions = await self._planner.plan(transfer, requester)
         return ObjectReply(str(key.oid), ticket.size, True, actions)
 

@@ -131,7 +131,8 @@ class LFSServer:
         )
         keys = [ObjectKey(repo, item.oid) for item in wanted]
         transfers = await choose(wanted, keys, refused) if keys else []
-        made = await make(transfers, Requester(identity, repo, links)) if transfers else []
+        requester = Requester(identity, repo, links, request.client)
+        made = await make(transfers, requester) if transfers else []
         actions: dict[str, Actions] = {}
         for transfer, outcome in zip(transfers, made, strict=True):
             if isinstance(outcome, LFSError):

@@ -42,7 +42,8 @@ class PartEndpoints:
         """``POST …/{oid}/parts``: what is there to do?"""
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify_action(self._authenticator)
-        plan = await self._server.plan(identity, key, call.links)
+        client = call.header("user-agent") or ""
+        plan = await self._server.plan(identity, key, call.links, client)
         call.request.respond_json(200, msgspec.json.encode(plan))
 
     async def upload(self, call: RepoCall, oid: str, number: str) -> None:

@@ -109,7 +109,7 @@ class Server:
             self._running += 1
             self.most = max(self.most, self._running)
         try:
-            asked.body = handler.rfile.read(int(headers.get("content-length", 0)))
+            asked.body = _read_body(handler, headers)
             answer: Answer | None = self.answer(asked)
         except Cut:
             answer = None
@@ -138,6 +138,17 @@ class Server:
             handler.connection.shutdown(socket.SHUT_RDWR)
 
 
+def _read_body(handler: BaseHTTPRequestHandler, headers: Mapping[str, str]) -> bytes:
+    if headers.get("transfer-encoding") != "chunked":
+        return handler.rfile.read(int(headers.get("content-length", 0)))
+    chunks = []
+    while length := int(handler.rfile.readline(), 16):
+        chunks.append(handler.rfile.read(length))
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return b"".join(chunks)
+
+
 #: What a test does with a request before the server does anything; ``None``: nothing.
 Fault = Callable[[Asked], Answer | None]
 
@@ -151,6 +162,7 @@ class PartServer:
     :ivar stored: the object, once it is committed.
     :ivar fault: what goes wrong.
     :ivar expires_in: for how many seconds it says that parts may be sent.
+    :ivar header: more headers that it wants with parts.
     """
 
     def __init__(self, case: SynchronousTestCase, data: bytes, part_size: int) -> None:
@@ -161,6 +173,7 @@ class PartServer:
         self.stored: bytes | None = None
         self.fault: Fault = lambda asked: None
         self.expires_in = 3600
+        self.header: dict[str, str] = {}
         self.http = Server(case, self._answer)
 
     @property
@@ -202,7 +215,11 @@ class PartServer:
                 "parts": [
                     {
                         "href": f"{self.http.url}/parts/{number}",
-                        "header": {**header, "Content-Type": "application/octet-stream"},
+                        "header": {
+                            **header,
+                            "Content-Type": "application/octet-stream",
+                            **self.header,
+                        },
                         "pos": (number - 1) * self.part_size,
                         "size": min(self.part_size, self.size - (number - 1) * self.part_size),
                         "want_digest": "contentMD5",

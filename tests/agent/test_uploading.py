@@ -127,6 +127,17 @@ class UploadTests(SynchronousTestCase):
             )
             self.refused()
 
+    def test_parts_go_in_chunks_if_the_server_wants_that(self) -> None:
+        """There is no length beside them then, and a part that fails goes again."""
+        self.server.header = {"transfer-encoding": "chunked"}
+        self.server.fault = times(1, "/parts/3", Answer(503))
+        self.upload()
+        self.assert_stored([3, *range(1, 11)])
+        for asked in self.server.http.asked:
+            chunked = asked.method == "PUT"
+            self.assertEqual("transfer-encoding" in asked.headers, chunked)
+            self.assertEqual("content-length" in asked.headers, not chunked)
+
     def test_one_connection_is_enough(self) -> None:
         """It works over one connection too."""
         self.upload(connections=1)

@@ -437,7 +437,13 @@ class KindTests(ActionTokensTestCase):
 
 class OptionsTests(CoroutineTestCase):
     def test_lifetimes_are_configuration(self) -> None:
-        given = {"lifetime": 60, "multipart_lifetime": 62, "verify_lifetime": 61, "leeway": 0}
+        given: dict[str, Any] = {
+            "lifetime": 60,
+            "multipart_lifetime": 62,
+            "verify_lifetime": 61,
+            "leeway": 0,
+            "chunked_uploads": True,
+        }
         options = convert(given, ActionOptions, "a")
         self.assertEqual(options, ActionOptions(**given))
 

@@ -44,9 +44,11 @@ class NginxTestCase(IntegrationTestCase):
     """giftless behind nginx.
 
     :cvar config: of giftless, beside the proxy.
+    :cvar rule: of nginx, in front of those of the configuration.
     """
 
     config: Mapping[str, Any] = {}
+    rule = ""
 
     def setUp(self) -> None:
         """Start giftless and nginx."""
@@ -75,6 +77,7 @@ class NginxTestCase(IntegrationTestCase):
             ("server 127.0.0.1:8080;", f"server 127.0.0.1:{daemon.port};"),
             ("/etc/ssl/lfs.example.com.pem", str(self.certificate)),
             ("/etc/ssl/lfs.example.com.key", str(self.certificate)),
+            ("    location / {", f"{self.rule}\n    location / {{"),
         ):
             self.assertIn(found, site)
             site = site.replace(found, put)
@@ -113,6 +116,34 @@ class TokenTests(NginxTestCase):
         for method in ("PUT", "GET"):
             accesses = self.daemon.accesses(method)
             self.assertEqual({(a["identity"], a["status"]) for a in accesses}, {("runner", 200)})
+
+
+class CappedTestCase(NginxTestCase):
+    """The proxy refuses bodies by their Content-Length."""
+
+    rule = "if ($http_content_length ~ '^[0-9]{6}') { return 413; }"
+
+    def try_push(self) -> bool:
+        """Push an object of 300 kB over HTTP/1.1: HTTP/2 tells its length in any case."""
+        repo = self.make_repository()
+        repo.commands.run(repo.commands.home, "config", "--global", "http.version", "HTTP/1.1")
+        repo.commit({"data.bin": os.urandom(300_000)})
+        return repo.try_push().returncode == 0
+
+
+class LengthTests(CappedTestCase):
+    def test_a_length_is_refused(self) -> None:
+        self.assertFalse(self.try_push())
+
+
+class ChunkedTests(CappedTestCase):
+    """giftless asks for chunks."""
+
+    config = {"actions": {"chunked_uploads": True}}
+
+    def test_without_a_length_a_push_succeeds(self) -> None:
+        self.assertTrue(self.try_push())
+        self.assertEqual(len(self.assert_intact(self.daemon.store)), 1)
 
 
 class NginxTests(NginxTestCase):

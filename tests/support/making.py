@@ -121,7 +121,7 @@ def links_of(path: str = "org/repo", base: str = "https://lfs.example") -> Links
     return Links(base, path.split("/"))
 
 
-def action_tokens(clock: Clock | None = None, **options: int) -> ActionTokens:
+def action_tokens(clock: Clock | None = None, **options: Any) -> ActionTokens:
     """Return what makes and takes the tokens of actions."""
     return ActionTokens(SECRET, ActionOptions(**options), BUILT_IN, (clock or Clock()).seconds)
 
