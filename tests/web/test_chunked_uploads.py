@@ -110,7 +110,7 @@ class BasicTests(ChunkedTestCase):
             connection.disconnect()
         self.assertEqual(self.front.objects(), {})
 
-    def test_limits_hold(self) -> None:
+    def test_an_object_beyond_the_limit_is_refused(self) -> None:
         data = self.data(400_001)
         response = self.request(
             "POST",
