@@ -47,7 +47,9 @@ class PostgreSQLFactory:
         :raises ConfigError: if the options, or what is in the database, cannot
             be used.
         """
-        database = PostgreSQL(options.conninfo, options.timeout, lock_schema("postgresql"))
+        database = PostgreSQL(
+            options.conninfo, options.timeout, lock_schema("postgresql"), environment.state_dir
+        )
         pool = lock_pool(database, options.connections, options.timeout, environment)
         try:
             pool.prepare()

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from giftless.base.database.sqlite import SQLite, make_file
+from giftless.base.identities import remembered_in
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.locks.store import BY_PATH, SQLLockStore, lock_pool, lock_schema
@@ -39,10 +40,12 @@ class SQLiteFactory:
         :raises ConfigError: if the file cannot be made, opened or used.
         """
         path = options.path or os.path.join(environment.state_dir, FILE)
-        database = SQLite(path, options.timeout, lock_schema("sqlite"))
+        remembered = remembered_in(environment.state_dir, f"sqlite {os.path.abspath(path)}")
+        database = SQLite(path, options.timeout, lock_schema("sqlite"), remembered)
         # One at a time: more would only wait for each other.
         pool = lock_pool(database, 1, options.timeout, environment)
         try:
+            database.require_file()
             make_file(path, environment.state_dir if options.path is None else None)
             pool.prepare()
         except OSError as error:

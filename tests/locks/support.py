@@ -86,11 +86,11 @@ class PostgreSQLTestCase(SynchronousTestCase):
         """How to reach the database."""
         return self.server.conninfo(self.name)
 
-    def build(self, **options: Any) -> SQLLockStore:
+    def build(self, state_dir: str = "", **options: Any) -> SQLLockStore:
         """Build a store as a configuration would."""
         from giftless.locks.postgresql import PostgreSQLFactory, PostgreSQLOptions
 
         given = {"conninfo": self.conninfo, "connections": 1, **options}
-        store = PostgreSQLFactory().build(PostgreSQLOptions(**given), environment())
+        store = PostgreSQLFactory().build(PostgreSQLOptions(**given), environment(state_dir))
         self.addCleanup(store._pool.close)
         return store

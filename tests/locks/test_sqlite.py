@@ -91,7 +91,9 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
         self.run_now(store.create(lock_of()))
         around.services.stopService()
         self.assertEqual(self.open_files(), [])
-        self.assertEqual([path.name for path in self.directory.iterdir()], ["locks.sqlite"])
+        self.assertEqual(
+            {path.name for path in self.directory.iterdir()}, {"locks.sqlite", "stores"}
+        )
 
     def open_files(self) -> list[str]:
         """Return the files of the database that this process has open."""

@@ -41,6 +41,13 @@ class Database(ABC):
         """Begin a transaction that writes."""
 
     @abstractmethod
+    def check_place(self, connection: Connection) -> None:
+        """Make sure that a connection still leads to the database that it was opened for.
+
+        :raises ConfigError: if it does not.
+        """
+
+    @abstractmethod
     def is_lost(self, connection: Connection) -> bool:
         """Whether an error has left the connection useless."""
 

@@ -39,6 +39,11 @@ class Schema:
         return cls(table, tuple(scripts))
 
     @property
+    def identity_table(self) -> str:
+        """The table that holds the database's identity."""
+        return f"{self.table}_identity"
+
+    @property
     def version(self) -> int:
         """The version that the code is for."""
         return len(self.scripts)

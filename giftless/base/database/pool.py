@@ -110,6 +110,7 @@ class Pool(Service):
             connection = self._take() or self._database.connect()
             try:
                 loan.hold(connection)
+                self._database.check_place(connection)
                 result = job(connection)
             except BaseException as error:
                 loan.give_back()

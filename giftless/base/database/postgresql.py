@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from giftless.base.database.dialect import Connection, Database
+from giftless.base.database.mark import Mark
 from giftless.base.database.migrations import Schema
+from giftless.base.identities import remembered_in
 from giftless.errors import ConfigError
 
 #: Who migrates holds this advisory lock: "giftless" in ASCII.
@@ -40,12 +42,15 @@ class PostgreSQL(Database):
     :param conninfo: how to reach it.
     :param timeout: how long to try, in seconds.
     :param schema: the schema's history.
+    :param state_dir: where it is remembered which database it was; ``None`` for nowhere.
     :raises ConfigError: if the driver is missing, or ``conninfo`` is malformed.
     """
 
     option = "conninfo"
 
-    def __init__(self, conninfo: str, timeout: int, schema: Schema) -> None:
+    def __init__(
+        self, conninfo: str, timeout: int, schema: Schema, state_dir: str | None = None
+    ) -> None:
         try:
             import psycopg
         except ImportError:
@@ -56,6 +61,8 @@ class PostgreSQL(Database):
         self._schema = schema
         self._parameters = _parse(psycopg, conninfo, timeout)
         self.errors = psycopg.Error
+        remembered = None if state_dir is None else remembered_in(state_dir, self._place())
+        self._mark = Mark(schema.identity_table, self.option, remembered)
 
     def connect(self) -> Connection:
         """See :meth:`giftless.base.database.dialect.Database.connect`."""
@@ -64,11 +71,17 @@ class PostgreSQL(Database):
             self._check_encoding(connection)
             for statement in _SETTINGS:
                 connection.execute(statement)
+            if self._version(connection) == 0:
+                self._mark.require_new("is empty")
             self._migrate(connection)
+            self._recognise(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def check_place(self, connection: Connection) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.check_place`: it always does."""
 
     def execute(self, connection: Connection, statement: str, values: Sequence[object] = ()) -> Any:
         """See :meth:`giftless.base.database.dialect.Database.execute`."""
@@ -114,6 +127,25 @@ class PostgreSQL(Database):
                 connection.execute(script)
             if pending:
                 connection.execute(_SET_VERSION.format(self._schema.table), (self._schema.version,))
+
+    def _place(self) -> str:
+        """Say which database it is, without a password."""
+        told = (
+            self._parameters.get(name) or os.environ.get(variable, "")
+            for name, variable in (("host", "PGHOST"), ("port", "PGPORT"), ("dbname", "PGDATABASE"))
+        )
+        return f"postgresql {' '.join(map(str, told))}"
+
+    def _recognise(self, connection: Connection) -> None:
+        (table,) = connection.execute(_FIND_TABLE, (self._mark.table,)).fetchone()
+        with connection.transaction():
+            if table is None:
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+
+            def execute(statement: str, values: tuple[object, ...] = ()) -> Any:
+                return self.execute(connection, statement, values)
+
+            self._mark.check(execute, table is not None, self.errors)
 
     def _version(self, connection: Connection) -> int:
         (table,) = connection.execute(_FIND_TABLE, (self._schema.table,)).fetchone()

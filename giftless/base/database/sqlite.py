@@ -9,8 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from giftless.base.database.dialect import Connection, Database
+from giftless.base.database.mark import Mark
 from giftless.base.database.migrations import Schema
+from giftless.base.identities import Remembered
 from giftless.errors import ConfigError
+
+
+class _Placed(sqlite3.Connection):
+    """A connection that knows which file it was opened for."""
+
+    place: tuple[int, int] | None = None
 
 
 class SQLite(Database):
@@ -24,20 +32,26 @@ class SQLite(Database):
     :param path: the file.
     :param timeout: how long to wait for others who write, in seconds.
     :param schema: the schema's history.
+    :param remembered: which file it was; ``None`` if that is not remembered.
     """
 
     option = "path"
     errors = sqlite3.Error
 
-    def __init__(self, path: str, timeout: int, schema: Schema) -> None:
+    def __init__(
+        self, path: str, timeout: int, schema: Schema, remembered: Remembered | None = None
+    ) -> None:
         self._path = path
+        self._mark = Mark(schema.identity_table, self.option, remembered)
         self._timeout = timeout
         self._schema = schema
 
     def connect(self) -> Connection:
         """See :meth:`giftless.base.database.dialect.Database.connect`."""
+        self.require_file()
         connection = sqlite3.connect(
             self._path,
+            factory=_Placed,
             timeout=self._timeout,
             isolation_level=None,
             # Each job has it alone, but not each in the same thread.
@@ -46,11 +60,35 @@ class SQLite(Database):
         try:
             self._use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
+            if self._version(connection) == 0:
+                self._mark.require_new("is empty")
             self._migrate(connection)
+            self._mark.check(connection.execute, self._is_marked(connection), self.errors)
+            connection.place = _place(self._path)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def require_file(self) -> None:
+        """Make sure that the file is there, unless it never was: SQLite would make one.
+
+        :raises ConfigError: if it is missing.
+        """
+        if _place(self._path) is None:
+            self._mark.require_new("is missing")
+
+    def check_place(self, connection: Connection) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.check_place`.
+
+        A file that was removed takes locks that nobody else will see.
+        """
+        if connection.place is not None and connection.place != _place(self._path):
+            raise ConfigError(
+                self.option,
+                f"{self._path!r} is not the file that was opened; put that back, or restart"
+                " giftless",
+            )
 
     def execute(self, connection: Connection, statement: str, values: Sequence[object] = ()) -> Any:
         """See :meth:`giftless.base.database.dialect.Database.execute`."""
@@ -103,9 +141,23 @@ class SQLite(Database):
                 connection.execute("ROLLBACK")
             raise
 
+    def _is_marked(self, connection: Connection) -> bool:
+        statement = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+        (count,) = connection.execute(statement, (self._mark.table,)).fetchone()
+        return bool(count)
+
     def _version(self, connection: Connection) -> int:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         return int(version)
+
+
+def _place(path: str) -> tuple[int, int] | None:
+    """Return which file is at a path: device and inode; ``None`` if there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def make_file(path: str, directory: str | None) -> None:
