@@ -84,39 +84,43 @@ class SharedTable:
         :param now: the time in seconds, of a clock that all processes share.
         :returns: ``None`` if nothing is counted, or no longer.
         """
-        start = _start(key)
-        for found, expires, count in _ENTRY.iter_unpack(
-            self._memory[start : start + _BUCKET_BYTES]
-        ):
-            if found == key:
-                return (count, expires) if now < expires else None
-        return None
+        place = self._find(key)
+        if place < 0:
+            return None
+        found, expires, count = _ENTRY.unpack_from(self._memory, place)
+        # Without the lock, another process may have put another entry there.
+        return (count, expires) if found == key and now < expires else None
 
     def put(self, key: bytes, count: int, expires: float, now: float) -> None:
         """Count anew under a key.
 
         :param expires: until when, in seconds.
         """
-        start = _start(key)
-        bucket = self._memory[start : start + _BUCKET_BYTES]
-        place, first = 0, float("inf")
-        for index, (found, until, _) in enumerate(_ENTRY.iter_unpack(bucket)):
-            if found == key:
-                place = index
-                break
-            until = until if now < until else 0
-            if until < first:
-                place, first = index, until
-        _ENTRY.pack_into(self._memory, start + place * _ENTRY.size, key, expires, count)
+        place = self._find(key)
+        if place < 0:
+            place = self._room(_start(key), now)
+        _ENTRY.pack_into(self._memory, place, key, expires, count)
 
     def remove(self, key: bytes) -> None:
         """Forget what is counted under a key."""
+        place = self._find(key)
+        if place >= 0:
+            self._memory[place : place + _ENTRY.size] = bytes(_ENTRY.size)
+
+    def _find(self, key: bytes) -> int:
+        """Return where the entry of a key is; -1 if it has none."""
         start = _start(key)
+        end = start + _BUCKET_BYTES
+        place = self._memory.find(key, start, end)
+        while place >= 0 and (place - start) % _ENTRY.size:
+            place = self._memory.find(key, place + 1, end)
+        return place
+
+    def _room(self, start: int, now: float) -> int:
+        """Return where in a bucket the entry is that has expired, or expires first."""
         bucket = self._memory[start : start + _BUCKET_BYTES]
-        for index, (found, _, _) in enumerate(_ENTRY.iter_unpack(bucket)):
-            if found == key:
-                place = start + index * _ENTRY.size
-                self._memory[place : place + _ENTRY.size] = bytes(_ENTRY.size)
+        ends = [expires if now < expires else 0 for _, expires, _ in _ENTRY.iter_unpack(bucket)]
+        return start + ends.index(min(ends)) * _ENTRY.size
 
     def _lock(self, descriptor: int) -> bool:
         now = time.monotonic()

@@ -39,7 +39,7 @@ with SharedTable(int(sys.argv[1])).locked():
 
 def key_of(number: int, bucket: int = 0) -> bytes:
     """Return one of the keys of a bucket."""
-    return bucket.to_bytes(4, "little") + number.to_bytes(KEY_BYTES - 4, "little")
+    return bucket.to_bytes(4, "little") + (number + 1).to_bytes(KEY_BYTES - 4, "little")
 
 
 class TableTests(SynchronousTestCase):
