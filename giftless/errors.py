@@ -265,6 +265,12 @@ class ServiceUnavailable(TooManyRequests):
     cause = "unavailable"
 
 
+class Overloaded(ServiceUnavailable):
+    """The server has no memory left for what the client wants."""
+
+    cause = "overloaded"
+
+
 class StorageUnavailable(ServiceUnavailable):
     """The storage does not answer as it should."""
 

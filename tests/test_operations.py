@@ -20,6 +20,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from giftless.app import plugins
 from giftless.app.config import Config
+from giftless.app.cpus import number_of_workers
 from giftless.interfaces import (
     IAuthenticatorFactory,
     IBuilder,
@@ -218,6 +219,13 @@ class UnitTests(SynchronousTestCase):
         """systemd waits for longer than the daemon does for running transfers."""
         self.assertGreater(int(unit("giftless.service")["TimeoutStopSec"][0]), 60 + PATIENCE)
         self.assertEqual(Config().shutdown_timeout, 60)
+
+    def test_memory_is_what_the_limits_come_to(self) -> None:
+        """For the workers of the default configuration, twice during a reload."""
+        options, mib = Config(), 1024 * 1024
+        workers = number_of_workers(options.workers)
+        wanted = 64 * mib + 2 * workers * (192 * mib + options.limits.memory)
+        self.assertEqual(unit("giftless.service")["MemoryMax"], [f"{wanted // mib}M"])
 
     def test_patience_of_the_watchdog(self) -> None:
         """systemd waits until a worker that hangs has been replaced."""

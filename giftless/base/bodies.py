@@ -16,6 +16,10 @@ from giftless.interfaces import IBlocking, IBody
 #: handing them to a thread costs more than the hash.
 INLINE_HASH_BYTES: Final = 32 * 1024
 
+#: Chunks that arrive one after the other become one if they have at most so many
+#: bytes together.
+MERGED_BYTES: Final = 4096
+
 
 @implementer(IBody)
 class CheckedBody:
@@ -151,6 +155,23 @@ class PartBody(CheckedBody):
             raise WrongBody("the part's MD5 is not its Content-MD5; send the part again")
 
 
+@implementer(IBody)
+class Resumed:
+    """A body of which some has been read already.
+
+    :param begun: what has been read, in order; none of it is empty.
+    :param rest: the body.
+    """
+
+    def __init__(self, begun: Sequence[Sequence[bytes]], rest: IBody) -> None:
+        self._begun = list(reversed(begun))
+        self._rest = rest
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`."""
+        return self._begun.pop() if self._begun else await self._rest.read()
+
+
 class ArrivingBody:
     """What has arrived of a body and waits for its reader.
 
@@ -173,8 +194,12 @@ class ArrivingBody:
     def _add(self, data: bytes) -> None:
         """Let bytes wait for the reader."""
         self.received += len(data)
-        self._chunks.append(data)
         self._waiting += len(data)
+        # A chunk takes more memory than its bytes, and senders choose how long it is.
+        if self._chunks and len(self._chunks[-1]) + len(data) <= MERGED_BYTES:
+            self._chunks[-1] += data
+        else:
+            self._chunks.append(data)
 
     def _take(self) -> Sequence[bytes]:
         """Return all that waits."""

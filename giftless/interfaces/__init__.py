@@ -92,6 +92,7 @@ from giftless.interfaces.storage import (
 )
 from giftless.interfaces.transfers import (
     Fitness,
+    ILengthy,
     ILinks,
     IPartPlanner,
     ITransferAdapter,
@@ -134,6 +135,7 @@ __all__ = [
     "IFusedCapacity",
     "IGrants",
     "IInspector",
+    "ILengthy",
     "ILinks",
     "IListing",
     "ILockStore",

@@ -109,6 +109,13 @@ class ITransferAdapter(Interface):
         """
 
 
+class ILengthy(Interface):
+    """A transfer adapter whose part of a reply can be long, whatever the request's length."""
+
+    def count(request: BatchRequest) -> int:
+        """Return how many actions the reply to a batch has at most."""
+
+
 class IPartPlanner(Interface):
     """A transfer adapter that can plan the upload of a single object in parts."""
 

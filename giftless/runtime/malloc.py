@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Final
 
 #: Blocks up to so many bytes are cut from the heap.  glibc asks the kernel for
@@ -13,6 +14,9 @@ LARGEST_BLOCK: Final = 4 * 1024 * 1024
 #: How much may stay free at the end of the heap, in bytes: what the uploads of a
 #: worker need is not given back between two reads.
 SPARE: Final = 32 * 1024 * 1024
+
+#: How much more than at its best the process may have before it is trimmed, in bytes.
+_MUCH: Final = 2 * SPARE
 
 #: Names of ``mallopt``'s parameters (``malloc.h``).
 _M_TRIM_THRESHOLD: Final = -1
@@ -29,3 +33,28 @@ def keep_buffers() -> bool:
     except AttributeError:
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(_M_TRIM_THRESHOLD, SPARE))
+
+
+def resident() -> int:
+    """Return how much memory the process has from the kernel, in bytes."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+class Trimmer:
+    """Gives the kernel back what is free, wherever it lies in the heap.
+
+    glibc does so only for what is free at the heap's end: one small object there keeps
+    hundreds of megabytes.
+    """
+
+    def __init__(self) -> None:
+        self._lowest = resident()
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+    def __call__(self) -> None:
+        """Give back if the process has much more than it once had; quick otherwise."""
+        now = resident()
+        self._lowest = min(self._lowest, now)
+        if self._trim is not None and now > self._lowest + _MUCH:
+            self._trim(0)

@@ -30,7 +30,7 @@ from giftless.errors import ConfigError
 from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.instance import Instance
 from giftless.runtime.logs import WorkerLog
-from giftless.runtime.malloc import keep_buffers
+from giftless.runtime.malloc import Trimmer, keep_buffers
 from giftless.runtime.supervision.process import (
     ALIVE,
     FAILED,
@@ -52,6 +52,9 @@ COMMAND: Final = (sys.executable, "-P", "-m", "giftless.runtime.worker")
 #: makes thousands, which all go by themselves: looking at them each time takes a
 #: seventh of the processor.
 _YOUNG_OBJECTS: Final = 50_000
+
+#: How often free memory is given back to the kernel, in seconds.
+_TRIM_INTERVAL: Final = 10
 
 _log = Logger(namespace="giftless")
 
@@ -128,6 +131,7 @@ class Control(LineOnlyReceiver):
         else:
             self.sendLine(READY)
             LoopingCall(self.sendLine, ALIVE).start(HEARTBEAT)
+            LoopingCall(Trimmer()).start(_TRIM_INTERVAL)
 
     def _fail(self, problem: str) -> None:
         self.status = 1

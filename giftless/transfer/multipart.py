@@ -20,6 +20,7 @@ from giftless.interfaces import (
     Fitness,
     IActionTokens,
     IExternalMultipartStore,
+    ILengthy,
     IMultipartStore,
     IObjectStore,
     IPartPlanner,
@@ -61,7 +62,7 @@ class MultipartFactory:
         return None
 
 
-@implementer(ITransferAdapter, IPartPlanner)
+@implementer(ITransferAdapter, ILengthy, IPartPlanner)
 class Multipart:
     """What both ways have in common.
 
@@ -97,6 +98,12 @@ class Multipart:
                 f"these objects have {sum(counts)} parts; ask for at most {MAX_PARTS} at a time"
             )
         return Fitness.GOOD if max(counts, default=1) > 1 else Fitness.POSSIBLE
+
+    def count(self, request: BatchRequest) -> int:
+        """See :meth:`giftless.interfaces.ILengthy.count`."""
+        if request.operation is Operation.DOWNLOAD:
+            return len(request.objects)
+        return sum(self.counts(request))
 
     def counts(self, request: BatchRequest) -> list[int]:
         """Return how many parts each object has that is not refused already."""

@@ -69,6 +69,16 @@ class MultipartServer:
             else None
         )
 
+    def count_parts(self, identity: Identity) -> int:
+        """Return how many parts there are in the upload that an identity's token is for."""
+        ticket = identity.ticket
+        if ticket is None or not IMultipartStore.providedBy(self._store):
+            return 0
+        try:
+            return self._store.plan(ticket.size).count
+        except LFSError:
+            return 0  # it will be refused
+
     async def plan(
         self, identity: Identity, key: ObjectKey, links: ILinks, client: str = ""
     ) -> ObjectReply:

@@ -33,6 +33,7 @@ from giftless.interfaces import (
     Identity,
     IDownload,
     IInspector,
+    ILengthy,
     ILinks,
     IObjects,
     IObjectStore,
@@ -112,6 +113,16 @@ class LFSServer:
         self._max_object_size = max_object_size
         self._gate = gate
         self._events = events
+
+    def count_actions(self, request: BatchRequest) -> int:
+        """Return how many actions the reply to a batch request has at most.
+
+        :raises LFSError: if no transfer can serve it.
+        """
+        adapter = self._transfers.choose(request)
+        if ILengthy.providedBy(adapter):
+            return adapter.count(request)
+        return len(request.objects)
 
     async def batch(
         self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks

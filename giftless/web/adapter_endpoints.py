@@ -160,11 +160,10 @@ class AdapterCall:
         headers: Mapping[str, str] = {},  # only read
     ) -> None:
         """See :meth:`giftless.interfaces.ICall.respond`."""
+        self._call.request.held.reserve(len(body))
         bodiless = status in _NO_BODY
         self._begin(status, None if bodiless else len(body), headers)
-        request = self._call.request
-        request.write(b"" if bodiless or self.method == "HEAD" else body)
-        request.finish()
+        self._call.request.respond(b"" if bodiless else body)
 
     async def send(
         self,
@@ -178,9 +177,8 @@ class AdapterCall:
         self._begin(status, end - start, headers)
         request = self._call.request
         if self.method != "HEAD":
-            timeout = request.context.limits.stall_timeout
             try:
-                await send_object(request, download.stored, start, end, self._blocking, timeout)
+                await send_object(request, download.stored, start, end, self._blocking)
             finally:
                 download.sent(request.sentLength, end - start)
         request.finish()

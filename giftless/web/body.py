@@ -10,8 +10,8 @@ from zope.interface import implementer
 from giftless.base.bodies import ArrivingBody
 from giftless.interfaces import IBody
 
-#: The least that one body may hold in memory, in bytes: one large read.
-_MIN_SHARE: Final = 256 * 1024
+#: The least that one body may hold in memory, in bytes: with less nothing would move.
+_MIN_SHARE: Final = 4 * 1024
 
 #: The most: more brings no speed.
 _MAX_SHARE: Final = 8 * 1024 * 1024
@@ -29,11 +29,13 @@ class BodyBudget:
     is working on.  Each gets half.
 
     :param total: how much all bodies together may use, in bytes.
+    :ivar used: how much they use.
     """
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._bodies = 0
+        self.used = 0
 
     def enter(self) -> None:
         """Count one more body."""
@@ -47,7 +49,8 @@ class BodyBudget:
     def share(self) -> int:
         """How many bytes one body may let wait."""
         share = self._total // 2 // max(1, self._bodies)
-        return min(_MAX_SHARE, max(_MIN_SHARE, share))
+        # Those that came before may still have what was theirs then.
+        return max(_MIN_SHARE, min(_MAX_SHARE, share, self._total - self.used))
 
     @property
     def read_size(self) -> int:
@@ -63,6 +66,8 @@ class RequestBody(ArrivingBody):
     :param invite: called once, when the body is first wanted.
     :param pause: called to hold the client up.
     :param resume: called to let it go on.
+    :ivar enough: how many bytes are worth the reader's attention, if it wants fewer
+        than a store.
     :ivar complete: whether the last byte has arrived.
     """
 
@@ -78,13 +83,19 @@ class RequestBody(ArrivingBody):
         self._invite: Callable[[], None] | None = invite
         self._pause = pause
         self._resume = resume
+        self.enough = _MAX_READ
         self._discarding = False
+        #: How many bytes the handler works on.
+        self._handed = 0
         self.complete = False
 
     # -- for the handler
 
     async def read(self) -> Sequence[bytes]:
         """See :meth:`giftless.interfaces.IBody.read`."""
+        if not self.complete or self._waiting:
+            self._budget.used -= self._handed
+            self._handed = 0
         if not self._worthwhile and not self.complete and self._failure is None:
             if self._invite is not None:
                 invite, self._invite = self._invite, None
@@ -93,11 +104,20 @@ class RequestBody(ArrivingBody):
             await self._arrival()
         if self._failure is not None:
             raise self._failure
+        # At the end the handler still has what it got last.
+        self._handed += self._waiting
         chunks = self._take()
         self._let_go()
         return chunks
 
     # -- for the request
+
+    def close(self) -> None:
+        """Give the memory back, since nobody reads any more.  Harmless when repeated."""
+        self._budget.used -= self._handed + self._waiting
+        self._handed = 0
+        self._discarding = True
+        self._take()
 
     @property
     def uninvited(self) -> bool:
@@ -110,6 +130,7 @@ class RequestBody(ArrivingBody):
             self.received += len(data)
             return
         self._add(data)
+        self._budget.used += len(data)
         if self._worthwhile:
             self._wake()
         if self._waiting >= self._budget.share and not self.paused:
@@ -128,13 +149,12 @@ class RequestBody(ArrivingBody):
 
     def discard(self) -> None:
         """Drop what waits and whatever else arrives."""
-        self._discarding = True
-        self._take()
+        self.close()
         self._let_go()
 
     @property
     def _worthwhile(self) -> bool:
-        return self._waiting >= self._budget.read_size
+        return self._waiting >= min(self.enough, self._budget.read_size)
 
     def _let_go(self) -> None:
         if self.paused:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from giftless.base.bodies import collect
 from giftless.base.concurrency import begin
 from giftless.errors import BadRequest, Disconnected, PayloadTooLarge
 from giftless.interfaces import Credentials, IAuthenticator, Identity
@@ -17,6 +16,9 @@ from giftless.web.links import Links
 from giftless.web.request import StreamingRequest
 
 _ACTION_HEADER: Final = ACTION_HEADER.lower().encode()
+
+#: A body of up to so many bytes that is here at once is not counted: it is gone as fast.
+_SMALL_BODY: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,23 @@ class Call:
         """Read a body that is not an object's bytes.
 
         :raises PayloadTooLarge: if it is larger than ``limits.request_body``.
+        :raises Overloaded: if others need the memory more, because it comes slowly.
         """
-        limit = self.request.context.limits.request_body
-        if (self.request.length or 0) > limit:
-            raise PayloadTooLarge(f"the body of this request may have at most {limit} bytes")
-        return await collect(self.request.body, limit)
+        request = self.request
+        limit = request.context.limits.request_body
+        parts: list[bytes] = []
+        received = 0
+        if (request.length or 0) > limit:
+            raise _too_large(limit)
+        request.body.enough = _SMALL_BODY
+        while chunks := await request.body.read():
+            received += sum(map(len, chunks))
+            if received > limit:
+                raise _too_large(limit)
+            parts.extend(chunks)
+            if received > _SMALL_BODY or not request.body.complete:
+                request.held.keep_body(received, request.body.complete)
+        return b"".join(parts)
 
     def refuse_partial_body(self) -> None:
         """Make sure that the body is bytes as they are, from their beginning.
@@ -129,3 +143,7 @@ class RepoCall(Call):
             return await asking
         except CancelledError:
             raise Disconnected("the client went away") from None
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body of this request may have at most {limit} bytes")

@@ -18,13 +18,18 @@ from twisted.web.http_headers import Headers
 from giftless.errors import BadRequest, HeadersTooLarge, LFSError, RequestTimeout
 from giftless.web import access_log
 from giftless.web.context import Context
+from giftless.web.delivery import Delivery, unsent
 from giftless.web.errors import error_response
 from giftless.web.framing import connection_options
+from giftless.web.memory import Place
 from giftless.web.proxies import host_of
 from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
 
 #: How many bytes of the next requests are taken while one is being answered.
 EARLY_BYTES = 16384
+
+#: How much is read from the socket before it is known what comes, in bytes.
+FIRST_READ = 16384
 
 #: The most digits that a Content-Length may have: 2**63 has 19.
 _MAX_LENGTH_DIGITS = 19
@@ -47,16 +52,27 @@ class LFSChannel(HTTPChannel):
     _broken = False
     _dropped = 0
     _unread: Any = None
+    _answer: Place | None = None
+    _delivery: Delivery
 
     def connectionMade(self) -> None:
         """Start with the limits of the site."""
         self.totalHeadersSize = self.MAX_LENGTH = self.context.limits.header_bytes
         super().connectionMade()
+        self.transport.bufferSize = FIRST_READ
+        self._delivery = Delivery(
+            self.context.clock,
+            self.context.limits,
+            lambda: -unsent(self.transport),
+            self.transport.abortConnection,
+        )
         self.context.connections.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Free what the connection holds."""
         self._headers_arrived()
+        self._delivery.stop()
+        self._answer_taken()
         for call in (self._linger, self._closing):
             if call is not None and call.active():
                 call.cancel()
@@ -85,7 +101,9 @@ class LFSChannel(HTTPChannel):
 
     def loseConnection(self) -> None:
         """Close, when the client has taken what is left of its response."""
-        self._close_within(self.context.limits.stall_timeout)
+        super().loseConnection()
+        if self._closing is None:
+            self._delivery.start()
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes; the first of a request start its headers' deadline."""
@@ -159,8 +177,10 @@ class LFSChannel(HTTPChannel):
         """
         if self.persistent and self._waitingForTransport:
             self._unread = request
-            self.setTimeout(self.context.limits.idle_timeout)
+            self.setTimeout(None)
+            self._delivery.start()
             return
+        self.transport.bufferSize = FIRST_READ
         super().requestDone(request)
         if self.context.connections.draining and self.idle:
             self.loseConnection()
@@ -168,9 +188,24 @@ class LFSChannel(HTTPChannel):
     def resumeProducing(self) -> None:
         """Go on, since the client has taken everything."""
         super().resumeProducing()
+        self._answer_taken()
         if self._unread is not None:
+            self._delivery.stop()
             request, self._unread = self._unread, None
             self.requestDone(request)
+
+    def hold(self, answer: Place) -> None:
+        """Count an answer that has been written, until the client has taken it."""
+        self._answer_taken()
+        self._answer = answer
+        answer.offer()
+        if not self._waitingForTransport:
+            self._answer_taken()
+
+    def _answer_taken(self) -> None:
+        if self._answer is not None:
+            self._answer.release()
+            self._answer = None
 
     def _close_within(self, seconds: float) -> None:
         """Close; cut the client off if it does not take part in time.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.usecases.events import Events
-from giftless.web.body import BodyBudget
 from giftless.web.connections import Connections
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.limits import Limits
+from giftless.web.memory import Memory
 from giftless.web.proxies import Proxies
 
 
@@ -24,7 +24,7 @@ class Context:
     :ivar clock: tells the time.
     :ivar challenge: how clients are asked for a credential.
     :ivar cors: what pages of other origins may do.
-    :ivar budget: how much of all bodies may wait in memory.
+    :ivar memory: what is held in memory for clients.
     :ivar connections: the open connections.
     :ivar events: where refusals are published.
     """
@@ -34,6 +34,6 @@ class Context:
     clock: IReactorTime
     challenge: Challenge
     cors: Cors
-    budget: BodyBudget
+    memory: Memory
     connections: Connections
     events: Events

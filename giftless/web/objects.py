@@ -13,6 +13,7 @@ from giftless.lfs.verification import parse_verification
 from giftless.usecases.objects import LFSServer
 from giftless.web.call import RepoCall
 from giftless.web.limits import Limits
+from giftless.web.memory import ACTION_BYTES
 from giftless.web.ranges import etag, matches, parse_range
 from giftless.web.route import Route, never_401, never_422
 from giftless.web.sending import send_object
@@ -60,6 +61,9 @@ class ObjectEndpoints:
         client = call.header("user-agent") or ""
         limits = self._limits
         parsed = parse_batch(body, limits.batch_objects, limits.object_size, client)
+        if not parsed.is_stock:
+            # Few bytes can ask for many: what a list of parts takes must be there first.
+            call.request.held.reserve(self._server.count_actions(parsed) * ACTION_BYTES)
         reply = await self._server.batch(identity, call.repo, parsed, call.links)
         if call.short and parsed.is_giftless_client:
             _check_object(reply)
@@ -115,9 +119,7 @@ class ObjectEndpoints:
             request.setHeader("Content-Length", str(end - start))
             if request.method == b"GET":
                 try:
-                    await send_object(
-                        request, stored, start, end, self._blocking, self._limits.stall_timeout
-                    )
+                    await send_object(request, stored, start, end, self._blocking)
                 finally:
                     opened.sent(request.sentLength, end - start)
             request.finish()

@@ -13,6 +13,7 @@ from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.usecases.multipart import MultipartServer
 from giftless.web.call import RepoCall
+from giftless.web.memory import ACTION_BYTES
 from giftless.web.route import Route, never_401, never_422
 
 
@@ -42,6 +43,7 @@ class PartEndpoints:
         """``POST …/{oid}/parts``: what is there to do?"""
         key = ObjectKey(call.repo, Oid.parse(oid))
         identity = await call.identify_action(self._authenticator)
+        call.request.held.reserve(self._server.count_parts(identity) * ACTION_BYTES)
         client = call.header("user-agent") or ""
         plan = await self._server.plan(identity, key, call.links, client)
         call.request.respond_json(200, msgspec.json.encode(plan))

@@ -24,17 +24,19 @@ from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.server import Request
 
-from giftless.errors import Disconnected, LFSError, RequestTimeout, Unauthorized
+from giftless.errors import Disconnected, LFSError, Unauthorized
 from giftless.interfaces import Identity
 from giftless.lfs.batch import MEDIA_TYPE
 from giftless.lfs.objects import Repo
 from giftless.web import access_log
+from giftless.web.arrival import Arrival
 from giftless.web.body import RequestBody
 from giftless.web.context import Context
 from giftless.web.cors import is_preflight
 from giftless.web.errors import error_body
 from giftless.web.framing import refusal
 from giftless.web.interim import interim_limit
+from giftless.web.memory import SMALL_ANSWER, Held
 
 #: Bound to no class: an event would have the request itself, and its URL may
 #: hold a credential.
@@ -63,6 +65,7 @@ class StreamingRequest(Request):
     :ivar context: what it shares with the site's other requests.
     :ivar request_id: names the request in the log and in error bodies.
     :ivar body: the body, to be read as it arrives.
+    :ivar held: the memory for what is not passed on.
     :ivar repo: the repository that its URL names; ``None`` until that is known.
     :ivar identity: who sent it; ``None`` until that is known.
     :ivar started: when its headers were complete, in the reactor's seconds.
@@ -73,6 +76,7 @@ class StreamingRequest(Request):
     channel: Any = None  # the base class deletes its own when it is done
     context: Context
     body: RequestBody
+    held: Held
     request_id = "-"
     repo: Repo | None = None
     identity: Identity | None = None
@@ -83,12 +87,10 @@ class StreamingRequest(Request):
     _counted = False
     _finish_early = False
     _abandoned = False
-    _timer: IDelayedCall | None = None
+    _arrival: Arrival | None = None
     _linger: IDelayedCall | None = None
     _interim: IDelayedCall | None = None
     _interims_sent = 0
-    _bytes_at_last_check = 0
-    _paused_since_check = False
 
     @property
     def reactor(self) -> IReactorTime:
@@ -120,8 +122,9 @@ class StreamingRequest(Request):
         self.path, _, query = self.uri.partition(b"?")
         self.args = parse_qs(query, True)
         self.body = RequestBody(
-            self.context.budget, self._send_continue, self._pause_body, self._resume_body
+            self.context.memory.passing, self._send_continue, self._pause_body, self._resume_body
         )
+        self.held = Held(self.context.memory, self.break_off, channel.abort)
         self.refused = refusal(self.method, self.path, self.clientproto, self.requestHeaders)
         # The body is invited when somebody wants it, not by twisted.web.
         self._expects_continue = (
@@ -129,15 +132,22 @@ class StreamingRequest(Request):
         )
         self.requestHeaders.removeHeader(b"expect")
         if length != 0:
-            self.context.budget.enter()
+            self.context.memory.passing.enter()
             self._counted = True
-            self._watch_rate()
+            self._arrival = Arrival(
+                self.reactor,
+                self.context.limits,
+                self.body,
+                self._awaits_invitation,
+                self._refuse_slow_body,
+            )
+            self._arrival.start()
         self.process()
 
     def handleContentChunk(self, data: bytes) -> None:
         """Some of the body has arrived."""
         self.body.deliver(data)
-        self.transport.bufferSize = self.context.budget.read_size
+        self.transport.bufferSize = self.context.memory.passing.read_size
         if self._linger is not None and self.body.received > DRAIN_BYTES:
             # The client ignores the response: it may wait, unread.
             self.transport.pauseProducing()
@@ -157,8 +167,7 @@ class StreamingRequest(Request):
             if not self.finished:
                 told = self._finish_early or self._abandoned
                 self.log_access(disconnected=not told)
-            self._body_over()
-            self._stop_timers()
+            self._let_go()
         super().connectionLost(reason)
         if self.begun:
             # Last, so that the handler finds that nobody can be answered.
@@ -193,6 +202,8 @@ class StreamingRequest(Request):
             return
         if not self.startedWriting:
             self._stop_timers()
+            # What waits beyond that holds the connection up.
+            self.transport.bufferSize = SMALL_ANSWER
             self.setHeader(b"Server", b"giftless")
             self.setHeader(b"X-Request-Id", self.request_id.encode())
             if not self.responseHeaders.hasHeader(b"cache-control"):
@@ -236,11 +247,22 @@ class StreamingRequest(Request):
         self.respond_error(LFSError("the server failed; its log has the details"))
 
     def respond_json(self, code: int, body: bytes) -> None:
-        """Send a whole JSON response of the Git LFS media type."""
+        """Send a whole JSON response of the Git LFS media type.
+
+        :raises Overloaded: if it is large, and there is no memory for it.
+        """
+        self.held.reserve(len(body))
         self.setResponseCode(code)
         self.setHeader(b"Content-Type", MEDIA_TYPE.encode())
         self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.respond(body)
+
+    def respond(self, body: bytes) -> None:
+        """Send the whole body of a response, and finish; none to a HEAD request."""
+        channel = self.channel
         self.write(b"" if self.method == b"HEAD" else body)
+        if channel is not None and (answer := self.held.hand_over()) is not None:
+            channel.hold(answer)  # until the client has taken it
         self.finish()
 
     def respond_error(self, error: LFSError) -> None:
@@ -296,15 +318,24 @@ class StreamingRequest(Request):
             self.responseHeaders.addRawHeader(name, value)
 
     def _really_finish(self) -> None:
+        self._let_go()
+        super().finish()
+
+    def _let_go(self) -> None:
+        """Give back what the request holds: time-outs and memory."""
         self._body_over()
         self._stop_timers()
-        super().finish()
+        self.body.close()
+        if self._counted:
+            self._counted = False
+            self.context.memory.passing.leave()
+        self.held.release()
 
     def _body_is_too_much(self) -> bool:
         """Whether closing the connection is cheaper than reading the rest."""
         if self.body.complete or self.length == 0:
             return False
-        if self._expects_continue and self.body.uninvited:
+        if self._awaits_invitation():
             return True
         return self.length is None or self.length - self.body.received > DRAIN_BYTES
 
@@ -313,8 +344,9 @@ class StreamingRequest(Request):
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _pause_body(self) -> None:
-        self._paused_since_check = True
         # While the daemon is what is slow, the client must not be timed out.
+        if self._arrival is not None:
+            self._arrival.hold_up()
         self.channel.setTimeout(None)
         self.transport.pauseProducing()
 
@@ -325,33 +357,15 @@ class StreamingRequest(Request):
                 self.channel.setTimeout(self.context.limits.idle_timeout)
 
     def _body_over(self) -> None:
-        if self._counted:
-            self._counted = False
-            self.context.budget.leave()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._arrival is not None:
+            self._arrival.stop()
 
-    def _watch_rate(self) -> None:
-        limits = self.context.limits
-        if limits.body_min_rate:
-            self._bytes_at_last_check = self.body.received
-            self._paused_since_check = self.body.paused
-            self._timer = self.reactor.callLater(limits.body_rate_window, self._check_rate)
+    def _awaits_invitation(self) -> bool:
+        return self._expects_continue and self.body.uninvited
 
-    def _check_rate(self) -> None:
-        self._timer = None
-        limits = self.context.limits
-        arrived = self.body.received - self._bytes_at_last_check
-        wanted = limits.body_min_rate * limits.body_rate_window
-        waits_for_invitation = self._expects_continue and self.body.uninvited
-        if self._paused_since_check or waits_for_invitation or arrived >= wanted:
-            self._watch_rate()
-            return
+    def _refuse_slow_body(self, error: LFSError) -> None:
         self.channel.persistent = False
-        self.break_off(
-            RequestTimeout(f"the body arrives at less than {limits.body_min_rate} bytes a second")
-        )
+        self.break_off(error)
 
     def _send_interim(self) -> None:
         self._interim = None

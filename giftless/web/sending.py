@@ -19,9 +19,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from giftless.base.watchdog import Watchdog
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IStoredFile, IStoredObject
+from giftless.web.delivery import Delivery, unsent
 from giftless.web.request import StreamingRequest
 
 #: What goes in one piece with the headers if it is in memory, in bytes.  Every
@@ -41,7 +41,6 @@ async def send_object(
     start: int,
     end: int,
     blocking: IBlocking,
-    stall_timeout: float,
 ) -> None:
     """Send the bytes from ``start`` to ``end`` as the response's body.
 
@@ -49,8 +48,6 @@ async def send_object(
     left to the caller.
 
     :param blocking: reads from the disk what is not in memory yet.
-    :param stall_timeout: seconds without any progress after which the client
-        is cut off.
     :raises Disconnected: if the client is gone before everything was sent.
     """
     if request.channel is None:
@@ -66,10 +63,10 @@ async def send_object(
     transport = request.channel.transport
     plain = type(transport) in (tcp.Server, unix.Server) and not getattr(transport, "TLS", False)
     if plain and IStoredFile.providedBy(stored):
-        sender = _FileSender(request, stored.fileno(), start, end, blocking, stall_timeout)
+        sender = _FileSender(request, stored.fileno(), start, end, blocking)
         await sender.run()
     else:
-        await _pass_on(request, stored, start, end, stall_timeout)
+        await _pass_on(request, stored, start, end)
 
 
 @implementer(IPullProducer)
@@ -87,7 +84,6 @@ class _FileSender:
         start: int,
         end: int,
         blocking: IBlocking,
-        stall_timeout: float,
     ) -> None:
         self._request = request
         self._channel = request.channel
@@ -99,8 +95,7 @@ class _FileSender:
         self._blocking = blocking
         self._warming: Deferred[None] | None = None
         self._done: Deferred[None] = Deferred()
-        abort = self._transport.abortConnection
-        self._watchdog = Watchdog(request.reactor, stall_timeout, abort)
+        self._delivery = _watch(request)
 
     async def run(self) -> None:
         """Send everything.
@@ -109,7 +104,7 @@ class _FileSender:
         :raises OSError: if the file became shorter.
         """
         transport = self._transport
-        self._watchdog.start()
+        self._delivery.start()
         transport.unregisterProducer()
         # Registering asks for data at once, while headers are still buffered;
         # that first call is answered by waiting for the socket.
@@ -117,7 +112,7 @@ class _FileSender:
         try:
             await self._done
         finally:
-            self._watchdog.stop()
+            self._delivery.stop()
             if not transport.disconnected:
                 transport.unregisterProducer()
                 transport.registerProducer(self._channel, True)
@@ -155,7 +150,6 @@ class _FileSender:
             return
         self._offset += sent
         self._request.sentLength += sent
-        self._watchdog.progress()
         if self._offset == self._end:
             self._finish(None)
         else:
@@ -268,16 +262,25 @@ class _Pace:
             waiting.callback(None)
 
 
-async def _pass_on(
-    request: StreamingRequest, stored: IStoredObject, start: int, end: int, stall_timeout: float
-) -> None:
+def _watch(request: StreamingRequest) -> Delivery:
+    """Return what cuts the client off if it takes too little of a response."""
+    transport = request.channel.transport
+    return Delivery(
+        request.reactor,
+        request.context.limits,
+        lambda: request.sentLength - unsent(transport),
+        transport.abortConnection,
+    )
+
+
+async def _pass_on(request: StreamingRequest, stored: IStoredObject, start: int, end: int) -> None:
     body = stored.read(start, end)
     pace = _Pace()
     request.registerProducer(pace, True)
     finished = request.notifyFinish()
     finished.addErrback(lambda _: pace.stopProducing())
-    watchdog = Watchdog(request.reactor, stall_timeout, request.transport.abortConnection)
-    watchdog.start()
+    delivery = _watch(request)
+    delivery.start()
     left = end - start
     try:
         while left:
@@ -288,9 +291,8 @@ async def _pass_on(
                 await pace.ready()
                 request.write(chunk)
                 left -= len(chunk)
-                watchdog.progress()
         await pace.ready()
     finally:
-        watchdog.stop()
+        delivery.stop()
         if request.channel is not None:
             request.unregisterProducer()

@@ -17,13 +17,13 @@ from twisted.web.server import Site
 from giftless.errors import TooManyConnections
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.web import access_log
-from giftless.web.body import BodyBudget
 from giftless.web.channel import LFSChannel
 from giftless.web.connections import Connections
 from giftless.web.context import Context
 from giftless.web.cors import Cors, CorsOptions
 from giftless.web.errors import Challenge, error_response
 from giftless.web.limits import Limits
+from giftless.web.memory import Memory
 from giftless.web.proxies import Proxies, host_of
 from giftless.web.request import StreamingRequest
 
@@ -72,7 +72,7 @@ class LFSSite(Site):
             reactor,
             challenge,
             cors,
-            BodyBudget(limits.upload_buffer),
+            Memory(limits.memory, reactor),
             self._connections,
             events,
         )

@@ -34,12 +34,12 @@ class BudgetTests(CoroutineTestCase):
             self.assertEqual(budget.share, share)
 
     def test_a_share_has_bounds(self) -> None:
-        """Less than one read is of no use, and much more brings no speed."""
+        """With less nothing would move, and much more brings no speed."""
         self.assertEqual(BodyBudget(10**12).share, 8 * MB)
         budget = BodyBudget(MB)
         for _ in range(1000):
             budget.enter()
-        self.assertEqual(budget.share, 256 * KB)
+        self.assertEqual(budget.share, 4 * KB)
 
     def test_many_bodies_stay_within_the_memory(self) -> None:
         budget = BodyBudget(16 * MB)
@@ -52,7 +52,12 @@ class BudgetTests(CoroutineTestCase):
         for _ in range(100):
             budget.enter()
             self.assertLessEqual(budget.read_size, budget.share)
-            self.assertGreaterEqual(budget.read_size, 256 * KB)
+            self.assertGreaterEqual(budget.read_size, 4 * KB)
+
+    def test_what_others_still_hold_is_not_shared_again(self) -> None:
+        budget = BodyBudget(8 * MB)
+        budget.used = 7 * MB
+        self.assertEqual(budget.share, MB)
 
 
 class BodyTestCase(CoroutineTestCase):
@@ -223,6 +228,38 @@ class FlowTests(BodyTestCase):
         while not self.body.paused:
             self.body.deliver(piece)
         self.assertLessEqual(self.body.received, self.budget.share)
+
+
+class AccountTests(BodyTestCase):
+    """What a body holds is counted until its handler asks for more, or is done."""
+
+    def test_what_waits_and_what_is_worked_on_is_counted(self) -> None:
+        self.body.deliver(b"a" * 1000)
+        self.assertEqual(self.budget.used, 1000)
+        read = self.read()
+        self.body.deliver(b"b" * self.budget.read_size)
+        self.successResultOf(read)
+        held = self.budget.used
+        self.read()
+        self.assertEqual(self.budget.used, 0)
+        self.assertGreater(held, self.budget.read_size)
+
+    def test_the_end_is_worked_on_until_the_request_is_over(self) -> None:
+        """A small object waits to be stored with others."""
+        self.body.deliver(b"a" * 1000)
+        self.body.end()
+        for _ in range(2):
+            self.successResultOf(self.read())
+        self.assertEqual(self.budget.used, 1000)
+        self.body.close()
+        self.body.close()
+        self.assertEqual(self.budget.used, 0)
+
+    def test_what_is_dropped_is_not_counted(self) -> None:
+        self.body.deliver(b"a" * 1000)
+        self.body.discard()
+        self.body.deliver(b"a" * 1000)
+        self.assertEqual(self.budget.used, 0)
 
 
 class FailureTests(BodyTestCase):

@@ -703,7 +703,7 @@ class BackPressureTests(FrontTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.blocking = ManualBlocking()
-        self.serve(blocking=self.blocking, limits=Limits(upload_buffer=MIB))
+        self.serve(blocking=self.blocking, limits=Limits(memory=4 * MIB))
         self.data = os.urandom(4 * MIB)
         self.url = storage_url(oid_of(self.data))
 

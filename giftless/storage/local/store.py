@@ -20,7 +20,7 @@ from typing import Final
 
 from zope.interface import implementer
 
-from giftless.base.bodies import VerifiedBody
+from giftless.base.bodies import Resumed, VerifiedBody
 from giftless.base.identities import Remembered
 from giftless.errors import BadRequest, Conflict, LFSError
 from giftless.interfaces import (
@@ -133,25 +133,28 @@ class LocalStore:
     async def _store(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         size = payload.length
         if size is not None and size <= SMALL_BYTES and not extras:
-            await self._receive_small(key, body)
+            await self._receive_small(key, size, body)
         else:
-            place = self._place(key)
-            upload = Upload(place.root, size or 0)
-            await self._receive(
-                upload, body, lambda upload: self._commit(upload, place, key, extras)
-            )
+            await self._receive_large(key, size or 0, body, extras)
 
-    async def _receive_small(self, key: ObjectKey, body: IBody) -> None:
-        """Store a body that is small enough to wait for all of it first."""
-        whole: list[bytes] = []
-        while chunks := await body.read():
-            whole.extend(chunks)
+    async def _receive_small(self, key: ObjectKey, size: int, body: IBody) -> None:
+        """Store a small body together with others, if it is here at once."""
+        whole = await body.read()
+        if whole and (more := await body.read()):
+            # It comes slowly, and must not wait in memory for as long as its sender likes.
+            await self._receive_large(key, size, Resumed([whole, more], body), {})
+            return
         try:
             await self._small.store(SmallFile(self._place(key), whole))
         except OSError as error:
             if not await self._blocking.run(self._discover, key, error):
                 raise
             await self._small.store(SmallFile(self._place(key), whole))
+
+    async def _receive_large(self, key: ObjectKey, size: int, body: IBody, extras: Extras) -> None:
+        place = self._place(key)
+        upload = Upload(place.root, size)
+        await self._receive(upload, body, lambda upload: self._commit(upload, place, key, extras))
 
     async def _receive(self, upload: Upload, body: IBody, keep: Callable[[Upload], None]) -> None:
         """Write a body to a temporary file, and keep that if the body ends well."""
