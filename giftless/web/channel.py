@@ -20,7 +20,7 @@ from giftless.web import access_log
 from giftless.web.context import Context
 from giftless.web.delivery import Delivery, unsent
 from giftless.web.errors import error_response
-from giftless.web.framing import connection_options
+from giftless.web.framing import FIELD_LINE, connection_options
 from giftless.web.memory import Place
 from giftless.web.proxies import host_of
 from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
@@ -147,7 +147,14 @@ class LFSChannel(HTTPChannel):
         super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
-        """Start the idle time-out again, since the request is complete."""
+        """Start the idle time-out again, since the request is complete.
+
+        The trailers of a chunked body are not used, but must be well-formed.
+        """
+        trailers = getattr(self._transferDecoder, "_trailerHeaders", ())
+        if not all(map(FIELD_LINE.fullmatch, trailers)):
+            self._refuse(BadRequest("a trailer of the body is malformed"))
+            return
         # A pause may have switched the time-out off; twisted.web puts it
         # back, after the response, as it finds it now.
         self.setTimeout(self.context.limits.idle_timeout)

@@ -25,6 +25,29 @@ HOST: Final = re.compile(
 _ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 
 
+#: A target in absolute-form (RFC 9112 section 3.2.2).
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)([/?].*)?", re.IGNORECASE | re.DOTALL)
+
+#: A field line, of headers or trailers (RFC 9112 section 5).
+FIELD_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+
+#: The target of a request that is for the server as a whole (RFC 9112 section 3.2.4).
+ASTERISK: Final = b"*"
+
+
+def split_target(target: bytes, method: bytes) -> tuple[bytes | None, bytes]:
+    """Split a request's target into the host that it names and the rest.
+
+    :returns: host and port, or ``None`` if it names none; and the target in
+        origin-form, or :data:`ASTERISK`.
+    """
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None:
+        return None, target
+    rest = found[2] or (ASTERISK if method == b"OPTIONS" else b"/")
+    return found[1], b"/" + rest if rest[:1] == b"?" else rest
+
+
 def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFSError | None:
     """Look at a request's head before anything is done with it.
 
@@ -39,7 +62,7 @@ def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFS
     expectations = headers.getRawHeaders(b"expect", [])
     if not _METHOD.fullmatch(method):
         return BadRequest("the request's method must be upper-case letters")
-    if path[:1] != b"/" or path[:2] == b"//":
+    if (path[:1] != b"/" or path[:2] == b"//") and (method, path) != (b"OPTIONS", ASTERISK):
         return BadRequest(
             "the request's target must be a path that begins with one slash; the URL of a"
             " repository's API is of the form https://HOST/ORG/REPO.git/info/lfs"

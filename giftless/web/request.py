@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.server import Request
 
-from giftless.errors import Disconnected, LFSError, Unauthorized
+from giftless.errors import BadRequest, Disconnected, LFSError, Unauthorized
 from giftless.interfaces import Identity
 from giftless.lfs.batch import MEDIA_TYPE
 from giftless.lfs.objects import Repo
@@ -34,7 +34,7 @@ from giftless.web.body import RequestBody
 from giftless.web.context import Context
 from giftless.web.cors import is_preflight
 from giftless.web.errors import error_body
-from giftless.web.framing import refusal
+from giftless.web.framing import ASTERISK, HOST, refusal, split_target
 from giftless.web.interim import interim_limit
 from giftless.web.memory import SMALL_ANSWER, Held
 
@@ -114,11 +114,8 @@ class StreamingRequest(Request):
         self.length = length
         self.started = self.reactor.seconds()
         self.request_id = os.urandom(8).hex()
-        self.method, self.uri, self.clientproto = (
-            channel._command,
-            channel._path,
-            channel._version,
-        )
+        self.method, self.clientproto = channel._command, channel._version
+        host, self.uri = split_target(channel._path, self.method)
         self.path, _, query = self.uri.partition(b"?")
         self.args = parse_qs(query, True)
         self.body = RequestBody(
@@ -126,6 +123,11 @@ class StreamingRequest(Request):
         )
         self.held = Held(self.context.memory, self.break_off, channel.abort)
         self.refused = refusal(self.method, self.path, self.clientproto, self.requestHeaders)
+        if host is not None and self.refused is None:
+            # It counts more than the header (RFC 9112 section 3.2.2).
+            self.requestHeaders.setRawHeaders(b"host", [host])
+            if not HOST.fullmatch(host):
+                self.refused = BadRequest("the host in the request's target is malformed")
         # The body is invited when somebody wants it, not by twisted.web.
         self._expects_continue = (
             self.requestHeaders.hasHeader(b"expect") and self.clientproto == b"HTTP/1.1"
@@ -193,6 +195,10 @@ class StreamingRequest(Request):
             self.respond_error(self.refused)
         elif self.context.cors.enabled and is_preflight(self.method, self.requestHeaders):
             self._answer_preflight()
+        elif self.path == ASTERISK:
+            self.setHeader(b"Allow", b"GET, HEAD, POST, PUT")
+            self.setResponseCode(204)
+            self.finish()
         else:
             super().process()
 

@@ -144,13 +144,20 @@ class MalformedRequestTests(FrontTestCase):
         """A proxy that routes by path would not know where this goes."""
         self.assert_refused(self.get(b"Host: lfs.example").replace(b" /org", b" xorg"))
 
-    def test_target_with_a_host(self) -> None:
+    def test_target_of_another_scheme(self) -> None:
         self.assert_refused(
-            self.get(b"Host: lfs.example").replace(b" /org", b" http://other.example/org")
+            self.get(b"Host: lfs.example").replace(b" /org", b" ftp://other.example/org")
         )
 
-    def test_an_asterisk_as_target_is_refused(self) -> None:
-        self.assert_refused(b"OPTIONS * HTTP/1.1\r\nHost: lfs.example\r\n\r\n")
+    def test_target_with_a_host_beside_two_host_headers(self) -> None:
+        self.assert_refused(
+            self.get(b"Host: lfs.example", b"Host: lfs.example").replace(
+                b" /org", b" http://lfs.example/org"
+            )
+        )
+
+    def test_an_asterisk_is_a_target_for_options_only(self) -> None:
+        self.assert_refused(b"GET * HTTP/1.1\r\nHost: lfs.example\r\n\r\n")
 
     def test_an_unknown_expectation_is_refused(self) -> None:
         self.assert_refused(self.put(b"Host: lfs.example", b"Expect: a-miracle"), status=417)
@@ -283,6 +290,20 @@ class BadChunkTests(FrontTestCase):
 
     def test_endless_trailers_are_refused(self) -> None:
         self.assert_refused_body(b"3\r\nabc\r\n0\r\n" + b"X-Trailer: yes\r\n" * 8192)
+
+    def test_malformed_trailers_are_refused(self) -> None:
+        for trailer in (
+            b"no colon",
+            b": no name",
+            b"name : value",
+            b"a: b\r\n folded",
+            b"a: \0",
+            b"a: b\rc: d",
+            b"a b: c",
+            b"a\n: c",
+        ):
+            self.assert_refused_body(b"3\r\nabc\r\n0\r\n%b\r\n\r\n" % trailer)
+            self.setUp()
 
     def test_after_good_chunks(self) -> None:
         """What had arrived before is forgotten."""

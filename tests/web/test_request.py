@@ -1019,3 +1019,51 @@ class OnTheWireTests(PortTestCase):
         statuses = await gatherResults([ensureDeferred(self.in_thread(client)) for _ in range(8)])
         self.assertEqual(statuses, [200] * 8)
         self.assert_stored(data)
+
+
+class TargetTests(FrontTestCase):
+    """The forms of a request's target (RFC 9112 section 3.2)."""
+
+    def ask(self, method: str, target: str, host: str = "lfs.example") -> Response:
+        """Send a batch request, or one without a body."""
+        body = batch_body("upload", {"oid": OID, "size": 10}) if method == "POST" else b""
+        return self.connect().request(method, target, {"Host": host}, body)
+
+    def test_an_absolute_target_names_the_host(self) -> None:
+        """The Host header, which must be there, does not count then."""
+        self.serve()
+        for host in ("other.example:8080", "[::1]:80"):
+            for scheme in ("http", "HTTP", "https"):
+                target = f"{scheme}://{host}/org/repo/objects/batch"
+                (item,) = self.ask("POST", target).json["objects"]
+                href = item["actions"]["upload"]["href"]
+                self.assertTrue(href.startswith(f"http://{host}/org/repo/"), href)
+
+    def test_an_absolute_target_has_a_query_and_any_path(self) -> None:
+        self.serve()
+        self.front.put(DATA)
+        target = f"http://lfs.example{URL}?filename=a.txt"
+        self.assertIn("a.txt", self.ask("GET", target).headers["content-disposition"])
+        for target in ("http://lfs.example", "http://lfs.example?a=b"):
+            self.assert_error(self.ask("GET", target), 404)
+
+    def test_malformed_absolute_targets_are_refused(self) -> None:
+        self.serve()
+        for target in (
+            "http:///org/repo/objects/batch",
+            "http://user@lfs.example/org/repo/objects/batch",
+            "http://lfs.example:99999999/",
+            "http://lfs.example//x",
+            "ftp://lfs.example/x",
+            "lfs.example:80",
+            "*",
+        ):
+            self.assert_error(self.ask("GET", target), 400)
+        self.assert_error(self.ask("GET", "http://lfs.example/", host="a b"), 400)
+
+    def test_options_of_the_whole_server(self) -> None:
+        self.serve()
+        for target in ("*", "http://lfs.example"):
+            response = self.ask("OPTIONS", target)
+            self.assertEqual((response.status, response.body), (204, b""))
+            self.assertEqual(response.headers["allow"], "GET, HEAD, POST, PUT")
