@@ -311,13 +311,17 @@ class ConfigError(Exception):
 
     :param path: the key's dotted path, e.g. ``storage.path``; empty for the
         file as a whole.
-    :param problem: what was found and what is allowed, without the path.
+    :param problem: what was found and what is allowed, without the path, and without
+        any value: it may be a secret.
+    :param key: a key below the path that nobody knows.  It is where the problem is, and
+        is not shown, because it may be a secret as well.
     """
 
-    def __init__(self, path: str, problem: str) -> None:
+    def __init__(self, path: str, problem: str, key: str | None = None) -> None:
         super().__init__(path, problem)
         self.path = path
         self.problem = problem
+        self.key = key
 
     def __str__(self) -> str:
         text = f"{self.path}: {self.problem}" if self.path else self.problem

@@ -17,8 +17,9 @@ import msgspec
 from giftless.auth.access import AccessOptions
 from giftless.auth.actions import ActionOptions
 from giftless.base import schema
-from giftless.base.safe_yaml import MAX_DEPTH, load_yaml
+from giftless.base.safe_yaml import MAX_DEPTH, find_place, load_yaml
 from giftless.base.schema import EnvironmentValue
+from giftless.base.showing import describe, file_name
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Section
@@ -129,8 +130,15 @@ def load(file: str | None, environ: Mapping[str, str]) -> Loaded:
     :raises ConfigError: if it cannot be used; its text begins with the file's
         or the variable's name.
     """
-    source = file or environ.get(FILE_VARIABLE) or ""
-    return parse(source, _read(source) if source else "", environ)
+    if file:
+        return parse(file, _read(file), environ)
+    named = environ.get(FILE_VARIABLE) or ""
+    if not named:
+        return parse("", "", environ)
+    if not file_name(named):
+        # Somebody may have put the configuration itself there.
+        raise ConfigError(f"environment {FILE_VARIABLE}", "names a file that does not exist")
+    return parse(named, _read(named), environ)
 
 
 def parse(source: str, text: str, environ: Mapping[str, str]) -> Loaded:
@@ -147,19 +155,39 @@ def parse(source: str, text: str, environ: Mapping[str, str]) -> Loaded:
         config = schema.convert(data, Config, "")
         _check(config)
     except ConfigError as error:
-        raise located(error, source, environ) from None
+        raise located(error, source, text, environ) from None
     return Loaded(config, source, text)
 
 
-def located(error: ConfigError, source: str, environ: Mapping[str, str]) -> ConfigError:
+def located(error: ConfigError, source: str, text: str, environ: Mapping[str, str]) -> ConfigError:
     """Say where the value of a wrong key was set.
 
-    :returns: an error whose path begins with the variable or the file.
+    :param source: the file's name; empty for the embedded defaults.
+    :param text: what is in it.
+    :returns: an error whose path begins with the variable or the file, and whose
+        problem ends with the line and the column.
     """
-    key = PREFIX + error.path.upper().replace(".", "__")
-    variable = next((name for name in sorted(environ, reverse=True) if _sets(name, key)), None)
-    where = f"environment {variable}" if variable else source or "embedded defaults"
-    return ConfigError(f"{where}: {error.path}" if error.path else where, error.problem)
+    whole = error.path if error.key is None else schema.join(error.path, error.key)
+    name = PREFIX + whole.upper().replace(".", "__")
+    variable = next((each for each in sorted(environ, reverse=True) if _sets(each, name)), None)
+    problem = error.problem
+    if variable is not None:
+        if error.key is not None and len(variable) >= len(name):
+            # The unknown key is a part of the variable's name, and may be a secret.
+            variable = _hidden(error.path)
+        where = f"environment {variable}"
+    else:
+        where = source or "embedded defaults"
+        steps = error.path.split(".") if error.path else []
+        place = find_place(text, steps if error.key is None else [*steps, error.key])
+        if place is not None:
+            problem = f"{problem} (line {place[0]}, column {place[1]})"
+    return ConfigError(f"{where}: {error.path}" if error.path else where, problem)
+
+
+def _hidden(path: str) -> str:
+    """Return the beginning of the names of all variables below a path."""
+    return f"{PREFIX}{path.upper().replace('.', '__')}{'__' if path else ''}…"
 
 
 def _sets(variable: str, key: str) -> bool:
@@ -187,9 +215,7 @@ def _keys(source: str, text: str) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(
-            source, f"found {schema.describe_other(data)}, but the file must be a mapping of keys"
-        )
+        raise ConfigError(source, f"found {describe(data)}, but the file must be a mapping of keys")
     return data
 
 
@@ -212,8 +238,10 @@ def _set(data: dict[str, Any], steps: list[str], value: EnvironmentValue, name: 
         key: Any = step
         if isinstance(target, list):
             if not step.isdecimal() or int(step) > len(target):
+                path = ".".join(steps[: steps.index(step)])
                 raise ConfigError(
-                    f"environment {name}", f"'{step}' is no index of a list of {len(target)}"
+                    f"environment {_hidden(path)}",
+                    f"allowed behind it is the index of a list of {len(target)}, from 0",
                 )
             key = int(step)
             if key == len(target):
@@ -249,7 +277,7 @@ def _check(config: Config) -> None:
         except ValueError:
             raise ConfigError(
                 f"trusted_proxies.{index}",
-                f"found {proxy!r}, allowed is an address, a network such as 10.0.0.0/8,"
+                f"found {describe(proxy)}, allowed is an address, a network such as 10.0.0.0/8,"
                 f" or '{UNIX}'",
             ) from None
     if config.secret is not None and config.secret_file is not None:

@@ -20,6 +20,7 @@ from zope.interface.verify import verifyObject
 
 import twisted.plugins
 from giftless.base import schema
+from giftless.base.showing import describe, describe_failure, file_name
 from giftless.errors import ConfigError
 from giftless.interfaces import (
     Environment,
@@ -82,7 +83,8 @@ def add_directories(directories: Sequence[str]) -> None:
         path = os.path.abspath(directory)
         if not os.path.isdir(path):
             raise ConfigError(
-                f"plugin_path.{index}", f"found {directory!r}, allowed is an existing directory"
+                f"plugin_path.{index}",
+                f"{file_name(directory)}is no directory, allowed is an existing one",
             )
         if path not in twisted.plugins.__path__:
             twisted.plugins.__path__.append(path)
@@ -110,7 +112,7 @@ def choose(interface: type[F], name: object, path: str) -> F:
     """
     found = named(interface)
     if not isinstance(name, str) or name not in found:
-        is_wrong = "is missing;" if name is None else f"found {schema.describe(name)},"
+        is_wrong = "is missing;" if name is None else f"found {describe(name)},"
         available = ", ".join(sorted(find(interface)))
         raise ConfigError(path, f"{is_wrong} available: {available}")
     if problem := _problem_of(interface, found[name]):
@@ -157,6 +159,18 @@ def named(interface: type[F]) -> dict[str, F]:
             raise ConfigError("", f"two plugins for {interface.__name__} are called {name!r}")
         found[str(name)] = plugin
     return found
+
+
+def failed(path: str, name: str, error: Exception) -> ConfigError:
+    """Make the error for a plugin that fails where it is built.
+
+    :param path: the dotted path of the section.
+    """
+    return ConfigError(
+        path,
+        f"the plugin {name!r} fails with {describe_failure(error)}; what it says is not shown,"
+        " because it may hold a secret",
+    )
 
 
 def _problem_of(interface: type[IFactory], plugin: object) -> str:
@@ -243,9 +257,7 @@ class PartBuilder:
         :param beside: keys of the section that are not the plugin's.
         """
         if not isinstance(section, Mapping):
-            raise ConfigError(
-                key, f"found {schema.describe_other(section)}, but this is a section with keys"
-            )
+            raise ConfigError(key, f"found {describe(section)}, but this is a section with keys")
         plugin = choose(interface, section.get("type"), schema.join(key, "type"))
         rest = {name: value for name, value in section.items() if name != "type"}
         options = schema.convert(rest, plugin.Options, key, beside)
@@ -255,5 +267,7 @@ class PartBuilder:
             part = plugin.build(options, nested.environment)
         except ConfigError as error:
             raise schema.below(key, error) from None
+        except Exception as error:
+            raise failed(key, plugin.name, error) from None
         self.built[path] = part
         return part

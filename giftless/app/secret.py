@@ -10,6 +10,7 @@ import os
 import secrets
 from typing import Final
 
+from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 
 #: The least that a secret must have, in bytes.
@@ -36,7 +37,7 @@ def load_secret(secret: str | None, secret_file: str | None, state_dir: str) -> 
     except OSError as error:
         raise ConfigError(
             "state_dir",
-            f"{state_dir!r} cannot be used: {error.strerror};"
+            f"{file_name(state_dir)}cannot be used: {error.strerror};"
             " give a directory that the daemon may write to",
         ) from None
     return _long_enough(_read(path, "state_dir"), "state_dir")
@@ -47,7 +48,7 @@ def _read(path: str, key: str) -> bytes:
         with open(path, "rb") as file:
             return file.read().strip()
     except OSError as error:
-        raise ConfigError(key, f"{path!r} cannot be read: {error.strerror}") from None
+        raise ConfigError(key, f"{file_name(path)}cannot be read: {error.strerror}") from None
 
 
 def _create(path: str) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.task import react
 
 from giftless.base.concurrency import settle
 from giftless.base.schema import below
+from giftless.base.showing import describe_failure
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import ICheckable
@@ -70,5 +71,5 @@ async def problem_of(part: Any, path: str, clock: IReactorTime) -> ConfigError |
     except TimeoutError:
         return ConfigError(path, f"could not be checked within {CHECK_TIMEOUT} seconds")
     except Exception as error:
-        return ConfigError(path, f"could not be checked: {error!r}")
+        return ConfigError(path, f"could not be checked: {describe_failure(error)}")
     return None

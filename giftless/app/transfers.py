@@ -71,8 +71,14 @@ def build_transfers(
                     " another transfer's; leave one of them out",
                 )
     tokens = ActionTokens(secret, options, kinds.values(), wall_clock)
-    built = {path: factory.build(store, tokens) for path, factory in factories.items()}
-    adapters = {path: adapter for path, adapter in built.items() if adapter is not None}
+    adapters = {}
+    for path, factory in factories.items():
+        try:
+            adapter = factory.build(store, tokens)
+        except Exception as error:
+            raise plugins.failed(path, factory.name, error) from None
+        if adapter is not None:
+            adapters[path] = adapter
     if not adapters:
         names = ", ".join(factory.name for factory in factories.values())
         raise ConfigError("transfers", f"the storage can serve none of: {names}")

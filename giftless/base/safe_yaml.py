@@ -8,6 +8,7 @@ laughs"), and some scalars fail with errors of Python's own.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import IO, Any, Final
 
 import yaml
@@ -15,7 +16,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 from yaml.error import Mark
 from yaml.events import AliasEvent
-from yaml.nodes import Node
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 #: How many levels of sections and lists a document may have.
 MAX_DEPTH: Final = 50
@@ -26,8 +27,9 @@ MAX_ALIASED: Final = 100_000
 #: The longest that a number may be, in characters: longer ones cannot be shown.
 _MAX_NUMBER: Final = 1000
 
-#: The name of an alias or a tag in an error of YAML: a password may begin with * or !.
-_NAMED: Final = re.compile(r"(alias|tag|anchor) '[^']*'")
+#: What an error of YAML quotes, other than its own words such as '<block end>' and single
+#: characters: names of aliases, tags and handles.  A password may begin with * or !.
+_QUOTED: Final = re.compile(r""" (["'])(?!<[a-z ]*>\1|.\1).*?\1(?!\w)""", re.DOTALL)
 
 
 def load_yaml(source: str | bytes | IO[str]) -> Any:
@@ -110,5 +112,36 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
         if problem:
             place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             said.append(problem + place)
-    text = _NAMED.sub(r"\1", ": ".join(said))
-    return " ".join(text.split())
+    return " ".join(_QUOTED.sub("", ": ".join(said)).split())
+
+
+def find_place(text: str, steps: Sequence[str]) -> tuple[int, int] | None:
+    """Find where a value stands in a YAML document.
+
+    :param steps: the keys and the indexes that lead to it.
+    :returns: the line and the column of its key, or of the item, from 1.  If it is not
+        there, those of what it would stand in.  ``None`` if nothing leads there.
+    """
+    try:
+        node = yaml.compose(text, _Loader)
+    except (yaml.YAMLError, ValueError):
+        return None
+    mark = None
+    for step in steps:
+        found = _child(node, step)
+        if found is None:
+            break
+        mark, node = found
+    return None if mark is None else (mark.line + 1, mark.column + 1)
+
+
+def _child(node: Node | None, step: str) -> tuple[Mark, Node] | None:
+    """Find a value in a node."""
+    if isinstance(node, MappingNode):
+        return next(
+            (((key.start_mark), value) for key, value in node.value if key.value == step), None
+        )
+    if isinstance(node, SequenceNode) and step.isdecimal() and int(step) < len(node.value):
+        item = node.value[int(step)]
+        return item.start_mark, item
+    return None

@@ -15,32 +15,16 @@ import msgspec
 from msgspec import inspect
 
 from giftless.base.safe_yaml import load_yaml
+from giftless.base.showing import describe, describe_number
 from giftless.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-#: Keys whose values must not be shown, not even if they are wrong.
-_SECRET_KEYS: Final = (
-    "key",
-    "secret",
-    "password",
-    "secret_access_key",
-    "account_key",
-    "connection_string",
-    "conninfo",
-)
+#: What an unknown key must look like to be shown.
+_KEY: Final = re.compile(r"[A-Za-z_-]+", re.ASCII)
 
-#: Text that cannot be a section or a list.
-_WORD: Final = re.compile(r"[\w./-]*(:\d+)?")
-
-#: The types of single values.
-_SCALARS: Final = (
-    inspect.BoolType,
-    inspect.FloatType,
-    inspect.IntType,
-    inspect.LiteralType,
-    inspect.StrType,
-)
+#: By how many characters it may be longer or shorter than the key that was meant.
+_SLIP: Final = 2
 
 
 class EnvironmentValue(str):
@@ -55,15 +39,14 @@ def convert(section: object, struct: type[S], path: str, beside: Collection[str]
     :raises ConfigError: at the first key that is unknown, missing or wrong.
     """
     if not isinstance(section, Mapping):
-        found = describe_other(section)
-        raise ConfigError(path, f"found {found}, but this is a section with keys")
+        raise ConfigError(path, f"found {describe(section)}, but this is a section with keys")
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     values = {}
     for key, value in section.items():
         if key in beside:
             continue
         if key not in fields:
-            raise ConfigError(join(path, str(key)), unknown_key(str(key), {*fields, *beside}))
+            raise unknown_key(path, str(key), {*fields, *beside})
         values[fields[key].name] = _convert_value(value, fields[key].type, join(path, key))
     for name, field in fields.items():
         if name not in section and field.required:
@@ -71,11 +54,21 @@ def convert(section: object, struct: type[S], path: str, beside: Collection[str]
     return struct(**values)
 
 
-def unknown_key(key: str, known: Collection[str]) -> str:
-    """Say that a key is unknown, and which one may have been meant."""
+def unknown_key(path: str, key: str, known: Collection[str]) -> ConfigError:
+    """Make the error for an unknown key, which says what may have been meant.
+
+    The key itself is shown only if it is a slip of the pen: a colon that is missing
+    makes a key of a secret.
+
+    :param path: the dotted path of the section that the key stands in.
+    """
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown key; {hint}allowed here: {', '.join(sorted(known)) or 'nothing'}"
+    problem = f"unknown key; {hint}allowed here: {', '.join(sorted(known)) or 'nothing'}"
+    slip = close and (key in close[0] or abs(len(key) - len(close[0])) <= _SLIP)
+    if slip and _KEY.fullmatch(key):
+        return ConfigError(join(path, key), problem)
+    return ConfigError(path, problem, key)
 
 
 def join(path: str, key: str) -> str:
@@ -85,27 +78,8 @@ def join(path: str, key: str) -> str:
 
 def below(path: str, error: ConfigError) -> ConfigError:
     """Put the dotted path of a section in front of an error's, which may be empty."""
-    return ConfigError(join(path, error.path) if error.path else path, error.problem)
-
-
-def describe(value: object) -> str:
-    """Describe what was found, for an error message."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, Mapping):
-        return "a section"
-    if isinstance(value, list):
-        return "a list"
-    return repr(str(value)) if isinstance(value, str) else f"{value!r}"
-
-
-def describe_other(value: object) -> str:
-    """Describe what was found instead of a section or a list.
-
-    Text is shown only if it is a plain word: other text may be a section that is
-    written wrongly, and hold a secret.
-    """
-    return "text" if isinstance(value, str) and not _WORD.fullmatch(value) else describe(value)
+    whole = join(path, error.path) if error.path else path
+    return ConfigError(whole, error.problem, error.key)
 
 
 def _convert_value(value: object, kind: Any, path: str) -> Any:
@@ -125,16 +99,8 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
     except msgspec.ValidationError as error:
         where = str(error).partition("`$")[2].rstrip("`").replace("[", ".").replace("]", "")
         found, shape = _dig(value, shape, where)
-        if path.rpartition(".")[2] in _SECRET_KEYS:
-            raise ConfigError(path, f"found no usable value, allowed is {allowed(shape)}") from None
-        raise ConfigError(
-            path + where, f"found {_describe_wrong(found, shape)}, allowed is {allowed(shape)}"
-        ) from None
-
-
-def _describe_wrong(value: object, shape: inspect.Type) -> str:
-    """Describe a value that has not the type ``shape``, for an error message."""
-    return describe(value) if isinstance(shape, _SCALARS) else describe_other(value)
+        words = describe_number(found) if _takes_numbers(shape) else describe(found)
+        raise ConfigError(path + where, f"found {words}, allowed is {allowed(shape)}") from None
 
 
 def _check_keys(value: object, path: str) -> None:
@@ -145,10 +111,8 @@ def _check_keys(value: object, path: str) -> None:
     elif isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise ConfigError(
-                    join(path, str(key)),
-                    f"found the key {key!r}, which YAML does not take for text",
-                )
+                problem = "found a key that YAML does not take for text: put it in quotes"
+                raise ConfigError(path, problem, str(key))
 
 
 def _plain(value: object, shape: inspect.Type) -> object:
@@ -193,6 +157,12 @@ def _struct_of(shape: inspect.Type) -> type[msgspec.Struct] | None:
     if isinstance(shape, inspect.UnionType):
         return next((s for s in map(_struct_of, shape.types) if s is not None), None)
     return shape.cls if isinstance(shape, inspect.StructType) else None
+
+
+def _takes_numbers(shape: inspect.Type) -> bool:
+    """Whether a value may be a number."""
+    parts = shape.types if isinstance(shape, inspect.UnionType) else (shape,)
+    return any(isinstance(part, inspect.IntType | inspect.FloatType) for part in parts)
 
 
 def _is_text(shape: inspect.Type) -> bool:

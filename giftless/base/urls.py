@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
 from urllib.parse import urlsplit
 
 from giftless.errors import ConfigError
-
-#: Everything before the host of a URL that may be a user's name and password.
-_USER: Final = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.ASCII | re.IGNORECASE | re.DOTALL)
 
 
 def check_url(option: str, url: str, *, query: bool = False) -> str:
@@ -21,22 +16,34 @@ def check_url(option: str, url: str, *, query: bool = False) -> str:
     :param option: the option's path, for the error.
     :param query: whether the URL may have a query.
     :returns: the URL without slashes at its end.
-    :raises ConfigError: if the URL is of another form.  The error hides what
-        stands before an ``@``: that may be a password.
+    :raises ConfigError: if the URL is of another form.  The error does not show it: a
+        user, a query, or what was written instead of a URL may be a secret.
     """
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    refused = "#@ " if query else "?#@ "
-    if not good or not url.isascii() or not url.isprintable() or any(c in url for c in refused):
+    problem = _problem(url, query)
+    if problem is not None:
         form, without = "http(s)://host[:port][/path]", "query or user"
         if query:
             form, without = f"{form}[?query]", "user"
-        raise ConfigError(option, f"found {_shown(url)!r}, allowed is {form} without {without}")
+        raise ConfigError(option, f"found {problem}, allowed is {form} without {without}")
     return url.rstrip("/")
 
 
-def _shown(url: str) -> str:
-    return _USER.sub(r"\1***@", url)
+def _problem(url: str, query: bool) -> str | None:
+    """Say what is wrong with a URL; ``None`` if nothing is."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "text with spaces or with characters that a URL cannot have"
+    if "@" in url:
+        return "a URL with a user or a password"
+    for char, words in (("#", "a fragment"), ("?", "a query")):
+        if char in url and not (query and char == "?"):
+            return f"a URL with {words}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "a URL with a malformed host or port"
+    if parts.scheme not in ("http", "https"):
+        return "text that does not begin with http:// or https://"
+    if not parts.hostname or port == 0:
+        return "a URL with a malformed host or port"
+    return None

@@ -166,7 +166,7 @@ def _use_store(file: str | None, job: Job, publishes: bool) -> None:
             await job(store, events)
             sys.stdout.flush()
         except ConfigError as error:
-            problems.append(config.located(error, loaded.source, os.environ))
+            problems.append(config.located(error, loaded.source, loaded.text, os.environ))
         except CommandError as error:
             problems.append(error)
         except OSError as error:

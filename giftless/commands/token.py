@@ -61,7 +61,7 @@ class TokenCommand(Command):
             index = _choose(loaded.config, self["index"])
             options, key = _signing(loaded.config.auth[index], f"auth.{index}")
         except ConfigError as error:
-            raise config.located(error, loaded.source, os.environ) from None
+            raise config.located(error, loaded.source, loaded.text, os.environ) from None
         now = int(time.time())
         print(mint(options, key, self["scopes"], now, self["lifetime"], self["subject"]))
 

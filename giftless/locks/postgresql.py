@@ -8,6 +8,7 @@ import msgspec
 from twisted.logger import Logger
 
 from giftless.base.database.postgresql import PostgreSQL
+from giftless.base.showing import without_quotes
 from giftless.interfaces import Environment
 from giftless.locks.store import BY_SHA256, SQLLockStore, lock_pool, lock_schema
 
@@ -54,6 +55,6 @@ class PostgreSQLFactory:
         try:
             pool.prepare()
         except database.errors as error:
-            _log.error("there are no locks for now: {error}", error=str(error).strip())
+            _log.error("there are no locks for now: {error}", error=without_quotes(error))
         pool.setServiceParent(environment.services)
         return SQLLockStore(database, pool, BY_SHA256)

@@ -10,6 +10,7 @@ import msgspec
 
 from giftless.base.database.sqlite import SQLite, make_file
 from giftless.base.identities import remembered_in
+from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.locks.store import BY_PATH, SQLLockStore, lock_pool, lock_schema
@@ -49,8 +50,10 @@ class SQLiteFactory:
             make_file(path, environment.state_dir if options.path is None else None)
             pool.prepare()
         except OSError as error:
-            raise ConfigError("path", f"{path!r} cannot be used: {error.strerror}") from None
+            raise ConfigError(
+                "path", f"{file_name(path)}cannot be used: {error.strerror}"
+            ) from None
         except sqlite3.Error as error:
-            raise ConfigError("path", f"{path!r} cannot be used: {error}") from None
+            raise ConfigError("path", f"{file_name(path)}cannot be used: {error}") from None
         pool.setServiceParent(environment.services)
         return SQLLockStore(database, pool, BY_PATH)

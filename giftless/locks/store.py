@@ -13,6 +13,7 @@ from zope.interface import implementer
 from giftless.base.database.dialect import Connection, Database
 from giftless.base.database.migrations import Schema
 from giftless.base.database.pool import Pool
+from giftless.base.showing import without_quotes
 from giftless.errors import BadRequest, ConfigError, LFSError, LocksUnavailable, ServiceUnavailable
 from giftless.interfaces import Environment, ICheckable, ILockStore
 from giftless.lfs.locks import Lock, LockPage, LockQuery, PathLocked
@@ -133,7 +134,8 @@ class SQLLockStore:
             await self._pool.run(self._try)
         except LFSError as error:
             raise ConfigError(
-                self._database.option, f"the database cannot be used: {error.__cause__ or error}"
+                self._database.option,
+                f"the database cannot be used: {without_quotes(error.__cause__ or error)}",
             ) from None
 
     def _insert(self, connection: Connection, lock: Lock) -> Lock | None:

@@ -24,6 +24,7 @@ from giftless.app import config
 from giftless.app.config import Loaded
 from giftless.app.cpus import number_of_workers
 from giftless.base.shared_table import shared_memory
+from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
 from giftless.runtime import worker
 from giftless.runtime.logs import Log
@@ -123,7 +124,7 @@ class Daemon(Service):
         try:
             return self._sockets.bind(listenings(loaded.config.endpoints))
         except ConfigError as error:
-            raise config.located(error, loaded.source, os.environ) from None
+            raise config.located(error, loaded.source, loaded.text, os.environ) from None
 
     def _plan(self, loaded: Loaded, descriptors: list[int]) -> Plan:
         options = loaded.config
@@ -176,8 +177,9 @@ class Daemon(Service):
             _log.error("the configuration stays as it was: {error}", error=str(error))
             self._problem = f"; cannot reload: {error}"
         except Exception as error:
-            _log.failure("the configuration stays as it was")
-            self._problem = f"; cannot reload: {error!r}"
+            problem = describe_failure(error)
+            _log.error("the configuration stays as it was: {problem}", problem=problem)
+            self._problem = f"; cannot reload: {problem}"
         else:
             self._problem = ""
 

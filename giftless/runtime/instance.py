@@ -19,6 +19,7 @@ from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
 from giftless.base.http_client import http_client
 from giftless.base.shared_table import SharedTable
+from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, IFront
@@ -113,7 +114,7 @@ class Instance:
         await settle(_stop(port) for port in ports)
 
     def _located(self, error: ConfigError) -> ConfigError:
-        return config.located(error, self._loaded.source, os.environ)
+        return config.located(error, self._loaded.source, self._loaded.text, os.environ)
 
 
 def _used_fronts(
@@ -128,7 +129,7 @@ def _used_fronts(
         if endpoint.front not in fronts:
             raise ConfigError(
                 f"endpoints.{index}.front",
-                f"found {endpoint.front!r}, available: {', '.join(sorted(fronts))}",
+                f"found {describe(endpoint.front)}, available: {', '.join(sorted(fronts))}",
             )
         used[endpoint.front] = fronts[endpoint.front]
     return used

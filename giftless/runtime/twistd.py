@@ -61,7 +61,7 @@ class Options(usage.Options):
             try:
                 check_endpoints(reactor, listenings(loaded.config.endpoints))
             except ConfigError as error:
-                raise config.located(error, loaded.source, os.environ) from None
+                raise config.located(error, loaded.source, loaded.text, os.environ) from None
         except ConfigError as error:
             raise SystemExit(f"giftless: {error}") from None
         if self["check"]:

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from giftless.app import config
 from giftless.app.config import Loaded
 from giftless.base.shared_table import SharedTable
+from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
 from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.instance import Instance
@@ -126,8 +127,8 @@ class Control(LineOnlyReceiver):
         except ConfigError as error:
             self._fail(str(error))
         except Exception as error:
-            _log.failure("a worker cannot start")
-            self._fail(f"cannot start: {error!r}")
+            # Not its text, which may hold a secret.
+            self._fail(f"cannot start: {describe_failure(error)}")
         else:
             self.sendLine(READY)
             LoopingCall(self.sendLine, ALIVE).start(HEARTBEAT)

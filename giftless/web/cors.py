@@ -19,6 +19,7 @@ from typing import Annotated, Final
 import msgspec
 from twisted.web.http_headers import Headers
 
+from giftless.base.showing import describe
 from giftless.errors import BadRequest, ConfigError, Forbidden
 
 #: The origin that stands for every one.
@@ -190,7 +191,7 @@ def _configured(text: str, path: str) -> str:
     if origin is None:
         raise ConfigError(
             path,
-            f"found {text!r}, allowed is scheme://host[:port] with nothing behind it,"
+            f"found {describe(text)}, allowed is scheme://host[:port] with nothing behind it,"
             f" '{OPAQUE}', or '{ANY}' for every site",
         )
     return origin

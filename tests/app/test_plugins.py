@@ -266,19 +266,19 @@ class BuildTests(PluginTestCase):
             self.assertRegex(error.problem, "^is missing; available: .*gt-bucket, .*local")
 
     def test_an_unknown_type_is_told_with_what_there_is(self) -> None:
-        for kind, words in (("s4", "'s4'"), (5, "5"), ([], "a list"), ({}, "a section")):
+        for kind, words in (("s4", "text"), (5, "5"), ([], "a list"), ({}, "a section")):
             error = self.refusal({"type": kind})
             self.assertEqual(error.path, "storage.type")
             self.assertRegex(error.problem, f"^found {words}, available: .*local")
 
     def test_a_section_must_be_one(self) -> None:
         error = self.refusal("local", "auth.1")
-        self.assertEqual(str(error), "auth.1: found 'local', but this is a section with keys")
+        self.assertEqual(str(error), "auth.1: found text, but this is a section with keys")
 
     def test_an_option_that_is_wrong_has_its_whole_path(self) -> None:
         for section, message in (
             ({"size": 5}, "auth.1.bucket: is missing"),
-            ({"bucket": "b", "size": "x"}, "auth.1.size: found 'x', allowed is a whole number"),
+            ({"bucket": "b", "size": "x"}, "auth.1.size: found text, allowed is a whole number"),
             ({"bucket": "b", "siz": 5}, "auth.1.siz: unknown key; did you mean 'size'?"),
             ({"bucket": "bad"}, "auth.1.bucket: found 'bad', allowed is anything else"),
         ):

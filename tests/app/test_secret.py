@@ -49,7 +49,7 @@ class GivenSecretTests(SynchronousTestCase):
         self.assertNotIn("change-me", str(error))
 
     def test_a_file_that_cannot_be_read_is_named(self) -> None:
-        for path in ("/nowhere/secret", "/"):
+        for path in ("/etc/nowhere", "/"):
             error = self.refusal(None, path)
             self.assertEqual(error.path, "secret_file")
             self.assertIn(f"{path!r} cannot be read: ", error.problem)

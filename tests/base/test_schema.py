@@ -125,7 +125,8 @@ class ConvertTests(SynchronousTestCase):
             """Has no options."""
 
         error = self.assertRaises(ConfigError, convert, {"x": 1}, Empty, "storage")
-        self.assertEqual(str(error), "storage.x: unknown key; allowed here: nothing")
+        self.assertEqual(str(error), "storage: unknown key; allowed here: nothing")
+        self.assertEqual(error.key, "x")
 
     def test_an_unknown_key_of_an_inner_section_has_its_whole_path(self) -> None:
         for name in ("inner", "option"):
@@ -135,16 +136,16 @@ class ConvertTests(SynchronousTestCase):
 
     def test_a_key_that_is_no_text_is_unknown(self) -> None:
         error = self.assertRaises(ConfigError, convert, {"needed": "x", 5: 1}, Outer, "")
-        self.assertEqual(error.path, "5")
+        self.assertEqual((error.path, error.key), ("", "5"))
         error = self.refusal(anything={True: 1})
-        self.assertEqual(error.path, "section.anything.True")
+        self.assertEqual((error.path, error.key), ("section.anything", "True"))
         self.assertIn("YAML does not take for text", error.problem)
 
     def test_what_should_be_a_section_must_be_one(self) -> None:
         for found, words in (
-            ("x", "'x'"),
+            ("x", "text"),
             (5, "5"),
-            (True, "True"),
+            (True, "true"),
             ([], "a list"),
         ):
             error = self.refusal(inner=found)
@@ -155,9 +156,9 @@ class ConvertTests(SynchronousTestCase):
 
     def test_wrong_values_are_named_with_what_is_allowed(self) -> None:
         number = "a whole number"
-        self.assert_refused("section.number", "'x'", number, number="x")
+        self.assert_refused("section.number", "text", number, number="x")
         self.assert_refused("section.number", "1.5", number, number=1.5)
-        self.assert_refused("section.number", "True", number, number=True)
+        self.assert_refused("section.number", "true", number, number=True)
         self.assert_refused("section.number", "nothing", number, number=None)
         self.assert_refused("section.number", "a list", number, number=[])
         self.assert_refused("section.number", "a section", number, number={})
@@ -166,20 +167,20 @@ class ConvertTests(SynchronousTestCase):
             "section.inner.level", "10", f"{number} from 1 to 9", inner={"level": 10}
         )
         self.assert_refused("section.ratio", "1.5", "a number from 0 to 1", ratio=1.5)
-        self.assert_refused("section.switch", "'yes'", "true or false", switch="yes")
+        self.assert_refused("section.switch", "text", "true or false", switch="yes")
         self.assert_refused("section.switch", "1", "true or false", switch=1)
         self.assert_refused("section.text", "5", "text", text=5)
-        self.assert_refused("section.long", "'ab'", "text of 3 or more", long="ab")
+        self.assert_refused("section.long", "text", "text of 3 or more", long="ab")
         self.assert_refused("section.maybe", "5", "text or nothing", maybe=5)
-        self.assert_refused("section.choice", "'blue'", "one of: green, red", choice="blue")
-        self.assert_refused("section.names", "'a'", "a list, each item text", names="a")
-        self.assert_refused("section.anything", "'a'", "a section with keys", anything="a")
+        self.assert_refused("section.choice", "text", "one of: green, red", choice="blue")
+        self.assert_refused("section.names", "text", "a list, each item text", names="a")
+        self.assert_refused("section.anything", "text", "a section with keys", anything="a")
 
     def test_a_wrong_item_of_a_list_has_its_index(self) -> None:
         self.assert_refused("section.names.1", "5", "text", names=["a", 5])
-        self.assert_refused("section.numbers.0", "'a'", "a whole number", numbers=["a"])
+        self.assert_refused("section.numbers.0", "text", "a whole number", numbers=["a"])
         self.assert_refused("section.perhaps.2", "nothing", "a whole number", perhaps=[1, 2, None])
-        self.assert_refused("section.pair.1", "'b'", "a whole number", pair=[1, "b"])
+        self.assert_refused("section.pair.1", "text", "a whole number", pair=[1, "b"])
 
     @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text())))
     def test_whatever_stands_in_a_file_is_taken_or_refused_with_a_path(
@@ -188,7 +189,7 @@ class ConvertTests(SynchronousTestCase):
         try:
             made(**{"needed": "x", **section})
         except ConfigError as error:
-            self.assertTrue(error.path.startswith("section."))
+            self.assertTrue(error.path.startswith("section." if error.key is None else "section"))
             self.assertTrue(error.problem)
             self.assertEqual(len(error.problem.splitlines()), 1, error.problem)
 
@@ -237,15 +238,16 @@ class EnvironmentTests(SynchronousTestCase):
         inner = {"level": EnvironmentValue("7"), "name": EnvironmentValue("7")}
         self.assertEqual(made(inner=inner).inner, Inner(level=7, name="7"))
 
-    def test_what_is_wrong_is_shown_as_it_was_written(self) -> None:
+    def test_what_is_wrong_is_described_and_not_shown(self) -> None:
         for name, text, words in (
-            ("number", "x", "'x'"),
-            ("number", "{", "'{'"),
-            ("number", "2024-13-45", "'2024-13-45'"),
-            ("number", "9" * 5000, f"'{'9' * 5000}'"),
+            ("number", "x", "text"),
+            ("number", "{", "text"),
+            ("number", "2024-13-45", "text"),
+            ("number", "2024-12-24", "a date"),
+            ("number", "9" * 5000, "text"),
             ("number", "", "nothing"),
-            ("number", "[" * 5000, f"'{'[' * 5000}'"),
-            ("choice", "blue", "'blue'"),
+            ("number", "[" * 5000, "text"),
+            ("choice", "blue", "text"),
         ):
             error = self.assertRaises(ConfigError, self.from_environment, name, text)
             self.assertEqual(error.path, f"section.{name}")
@@ -285,18 +287,6 @@ class WordsTests(SynchronousTestCase):
     def test_paths_are_joined_by_dots(self) -> None:
         self.assertEqual(schema.join("a.b", "c"), "a.b.c")
         self.assertEqual(schema.join("", "c"), "c")
-
-    def test_what_was_found_is_described_in_one_line(self) -> None:
-        for value, words in (
-            (None, "nothing"),
-            ({}, "a section"),
-            ([1], "a list"),
-            ("a\nb", "'a\\nb'"),
-            (EnvironmentValue("x"), "'x'"),
-            (False, "False"),
-            (1.5, "1.5"),
-        ):
-            self.assertEqual(schema.describe(value), words)
 
     def test_every_type_has_words(self) -> None:
         for kind, words in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -34,12 +36,9 @@ class CheckURLTests(SynchronousTestCase):
             "https://h:99999", "https://h:x", "https://h x", "https://h\u00e4", "http://[::1",
             "https://]", "https://h\n", "\thttps://h", "https://h/\x00", "https://h/\x7f",
         ):  # fmt: skip
-            error = self.refusal(url)
-            if "@" not in url:
-                self.assertEqual(
-                    error.problem,
-                    f"found {url!r}, allowed is http(s)://host[:port][/path] without query or user",
-                )
+            problem = self.refusal(url).problem
+            allowed = "allowed is http(s)://host[:port][/path] without query or user"
+            self.assertRegex(problem, rf"^found (text|a URL) .*, {re.escape(allowed)}$")
 
     def test_a_query_is_allowed_where_it_is_asked_for(self) -> None:
         url = "https://issuer.example/keys?tenant=a"
@@ -48,18 +47,22 @@ class CheckURLTests(SynchronousTestCase):
         self.assertIn("http(s)://host[:port][/path][?query] without user", error.problem)
 
     def test_what_may_be_a_password_is_hidden(self) -> None:
-        for url, shown in (
-            ("https://user:hunter2@h/x", "https://***@h/x"),
-            ("https://hunter2@h", "https://***@h"),
-            ("https://user:hun@ter2@h", "https://***@h"),
-            ("https://user:hunter2\n@h", "https://***@h"),
-            ("user:hunter2@h", "***@h"),
-            ("https:user:hunter2@h", "***@h"),
+        for url in (
+            "https://user:hunter2@h/x",
+            "https://hunter2@h",
+            "https://user:hun@hunter2@h",
+            "https://user:hunter2\n@h",
+            "user:hunter2@h",
+            "https:user:hunter2@h",
+            "https://h/?token=hunter2",
+            "https://h/#hunter2",
+            "https://h:hunter2/",
+            "hunter2",
+            "",
         ):
-            self.assertIn(f"found {shown!r},", self.refusal(url).problem)
+            self.assertNotIn("hunter2", self.refusal(url).problem)
 
-    @given(st.text(), st.text(st.characters(exclude_characters="@"), min_size=1))
-    def test_no_user_is_ever_shown(self, user: str, host: str) -> None:
-        with self.assertRaises(ConfigError) as caught:
-            check_url("endpoint_url", f"https://{user}SECRET@{host}")
-        self.assertNotIn("SECRET", caught.exception.problem.partition("@")[0])
+    @given(st.text())
+    def test_no_part_of_a_wrong_url_is_ever_shown(self, text: str) -> None:
+        for url in (f"https://SECRET{text}@h", f"SECRET{text}", f"https://h/?{text}SECRET"):
+            self.assertNotIn("SECRET", self.refusal(url).problem)

@@ -71,7 +71,7 @@ class NestingTests(IntegrationTestCase):
         )
         daemon.environ = {"GIFTLESS_STORAGE__STORE__STORE__PART_SIZE": "x"}
         self.assertIn(
-            "GIFTLESS_STORAGE__STORE__STORE__PART_SIZE: storage.store.store.part_size: found 'x'",
+            "GIFTLESS_STORAGE__STORE__STORE__PART_SIZE: storage.store.store.part_size: found text",
             self.check(daemon).stderr,
         )
 

@@ -172,7 +172,7 @@ class LocalObserverTests(ObserverTestCase):
         config = self.observed(observers=[{"type": "nonsense"}])
         daemon = self.make_daemon(config=config)
         error = self.assertRaises(AssertionError, daemon.start)
-        self.assertIn("observers.0.type: found 'nonsense', available: bytes", str(error))
+        self.assertIn("observers.0.type: found text, available: bytes", str(error))
 
 
 class S3ObserverTests(ObserverTestCase, S3TestCase):

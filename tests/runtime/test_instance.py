@@ -257,8 +257,8 @@ class ConfigurationTests(InstanceTestCase):
     def test_a_front_that_does_not_exist_is_refused(self) -> None:
         section = {"listen": "tcp:1", "front": "gopher"}
         error = self.assertRaises(ConfigError, self.instance, ANY_PORT, section)
-        self.assertEqual(
-            str(error), "giftless.yaml: endpoints.1.front: found 'gopher', available: http, lines"
+        self.assertIn(
+            "giftless.yaml: endpoints.1.front: found text, available: http, lines", str(error)
         )
 
     def test_a_string_is_for_http(self) -> None:

@@ -30,6 +30,7 @@ from giftless.auth.forges.inquiry import Inquiry, Name
 from giftless.auth.grants import RepoGrants
 from giftless.auth.realms import Realm, shown_name, token_part
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader
+from giftless.base.showing import describe
 from giftless.errors import (
     ConfigError,
     ForgeLimit,
@@ -297,7 +298,8 @@ def _parse_orgs(orgs: Sequence[str]) -> list[tuple[str, ...]]:
         segments = () if org == "*" else tuple(org.lower().split("/"))
         if "" in segments or any("*" in segment for segment in segments):
             raise ConfigError(
-                f"orgs.{index}", f"found {org!r}, allowed is a name, 'group/subgroup', or '*'"
+                f"orgs.{index}",
+                f"found {describe(org)}, allowed is a name, 'group/subgroup', or '*'",
             )
         parsed.append(segments)
     return parsed

@@ -22,8 +22,8 @@ import msgspec
 
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.auth.passwords.watched_file import FileProblem
-from giftless.base import schema
-from giftless.base.safe_yaml import load_yaml
+from giftless.base.safe_yaml import find_place, load_yaml
+from giftless.base.showing import describe
 from giftless.lfs.objects import Permission, Repo
 
 #: Stands for every user who has a password.
@@ -51,14 +51,15 @@ class Access:
     def parse(cls, content: bytes) -> Access:
         """Read the YAML of a grants file.
 
-        :raises FileProblem: if it is something else; the text names the user
-            and the pattern.
+        :raises FileProblem: if it is something else; the text names the line.
         """
         try:
             document = load_yaml(content)
         except ValueError as error:
             raise FileProblem(f"is not valid YAML: {error}") from None
-        return cls({user: _lines(user, lines) for user, lines in _mapping(document, "").items()})
+        text = content.decode()
+        users = _mapping(document, "")
+        return cls({user: _lines(text, user, lines) for user, lines in users.items()})
 
     def permissions(self, user: str, repo: Repo) -> frozenset[Permission]:
         """Return all that ``user`` may do in ``repo``."""
@@ -105,24 +106,29 @@ def _mapping(document: object, where: str) -> Mapping[str, object]:
         return msgspec.convert(document, dict[str, object])
     except msgspec.ValidationError:
         pass
-    found = schema.describe(document)
+    found = describe(document)
     if isinstance(document, dict):
-        wrong = next(key for key in document if not isinstance(key, str))
-        found = f"the key {wrong!r}, which YAML does not take for text: put it in quotes"
+        found = "a key that YAML does not take for text: put it in quotes"
     raise FileProblem(f"{where}found {found}, allowed is a mapping")
 
 
-def _lines(user: str, document: object) -> _Lines:
+def _lines(text: str, user: str, document: object) -> _Lines:
     lines = []
-    for pattern, level in _mapping(document, f"{user}: ").items():
+    for pattern, level in _mapping(document, _place(text, user)).items():
+        place = _place(text, user, pattern)
         try:
             compiled = compile_pattern(pattern)
         except ValueError as error:
-            raise FileProblem(f"{user}: the pattern {pattern!r} cannot match: {error}") from None
+            raise FileProblem(f"{place}the pattern cannot match: {error}") from None
         if not isinstance(level, str) or level not in _LEVELS:
             raise FileProblem(
-                f"{user}: {pattern}: found {schema.describe(level)},"
-                f" allowed is one of: {', '.join(_LEVELS)}"
+                f"{place}found {describe(level)}, allowed is one of: {', '.join(_LEVELS)}"
             )
         lines.append((compiled, _LEVELS[level]))
     return lines
+
+
+def _place(text: str, *steps: str) -> str:
+    """Say where a value stands; neither users nor patterns are shown."""
+    place = find_place(text, steps)
+    return "" if place is None else f"line {place[0]}, column {place[1]}: "

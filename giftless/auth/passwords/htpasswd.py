@@ -82,10 +82,10 @@ class Passwords:
             if not user or not colon:
                 raise FileProblem(f"line {number}: is not of the form user:hash")
             if user in hashes:
-                raise FileProblem(f"line {number}: there is a line for {user!r} already")
+                raise FileProblem(f"line {number}: there is a line for this user already")
             problem = _problem(stored)
             if problem is not None:
-                raise FileProblem(f"line {number}: the password of {user!r} {problem}")
+                raise FileProblem(f"line {number}: the password {problem}")
             hashes[user] = stored
         return cls(hashes)
 

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 from giftless.interfaces import IBlocking
 
@@ -62,9 +63,12 @@ class WatchedFile(Generic[T]):
             self._seen, content = _read(path)
             self._value = parse(content)
         except OSError as error:
-            raise ConfigError(option, f"{path!r} cannot be read: {error.strerror}") from None
-        except FileProblem as problem:
-            raise ConfigError(option, f"{path!r}: {problem}") from None
+            raise ConfigError(
+                option, f"{file_name(path)}cannot be read: {error.strerror}"
+            ) from None
+        except FileProblem as wrong:
+            name = file_name(path).rstrip() or "the file"
+            raise ConfigError(option, f"{name}: {wrong}") from None
 
     async def current(self) -> T:
         """Return the value; looks for a change at most once a second."""

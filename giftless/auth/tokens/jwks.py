@@ -147,7 +147,9 @@ class KeySet:
         try:
             self._keys = await self._download()
         except Exception as error:  # whatever a connection can fail with
-            _log.warn("there are no keys at {url}: {error!r}", url=self._url, error=error)
+            # Its query may be a secret.
+            url = self._url.partition("?")[0]
+            _log.warn("there are no keys at {url}: {error!r}", url=url, error=error)
         else:
             self._stale_at = self._reactor.seconds() + self._max_age
             if self._keys:

@@ -25,6 +25,7 @@ from giftless.auth.tokens.signatures import (
     verify,
 )
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader, tokens_of
+from giftless.base.showing import file_name
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError, Unauthorized, UnfitCredential
 from giftless.interfaces import (
@@ -304,7 +305,7 @@ def read_key(path: str, option: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise ConfigError(option, f"{path!r} cannot be read: {error.strerror}") from None
+        raise ConfigError(option, f"{file_name(path)}cannot be read: {error.strerror}") from None
 
 
 def _check_algorithms(options: JWTOptions) -> None:

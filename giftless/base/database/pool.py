@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.base.database.dialect import Connection, Database
+from giftless.base.showing import without_quotes
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.interfaces import IBlocking
 
@@ -89,7 +90,7 @@ class Pool(Service):
         try:
             return await self._blocking.run(self._lend, loan, job)
         except (self._database.errors, ConfigError) as error:
-            problem = str(error).strip()
+            problem = without_quotes(error)
             self.log.error(
                 "the database of {purpose} fails: {error}", purpose=self._purpose, error=problem
             )

@@ -12,6 +12,7 @@ from giftless.base.database.dialect import Connection, Database
 from giftless.base.database.mark import Mark
 from giftless.base.database.migrations import Schema
 from giftless.base.identities import Remembered
+from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 
 
@@ -123,7 +124,8 @@ class SQLite(Database):
                 time.sleep(0.01)
         if mode != "wal":
             raise ConfigError(
-                self.option, f"{self._path!r} is where SQLite cannot use a write-ahead log"
+                self.option,
+                f"{file_name(self._path)}is where SQLite cannot use a write-ahead log",
             )
 
     def _migrate(self, connection: Connection) -> None:

@@ -20,6 +20,7 @@ from giftless.runtime.sockets.endpoints import (
     Listening,
     elsewhere,
     parse,
+    shown,
 )
 from giftless.runtime.sockets.ports import BACKLOG
 
@@ -52,7 +53,7 @@ class Sockets:
             description, path = endpoint.description, endpoint.path
             kept = self._bind(description, path)
             if kept.descriptor in descriptors:
-                raise ConfigError(path, f"cannot listen on {description}: already listed")
+                raise ConfigError(path, f"cannot listen on {shown(description)}: already listed")
             descriptors.append(kept.descriptor)
         return descriptors
 
@@ -84,17 +85,17 @@ class Sockets:
         if endpoint is None:
             raise ConfigError(
                 path,
-                f"cannot listen on {description}:"
+                f"cannot listen on {shown(description)}:"
                 " systemd passed no such socket; start the .socket unit",
             )
         failures: list[Failure] = []
         maybeDeferred(endpoint.listen, _Sockets()).addErrback(failures.append)
         if failures:
             raise ConfigError(
-                path, f"cannot listen on {description}: {failures[0].getErrorMessage()}"
+                path, f"cannot listen on {shown(description)}: {_why(failures[0].value)}"
             )
         if len(binder.kept) != 1:
-            raise ConfigError(path, f"cannot listen on {description}: {_UNSUITABLE}")
+            raise ConfigError(path, f"cannot listen on {shown(description)}: {_UNSUITABLE}")
         return binder.kept[0]
 
 
@@ -174,6 +175,14 @@ class _Binder(InPlaceOfReactor):
     def _keep(self, key: Hashable) -> _Kept:
         self.kept.append(self._known[key])
         return self.kept[-1]
+
+
+def _why(error: BaseException | None) -> str:
+    """Say why an endpoint does not listen, without what it consists of."""
+    problem = getattr(error, "socketError", error)
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    return _UNSUITABLE if isinstance(problem, RuntimeError) else type(problem).__name__
 
 
 def _asleep(port: Any) -> _Kept:

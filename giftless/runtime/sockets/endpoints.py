@@ -20,6 +20,14 @@ from giftless.web.front import HTTPFront
 SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
 
 
+#: Parts of endpoints that are no secrets.
+_SHOWN: Final = re.compile(
+    r"tcp6?|ssl|tls|unix|systemd|haproxy|fd|(port=|index=|mode=|backlog=)?[0-9]{1,5}"
+    r"|interface=[0-9a-f.\\]*|domain=(INET6?|UNIX)",
+    re.ASCII,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """One place to listen at.
@@ -69,11 +77,20 @@ def parse(reactor: Any, description: str, path: str) -> IStreamServerEndpoint | 
     except Exception as error:
         if SYSTEMD.search(description) and isinstance(error, LookupError):
             return None
+        why = f"; {error.strerror}" if isinstance(error, OSError) else ""
         raise ConfigError(
             path,
-            f"found {description!r}, allowed is a Twisted server endpoint"
-            f" such as tcp:8080:interface=127.0.0.1 ({error})",
+            "found text that cannot be used, allowed is a Twisted server endpoint"
+            f" such as tcp:8080:interface=127.0.0.1{why}",
         ) from None
+
+
+def shown(description: str) -> str:
+    """Return an endpoint for an error: ports and addresses, but nothing unknown.
+
+    A secret may stand where an endpoint belongs.
+    """
+    return ":".join(part if _SHOWN.fullmatch(part) else "…" for part in description.split(":"))
 
 
 def elsewhere(description: str) -> str:

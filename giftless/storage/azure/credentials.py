@@ -17,6 +17,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
+from giftless.base.showing import without_quotes
 from giftless.interfaces import IBlocking, WallClock
 from giftless.storage.azure import answers
 from giftless.storage.azure.signing import VERSION, AccountKey, DelegationKey, stamp
@@ -138,7 +139,7 @@ def identity_chain() -> GetToken:
             token: str = credential.get_token(_SCOPE).token
         except AzureError as error:
             # Its text has a line for each member of the chain.
-            problem = " ".join(str(error).split())
+            problem = without_quotes(error)
             raise StoreError(f"no Azure identity can be had: {problem}") from error
         return token
 

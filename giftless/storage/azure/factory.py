@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from giftless.base.showing import describe
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.storage.azure.account import (
@@ -57,8 +58,8 @@ class AzureFactory(RemoteFactory[AzureOptions]):
         if _CONTAINER.fullmatch(options.container) is None:
             raise ConfigError(
                 "container",
-                f"found {options.container!r}, allowed are 3 to 63 lower-case letters, digits"
-                " and single hyphens between them",
+                f"found {describe(options.container)}, allowed are 3 to 63 lower-case letters,"
+                " digits and single hyphens between them",
             )
         account = _account(options)
         endpoint, public = checked_endpoints(options, account.endpoint)
@@ -90,7 +91,8 @@ def _account(options: AzureOptions) -> Account:
         account = _account_around(options.account)
     if _ACCOUNT.fullmatch(account.name) is None:
         raise ConfigError(
-            "account", f"found {account.name!r}, allowed are 3 to 24 lower-case letters and digits"
+            "account",
+            f"found {describe(account.name)}, allowed are 3 to 24 lower-case letters and digits",
         )
     return account
 

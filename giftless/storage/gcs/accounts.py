@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.showing import without_quotes
 from giftless.interfaces import IBlocking, WallClock
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.credentials import Refreshing, looked_up
@@ -88,7 +89,7 @@ def google_chain(credentials_file: str | None) -> Find:
             info = msgspec.json.decode(file.read(), type=dict[str, str])
         if info.get("type") != "service_account":
             raise ValueError(
-                f"{credentials_file} is no service account's key; other credentials are"
+                "the file is no service account's key; other credentials are"
                 " named by GOOGLE_APPLICATION_CREDENTIALS"
             )
         return Credentials.from_service_account_info(info, scopes=_SCOPES)
@@ -102,7 +103,9 @@ def google_chain(credentials_file: str | None) -> Find:
             if isinstance(error, google.auth.exceptions.GoogleAuthError) and error.args:
                 # What the server has answered may be behind it.
                 problem = str(error.args[0])
-            problem = " ".join(problem.split())
+            if isinstance(error, OSError):
+                problem = error.strerror or type(error).__name__
+            problem = without_quotes(problem)
             raise StoreError(f"Google credentials cannot be had: {problem}") from error
         # Only this class signs without asking anybody.
         sign = credentials.sign_bytes if isinstance(credentials, Credentials) else None

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from giftless.base.showing import describe
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
@@ -71,7 +72,8 @@ def _authority(options: GCSOptions, client: StoreClient, environment: Environmen
     email = options.service_account_email
     if email is not None and _EMAIL.fullmatch(email) is None:
         raise ConfigError(
-            "service_account_email", f"found {email!r}, allowed is name@domain of a service account"
+            "service_account_email",
+            f"found {describe(email)}, allowed is name@domain of a service account",
         )
     iam_url = check_url("iam_endpoint_url", options.iam_endpoint_url)
     try:

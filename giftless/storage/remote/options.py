@@ -54,9 +54,7 @@ def checked_prefix(prefix: str) -> str:
         try:
             Repo.parse([*plain.split("/"), "x"])
         except BadRequest as error:
-            raise ConfigError(
-                "prefix", f"{prefix!r} is not a plain relative path: {error}"
-            ) from None
+            raise ConfigError("prefix", f"is not a plain relative path: {error}") from None
     return plain
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.showing import without_quotes
 from giftless.interfaces import IBlocking, WallClock
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.credentials import Refreshing, looked_up
@@ -58,7 +59,7 @@ def botocore_chain(profile: str | None) -> Find:
                 )
             frozen = resolved.get_frozen_credentials()
         except botocore.exceptions.BotoCoreError as error:
-            raise StoreError(f"AWS credentials cannot be had: {error}") from error
+            raise StoreError(f"AWS credentials cannot be had: {without_quotes(error)}") from error
         return (
             Credentials(frozen.access_key, frozen.secret_key, frozen.token or None),
             _expiry(resolved),

@@ -93,9 +93,7 @@ def _place(options: S3Options) -> Place:
     if options.addressing == "auto" and options.endpoint_url is None:
         virtual = fits
     if virtual and not fits:
-        raise ConfigError(
-            "addressing", f"the bucket {options.bucket!r} cannot be part of a host's name; use path"
-        )
+        raise ConfigError("addressing", "the bucket's name cannot be part of a host's; use path")
     return Place(
         bucket_url(endpoint, options.bucket, virtual),
         bucket_url(public, options.bucket, virtual),

@@ -597,7 +597,7 @@ class OptionsTests(ForgeCase):
         for org in ("", "/acme", "acme/", "a//b", "acme-*", "**"):
             error = self.problem(orgs=["fine", org])
             self.assertEqual(error.path, "orgs.1")
-            self.assertIn(repr(org), error.problem)
+            self.assertIn("allowed is a name", error.problem)
 
     def test_urls_must_be_roots(self) -> None:
         for url in (
@@ -623,10 +623,10 @@ class OptionsTests(ForgeCase):
             {"read_ttl": -1},
             {"timeout": 0},
             {"cache_size": 0},
-            {"colour": "blue"},
         ):
             (name,) = options
             self.assertEqual(self.problem(**options).path, f"auth.0.{name}")
+        self.assertIn("unknown key", self.problem(colour="blue").problem)
 
     def test_it_is_an_authenticator(self) -> None:
         self.assertIsInstance(self.forge, ForgeAuthenticator)

@@ -83,7 +83,7 @@ class FactoryTests(SynchronousTestCase):
         self.assert_refused("prefix", "relative path", prefix="../x")
         self.assert_refused("endpoint_url", "http(s)://", endpoint_url="minio:9000")
         self.assert_refused("public_endpoint_url", "http(s)://", public_endpoint_url="x")
-        self.assert_refused("addressing", "host's name", addressing="virtual", bucket="a.b")
+        self.assert_refused("addressing", "part of a host's", addressing="virtual", bucket="a.b")
         self.assert_refused("storage.mode", "direct", mode="both")
         self.assert_refused("storage.timeout", "from 1 to 600", timeout=0)
         self.assert_refused("storage.concurrency", "from 1 to 1000", concurrency=0)
