@@ -59,11 +59,11 @@ def file_name(path: str) -> str:
     :returns: the name in quotes and a space; empty if it must not be shown.
     """
     folder = os.path.dirname(path)
-    if os.path.lexists(path) or (folder not in ("", os.sep) and os.path.lexists(folder)):
+    if os.path.lexists(path) or (folder.strip(os.sep) and os.path.lexists(folder)):
         return f"{path!r} "
-    while folder not in ("", os.sep) and not os.path.lexists(folder):
+    while folder.strip(os.sep) and not os.path.lexists(folder):
         folder = os.path.dirname(folder)
-    return "" if folder in ("", os.sep) else f"'{folder}/…' "
+    return f"'{folder}/…' " if folder.strip(os.sep) else ""
 
 
 def without_quotes(text: object) -> str:

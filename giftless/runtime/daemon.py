@@ -11,7 +11,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 
 from giftless import __version__
-from giftless.app import config
+from giftless.app import config, permissions
 from giftless.app.config import Loaded
 from giftless.app.cpus import number_of_workers
 from giftless.base.shared_table import shared_memory
@@ -28,6 +28,7 @@ from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
 from giftless.runtime import worker
 from giftless.runtime.logs import Log
+from giftless.runtime.modes import limit_modes
 from giftless.runtime.sockets.binding import Sockets
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.runtime.supervision.process import Plan
@@ -63,7 +64,7 @@ class Daemon(Service):
         self._background = not twistd.get("nodaemon")
         self._log_format = loaded.config.log_format
         self._log = Log(twistd, self._log_format, reactor)
-        self._sockets = Sockets(reactor)
+        self._sockets = Sockets(reactor, _owner(twistd))
         self._descriptors: list[int] = []
         self._shared = shared_memory()
         # twistd may change the directory; workers run where the daemon was started,
@@ -95,6 +96,8 @@ class Daemon(Service):
             wait for ever for a process that just ends.
         :raises SystemExit: in the foreground, after one line for the terminal.
         """
+        # Again: twistd has set its own meanwhile (--umask).
+        limit_modes()
         try:
             self._descriptors = self._bind(self._loaded)
         except ConfigError as error:
@@ -107,6 +110,7 @@ class Daemon(Service):
     def startService(self) -> None:
         """Start the workers."""
         super().startService()
+        self._warn(self._loaded)
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         interval = watchdog_interval(os.environ, os.getpid())
         if interval is not None:
@@ -188,6 +192,13 @@ class Daemon(Service):
         descriptors = self._bind(loaded)
         await self._supervisor.replace(self._plan(loaded, descriptors))
         self._loaded, self._descriptors = loaded, descriptors
+        self._warn(loaded)
+
+    def _warn(self, loaded: Loaded) -> None:
+        """Log which files others may read or write, and should not."""
+        found = permissions.warnings(loaded.config, loaded.source, loaded.text, os.environ)
+        for warning in found:
+            _log.warn("{warning}", warning=warning)
 
     def _changed(self) -> None:
         """Update systemd's status when a worker's state changes."""
@@ -247,6 +258,14 @@ class Daemon(Service):
         """Stop accepting, let running transfers finish, then end."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+
+def _owner(twistd: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the user and the group that ``twistd`` was told to run as, if any."""
+    uid, gid = twistd.get("uid"), twistd.get("gid")
+    if uid is None and gid is None:
+        return None
+    return -1 if uid is None else uid, -1 if gid is None else gid
 
 
 def _describe(endpoint: Listening) -> str:

@@ -12,11 +12,12 @@ from twisted.python import usage
 from twisted.python.util import switchUID
 
 from giftless import __version__
-from giftless.app import config, plugins
+from giftless.app import config, permissions, plugins
 from giftless.errors import ConfigError
 from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.daemon import Daemon
 from giftless.runtime.instance import Instance
+from giftless.runtime.modes import limit_modes
 from giftless.runtime.sockets.endpoints import check_endpoints, listenings
 
 
@@ -51,6 +52,7 @@ class Options(usage.Options):
         :raises SystemExit: with one line and status 1, if that is impossible;
             with status 0 after ``--check``.
         """
+        limit_modes()
         twistd = dict(self.parent or {})
         try:
             loaded = config.load(self["config"], os.environ)
@@ -65,7 +67,8 @@ class Options(usage.Options):
         except ConfigError as error:
             raise SystemExit(f"giftless: {error}") from None
         if self["check"]:
-            for warning in (*plugins.broken_files(), *plugins.unusable()):
+            readable = permissions.warnings(loaded.config, loaded.source, loaded.text, os.environ)
+            for warning in (*plugins.broken_files(), *plugins.unusable(), *readable):
                 print(f"giftless: {warning}", file=sys.stderr)
             problems = instance.run_checks()
             if problems:

@@ -32,6 +32,7 @@ from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.instance import Instance
 from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import Trimmer, keep_buffers
+from giftless.runtime.modes import limit_modes
 from giftless.runtime.supervision.process import (
     ALIVE,
     FAILED,
@@ -172,6 +173,7 @@ def main() -> int:
 
     :returns: the exit status.
     """
+    limit_modes()
     # A terminal sends these to the parent as well, who decides.
     for name in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(name, signal.SIG_IGN)

@@ -195,6 +195,27 @@ class ServeTests(WorkersTestCase):
         self.assertFalse(path.exists())
         self.assert_no_traceback(daemon)
 
+    def test_nothing_is_for_others_whatever_the_umask(self) -> None:
+        """Objects, parts, locks, the log and the socket are for the daemon and its group."""
+        for umask in ("000", "022", "077"):
+            path = self.directory / f"{umask}.sock"
+            daemon = self.start_daemon(
+                umask,
+                config={"endpoints": [f"unix:{path}"], "locks": {"type": "sqlite"}},
+                unix=path,
+                wrapper=["sh", "-c", f'umask {umask}; exec "$@"', "sh"],
+            )
+            self.assertEqual(daemon.put(DATA), 200)
+            self.assertEqual(path.stat().st_mode & 0o777, 0o660)
+            made = list(daemon.store.rglob("*"))
+            self.assertIn(oid_of(DATA), [each.name for each in made])
+            for each in (daemon.store, *made):
+                most = 0o750 if each.is_dir() else 0o640
+                self.assertEqual(each.stat().st_mode & 0o777 & ~most, 0, each)
+            for each in (daemon.directory / "giftless-state").iterdir():
+                self.assertEqual(each.stat().st_mode & 0o777, 0o600, each)
+            self.assertEqual(daemon.stop(), ENDED)
+
     def test_all_workers_share_the_throttle(self) -> None:
         """A guesser gains nothing by there being several workers."""
         daemon = self.start(

@@ -219,6 +219,39 @@ class UnixTests(SocketsTestCase):
         await self.sockets.keep([])
         self.assertFalse(os.path.exists(path))
 
+    async def test_a_socket_is_for_its_user_and_group_unless_the_endpoint_says_more(
+        self,
+    ) -> None:
+        """Whatever the umask, and from its first moment."""
+        folder = self.mktemp()[-50:]
+        os.makedirs(folder)
+        seen = []
+        chmod = os.chmod
+
+        def look(path: str, mode: int, *more: object) -> None:
+            seen.append(os.stat(path).st_mode & 0o777)
+            chmod(path, mode)
+
+        self.patch(os, "chmod", look)
+        for umask in (0, 0o022, 0o077):
+            self.addCleanup(os.umask, os.umask(umask))
+            for number, (options, mode) in enumerate(
+                (
+                    ("", 0o660),
+                    (":mode=666", 0o666),
+                    (":mode=0666", 0o666),
+                    (":666", 0o666),
+                    (":mode=600", 0o600),
+                    (":lockfile=0", 0o660),
+                )
+            ):
+                path = f"{folder}/{umask}-{number}"
+                self.bind([f"unix:{path}{options}"])
+                self.assertEqual(os.stat(path).st_mode & 0o777, mode, (umask, options))
+                self.assertEqual(seen.pop(), mode, (umask, options))
+            self.assertEqual(os.umask(umask), umask)
+        await self.sockets.keep([])
+
     def test_a_reload_needs_no_right_to_the_file(self) -> None:
         """Who made it may have been root, and have become somebody else since."""
         path = self.mktemp()[-50:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -24,6 +25,15 @@ from giftless.runtime.sockets.endpoints import (
 )
 from giftless.runtime.sockets.ports import BACKLOG
 
+#: The mode of a Unix socket if its endpoint says none: for the daemon's user and group.
+SOCKET_MODE: Final = 0o660
+
+#: What Twisted passes on if an endpoint says none.
+_TWISTEDS_MODE: Final = 0o666
+
+#: An endpoint that says so itself.
+_EVERYBODY: Final = re.compile(r"(?<!\\):(mode=)?0*666(:|\Z)")
+
 #: Why an endpoint such as ``stdio:`` is refused.
 _UNSUITABLE: Final = "an endpoint must bind one stream socket, at once"
 
@@ -35,10 +45,13 @@ class Sockets:
     may change its certificate, or become one with TLS, and keeps its socket.
 
     :param reactor: the reactor.
+    :param owner: the user and the group that the files of Unix sockets are given to,
+        if they are not this process's own; -1 for one that stays.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, owner: tuple[int, int] | None = None) -> None:
         self._reactor = reactor
+        self._owner = owner
         self._kept: dict[Hashable, _Kept] = {}
 
     def bind(self, endpoints: Sequence[Listening]) -> list[int]:
@@ -80,7 +93,13 @@ class Sockets:
             # Its descriptor is used up; but what stands in front must be good.
             parse(self._reactor, elsewhere(description), path)
             return self._kept[passed[0]]
-        binder = _Binder(self._reactor, self._kept, passed[0] if passed else None)
+        binder = _Binder(
+            self._reactor,
+            self._kept,
+            passed[0] if passed else None,
+            None if _EVERYBODY.search(description) else SOCKET_MODE,
+            self._owner,
+        )
         endpoint = parse(binder, description, path)
         if endpoint is None:
             raise ConfigError(
@@ -126,13 +145,25 @@ class _Binder(InPlaceOfReactor):
 
     :param known: the sockets that are bound already, by what they are bound to.
     :param passed: the endpoint's part that names a socket from systemd, if it has one.
+    :param usual_mode: the mode of a Unix socket whose endpoint says none; ``None`` if
+        it says Twisted's own.
+    :param owner: see :class:`Sockets`.
     :ivar kept: the sockets that this endpoint asked for.
     """
 
-    def __init__(self, reactor: Any, known: dict[Hashable, _Kept], passed: str | None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        known: dict[Hashable, _Kept],
+        passed: str | None,
+        usual_mode: int | None,
+        owner: tuple[int, int] | None,
+    ) -> None:
         super().__init__(reactor)
         self._known = known
         self._passed = passed
+        self._usual_mode = usual_mode
+        self._owner = owner
         self.kept: list[_Kept] = []
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
@@ -152,10 +183,19 @@ class _Binder(InPlaceOfReactor):
         wantPID: bool = False,
     ) -> Any:
         """See :class:`twisted.internet.interfaces.IReactorUNIX`."""
+        if mode == _TWISTEDS_MODE and self._usual_mode is not None:
+            mode = self._usual_mode
         key = ("unix", os.path.abspath(address))
         if key not in self._known:
             backlog = max(backlog, BACKLOG)
-            port = self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
+            # Twisted sets the mode after it has bound: nobody shall connect before.
+            umask = os.umask(0o777 & ~mode)
+            try:
+                port = self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
+            finally:
+                os.umask(umask)
+            if self._owner is not None:
+                os.chown(address, *self._owner)
             self._known[key] = _asleep(port)
         elif stat.S_IMODE(os.stat(address).st_mode) != mode:
             # It may have been root who made the file, and who is gone.

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from giftless.base.identities import remembered_in
+from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.lfs.multipart import PART_SIZE
@@ -51,9 +52,7 @@ class LocalFactory:
             try:
                 Repo.parse(prefix.split("/"))
             except Exception as error:
-                raise ConfigError(
-                    "prefix", f"{options.prefix!r} is not a plain relative path: {error}"
-                ) from None
+                raise ConfigError("prefix", f"is not a plain relative path: {error}") from None
         place = f"local {os.path.abspath(options.path)}"
         remembered = remembered_in(environment.state_dir, place)
         store = LocalStore(
@@ -67,7 +66,7 @@ class LocalFactory:
         except OSError as error:
             raise ConfigError(
                 "path",
-                f"{options.path!r} cannot be used: {error.strerror};"
+                f"{file_name(options.path)}cannot be used: {error.strerror};"
                 " give a directory that the daemon may write to",
             ) from None
         sweeper = PartSweeper(

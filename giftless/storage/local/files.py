@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from giftless.storage.local.root import OWN, Held, Root
+from giftless.storage.local.root import DIRECTORY_MODE, FILE_MODE, OWN, Held, Root
 
 #: The directory of temporary files, below a root.
 TMP: Final = OWN + b"/tmp"
@@ -146,11 +146,11 @@ class Upload:
         path = os.path.join(TMP, os.urandom(16).hex().encode())
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            fd = os.open(path, flags, 0o666, dir_fd=held.fd)
+            fd = os.open(path, flags, FILE_MODE, dir_fd=held.fd)
         except FileNotFoundError:
             for directory in (OWN, TMP):
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(directory, dir_fd=held.fd)
+                    os.mkdir(directory, DIRECTORY_MODE, dir_fd=held.fd)
             return False
         try:
             # Held for as long as this process lives: tells sweepers to keep off.
@@ -209,7 +209,7 @@ def make_directories(held: Held, path: bytes) -> None:
     parent = os.path.dirname(path)
     make_directories(held, parent)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(path, dir_fd=held.fd)
+        os.mkdir(path, DIRECTORY_MODE, dir_fd=held.fd)
     sync_directory(held, parent)
     held.note_synced(path)
 

@@ -26,6 +26,10 @@ from giftless.base.identities import (
 )
 from giftless.lfs.objects import RESERVED_PREFIX
 
+#: The most that files and directories may have: nothing for others.
+FILE_MODE: Final = 0o640
+DIRECTORY_MODE: Final = 0o750
+
 #: The directory of the server's own, below the root.
 OWN: Final = RESERVED_PREFIX.encode()
 
@@ -124,7 +128,7 @@ class Root:
                 raise self._wrong("is missing, though objects were kept there") from None
             if not make:
                 raise
-            os.makedirs(self.path, exist_ok=True)
+            os.makedirs(self.path, DIRECTORY_MODE, exist_ok=True)
             held = Held(self.path)
         _sync_parents(self.path, held)
         identity = read_mark(held)
@@ -244,7 +248,7 @@ def write_mark(held: Held, identity: str) -> None:
     :raises OSError: if that is impossible.
     """
     with contextlib.suppress(FileExistsError):
-        os.mkdir(OWN, dir_fd=held.fd)
+        os.mkdir(OWN, DIRECTORY_MODE, dir_fd=held.fd)
     own = os.open(OWN, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held.fd)
     try:
         give_to_owner(own, held.fd)
@@ -269,7 +273,7 @@ def write_mark(held: Held, identity: str) -> None:
 
 def _write_new(directory: int, name: bytes, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    fd = os.open(name, flags, 0o666, dir_fd=directory)
+    fd = os.open(name, flags, FILE_MODE, dir_fd=directory)
     try:
         give_to_owner(fd, directory)
         os.write(fd, content)
