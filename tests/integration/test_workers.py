@@ -212,8 +212,9 @@ class ServeTests(WorkersTestCase):
             for each in (daemon.store, *made):
                 most = 0o750 if each.is_dir() else 0o640
                 self.assertEqual(each.stat().st_mode & 0o777 & ~most, 0, each)
-            for each in (daemon.directory / "giftless-state").iterdir():
-                self.assertEqual(each.stat().st_mode & 0o777, 0o600, each)
+            for each in (daemon.directory / "giftless-state").rglob("*"):
+                mode = 0o700 if each.is_dir() else 0o600
+                self.assertEqual(each.stat().st_mode & 0o777, mode, each)
             self.assertEqual(daemon.stop(), ENDED)
 
     def test_all_workers_share_the_throttle(self) -> None:
