@@ -10,6 +10,7 @@ from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.app.secret import load_secret
 from giftless.app.transfers import build_transfers, choose_factories
+from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
 from giftless.auth.guard import Guard
 from giftless.auth.realms import check_realms
@@ -161,7 +162,9 @@ def build_resource(
     if access.max_failures:
         guesses = Guesses(backends.shared, backends.secret, access, clock)
     # Who shows a credential must meet all who may take it first.
-    chain = AuthChain(sorted(backends.chain, key=IAnonymous.providedBy))
+    chain: IAuthenticator = AuthChain(sorted(backends.chain, key=IAnonymous.providedBy))
+    if options.aliases:
+        chain = Aliased(chain, options.aliases)
     guarded = Guard(chain, guesses, names_people)
     actions = AuthChain([transfers.tokens, guarded])
     routes = (

@@ -56,6 +56,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ``X-Forwarded-*`` headers are believed.
     :ivar storage: where objects are kept: ``type`` and that plugin's options.
     :ivar auth: who may do what: a list of authenticators, asked in order.
+    :ivar aliases: repositories that are kept under another name: paths, and the paths
+        under which their objects and locks are.
     :ivar access: how refusals look, and how guessing is slowed.
     :ivar locks: where file locks are kept: ``type``, that plugin's options, and
         those of :class:`giftless.usecases.locks.LockPolicy`.
@@ -85,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auth: list[Section] = msgspec.field(
         default_factory=lambda: [{"type": "anonymous", "access": "read-write"}]
     )
+    aliases: dict[str, str] = {}
     access: AccessOptions = AccessOptions()
     locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     observers: list[Section] = []

@@ -177,6 +177,8 @@ class Identity:
         the server has no authenticator that takes one.
     :ivar ticket: what the action token says that authenticates the request, if
         one does.
+    :ivar repo: under what name the repository's objects and locks are kept, whatever
+        the request calls it; ``None`` if that is the name.
     """
 
     name: str
@@ -184,6 +186,7 @@ class Identity:
     principal: str = ""
     anonymous: bool = False
     ticket: Ticket | None = None
+    repo: Repo | None = None
 
     def __post_init__(self) -> None:
         if not self.principal:
@@ -195,6 +198,9 @@ class IAuthenticator(Interface):
 
     def authenticate(credentials: Credentials, repo: Repo) -> Awaitable[Identity | None]:
         """Look at the credentials of a request to ``repo``.
+
+        Whoever calls works with the identity's ``repo`` from then on, if it has one:
+        that is the repository whose permissions the identity has.
 
         :returns: an awaitable of the identity; ``None`` if no credential is
             one of this authenticator's, so that the next in the chain is asked.

@@ -68,7 +68,7 @@ class ICall(Interface):
 class IRepoCall(ICall):
     """A request to an endpoint below a repository."""
 
-    repo: Repo = Attribute("The repository.")
+    repo: Repo = Attribute("The repository, by the name under which it is kept.")
     links: ILinks = Attribute("The endpoints of the repository.")
     identity: Identity = Attribute("Who sends the request.")
 

@@ -25,7 +25,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Repo
 from giftless.usecases.authorization import Gate
-from giftless.web.call import Call, RepoCall
+from giftless.web.call import Call, IdentifiedCall, RepoCall
 from giftless.web.route import Handler, Level, Route, never_401, never_422
 from giftless.web.sending import send_object
 
@@ -107,13 +107,13 @@ class AdapterEndpoints:
 
         async def handle(call: Call, **variables: str) -> None:
             if isinstance(call, RepoCall):
-                identity = await (
+                identified = await (
                     call.identify_action(self._storage_authenticator)
                     if kinds
                     else call.identify(self._authenticator)
                 )
-                self._gate.require_kind(identity, kinds)
-                adapter_call: AdapterCall = AdapterRepoCall(call, identity, self._blocking)
+                self._gate.require_kind(identified.identity, kinds)
+                adapter_call: AdapterCall = AdapterRepoCall(identified, self._blocking)
             else:
                 adapter_call = AdapterCall(call, self._blocking)
             await endpoint.handler(adapter_call, **variables)
@@ -201,12 +201,11 @@ class AdapterCall:
 class AdapterRepoCall(AdapterCall):
     """The same for an endpoint below a repository.
 
-    :param call: the request.
-    :param identity: who sends it.
+    :param call: the request, and who sends it.
     """
 
-    def __init__(self, call: RepoCall, identity: Identity, blocking: IBlocking) -> None:
+    def __init__(self, call: IdentifiedCall, blocking: IBlocking) -> None:
         super().__init__(call, blocking)
         self.repo: Repo = call.repo
         self.links: ILinks = call.links
-        self.identity = identity
+        self.identity: Identity = call.identity

@@ -84,19 +84,19 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class RepoCall(Call):
-    """One request to a repository's endpoint.
+    """One request to a repository's endpoint, from nobody knows whom.
 
-    :ivar repo: the repository that its URL names.
-    :ivar links: the repository's other endpoints.
+    :ivar named: the repository that its URL names.
+    :ivar links: the endpoints below that URL.
     :ivar short: whether the URL is the short one, without ``info/lfs``.
     """
 
-    repo: Repo
+    named: Repo
     links: Links
     short: bool
 
-    async def identify(self, authenticator: IAuthenticator) -> Identity:
-        """Find out who sends the request, and note it for the access log.
+    async def identify(self, authenticator: IAuthenticator) -> IdentifiedCall:
+        """Find out who sends the request and to which repository, and note it for the log.
 
         :param authenticator: a chain, which ends with an identity or an error.
         """
@@ -104,7 +104,7 @@ class RepoCall(Call):
         shown = parse_credentials(headers, self.argument("jwt"), self.address)
         return await self._identify(shown, authenticator)
 
-    async def identify_action(self, authenticator: IAuthenticator) -> Identity:
+    async def identify_action(self, authenticator: IAuthenticator) -> IdentifiedCall:
         """Do the same where actions lead to.
 
         The token of an action decides alone: whatever the client adds beside it is
@@ -117,11 +117,18 @@ class RepoCall(Call):
             return await self.identify(authenticator)
         return await self._identify(parse_action_token(headers, self.address), authenticator)
 
-    async def _identify(self, credentials: Credentials, authenticator: IAuthenticator) -> Identity:
+    async def _identify(
+        self, credentials: Credentials, authenticator: IAuthenticator
+    ) -> IdentifiedCall:
+        request = self.request
         identity = await self._unless_gone(authenticator, credentials)
         assert identity is not None, "a chain ends with an identity or an error"
-        self.request.identity = identity
-        return identity
+        request.identity = identity
+        repo, links = self.named, self.links
+        if identity.repo is not None and identity.repo != repo:
+            request.repo = repo = identity.repo
+            links = links.to(repo)
+        return IdentifiedCall(request, self.address, identity, repo, links, self.short)
 
     async def _unless_gone(
         self, authenticator: IAuthenticator, credentials: Credentials
@@ -133,7 +140,7 @@ class RepoCall(Call):
         """
 
         async def ask() -> Identity | None:
-            return await authenticator.authenticate(credentials, self.repo)
+            return await authenticator.authenticate(credentials, self.named)
 
         asking = begin(ask())
         if not isinstance(asking, Deferred):
@@ -143,6 +150,22 @@ class RepoCall(Call):
             return await asking
         except CancelledError:
             raise Disconnected("the client went away") from None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifiedCall(Call):
+    """One request to a repository's endpoint, from somebody.
+
+    :ivar identity: who sends it.
+    :ivar repo: the repository, by the name under which it is kept.
+    :ivar links: its endpoints.
+    :ivar short: whether the URL is the short one, without ``info/lfs``.
+    """
+
+    identity: Identity
+    repo: Repo
+    links: Links
+    short: bool
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from zope.interface import implementer
 
 from giftless.interfaces import ILinks
-from giftless.lfs.objects import Oid
+from giftless.lfs.objects import Oid, Repo
+
+#: What stands behind a repository in the long form of its URLs.
+_INFO_LFS: Final = ("info", "lfs")
 
 
 @implementer(ILinks)
@@ -20,9 +24,20 @@ class Links:
     """
 
     def __init__(self, base_url: str, segments: Sequence[str]) -> None:
+        self._base_url = base_url
+        self._segments = segments
         path = "/".join(quote(segment, safe="") for segment in segments)
         self._repo = f"{base_url}/{path}"
         self._root = f"{self._repo}/objects/storage"
+
+    def to(self, repo: Repo) -> Links:
+        """Return the endpoints of a repository, under URLs of the same form."""
+        api = [] if tuple(self._segments[-2:]) != _INFO_LFS else list(_INFO_LFS)
+        last = self._segments[-len(api) - 1]
+        *parents, name = repo.segments
+        # One ".git" is dropped from names.
+        suffix = ".git" if last.endswith(".git") or name.endswith(".git") else ""
+        return Links(self._base_url, [*parents, f"{name}{suffix}", *api])
 
     def storage(self, oid: Oid, parameters: Mapping[str, str]) -> str:
         """See :meth:`giftless.interfaces.ILinks.storage`."""

@@ -36,35 +36,35 @@ class LockEndpoints:
         """The endpoints."""
         return _routes(self.create, self.list, self.verify, self.unlock)
 
-    async def create(self, call: RepoCall) -> None:
+    async def create(self, named: RepoCall) -> None:
         """``POST …/locks``: lock a path."""
-        identity = await call.identify(self._authenticator)
+        call = await named.identify(self._authenticator)
         path = parse_create(await call.read_small_body())
-        lock = await self._service.create(identity, call.repo, path)
+        lock = await self._service.create(call.identity, call.repo, path)
         call.request.respond_json(201, render_lock(lock))
 
-    async def list(self, call: RepoCall) -> None:
+    async def list(self, named: RepoCall) -> None:
         """``GET …/locks``: which locks are there?"""
-        identity = await call.identify(self._authenticator)
+        call = await named.identify(self._authenticator)
         paging = parse_paging(call.argument("cursor"), call.argument("limit"))
         # Clients send parameters that they do not use as empty ones.
         path, lock_id = call.argument("path") or None, call.argument("id") or None
-        page = await self._service.page(identity, call.repo, paging, path, lock_id)
+        page = await self._service.page(call.identity, call.repo, paging, path, lock_id)
         call.request.respond_json(200, render_page(page))
 
-    async def verify(self, call: RepoCall) -> None:
+    async def verify(self, named: RepoCall) -> None:
         """``POST …/locks/verify``: which locks are in the way of a push?"""
-        identity = await call.identify(self._authenticator)
+        call = await named.identify(self._authenticator)
         paging = parse_verify(await call.read_small_body())
-        found = await self._service.verify(identity, call.repo, paging)
+        found = await self._service.verify(call.identity, call.repo, paging)
         body = render_verification(found.ours, found.theirs, found.next_cursor)
         call.request.respond_json(200, body)
 
-    async def unlock(self, call: RepoCall, lock_id: str) -> None:
+    async def unlock(self, named: RepoCall, lock_id: str) -> None:
         """``POST …/locks/{id}/unlock``: remove a lock."""
-        identity = await call.identify(self._authenticator)
+        call = await named.identify(self._authenticator)
         force = parse_unlock(await call.read_small_body())
-        lock = await self._service.unlock(identity, call.repo, lock_id, force)
+        lock = await self._service.unlock(call.identity, call.repo, lock_id, force)
         call.request.respond_json(200, render_lock(lock))
 
 

@@ -11,7 +11,7 @@ from giftless.lfs.filename import content_disposition
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.lfs.verification import parse_verification
 from giftless.usecases.objects import LFSServer
-from giftless.web.call import RepoCall
+from giftless.web.call import IdentifiedCall, RepoCall
 from giftless.web.limits import Limits
 from giftless.web.memory import ACTION_BYTES
 from giftless.web.ranges import etag, matches, parse_range
@@ -54,9 +54,9 @@ class ObjectEndpoints:
             Route("objects/storage/{oid}", ("GET", "HEAD"), never_401(self.download)),
         )
 
-    async def batch(self, call: RepoCall) -> None:
+    async def batch(self, named: RepoCall) -> None:
         """``POST …/objects/batch``: what to do with each of some objects."""
-        identity = await call.identify(self._authenticator)
+        call = await named.identify(self._authenticator)
         body = await call.read_small_body()
         client = call.header("user-agent") or ""
         limits = self._limits
@@ -64,35 +64,36 @@ class ObjectEndpoints:
         if not parsed.is_stock:
             # Few bytes can ask for many: what a list of parts takes must be there first.
             call.request.held.reserve(self._server.count_actions(parsed) * ACTION_BYTES)
-        reply = await self._server.batch(identity, call.repo, parsed, call.links)
+        reply = await self._server.batch(call.identity, call.repo, parsed, call.links)
         if call.short and parsed.is_giftless_client:
             _check_object(reply)
         call.request.respond_json(200, render_batch(reply, parsed.objects_only))
 
-    async def verify(self, call: RepoCall) -> None:
+    async def verify(self, named: RepoCall) -> None:
         """``POST …/objects/storage/verify``: is the object here, whole?"""
-        identity = await call.identify_action(self._storage_authenticator)
+        call = await named.identify_action(self._storage_authenticator)
         wanted = parse_verification(await call.read_small_body())
-        await self._server.verify(identity, ObjectKey(call.repo, wanted.oid), wanted.size)
+        await self._server.verify(call.identity, ObjectKey(call.repo, wanted.oid), wanted.size)
         # The stock client does not read a body here; if there is one, it gives up
         # the connection and needs another for its next object.
         call.request.setHeader("Content-Length", "0")
         call.request.finish()
 
-    async def upload(self, call: RepoCall, oid: str) -> None:
+    async def upload(self, named: RepoCall, oid: str) -> None:
         """``PUT …/objects/storage/{oid}``: store an object."""
-        key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify_action(self._storage_authenticator)
+        wanted = Oid.parse(oid)
+        call = await named.identify_action(self._storage_authenticator)
+        key = ObjectKey(call.repo, wanted)
         call.refuse_partial_body()
-        await self._server.receive(identity, key, call.request.length, call.request.body)
+        await self._server.receive(call.identity, key, call.request.length, call.request.body)
         call.request.respond_json(200, b"{}")
 
-    async def download(self, call: RepoCall, oid: str) -> None:
+    async def download(self, named: RepoCall, oid: str) -> None:
         """``GET`` or ``HEAD …/objects/storage/{oid}``: an object's bytes."""
-        request = call.request
-        key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify_action(self._storage_authenticator)
-        opened = await self._server.open(identity, key)
+        wanted = Oid.parse(oid)
+        call = await named.identify_action(self._storage_authenticator)
+        request, key = call.request, ObjectKey(call.repo, wanted)
+        opened = await self._server.open(call.identity, key)
         stored = opened.stored
         try:
             filename = call.argument("filename") or stored.extras.get("filename")
@@ -151,7 +152,7 @@ def _check_object(reply: BatchReply) -> None:
         raise _Refused(item.error.message, item.error.code)
 
 
-def _choose_range(call: RepoCall, oid: Oid, size: int) -> tuple[int, int]:
+def _choose_range(call: IdentifiedCall, oid: Oid, size: int) -> tuple[int, int]:
     """Decide which bytes to send, and set status and Content-Range."""
     request = call.request
     condition = call.header("if-range")

@@ -39,41 +39,47 @@ class PartEndpoints:
             Route(f"{parts}/{{number}}", ("PUT",), never_401(never_422(self.upload))),
         )
 
-    async def plan(self, call: RepoCall, oid: str) -> None:
+    async def plan(self, named: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts``: what is there to do?"""
-        key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify_action(self._authenticator)
-        call.request.held.reserve(self._server.count_parts(identity) * ACTION_BYTES)
+        wanted = Oid.parse(oid)
+        call = await named.identify_action(self._authenticator)
+        key = ObjectKey(call.repo, wanted)
+        call.request.held.reserve(self._server.count_parts(call.identity) * ACTION_BYTES)
         client = call.header("user-agent") or ""
-        plan = await self._server.plan(identity, key, call.links, client)
+        plan = await self._server.plan(call.identity, key, call.links, client)
         call.request.respond_json(200, msgspec.json.encode(plan))
 
-    async def upload(self, call: RepoCall, oid: str, number: str) -> None:
+    async def upload(self, named: RepoCall, oid: str, number: str) -> None:
         """``PUT …/{oid}/parts/{number}``: store a part."""
-        key = ObjectKey(call.repo, Oid.parse(oid))
+        wanted = Oid.parse(oid)
         if not (number.isascii() and number.isdecimal() and len(number) < 10):
             raise NotFound("parts are numbered, from 1")
-        identity = await call.identify_action(self._authenticator)
+        call = await named.identify_action(self._authenticator)
+        key = ObjectKey(call.repo, wanted)
         call.refuse_partial_body()
         request = call.request
         md5 = _digest(call.header("content-md5"))
-        await self._server.receive(identity, key, int(number), request.length, md5, request.body)
+        await self._server.receive(
+            call.identity, key, int(number), request.length, md5, request.body
+        )
         request.respond_json(200, b"{}")
 
-    async def commit(self, call: RepoCall, oid: str) -> None:
+    async def commit(self, named: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts/commit``: make the object of its parts."""
-        key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify_action(self._authenticator)
+        wanted = Oid.parse(oid)
+        call = await named.identify_action(self._authenticator)
+        key = ObjectKey(call.repo, wanted)
         await call.read_small_body()
-        await self._server.commit(identity, key)
+        await self._server.commit(call.identity, key)
         call.request.respond_json(200, b"{}")
 
-    async def abort(self, call: RepoCall, oid: str) -> None:
+    async def abort(self, named: RepoCall, oid: str) -> None:
         """``POST …/{oid}/parts/abort``: throw the parts away."""
-        key = ObjectKey(call.repo, Oid.parse(oid))
-        identity = await call.identify_action(self._authenticator)
+        wanted = Oid.parse(oid)
+        call = await named.identify_action(self._authenticator)
+        key = ObjectKey(call.repo, wanted)
         await call.read_small_body()
-        await self._server.abort(identity, key)
+        await self._server.abort(call.identity, key)
         call.request.respond_json(200, b"{}")
 
 

@@ -92,6 +92,28 @@ class GitHubTests(ForgeCase):
             self.assertNotIn(TOKENS[self.forge]["wanda"], text)
         self.assertTrue(self.credentials.read_text())
 
+    def test_every_name_of_a_repository_is_the_same_one(self) -> None:
+        """What is pushed under one spelling, or under an old name, is cloned under another."""
+        self.log_in("wanda")
+        for number, (pushed, cloned, kept) in enumerate(
+            (
+                ("Acme/ROCKET", "acme/rocket", "acme/rocket"),
+                ("acme/booster", "Acme/engine", "acme/Engine"),
+            )
+        ):
+            url = f"{self.daemon.url}/{pushed}.git/info/lfs"
+            repo = self.git.create(self.directory / f"work-{number}", url)
+            repo.commit({**FILES, "own.bin": pushed.encode()})
+            repo.push()
+            repo.git("config", "-f", ".lfsconfig", "lfs.url", url.replace(pushed, cloned))
+            repo.git("commit", "-qam", "Write the name in another way")
+            repo.git("push", "-q", "origin", "HEAD")
+            clone = repo.clone(self.directory / f"clone-{number}")
+            self.assertEqual(clone.read("noise.bin"), FILES["noise.bin"])
+            self.assertEqual(clone.read("own.bin"), pushed.encode())
+            stored = self.daemon.store / kept
+            self.assertEqual(len([path for path in stored.rglob("*") if path.is_file()]), 3)
+
     def test_a_reader_clones_and_does_not_push(self) -> None:
         """Who may read there clones and does not push; git keeps the token."""
         self.log_in("wanda")
@@ -145,6 +167,9 @@ class GiteaTests(ForgeCase):
     url_option = "url"
     test_push_and_clone = GitHubTests.test_push_and_clone
     test_a_reader_clones_and_does_not_push = GitHubTests.test_a_reader_clones_and_does_not_push
+    test_every_name_of_a_repository_is_the_same_one = (
+        GitHubTests.test_every_name_of_a_repository_is_the_same_one
+    )
 
 
 class GitLabTests(ForgeCase):
@@ -154,3 +179,6 @@ class GitLabTests(ForgeCase):
     url_option = "url"
     test_push_and_clone = GitHubTests.test_push_and_clone
     test_a_reader_clones_and_does_not_push = GitHubTests.test_a_reader_clones_and_does_not_push
+    test_every_name_of_a_repository_is_the_same_one = (
+        GitHubTests.test_every_name_of_a_repository_is_the_same_one
+    )

@@ -1,6 +1,7 @@
 """Run a fake forge as a process: ``python -m tests.support.forge_server github``.
 
-It has the repository ``acme/rocket`` and the tokens of :data:`TOKENS`, prints
+It has the repositories ``acme/rocket`` and ``acme/Engine``, which was called
+``acme/booster`` before, and the tokens of :data:`TOKENS`, prints
 its URL and serves until it is killed.
 """
 
@@ -45,23 +46,38 @@ def make(kind: str) -> Fake:
     """Make the forge of a kind."""
     tokens = TOKENS[kind]
     if kind == "github":
-        return FakeGitHub(
+        hub = FakeGitHub(
             {
                 tokens["wanda"]: HubToken("wanda", ("repo",)),
                 tokens["ray"]: HubToken("ray", contents={"acme/rocket": "read"}),
                 tokens["sam"]: HubToken("sam", ("repo",)),
             },
-            {"acme/rocket": HubRepo({"wanda": "write", "ray": "write"})},
+            {
+                "acme/rocket": HubRepo({"wanda": "write", "ray": "write"}),
+                "acme/booster": HubRepo({"wanda": "write"}),
+            },
         )
+        hub.names.rename("acme/booster", "acme/Engine", hub.repos)
+        return hub
     if kind == "gitea":
-        return FakeGitea(
+        tea = FakeGitea(
             {token: TeaToken(user) for user, token in tokens.items()},
-            {"acme/rocket": TeaRepo({"wanda": "write", "ray": "read"})},
+            {
+                "acme/rocket": TeaRepo({"wanda": "write", "ray": "read"}),
+                "acme/booster": TeaRepo({"wanda": "write"}),
+            },
         )
-    return FakeGitLab(
+        tea.names.rename("acme/booster", "acme/Engine", tea.repos)
+        return tea
+    lab = FakeGitLab(
         {token: LabToken(user) for user, token in tokens.items()},
-        {"acme/rocket": Project({"wanda": 30, "ray": 20})},
+        {
+            "acme/rocket": Project({"wanda": 30, "ray": 20}),
+            "acme/booster": Project({"wanda": 30}),
+        },
     )
+    lab.names.rename("acme/booster", "acme/Engine", lab.projects)
+    return lab
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ Sources: GitHub's "REST API endpoints for repositories", "Rate limits for the
 REST API", "Scopes for OAuth apps" and "Troubleshooting the REST API"; Gitea's
 ``/api/swagger`` and "API Usage"; GitLab's "Projects API", "REST API
 authentication", "Personal access tokens API", "Jobs API" and "User and IP rate
-limits".
+limits".  Renamed repositories: GitHub's "Best practices for using the REST API"
+("Follow redirects"), Gitea's ``RedirectToRepo``, GitLab's ``project_moved?``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -179,6 +180,48 @@ def account_id(user: str) -> int:
     return zlib.crc32(user.encode())
 
 
+class Names:
+    """What a forge calls its repositories, and what it has called them before.
+
+    :ivar moved: the present name of each repository that was renamed, by its old one in
+        lower case.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._spelled = {name.lower(): name for name in names}
+        self._ids = {name: zlib.crc32(name.encode()) for name in self._spelled}
+        self.moved: dict[str, str] = {}
+
+    def spelled(self, path: str) -> str:
+        """Return a name as the forge spells it."""
+        return self._spelled.get(path.lower(), path.lower())
+
+    def id(self, path: str) -> int:
+        """Return the number of a repository, which outlasts its name."""
+        return self._ids.get(path.lower(), 0)
+
+    def find(self, number: int) -> str:
+        """Return the name of the repository with a number."""
+        (name,) = (name for name, found in self._ids.items() if found == number)
+        return name
+
+    def rename(self, old: str, new: str, repos: dict[str, Any]) -> None:
+        """Rename or transfer a repository.
+
+        :param repos: the forge's repositories, by name in lower case.
+        """
+        repos[new.lower()] = repos.pop(old.lower())
+        self._spelled[new.lower()] = new
+        self._ids[new.lower()] = self._ids.pop(old.lower())
+        self.moved[old.lower()] = new
+
+    def create(self, name: str) -> None:
+        """Note a new repository, which may take an old name over."""
+        self._spelled[name.lower()] = name
+        self._ids[name.lower()] = max(self._ids.values(), default=0) + 1
+        self.moved.pop(name.lower(), None)
+
+
 def _service(request: Request) -> str:
     return request.args[b"service"][0].decode()
 
@@ -216,7 +259,7 @@ class HubRepo:
 class FakeGitHub(Fake):
     """GitHub's REST API and git endpoint, on one host.
 
-    :ivar moved: repositories that were renamed.
+    :ivar names: what its repositories are called.
     """
 
     app = Klein()
@@ -227,7 +270,14 @@ class FakeGitHub(Fake):
         super().__init__()
         self.tokens = dict(tokens)
         self.repos = {name.lower(): repo for name, repo in repos.items()}
-        self.moved: set[str] = set()
+        self.names = Names(repos)
+
+    @app.route("/repositories/<int:number>")
+    def numbered_repository(self, request: Request, number: int) -> bytes:
+        """Get a repository by its number, to which old names are redirected."""
+        owner, _, name = self.names.find(number).partition("/")
+        answer: bytes = self.repository(request, owner, name)
+        return answer
 
     @app.route("/repos/<owner>/<name>")
     def repository(self, request: Request, owner: str, name: str) -> bytes:
@@ -236,17 +286,19 @@ class FakeGitHub(Fake):
         if isinstance(token, bytes):
             return token
         path = f"{owner}/{name}".lower()
-        if path in self.moved:
-            request.setHeader("Location", f"{self.url}/repositories/1296269")
-            return self._error(request, 301, "Moved Permanently")
+        if path in self.names.moved:
+            url = f"{self.url}/repositories/{self.names.id(self.names.moved[path])}"
+            request.setHeader("Location", url)
+            return _json(request, {"message": "Moved Permanently", "url": url}, 301)
         repo = self.repos.get(path)
+        owner, _, name = self.names.spelled(path).partition("/")
         if repo is None or not self._sees(token, path, repo):
             return self._error(request, 404, "Not Found")
         level = self._level(token, repo)
         return _json(
             request,
             {
-                "id": 1296269,
+                "id": self.names.id(path),
                 "node_id": "MDEwOlJlcG9zaXRvcnkxMjk2MjY5",
                 "name": name,
                 "full_name": f"{owner}/{name}",
@@ -295,6 +347,10 @@ class FakeGitHub(Fake):
         credential = _basic(request)
         token = self.tokens.get(credential[1]) if credential else None
         path = f"{owner}/{name}".lower()
+        if path in self.names.moved:
+            moved = request.uri.decode().replace(f"{owner}/{name}", self.names.moved[path], 1)
+            request.setHeader("Location", f"{self.url}{moved}")
+            return _text(request, 301, "")
         repo = self.repos.get(path)
         if token is None:
             request.setHeader("WWW-Authenticate", 'Basic realm="GitHub"')
@@ -403,7 +459,7 @@ class FakeGitea(Fake):
         super().__init__()
         self.tokens = dict(tokens)
         self.repos = {name.lower(): repo for name, repo in repos.items()}
-        self.moved: set[str] = set()
+        self.names = Names(repos)
         self.lenient = False
 
     @app.route("/api/v1/repos/<owner>/<name>")
@@ -415,17 +471,17 @@ class FakeGitea(Fake):
         if token is not None and not token.has("read", "repository"):
             return self._lacks(request, "read:repository")
         path = f"{owner}/{name}".lower()
-        if path in self.moved:
-            request.setHeader("Location", f"{self.url}/api/v1/repos/{owner}/new-name")
-            return _text(request, 307, "")
+        if path in self.names.moved:
+            return self._redirect(request, f"{owner}/{name}")
         repo = self.repos.get(path)
         role = self._role(token, repo)
+        owner, _, name = self.names.spelled(path).partition("/")
         if repo is None or role is None:
             return self._error(request, 404, "The target couldn't be found.")
         return _json(
             request,
             {
-                "id": 1,
+                "id": self.names.id(path),
                 "owner": {"id": 2, "login": owner, "full_name": "", "username": owner},
                 "name": name,
                 "full_name": f"{owner}/{name}",
@@ -476,6 +532,8 @@ class FakeGitea(Fake):
         """
         credential = _basic(request)
         token = self.tokens.get(credential[1]) if credential else None
+        if f"{owner}/{name}".lower() in self.names.moved:
+            return self._redirect(request, f"{owner}/{name}")
         repo = self.repos.get(f"{owner}/{name}".lower())
         service = _service(request)
         pushes = service == "git-receive-pack"
@@ -500,6 +558,12 @@ class FakeGitea(Fake):
             return self._error(request, 401, "invalid username, password or token")
         return token
 
+    def _redirect(self, request: Request, path: str) -> bytes:
+        """Lead to a repository's present name; the location is relative, as Gitea's is."""
+        target = request.uri.decode().replace(path, self.names.moved[path.lower()], 1)
+        request.setHeader("Location", target)
+        return _text(request, 307, "")
+
     def _lacks(self, request: Request, scope: str) -> bytes:
         return self._error(
             request, 403, f"token does not have at least one of required scope(s): [{scope}]"
@@ -523,11 +587,13 @@ class LabToken:
     """A token of GitLab.
 
     :ivar kind: ``personal`` (or of a project or group), ``oauth`` or ``job``.
+    :ivar project: whose job it is.
     """
 
     user: str
     scopes: tuple[str, ...] = ("api",)
     kind: str = "personal"
+    project: str = ""
 
 
 @dataclass
@@ -562,7 +628,7 @@ class FakeGitLab(Fake):
         super().__init__()
         self.tokens = dict(tokens)
         self.projects = {path.lower(): project for path, project in projects.items()}
-        self.moved: set[str] = set()
+        self.names = Names(projects)
         #: Whether it is too old for tokens to be asked about themselves.
         self.old = False
 
@@ -578,16 +644,21 @@ class FakeGitLab(Fake):
         if isinstance(token, bytes):
             return token
         path = unquote(raw)
-        if path.lower() in self.moved:
-            request.setHeader("Location", f"{self.url}/api/v4/projects/7")
-            return _text(request, 301, "This resource has been moved permanently")
-        project = self.projects.get(path.lower())
+        if path.isdecimal():
+            path = self.names.find(int(path))
+        moved = self.names.moved.get(path.lower())
+        project = self.projects.get((moved or path).lower())
         if project is None or not self._sees(token, project):
             return _json(request, {"message": "404 Project Not Found"}, 404)
+        if moved is not None:
+            number = self.names.id(moved)
+            request.setHeader("Location", f"{self.url}/api/v4/projects/{number}")
+            return _text(request, 301, "This resource has been moved permanently")
+        path = self.names.spelled(path)
         return _json(
             request,
             {
-                "id": 3,
+                "id": self.names.id(path),
                 "name": path.rpartition("/")[2],
                 "path_with_namespace": path,
                 "default_branch": "main",
@@ -667,6 +738,8 @@ class FakeGitLab(Fake):
                 "id": 8,
                 "status": "running",
                 "name": "build",
+                "web_url": f"{self.url}/{token.project}/-/jobs/8",
+                "pipeline": {"id": 6, "project_id": self.names.id(token.project)},
                 "user": {"id": account_id(token.user), "username": token.user},
             },
         )
@@ -676,6 +749,8 @@ class FakeGitLab(Fake):
         """Begin a fetch or a push."""
         user, password = _basic(request) or ("", "")
         token = self.tokens.get(password)
+        # Old names go on as they are, and are not redirected.
+        path = self.names.moved.get(path.lower(), path)
         project = self.projects.get(path.lower())
         service = _service(request)
         if token is None or not self._git_scope(token, user, service):

@@ -308,7 +308,7 @@ class Front:
         for top, _, files in os.walk(self.directory):
             for name in files:
                 path = os.path.relpath(os.path.join(top, name), self.directory)
-                if not path.startswith(".giftless/extras"):
+                if not path.startswith((".giftless/extras", ".giftless/identity")):
                     with open(os.path.join(top, name), "rb") as file:
                         found[path] = file.read()
         return found

@@ -18,7 +18,6 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Final, NamedTuple
-from urllib.parse import quote, urlsplit
 
 import msgspec
 from treq.client import HTTPClient
@@ -27,12 +26,15 @@ from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.forges.repositories import Found, folded
 from giftless.auth.grants import RepoGrants
 from giftless.auth.realms import Realm, shown_name, token_part
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader
 from giftless.base.showing import describe
 from giftless.errors import (
+    BadRequest,
     ConfigError,
+    Forbidden,
     ForgeLimit,
     ServiceUnavailable,
     TooManyRequests,
@@ -80,6 +82,8 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     :ivar cache_size: about how many tokens and repositories it is remembered.
     :ivar realm: what tells the forge's people from those of others; its host, if
         not set.
+    :ivar by_id: whether objects and locks are kept under a repository's number, which
+        never changes, instead of its name.
     """
 
     orgs: list[str]
@@ -88,6 +92,7 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timeout: Annotated[int, msgspec.Meta(ge=1)] = 10
     cache_size: Annotated[int, msgspec.Meta(ge=1)] = 4096
     realm: str = ""
+    by_id: bool = False
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -123,8 +128,8 @@ class Forge(ABC):
         return len(repo.segments) == 2
 
     @abstractmethod
-    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
-        """Find out what a token allows.
+    async def look_up(self, inquiry: Inquiry) -> Found:
+        """Find out what a token allows, and what the repository is called.
 
         :raises LFSError: what :meth:`~giftless.auth.forges.inquiry.Inquiry.ask` raises.
         """
@@ -165,6 +170,11 @@ class ForgeAuthenticator:
         self._forge = forge
         self._options = options
         self._orgs = _parse_orgs(options.orgs)
+        if options.by_id:
+            try:
+                self._numbered(0)
+            except BadRequest as error:
+                raise ConfigError("realm", f"cannot be part of a path: {error.message}") from None
         self._http = http
         self._clock = clock
         self._wall_clock = wall_clock
@@ -205,7 +215,7 @@ class ForgeAuthenticator:
 
         Forges do not distinguish upper and lower case in names.
         """
-        parents = tuple(segment.lower() for segment in repo.segments[:-1])
+        parents = folded(repo).segments[:-1]
         return self._forge.has(repo) and any(parents[: len(org)] == org for org in self._orgs)
 
     def _is_foreign(self, token: str) -> bool:
@@ -217,7 +227,9 @@ class ForgeAuthenticator:
 
     async def _identify(self, user: str, token: str, repo: Repo) -> Identity:
         digest = hmac.digest(self._key, f"{user}\0{token}".encode(), "sha256")
-        identity = self._identities.get((digest, repo))
+        # One entry for all spellings: they are one repository to the forge.
+        key = digest, folded(repo)
+        identity = self._identities.get(key)
         if identity is not None:
             return identity
         times, refusal = self._refused.get(digest) or (0, None)
@@ -241,11 +253,12 @@ class ForgeAuthenticator:
             self._clock,
             self._wall_clock,
         )
-        return await self._shared.ask((digest, repo), self._inquire(digest, inquiry))
+        return await self._shared.ask(key, self._inquire(key, inquiry))
 
-    async def _inquire(self, digest: bytes, inquiry: Inquiry) -> Identity:
+    async def _inquire(self, key: tuple[bytes, Repo], inquiry: Inquiry) -> Identity:
+        digest, _ = key
         try:
-            permissions = await self._forge.permissions(inquiry)
+            found = await self._forge.look_up(inquiry)
             owner = self._owners.get(digest) or await self._find_owner(inquiry)
         except Unauthorized as error:
             # A wrong token that is sent again and again is one guess, and no new question.
@@ -260,11 +273,40 @@ class ForgeAuthenticator:
             self._limited.put(digest, until, error.retry_after)
             raise
         options = self._options
-        ttl = options.write_ttl if Permission.WRITE in permissions else options.read_ttl
-        identity = Identity(owner.name, RepoGrants(permissions), owner.principal)
+        ttl = options.write_ttl if Permission.WRITE in found.permissions else options.read_ttl
+        repo = self._kept_as(inquiry.repo, found)
+        identity = Identity(owner.name, RepoGrants(found.permissions), owner.principal, repo=repo)
         self._owners.put(digest, owner, options.write_ttl)
-        self._identities.put((digest, inquiry.repo), identity, ttl)
+        self._identities.put(key, identity, ttl)
         return identity
+
+    def _kept_as(self, asked: Repo, found: Found) -> Repo | None:
+        """Return the name under which a repository's objects and locks are kept.
+
+        :returns: ``None`` for that which was asked for: nothing may be done there, or
+            the forge does not tell another one.
+        """
+        if not found.permissions:
+            return None
+        if found.repo is not None and not self._serves(found.repo):
+            raise Forbidden(
+                f"{self._forge.name} has moved {asked} to {found.repo}, which is not served here"
+            )
+        if not self._options.by_id:
+            return found.repo
+        if found.id is None:
+            raise Forbidden(
+                f"{self._forge.name} does not tell this token the number of {asked}, by which its"
+                " objects are kept here; use a token that may read the API"
+            )
+        return self._numbered(found.id)
+
+    def _numbered(self, number: int) -> Repo:
+        """Return the name of a repository with a number.
+
+        :raises BadRequest: if the realm cannot be part of one.
+        """
+        return Repo.parse([*str(self.realm).split("/"), str(number)])
 
     async def _find_owner(self, inquiry: Inquiry) -> _Owner:
         account = await self._forge.account(inquiry)
@@ -277,17 +319,6 @@ class ForgeAuthenticator:
         return _Owner(shown_name(name), self.realm.principal(part))
 
 
-def place_of(url: str) -> str:
-    """Return host and path of a URL that has been checked."""
-    parts = urlsplit(url)
-    return parts.netloc.lower() + parts.path
-
-
-def quote_path(repo: Repo) -> str:
-    """Return the repository's path for use in a URL."""
-    return "/".join(quote(segment, safe="") for segment in repo.segments)
-
-
 def _parse_orgs(orgs: Sequence[str]) -> list[tuple[str, ...]]:
     if not orgs:
         raise ConfigError(
@@ -295,7 +326,7 @@ def _parse_orgs(orgs: Sequence[str]) -> list[tuple[str, ...]]:
         )
     parsed = []
     for index, org in enumerate(orgs):
-        segments = () if org == "*" else tuple(org.lower().split("/"))
+        segments = () if org == "*" else tuple(org.encode().lower().decode().split("/"))
         if "" in segments or any("*" in segment for segment in segments):
             raise ConfigError(
                 f"orgs.{index}",

@@ -15,14 +15,13 @@ from giftless.auth.forges.forge import (
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
-    place_of,
-    quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.forges.repositories import Found, place_of, quote_path
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.base.urls import check_url
 from giftless.interfaces import Environment
-from giftless.lfs.objects import Permission
+from giftless.lfs.objects import Permission, Repo
 
 
 class GiteaOptions(ForgeOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +40,8 @@ class _Role(msgspec.Struct):
 
 
 class _Repository(msgspec.Struct):
+    full_name: str | None = None
+    id: int | None = None
     archived: bool = False
     permissions: _Role | None = None
 
@@ -64,18 +65,25 @@ class Gitea(Forge):
         self._url = url
         self.place = place_of(url)
 
-    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
-        """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
-        path = quote_path(inquiry.repo)
-        answer = await inquiry.ask(f"{self._url}/api/v1/repos/{path}", _headers(inquiry))
+    async def look_up(self, inquiry: Inquiry) -> Found:
+        """See :meth:`giftless.auth.forges.forge.Forge.look_up`."""
+        root = f"{self._url}/api/v1"
+        url = f"{root}/repos/{quote_path(inquiry.repo)}"
+        answer = await inquiry.ask_for_repository(root, url, _headers(inquiry))
         if answer.status != 200:
-            return NOTHING
+            return Found(NOTHING)
         repository = inquiry.read(answer, _Repository)
+        repo = inquiry.name(repository.full_name)
+        return Found(await self._permissions(inquiry, repository, repo), repo, repository.id)
+
+    async def _permissions(
+        self, inquiry: Inquiry, repository: _Repository, repo: Repo
+    ) -> frozenset[Permission]:
         role = repository.permissions or _Role()
         if role.push and not repository.archived:
             # Gitea lets whoever may read begin a push, but refuses tokens
             # without the scope: neither question suffices alone.
-            url = f"{self._url}/{path}.git"
+            url = f"{self._url}/{quote_path(repo)}.git"
             if await inquiry.git_allows(url, "git-receive-pack", "oauth2") is not False:
                 return ADMIN if role.admin else READ_WRITE
         return READ if role.pull else NOTHING

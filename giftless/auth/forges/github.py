@@ -22,14 +22,13 @@ from giftless.auth.forges.forge import (
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
-    place_of,
-    quote_path,
 )
 from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.forges.repositories import Found, place_of, quote_path
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.base.urls import check_url
 from giftless.interfaces import Environment
-from giftless.lfs.objects import Permission
+from giftless.lfs.objects import Permission, Repo
 
 #: Tokens of an app's installation: they have no owner, so the API reports no
 #: role for them ("GitHub's token formats" lists the prefixes).
@@ -64,6 +63,8 @@ class _Role(msgspec.Struct):
 
 
 class _Repository(msgspec.Struct):
+    full_name: str | None = None
+    id: int | None = None
     private: bool = True
     archived: bool = False
     permissions: _Role | None = None
@@ -90,23 +91,31 @@ class GitHub(Forge):
         self._git_url = git_url
         self.place = place_of(git_url)
 
-    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
-        """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
-        path = quote_path(inquiry.repo)
-        answer = await inquiry.ask(f"{self._api_url}/repos/{path}", _headers(inquiry))
+    async def look_up(self, inquiry: Inquiry) -> Found:
+        """See :meth:`giftless.auth.forges.forge.Forge.look_up`."""
+        url = f"{self._api_url}/repos/{quote_path(inquiry.repo)}"
+        answer = await inquiry.ask_for_repository(self._api_url, url, _headers(inquiry))
         if answer.status != 200:
-            return NOTHING
+            return Found(NOTHING)
         repository = inquiry.read(answer, _Repository)
+        repo = inquiry.name(repository.full_name)
+        scopes = answer.headers.get("x-oauth-scopes")
+        permissions = await self._permissions(inquiry, repository, repo, scopes)
+        return Found(permissions, repo, repository.id)
+
+    async def _permissions(
+        self, inquiry: Inquiry, repository: _Repository, repo: Repo, scopes: str | None
+    ) -> frozenset[Permission]:
         role = repository.permissions or _Role()
         may_read, may_write = role.pull, role.push and not repository.archived
         if inquiry.token.startswith(_FINE_GRAINED):
-            return await self._ask_git(inquiry, role.writing if may_write else NOTHING)
+            return await self._ask_git(inquiry, repo, role.writing if may_write else NOTHING)
         if inquiry.token.startswith(_INSTALLATION) and not may_write:
-            return await self._ask_git(inquiry, READ_WRITE) or (READ if may_read else NOTHING)
-        scopes = answer.headers.get("x-oauth-scopes")
-        if scopes is not None and "repo" not in (granted := {s.strip() for s in scopes.split(",")}):
+            granted = await self._ask_git(inquiry, repo, READ_WRITE)
+            return granted or (READ if may_read else NOTHING)
+        if scopes is not None and "repo" not in (scoped := {s.strip() for s in scopes.split(",")}):
             may_read = may_read and not repository.private
-            may_write = may_write and not repository.private and "public_repo" in granted
+            may_write = may_write and not repository.private and "public_repo" in scoped
         return role.writing if may_write else READ if may_read else NOTHING
 
     async def account(self, inquiry: Inquiry) -> Account | None:
@@ -123,13 +132,13 @@ class GitHub(Forge):
         return Account(user.login, user.id)
 
     async def _ask_git(
-        self, inquiry: Inquiry, writing: frozenset[Permission]
+        self, inquiry: Inquiry, repo: Repo, writing: frozenset[Permission]
     ) -> frozenset[Permission]:
         """Ask what the token may do.
 
         :param writing: what it is granted if it may push; empty not to ask that.
         """
-        url = f"{self._git_url}/{quote_path(inquiry.repo)}.git"
+        url = f"{self._git_url}/{quote_path(repo)}.git"
         user = "x-access-token"
         if writing and await inquiry.git_allows(url, "git-receive-pack", user):
             return writing

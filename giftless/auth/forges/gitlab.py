@@ -10,7 +10,7 @@ only) are judged by git's own endpoint.
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -20,10 +20,15 @@ from giftless.auth.forges.forge import (
     Forge,
     ForgeAuthenticator,
     ForgeOptions,
+)
+from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.forges.repositories import (
+    Found,
+    folded,
+    parse_name,
     place_of,
     quote_path,
 )
-from giftless.auth.forges.inquiry import Inquiry, Name
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.base.urls import check_url
 from giftless.interfaces import Environment
@@ -66,6 +71,8 @@ class _Permissions(msgspec.Struct):
 
 
 class _Project(msgspec.Struct):
+    path_with_namespace: str | None = None
+    id: int | None = None
     visibility: str = "private"
     repository_access_level: str = "enabled"
     archived: bool = False
@@ -92,8 +99,14 @@ class _User(msgspec.Struct):
     id: int | None = None
 
 
+class _Pipeline(msgspec.Struct):
+    project_id: int | None = None
+
+
 class _Job(msgspec.Struct):
     user: _User
+    web_url: str = ""
+    pipeline: _Pipeline = msgspec.field(default_factory=_Pipeline)
 
 
 class GitLab(Forge):
@@ -115,17 +128,38 @@ class GitLab(Forge):
         """Groups may be nested."""
         return len(repo.segments) >= 2
 
-    async def permissions(self, inquiry: Inquiry) -> frozenset[Permission]:
-        """See :meth:`giftless.auth.forges.forge.Forge.permissions`."""
+    async def look_up(self, inquiry: Inquiry) -> Found:
+        """See :meth:`giftless.auth.forges.forge.Forge.look_up`."""
         if _is_job(inquiry):
-            return await self._ask_git(inquiry, _JOB_USER)
-        project_id = quote(inquiry.repo.path, safe="")
-        answer = await inquiry.ask(f"{self._api}/projects/{project_id}", _bearer(inquiry))
+            return await self._look_up_for_job(inquiry)
+        url = f"{self._api}/projects/{quote(inquiry.repo.path, safe='')}"
+        answer = await inquiry.ask_for_repository(self._api, url, _bearer(inquiry))
         if answer.status == 403:
-            return await self._ask_git(inquiry, "oauth2")
+            # The token is for git only, which does not tell what the project is called.
+            return Found(await self._ask_git(inquiry, inquiry.repo, "oauth2"))
         if answer.status != 200:
-            return NOTHING
+            return Found(NOTHING)
         project = inquiry.read(answer, _Project)
+        repo = inquiry.name(project.path_with_namespace)
+        return Found(await self._permissions(inquiry, project, repo), repo, project.id)
+
+    async def _look_up_for_job(self, inquiry: Inquiry) -> Found:
+        """Find out what the token of a CI job allows.
+
+        Of projects, a job is told about its own only.
+        """
+        permissions = await self._ask_git(inquiry, inquiry.repo, _JOB_USER)
+        job = await self._job(inquiry) if permissions else None
+        if job is not None:
+            path = urlsplit(job.web_url).path.removeprefix(urlsplit(self._url).path)
+            repo = parse_name(path.partition("/-/")[0].strip("/"))
+            if repo is not None and folded(repo) == folded(inquiry.repo):
+                return Found(permissions, repo, job.pipeline.project_id)
+        return Found(permissions)
+
+    async def _permissions(
+        self, inquiry: Inquiry, project: _Project, repo: Repo
+    ) -> frozenset[Permission]:
         if project.repository_access_level == "disabled":
             return NOTHING
         level = (project.permissions or _Permissions()).level
@@ -133,7 +167,7 @@ class GitLab(Forge):
         if level is None:
             # Who is a member by a group that the project is shared with has
             # no level here.
-            granted = await self._ask_git(inquiry, "oauth2")
+            granted = await self._ask_git(inquiry, repo, "oauth2")
         elif level >= _DEVELOPER and not project.archived and await self._may_write(inquiry):
             granted = ADMIN if level >= _MAINTAINER else READ_WRITE
         elif level >= _REPORTER:
@@ -146,12 +180,16 @@ class GitLab(Forge):
         A job acts for the user who started it.
         """
         if _is_job(inquiry):
-            answer = await inquiry.ask(f"{self._api}/job", {"JOB-TOKEN": inquiry.token})
-            user = inquiry.read(answer, _Job).user if answer.status == 200 else None
+            job = await self._job(inquiry)
+            user = None if job is None else job.user
         else:
             answer = await inquiry.ask(f"{self._api}/user", _bearer(inquiry))
             user = inquiry.read(answer, _User) if answer.status == 200 else None
         return None if user is None else Account(user.username, user.id)
+
+    async def _job(self, inquiry: Inquiry) -> _Job | None:
+        answer = await inquiry.ask(f"{self._api}/job", {"JOB-TOKEN": inquiry.token})
+        return inquiry.read(answer, _Job) if answer.status == 200 else None
 
     async def _may_write(self, inquiry: Inquiry) -> bool:
         """Whether the token has a scope for writing, as far as that is told."""
@@ -164,8 +202,8 @@ class GitLab(Forge):
             return not _WRITING.isdisjoint(inquiry.read(answer, _OAuthToken).scope)
         return True
 
-    async def _ask_git(self, inquiry: Inquiry, user: str) -> frozenset[Permission]:
-        url = f"{self._url}/{quote_path(inquiry.repo)}.git"
+    async def _ask_git(self, inquiry: Inquiry, repo: Repo, user: str) -> frozenset[Permission]:
+        url = f"{self._url}/{quote_path(repo)}.git"
         if await inquiry.git_allows(url, "git-receive-pack", user):
             return READ_WRITE
         return READ if await inquiry.git_allows(url, "git-upload-pack", user) else NOTHING

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless import __version__
+from giftless.auth.forges.repositories import parse_name, redirection
 from giftless.base import http_client
 from giftless.base.http_client import Answer
 from giftless.errors import (
@@ -54,6 +55,9 @@ _MAX_BODY: Final = 1024 * 1024
 
 #: How GitLab says that a token was good once; other forges do not tell.
 _WAS_GENUINE: Final = (b"Token is expired", b"Token was revoked")
+
+#: How many redirections lead to a repository at most: its owner may have been renamed too.
+_MAX_HOPS: Final = 4
 
 #: The statuses of answers about a repository that was renamed.
 _MOVED: Final = (301, 302, 303, 307, 308)
@@ -90,6 +94,7 @@ class Inquiry:
         self.token = token
         self.repo = repo
         self._http = http
+        self._answers: dict[str, Answer] = {}
         self._timeout = timeout
         self._clock = clock
         self._wall_clock = wall_clock
@@ -104,13 +109,53 @@ class Inquiry:
 
         :param headers: with the token, in the form that the forge wants.
         :param tolerate: statuses that are answers here and not errors.
-        :returns: an answer of status 200, of 4xx, or a tolerated one.
+        :returns: an answer of status 200, of 4xx, or a tolerated one; the first one, if
+            the URL is asked for again.
         :raises Unauthorized: if the forge does not know the token.
         :raises ForgeLimit: if the forge wants to be asked later.
         :raises IdentityUnavailable: if it gives no answer that makes sense.
-        :raises Forbidden: if the repository has another name now.
+        :raises Forbidden: if the answer is elsewhere.
         """
-        return await self._get(url, {"Accept": "application/json", **headers}, _MAX_BODY, tolerate)
+        if url not in self._answers:
+            headers = {"Accept": "application/json", **headers}
+            self._answers[url] = await self._get(url, headers, _MAX_BODY, tolerate)
+        return self._answers[url]
+
+    async def ask_for_repository(self, root: str, url: str, headers: Mapping[str, str]) -> Answer:
+        """Ask the forge's API about a repository, which may have another name by now.
+
+        Redirections are followed that stay inside the API: no other host is shown the
+        token.
+
+        :param root: the root of the API.
+        :raises LFSError: see :meth:`ask`.
+        """
+        for _ in range(_MAX_HOPS):
+            answer = await self.ask(url, headers, _MOVED)
+            if answer.status not in _MOVED:
+                return answer
+            target = redirection(root, url, answer.headers.get("location"))
+            if target is None:
+                break
+            url = target
+        raise Forbidden(
+            f"{self._forge} has moved {self.repo}; use its present name in the remote's URL"
+        )
+
+    def name(self, path: str | None) -> Repo:
+        """Return what the forge calls the repository.
+
+        :param path: what an answer calls it; ``None`` if it does not say, so that it
+            stays what it was asked for as.
+        :raises IdentityUnavailable: if nothing can be called so.
+        """
+        if path is None:
+            return self.repo
+        repo = parse_name(path)
+        if repo is None:
+            self.log.warn("{forge} calls a repository {path!r}", forge=self._forge, path=path)
+            raise self._unavailable("does not make sense")
+        return repo
 
     async def git_allows(self, url: str, service: Service, user: str) -> bool | None:
         """Ask what git itself would ask before a download or a push.

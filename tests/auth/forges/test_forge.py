@@ -442,22 +442,37 @@ class FailureTests(ForgeCase):
             self.fail_with(status(code, {"message": "Resource protected by SAML"}), "/repos/")
             self.assertEqual(await self.access(self.make(), WRITER), ("wanda", "nothing"))
 
-    async def test_a_redirect_is_not_followed(self) -> None:
-        """Neither to another host, which would be shown the token, nor to the same."""
+    async def test_a_redirection_out_of_the_api_is_not_followed(self) -> None:
+        """Least of all to another host, which would be shown the token."""
         other = FakeGitHub({}, {})
         self.serve(other)
+        port = self.fake.url.rpartition(":")[2]
+        api = f"{self.fake.url}/api"
         for code in (301, 302, 303, 307, 308):
-            for target in (f"{other.url}/repos/acme/rocket", f"{self.fake.url}/repos/acme/anvil"):
+            for target in (
+                f"{other.url}/api/repos/acme/rocket",
+                f"//{other.url.removeprefix('http://')}/api/repos/acme/rocket",
+                f"http://127.0.0.1:{port}@{other.url.removeprefix('http://')}/api/x",
+                f"{self.fake.url}/repos/acme/anvil",
+                f"{self.fake.url}/apiary/acme/anvil",
+                f"{api}/../repos/acme/anvil",
+                "http://[",
+                "https:/x",
+                "\x00",
+                "",
+            ):
                 self.fail_with(status(code, "", Location=target), "/repos/acme/rocket")
-                error = await self.failure_of(Forbidden, self.identify(self.make(), WRITER))
+                forge = self.make(api_url=api)
+                error = await self.failure_of(Forbidden, self.identify(forge, WRITER))
                 self.assertIn("moved", error.message)
         self.assertEqual(other.seen, [])
-        self.assertNotIn("/repos/acme/anvil", self.fake.paths())
+        self.assertEqual(set(self.fake.paths()), {"/api/repos/acme/rocket"})
 
-    async def test_a_repository_that_was_renamed_says_so(self) -> None:
-        self.fake.moved.add("acme/rocket")
-        error = await self.failure_of(Forbidden, self.identify(self.forge, WRITER))
-        self.assertIn("GitHub has moved acme/rocket", error.message)
+    async def test_a_circle_of_redirections_has_an_end(self) -> None:
+        for target in ("/repos/acme/rocket", "/repos/acme/rocket/again"):
+            self.fail_with(status(301, "", Location=target), "/repos/acme/rocket")
+            await self.failure_of(Forbidden, self.identify(self.make(), WRITER))
+        self.assertLess(len(self.fake.seen), 10)
 
 
 class PatienceTests(ForgeCase):

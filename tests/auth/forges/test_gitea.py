@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from giftless.auth.forges.gitea import GiteaFactory
-from giftless.errors import ConfigError, Forbidden, ServiceUnavailable, Unauthorized
+from giftless.errors import ConfigError, ServiceUnavailable, Unauthorized
 from tests.auth.forges.support import ForgeTestCase
 from tests.support.forges import FakeGitea, TeaRepo, TeaToken, status
 
@@ -95,11 +95,6 @@ class GiteaTests(ForgeTestCase):
         self.fake.lenient = True
         for path in ("acme/site", "acme/rocket"):
             await self.failure_of(Unauthorized, self.identify(self.make(), "bad", path))
-
-    async def test_a_repository_that_was_renamed_says_so(self) -> None:
-        self.fake.moved.add("acme/rocket")
-        error = await self.failure_of(Forbidden, self.who("ada"))
-        self.assertIn("Gitea has moved acme/rocket", error.message)
 
     async def test_git_that_is_elsewhere_leaves_it_to_the_role(self) -> None:
         for code in (404, 301):

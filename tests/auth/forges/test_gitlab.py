@@ -7,7 +7,6 @@ from typing import Any
 from giftless.auth.forges.gitlab import GitLabFactory
 from giftless.errors import (
     ConfigError,
-    Forbidden,
     ServiceUnavailable,
     TooManyRequests,
     Unauthorized,
@@ -174,11 +173,6 @@ class GitLabTests(ForgeTestCase):
     async def test_a_bad_token_is_401(self) -> None:
         await self.failure_of(Unauthorized, self.identify(self.make(), TOKEN))
         await self.failure_of(Unauthorized, self.identify(self.make(), TOKEN, "acme/site"))
-
-    async def test_a_project_that_was_renamed_says_so(self) -> None:
-        self.fake.moved.add("acme/rocket")
-        error = await self.failure_of(Forbidden, self.who("dee"))
-        self.assertIn("GitLab has moved acme/rocket", error.message)
 
     async def test_every_question_can_fail(self) -> None:
         for part in ("/projects/", "/personal_access_tokens/self", "/api/v4/user"):

@@ -1,0 +1,53 @@
+"""Names of repositories that are kept under another name, as the operator says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from zope.interface import implementer
+
+from giftless.errors import BadRequest, ConfigError
+from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.lfs.objects import Repo
+
+
+@implementer(IAuthenticator)
+class Aliased:
+    """Tells of identities under what names their repositories are kept.
+
+    Who may do what is decided before, by the name that the request or a forge gives.
+    An alias is looked up once, so two names may be exchanged.
+
+    :param authenticator: identifies, and may know what a repository is called.
+    :param aliases: paths of repositories, and the paths that they are kept under.
+    :raises ConfigError: if one is no path of a repository, or is there twice.
+    """
+
+    def __init__(self, authenticator: IAuthenticator, aliases: Mapping[str, str]) -> None:
+        self._authenticator = authenticator
+        self._exact: dict[str, Repo] = {}
+        self._folded: dict[str, Repo] = {}
+        for name, kept in aliases.items():
+            path = _parse(name, name).path
+            self._exact[path] = self._folded[path.lower()] = _parse(name, kept)
+        if len(self._folded) < len(aliases):
+            raise ConfigError("aliases", "two names differ in upper and lower case only")
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        identity = await self._authenticator.authenticate(credentials, repo)
+        if identity is None:
+            return None
+        told = identity.repo
+        # A name that a forge tells is the same in any case.
+        kept = self._exact.get(repo.path) if told is None else self._folded.get(told.path.lower())
+        return identity if kept is None else replace(identity, repo=kept)
+
+
+def _parse(name: str, path: str) -> Repo:
+    try:
+        return Repo.parse(path.split("/"))
+    except BadRequest as error:
+        problem = f"found {path!r}, allowed is the path of a repository: {error.message}"
+        raise ConfigError(f"aliases.{name}", problem) from None
