@@ -45,6 +45,9 @@ DATA = b"loaded" * 1000
 class Load:
     """Clients that ask all the time, and note what they do not like.
 
+    Each asks up to a hundred times a second: faster ones would only keep the
+    workers from starting.
+
     :param new: how many make a connection for each request.
     :param kept: how many keep theirs as long as the server lets them.
     """
@@ -77,7 +80,7 @@ class Load:
 
     def _run(self, keep: bool) -> None:
         client: http.client.HTTPConnection | None = None
-        while not self._over.is_set():
+        while not self._over.wait(0.01):
             try:
                 if client is None:
                     client = http.client.HTTPConnection("127.0.0.1", self._daemon.port)
@@ -506,7 +509,7 @@ class ReloadTests(WorkersTestCase):
         self.assertEqual(daemon.put(DATA), 200)
         self.hup(daemon)
         self.assertEqual(len(self.serving(daemon)), 3)
-        self.assertEqual(daemon.put(DATA), 401)
+        self.assertEqual(daemon.put(DATA), 403)
         self.assertEqual(other.get(oid_of(DATA)).body, DATA)
         self.change(daemon, workers=1, endpoints=[f"tcp:{other.port}:interface=127.0.0.1"])
         self.hup(daemon)
@@ -570,7 +573,7 @@ class ReloadTests(WorkersTestCase):
             for _ in range(20):
                 daemon.running.send_signal(signal.SIGHUP)
                 time.sleep(0.02)
-            wait_until(lambda: daemon.put(DATA) == 401, "the new configuration")
+            wait_until(lambda: daemon.put(DATA) == 403, "the new configuration")
             load.more()
         self.assertEqual(load.errors, [])
         self.assertEqual(daemon.stop(), ENDED)
@@ -594,7 +597,7 @@ class ReloadTests(WorkersTestCase):
         self.change(daemon, auth=[{"type": "anonymous", "access": "read"}])
         os.kill(pid, signal.SIGHUP)
         wait_until(lambda: log.read_text().count(" listens on ") == 2, "the reload")
-        self.assertEqual(daemon.put(DATA), 401)
+        self.assertEqual(daemon.put(DATA), 403)
         os.kill(pid, signal.SIGUSR1)
         wait_until((daemon.directory / "twistd.log.1").exists, "the new log")
         self.assertEqual(daemon.get(oid_of(DATA)).status, 404)
