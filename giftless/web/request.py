@@ -33,7 +33,7 @@ from giftless.web.arrival import Arrival
 from giftless.web.body import RequestBody
 from giftless.web.context import Context
 from giftless.web.cors import is_preflight
-from giftless.web.errors import error_body
+from giftless.web.errors import error_body, uncaught
 from giftless.web.framing import ASTERISK, HOST, refusal, split_target
 from giftless.web.interim import interim_limit
 from giftless.web.memory import SMALL_ANSWER, Held
@@ -248,9 +248,8 @@ class StreamingRequest(Request):
             self.transport.abortConnection()
 
     def processingFailed(self, reason: Failure) -> None:
-        """Answer 500 for a failure that no handler caught."""
-        _log.failure("request {id} failed", failure=reason, id=self.request_id)
-        self.respond_error(LFSError("the server failed; its log has the details"))
+        """Answer 503 if the machine failed, else 500, since no handler caught the failure."""
+        self.respond_error(uncaught(reason, self.request_id))
 
     def respond_json(self, code: int, body: bytes) -> None:
         """Send a whole JSON response of the Git LFS media type.

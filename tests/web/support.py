@@ -472,6 +472,13 @@ class _Logged:
         """The lines of the access log so far."""
         return [e for e in self.events if e.get("log_namespace") == ACCESS_NAMESPACE]
 
+    def only_error(self: Any) -> str:
+        """Return the one line of the log that says what went wrong; it has no traceback."""
+        (event,) = [event for event in self.events if event["log_level"].name == "error"]
+        self.assertNotIn("log_failure", event)
+        text: str = formatEvent(event)
+        return text
+
     def _check_log(self: Any) -> None:
         for event in self.events:
             text = f"{formatEvent(event)} {event!r}"

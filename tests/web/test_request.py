@@ -6,6 +6,7 @@ and clients that go away.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from typing import Any
@@ -856,6 +857,26 @@ class FailureTests(FrontTestCase):
         for _ in range(3):
             self.assert_error(connection.request("PUT", URL, {}, DATA), 500)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
+
+    def test_what_the_kernel_refuses_is_answered_with_503_and_one_line(self) -> None:
+        for code in (errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EACCES, errno.EIO):
+            store = MemoryStore()
+            store.failure = OSError(code, os.strerror(code))
+            self.serve(store=store)
+            self.events.clear()
+            response = self.request("GET", URL)
+            self.assert_error(response, 503)
+            self.assertGreater(int(response.headers["retry-after"]), 0)
+            text = self.only_error()
+            self.assertIn(os.strerror(code), text)
+            self.assertIn(response.json["request_id"], text)
+
+    def test_an_error_that_only_looks_like_the_kernel_s_is_a_bug(self) -> None:
+        store = MemoryStore()
+        store.failure = OSError("no number")
+        self.serve(store=store)
+        self.assert_error(self.request("GET", URL), 500)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_failure_outside_of_any_handler(self) -> None:
         class Broken(Resource):
