@@ -47,6 +47,10 @@ _CHUNKED: Final = {"Transfer-Encoding": "chunked"}
 #: giftless-client, and JGit over Apache's library.
 _NOT_CHUNKED: Final = ("python-requests/", "Apache-HttpClient/")
 
+#: Clients that ask their user for a credential, whatever an action says, unless it has
+#: an ``Authorization`` of its own: git-lfs before 2.0, when it verifies an upload.
+_ASKING: Final = ("git-lfs/0.", "git-lfs/1.")
+
 #: How many signers are kept: those of parts ask for the same ones again and again.
 _SIGNERS: Final = 128
 
@@ -141,10 +145,16 @@ class _Signer:
     :param claims: what they have in common.
     :param lifetime: for how many seconds the actions are good.
     :param header: what the actions' headers have beside the token.
+    :param asking: whether the client asks its user unless there is an ``Authorization``.
     """
 
     def __init__(
-        self, key: bytes, claims: _BatchClaims, lifetime: int, header: Mapping[str, str]
+        self,
+        key: bytes,
+        claims: _BatchClaims,
+        lifetime: int,
+        header: Mapping[str, str],
+        asking: bool,
     ) -> None:
         begun = msgspec.json.encode(claims)[:-1] + b","
         # base64 goes on without a seam after a multiple of three bytes.
@@ -154,6 +164,7 @@ class _Signer:
         self._text = text
         self._lifetime = lifetime
         self._header = header
+        self._name, self._scheme = ("Authorization", "Bearer ") if asking else (ACTION_HEADER, "")
 
     def action(
         self,
@@ -171,7 +182,7 @@ class _Signer:
         )
         rest = _base64url(msgspec.json.encode(claims)[1:])
         token = self._text + rest + b"." + _base64url(self._mac.digest(rest))
-        header = {ACTION_HEADER: token.decode(), **self._header}
+        header = {self._name: self._scheme + token.decode(), **self._header}
         return Action(href, header, self._lifetime)
 
 
@@ -215,12 +226,16 @@ class ActionTokens:
         expiry = int(self._wall_clock()) + self._lifetimes[kind.name]
         chunked = self._chunked_uploads and kind.sends_bytes and not client.startswith(_NOT_CHUNKED)
         return self._signer(
-            _BatchClaims(expiry, kind.name, repo.path, identity.name, identity.principal), chunked
+            _BatchClaims(expiry, kind.name, repo.path, identity.name, identity.principal),
+            chunked,
+            client.startswith(_ASKING),
         )
 
-    def _make_signer(self, claims: _BatchClaims, chunked: bool) -> _Signer:
+    def _make_signer(self, claims: _BatchClaims, chunked: bool, asking: bool) -> _Signer:
         lifetime, header = self._lifetimes[claims.op], self._kinds[claims.op].header
-        return _Signer(self._key, claims, lifetime, {**header, **_CHUNKED} if chunked else header)
+        if chunked:
+            header = {**header, **_CHUNKED}
+        return _Signer(self._key, claims, lifetime, header, asking)
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.

@@ -57,7 +57,7 @@ class Verification:
     """
 
     def __init__(self, tokens: IActionTokens, kind: ActionKind, requester: Requester) -> None:
-        self._signer = tokens.signer(kind, requester.repo, requester.identity)
+        self._signer = tokens.signer(kind, requester.repo, requester.identity, requester.client)
         self._href = requester.links.verify()
 
     def action(self, transfer: Transfer) -> Action:
@@ -129,7 +129,7 @@ class BasicStreaming:
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
         links = requester.links
-        signer = self._tokens.signer(DOWNLOAD, requester.repo, requester.identity)
+        signer = self._tokens.signer(DOWNLOAD, requester.repo, requester.identity, requester.client)
         return [
             {
                 "download": signer.action(

@@ -159,7 +159,7 @@ class Multipart:
         self, kind: ActionKind, transfer: Transfer, requester: Requester, upload: PartUpload
     ) -> Action:
         oid = transfer.key.oid
-        signer = self._tokens.signer(kind, requester.repo, requester.identity)
+        signer = self._tokens.signer(kind, requester.repo, requester.identity, requester.client)
         href = requester.links.parts(oid, kind.name)
         return signer.action(oid, href, transfer.size, transfer.extras, upload)
 

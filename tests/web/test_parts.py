@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -393,7 +394,8 @@ class Fussy(LocalStore):
 class StatusTests(PartsTestCase):
     def test_no_answer_has_status_422(self) -> None:
         """The stock client takes it for success."""
-        self.serve(store=Fussy(self.mktemp(), "", InlineBlocking(), 4))
+        os.makedirs(path := self.mktemp())
+        self.serve(store=Fussy(path, "", InlineBlocking(), 4))
         for step in TokenTests.STEPS:
             operation, method, path, body = step
             ticket = Ticket(operation, len(DATA), {}, PartUpload("", PartPlan(10, 4)))

@@ -12,6 +12,7 @@ from typing import Any
 from giftless.auth.actions import ActionOptions
 from giftless.errors import LFSError, Unprocessable
 from giftless.interfaces import Identity, Ticket
+from giftless.lfs.objects import ACTION_HEADER
 from giftless.web.limits import Limits
 from tests.support.blocking import ManualBlocking
 from tests.support.making import action_of, key_of, oid_of, partial, reader, writer
@@ -465,6 +466,24 @@ class Rule7Tests(RuleTestCase):
         self.serve()
         reply = self.batch("download", {"oid": "x", "size": 1}, hash_algo="sha256").json
         self.assertEqual((reply["transfer"], reply["hash_algo"]), ("basic", "sha256"))
+
+    def test_git_lfs_before_2_0_gets_its_tokens_as_authorization(self) -> None:
+        """It asks its user for a credential, when it verifies, unless there is one."""
+        self.serve()
+        self.front.put(DATA)
+        other = {"oid": oid_of(b"other"), "size": 5}
+        for version, name in (
+            *(("0.6.0", "Authorization"), ("1.2.1", "Authorization"), ("1.5.6", "Authorization")),
+            *(("2.0.0", ACTION_HEADER), ("3.8.1", ACTION_HEADER)),
+        ):
+            headers = {"User-Agent": f"git-lfs/{version} (GitHub; linux amd64; go 1.7.4)"}
+            for operation, member in (("upload", other), ("download", {"oid": OID, "size": 10})):
+                reply = self.batch(operation, member, headers=headers).json
+                for kind, action in reply["objects"][0]["actions"].items():
+                    self.assertIn(name, action["header"], (version, kind))
+                if operation == "download":
+                    action = reply["objects"][0]["actions"]["download"]
+                    self.assertEqual(self.request("GET", URL, action["header"]).body, DATA)
 
     def test_the_first_version_of_the_api_has_no_transfers(self) -> None:
         """git-lfs 1.2 takes every member of a reply for a list of objects."""
