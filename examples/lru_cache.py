@@ -33,13 +33,14 @@ from io import FileIO
 from typing import Annotated, Any
 
 import msgspec
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from giftless.errors import ConfigError, LFSError
 from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
+    IMarking,
     IStorageFactory,
     IStoredFile,
     IStoredObject,
@@ -155,6 +156,10 @@ class CachedStore:
         self._store = store
         self._cache = cache
         self._blocking = blocking
+        if IMarking.providedBy(store):
+            # The bytes of a copy are right, whatever has become of the store's own.
+            alsoProvides(self, IMarking)
+            self.mark = store.mark
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See ``IObjectStore.sizes``: the store knows."""

@@ -16,8 +16,8 @@ with a byte of a mask (XOR).  So the bytes have another length and another diges
 than the object, which :class:`~giftless.interfaces.Payload` says; and since a
 mask byte depends only on its offset, any range can be read.
 
-The wrapper provides ``IStreamingStore`` alone, whatever the inner store can do:
-signed URLs would lead past the mask.
+The wrapper provides ``IStreamingStore``, and ``IMarking`` if the inner store does, and
+nothing else that this can do: signed URLs would lead past the mask.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from giftless.errors import ConfigError, LFSError
 from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
+    IMarking,
     IStorageFactory,
     IStoredObject,
     IStreamingStore,
@@ -95,6 +96,9 @@ class MaskedStore:
     def __init__(self, store: IStreamingStore, blocking: IBlocking) -> None:
         self._store = store
         self._blocking = blocking
+        if IMarking.providedBy(store):
+            alsoProvides(self, IMarking)
+            self.mark = store.mark
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See ``IObjectStore.sizes``: without the header."""

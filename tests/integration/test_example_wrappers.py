@@ -28,6 +28,7 @@ from giftless.interfaces import (
     ObjectServed,
     ObjectStored,
 )
+from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.integration.test_examples import load
 from tests.storage.s3.support import S3TestCase
@@ -91,7 +92,7 @@ class OverS3(S3TestCase):
         return list(self.server.objects(self.bucket).values())
 
 
-class MaskedContract(StreamingStoreContract):
+class MaskedContract(MarkingContract, StreamingStoreContract):
     """The wrapper that changes bytes."""
 
     def inner(self) -> dict[str, Any]:
@@ -145,7 +146,7 @@ class MaskedS3Tests(OverS3, MaskedContract):
         self.assertEqual(error.path, "store")
 
 
-class CacheContract(StreamingStoreContract):
+class CacheContract(MarkingContract, StreamingStoreContract):
     """The cache."""
 
     def inner(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.ports import free_port
-from tests.support.servers import find_command, running
+from tests.support.servers import MARK, find_command, running
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,10 @@ class Azurite:
         )
 
     def objects(self, container: str) -> dict[str, bytes]:
-        """Return what is in a container, by name."""
+        """Return what is in a container but the store's mark, by name."""
         client = self.container(container)
-        return {name: client.download_blob(name).readall() for name in client.list_blob_names()}
+        names = [name for name in client.list_blob_names() if not name.endswith(MARK)]
+        return {name: client.download_blob(name).readall() for name in names}
 
 
 @contextmanager

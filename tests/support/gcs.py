@@ -45,7 +45,7 @@ from google.cloud.storage import _signing
 from tests.support.gcs_listing import list_objects
 from tests.support.gcs_parts import PIECE, Refusal, Upload, Uploads, clear, pieces
 from tests.support.ports import free_port
-from tests.support.servers import find_command, running
+from tests.support.servers import MARK, find_command, running
 
 #: How far in the future a signature may have been made, in seconds.
 SKEW = 900
@@ -149,8 +149,8 @@ class Google:
         self._json("POST", path, data)
 
     def objects(self, bucket: str) -> dict[str, bytes]:
-        """Return what is in a bucket, by name."""
-        names = [item["name"] for item in self.items(bucket)]
+        """Return what is in a bucket but the store's mark, by name."""
+        names = [item["name"] for item in self.items(bucket) if not item["name"].endswith(MARK)]
         return {name: self.read(bucket, name) for name in names}
 
     def items(self, bucket: str) -> list[dict[str, Any]]:

@@ -112,6 +112,10 @@ def _answers(url: str) -> bool:
     return True
 
 
+#: What the name ends with of the object by which a store is recognised.
+MARK = ".giftless/identity"
+
+
 @dataclass(frozen=True)
 class S3:
     """A versitygw over a directory.
@@ -216,12 +220,14 @@ class S3:
         return status
 
     def objects(self, bucket: str) -> dict[str, bytes]:
-        """Return what is in a bucket, by name, as it lies there."""
+        """Return what is in a bucket but the store's mark, by name, as it lies there."""
         top = self.buckets / bucket
         return {
             str(path.relative_to(top)): path.read_bytes()
             for path in top.rglob("*")
-            if path.is_file() and not path.relative_to(top).parts[0].startswith(".sgwtmp")
+            if path.is_file()
+            and not path.relative_to(top).parts[0].startswith(".sgwtmp")
+            and not str(path).endswith(MARK)
         }
 
 

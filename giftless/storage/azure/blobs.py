@@ -169,12 +169,17 @@ class BlobContainer(Container):
 
     # -- for the daemon
 
-    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
+    async def put_request(
+        self, key: ObjectKey, payload: Payload, extras: Extras, create: bool = False
+    ) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`.
 
         The daemon has read the bytes and may replace what is there.
         """
-        return await self._request("PUT", key, Grant("cw"), _upload_headers(extras))
+        headers = _upload_headers(extras)
+        if create:
+            headers["if-none-match"] = "*"
+        return await self._request("PUT", key, Grant("cw"), headers)
 
     async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.get_request`."""
@@ -256,6 +261,10 @@ class BlobContainer(Container):
         if answer.status != 200:
             raise answers.describe(answer)
         return answers.read_list(answer)
+
+    def is_absent(self, answer: Answer) -> bool:
+        """See :meth:`giftless.storage.remote.container.Container.is_absent`."""
+        return answers.error_code(answer) == ABSENT
 
     def problem(self, answer: Answer) -> StoreError:
         """See :meth:`giftless.storage.remote.container.Container.problem`."""

@@ -108,9 +108,14 @@ class Bucket(XmlPartsBucket):
 
     # -- for the daemon
 
-    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
+    async def put_request(
+        self, key: ObjectKey, payload: Payload, extras: Extras, create: bool = False
+    ) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`."""
-        return await self._request("PUT", key, self._creation_headers(extras), {}, None)
+        headers = self._creation_headers(extras)
+        if create:
+            headers[GENERATION_HEADER] = "0"
+        return await self._request("PUT", key, headers, {}, None)
 
     async def _request(
         self,

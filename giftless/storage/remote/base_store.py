@@ -25,6 +25,7 @@ from giftless.storage.pages import check_limit
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
 from giftless.storage.remote.failures import unavailable
+from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.listing import PAGE, read_cursor, write_cursor
 from giftless.storage.remote.opened_object import RemoteObject
 
@@ -34,22 +35,40 @@ class RemoteStore:
     """What both kinds can do.
 
     :param container: where the objects are.
+    :param identity: recognises it; ``None`` to take it for the right one.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, identity: StoreIdentity | None = None) -> None:
         self.container = container
+        self._identity = identity
+
+    async def _confirm(self) -> None:
+        """Make sure that what is absent is absent from the right store.
+
+        :raises StoreError: if it is another one, or does not say.
+        """
+        if self._identity is not None:
+            await self._identity.confirm()
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: all at once."""
         found = await settle(self._size(key) for key in keys)
         problems = [entry for entry in found if isinstance(entry, StoreError)]
         if not problems:
+            if found and all(entry is None for entry in found):
+                await self._confirm_absence()
             return [entry for entry in found if not isinstance(entry, StoreError)]
         doing = f"{len(problems)} of {len(keys)} objects could not be looked up"
         error = unavailable(problems[0], doing)
         if len(problems) == len(keys):
             raise error
         return [error if isinstance(entry, StoreError) else entry for entry in found]
+
+    async def _confirm_absence(self) -> None:
+        try:
+            await self._confirm()
+        except StoreError as error:
+            raise unavailable(error, "objects could not be looked up") from error
 
     async def _size(self, key: ObjectKey) -> int | LFSError | StoreError | None:
         try:
@@ -63,7 +82,10 @@ class RemoteStore:
     async def inspect(self, key: ObjectKey) -> ObjectFacts | None:
         """See :meth:`giftless.interfaces.IInspector.inspect`."""
         try:
-            return _undamaged(await self.container.facts(key, True))
+            facts = await self.container.facts(key, True)
+            if facts is None:
+                await self._confirm()
+            return _undamaged(facts)
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be looked up") from error
 
@@ -74,6 +96,8 @@ class RemoteStore:
         """
         try:
             facts = _undamaged(await self.container.facts(key, False))
+            if facts is None:
+                await self._confirm()
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be opened") from error
         return None if facts is None else RemoteObject(key, facts, self.container)
@@ -88,6 +112,8 @@ class RemoteStore:
         marker = None if cursor is None else read_cursor(cursor, prefix)
         try:
             page = await self.container.list_entries(prefix, repo is None, marker, min(limit, PAGE))
+            if not page.entries:
+                await self._confirm()
             if page.marker is not None and page.marker == marker:
                 raise StoreError("the store's list does not end")
             if not all(entry.name.startswith(prefix) for entry in page.entries):
@@ -121,6 +147,8 @@ class RemoteStore:
         """See :meth:`giftless.interfaces.ICheckable.check`."""
         try:
             await self.container.check()
+            if self._identity is not None:
+                await self._identity.establish()
         except StoreError as error:
             raise ConfigError("", error.problem) from error
 

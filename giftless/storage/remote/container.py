@@ -162,13 +162,16 @@ class Container(ABC):
         """Sign a download for a client (``mode: direct``); see :meth:`sign_upload`."""
 
     @abstractmethod
-    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
+    async def put_request(
+        self, key: ObjectKey, payload: Payload, extras: Extras, create: bool = False
+    ) -> Request:
         """Make the upload of an object by the daemon (``mode: proxy``).
 
         The object must become visible only when all of its bytes have
         arrived: a connection that is cut before must leave nothing.
 
         :param payload: what is known of the bytes; their length is.
+        :param create: whether what is there must stay, where the store can see to that.
         :returns: the request without its body, and without Content-Length.
         """
 
@@ -264,6 +267,15 @@ class Container(ABC):
         """Throw the parts of an upload away; harmless if it is not there."""
 
     # -- what answers mean
+
+    @property
+    def place(self) -> str:
+        """Where the objects are, without credentials."""
+        return f"{self._place.url}/{self.layout.below('')}"
+
+    @abstractmethod
+    def is_absent(self, answer: Answer) -> bool:
+        """Whether an answer to GET says that the object, and nothing else, is absent."""
 
     @abstractmethod
     def problem(self, answer: Answer) -> StoreError:

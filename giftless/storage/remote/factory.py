@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
+from giftless.base.identities import remembered_in
 from giftless.interfaces import Environment
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Container, Layout
+from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.modes import DirectStore, ProxyStore
 from giftless.storage.remote.options import RemoteOptions, checked_prefix
 
@@ -37,5 +39,14 @@ class RemoteFactory(ABC, Generic[Options]):
         )
         layout = Layout(checked_prefix(options.prefix))
         container = self.container(options, layout, client, environment)
+        remembered = remembered_in(environment.state_dir, container.place)
+        identity = StoreIdentity(
+            container,
+            remembered,
+            environment.blocking,
+            environment.reactor,
+            environment.wall_clock,
+        )
+        identity.setServiceParent(environment.services)
         kind = DirectStore if options.mode == "direct" else ProxyStore
-        return kind(container, options.part_size, options.verify_checksum)
+        return kind(container, options.part_size, options.verify_checksum, identity)

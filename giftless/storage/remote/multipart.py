@@ -30,6 +30,7 @@ from giftless.storage.remote.base_store import RemoteStore
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container, Parts
 from giftless.storage.remote.failures import unavailable
+from giftless.storage.remote.identity import StoreIdentity
 
 #: How many running uploads of one object are looked at: the newest.
 MAX_UPLOADS: Final = 8
@@ -42,6 +43,7 @@ class MultipartStore(RemoteStore):
     :param container: where the objects are.
     :param part_size: how large parts should be, in bytes.
     :param reads_back: whether an object that is made of parts is to be read back.
+    :param identity: recognises the container; ``None`` to take it for the right one.
     """
 
     want_digest = "contentMD5"
@@ -51,8 +53,9 @@ class MultipartStore(RemoteStore):
         container: Container,
         part_size: int,
         reads_back: bool,
+        identity: StoreIdentity | None = None,
     ) -> None:
-        super().__init__(container)
+        super().__init__(container, identity)
         self._part_size = part_size
         self.reads_back = reads_back
 

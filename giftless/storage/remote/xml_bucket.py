@@ -220,6 +220,10 @@ class XmlBucket(Container):
         now = self._clock.seconds()
         return Expiring(None, now + BUCKET_BELIEVED, now + BUCKET_RENEWED)
 
+    def is_absent(self, answer: Answer) -> bool:
+        """See :meth:`giftless.storage.remote.container.Container.is_absent`."""
+        return error_code(answer) == "NoSuchKey"
+
     async def _find_absent(self, key: ObjectKey) -> None:
         answer = await self._ask("GET", key, {"range": "bytes=0-0"})
         if error_code(answer) != "NoSuchKey":

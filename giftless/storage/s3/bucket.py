@@ -126,10 +126,14 @@ class Bucket(XmlPartsBucket):
 
     # -- for the daemon
 
-    async def put_request(self, key: ObjectKey, payload: Payload, extras: Extras) -> Request:
+    async def put_request(
+        self, key: ObjectKey, payload: Payload, extras: Extras, create: bool = False
+    ) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.put_request`."""
         # What is known of the bytes the store checks once more.
         headers = self._upload_headers(payload.sha256, extras)
+        if create:
+            headers.update(self._completion_headers(False))
         return await self._authorize("PUT", key, headers, {}, payload.sha256 or UNSIGNED)
 
     async def _request(
