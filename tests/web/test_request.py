@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred, gatherResults
@@ -669,11 +670,12 @@ class DisconnectionTests(FrontTestCase):
         self.front.put(DATA)
         connection = self.connect()
         connection.send(render_request("GET", URL))
-        before = len(os.listdir("/proc/self/fd"))
         connection.disconnect()
         while blocking.waiting:
             blocking.do_next()
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        links = [Path(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        opened = [link.readlink().name for link in links if link.is_symlink()]
+        self.assertNotIn(OID, opened)
         self.assertEqual([line["status"] for line in self.access], [499])
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
