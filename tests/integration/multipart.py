@@ -296,8 +296,8 @@ class CommitCases(_Cases):
         self.assertEqual(self.step(daemon, actions["abort"])[0], 200)
         self.assertEqual(self.stored(), {oid: oid})
 
-    def test_altered_parts_are_refused_and_removed(self) -> None:
-        """They are found out by their object's SHA-256, and it is removed."""
+    def test_altered_parts_are_refused_and_never_served(self) -> None:
+        """They are found out by their object's SHA-256, and it is marked as damaged."""
         more: dict[str, Any] = {} if self.checked else {"verify_checksum": True}
         daemon = self.serve(part_size=PART, **more)
         data = os.urandom(PART + 1000)
@@ -310,8 +310,9 @@ class CommitCases(_Cases):
                 self.assertLess(self.send(part, wrong), 300)
             status, message = self.step(daemon, actions["commit"])
             self.assertEqual((status, "SHA-256" in message), (409, True), message)
-            self.assertEqual(self.stored(), {})
-            self.assertEqual(daemon.get(oid).status, 404)
+            (entry,) = daemon.batch("download", (oid, len(data))).json["objects"]
+            self.assertEqual(entry["error"]["code"], 404 if self.checked else 410)
+            self.assertIn(daemon.get(oid).status, (404, 410))
         for part in (actions := self.batch(daemon, oid, len(data)))["parts"]:
             self.assertLess(self.send(part, data), 300)
         self.assertEqual(self.step(daemon, actions["commit"])[0], 200)
