@@ -259,7 +259,7 @@ class FailureTests(AgentTestCase):
         parts.write_text("in the way")
         result = repo.try_push()
         self.assertNotEqual(result.returncode, 0)
-        self.assertIn("the server failed; its log has the details", result.stderr)
+        self.assertIn("the server's storage fails; try again later", result.stderr)
         self.assertIn("tried 4 times", result.stderr)
 
     def test_an_altered_download_leaves_nothing(self) -> None:

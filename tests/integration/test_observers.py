@@ -211,7 +211,10 @@ class DocumentedObserverTests(ObserverTestCase):
         daemon = self.start_daemon(
             config=self.observed(
                 observers=[{"type": "audit", "causes": ["unauthenticated"]}],
-                auth=[{"type": "anonymous", "access": "read"}],
+                auth=[
+                    {"type": "jwt", "key": "k" * 32},
+                    {"type": "anonymous", "access": "read"},
+                ],
             )
         )
         self.assertEqual(daemon.put(b"refused"), 401)
