@@ -132,6 +132,8 @@ class Daemon:
             "auth": [{"type": "anonymous", "access": "read-write"}],
             **(self.config or {}),
         }
+        # It may hold a secret.
+        path.touch(0o600)
         path.write_text(yaml.safe_dump(settings))
         return path
 

@@ -180,6 +180,7 @@ class CheckTests(AzureTestCase):
     def check(self, storage: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         """Run it."""
         path = self.directory / "giftless.yaml"
+        path.touch(0o600)
         path.write_text(yaml.safe_dump({"storage": storage}))
         python = installed()
         return subprocess.run(
