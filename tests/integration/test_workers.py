@@ -320,7 +320,9 @@ class DeathTests(WorkersTestCase):
         daemon = self.make_daemon(
             config={"storage": {"type": "late"}, "plugin_path": [str(directory)]}
         )
-        self.assertRaisesRegex(AssertionError, "cannot start: .*too late", daemon.start)
+        self.assertRaisesRegex(
+            AssertionError, "cannot start: RuntimeError in .*late.py, line 13", daemon.start
+        )
         self.assertEqual(daemon.running.returncode, 1)
         self.assertEqual(daemon.stderr.count("\n"), 1, daemon.stderr)
         # Before it would be killed for its silence.
