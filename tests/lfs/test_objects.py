@@ -205,7 +205,7 @@ class RepoTests(SynchronousTestCase):
             return
         root = os.path.join(b"/srv/lfs", prefix.encode()) if prefix else b"/srv/lfs"
         store = LocalStore("/srv/lfs", prefix, InlineBlocking())
-        path = store._path(ObjectKey(repo, oid_of(b"x")))
+        path = os.path.join(b"/srv/lfs", store._path(ObjectKey(repo, oid_of(b"x"))))
         self.assertEqual(os.path.normpath(path), path)
         self.assertEqual(os.path.commonpath([path, root]), root)
         self.assertNotIn(b"\x00", path)
