@@ -169,7 +169,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
             ),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
@@ -195,7 +195,11 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     if program is None:
         raise SkipTest("systemd-analyze is not installed")
     return subprocess.run(
-        [program, "--no-pager", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [program, "--no-pager", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -300,7 +304,7 @@ class SocketActivationTests(SynchronousTestCase):
             reply = client.makefile("rb").read()
         self.assertIn(b"HTTP/1.1 404 ", reply, (base / "log").read_text())
         daemon.terminate()
-        daemon.wait(timeout=30)
+        daemon.wait(timeout=PATIENCE)
         self.assertIn("Server Shut Down.", (base / "log").read_text())
 
     def run_without_socket(self, *arguments: str) -> tuple[int, str]:
@@ -313,7 +317,7 @@ class SocketActivationTests(SynchronousTestCase):
             env=environment(GIFTLESS_ENDPOINTS__0="systemd:domain=INET:index=0"),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode, done.stderr

@@ -15,6 +15,8 @@ from typing import ClassVar
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.support.processes import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What only a checkout has.
@@ -43,7 +45,7 @@ def build(source: Path, kind: str) -> Path:
         cwd=source,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     if done.returncode:
@@ -127,7 +129,7 @@ class ArchiveTests(SynchronousTestCase):
                 env={**os.environ, "PYTHONPATH": str(site)},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE,
                 check=True,
             ).stdout
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.docs.pages import DOCS, ROOT, code
 from tests.integration.support import IntegrationTestCase
-from tests.support.processes import base_environ
+from tests.support.processes import PATIENCE, base_environ
 
 #: Where the pages suppose the server to be.
 SERVER = "http://127.0.0.1:8080"
@@ -73,7 +73,7 @@ class CommandTests(IntegrationTestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
         printed = result.stdout.replace(daemon.url, SERVER)
         self.assertEqual(result.returncode, 0, printed)

@@ -23,7 +23,7 @@ from tests.integration.support import (
 )
 from tests.support.faulty import HANG, RESET, Fault, FaultyProxy
 from tests.support.ports import free_port
-from tests.support.processes import installed, wait_until
+from tests.support.processes import PATIENCE, installed, wait_until
 from tests.support.servers import shared, versitygw
 
 MIB = 1024 * 1024
@@ -179,7 +179,7 @@ class RoundTripTests(AgentTestCase):
         repo.commit({"a.bin": FILES["huge.bin"]})
         shown = self.directory / "progress"
         push = self.start_push(repo, GIT_LFS_PROGRESS=str(shown))
-        self.assertEqual(push.wait(60), 0)
+        self.assertEqual(push.wait(PATIENCE), 0)
         counts = [
             int(count) for count in re.findall(r"^upload 1/1 (\d+)/", shown.read_text(), re.M)
         ]
@@ -195,7 +195,7 @@ class RoundTripTests(AgentTestCase):
         for repo in repos:
             repo.commit({"a.bin": data})
         for push in [self.start_push(repo) for repo in repos]:
-            status = push.wait(60)
+            status = push.wait(PATIENCE)
             assert push.stderr is not None
             self.assertEqual(status, 0, push.stderr.read())
         self.assert_intact(daemon.store)
@@ -405,7 +405,7 @@ class ResumeLocalTests(_ResumeCases, AgentTestCase):
         self.assertEqual(len(agents), 4)
         for pid in agents:
             os.kill(pid, signal.SIGKILL)
-        self.assertNotEqual(push.wait(60), 0)
+        self.assertNotEqual(push.wait(PATIENCE), 0)
         self.assert_rest_is_sent(repo, left)
 
     def test_no_agent_outlives_git(self) -> None:
@@ -427,7 +427,7 @@ class ResumeLocalTests(_ResumeCases, AgentTestCase):
         push, left = self.half_push(repo)
         os.killpg(push.pid, signal.SIGINT)
         wait_until(lambda: not _group(push.pid), "all processes to end")
-        self.assertNotEqual(push.wait(60), 0)
+        self.assertNotEqual(push.wait(PATIENCE), 0)
         self.assert_rest_is_sent(repo, left)
 
 

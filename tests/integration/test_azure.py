@@ -13,7 +13,7 @@ from tests.docs.pages import DOCS, code
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
 from tests.support.azurite import azurite
 from tests.support.faulty import HANG, SLOW_DOWN, FaultyProxy
-from tests.support.processes import installed, wait_until
+from tests.support.processes import PATIENCE, installed, wait_until
 from tests.support.servers import shared
 
 MIB = 1024 * 1024
@@ -189,7 +189,7 @@ class CheckTests(AzureTestCase):
             env=python.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     def assert_refused(self, path: str, words: str, **options: Any) -> None:

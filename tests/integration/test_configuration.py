@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.integration.support import Daemon, IntegrationTestCase, oid_of, stored_objects
 from tests.support.ports import free_port
-from tests.support.processes import ENDED, installed, wait_until
+from tests.support.processes import ENDED, PATIENCE, installed, wait_until
 
 
 class StartTestCase(IntegrationTestCase):
@@ -29,7 +29,7 @@ class StartTestCase(IntegrationTestCase):
             env={**installation.environ, **(environ or {})},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     def write(self, text: str) -> str:
@@ -355,7 +355,7 @@ class BackgroundTests(StartTestCase):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     def kill(self, pid: int) -> None:

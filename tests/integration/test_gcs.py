@@ -13,7 +13,7 @@ from typing import Any
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, object_path, oid_of
 from tests.support.faulty import FaultyProxy
 from tests.support.gcs import Google, google
-from tests.support.processes import installed
+from tests.support.processes import PATIENCE, installed
 from tests.support.servers import MARK, shared
 
 MIB = 1024 * 1024
@@ -180,7 +180,7 @@ class CheckTests(GCSTestCase):
             env=python.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     def test_all_is_well(self) -> None:

@@ -21,7 +21,7 @@ from tests.integration.support import REPO, Daemon, Git, IntegrationTestCase, ob
 from tests.support.bodies import altered
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
 from tests.support.metadata import FakeMetadata
-from tests.support.processes import installed, wait_until
+from tests.support.processes import PATIENCE, installed, wait_until
 from tests.support.servers import MARK, S3, shared, versitygw
 
 MIB = 1024 * 1024
@@ -364,7 +364,7 @@ class CheckTests(S3TestCase):
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     def test_all_is_well(self) -> None:

@@ -17,7 +17,7 @@ import giftless
 
 #: How long to wait for what happens soon, in seconds: on a busy machine that is later.
 #: Only a test that fails waits so long.
-PATIENCE: Final = 120.0
+PATIENCE: Final = 300.0
 
 
 #: The exit status of a daemon that SIGTERM ended: twistd stops in good order
