@@ -305,7 +305,7 @@ class ResumeTests(PageTestCase):
         self.begin()
         self.field("cancel").click()
         wait_until(lambda: self.posted("abort") == [200], "the upload to be thrown away")
-        self.assertEqual(self.text("phase"), "Cancelled")
+        self.wait_for_phase("Cancelled")
         self.assertEqual(list(stored_objects(self.daemon.store)), [])
         left = [p for p in (self.daemon.store / ".giftless").rglob("*") if p.is_file()]
         self.assertLess(sum(p.stat().st_size for p in left), 2 * MIB, left)

@@ -86,7 +86,11 @@ class FullDiskTests(IntegrationTestCase):
         mounted = subprocess.run(command, capture_output=True, text=True)
         if mounted.returncode != 0:
             raise SkipTest(f"cannot mount a small file system: {mounted.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", str(disk)], check=True)
+        # A worker whose parent is killed holds the disk for some time.
+        unmount = ["umount", "--quiet", str(disk)]
+        self.addCleanup(
+            wait_until, lambda: subprocess.run(unmount).returncode == 0, "the disk to be free"
+        )
         storage = {"type": "local", "path": str(disk / "objects")}
         self.daemon = self.start_daemon(config={"storage": storage})
 
