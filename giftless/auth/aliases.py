@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from zope.interface import implementer
 
+from giftless.base.showing import describe
 from giftless.errors import BadRequest, ConfigError
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
@@ -29,8 +30,8 @@ class Aliased:
         self._exact: dict[str, Repo] = {}
         self._folded: dict[str, Repo] = {}
         for name, kept in aliases.items():
-            path = _parse(name, name).path
-            self._exact[path] = self._folded[path.lower()] = _parse(name, kept)
+            path = _parse(name, "a name", name).path
+            self._exact[path] = self._folded[path.lower()] = _parse(name, describe(kept), kept)
         if len(self._folded) < len(aliases):
             raise ConfigError("aliases", "two names differ in upper and lower case only")
 
@@ -45,9 +46,15 @@ class Aliased:
         return identity if kept is None else replace(identity, repo=kept)
 
 
-def _parse(name: str, path: str) -> Repo:
+def _parse(name: str, found: str, path: str) -> Repo:
+    """Parse one side of an alias.
+
+    :param name: the key of the alias, for the place of an error.
+    :param found: describes ``path`` without showing it.
+    :raises ConfigError: if it is no path of a repository.
+    """
     try:
         return Repo.parse(path.split("/"))
     except BadRequest as error:
-        problem = f"found {path!r}, allowed is the path of a repository: {error.message}"
-        raise ConfigError(f"aliases.{name}", problem) from None
+        problem = f"found {found}, allowed is the path of a repository: {error.message}"
+        raise ConfigError("aliases", problem, key=name) from None

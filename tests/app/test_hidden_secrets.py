@@ -110,6 +110,8 @@ FILES: Final = {
     f"observers: [{{type: {CANARY}}}]": "observers.0.type: found text",
     f"cors: {{origins: ['https://{CANARY}/x']}}": "cors.origins.0: found text, allowed is scheme",
     f"limits: {{idle_timeout: {CANARY}}}": "limits.idle_timeout: found text",
+    f"aliases: {{'{CANARY}//': a}}": r"aliases: found a name, allowed is the path .*line 1",
+    f"aliases: {{a: '../{CANARY}'}}": r"aliases: found text, allowed is the path .*line 1",
     f"storage: {{type: s3, bucket: b, region: r, endpoint_url: 'https://a:{CANARY}@h'}}": "a us",
     f"storage: {{type: s3, bucket: b, region: r, secret_access_key: {CANARY}}}": "access_key_id",
     f"storage: {{type: gcs, bucket: b, service_account_email: {CANARY}}}": "service_account_email",

@@ -66,7 +66,7 @@ class AliasTests(CoroutineTestCase):
     def test_what_is_no_repository_is_refused(self) -> None:
         for name, kept in (("a//b", "c"), ("a", "../b"), ("", "b"), ("a", ""), ("a", ".giftless")):
             error = self.assertRaises(ConfigError, Aliased, Knows(None), {name: kept})
-            self.assertEqual(error.path, f"aliases.{name}")
+            self.assertEqual((error.path, error.key), ("aliases", name))
 
     def test_names_that_a_forge_does_not_tell_apart_are_refused(self) -> None:
         for names in ({"a/b": "x", "A/B": "y"}, {"a/b": "x", "a/b.git": "y"}):

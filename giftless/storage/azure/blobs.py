@@ -29,7 +29,7 @@ from giftless.storage.remote.metadata import (
     encode_extras,
     encode_reason,
 )
-from giftless.storage.remote.urls import encode_path
+from giftless.storage.remote.urls import encode_path, shown_url
 
 #: The largest object that one Put Blob takes, in bytes: 5,000 MiB.
 MAX_PUT: Final = 5000 * 1024**2
@@ -339,7 +339,8 @@ class BlobContainer(Container):
                 raise self._blame(answer, "delete")
         except StoreError as error:
             raise ConfigError(
-                "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
+                "endpoint_url",
+                f"nothing can be had from {shown_url(self._place.url)}: {error.problem}",
             ) from error
 
     async def _try_upload(self) -> Answer:
@@ -352,12 +353,12 @@ class BlobContainer(Container):
     def _blame(self, answer: Answer, verb: str) -> ConfigError:
         """Say which option an answer is about."""
         code = answers.error_code(answer)
-        where = f"(at {self._place.url})"
+        where = f"(at {shown_url(self._place.url)})"
         if not code:
             return ConfigError(
                 "endpoint_url",
-                f"what answers at {self._place.url} (status {answer.status}) is no Azure Blob"
-                " service",
+                f"what answers at {shown_url(self._place.url)} (status {answer.status}) is no"
+                " Azure Blob service",
             )
         if code in answers.MEANINGS:
             option, problem = answers.MEANINGS[code]

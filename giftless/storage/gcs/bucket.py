@@ -17,7 +17,7 @@ from giftless.storage.gcs.authority import Authority
 from giftless.storage.gcs.signing import Draft
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
-from giftless.storage.remote.urls import bucket_root
+from giftless.storage.remote.urls import bucket_root, shown_url
 from giftless.storage.remote.xml_bucket import Permissions, XmlPlace
 from giftless.storage.remote.xml_parts import XmlPartsBucket
 
@@ -163,7 +163,7 @@ class Bucket(XmlPartsBucket):
         if answer.status < 300:
             raise ConfigError(
                 "endpoint_url",
-                f"the store at {self._place.url} does not know {GENERATION_HEADER}:"
+                f"the store at {shown_url(self._place.url)} does not know {GENERATION_HEADER}:"
                 " signed uploads could replace objects",
             )
         if answer.status != 412:

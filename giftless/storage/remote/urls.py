@@ -31,3 +31,13 @@ def bucket_root(url: str) -> str:
     :param url: the bucket's URL, without a slash at its end.
     """
     return url if urlsplit(url).path else f"{url}/"
+
+
+def shown_url(url: str) -> str:
+    """Return a bucket's URL for an error: without path and bucket, which may be secrets.
+
+    :param url: the bucket's URL, as :func:`bucket_url` makes it.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc if parts.path else f"\u2026.{parts.netloc.partition('.')[2]}"
+    return f"{parts.scheme}://{host}"

@@ -35,7 +35,7 @@ from giftless.storage.remote.metadata import (
     encode_extras,
     encode_reason,
 )
-from giftless.storage.remote.urls import encode_path
+from giftless.storage.remote.urls import encode_path, shown_url
 from giftless.storage.remote.xml_answers import document, error_code, flag, instant, number, text
 
 #: How long the bucket's existence is believed, in seconds, and from when on it
@@ -372,7 +372,8 @@ class XmlBucket(Container):
             await self._check_uploads()
         except StoreError as error:
             raise ConfigError(
-                "endpoint_url", f"nothing can be had from {self._place.url}: {error.problem}"
+                "endpoint_url",
+                f"nothing can be had from {shown_url(self._place.url)}: {error.problem}",
             ) from error
 
     async def _check_reading(self) -> None:
@@ -382,7 +383,8 @@ class XmlBucket(Container):
 
     def _blame(self, answer: Answer, may_not: str) -> ConfigError:
         """Say which option an answer to a question of ``--check`` is about."""
-        where = f"(at {self._place.url})"
+        url = shown_url(self._place.url)
+        where = f"(at {url})"
         code = error_code(answer)
         if code in self.meanings:
             option, problem = self.meanings[code]
@@ -392,6 +394,6 @@ class XmlBucket(Container):
         if not self._is_from_store(answer):
             return ConfigError(
                 "endpoint_url",
-                f"what answers at {self._place.url} (status {answer.status}) is not {self.vendor}",
+                f"what answers at {url} (status {answer.status}) is not {self.vendor}",
             )
         return ConfigError("", self.problem(answer).problem)

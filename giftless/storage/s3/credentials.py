@@ -58,6 +58,9 @@ def botocore_chain(profile: str | None) -> Find:
                     " not from a container or an instance"
                 )
             frozen = resolved.get_frozen_credentials()
+        except botocore.exceptions.ProfileNotFound as error:
+            # Its text shows what stands there as the name.
+            raise StoreError("AWS's configuration files have no such profile") from error
         except botocore.exceptions.BotoCoreError as error:
             raise StoreError(f"AWS credentials cannot be had: {without_quotes(error)}") from error
         return (
