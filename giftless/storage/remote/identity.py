@@ -3,7 +3,7 @@
 A bucket that was emptied, or is another one of the same name, must not look like one
 that lacks the objects that clients ask for.  The object is ``.giftless/identity`` below
 the store's prefix.  It is written when the daemon starts, or by ``--check``, and looked
-at when a batch finds nothing: at most once a minute.
+at when a batch finds nothing: at most once in two seconds.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from giftless.storage.remote.credentials import Expiring, Refreshing
 #: The object that holds the identity; no repository can have this name.
 IDENTITY: Final = ObjectKey(Repo((RESERVED_PREFIX,)), Oid("identity"))
 
-#: For how many seconds a store that was recognised is believed to be there.
-BELIEVED: Final = 60.0
+#: For how many seconds a store that was recognised is believed to be there.  Meanwhile
+#: one that was emptied looks as if its objects had never been, so it is short.
+BELIEVED: Final = 2.0
 
 #: How many bytes of the object are read.
 _MAX_BYTES: Final = 100

@@ -101,7 +101,7 @@ class IdentityContract(_Mixin):
         self.assert_refused("the mark of another store")
 
     def test_what_was_there_is_believed_for_a_while(self) -> None:
-        """One question a minute, and none while objects are found."""
+        """One question for many batches, and none while objects are found."""
         store = self.checked(mode="proxy")
         self.run_now(put_object(store, key_of(b"abc"), 3, ListBody([b"abc"]), {}))
         now = [1_000_000_000.0]
@@ -118,6 +118,18 @@ class IdentityContract(_Mixin):
         now[0] += BELIEVED + 1
         self.run_now(store.sizes([ABSENT]))
         self.assertEqual(asked.count(IDENTITY), 2)
+
+    def test_a_store_that_is_emptied_is_noticed_within_seconds(self) -> None:
+        store = self.checked(mode="proxy")
+        now = [1_000_000_000.0]
+        self.patch(store._identity, "_wall_clock", lambda: now[0])
+        self.patch(store._identity._recent, "_wall_clock", lambda: now[0])
+        self.patch(store._identity._recent, "_current", None)
+        self.assertEqual(self.run_now(store.sizes([ABSENT])), [None])
+        asked = self.questions(store)
+        now[0] += 3
+        self.run_now(store.sizes([ABSENT]))
+        self.assertEqual(asked.count(IDENTITY), 1)
 
     def test_a_store_that_cannot_be_marked_is_used_with_a_warning(self) -> None:
         store = self.build(mode="proxy")
