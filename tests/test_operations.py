@@ -27,10 +27,11 @@ from giftless.interfaces import (
     ILockStoreFactory,
     IStorageFactory,
 )
-from giftless.runtime.daemon import PATIENCE
+from giftless.runtime.daemon import PATIENCE as DAEMON_PATIENCE
 from giftless.runtime.supervision.process import HEARTBEAT, SILENT
 from giftless.usecases.locks import LockPolicy
 from tests import run
+from tests.support.processes import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "etc" / "giftless.yaml"
@@ -221,7 +222,7 @@ class UnitTests(SynchronousTestCase):
 
     def test_time_to_stop(self) -> None:
         """systemd waits for longer than the daemon does for running transfers."""
-        self.assertGreater(int(unit("giftless.service")["TimeoutStopSec"][0]), 60 + PATIENCE)
+        self.assertGreater(int(unit("giftless.service")["TimeoutStopSec"][0]), 60 + DAEMON_PATIENCE)
         self.assertEqual(Config().shutdown_timeout, 60)
 
     def test_memory_is_what_the_limits_come_to(self) -> None:
