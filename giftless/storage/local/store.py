@@ -16,7 +16,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from zope.interface import implementer
 
@@ -50,6 +50,8 @@ from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.root import Held, NotTheStore
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.pages import check_limit
+
+T = TypeVar("T")
 
 #: What a directory takes: as many parts as other stores.
 _PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
@@ -102,26 +104,19 @@ class LocalStore:
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job."""
-        try:
-            return await self._blocking.run(self._sizes, keys)
-        except OSError as error:
-            raise self._failed(error, "objects could not be looked up") from error
+        return await self._run("objects could not be looked up", self._sizes, keys)
 
     async def room(self, repo: Repo) -> Room:
         """See :meth:`giftless.interfaces.ICapacity.room`: that of the repository's disk."""
-        try:
-            return await self._blocking.run(self._room, repo)
-        except OSError as error:
-            raise self._failed(error, "the disk's free space could not be asked for") from error
+        return await self._run("the disk's free space could not be asked for", self._room, repo)
 
     async def sizes_and_room(
         self, keys: Sequence[ObjectKey], repo: Repo
     ) -> tuple[Sequence[Size], Room]:
         """See :meth:`giftless.interfaces.IFusedCapacity.sizes_and_room`: one thread job."""
-        try:
-            return await self._blocking.run(lambda: (self._sizes(keys), self._room(repo)))
-        except OSError as error:
-            raise self._failed(error, "objects could not be looked up") from error
+        return await self._run(
+            "objects could not be looked up", lambda: (self._sizes(keys), self._room(repo))
+        )
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
@@ -210,10 +205,9 @@ class LocalStore:
 
     async def abort(self, key: ObjectKey, upload: PartUpload) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.abort`."""
-        try:
-            await self._blocking.run(self.parts.discard, key, upload.plan)
-        except OSError as error:
-            raise self._failed(error, f"parts of {key.oid} could not be removed") from error
+        await self._run(
+            f"parts of {key.oid} could not be removed", self.parts.discard, key, upload.plan
+        )
 
     async def _missing(self, key: ObjectKey, plan: PartPlan) -> Sequence[Part]:
         return plan.missing(await self._blocking.run(self.parts.found, key, plan))
@@ -244,10 +238,7 @@ class LocalStore:
 
     async def open(self, key: ObjectKey) -> LocalObject | None:
         """See :meth:`giftless.interfaces.IStreamingStore.open`."""
-        try:
-            return await self._blocking.run(self._open, key)
-        except OSError as error:
-            raise self._failed(error, f"{key.oid} could not be opened") from error
+        return await self._run(f"{key.oid} could not be opened", self._open, key)
 
     async def list(
         self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
@@ -260,27 +251,20 @@ class LocalStore:
         ``limit`` names in memory for each directory on the way, not all.
         """
         check_limit(limit)
-        try:
-            return await self._blocking.run(self._list, repo, cursor, limit)
-        except OSError as error:
-            raise self._failed(error, "objects could not be listed") from error
+        return await self._run("objects could not be listed", self._list, repo, cursor, limit)
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.interfaces.IDeleting.delete`: one thread job.
 
         The repository's directory stays.
         """
-        try:
-            await self._blocking.run(self._delete, key)
-        except OSError as error:
-            raise self._failed(error, f"{key.oid} could not be deleted") from error
+        await self._run(f"{key.oid} could not be deleted", self._delete, key)
 
     async def mark(self, key: ObjectKey, reason: str) -> None:
         """See :meth:`giftless.interfaces.IMarking.mark`: one thread job."""
-        try:
-            await self._blocking.run(damage.set_apart, *self._place(key), reason)
-        except OSError as error:
-            raise self._failed(error, f"{key.oid} could not be marked as damaged") from error
+        await self._run(
+            f"{key.oid} could not be marked as damaged", damage.set_apart, *self._place(key), reason
+        )
 
     def sweep(self) -> int:
         """Remove what killed uploads left behind.  Blocks.
@@ -371,6 +355,17 @@ class LocalStore:
         except BaseException:
             os.close(fd)
             raise
+
+    async def _run(self, doing: str, function: Callable[..., T], *args: Any) -> T:
+        """Call what blocks.
+
+        :param doing: what could not be done if it raises an :class:`OSError`, for the log.
+        :raises LFSError: what the client is told then.
+        """
+        try:
+            return await self._blocking.run(function, *args)
+        except OSError as error:
+            raise self._failed(error, doing) from error
 
     def _failed(self, error: OSError, doing: str) -> LFSError:
         """Log what happened, and make what the client is told."""
