@@ -89,6 +89,7 @@ class Remembered:
             os.write(fd, content)
             os.fsync(fd)
             os.rename(temporary, self.file)
+            _sync(folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -117,6 +118,14 @@ def _make_folder(path: str) -> None:
             give_to_owner(fd, os.path.dirname(path))
         finally:
             os.close(fd)
+
+
+def _sync(directory: str) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def give_to_owner(fd: int, directory: str | bytes | int) -> None:
