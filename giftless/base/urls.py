@@ -1,10 +1,15 @@
-"""Check the URLs that options hold."""
+"""Check the URLs that options hold, and know what URLs leave out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from giftless.errors import ConfigError
+
+#: The port that a URL of each scheme need not name.
+DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
 def check_url(option: str, url: str, *, query: bool = False) -> str:

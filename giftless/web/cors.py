@@ -20,6 +20,7 @@ import msgspec
 from twisted.web.http_headers import Headers
 
 from giftless.base.showing import describe
+from giftless.base.urls import DEFAULT_PORTS
 from giftless.errors import BadRequest, ConfigError, Forbidden
 
 #: The origin that stands for every one.
@@ -55,8 +56,6 @@ _ORIGIN: Final = re.compile(
     r"([A-Za-z0-9_~-]{1,63}(?:\.[A-Za-z0-9_~-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])"
     r"(?::([0-9]{1,5}))?"
 )
-
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class CorsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +93,7 @@ def normal_origin(text: str) -> str | None:
             return None
     if port > 65535 or (match[3] and not port):
         return None
-    if not port or port == _DEFAULT_PORTS.get(scheme):
+    if not port or port == DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{host}"
     return f"{scheme}://{host}:{port}"
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from giftless.base.networks import network_of_host
+from giftless.base.urls import DEFAULT_PORTS
 from giftless.errors import BadRequest
 from giftless.web.framing import HOST
 
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
 #: How ``trusted_proxies`` names peers on unix sockets.
 UNIX: Final = "unix"
 
-#: The port that a URL of each scheme need not name.
-_DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
-
-#: The same for the other scheme of the two.
+#: The port that a URL of the other scheme of the two need not name.
 _OTHER_DEFAULTS: Final[Mapping[str, int]] = {"http": 443, "https": 80}
 
 _MAX_PORT: Final = 65535
@@ -125,11 +123,11 @@ def _outside(request: Request, scheme: str, host: str) -> tuple[str, str]:
     elif "http" in schemes:
         scheme = "http"
     elif ports:
-        scheme = next((s for s, port in _DEFAULT_PORTS.items() if port == ports[0]), scheme)
+        scheme = next((s for s, port in DEFAULT_PORTS.items() if port == ports[0]), scheme)
     # A proxy behind the one that ends TLS tells its own port: nobody speaks https
     # to port 80, so the scheme is right and the port is not.
     port = next((port for port in ports if port != _OTHER_DEFAULTS[scheme]), None)
-    if port is None or port == _DEFAULT_PORTS[scheme]:
+    if port is None or port == DEFAULT_PORTS[scheme]:
         return scheme, name
     return scheme, f"{name}:{port}"
 

@@ -7,16 +7,13 @@ or transferred.  Objects and locks are kept under one name, whichever is asked f
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import msgspec
 
+from giftless.base.urls import DEFAULT_PORTS
 from giftless.errors import BadRequest
 from giftless.lfs.objects import Permission, Repo
-
-#: The ports that URLs leave out.
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -82,4 +79,4 @@ def redirection(root: str, url: str, location: str | None) -> str | None:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
