@@ -26,7 +26,7 @@ from giftless.interfaces import (
 from giftless.lfs.objects import Repo
 from giftless.usecases.authorization import Gate
 from giftless.web.call import Call, IdentifiedCall, RepoCall
-from giftless.web.route import Handler, Level, Route, never_401, never_422
+from giftless.web.route import Handler, Level, Route, for_actions, never_422
 from giftless.web.sending import send_object
 
 #: The statuses whose responses have no body, and no length of one.
@@ -120,7 +120,7 @@ class AdapterEndpoints:
             if not adapter_call.answered:
                 raise RuntimeError(f"the endpoint {endpoint.path!r} has not answered")
 
-        return never_401(never_422(handle)) if kinds else never_422(handle)
+        return for_actions(handle) if kinds else never_422(handle)
 
 
 @implementer(ICall)

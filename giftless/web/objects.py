@@ -15,7 +15,7 @@ from giftless.web.call import IdentifiedCall, RepoCall
 from giftless.web.limits import Limits
 from giftless.web.memory import ACTION_BYTES
 from giftless.web.ranges import etag, matches, parse_range
-from giftless.web.route import Route, never_401, never_422
+from giftless.web.route import Route, for_actions, never_401
 from giftless.web.sending import send_object
 
 
@@ -49,8 +49,8 @@ class ObjectEndpoints:
         """The endpoints."""
         return (
             Route("objects/batch", ("POST",), self.batch),
-            Route("objects/storage/verify", ("POST",), never_401(never_422(self.verify))),
-            Route("objects/storage/{oid}", ("PUT",), never_401(never_422(self.upload))),
+            Route("objects/storage/verify", ("POST",), for_actions(self.verify)),
+            Route("objects/storage/{oid}", ("PUT",), for_actions(self.upload)),
             Route("objects/storage/{oid}", ("GET", "HEAD"), never_401(self.download)),
         )
 

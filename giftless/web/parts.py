@@ -14,7 +14,7 @@ from giftless.lfs.objects import ObjectKey, Oid
 from giftless.usecases.multipart import MultipartServer
 from giftless.web.call import RepoCall
 from giftless.web.memory import ACTION_BYTES
-from giftless.web.route import Route, never_401, never_422
+from giftless.web.route import Route, for_actions
 
 
 class PartEndpoints:
@@ -33,10 +33,10 @@ class PartEndpoints:
         """The endpoints."""
         parts = "objects/storage/{oid}/parts"
         return (
-            Route(parts, ("POST",), never_401(never_422(self.plan))),
-            Route(f"{parts}/commit", ("POST",), never_401(never_422(self.commit))),
-            Route(f"{parts}/abort", ("POST",), never_401(never_422(self.abort))),
-            Route(f"{parts}/{{number}}", ("PUT",), never_401(never_422(self.upload))),
+            Route(parts, ("POST",), for_actions(self.plan)),
+            Route(f"{parts}/commit", ("POST",), for_actions(self.commit)),
+            Route(f"{parts}/abort", ("POST",), for_actions(self.abort)),
+            Route(f"{parts}/{{number}}", ("PUT",), for_actions(self.upload)),
         )
 
     async def plan(self, named: RepoCall, oid: str) -> None:

@@ -142,6 +142,11 @@ def never_422(handler: Handler) -> Handler:
     return handle
 
 
+def for_actions(handler: Handler) -> Handler:
+    """Wrap a handler that actions lead to so that git-lfs understands its refusals."""
+    return never_401(never_422(handler))
+
+
 def never_401(handler: Handler) -> Handler:
     """Wrap a handler that actions lead to so that git-lfs gets 403 instead of 401.
 
