@@ -30,6 +30,9 @@ from giftless.web.proxies import UNIX
 #: What the names of environment variables begin with.
 PREFIX: Final = "GIFTLESS_"
 
+#: The front of an endpoint that names none.
+DEFAULT_FRONT: Final = "http"
+
 #: The variable that names the configuration file.
 FILE_VARIABLE: Final = "GIFTLESS_CONFIG"
 
@@ -42,7 +45,7 @@ class EndpointOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     listen: str
-    front: str = "http"
+    front: str = DEFAULT_FRONT
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

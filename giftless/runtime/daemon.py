@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Mapping
+from types import FrameType
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -21,20 +22,19 @@ from twisted.logger import ILogObserver, Logger
 
 from giftless import __version__
 from giftless.app import config, permissions
-from giftless.app.config import Loaded
+from giftless.app.config import DEFAULT_FRONT, Loaded
 from giftless.app.cpus import number_of_workers
 from giftless.base.shared_table import shared_memory
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
-from giftless.runtime import worker
 from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
+from giftless.runtime.orders import COMMAND, write_orders
 from giftless.runtime.sockets.binding import Sockets
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.runtime.supervision.process import Plan
 from giftless.runtime.supervision.supervisor import Supervisor, WorkerFailed
 from giftless.runtime.systemd import Notifier, watchdog_interval
-from giftless.web.front import HTTPFront
 
 _log = Logger(namespace="giftless")
 
@@ -71,7 +71,7 @@ class Daemon(Service):
         # so that relative paths stay right.
         environ = {name: value for name, value in os.environ.items() if name not in _OWN}
         self._supervisor = Supervisor(
-            reactor, worker.COMMAND, environ, os.getcwd(), self._log.write, self._changed
+            reactor, COMMAND, environ, os.getcwd(), self._log.write, self._changed
         )
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         self._watchdog = LoopingCall(self._tell_watchdog)
@@ -112,6 +112,8 @@ class Daemon(Service):
         super().startService()
         self._warn(self._loaded)
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+        # Twisted's own handlers come when the reactor runs.
+        self._reactor.callLater(0, _end_once)
         interval = watchdog_interval(os.environ, os.getpid())
         if interval is not None:
             self._watchdog.start(interval)
@@ -134,7 +136,7 @@ class Daemon(Service):
         options = loaded.config
         return Plan(
             number_of_workers(options.workers),
-            worker.orders(loaded, self._log_format),
+            write_orders(loaded, self._log_format),
             descriptors,
             options.shutdown_timeout + PATIENCE,
             self._shared,
@@ -235,7 +237,7 @@ class Daemon(Service):
         endpoints = listenings(self._loaded.config.endpoints)
         for endpoint, descriptor in zip(endpoints, self._descriptors, strict=True):
             address = self._sockets.address(descriptor)
-            if endpoint.front == HTTPFront.name and address is not None:
+            if endpoint.front == DEFAULT_FRONT and address is not None:
                 return "http://{}:{}".format(*address)
         return "http://HOST"
 
@@ -268,9 +270,30 @@ def _owner(twistd: Mapping[str, Any]) -> tuple[int, int] | None:
     return -1 if uid is None else uid, -1 if gid is None else gid
 
 
+def _end_once() -> None:
+    """Let the first signal that ends the daemon be the last.
+
+    Two may come at once: from a terminal, and from what started the daemon there.
+    Twisted would stop its reactor twice.
+    """
+    ends = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in ends}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in ends:
+            # Python complains of a signal that comes while SIG_IGN is set.
+            signal.signal(each, lambda *_: None)
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in ends:
+        signal.signal(number, end)
+
+
 def _describe(endpoint: Listening) -> str:
     """Say where it listens, and for which front if that is not HTTP."""
-    is_http = endpoint.front == HTTPFront.name
+    is_http = endpoint.front == DEFAULT_FRONT
     return endpoint.description if is_http else f"{endpoint.description} ({endpoint.front})"
 
 

@@ -16,7 +16,6 @@ from giftless.app import config, permissions, plugins
 from giftless.errors import ConfigError
 from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.daemon import Daemon
-from giftless.runtime.instance import Instance
 from giftless.runtime.modes import limit_modes
 from giftless.runtime.sockets.endpoints import check_endpoints, listenings
 
@@ -43,11 +42,12 @@ class Options(usage.Options):
     def getService(self, reactor: Any) -> Daemon:
         """Load the configuration and make the daemon.
 
-        Every part is built here as well, although it is the workers who serve:
-        a mistake shall be known while there is a terminal to tell it.  But not
-        for another user: what is made meanwhile, such as the secret, would
-        belong to the wrong one.  ``--check`` becomes that user, since nothing
-        comes after it.
+        The workers build its parts, and what the first one cannot build ends the
+        daemon.  In the background they are built here before, although it is
+        the workers who serve: a mistake shall be known while there is a terminal
+        to tell it.  But not for another user: what is made meanwhile, such as the
+        secret, would belong to the wrong one.  ``--check`` becomes that user, since
+        nothing comes after it.
 
         :raises SystemExit: with one line and status 1, if that is impossible;
             with status 0 after ``--check``.
@@ -58,7 +58,11 @@ class Options(usage.Options):
             loaded = config.load(self["config"], os.environ)
             if self["check"]:
                 _become_user(twistd)
-            if self["check"] or twistd.get("uid") is None:
+            in_background = not twistd.get("nodaemon")
+            if self["check"] or (in_background and twistd.get("uid") is None):
+                # Not before: what it imports takes half of the time to start, and 10 MB.
+                from giftless.runtime.instance import Instance
+
                 instance = Instance(loaded, reactor)
             try:
                 check_endpoints(reactor, listenings(loaded.config.endpoints))

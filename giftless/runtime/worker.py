@@ -14,7 +14,6 @@ import signal
 import sys
 from typing import Any, Final
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.internet.stdio import StandardIO
@@ -24,7 +23,6 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from giftless.app import config
-from giftless.app.config import Loaded
 from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
@@ -33,6 +31,7 @@ from giftless.runtime.instance import Instance
 from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import Trimmer, keep_buffers
 from giftless.runtime.modes import limit_modes
+from giftless.runtime.orders import Orders, read_orders
 from giftless.runtime.supervision.process import (
     ALIVE,
     FAILED,
@@ -46,10 +45,6 @@ from giftless.runtime.supervision.process import (
     STATUS,
 )
 
-#: What starts a worker.  ``-P``: nothing is imported from where it runs, which
-#: may be a directory that the service writes to.
-COMMAND: Final = (sys.executable, "-P", "-m", "giftless.runtime.worker")
-
 #: How many objects are made before Python looks for garbage among them.  A batch
 #: makes thousands, which all go by themselves: looking at them each time takes a
 #: seventh of the processor.
@@ -59,30 +54,6 @@ _YOUNG_OBJECTS: Final = 50_000
 _TRIM_INTERVAL: Final = 10
 
 _log = Logger(namespace="giftless")
-
-
-class Orders(msgspec.Struct, frozen=True):
-    """What a worker is told when it starts.
-
-    After an upgrade the parent may be older than the worker: a new member needs
-    a default, and one that is not known is passed over.
-
-    The configuration comes as its text: its file may have changed since the
-    parent read it, and workers of one generation must be alike.
-
-    :ivar source: the file's name; empty for the embedded defaults.
-    :ivar text: what was in it.
-    :ivar log_format: how to log: as the parent does.
-    """
-
-    source: str
-    text: str
-    log_format: str = "text"
-
-
-def orders(loaded: Loaded, log_format: str) -> bytes:
-    """Write orders down, in one line."""
-    return msgspec.json.encode(Orders(loaded.source, loaded.text, log_format))
 
 
 class Control(LineOnlyReceiver):
@@ -112,7 +83,7 @@ class Control(LineOnlyReceiver):
         if line == RETIRE:
             Deferred.fromCoroutine(self._retire())
         else:
-            Deferred.fromCoroutine(self._begin(msgspec.json.decode(line, type=Orders)))
+            Deferred.fromCoroutine(self._begin(read_orders(line)))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop when the parent is gone; running transfers may finish in time."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import time
 
@@ -95,3 +96,11 @@ class StopTests(IntegrationTestCase):
         self.assertEqual(read_reply(kept)[0], 404)
         self.assertEqual(daemon.stop(), ENDED)
         self.assertEqual((silent.recv(1), kept.recv(1)), (b"", b""))
+
+    def test_several_signals_at_once_stop_it_once(self) -> None:
+        daemon = self.start_daemon()
+        # Both are there when the process goes on.
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            os.kill(daemon.running.pid, number)
+        self.assertIn(daemon.wait(), (ENDED, -signal.SIGINT))
+        self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)

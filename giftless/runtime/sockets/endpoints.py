@@ -12,9 +12,8 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
-from giftless.app.config import EndpointOptions
+from giftless.app.config import DEFAULT_FRONT, EndpointOptions
 from giftless.errors import ConfigError
-from giftless.web.front import HTTPFront
 
 #: The part of an endpoint that names a socket which systemd has bound.
 SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
@@ -48,7 +47,7 @@ def listenings(endpoints: Sequence[str | EndpointOptions]) -> list[Listening]:
     for index, endpoint in enumerate(endpoints):
         path = f"endpoints.{index}"
         if isinstance(endpoint, str):
-            found.append(Listening(endpoint, HTTPFront.name, path))
+            found.append(Listening(endpoint, DEFAULT_FRONT, path))
         else:
             found.append(Listening(endpoint.listen, endpoint.front, f"{path}.listen"))
     return found
