@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from zope.interface import implementer
@@ -63,6 +63,8 @@ class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     :ivar verify_lifetime: seconds for what comes after the upload and so must
         outlast it: the commit of parts, and the verification.
     :ivar leeway: seconds for which an expired token is still taken.
+    :ivar verify: which uploads have a ``verify`` action: ``auto`` for those that clients
+        send to the store directly, ``always`` for all.
     :ivar chunked_uploads: whether clients are asked to send objects through the daemon
         without a Content-Length, in chunks (RFC 9112 section 7.1).
     """
@@ -71,6 +73,7 @@ class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     multipart_lifetime: Annotated[int, msgspec.Meta(ge=1)] = 43200
     verify_lifetime: Annotated[int, msgspec.Meta(ge=1)] = 86400
     leeway: Annotated[int, msgspec.Meta(ge=0)] = 10
+    verify: Literal["auto", "always"] = "auto"
     chunked_uploads: bool = False
 
 
@@ -207,6 +210,7 @@ class ActionTokens:
         self._key = hmac.digest(secret, b"giftless action tokens", "sha256")
         self.lifetime = options.lifetime
         self.multipart_lifetime = options.multipart_lifetime
+        self.always_verify = options.verify == "always"
         self._kinds: dict[str, ActionKind] = {}
         for kind in kinds:
             if self._kinds.setdefault(kind.name, kind) != kind:

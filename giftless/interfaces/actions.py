@@ -52,6 +52,12 @@ class IActionTokens(Interface):
 
     multipart_lifetime: int = Attribute("For how many seconds parts may be sent.")
 
+    always_verify: bool = Attribute(
+        "Whether each upload is to have a ``verify`` action.  If not, those have none whose"
+        " bytes pass through the daemon: it has verified them when it answers the request"
+        " that ends the upload."
+    )
+
     def signer(kind: ActionKind, repo: Repo, identity: Identity, client: str = "") -> IActionSigner:
         """Return what makes the actions of one kind, now.
 

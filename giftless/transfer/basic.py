@@ -24,8 +24,9 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
-from giftless.lfs.objects import Action, Actions, Extras, Oid
+from giftless.lfs.objects import Actions, Extras, Oid
 from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
+from giftless.transfer.verification import Verification, kind_for_streaming
 
 
 class BasicFactory:
@@ -48,27 +49,10 @@ class BasicFactory:
         return None
 
 
-class Verification:
-    """Makes the actions that ask whether an upload has arrived.
-
-    :param tokens: makes their tokens.
-    :param kind: ``VERIFY``, or ``CONFIRM`` if it goes to the store directly.
-    :param requester: who is to ask.
-    """
-
-    def __init__(self, tokens: IActionTokens, kind: ActionKind, requester: Requester) -> None:
-        self._signer = tokens.signer(kind, requester.repo, requester.identity, requester.client)
-        self._href = requester.links.verify()
-
-    def action(self, transfer: Transfer) -> Action:
-        """Make the action for one object."""
-        return self._signer.action(transfer.key.oid, self._href, transfer.size)
-
-
 def upload_actions(
     tokens: IActionTokens,
     kind: ActionKind,
-    verification: ActionKind,
+    verification: ActionKind | None,
     href: Callable[[Oid], str],
     transfers: Sequence[Transfer],
     requester: Requester,
@@ -77,7 +61,8 @@ def upload_actions(
 
     :param tokens: makes their tokens.
     :param kind: the kind of that request.
-    :param verification: the kind of the request that verifies the object.
+    :param verification: the kind of the request that verifies the object; ``None`` if
+        none has to.
     :param href: returns the URL that it goes to.
     """
     signer = tokens.signer(kind, requester.repo, requester.identity, requester.client)
@@ -87,7 +72,7 @@ def upload_actions(
             "upload": signer.action(
                 transfer.key.oid, href(transfer.key.oid), transfer.size, transfer.extras
             ),
-            "verify": verify.action(transfer),
+            **verify.actions(transfer),
         }
         for transfer in transfers
     ]
@@ -98,14 +83,15 @@ class BasicStreaming:
     """Bytes pass through the daemon's own storage endpoints.
 
     :param tokens: makes the actions' tokens.
-    :ivar verification: the kind of the action that verifies an upload.
+    :ivar verification: the kind of the action that verifies an upload; ``None`` if
+        uploads have none.
     """
 
     name = "basic"
-    verification = VERIFY
 
     def __init__(self, tokens: IActionTokens) -> None:
         self._tokens = tokens
+        self.verification = kind_for_streaming(tokens)
 
     def fitness(self, request: BatchRequest) -> Fitness:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
@@ -183,7 +169,7 @@ class BasicExternal:
             upload = await self._store.upload_action(
                 transfer.key, transfer.size, self.lifetime, transfer.extras, transfer.replace
             )
-            return {"upload": upload, "verify": verification.action(transfer)}
+            return {"upload": upload, **verification.actions(transfer)}
 
         return await each(actions, transfers)
 

@@ -37,9 +37,9 @@ from giftless.transfer.basic import (
     BasicExternal,
     BasicFactory,
     BasicStreaming,
-    Verification,
 )
 from giftless.transfer.kinds import ABORT, COMMIT, PART, VERIFY
+from giftless.transfer.verification import Verification, kind_for_streaming
 
 #: How many parts one reply may list: what the largest object of any store needs.
 MAX_PARTS: Final = 50_000
@@ -56,9 +56,9 @@ class MultipartFactory:
         if basic is None:
             return None
         if IExternalMultipartStore.providedBy(store):
-            return MultipartExternal(store, tokens, basic)
+            return MultipartExternal(store, tokens, basic, VERIFY)
         if IStreamingMultipartStore.providedBy(store):
-            return MultipartStreaming(store, tokens, basic)
+            return MultipartStreaming(store, tokens, basic, kind_for_streaming(tokens))
         return None
 
 
@@ -69,16 +69,23 @@ class Multipart:
     :param store: takes the parts.
     :param tokens: makes the tokens of what the daemon answers itself.
     :param basic: moves what fits one part, and all downloads.
+    :param verification: the kind of the action that verifies what was committed;
+        ``None`` if commits have none.
     """
 
     name = "multipart-basic"
 
     def __init__(
-        self, store: IMultipartStore, tokens: IActionTokens, basic: BasicExternal | BasicStreaming
+        self,
+        store: IMultipartStore,
+        tokens: IActionTokens,
+        basic: BasicExternal | BasicStreaming,
+        verification: ActionKind | None,
     ) -> None:
         self._store = store
         self._tokens = tokens
         self._basic = basic
+        self._verification = verification
 
     def fitness(self, request: BatchRequest) -> Fitness:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`.
@@ -127,9 +134,12 @@ class Multipart:
         """See :meth:`giftless.interfaces.ITransferAdapter.download`."""
         return await self._basic.download(transfers, requester)
 
-    def verification(self, size: int) -> ActionKind:
-        """Return the kind of the action that verifies an upload of ``size`` bytes."""
-        return self._basic.verification if self._count(size) == 1 else VERIFY
+    def verification(self, size: int) -> ActionKind | None:
+        """Return the kind of the action that verifies an upload of ``size`` bytes.
+
+        :returns: ``None`` if there is no such action.
+        """
+        return self._basic.verification if self._count(size) == 1 else self._verification
 
     async def plan(self, transfer: Transfer, requester: Requester) -> Actions:
         """See :meth:`giftless.interfaces.IPartPlanner.plan`."""
@@ -139,9 +149,10 @@ class Multipart:
             (actions,) = await self._basic.upload([transfer], requester)
             if isinstance(actions, LFSError):
                 raise actions
-            action = actions["upload"]
+            rest = dict(actions)
+            action = rest.pop("upload")
             assert isinstance(action, Action)
-            return {"parts": [PartAction.of(action, part)], "verify": actions["verify"]}
+            return {"parts": [PartAction.of(action, part)], **rest}
         upload, missing = await self._store.begin(transfer.key, plan, transfer.extras)
         digest = self._store.want_digest
         signed = await self._part_actions(transfer, requester, upload, missing)
@@ -152,7 +163,7 @@ class Multipart:
             ],
             "commit": self._step(COMMIT, transfer, requester, upload),
             "abort": self._step(ABORT, transfer, requester, upload),
-            "verify": Verification(self._tokens, VERIFY, requester).action(transfer),
+            **Verification(self._tokens, self._verification, requester).actions(transfer),
         }
 
     def _step(

@@ -442,6 +442,7 @@ class OptionsTests(CoroutineTestCase):
             "multipart_lifetime": 62,
             "verify_lifetime": 61,
             "leeway": 0,
+            "verify": "always",
             "chunked_uploads": True,
         }
         options = convert(given, ActionOptions, "a")
@@ -451,6 +452,16 @@ class OptionsTests(CoroutineTestCase):
         for name, value in (("lifetime", 0), ("verify_lifetime", -1), ("leeway", -1)):
             error = self.assertRaises(ConfigError, convert, {name: value}, ActionOptions, "actions")
             self.assertEqual(error.path, f"actions.{name}")
+
+    def test_a_verification_is_a_matter_of_two_words(self) -> None:
+        self.assertFalse(action_tokens().always_verify)
+        self.assertFalse(action_tokens(verify="auto").always_verify)
+        self.assertTrue(action_tokens(verify="always").always_verify)
+        for value in ("never", "", True, None):
+            error = self.assertRaises(
+                ConfigError, convert, {"verify": value}, ActionOptions, "actions"
+            )
+            self.assertEqual(error.path, "actions.verify")
 
     def test_an_action_of_the_defaults_outlasts_a_long_batch(self) -> None:
         """A hundred objects wait behind eight workers, then are verified."""

@@ -457,11 +457,11 @@ class BatchReplyTests(ApiTestCase):
         return cast(list[dict[str, Any]], response.json["objects"])
 
     def test_entries_have_the_documented_actions(self) -> None:
-        """An absent object has upload and verify, a present one download or nothing."""
+        """An absent object has upload, a present one download or nothing."""
         present, absent = {"oid": OID, "size": len(DATA)}, {"oid": ABSENT, "size": 5}
         upload = self.entries(batch_of("upload", present, absent))
         self.assertNotIn("actions", upload[0])
-        self.assertEqual(set(upload[1]["actions"]), {"upload", "verify"})
+        self.assertEqual(set(upload[1]["actions"]), {"upload"})
         self.assertEqual(
             set(self.entries(batch_of("download", present))[0]["actions"]), {"download"}
         )

@@ -103,6 +103,7 @@ class GitTests(AzureTestCase):
         self.assert_round_trip(repo, FILES)
         self.assertEqual(self.stored(f"team/a/{REPO}"), OBJECTS)
         self.assertEqual(len(daemon.accesses("PUT")), len(OBJECTS))
+        self.assertEqual(daemon.accesses("POST", "/storage/verify"), [])
         self.assertEqual(daemon.stop(), -15)
 
     def test_an_object_that_is_there_already(self) -> None:

@@ -150,7 +150,7 @@ class UploadTests(PageTestCase):
     def test_a_large_file_goes_up_in_parts(self) -> None:
         """A file of ten parts and a rest; the link leads to it, by its name."""
         data = os.urandom(10 * MIB + 12345)
-        self.serve()
+        self.serve(actions={"verify": "always"})
         self.open()
         self.upload(self.make_file(data, "grüße.bin"))
         self.wait_for_phase("Done")
@@ -188,7 +188,7 @@ class UploadTests(PageTestCase):
         self.wait_for_phase("Done")
         self.assert_arrived(data)
         self.assertEqual([e["status"] for e in self.daemon.accesses("PUT")], [200])
-        self.assertEqual(self.posted("verify"), [200])
+        self.assertEqual(self.posted("verify"), [])
 
     def test_what_the_server_has_is_not_sent(self) -> None:
         data = os.urandom(3 * MIB)

@@ -125,6 +125,7 @@ class ProxyTests(GCSTestCase):
         daemon = self.serve(self.google.options(self.bucket, mode="proxy"))
         self.assert_pushed_and_cloned(daemon.url)
         self.assertEqual(len(daemon.accesses("PUT")), 3)
+        self.assertEqual(daemon.accesses("POST", "/storage/verify"), [])
         self.assertEqual({how for _, how in self.methods()}, {"bearer"})
 
     def test_a_large_object_costs_no_memory(self) -> None:

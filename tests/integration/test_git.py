@@ -80,15 +80,20 @@ class RoundTripTests(IntegrationTestCase):
         self.assertEqual(len(daemon.accesses("PUT")), 1)
 
     def test_a_push_of_several_batches_arrives_whole(self) -> None:
-        """A push of more objects than one batch has arrives whole."""
-        daemon = self.start_daemon(config={"log_format": "json"})
+        """A push of more objects than one batch has arrives whole, verified or not."""
         git = self.make_git()
-        repo = git.create(self.directory / "work", f"{daemon.url}/acme/rocket.git/info/lfs")
-        files = {f"{index:03}.bin": b"object %d" % index for index in range(150)}
-        self.assert_round_trip(repo, files)
-        daemon.stop()
-        self.assertEqual(len(daemon.accesses("PUT")), 150)
-        self.assertEqual(len(daemon.accesses("POST", "/objects/storage/verify")), 150)
+        for verify, verifications in (("auto", 0), ("always", 150)):
+            daemon = self.start_daemon(
+                config={"log_format": "json", "actions": {"verify": verify}}, name=verify
+            )
+            url = f"{daemon.url}/acme/rocket.git/info/lfs"
+            repo = git.create(self.directory / f"work-{verify}", url)
+            files = {f"{index:03}.bin": b"object %d" % index for index in range(150)}
+            self.assert_round_trip(repo, files)
+            daemon.stop()
+            self.assertEqual(len(daemon.accesses("PUT")), 150)
+            found = daemon.accesses("POST", "/objects/storage/verify")
+            self.assertEqual([access["status"] for access in found], [200] * verifications)
 
 
 class ResumeTests(IntegrationTestCase):

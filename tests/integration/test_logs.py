@@ -17,9 +17,14 @@ from tests.support.processes import ENDED, wait_until
 MIB = 1024 * 1024
 
 
+#: Gives each upload a verification.
+VERIFIED = {"actions": {"verify": "always"}}
+
+
 def run_requests(daemon: Daemon) -> list[str]:
     """Send one request of each kind, with credentials in every place for one.
 
+    :param daemon: gives each upload a verification.
     :returns: secrets that were sent or received.
     """
     password = "correct-horse-battery"
@@ -51,7 +56,7 @@ class JsonTests(IntegrationTestCase):
     def setUp(self) -> None:
         """Start a daemon that logs JSON."""
         super().setUp()
-        self.daemon = self.start_daemon(config={"log_format": "json"})
+        self.daemon = self.start_daemon(config={"log_format": "json", **VERIFIED})
 
     def test_each_line_is_one_json_object(self) -> None:
         """Each line of a daemon's life is one JSON object."""
@@ -136,7 +141,7 @@ class TextTests(IntegrationTestCase):
 
     def test_tokens_and_lines(self) -> None:
         """One line per request says what happened, without its credentials."""
-        daemon = self.start_daemon()
+        daemon = self.start_daemon(config=VERIFIED)
         secrets = run_requests(daemon)
         self.assertEqual(daemon.stop(), ENDED)
         for secret in secrets:

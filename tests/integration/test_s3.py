@@ -173,6 +173,7 @@ class ProxyTests(S3TestCase):
         daemon = self.serve(mode="proxy", prefix="")
         self.assert_pushed_and_cloned(daemon.url)
         self.assertEqual(len(daemon.accesses("PUT")), 3)
+        self.assertEqual(daemon.accesses("POST", "/storage/verify"), [])
 
     def test_a_large_object_costs_no_memory(self) -> None:
         """300 MB go both ways, and the daemon does not grow by 32."""

@@ -32,8 +32,8 @@ class SingleActions(TransferContract):
 
 
 class BasicStreamingTests(SingleActions, CoroutineTestCase):
-    def make_adapter(self) -> BasicStreaming:
-        self.tokens = action_tokens()
+    def make_adapter(self, **options: Any) -> BasicStreaming:
+        self.tokens = action_tokens(**options)
         return BasicStreaming(self.tokens)
 
     def permitted(self, action: Any) -> set[Permission]:
@@ -43,10 +43,15 @@ class BasicStreamingTests(SingleActions, CoroutineTestCase):
         assert identity is not None
         return {p for p in Permission if identity.grants.allows(p, oid_of(b"abc"))}
 
-    def test_an_upload_is_a_put_and_its_verification(self) -> None:
+    def test_an_upload_is_a_put(self) -> None:
+        actions = self.upload()
+        self.assertEqual(set(actions), {"upload"})
+        self.assertEqual(actions["upload"].href, f"{BASE}/{oid_of(b'abc')}")
+
+    def test_an_upload_can_have_a_verification(self) -> None:
+        self.adapter = self.make_adapter(verify="always")
         actions = self.upload()
         self.assertEqual(set(actions), {"upload", "verify"})
-        self.assertEqual(actions["upload"].href, f"{BASE}/{oid_of(b'abc')}")
         self.assertEqual(actions["verify"].href, f"{BASE}/verify")
 
     def test_a_download_is_a_get(self) -> None:
@@ -55,6 +60,7 @@ class BasicStreamingTests(SingleActions, CoroutineTestCase):
         self.assertEqual(actions["download"].href, f"{BASE}/{oid_of(b'abc')}")
 
     def test_each_action_is_authorised_for_itself_alone(self) -> None:
+        self.adapter = self.make_adapter(verify="always")
         self.assertEqual(self.permitted(self.upload()["upload"]), {Permission.WRITE})
         self.assertEqual(self.permitted(self.upload()["verify"]), {Permission.READ_META})
         self.assertEqual(self.permitted(self.download()["download"]), {Permission.READ})
@@ -89,7 +95,7 @@ class BasicExternalTests(SingleActions, CoroutineTestCase):
     def test_the_verification_tells_the_daemon_of_an_upload_that_it_has_not_seen(self) -> None:
         """Its token is of a kind of its own."""
         for make, kind in ((BasicStreaming, "verify"), (self.external, "confirm")):
-            tokens = action_tokens()
+            tokens = action_tokens(verify="always")
             self.adapter = make(tokens)
             header = self.upload()["verify"].header or {}
             credentials = shown_action(header)

@@ -42,7 +42,7 @@ class DamagedTests(ServerTestCase):
     def test_an_upload_is_offered_again(self) -> None:
         present, damaged = self.entries("upload", [member(HERE[0]), member(DATA)])
         self.assertNotIn("actions", present)
-        self.assertEqual(set(damaged["actions"]), {"upload", "verify"})
+        self.assertEqual(set(damaged["actions"]), {"upload"})
 
     def test_a_download_is_refused_with_words(self) -> None:
         good, damaged = self.entries("download", [member(HERE[0]), member(DATA)])

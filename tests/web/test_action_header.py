@@ -48,7 +48,13 @@ class ActionHeaderTestCase(GuardedTestCase):
 
     def serve_guarded(self, *more: Mapping[str, Any]) -> None:
         access = {"max_failures": 3, "failure_window": 60}
-        self.guard(self.passwords(), jwt_section("HS256"), *more, access=access)
+        self.guard(
+            self.passwords(),
+            jwt_section("HS256"),
+            *more,
+            access=access,
+            actions={"verify": "always"},
+        )
 
     def headers(self) -> dict[str, dict[str, str]]:
         """Return the headers of each action."""

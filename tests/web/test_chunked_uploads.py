@@ -26,7 +26,7 @@ class ChunkedTestCase(FrontTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.serve(
-            actions=ActionOptions(chunked_uploads=True),
+            actions=ActionOptions(chunked_uploads=True, verify="always"),
             part_size=PART,
             limits=Limits(object_size=400_000),
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, Literal
 
 from twisted.internet.address import IPv4Address
 
+from giftless.auth.actions import ActionOptions
 from giftless.errors import ServiceUnavailable
 from giftless.interfaces import (
     Arrival,
@@ -29,7 +30,6 @@ from tests.web.support import (
     FrontTestCase,
     KeyAuthenticator,
     PortTestCase,
-    Response,
     batch_body,
     render_request,
     storage_url,
@@ -177,19 +177,24 @@ class KernelTests(RecordedMixin, PortTestCase):
 class UploadTests(RecordedMixin, PartsTestCase):
     """Objects that arrive through the daemon and by a commit."""
 
+    #: Whether uploads have a verification (``actions.verify``).
+    verify: Literal["auto", "always"] = "auto"
+
     def setUp(self) -> None:
         super().setUp()
-        self.serve(part_size=4, **self.recorded())
+        self.serve(part_size=4, actions=ActionOptions(verify=self.verify), **self.recorded())
 
-    def verify(self, actions: dict[str, Any], data: bytes) -> Response:
+    def finish(self, actions: dict[str, Any], data: bytes) -> None:
         """Do what git-lfs does after an upload."""
-        body = json.dumps({"oid": oid_of(data), "size": len(data)}).encode()
-        return self.act(actions["verify"], body)
+        self.assertEqual("verify" in actions, self.verify == "always")
+        if "verify" in actions:
+            body = json.dumps({"oid": oid_of(data), "size": len(data)}).encode()
+            self.assertEqual(self.act(actions["verify"], body).status, 200)
 
     def test_an_upload_through_the_daemon_arrives_once(self) -> None:
         actions = self.actions(SMALL)
         self.assertEqual(self.act(actions["upload"], SMALL, "PUT").status, 200)
-        self.assertEqual(self.verify(actions, SMALL).status, 200)
+        self.finish(actions, SMALL)
         stored = ObjectStored(key_of(SMALL), len(SMALL), "anonymous", Arrival.STREAMED, "anonymous")
         self.assertEqual(self.recorder.of(ObjectStored), [stored])
 
@@ -199,7 +204,7 @@ class UploadTests(RecordedMixin, PartsTestCase):
             self.assertEqual(self.send(part).status, 200)
         self.assertEqual(self.recorder.of(ObjectStored), [])
         self.assertEqual(self.act(actions["commit"]).status, 200)
-        self.assertEqual(self.verify(actions, DATA).status, 200)
+        self.finish(actions, DATA)
         stored = ObjectStored(key_of(DATA), len(DATA), "anonymous", Arrival.COMMITTED, "anonymous")
         self.assertEqual(self.recorder.of(ObjectStored), [stored])
 
@@ -217,6 +222,12 @@ class UploadTests(RecordedMixin, PartsTestCase):
         kinds = [type(event) for event in self.recorder.seen]
         self.assertEqual(kinds, [BatchAnswered, ObjectStored, ObjectServed, Refused])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 4)
+
+
+class VerifiedUploadTests(UploadTests):
+    """The same where each upload is verified."""
+
+    verify: Literal["auto", "always"] = "always"
 
 
 class DirectTests(RecordedMixin, PartsTestCase):

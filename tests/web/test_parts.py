@@ -88,8 +88,7 @@ class UploadTests(PartsTestCase):
             self.assertEqual(self.stored(), {})
             self.assertEqual(self.act(entry["actions"]["commit"]).status, 200)
             self.assertEqual(self.stored(), {f"org/repo/{OID}": DATA})
-            verification = json.dumps({"oid": OID, "size": len(DATA)}).encode()
-            self.assertEqual(self.act(entry["actions"]["verify"], verification).status, 200)
+            self.assertEqual(set(entry["actions"]), {"parts", "commit", "abort"})
             # Again: it is harmless, and there is nothing to do.
             self.assertEqual(self.act(entry["actions"]["commit"]).status, 200)
             self.assertNotIn("actions", self.batch(DATA, url=url).json["objects"][0])
@@ -101,19 +100,17 @@ class UploadTests(PartsTestCase):
         large, small, empty = (entry["actions"] for entry in reply["objects"])
         self.assertEqual(len(large["parts"]), 3)
         for actions, data in ((small, SMALL), (empty, b"")):
-            self.assertEqual(set(actions), {"parts", "verify"})
+            self.assertEqual(set(actions), {"parts"})
             (part,) = actions["parts"]
             self.assertEqual((part["pos"], part["size"]), (0, len(data)))
             self.assertEqual(self.send(part, data).status, 200)
-            body = json.dumps({"oid": oid_of(data), "size": len(data)}).encode()
-            self.assertEqual(self.act(actions["verify"], body).status, 200)
         self.assertEqual(len(self.stored()), 2)
 
     def test_small_objects_are_basic(self) -> None:
         reply = self.batch(SMALL, b"").json
         self.assertEqual(reply["transfer"], "basic")
         for entry in reply["objects"]:
-            self.assertEqual(set(entry["actions"]), {"upload", "verify"})
+            self.assertEqual(set(entry["actions"]), {"upload"})
 
     def test_small_objects_of_a_client_that_knows_nothing_else(self) -> None:
         reply = self.batch(SMALL, transfers=("multipart-basic",)).json
@@ -220,7 +217,7 @@ class AgentTests(PartsTestCase):
     def test_large_objects_are_its_business(self) -> None:
         reply = self.batch(DATA, transfers=("basic", "giftless"), headers=GIT).json
         self.assertEqual(reply["transfer"], "giftless")
-        self.assertEqual(set(reply["objects"][0]["actions"]), {"upload", "verify"})
+        self.assertEqual(set(reply["objects"][0]["actions"]), {"upload"})
         reply = self.batch(SMALL, transfers=("basic", "giftless"), headers=GIT).json
         self.assertEqual(reply["transfer"], "basic")
 
@@ -246,7 +243,7 @@ class AgentTests(PartsTestCase):
     def test_a_small_object_in_a_mixed_batch(self) -> None:
         reply = self.batch(DATA, SMALL, transfers=("giftless",), headers=GIT).json
         answer = self.act(reply["objects"][1]["actions"]["upload"]).json
-        self.assertEqual(set(answer["actions"]), {"parts", "verify"})
+        self.assertEqual(set(answer["actions"]), {"parts"})
         self.assertEqual(self.send(answer["actions"]["parts"][0], SMALL).status, 200)
         self.assertEqual(self.stored(), {f"org/repo/{oid_of(SMALL)}": SMALL})
 

@@ -100,7 +100,7 @@ class UrlTests(ApiTestCase):
                 )
 
     def test_links_have_the_form_that_the_client_uses(self) -> None:
-        self.serve()
+        self.serve(actions=ActionOptions(verify="always"))
         for form in FORMS:
             actions = self.actions("upload", url=f"{form}/objects/batch")
             self.assertEqual(
@@ -202,7 +202,7 @@ class UrlTests(ApiTestCase):
 
     def test_slashes_behind_the_url_of_a_repository_are_left_out(self) -> None:
         """JGit sends them if lfs.url, or the URL of the remote, ends in a slash."""
-        self.serve()
+        self.serve(actions=ActionOptions(verify="always"))
         for form, slashed in (
             ("/org/repo.git/info/lfs", "/org/repo.git/info/lfs/"),
             ("/org/repo.git/info/lfs", "/org/repo.git/info/lfs//"),
@@ -825,7 +825,7 @@ class BatchTests(ApiTestCase):
         self.assertEqual(reply["hash_algo"], "sha256")
         (entry,) = reply["objects"]
         self.assertEqual((entry["oid"], entry["size"], entry["authenticated"]), (OID, 10, True))
-        self.assertEqual(set(entry["actions"]), {"upload", "verify"})
+        self.assertEqual(set(entry["actions"]), {"upload"})
         for action in entry["actions"].values():
             self.assertIsInstance(action["expires_in"], int)
             self.assertGreater(action["expires_in"], 60)
@@ -840,7 +840,10 @@ class BatchTests(ApiTestCase):
 
     def test_a_batch_leads_through_a_whole_round(self) -> None:
         """Upload, verify, download, with nothing but what the batches say."""
-        self.serve(authenticators=[KeyAuthenticator({"wills-token": writer()})])
+        self.serve(
+            authenticators=[KeyAuthenticator({"wills-token": writer()})],
+            actions=ActionOptions(verify="always"),
+        )
         key = {"Authorization": "Bearer wills-token"}
         actions = self.actions("upload", headers=key)
         self.assertEqual(self.act("PUT", actions["upload"], DATA).status, 200)
