@@ -8,7 +8,7 @@ import subprocess
 
 from tests.docs.pages import ROOT, Directive, code, pages
 from tests.integration.support import IntegrationTestCase
-from tests.support.processes import installed
+from tests.support.commands import run_command
 from tests.web.test_tls import make_certificate
 
 #: Marks a block of YAML that is only part of a configuration.
@@ -44,13 +44,9 @@ class ConfigurationTests(IntegrationTestCase):
         moved = re.sub(r"(?<![\w.])/(?=(?:etc|run|srv|var)/)", f"{self.directory}/", block.content)
         path = self.directory / "giftless.yaml"
         path.write_text(moved)
-        python = installed()
-        return subprocess.run(
-            python.command("--pidfile=", "giftless", "--config", str(path), "--check"),
-            cwd=self.directory,
-            env=python.environ,
-            capture_output=True,
-            text=True,
+        return run_command(
+            *("twistd", "--pidfile=", "giftless", "--config", str(path), "--check"),
+            directory=self.directory,
         )
 
     def test_every_configuration_passes_the_check(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import jwt
 
 from tests.integration.support import LFS_JSON, REPO, Daemon, Response
+from tests.support.commands import run_command
 from tests.support.processes import PATIENCE
 
 #: What the tokens of the tests are signed with.
@@ -106,29 +107,13 @@ def at_once(jobs: Iterable[Callable[[], T]]) -> list[T]:
 
 def giftless(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the ``giftless`` command beside a daemon."""
-    return subprocess.run(
-        [
-            *(daemon.installation.python, "-c", "from giftless.cli import main; main()"),
-            *arguments,
-        ],
-        cwd=daemon.directory,
-        env={**daemon.installation.environ, **daemon.environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    return run_command("giftless", *arguments, directory=daemon.directory, environ=daemon.environ)
 
 
 def check(daemon: Daemon) -> subprocess.CompletedProcess[str]:
     """Run ``twistd giftless --check`` with a daemon's configuration."""
-    config = str(daemon.write_config())
-    return subprocess.run(
-        daemon.installation.command("--pidfile=", "giftless", "--config", config, "--check"),
-        cwd=daemon.directory,
-        env={**daemon.installation.environ, **daemon.environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
+    return run_command(
+        *("twistd", "--pidfile=", "giftless", "--config", str(daemon.write_config()), "--check"),
+        directory=daemon.directory,
+        environ=daemon.environ,
     )

@@ -11,6 +11,7 @@ import yaml
 
 from tests.docs.pages import DOCS, code
 from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, oid_of
+from tests.support.commands import run_command
 from tests.support.processes import wait_until
 from tests.support.tokens import basic
 
@@ -43,17 +44,12 @@ class PasswordTests(IntegrationTestCase):
 
     def htpasswd(self, user: str, password: str) -> str:
         """Run ``giftless htpasswd`` and return what it prints."""
-        installation = self.daemon.installation
-        command = "from giftless.cli import main; main()"
-        result = subprocess.run(
-            [installation.python, "-c", command, "htpasswd", "--stdin", str(self.users), user],
-            cwd=self.directory,
-            env={**installation.environ, "PYTHONUTF8": "1"},
-            input=f"{password}\n",
-            capture_output=True,
-            text=True,
-            check=True,
+        result = run_command(
+            *("giftless", "htpasswd", "--stdin", str(self.users), user),
+            directory=self.directory,
+            stdin=f"{password}\n",
         )
+        result.check_returncode()
         return result.stdout
 
     def log_in(self, user: str, password: str = "") -> None:

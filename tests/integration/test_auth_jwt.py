@@ -15,6 +15,7 @@ import yaml
 
 from giftless.lfs.scopes import Scope
 from tests.docs.pages import DOCS, code
+from tests.integration.locking import giftless
 from tests.integration.support import (
     REPO,
     Daemon,
@@ -55,17 +56,9 @@ class TokenTestCase(IntegrationTestCase):
 
     def token(self, *arguments: str) -> str:
         """Make a token with the daemon's configuration."""
-        installation = self.daemon.installation
-        command = "from giftless.cli import main; main()"
         config = str(self.daemon.directory / "giftless.yaml")
-        result = subprocess.run(
-            [installation.python, "-c", command, "token", "--config", config, *arguments],
-            cwd=self.daemon.directory,
-            env=dict(installation.environ),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        result = giftless(self.daemon, "token", "--config", config, *arguments)
+        result.check_returncode()
         return result.stdout.removesuffix("\n")
 
     def secret(self) -> dict[str, Any]:

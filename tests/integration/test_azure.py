@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from tests.docs.pages import DOCS, code
+from tests.integration.locking import check
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
 from tests.support.azurite import azurite
 from tests.support.faulty import HANG, SLOW_DOWN, FaultyProxy
-from tests.support.processes import PATIENCE, installed, wait_until
+from tests.support.processes import wait_until
 from tests.support.servers import shared
 
 MIB = 1024 * 1024
@@ -180,18 +181,7 @@ class CheckTests(AzureTestCase):
 
     def check(self, storage: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         """Run it."""
-        path = self.directory / "giftless.yaml"
-        path.touch(0o600)
-        path.write_text(yaml.safe_dump({"storage": storage}))
-        python = installed()
-        return subprocess.run(
-            python.command("--pidfile=", "giftless", "--config", str(path), "--check"),
-            cwd=self.directory,
-            env=python.environ,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        return check(Daemon(self.directory, config={"storage": storage}))
 
     def assert_refused(self, path: str, words: str, **options: Any) -> None:
         """Check that there is one line, which has these words about this option."""

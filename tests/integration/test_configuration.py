@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.integration.support import Daemon, IntegrationTestCase, oid_of, stored_objects
+from tests.support.commands import run_command
 from tests.support.ports import free_port
 from tests.support.processes import ENDED, PATIENCE, installed, wait_until
 
@@ -22,14 +23,10 @@ class StartTestCase(IntegrationTestCase):
         self, *arguments: str, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run ``twistd -n giftless`` to its end, in the test's directory."""
-        installation = installed()
-        return subprocess.run(
-            installation.command("-n", "--pidfile=", "giftless", *arguments),
-            cwd=self.directory,
-            env={**installation.environ, **(environ or {})},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
+        return run_command(
+            *("twistd", "-n", "--pidfile=", "giftless", *arguments),
+            directory=self.directory,
+            environ=environ,
         )
 
     def write(self, text: str) -> str:

@@ -10,10 +10,10 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tests.integration.locking import check
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, object_path, oid_of
 from tests.support.faulty import FaultyProxy
 from tests.support.gcs import Google, google
-from tests.support.processes import PATIENCE, installed
 from tests.support.servers import MARK, shared
 
 MIB = 1024 * 1024
@@ -172,17 +172,7 @@ class CheckTests(GCSTestCase):
         """Run it."""
         name = f"check-{next(self._numbers)}"
         daemon = self.make_daemon(name, config={"storage": storage})
-        python = installed()
-        return subprocess.run(
-            python.command(
-                "--pidfile=", "giftless", "--check", "--config", str(daemon.write_config())
-            ),
-            cwd=daemon.directory,
-            env=python.environ,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        return check(daemon)
 
     def test_all_is_well(self) -> None:
         for section in (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests.app import nesting
-from tests.integration.support import Daemon, IntegrationTestCase, oid_of
+from tests.integration.locking import check
+from tests.integration.support import IntegrationTestCase, oid_of
 from tests.support.processes import ENDED
 
 
@@ -34,18 +34,6 @@ class NestingTests(IntegrationTestCase):
             "locks": {"type": "gt-wrapper", "store": {"type": "sqlite"}, "page_size": 10},
         }
 
-    def check(self, daemon: Daemon) -> subprocess.CompletedProcess[str]:
-        """Run ``--check`` with the daemon's configuration and variables."""
-        return subprocess.run(
-            daemon.installation.command(
-                "giftless", "--config", str(daemon.write_config()), "--check"
-            ),
-            cwd=daemon.directory,
-            env={**daemon.installation.environ, **daemon.environ},
-            capture_output=True,
-            text=True,
-        )
-
     def test_objects_go_through_the_wrappers(self) -> None:
         objects = self.directory / "objects"
         daemon = self.start_daemon(config=self.config({"type": "local", "path": str(objects)}))
@@ -59,10 +47,10 @@ class NestingTests(IntegrationTestCase):
 
     def test_check_reaches_what_is_nested(self) -> None:
         daemon = self.make_daemon(config=self.config({"type": "gt-signing", "bucket": "b"}))
-        result = self.check(daemon)
+        result = check(daemon)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         daemon.environ = {"GIFTLESS_STORAGE__STORE__STORE__BUCKET": "unreachable"}
-        result = self.check(daemon)
+        result = check(daemon)
         self.assertEqual(result.returncode, 1)
         self.assertEqual(
             result.stderr,
@@ -72,7 +60,7 @@ class NestingTests(IntegrationTestCase):
         daemon.environ = {"GIFTLESS_STORAGE__STORE__STORE__PART_SIZE": "x"}
         self.assertIn(
             "GIFTLESS_STORAGE__STORE__STORE__PART_SIZE: storage.store.store.part_size: found text",
-            self.check(daemon).stderr,
+            check(daemon).stderr,
         )
 
     def test_check_names_plugins_that_nobody_chose_and_that_are_broken(self) -> None:
@@ -83,7 +71,7 @@ class NestingTests(IntegrationTestCase):
             "lazy = LazyPlugin(IStorageFactory, 'gt-lazy', 'giftless.errors.NoSuchThing')\n"
         )
         daemon = self.make_daemon(config=self.config({"type": "gt-signing", "bucket": "b"}))
-        result = self.check(daemon)
+        result = check(daemon)
         self.assertEqual(result.returncode, 0)
         self.assertIn("the configuration is fine", result.stdout)
         path = Path(self.folder, "broken_file.py")

@@ -17,11 +17,12 @@ from typing import Any
 import yaml
 
 from tests.docs.pages import DOCS, code
+from tests.integration.locking import check
 from tests.integration.support import REPO, Daemon, Git, IntegrationTestCase, object_path, oid_of
 from tests.support.bodies import altered
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
 from tests.support.metadata import FakeMetadata
-from tests.support.processes import PATIENCE, installed, wait_until
+from tests.support.processes import wait_until
 from tests.support.servers import MARK, S3, shared, versitygw
 
 MIB = 1024 * 1024
@@ -350,22 +351,12 @@ class CheckTests(S3TestCase):
         """Run it."""
         name = f"check-{next(self._numbers)}"
         daemon = self.make_daemon(name, config={"storage": storage})
-        python = installed()
-        return subprocess.run(
-            python.command(
-                "--pidfile=", "giftless", "--check", "--config", str(daemon.write_config())
-            ),
-            cwd=daemon.directory,
-            env={
-                **python.environ,
-                "AWS_EC2_METADATA_DISABLED": "true",
-                "HOME": str(daemon.directory),
-                **(environ or {}),
-            },
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        daemon.environ = {
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HOME": str(daemon.directory),
+            **(environ or {}),
+        }
+        return check(daemon)
 
     def test_all_is_well(self) -> None:
         for mode in ("direct", "proxy"):
