@@ -5,12 +5,13 @@
 #   LOWEST=1            install the lowest version of each dependency
 #   TESTS="tests.lfs"   what to test: modules, classes or tests
 #   COVERAGE=1          report which lines the tests ran
+#   SOAK=1              run the long rounds of the tests that have some
 #   ARGS="..."          arguments of the daemon (run) or the benchmark (bench)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test stores coverage lint ruff-check ruff-format mypy docs bench news dist \
+.PHONY: help run test soak stores coverage lint ruff-check ruff-format mypy docs bench news dist \
 	release clean
 
 # Only what is installed in .venv is run.
@@ -20,6 +21,7 @@ bin := .venv/bin
 help:
 	@echo "make run       serve Git LFS on http://127.0.0.1:8080 (ARGS=\"--config FILE\")"
 	@echo "make test      run the tests (TESTS=\"tests.lfs\", COVERAGE=1)"
+	@echo "make soak      run the tests that repeat things, for longer (TESTS=\"tests.lfs\")"
 	@echo "make stores    install all servers for the tests (needs Go; minutes)"
 	@echo "make coverage  run the tests and report which lines they ran"
 	@echo "make lint      check style, format and types"
@@ -38,7 +40,10 @@ test:
 	@.ci/apt git=git git-lfs=git-lfs curl=curl
 	@.ci/stores azurite-blob pg_ctlcluster
 	@.ci/venv test
-	@$(bin)/python tests/run.py $(if $(COVERAGE),--coverage) $(TESTS)
+	@$(bin)/python tests/run.py $(if $(COVERAGE),--coverage) $(if $(SOAK),--soak) $(TESTS)
+
+soak:
+	@$(MAKE) --no-print-directory test SOAK=1
 
 stores:
 	@.ci/stores

@@ -1,9 +1,11 @@
 """Run the tests with trial, on the installed package, and count what came out.
 
-    python tests/run.py [--coverage] [NAME ...]
+    python tests/run.py [--coverage] [--soak] [NAME ...]
 
 A name is a module, a class or a test, as trial takes them.  Without one, all
 of ``tests`` runs, in six processes that take module after module from one list.
+With ``--soak`` tests repeat what they do for longer and with larger objects;
+without a name it runs the modules that can (``tests/support/rounds.py``).
 The last line is ``N passed, N failed`` (``, N skipped``); the exit status is 0
 only if tests ran and none failed.
 
@@ -57,6 +59,7 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description="Run the tests and count the results.")
     parser.add_argument("--coverage", action="store_true", help="report which lines ran")
+    parser.add_argument("--soak", action="store_true", help="run the long rounds")
     parser.add_argument("--queue", metavar="FD", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--result", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -67,6 +70,9 @@ def main() -> int:
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "tests"]
     sys.path.append(str(ROOT))
     os.chdir(ROOT)
+    if arguments.soak:
+        # For this process's children too.
+        os.environ["TESTS_SOAK"] = "1"
     if arguments.result:
         faulthandler.dump_traceback_later(LIMIT, exit=True)
         names = _taken(arguments.queue) if arguments.queue else iter(arguments.names)
@@ -77,7 +83,7 @@ def main() -> int:
     if arguments.coverage:
         measure.erase()
     flags = ["--coverage"] if arguments.coverage else []
-    counts = _run_processes(arguments.names, flags)
+    counts = _run_processes(arguments.names, modules(arguments.soak), flags)
     if arguments.coverage:
         measure.combine()
         measure.save()
@@ -91,17 +97,25 @@ def load(names: list[str]) -> TestSuite:
     return suite
 
 
-def modules() -> list[str]:
-    """Name every module with tests, in the order in which they are taken."""
-    paths = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")]
+def modules(soak: bool = False) -> list[str]:
+    """Name every module with tests, in the order in which they are taken.
+
+    :param soak: name only those that have long rounds.
+    """
+    paths = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if not soak or "from tests.support.rounds import" in path.read_text(encoding="utf-8")
+    ]
     paths.sort(key=lambda path: (*(path.parts[1] != folder for folder in LONG), path))
     return [".".join(path.with_suffix("").parts) for path in paths]
 
 
-def _run_processes(names: list[str], flags: list[str]) -> Counts:
+def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Counts:
     """Run tests in processes of their own, and show what one wrote after the other.
 
-    :param names: what one process runs; nothing for all modules in several.
+    :param names: what one process runs; nothing for modules in several.
+    :param queued: these modules.
     :returns: their counts added up; a process that breaks down counts as failed.
     """
     total: Counts = {}
@@ -111,7 +125,7 @@ def _run_processes(names: list[str], flags: list[str]) -> Counts:
     ):
         if not names:
             flags = [*flags, "--queue", str(queue.fileno())]
-            queue.writelines(name.encode().ljust(WIDTH) for name in modules())
+            queue.writelines(name.encode().ljust(WIDTH) for name in queued)
             queue.seek(0)
         running = []
         for number in range(1 if names else PROCESSES):

@@ -14,22 +14,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tests.integration.support import (
-    LFS_JSON,
-    REPO,
-    Daemon,
-    IntegrationTestCase,
-    file_digest,
-    oid_of,
-)
+from tests.integration.sharing import SharingTestCase, running
+from tests.integration.support import LFS_JSON, Daemon, file_digest, oid_of
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, base_environ
+from tests.support.rounds import rounds
 
 MIB = 1024 * 1024
 
@@ -37,7 +33,7 @@ MIB = 1024 * 1024
 PART = 5 * MIB
 
 if TYPE_CHECKING:
-    _Mixin = IntegrationTestCase
+    _Mixin = SharingTestCase
 else:
     _Mixin = object
 
@@ -71,38 +67,67 @@ class _Cases(_Mixin):
     """
 
     direct = True
-    size = 200_000_000
+    size = 40 * MIB
     checked = False
 
     def port(self) -> int:
         """Return where the store listens."""
         raise NotImplementedError
 
-    def storage(self, **options: Any) -> dict[str, Any]:
-        """Return a ``storage`` section with these options, for an empty place."""
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
+        """Return a ``storage`` section with these options.
+
+        :param directory: for a store on the disk.
+        """
         raise NotImplementedError
 
-    def stored(self) -> dict[str, str]:
-        """Return the SHA-256 of what the store has, by oid."""
+    def names(self) -> set[str]:
+        """Return the names of the objects that the store has."""
+        raise NotImplementedError
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of an object in the store."""
         raise NotImplementedError
 
     # -- the parts of a test
 
+    def stored(self) -> dict[str, str]:
+        """Return the SHA-256 of what has come to the store in this test, by oid."""
+        found = self.names() - self._before
+        return {name.removeprefix(f"{self.repo}/"): self.digest(name) for name in found}
+
     def serve(self, transfers: list[str] | None = None, **options: Any) -> Daemon:
-        """Start a daemon; parts pass through a proxy, on the way to it or to the store."""
+        """Share a daemon; parts pass through a proxy, on the way to it or to the store."""
+        name = f"{type(self).__name__} {transfers} {options}"
+        self.daemon, self.way = self.share(name, lambda it: self._serving(it, transfers, options))
+        self.way.always(None)
+        self.daemon.forget()
+        self.way.requests.clear()
+        self._before = self.names()
+        return self.daemon
+
+    def serve_alone(self, **options: Any) -> Daemon:
+        """Start a daemon like :meth:`serve`, which the test may stop."""
+        self.daemon, self.way = self.enterContext(self._serving(self.directory, None, options))
+        self._before = self.names()
+        return self.daemon
+
+    @contextmanager
+    def _serving(
+        self, directory: Path, transfers: list[str] | None, options: dict[str, Any]
+    ) -> Iterator[tuple[Daemon, FaultyProxy]]:
         port = free_port()
-        self.way = FaultyProxy(self.port() if self.direct else port)
-        self.way.__enter__()
-        self.addCleanup(self.way.__exit__)
-        config: dict[str, Any] = {"log_format": "json"}
-        if self.direct:
-            config["storage"] = self.storage(public_endpoint_url=self.way.url, **options)
-        else:
-            config["storage"] = self.storage(**options)
-            config["public_url"] = self.way.url
-        if transfers is not None:
-            config["transfers"] = transfers
-        return self.start_daemon(config=config, port=port)
+        with FaultyProxy(self.port() if self.direct else port) as way:
+            config: dict[str, Any] = {"log_format": "json"}
+            if self.direct:
+                options = {"public_endpoint_url": way.url, **options}
+            else:
+                config["public_url"] = way.url
+            config["storage"] = self.storage(directory, **options)
+            if transfers is not None:
+                config["transfers"] = transfers
+            with running(Daemon(directory, config=config, port=port)) as daemon:
+                yield daemon, way
 
     def puts(self) -> list[str]:
         """Return the uploads that have been sent."""
@@ -134,7 +159,7 @@ class _Cases(_Mixin):
 
     def upload(self, daemon: Daemon, path: Path) -> subprocess.Popen[bytes]:
         """Start the upload of a file."""
-        return self.client(daemon, "upload", str(path), *REPO.split("/"))
+        return self.client(daemon, "upload", str(path), *self.repo.split("/"))
 
     def assert_well(self, process: subprocess.Popen[bytes]) -> None:
         """Check that a client ends well."""
@@ -144,7 +169,7 @@ class _Cases(_Mixin):
     def assert_comes_down(self, daemon: Daemon, oid: str, size: int) -> None:
         """Check that a download is the object."""
         target = self.directory / "down.bin"
-        arguments = (*REPO.split("/"), oid, str(size), str(target))
+        arguments = (*self.repo.split("/"), oid, str(size), str(target))
         self.assert_well(self.client(daemon, "download", *arguments))
         self.assertEqual(file_digest(target), oid)
 
@@ -157,7 +182,7 @@ class _Cases(_Mixin):
         }
         reply = daemon.request(
             "POST",
-            f"/{REPO}.git/info/lfs/objects/batch",
+            f"/{self.repo}.git/info/lfs/objects/batch",
             json.dumps(body).encode(),
             {"Content-Type": LFS_JSON, "Accept": LFS_JSON},
         )
@@ -219,7 +244,7 @@ class ClientCases(_Cases):
 
     def test_a_small_object(self) -> None:
         """Its only part is its upload, and there is nothing to commit."""
-        daemon = self.serve()
+        daemon = self.serve(part_size=PART)
         path, oid = self.make_file(1000)
         self.assert_well(self.upload(daemon, path))
         self.assertEqual(self.stored(), {oid: oid})
@@ -228,28 +253,29 @@ class ClientCases(_Cases):
 
     def test_killed_after_half_of_its_parts(self) -> None:
         """The client is killed, the daemon too: only the rest is sent again."""
-        daemon = self.serve(part_size=PART)
-        path, oid = self.make_file(8 * PART)
+        daemon = self.serve_alone(part_size=PART)
+        half = rounds(2, 4)
+        path, oid = self.make_file(2 * half * PART)
         process = self.upload(daemon, path)
 
         def kill(head: bytes) -> Fault | None:
-            if len(self.puts()) == 5:
+            if len(self.puts()) == half + 1:
                 os.kill(process.pid, signal.SIGKILL)
                 return HANG
             return None
 
         self.way.fault = kill
         self.assertEqual(process.wait(300), -signal.SIGKILL)
-        self.assertEqual(len(self.puts()), 5)
+        self.assertEqual(len(self.puts()), half + 1)
         self.assertEqual(self.stored(), {})
         daemon.kill()
         daemon.start()
         self.way.always(None)
         self.way.requests.clear()
         self.assert_well(self.upload(daemon, path))
-        self.assertEqual(len(self.puts()), 4)
+        self.assertEqual(len(self.puts()), half)
         self.assertEqual(self.stored(), {oid: oid})
-        self.assert_comes_down(daemon, oid, 8 * PART)
+        self.assert_comes_down(daemon, oid, 2 * half * PART)
 
     def test_two_clients_at_once(self) -> None:
         """Both have asked before a part has arrived, and both end well."""
@@ -311,9 +337,9 @@ class CommitCases(_Cases):
                 self.assertLess(self.send(part, wrong), 300)
             status, message = self.step(daemon, actions["commit"])
             self.assertEqual((status, "SHA-256" in message), (409, True), message)
-            (entry,) = daemon.batch("download", (oid, len(data))).json["objects"]
+            (entry,) = daemon.batch("download", (oid, len(data)), repo=self.repo).json["objects"]
             self.assertEqual(entry["error"]["code"], 404 if self.checked else 410)
-            self.assertIn(daemon.get(oid).status, (404, 410))
+            self.assertIn(daemon.get(oid, self.repo).status, (404, 410))
         for part in (actions := self.batch(daemon, oid, len(data)))["parts"]:
             self.assertLess(self.send(part, data), 300)
         self.assertEqual(self.step(daemon, actions["commit"])[0], 200)
@@ -343,7 +369,7 @@ class RemoteMultipartCases(MultipartCases):
         back = FaultyProxy(self.port())
         back.__enter__()
         self.addCleanup(back.__exit__)
-        daemon = self.serve(part_size=PART, timeout=3, endpoint_url=back.url)
+        daemon = self.serve_alone(part_size=PART, timeout=3, endpoint_url=back.url)
         data = bytes(PART + 1000)
         actions = self.batch(daemon, oid_of(data), len(data))
         for fault in (SLOW_DOWN, HANG):

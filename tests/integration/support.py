@@ -18,6 +18,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,6 +209,20 @@ class Daemon:
         return bool(_listeners(port or self.port) & set().union(*map(_sockets, processes)))
 
     # -- what it leaves to see
+
+    def settle(self) -> None:
+        """Wait until the log of its only worker has a line for each request up to now."""
+        (_,) = self.workers
+        path = f"/settled/{uuid.uuid4()}"
+        self.request("GET", path)
+        wait_until(lambda: path in self.stdout, "the access lines")
+
+    def forget(self) -> None:
+        """Empty its log of what has happened up to now."""
+        self.settle()
+        # It appends, so that it goes on at the new end.
+        for name in ("stdout", "stderr"):
+            os.truncate(self.directory / name, 0)
 
     @property
     def store(self) -> Path:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from tests.integration.sharing import SharingTestCase
 from tests.integration.support import (
     IntegrationTestCase,
     file_digest,
@@ -13,12 +14,13 @@ from tests.integration.support import (
     upload_head,
 )
 from tests.support.processes import ENDED, wait_until
+from tests.support.rounds import rounds
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
-class RoundTripTests(IntegrationTestCase):
+class RoundTripTests(SharingTestCase):
     """Push and clone."""
 
     FILES = {"empty.bin": b"", "one.bin": b"1", "three.bin": os.urandom(3 * MIB)}
@@ -40,70 +42,69 @@ class RoundTripTests(IntegrationTestCase):
 
     def test_the_short_url_names_the_same_repository(self) -> None:
         """They do over the short form of the URL, which names the same repository."""
-        daemon = self.start_daemon()
-        url = f"{daemon.url}/acme/rocket"
+        daemon = self.share_daemon(log_format="json")
+        url = f"{daemon.url}/{self.repo}"
         self.assert_round_trip(self.make_git().create(self.directory / "work", url), self.FILES)
         three = self.FILES["three.bin"]
-        self.assertEqual(daemon.get(oid_of(three), "acme/rocket.git/info/lfs").body, three)
+        self.assertEqual(daemon.get(oid_of(three), f"{self.repo}.git/info/lfs").body, three)
 
     def test_percent_encoded_names(self) -> None:
         """A repository whose name needs percent-encoding is served."""
-        daemon = self.start_daemon()
+        daemon = self.share_daemon(log_format="json")
         url = f"{daemon.url}/%C3%A9quipe%20A/fus%C3%A9e.git/info/lfs"
         self.assert_round_trip(
             self.make_git().create(self.directory / "work", url), {"one.bin": b"1"}
         )
         self.assertTrue((daemon.store / "équipe A" / "fusée" / oid_of(b"1")).is_file())
 
-    def test_a_file_of_a_gigabyte_survives(self) -> None:
-        """A file of 1 GB survives a push and a clone."""
-        daemon = self.start_daemon()
+    def test_a_huge_file_survives(self) -> None:
+        """A file of 100 MB, in the long rounds one of 1 GB, survives a push and a clone."""
+        size = rounds(100, 1024) * MIB
+        daemon = self.share_daemon(log_format="json")
         repo = self.make_git().create(
-            self.directory / "work", f"{daemon.url}/acme/rocket.git/info/lfs"
+            self.directory / "work", f"{daemon.url}/{self.repo}.git/info/lfs"
         )
         original = repo.directory / "huge.bin"
-        digest = _write_noise(original, 1024 * MIB)
+        digest = _write_noise(original, size)
         repo.commit_files(["huge.bin"])
         repo.push()
         clone = repo.clone(self.directory / "clone")
-        self.assertEqual((clone.directory / "huge.bin").stat().st_size, 1024 * MIB)
+        self.assertEqual((clone.directory / "huge.bin").stat().st_size, size)
         self.assertEqual(file_digest(clone.directory / "huge.bin"), digest)
 
     def test_present_objects_are_not_sent_again(self) -> None:
         """Objects that are there already are not sent again."""
-        daemon = self.start_daemon(config={"log_format": "json"})
+        daemon = self.share_daemon(log_format="json")
         git = self.make_git()
-        url = f"{daemon.url}/acme/rocket.git/info/lfs"
+        url = f"{daemon.url}/{self.repo}.git/info/lfs"
         self.assert_round_trip(git.create(self.directory / "one", url), {"a.bin": b"same"})
         self.assert_round_trip(git.create(self.directory / "two", url), {"b.bin": b"same"})
-        daemon.stop()
+        daemon.settle()
         self.assertEqual(len(daemon.accesses("PUT")), 1)
 
     def test_a_push_of_several_batches_arrives_whole(self) -> None:
         """A push of more objects than one batch has arrives whole, verified or not."""
         git = self.make_git()
         for verify, verifications in (("auto", 0), ("always", 150)):
-            daemon = self.start_daemon(
-                config={"log_format": "json", "actions": {"verify": verify}}, name=verify
-            )
-            url = f"{daemon.url}/acme/rocket.git/info/lfs"
+            daemon = self.share_daemon(log_format="json", actions={"verify": verify})
+            url = f"{daemon.url}/{self.repo}-{verify}.git/info/lfs"
             repo = git.create(self.directory / f"work-{verify}", url)
             files = {f"{index:03}.bin": b"object %d" % index for index in range(150)}
             self.assert_round_trip(repo, files)
-            daemon.stop()
+            daemon.settle()
             self.assertEqual(len(daemon.accesses("PUT")), 150)
             found = daemon.accesses("POST", "/objects/storage/verify")
             self.assertEqual([access["status"] for access in found], [200] * verifications)
 
 
-class ResumeTests(IntegrationTestCase):
+class ResumeTests(SharingTestCase):
     """Downloads that were cut."""
 
     def test_partial_download_is_resumed(self) -> None:
         """``git lfs fetch`` asks for the missing bytes only, and gets them."""
-        daemon = self.start_daemon(config={"log_format": "json"})
+        daemon = self.share_daemon(log_format="json")
         git = self.make_git()
-        repo = git.create(self.directory / "work", f"{daemon.url}/acme/rocket.git/info/lfs")
+        repo = git.create(self.directory / "work", f"{daemon.url}/{self.repo}.git/info/lfs")
         data = os.urandom(3 * MIB)
         repo.commit({"large.bin": data})
         repo.push()
@@ -128,22 +129,22 @@ class ResumeTests(IntegrationTestCase):
         git.run(self.directory / "clone", "lfs", "fetch")
         git.run(self.directory / "clone", "lfs", "checkout")
         self.assertEqual((self.directory / "clone" / "large.bin").read_bytes(), data)
-        daemon.stop()
+        daemon.settle()
         (access,) = daemon.accesses("GET", oid)
         self.assertEqual((access["status"], access["bytes"]), (206, MIB))
 
 
-class MissingTests(IntegrationTestCase):
+class MissingTests(SharingTestCase):
     """What git users see when the server cannot help."""
 
     def test_a_lost_object_is_named_by_a_fetch(self) -> None:
         """A fetch of an object that the server lost fails and names the object."""
-        daemon = self.start_daemon()
+        daemon = self.share_daemon(log_format="json")
         git = self.make_git()
-        repo = git.create(self.directory / "work", f"{daemon.url}/acme/rocket.git/info/lfs")
+        repo = git.create(self.directory / "work", f"{daemon.url}/{self.repo}.git/info/lfs")
         repo.commit({"a.bin": b"lost"})
         repo.push()
-        (stored,) = stored_objects(daemon.store)
+        (stored,) = stored_objects(daemon.store / self.repo)
         stored.unlink()
         result = git.try_run(
             self.directory, "clone", "--quiet", str(repo.remote), str(self.directory / "clone")
@@ -154,12 +155,12 @@ class MissingTests(IntegrationTestCase):
 
     def test_an_anonymous_reader_clones_and_does_not_push(self) -> None:
         """Anonymous users who may only read can clone, and their push ends at once."""
-        daemon = self.start_daemon(config={"auth": [{"type": "anonymous", "access": "read"}]})
-        path = daemon.store / "acme" / "rocket" / oid_of(b"kept")
+        daemon = self.share_daemon(auth=[{"type": "anonymous", "access": "read"}])
+        path = daemon.store / self.repo / oid_of(b"kept")
         path.parent.mkdir(parents=True)
         path.write_bytes(b"kept")
         git = self.make_git()
-        repo = git.create(self.directory / "work", f"{daemon.url}/acme/rocket.git/info/lfs")
+        repo = git.create(self.directory / "work", f"{daemon.url}/{self.repo}.git/info/lfs")
         repo.commit({"a.bin": b"kept"})
         # The object is there already, and yet this is somebody who may not push.
         result = repo.try_push()

@@ -7,46 +7,53 @@ parts, so the front before it takes them, as Google documents it
 
 from __future__ import annotations
 
-import itertools
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from tests.docs.test_buckets import rule
 from tests.integration.multipart import (
-    MIB,
     PART,
     ClientCases,
     MultipartCases,
     RemoteMultipartCases,
     ask,
 )
-from tests.integration.support import REPO, IntegrationTestCase, file_digest, oid_of, stored_objects
+from tests.integration.sharing import SharingTestCase
+from tests.integration.support import file_digest, oid_of, stored_objects
 from tests.support.gcs import google
+from tests.support.rounds import rounds
 from tests.support.servers import shared, versitygw
 
+#: How large a large object is where parts pass through no daemon, in bytes.
+LARGE = rounds(70_000_000, 200_000_000)
 
-class S3Storage(IntegrationTestCase):
+
+class S3Storage(SharingTestCase):
     """Has a bucket of its own; is skipped where versitygw is missing."""
-
-    _numbers = itertools.count()
 
     def setUp(self) -> None:
         self.server = shared(versitygw)
-        self.bucket = f"multipart-{next(self._numbers)}"
+        self.bucket = f"multipart-{type(self).__name__.lower()}"
         super().setUp()
 
     def port(self) -> int:
         return self.server.port
 
-    def storage(self, **options: Any) -> dict[str, Any]:
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
         return self.server.options(self.bucket, **options)
 
-    def stored(self) -> dict[str, str]:
-        objects = self.server.objects(self.bucket)
-        return {name.removeprefix(f"{REPO}/"): oid_of(data) for name, data in objects.items()}
+    def names(self) -> set[str]:
+        return self.server.names(self.bucket)
+
+    def digest(self, name: str) -> str:
+        return file_digest(self.server.buckets / self.bucket / name)
 
 
 class S3DirectTests(S3Storage, RemoteMultipartCases):
     """Parts go to S3."""
+
+    size = LARGE
 
     def test_browsers_may_send_parts(self) -> None:
         """By the rule of the page, and from the origin that it names only."""
@@ -73,58 +80,62 @@ class S3ProxyTests(S3Storage, MultipartCases):
     """Parts pass through the daemon to S3."""
 
     direct = False
-    size = 40 * MIB
 
-    def storage(self, **options: Any) -> dict[str, Any]:
-        return super().storage(mode="proxy", **options)
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
+        return super().storage(directory, mode="proxy", **options)
 
 
-class GCSStorage(IntegrationTestCase):
+class GCSStorage(SharingTestCase):
     """Has a bucket of its own; is skipped where fake-gcs-server is missing."""
-
-    _numbers = itertools.count()
 
     def setUp(self) -> None:
         self.google = shared(google)
-        self.bucket = f"multipart-{next(self._numbers)}"
-        self.google.create(self.bucket)
-        self.google.denied.clear()
+        self.bucket = f"multipart-{type(self).__name__.lower()}"
         super().setUp()
+        self.share(self.bucket, lambda _: nullcontext(self.google.create(self.bucket)))
+        self.google.denied.clear()
 
     def port(self) -> int:
         return self.google.port
 
-    def storage(self, **options: Any) -> dict[str, Any]:
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
         return self.google.options(self.bucket, **options)
 
-    def stored(self) -> dict[str, str]:
-        objects = self.google.objects(self.bucket)
-        return {name.removeprefix(f"{REPO}/"): oid_of(data) for name, data in objects.items()}
+    def names(self) -> set[str]:
+        return self.google.names(self.bucket)
+
+    def digest(self, name: str) -> str:
+        return oid_of(self.google.read(self.bucket, name))
 
 
 class GCSDirectTests(GCSStorage, RemoteMultipartCases):
     """Parts go to Cloud Storage."""
+
+    size = LARGE
 
 
 class GCSProxyTests(GCSStorage, ClientCases):
     """Parts pass through the daemon to Cloud Storage."""
 
     direct = False
-    size = 40 * MIB
 
-    def storage(self, **options: Any) -> dict[str, Any]:
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
         return self.google.hmac_options(self.bucket, mode="proxy", **options)
 
 
-class LocalTests(MultipartCases, IntegrationTestCase):
+class LocalTests(MultipartCases, SharingTestCase):
     """Parts go to the daemon's own disk."""
 
     direct = False
+    size = LARGE
     checked = True
 
-    def storage(self, **options: Any) -> dict[str, Any]:
-        return {"type": "local", "path": str(self.directory / "objects"), **options}
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
+        return {"type": "local", "path": str(directory / "objects"), **options}
 
-    def stored(self) -> dict[str, str]:
-        found = stored_objects(self.directory / "objects")
-        return {path.name: file_digest(path) for path in found}
+    def names(self) -> set[str]:
+        store = self.daemon.store
+        return {str(path.relative_to(store)) for path in stored_objects(store)}
+
+    def digest(self, name: str) -> str:
+        return file_digest(self.daemon.store / name)

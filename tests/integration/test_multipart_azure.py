@@ -6,43 +6,51 @@ import http.client
 import os
 import re
 import shlex
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.docs.pages import DOCS
-from tests.integration.multipart import MIB, PART, MultipartCases, RemoteMultipartCases
-from tests.integration.support import REPO, IntegrationTestCase, oid_of
+from tests.integration.multipart import PART, MultipartCases, RemoteMultipartCases
+from tests.integration.sharing import SharingTestCase
+from tests.integration.support import oid_of
 from tests.support.azurite import azurite
 from tests.support.processes import PATIENCE
+from tests.support.rounds import rounds
 from tests.support.servers import shared
 
 
-class AzureStorage(IntegrationTestCase):
+class AzureStorage(SharingTestCase):
     """Has a container of its own; is skipped where Azurite is missing."""
 
     def setUp(self) -> None:
         self.server = shared(azurite)
         super().setUp()
-        self.container = self.directory.name.replace("_", "0").lower()
-        self.server.create(self.container)
+        self.container = f"multipart-{type(self).__name__.lower()}"
+        self.share(self.container, lambda _: nullcontext(self.server.create(self.container)))
 
     def port(self) -> int:
         return self.server.port
 
-    def storage(self, **options: Any) -> dict[str, Any]:
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
         # An Azurite has its accounts one level down.
         for name in ("endpoint_url", "public_endpoint_url"):
             if name in options:
                 options[name] += f"/{self.server.ACCOUNT}"
         return self.server.options(self.container, **options)
 
-    def stored(self) -> dict[str, str]:
-        objects = self.server.objects(self.container)
-        return {name.removeprefix(f"{REPO}/"): oid_of(data) for name, data in objects.items()}
+    def names(self) -> set[str]:
+        return self.server.names(self.container)
+
+    def digest(self, name: str) -> str:
+        return oid_of(self.server.read(self.container, name))
 
 
 class AzureDirectTests(AzureStorage, RemoteMultipartCases):
     """Parts go to Azure."""
+
+    size = rounds(70_000_000, 200_000_000)
 
     def test_the_store_is_asked_for_blocks_alone(self) -> None:
         """Whatever the signature permits: the client does what it is told."""
@@ -106,7 +114,6 @@ class AzureProxyTests(AzureStorage, MultipartCases):
     """Parts pass through the daemon to Azure."""
 
     direct = False
-    size = 40 * MIB
 
-    def storage(self, **options: Any) -> dict[str, Any]:
-        return super().storage(mode="proxy", **options)
+    def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
+        return super().storage(directory, mode="proxy", **options)

@@ -91,11 +91,19 @@ class Azurite:
             ]
         )
 
+    def names(self, container: str) -> set[str]:
+        """Return the names of what is in a container but the store's mark."""
+        names = self.container(container).list_blob_names()
+        return {name for name in names if not name.endswith(MARK)}
+
+    def read(self, container: str, name: str) -> bytes:
+        """Return an object."""
+        data: bytes = self.container(container).download_blob(name).readall()
+        return data
+
     def objects(self, container: str) -> dict[str, bytes]:
         """Return what is in a container but the store's mark, by name."""
-        client = self.container(container)
-        names = [name for name in client.list_blob_names() if not name.endswith(MARK)]
-        return {name: client.download_blob(name).readall() for name in names}
+        return {name: self.read(container, name) for name in self.names(container)}
 
 
 @contextmanager

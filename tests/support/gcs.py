@@ -148,10 +148,13 @@ class Google:
         path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(name, safe='')}"
         self._json("POST", path, data)
 
+    def names(self, bucket: str) -> set[str]:
+        """Return the names of what is in a bucket but the store's mark."""
+        return {item["name"] for item in self.items(bucket) if not item["name"].endswith(MARK)}
+
     def objects(self, bucket: str) -> dict[str, bytes]:
         """Return what is in a bucket but the store's mark, by name."""
-        names = [item["name"] for item in self.items(bucket) if not item["name"].endswith(MARK)]
-        return {name: self.read(bucket, name) for name in names}
+        return {name: self.read(bucket, name) for name in self.names(bucket)}
 
     def items(self, bucket: str) -> list[dict[str, Any]]:
         """Return what the JSON API says of all objects in a bucket."""

@@ -219,16 +219,20 @@ class S3:
             status: int = reply.status
         return status
 
-    def objects(self, bucket: str) -> dict[str, bytes]:
-        """Return what is in a bucket but the store's mark, by name, as it lies there."""
+    def names(self, bucket: str) -> set[str]:
+        """Return the names of what is in a bucket but the store's mark."""
         top = self.buckets / bucket
         return {
-            str(path.relative_to(top)): path.read_bytes()
+            str(path.relative_to(top))
             for path in top.rglob("*")
             if path.is_file()
             and not path.relative_to(top).parts[0].startswith(".sgwtmp")
             and not str(path).endswith(MARK)
         }
+
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Return what is in a bucket but the store's mark, by name, as it lies there."""
+        return {name: (self.buckets / bucket / name).read_bytes() for name in self.names(bucket)}
 
 
 @contextmanager
