@@ -15,7 +15,8 @@ from typing import Final
 
 from giftless.errors import ObjectDamaged
 from giftless.storage.local.files import ABSENT, Name, Upload, size_of, sync_names
-from giftless.storage.local.root import OWN, Held, Root
+from giftless.storage.local.own import OWN
+from giftless.storage.local.root import Held, Root
 
 #: The directory of damaged objects, below a root.
 DAMAGED: Final = OWN + b"/damaged"
@@ -33,7 +34,7 @@ def set_apart(root: Root, path: bytes, reason: str) -> None:
     if size_of(path, held.fd) is None:
         return
     directory = os.path.join(DAMAGED, path)
-    note = Upload(root, 0)
+    note = Upload(root.enter)
     try:
         note.write([reason.encode()])
         note.rename(os.path.join(directory, b"reason"))
@@ -79,8 +80,10 @@ def look_for(held: Held, path: bytes) -> ObjectDamaged | None:
 
 def clear(names: Iterable[Name]) -> None:
     """Throw away what has been set apart of objects, which are present or deleted."""
+    names = list(names)
+    marked = {held for held in {held for held, _ in names} if not is_empty(held)}
     for held, path in names:
-        if is_empty(held):
+        if held not in marked:
             continue
         directory = os.path.join(DAMAGED, path)
         # What stays behind means nothing while the object is present.

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from giftless.base.identities import Remembered
-from giftless.storage.local.root import OWN, NotTheStore, Root
+from giftless.storage.local.own import OWN
+from giftless.storage.local.root import NotTheStore, Root
 
 #: The folder that remembers the linked directories.
 _MEMORY: Final = OWN + b"/disks"

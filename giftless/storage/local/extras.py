@@ -11,7 +11,8 @@ import msgspec
 
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.local.files import ABSENT, Upload, remove
-from giftless.storage.local.root import OWN, Root
+from giftless.storage.local.own import OWN
+from giftless.storage.local.root import Root
 
 
 class ExtrasFiles:
@@ -27,7 +28,7 @@ class ExtrasFiles:
 
     def write(self, key: ObjectKey, extras: Extras) -> None:
         """Keep an object's extras, durably."""
-        note = Upload(self._root, 0)
+        note = Upload(self._root.enter)
         try:
             note.write([msgspec.json.encode(extras)])
             note.rename(self._path(key))

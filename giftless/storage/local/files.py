@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from giftless.storage.local.root import DIRECTORY_MODE, FILE_MODE, OWN, Held, Root
-
-#: The directory of temporary files, below a root.
-TMP: Final = OWN + b"/tmp"
+from giftless.storage.local.own import DIRECTORY_MODE, open_new
+from giftless.storage.local.root import Held
 
 #: The most buffers that one ``writev`` takes.
 _IOV_MAX: Final = os.sysconf("SC_IOV_MAX")
@@ -41,13 +38,16 @@ Name = tuple[Held, bytes]
 class Upload:
     """A temporary file that may become an object, or a part of one.
 
-    :param root: the root below which it is made, at the first write.
+    :param enter: returns the root below which it is made, at the first write.
     :param size: how many bytes are announced, 0 if that is not known.
+    :param early: whether what is written goes to the disk at once, so that little is
+        left for the sync at the end.
     """
 
-    def __init__(self, root: Root, size: int) -> None:
-        self._root = root
+    def __init__(self, enter: Callable[[], Held], size: int = 0, early: bool = True) -> None:
+        self._enter = enter
         self._size = size
+        self._early = early
         self._written = 0
         self._held: Held | None = None
         self._path: bytes | None = None
@@ -69,26 +69,30 @@ class Upload:
                 count -= len(pending.pop(0))
             if count:
                 pending[0] = pending[0][count:]
-        # Starts writing to the disk now, so that little is left for the fsync
-        # at the end.  What is being written is not dropped from memory.
-        os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
+        if self._early:
+            # This only begins: what is being written is not dropped from memory.
+            os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
 
     def rename(self, target: bytes) -> None:
         """Make the bytes durable and visible as ``target``, a path below the root."""
+        self.sync()
         sync_names([self.move(target)])
 
+    def sync(self) -> None:
+        """Make the bytes durable."""
+        if self._fd < 0:
+            self._create()
+        os.fsync(self._fd)
+
     def move(self, target: bytes) -> Name:
-        """Make the bytes durable and visible; the caller syncs the name.
+        """Make the bytes, which are durable, visible; the caller syncs the name.
 
         :param target: where to, below the root.
         :returns: the name.
         :raises FileNotFoundError: if others keep removing the target's directory.
         """
-        if self._fd < 0:
-            self._create()
         held = self._held
-        assert held is not None and self._path is not None
-        os.fsync(self._fd)
+        assert held is not None and self._path is not None, "it is synced before"
         directory = os.path.dirname(target)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -103,10 +107,10 @@ class Upload:
         self._path = None
         return held, target
 
-    def copy(self, root: Root) -> Upload:
+    def copy(self, enter: Callable[[], Held]) -> Upload:
         """Return a copy of the file below another root, on another file system."""
         assert self._held is not None and self._path is not None
-        copy = Upload(root, self._written)
+        copy = Upload(enter, self._written)
         source = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._held.fd)
         try:
             while data := os.read(source, _COPY_SIZE):
@@ -131,39 +135,13 @@ class Upload:
             os.close(fd)
 
     def _create(self) -> None:
-        held = self._held = self._root.enter()
-        while not self._lock_new(held):
-            pass
+        held = self._held = self._enter()
+        path = held.writer.new_path()
+        self._fd = open_new(path, held.fd)
+        self._path = path
         # Refuse before the client has sent gigabytes for nothing.
         if self._size and self._size > available(held.fd):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def _lock_new(self, held: Held) -> bool:
-        """Make and lock a file.
-
-        :returns: whether that succeeded; otherwise, try again.
-        """
-        path = os.path.join(TMP, os.urandom(16).hex().encode())
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            fd = os.open(path, flags, FILE_MODE, dir_fd=held.fd)
-        except FileNotFoundError:
-            for directory in (OWN, TMP):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(directory, DIRECTORY_MODE, dir_fd=held.fd)
-            return False
-        try:
-            # Held for as long as this process lives: tells sweepers to keep off.
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # One that starts now may have locked, and then removed, it before.
-            if os.fstat(fd).st_nlink == 0:
-                os.close(fd)
-                return False
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd, self._path = fd, path
-        return True
 
 
 def size_of(path: bytes, fd: int) -> int | None:
@@ -234,37 +212,3 @@ def sync_directory(held: Held, path: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def sweep(root: Root) -> int:
-    """Remove what killed uploads left behind below a root.
-
-    Files of uploads that run now, in this process or another, are locked by it
-    and stay.
-
-    :returns: how many files were removed.
-    """
-    held = root.enter()
-    try:
-        directory = os.open(TMP, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held.fd)
-    except FileNotFoundError:
-        return 0
-    try:
-        return sum(_remove_if_stale(directory, name) for name in os.listdir(directory))
-    finally:
-        os.close(directory)
-
-
-def _remove_if_stale(directory: int, name: str) -> int:
-    try:
-        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
-    except OSError:
-        return 0
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(name, dir_fd=directory)
-    except OSError:
-        return 0
-    finally:
-        os.close(fd)
-    return 1

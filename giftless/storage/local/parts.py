@@ -21,7 +21,8 @@ from zope.interface import implementer
 from giftless.interfaces import IBlocking, IBody, WallClock
 from giftless.lfs.multipart import PartPlan
 from giftless.lfs.objects import ObjectKey
-from giftless.storage.local.root import OWN, Held, Root
+from giftless.storage.local.own import OWN
+from giftless.storage.local.root import Held, Root
 
 #: The directory of all parts, below the root.
 PARTS: Final = OWN + b"/parts"

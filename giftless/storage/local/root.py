@@ -24,14 +24,8 @@ from giftless.base.identities import (
     new_identity,
     parse_identity,
 )
-from giftless.lfs.objects import RESERVED_PREFIX
-
-#: The most that files and directories may have: nothing for others.
-FILE_MODE: Final = 0o640
-DIRECTORY_MODE: Final = 0o750
-
-#: The directory of the server's own, below the root.
-OWN: Final = RESERVED_PREFIX.encode()
+from giftless.storage.local.own import DIRECTORY_MODE, FILE_MODE, OWN
+from giftless.storage.local.writer import Writer
 
 #: The file with the store's identity.
 MARK: Final = OWN + b"/identity"
@@ -65,6 +59,7 @@ class Held:
     :raises OSError: if there is none.
     :ivar fd: its descriptor.
     :ivar place: which directory it is: device and inode.
+    :ivar writer: what this process writes there.
     """
 
     def __init__(self, path: bytes) -> None:
@@ -72,6 +67,7 @@ class Held:
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         status = os.fstat(self.fd)
         self.place = (status.st_dev, status.st_ino)
+        self.writer = Writer(self.fd)
         self._synced: set[bytes] = set()
 
     def __del__(self) -> None:

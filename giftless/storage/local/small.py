@@ -9,7 +9,9 @@ them has got its name there.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -19,6 +21,7 @@ from giftless.interfaces import IBlocking
 from giftless.storage.local import damage
 from giftless.storage.local.disks import Place
 from giftless.storage.local.files import Name, Upload, sync_names
+from giftless.storage.local.root import Root
 
 #: The largest file that is small, in bytes.
 SMALL_BYTES: Final = 256 * 1024
@@ -89,6 +92,7 @@ def store_together(files: Sequence[SmallFile]) -> list[Exception | None]:
     """
     problems: list[Exception | None] = [None] * len(files)
     names: list[Name] = []
+    enter = functools.cache(Root.enter)
 
     def each(step: Callable[[Upload, SmallFile], None]) -> None:
         """Take a step with every file for which no step has failed."""
@@ -98,9 +102,15 @@ def store_together(files: Sequence[SmallFile]) -> list[Exception | None]:
 
     with contextlib.ExitStack() as stack:
         uploads = [
-            stack.enter_context(contextlib.closing(Upload(file.place.root, 0))) for file in files
+            # The disk begins with all of them at once, and so ends with them sooner.
+            stack.enter_context(
+                contextlib.closing(Upload(partial(enter, file.place.root), early=len(files) > 1))
+            )
+            for file in files
         ]
         each(lambda upload, file: upload.write(file.chunks))
+        # A journal takes all of them at the first sync, if no name comes between.
+        each(lambda upload, file: upload.sync())
         each(lambda upload, file: names.append(upload.move(file.place.path)))
         if problem := _problem(sync_names, names):
             problems = [it or problem for it in problems]

@@ -43,12 +43,13 @@ from giftless.storage.local import damage
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
 from giftless.storage.local.failures import failed
-from giftless.storage.local.files import ABSENT, Upload, available, remove, size_of, sweep
+from giftless.storage.local.files import ABSENT, Upload, available, remove, size_of
 from giftless.storage.local.listing import list_page
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.root import Held, NotTheStore
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
+from giftless.storage.local.writer import sweep
 from giftless.storage.pages import check_limit
 
 T = TypeVar("T")
@@ -148,7 +149,7 @@ class LocalStore:
 
     async def _receive_large(self, key: ObjectKey, size: int, body: IBody, extras: Extras) -> None:
         place = self._place(key)
-        upload = Upload(place.root, size)
+        upload = Upload(place.root.enter, size)
         await self._receive(upload, body, lambda upload: self._commit(upload, place, key, extras))
 
     async def _receive(self, upload: Upload, body: IBody, keep: Callable[[Upload], None]) -> None:
@@ -179,7 +180,7 @@ class LocalStore:
     async def put_part(self, key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> None:
         """See :meth:`giftless.interfaces.IStreamingMultipartStore.put_part`."""
         target = self.parts.path(key, upload.plan, part.number)
-        file = Upload(self._disks.main, part.size)
+        file = Upload(self._disks.main.enter, part.size)
         try:
             await self._receive(file, body, lambda file: file.rename(target))
         except FileNotFoundError:
@@ -271,7 +272,7 @@ class LocalStore:
 
         :returns: how many files were removed.
         """
-        return sum(sweep(root) for root in self._disks.roots())
+        return sum(sweep(root.enter().fd) for root in self._disks.roots())
 
     # -- where things are
 
@@ -305,7 +306,7 @@ class LocalStore:
             if not self._discover(key, error):
                 raise
             place = self._place(key)
-            copy = upload.copy(place.root)
+            copy = upload.copy(place.root.enter)
             try:
                 copy.rename(place.path)
             finally:

@@ -92,10 +92,12 @@ class PartsTestCase(CoroutineTestCase):
         await (store or self.store).commit(self.key, self.upload, payload, {})
 
     def files(self, below: str = ".giftless/parts") -> list[str]:
-        """List files."""
+        """List files, but not the one that this process has locked as a writer."""
         directory = self.top / below
         return sorted(
-            str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()
+            str(path.relative_to(directory))
+            for path in directory.rglob("*")
+            if path.is_file() and path.parent.name != "writers"
         )
 
 

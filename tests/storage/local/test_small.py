@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +131,8 @@ class DurabilityTests(SmallTestCase):
         stored = self.run_together("org/a", "org/b", "org/c")
         for one in stored:
             self.successResultOf(one)
-        each = [step for name in "abc" for step in (("fsync", "file"), ("rename", name))]
-        self.assertEqual(self.calls, [*each, ("fsync", "org")])
+        renames = [("rename", name) for name in "abc"]
+        self.assertEqual(self.calls, [*[("fsync", "file")] * 3, *renames, ("fsync", "org")])
 
     def test_each_directory_is_synced(self) -> None:
         self.run_together("org/a", "other/b", "org/c")
@@ -191,7 +193,44 @@ class DurabilityTests(SmallTestCase):
             self.assertEqual(sorted(os.listdir(self.top / "org")), ["a", "c"])
             self.assertEqual(os.listdir(self.tmp), [])
 
+    def test_a_group_makes_few_system_calls(self) -> None:
+        """Each takes the interpreter's lock from the reactor's thread, and gives it back."""
+        counts: Counter[str] = Counter()
+
+        def count(module: Any, name: str) -> None:
+            real = getattr(module, name)
+
+            def counted(*arguments: Any, **options: Any) -> Any:
+                counts[name] += 1
+                return real(*arguments, **options)
+
+            self.patch(module, name, counted)
+
+        self.run_together("org/first")
+        for name in ("open", "close", "writev", "posix_fadvise", "fsync", "rename"):
+            count(os, name)
+        for name in ("stat", "lstat", "fstat", "urandom", "mkdir", "unlink", "getpid"):
+            count(os, name)
+        count(fcntl, "flock")
+        self.run_together(*[f"org/{number}" for number in range(8)])
+        # One file more is the one that is stored before the group, alone; and the test
+        # asks for the root itself.
+        self.assertEqual(
+            dict(counts),
+            {
+                "open": 9 + 1,
+                "writev": 9,
+                "posix_fadvise": 8,
+                "fsync": 9 + 2,
+                "rename": 9,
+                "close": 9 + 1,
+                "stat": 2 + 1,
+                "lstat": 2,
+            },
+        )
+
     def test_files_are_freed(self) -> None:
+        self.run_together("org/first")
         before = os.listdir("/proc/self/fd")
         self.run_together("org/a", "org/b")
         self.assertEqual(os.listdir("/proc/self/fd"), before)

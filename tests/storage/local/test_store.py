@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -441,6 +440,7 @@ class FailureTests(LocalTestCase):
         self.assertEqual(self.temporary_files(), [])
 
     def test_an_upload_frees_its_files(self) -> None:
+        self.put(b"first")
         before = os.listdir("/proc/self/fd")
         self.put(DATA, {"filename": "x"})
         body = ListBody([DATA], BadRequest("wrong"))
@@ -587,49 +587,6 @@ class SweepTests(LocalTestCase):
         body.provide()
         self.successResultOf(upload)
         self.assertEqual(self.files(), [key_of(b"abc").path])
-
-    def test_an_upload_is_locked_against_other_processes(self) -> None:
-        body = HeldBody()
-        upload = self.start(put_object(self.store, key_of(b"abc"), None, body, {}))
-        body.provide(b"ab")
-        (name,) = self.temporary_files()
-        with (self.tmp / name).open("rb") as other:
-            self.assertRaises(
-                BlockingIOError, fcntl.flock, other.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB
-            )
-        body.fail(Disconnected("gone"))
-        self.failureResultOf(upload, Disconnected)
-
-    def test_a_sweep_may_come_before_the_lock(self) -> None:
-        """Another process that starts now may remove the file before it is locked."""
-        flock = fcntl.flock
-        swept: list[int] = []
-
-        def sweep_first(fd: int, operation: int) -> None:
-            if not swept:
-                swept.append(0)
-                swept[0] = self.store.sweep()
-            flock(fd, operation)
-
-        self.patch(fcntl, "flock", sweep_first)
-        before = os.listdir("/proc/self/fd")
-        key = self.put(b"abc")
-        self.assertEqual(swept, [1])
-        self.assertEqual(self.files(), [key.path])
-        self.assertEqual(self.temporary_files(), [])
-        self.assertEqual(os.listdir("/proc/self/fd"), before)
-
-    def test_a_sweeper_that_looks_at_a_file_does_not_stop_its_upload(self) -> None:
-        """It holds the lock for a moment; the upload waits for it, in its thread."""
-        flock, operations = fcntl.flock, []
-
-        def note(fd: int, operation: int) -> None:
-            operations.append(operation)
-            flock(fd, operation)
-
-        self.patch(fcntl, "flock", note)
-        self.put(b"abc")
-        self.assertEqual(operations, [fcntl.LOCK_EX])
 
     def test_objects_and_extras_are_not_swept(self) -> None:
         key = self.put(b"abc", {"filename": "x"})
