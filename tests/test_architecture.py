@@ -20,7 +20,7 @@ LAYERS: Final = (
     {"lfs"},
     {"interfaces"},
     {"base"},
-    {"auth", "locks", "storage"},
+    {"auth", "locks", "observers", "storage"},
     {"transfer"},
     {"usecases"},
     {"web"},

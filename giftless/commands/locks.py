@@ -6,31 +6,23 @@ Works beside a daemon that runs, on the store that its configuration names.
 from __future__ import annotations
 
 import os
-import pwd
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
-from twisted.internet.task import react
 from twisted.python import usage
 
-from giftless.app import config, plugins
+from giftless.app import config
 from giftless.app.assembly import build_lock_store, build_observers
+from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
-from giftless.base.http_client import http_client
-from giftless.base.threads import Threads
-from giftless.commands import Command, CommandError
-from giftless.errors import ConfigError, LFSError
-from giftless.interfaces import Environment, ILockStore, LockForced
+from giftless.commands import CONFIG, Command, CommandError, who
+from giftless.commands.parts import use_parts
+from giftless.errors import LFSError
+from giftless.interfaces import ILockStore, LockForced
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockQuery
 from giftless.lfs.objects import Repo
 from giftless.usecases.events import NO_EVENTS, Events
-
-_CONFIG = ["config", "c", None, "The daemon's configuration file; or set GIFTLESS_CONFIG."]
 
 #: What is done with the store; publishes what it changes.
 Job = Callable[[ILockStore, Events], Awaitable[None]]
@@ -73,7 +65,7 @@ class ListLocks(_LockCommand):
         "Print one line for each lock, the newest first: repository, path, owner, time and id,"
         " separated by tabs."
     )
-    optParameters = [_CONFIG]
+    optParameters = [CONFIG]
     optFlags = [["json", "j", "Print one JSON object a line."]]
 
     async def work(self, store: ILockStore, events: Events) -> None:
@@ -91,7 +83,7 @@ class ReleaseLocks(_LockCommand):
         "Remove locks, whoever holds them, and print each: by ID, or by PATH in the repository"
         " that --repo names. Nothing is removed if one of them is not there."
     )
-    optParameters = [_CONFIG]
+    optParameters = [CONFIG]
     publishes = True
 
     def parseArgs(self, *arguments: str) -> None:
@@ -105,7 +97,7 @@ class ReleaseLocks(_LockCommand):
         locks = [await self._find(store, name) for name in self["names"]]
         for lock in locks:
             if await store.remove(lock):
-                events.publish(LockForced(lock, _who()))
+                events.publish(LockForced(lock, who("giftless locks")))
                 print(_line(lock))
 
     async def _find(self, store: ILockStore, name: str) -> Lock:
@@ -122,7 +114,7 @@ class LocksCommand(Command):
     """The command line of ``giftless locks``."""
 
     longdesc = "The daemon may run meanwhile."
-    optParameters = [_CONFIG]
+    optParameters = [CONFIG]
     subCommands = [
         ["list", None, ListLocks, "Show what is locked."],
         ["release", None, ReleaseLocks, "Remove locks, whoever holds them."],
@@ -146,44 +138,16 @@ def _use_store(file: str | None, job: Job, publishes: bool) -> None:
     :raises CommandError: if there is no store, or it fails.
     :raises ConfigError: if the configuration cannot be used.
     """
-    loaded = config.load(file, os.environ)
-    problems: list[Exception] = []
 
-    async def run(reactor: Any) -> None:
-        threads = Threads(reactor, 1)
-        threads.startService()
-        state_dir = loaded.config.state_dir
-        parts = PartBuilder(partial(Environment, reactor, threads, http_client(reactor), state_dir))
-        try:
-            plugins.add_directories(loaded.config.plugin_path)
-            store = build_lock_store(loaded.config, parts)
-            if store is None:
-                raise CommandError("the configuration says that there are no locks (locks.type)")
-            events = NO_EVENTS
-            if publishes:
-                events = Events(build_observers(loaded.config, parts))
-            parts.environment.services.startService()
-            await job(store, events)
-            sys.stdout.flush()
-        except ConfigError as error:
-            problems.append(config.located(error, loaded.source, loaded.text, os.environ))
-        except CommandError as error:
-            problems.append(error)
-        except OSError as error:
-            problems.append(CommandError(f"cannot print: {error.strerror}"))
-        except LFSError as error:
-            problems.append(CommandError(error.message))
-        finally:
-            await parts.environment.services.stopService()
-            threads.stopService()
+    async def use(settings: Config, parts: PartBuilder) -> None:
+        store = build_lock_store(settings, parts)
+        if store is None:
+            raise CommandError("the configuration says that there are no locks (locks.type)")
+        events = Events(build_observers(settings, parts)) if publishes else NO_EVENTS
+        parts.environment.services.startService()
+        await job(store, events)
 
-    try:
-        react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
-    except SystemExit as end:
-        if end.code:
-            raise
-    for problem in problems:
-        raise problem
+    use_parts(config.load(file, os.environ), use)
 
 
 async def _every(store: ILockStore, query: LockQuery) -> AsyncIterator[Lock]:
@@ -194,16 +158,6 @@ async def _every(store: ILockStore, query: LockQuery) -> AsyncIterator[Lock]:
         if page.next_cursor is None:
             return
         query = replace(query, cursor=page.next_cursor)
-
-
-def _who() -> str:
-    """Return the name by which observers know who has typed the command."""
-    uid = os.getuid()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:  # as in a container
-        user = str(uid)
-    return f"giftless locks ({user})"
 
 
 def _line(lock: Lock) -> str:

@@ -15,9 +15,9 @@ from giftless.app.config import Config
 from giftless.auth.tokens.jwt import JWTOptions, configured_key, read_key
 from giftless.auth.tokens.signatures import SigningKey, load_private_key
 from giftless.base import schema
-from giftless.commands import Command, CommandError
+from giftless.commands import CONFIG, Command, CommandError, who
 from giftless.errors import ConfigError
-from giftless.interfaces import Section
+from giftless.interfaces import Section, TokenMinted
 from giftless.lfs.scopes import Scope
 
 
@@ -31,7 +31,7 @@ class TokenCommand(Command):
         " jwt authenticator: its secret, or private_key_file."
     )
     optParameters = [
-        ["config", "c", None, "The daemon's configuration file; or set GIFTLESS_CONFIG."],
+        CONFIG,
         ["lifetime", "l", 3600, "For how many seconds the token is good.", int],
         ["subject", "s", "token", "Whose token it is, for the log and for locks."],
         ["index", "i", None, "Which entry of 'auth', if several are of type jwt.", int],
@@ -63,7 +63,16 @@ class TokenCommand(Command):
         except ConfigError as error:
             raise config.located(error, loaded.source, loaded.text, os.environ) from None
         now = int(time.time())
-        print(mint(options, key, self["scopes"], now, self["lifetime"], self["subject"]))
+        token = mint(options, key, self["scopes"], now, self["lifetime"], self["subject"])
+        if loaded.config.observers:
+            # What it imports takes long, and most tokens are made without it.
+            from giftless.commands.parts import publish
+
+            # First: there shall be no token that observers do not know of.
+            expires_at = now + self["lifetime"]
+            made_by = who("giftless token")
+            publish(loaded, TokenMinted(self["subject"], self["scopes"], expires_at, made_by))
+        print(token)
 
 
 def mint(

@@ -43,6 +43,7 @@ from giftless.interfaces.environment import (
 from giftless.interfaces.events import (
     Arrival,
     BatchAnswered,
+    ConfigurationReloaded,
     Event,
     IObserver,
     LockCreated,
@@ -53,6 +54,7 @@ from giftless.interfaces.events import (
     ObjectServed,
     ObjectStored,
     Refused,
+    TokenMinted,
 )
 from giftless.interfaces.fronts import IFront
 from giftless.interfaces.locks import ILockStore
@@ -108,6 +110,7 @@ __all__ = [
     "Arrival",
     "BatchAnswered",
     "Bearer",
+    "ConfigurationReloaded",
     "Credential",
     "Credentials",
     "Endpoint",
@@ -180,6 +183,7 @@ __all__ = [
     "Room",
     "Section",
     "Ticket",
+    "TokenMinted",
     "Transfer",
     "Unreadable",
     "WallClock",

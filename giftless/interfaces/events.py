@@ -11,7 +11,7 @@ identified.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -115,11 +115,16 @@ class LockForced:
     """A lock was removed by somebody else than its owner.
 
     :ivar who: the name of whoever removed it.
+    :ivar address: the IP address that the request came from; empty if unknown, or if
+        a command has removed it.
+    :ivar request_id: names the request in the log; empty if there was none.
     """
 
     lock: Lock
     who: str
     principal: str = ""
+    address: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +158,7 @@ class Refused:
     :ivar repo: the repository; ``None`` if the request named none.
     :ivar who: the name of the identity; empty if nobody was identified.
     :ivar address: the client's IP address; empty if unknown.
+    :ivar request_id: names the request in the log; empty if there is none.
     """
 
     cause: str
@@ -162,6 +168,37 @@ class Refused:
     who: str = ""
     address: str = ""
     principal: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMinted:
+    """``giftless token`` has made a token.  The token itself is not told.
+
+    :ivar subject: whose token it is.
+    :ivar scopes: what it permits.
+    :ivar expires_at: until when it is good, in whole seconds since the epoch.
+    :ivar who: the command, and the user who has typed it.
+    """
+
+    subject: str
+    scopes: Sequence[str]
+    expires_at: int
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationReloaded:
+    """The daemon has read its configuration again.
+
+    One worker publishes it for all: the first that serves then.
+
+    :ivar source: the configuration file; empty if there is none.
+    :ivar problem: why the configuration stays as it was; empty if the new one holds.
+    """
+
+    source: str
+    problem: str = ""
 
 
 #: Every fact there is.
@@ -175,6 +212,8 @@ Event = (
     | LockForced
     | BatchAnswered
     | Refused
+    | TokenMinted
+    | ConfigurationReloaded
 )
 
 

@@ -29,7 +29,7 @@ from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
 from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
-from giftless.runtime.orders import COMMAND, write_orders
+from giftless.runtime.orders import COMMAND, write_orders, write_reload
 from giftless.runtime.sockets.binding import Sockets
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.runtime.supervision.process import Plan
@@ -177,17 +177,18 @@ class Daemon(Service):
     async def _reload(self) -> None:
         self._reload_again = self._settled = False
         self._notifier.reloading()
+        problem = ""
         try:
             await self._try_reload()
         except (ConfigError, WorkerFailed) as error:
-            _log.error("the configuration stays as it was: {error}", error=str(error))
-            self._problem = f"; cannot reload: {error}"
+            problem = str(error)
         except Exception as error:
             problem = describe_failure(error)
+        if problem:
             _log.error("the configuration stays as it was: {problem}", problem=problem)
-            self._problem = f"; cannot reload: {problem}"
-        else:
-            self._problem = ""
+        self._problem = f"; cannot reload: {problem}" if problem else ""
+        # Observers are in the workers.
+        self._supervisor.tell_one(write_reload(self._loaded.source, problem))
 
     async def _try_reload(self) -> None:
         loaded = config.load(self._file, os.environ)

@@ -22,9 +22,10 @@ from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
-from giftless.interfaces import Environment, IFront
+from giftless.interfaces import Environment, Event, IFront
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
+from giftless.usecases.events import Events
 
 #: Builds the fronts of a configuration, as :func:`giftless.app.assembly.build_fronts` does.
 FrontBuilder = Callable[[Config, Environment, Backends], Sequence[IFront]]
@@ -59,6 +60,7 @@ class Instance:
         self._endpoints = listenings(options.endpoints)
         try:
             backends = build_backends(options, self._parts, shared)
+            self._events = Events(backends.observers)
             built = build_fronts(options, self._parts.environment, backends)
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
@@ -90,6 +92,10 @@ class Instance:
             except ConfigError as error:
                 raise self._located(error) from None
             self._ports.append(port)
+
+    def publish(self, event: Event) -> None:
+        """Tell the observers of what concerns the whole daemon."""
+        self._events.publish(event)
 
     async def retire(self) -> None:
         """Accept no more connections, and wait until those that are open have ended.

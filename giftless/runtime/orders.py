@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from giftless.app.config import Loaded
+from giftless.runtime.supervision.process import RELOADED
 
 #: What starts a worker.  ``-P``: nothing is imported from where it runs, which
 #: may be a directory that the service writes to.  It is a program of its own, not a
@@ -32,6 +33,27 @@ class Orders(msgspec.Struct, frozen=True):
     source: str
     text: str
     log_format: str = "text"
+
+
+class Reload(msgspec.Struct, frozen=True):
+    """What one worker is told when the parent has read its configuration again.
+
+    :ivar source: the configuration file; empty if there is none.
+    :ivar problem: why the configuration stays as it was; empty if the new one holds.
+    """
+
+    source: str
+    problem: str
+
+
+def write_reload(source: str, problem: str) -> bytes:
+    """Write down how a reload has ended, in one line."""
+    return RELOADED + b" " + msgspec.json.encode(Reload(source, problem))
+
+
+def read_reload(line: bytes) -> Reload:
+    """Read what :func:`write_reload` has written."""
+    return msgspec.json.decode(line.removeprefix(RELOADED), type=Reload)
 
 
 def write_orders(loaded: Loaded, log_format: str) -> bytes:

@@ -26,12 +26,13 @@ from giftless.app import config
 from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
+from giftless.interfaces import ConfigurationReloaded
 from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.instance import Instance
 from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import Trimmer, keep_buffers
 from giftless.runtime.modes import limit_modes
-from giftless.runtime.orders import Orders, read_orders
+from giftless.runtime.orders import Orders, Reload, read_orders, read_reload
 from giftless.runtime.supervision.process import (
     ALIVE,
     FAILED,
@@ -40,6 +41,7 @@ from giftless.runtime.supervision.process import (
     LOG,
     ORDERS,
     READY,
+    RELOADED,
     RETIRE,
     SHARED,
     STATUS,
@@ -79,9 +81,11 @@ class Control(LineOnlyReceiver):
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
 
     def lineReceived(self, line: bytes) -> None:
-        """Obey an order of the parent: retire, or begin with this configuration."""
+        """Obey an order of the parent: retire, tell of a reload, or begin with what it says."""
         if line == RETIRE:
             Deferred.fromCoroutine(self._retire())
+        elif line.startswith(RELOADED):
+            self._tell(read_reload(line))
         else:
             Deferred.fromCoroutine(self._begin(read_orders(line)))
 
@@ -111,6 +115,10 @@ class Control(LineOnlyReceiver):
         self.sendLine(FAILED + b" " + " ".join(problem.split()).encode())
         # When that is written, the connection is lost.
         self.transport.loseConnection()
+
+    def _tell(self, reload: Reload) -> None:
+        assert self._instance is not None, "only a worker that serves is told of a reload"
+        self._instance.publish(ConfigurationReloaded(reload.source, reload.problem))
 
     async def _retire(self) -> None:
         assert self._instance is not None, "only a worker that serves is told to retire"

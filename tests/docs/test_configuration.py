@@ -14,7 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.app import plugins
 from giftless.app.config import Config
 from giftless.base.schema import allowed
-from giftless.interfaces import IAuthenticatorFactory, ILockStoreFactory, IStorageFactory
+from giftless.interfaces import (
+    IAuthenticatorFactory,
+    ILockStoreFactory,
+    IObserverFactory,
+    IStorageFactory,
+)
 from giftless.usecases.locks import LockPolicy
 from tests.docs.pages import Directive, directives, pages
 
@@ -69,6 +74,7 @@ def all_options() -> dict[str, Option]:
         (IStorageFactory, "storage."),
         (IAuthenticatorFactory, "auth.N."),
         (ILockStoreFactory, "locks."),
+        (IObserverFactory, "observers.N."),
     ):
         for name, plugin in plugins.find(interface).items():
             if plugin.Options.__module__.startswith("giftless."):

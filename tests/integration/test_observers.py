@@ -172,7 +172,7 @@ class LocalObserverTests(ObserverTestCase):
         config = self.observed(observers=[{"type": "nonsense"}])
         daemon = self.make_daemon(config=config)
         error = self.assertRaises(AssertionError, daemon.start)
-        self.assertIn("observers.0.type: found text, available: bytes", str(error))
+        self.assertIn("observers.0.type: found text, available: audit, bytes", str(error))
 
 
 class S3ObserverTests(ObserverTestCase, S3TestCase):
@@ -207,10 +207,10 @@ class DocumentedObserverTests(ObserverTestCase):
             if "observer" in block.classes
         ]
         self.assertEqual(len(blocks), 3)
-        (self.plugins / "audit.py").write_text("\n\n".join(blocks))
+        (self.plugins / "refusals.py").write_text("\n\n".join(blocks))
         daemon = self.start_daemon(
             config=self.observed(
-                observers=[{"type": "audit", "causes": ["unauthenticated"]}],
+                observers=[{"type": "refusals", "causes": ["unauthenticated"]}],
                 auth=[
                     {"type": "jwt", "key": "k" * 32},
                     {"type": "anonymous", "access": "read"},
@@ -220,7 +220,7 @@ class DocumentedObserverTests(ObserverTestCase):
         self.assertEqual(daemon.put(b"refused"), 401)
         self.assertEqual(daemon.get(oid_of(b"absent")).status, 404)
         self.assertEqual(daemon.stop(), ENDED)
-        lines = [line for line in daemon.stdout.splitlines() if "[audit#info]" in line]
+        lines = [line for line in daemon.stdout.splitlines() if "[refusals#info]" in line]
         self.assertEqual(len(lines), 1, daemon.stdout)
         self.assertTrue(lines[0].endswith(f"] unauthenticated: 127.0.0.1 anonymous {REPO}"), lines)
         self.assertNotIn("Traceback", daemon.stdout)

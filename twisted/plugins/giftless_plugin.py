@@ -9,6 +9,7 @@ from giftless.app.plugins import LazyPlugin
 from giftless.interfaces import (
     IAuthenticatorFactory,
     ILockStoreFactory,
+    IObserverFactory,
     IStorageFactory,
     ITransferFactory,
 )
@@ -59,3 +60,5 @@ multipart_transfer = LazyPlugin(
 )
 
 agent_transfer = LazyPlugin(ITransferFactory, "giftless", "giftless.transfer.agent.AgentFactory")
+
+audit = LazyPlugin(IObserverFactory, "audit", "giftless.observers.audit.AuditFactory")

@@ -22,6 +22,7 @@ import msgspec
 
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.auth.passwords.watched_file import FileProblem
+from giftless.base.patterns import compile_pattern
 from giftless.base.safe_yaml import find_place, load_yaml
 from giftless.base.showing import describe
 from giftless.lfs.objects import Permission, Repo
@@ -69,34 +70,6 @@ class Access:
                 if pattern.fullmatch(repo.path):
                     granted |= level
         return granted
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Make an expression that matches the paths of repositories.
-
-    ``*`` stands for any characters within one segment, ``?`` for one, and
-    ``**`` as a whole segment for any number of segments: none or more, but at
-    the end at least one, so that ``acme/**`` is what lies below ``acme``.
-
-    :raises ValueError: if it has empty segments, or ``**`` beside something.
-    """
-    segments = pattern.split("/")
-    expression = ""
-    for index, segment in enumerate(segments):
-        last = index == len(segments) - 1
-        if segment == "**":
-            expression += ".+" if last else "(?:.+/)?"
-            continue
-        if not segment:
-            raise ValueError("it begins or ends with '/', or has '//' inside")
-        if "**" in segment:
-            raise ValueError("'**' must be a whole segment, as in 'acme/**'")
-        expression += "".join(_GLOBS.get(char, re.escape(char)) for char in segment)
-        expression += "" if last else "/"
-    return re.compile(expression, re.DOTALL)
-
-
-_GLOBS: Final = {"*": "[^/]*", "?": "[^/]"}
 
 
 def _mapping(document: object, where: str) -> Mapping[str, object]:

@@ -36,6 +36,9 @@ FIRST_SOCKET: Final = 5
 #: those that it has is over.
 RETIRE: Final = b"retire"
 
+#: Tells one worker how a reload has ended, so that it tells its observers.
+RELOADED: Final = b"reloaded"
+
 #: What a worker says: it serves; it is alive; it cannot start, and why.
 READY: Final = b"ready"
 ALIVE: Final = b"alive"
@@ -119,6 +122,10 @@ class Worker(ProcessProtocol):
         _log.info("worker {pid} accepts no more connections", pid=self.pid)
         self.state = "leaving"
         self._order(RETIRE)
+
+    def tell(self, order: bytes) -> None:
+        """Pass one line on to it."""
+        self._order(order)
 
     def terminate(self) -> None:
         """Send SIGTERM: it finishes running transfers in time, and ends."""

@@ -118,6 +118,13 @@ class Supervisor(Service):
         self._step()
         return trial
 
+    def tell_one(self, order: bytes) -> None:
+        """Pass one line on to one worker that serves; to none, if none does."""
+        for worker in self._in("serving"):
+            if worker.plan is self._plan:
+                worker.tell(order)
+                return
+
     def startService(self) -> None:
         """Begin to count the workers' heartbeats."""
         super().startService()

@@ -1,0 +1,1 @@
+"""The built-in observers of events: an audit log, and webhooks."""

@@ -1,0 +1,172 @@
+"""Events as names and plain data, the same in the audit log and in webhooks.
+
+The names and the members are a promise to whoever reads them: add, but never rename.
+``docs/events.rst`` describes each, and a test compares it with this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from giftless.interfaces import (
+    BatchAnswered,
+    ConfigurationReloaded,
+    Event,
+    LockCreated,
+    LockForced,
+    LockReleased,
+    ObjectDeleted,
+    ObjectMarked,
+    ObjectServed,
+    ObjectStored,
+    Refused,
+    TokenMinted,
+)
+from giftless.lfs.locks import Lock
+from giftless.lfs.objects import ObjectKey, Repo
+
+#: What an event consists of, ready for JSON.
+Data = dict[str, Any]
+
+
+def name_of(event: Event) -> str | None:
+    """Return the name of an event's type, such as ``lock.forced``; ``None`` if it has none."""
+    kind = _KINDS.get(type(event))
+    return None if kind is None else kind[0]
+
+
+def data_of(event: Event) -> Data:
+    """Return what an event says; ``who`` and ``principal`` are always among it."""
+    data: Data = _KINDS[type(event)][1](event)
+    return data
+
+
+def repo_of(event: Event) -> Repo | None:
+    """Return the repository that an event is about, if it is about one."""
+    if isinstance(event, LockCreated | LockReleased | LockForced):
+        return event.lock.repo
+    if isinstance(event, ObjectStored | ObjectServed | ObjectDeleted | ObjectMarked):
+        return event.key.repo
+    return event.repo if isinstance(event, BatchAnswered | Refused) else None
+
+
+def encode(data: Mapping[str, Any]) -> str:
+    """Write data as one line of JSON.
+
+    It is ASCII: a name that holds control characters or halves of characters can do no
+    harm to a terminal, and is valid in any file and database.
+    """
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+
+
+def time_text(seconds: float) -> str:
+    """Write a time as RFC 3339, in UTC and to the millisecond.
+
+    :param seconds: since the epoch.
+    """
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _stored(event: ObjectStored) -> Data:
+    arrival = event.arrival.value
+    return {**_object(event.key), "size": event.size, "arrival": arrival, **_somebody(event)}
+
+
+def _served(event: ObjectServed) -> Data:
+    sent = {"size": event.size, "sent": event.sent, "complete": event.complete}
+    return {**_object(event.key), **sent, **_somebody(event)}
+
+
+def _gone(event: ObjectDeleted | ObjectMarked) -> Data:
+    return {**_object(event.key), "reason": event.reason, **_somebody(event)}
+
+
+def _by_owner(event: LockCreated | LockReleased) -> Data:
+    lock = event.lock
+    return {**_lock(lock), "who": lock.owner, "principal": lock.principal}
+
+
+def _forced(event: LockForced) -> Data:
+    return {**_lock(event.lock), **_somebody(event), **_request(event)}
+
+
+def _answered(event: BatchAnswered) -> Data:
+    return {
+        "repo": event.repo.path,
+        "operation": event.operation.value,
+        "transfer": event.transfer,
+        "actions": event.actions,
+        "present": event.present,
+        "refused": dict(event.refused),
+        **_somebody(event),
+    }
+
+
+def _refused(event: Refused) -> Data:
+    return {
+        "repo": None if event.repo is None else event.repo.path,
+        "cause": event.cause,
+        "status": event.status,
+        "message": event.message,
+        **_somebody(event),
+        **_request(event),
+    }
+
+
+def _minted(event: TokenMinted) -> Data:
+    return {
+        "subject": event.subject,
+        "scopes": list(event.scopes),
+        "expires_at": event.expires_at,
+        "who": event.who,
+        "principal": "",
+    }
+
+
+def _reloaded(event: ConfigurationReloaded) -> Data:
+    return {"source": event.source, "problem": event.problem, "who": "", "principal": ""}
+
+
+def _object(key: ObjectKey) -> Data:
+    return {"repo": key.repo.path, "oid": key.oid}
+
+
+def _lock(lock: Lock) -> Data:
+    return {
+        "repo": lock.repo.path,
+        "path": lock.path,
+        "lock": lock.id,
+        "locked_at": lock.locked_at,
+        "owner": lock.owner,
+        "owner_principal": lock.principal,
+    }
+
+
+def _somebody(event: Any) -> Data:
+    return {"who": event.who, "principal": event.principal}
+
+
+def _request(event: LockForced | Refused) -> Data:
+    return {"address": event.address, "request_id": event.request_id}
+
+
+_KINDS: Final[Mapping[type, tuple[str, Callable[[Any], Data]]]] = {
+    ObjectStored: ("object.stored", _stored),
+    ObjectServed: ("object.served", _served),
+    ObjectDeleted: ("object.deleted", _gone),
+    ObjectMarked: ("object.marked", _gone),
+    LockCreated: ("lock.created", _by_owner),
+    LockReleased: ("lock.released", _by_owner),
+    LockForced: ("lock.forced", _forced),
+    BatchAnswered: ("batch.answered", _answered),
+    Refused: ("request.refused", _refused),
+    TokenMinted: ("token.minted", _minted),
+    ConfigurationReloaded: ("configuration.reloaded", _reloaded),
+}
+
+#: The names of all types of events.
+NAMES: Final = tuple(name for name, _ in _KINDS.values())

@@ -1,0 +1,65 @@
+"""One event of each type, for tests and for the examples on the page about events."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from giftless.interfaces import (
+    Arrival,
+    BatchAnswered,
+    ConfigurationReloaded,
+    Event,
+    LockCreated,
+    LockForced,
+    LockReleased,
+    ObjectDeleted,
+    ObjectMarked,
+    ObjectServed,
+    ObjectStored,
+    Refused,
+    TokenMinted,
+)
+from giftless.lfs.locks import Lock
+from giftless.lfs.objects import Operation
+from tests.support.making import key_of, repo_of
+
+#: When they happened, in seconds since the epoch: 2026-11-28T17:00:00.25Z.
+MOMENT: Final = 1795885200.25
+
+_KEY = key_of(b"a model", "acme/rocket")
+_LOCK = Lock("98c28be9130dbb06", repo_of("acme/rocket"), "art/logo.psd", "alice", 1795884000)
+_HELD = Lock(
+    _LOCK.id, _LOCK.repo, _LOCK.path, _LOCK.owner, _LOCK.locked_at, principal="basic#alice"
+)
+_BOB = "github:github.com#id:583231"
+
+#: One event of each type.
+SAMPLES: Final[tuple[Event, ...]] = (
+    ObjectStored(_KEY, 7, "alice", Arrival.STREAMED, "basic#alice"),
+    ObjectServed(_KEY, 7, 7, True, "bob", _BOB),
+    ObjectDeleted(_KEY, "alice", "its SHA-256 is another", "basic#alice"),
+    ObjectMarked(_KEY, "alice", "its SHA-256 is another", "basic#alice"),
+    LockCreated(_HELD),
+    LockReleased(_HELD),
+    LockForced(_HELD, "bob", _BOB, "192.0.2.7", "5f0c2d6a91b37e48"),
+    BatchAnswered(
+        repo_of("acme/rocket"),
+        "alice",
+        Operation.UPLOAD,
+        "basic",
+        98,
+        1,
+        {"no-room": 1},
+        "basic#alice",
+    ),
+    Refused(
+        "bad-credential",
+        401,
+        "the user or the password is wrong",
+        repo_of("acme/rocket"),
+        address="192.0.2.7",
+        request_id="5f0c2d6a91b37e48",
+    ),
+    TokenMinted("ci", ("obj:acme/*:read",), 1795888800, "giftless token (root)"),
+    ConfigurationReloaded("/etc/giftless/giftless.yaml"),
+)
