@@ -228,7 +228,7 @@ class Daemon:
     def store(self) -> Path:
         """The root of its local storage."""
         storage = (self.config or {}).get("storage", {})
-        return Path(storage.get("path", self.directory / "objects"))
+        return self.directory / storage.get("path", "objects")
 
     @property
     def stdout(self) -> str:

@@ -12,18 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.agent.test_install import COMMAND
-from tests.integration.support import (
-    REPO,
-    Daemon,
-    Git,
-    GitRepo,
-    IntegrationTestCase,
-    file_digest,
-    oid_of,
-)
+from tests.integration.sharing import SharingTestCase
+from tests.integration.support import Daemon, Git, GitRepo, file_digest, oid_of
 from tests.support.faulty import HANG, RESET, Fault, FaultyProxy
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, installed, wait_until
+from tests.support.rounds import rounds
 from tests.support.servers import shared, versitygw
 
 MIB = 1024 * 1024
@@ -37,20 +31,36 @@ FILES = {
     **{f"{number}.bin": b"object %d" % number for number in range(12)},
 }
 
+#: What is sent in parts where it matters little how many there are.
+SEVERAL = os.urandom(rounds(12, 40) * MIB + 7)
 
-class AgentTestCase(IntegrationTestCase):
-    """Has a git whose git-lfs knows the agent."""
+#: A configuration whose objects are in the daemon's folder, in parts of 1 MiB.
+CONFIG: dict[str, Any] = {
+    "storage": {"type": "local", "path": "objects", "part_size": MIB},
+    "log_format": "json",
+}
+
+
+class AgentTestCase(SharingTestCase):
+    """Has a git whose git-lfs knows the agent.
+
+    :cvar at_once: how many agents a git-lfs starts; ``None`` for as many as it likes.
+    """
+
+    at_once: int | None = 2
 
     def serve(self, **config: Any) -> Daemon:
-        """Start a daemon over local storage with parts of 1 MiB."""
-        storage = {"type": "local", "path": str(self.directory / "store"), "part_size": MIB}
-        return self.start_daemon(config={"storage": storage, "log_format": "json", **config})
+        """Share a daemon over local storage."""
+        return self.share_daemon(**CONFIG, **config)
 
     def make_git(self, name: str = "home") -> Git:
         """Set up git and git-lfs, and install the agent as a user does."""
         git = Git(self.directory / name)
         environ = {**installed().environ, **git.environ}
         subprocess.run([COMMAND, "install"], env=environ, check=True, capture_output=True)
+        if self.at_once is not None:
+            name = "lfs.concurrenttransfers"
+            git.run(git.home, "config", "--global", name, str(self.at_once))
         return git
 
     def make_repo(self, url: str, name: str = "work") -> GitRepo:
@@ -117,15 +127,16 @@ class RoundTripTests(AgentTestCase):
 
     def test_files_of_all_sizes_come_back(self) -> None:
         """Files of all sizes come back byte for byte; the large ones went in parts."""
+        self.at_once = None
         daemon = self.serve()
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         clone = self.assert_round_trip(repo, FILES)
         for directory in (repo.directory, clone.directory):
             left = list((directory / ".git" / "lfs" / "tmp").glob("*-giftless-*"))
             self.assertEqual(left, [])
-        self.assert_intact(daemon.store)
+        self.assert_intact(daemon.store / self.repo)
         huge = oid_of(FILES["huge.bin"])
-        daemon.stop()
+        daemon.settle()
         self.assertEqual(len(daemon.accesses("PUT", f"{huge}/parts/")), 41)
         self.assertEqual(len(daemon.accesses("POST", f"{huge}/parts/commit")), 1)
         self.assertEqual([access["status"] for access in daemon.accesses("GET", huge)], [206, 206])
@@ -134,9 +145,9 @@ class RoundTripTests(AgentTestCase):
 
     def test_git_lfs_verifies_each_file_if_it_is_asked_to(self) -> None:
         daemon = self.serve(actions={"verify": "always"})
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         self.assert_round_trip(repo, {name: FILES[name] for name in ("large.bin", "1.bin")})
-        daemon.stop()
+        daemon.settle()
         self.assertEqual(len(daemon.accesses("POST", "/parts/commit")), 1)
         found = daemon.accesses("POST", "/storage/verify")
         self.assertEqual([access["status"] for access in found], [200] * 2)
@@ -144,7 +155,7 @@ class RoundTripTests(AgentTestCase):
     def test_each_push_sends_only_what_is_new(self) -> None:
         """Each push sends only what is new."""
         daemon = self.serve()
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         pushed = {}
         for number in range(3):
             name, data = f"{number}.bin", os.urandom(2 * MIB + number)
@@ -154,7 +165,7 @@ class RoundTripTests(AgentTestCase):
         clone = repo.clone(self.directory / "clone")
         for name, data in pushed.items():
             self.assertEqual(clone.read(name), data)
-        daemon.stop()
+        daemon.settle()
         self.assertEqual(len(daemon.accesses("PUT")), 2 + 3 + 3)
 
     def test_the_agent_trusts_whom_git_trusts(self) -> None:
@@ -169,13 +180,12 @@ class RoundTripTests(AgentTestCase):
         )
         port = free_port()
         key = f"privateKey={certificate}.key:certKey={certificate}"
-        storage = {"type": "local", "path": str(self.directory / "store"), "part_size": MIB}
         daemon = self.start_daemon(
-            config={"endpoints": [f"ssl:{port}:{key}:interface=127.0.0.1"], "storage": storage},
+            config={**CONFIG, "endpoints": [f"ssl:{port}:{key}:interface=127.0.0.1"]},
             port=port,
             scheme="https",
         )
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         url = f"http.{daemon.url}/"
         repo.git("config", "--global", f"{url}.sslCAInfo", str(certificate))
         self.assert_round_trip(repo, {"a.bin": os.urandom(5 * MIB)})
@@ -183,8 +193,8 @@ class RoundTripTests(AgentTestCase):
     def test_git_lfs_shows_the_progress(self) -> None:
         """git-lfs shows how far it is while parts are being sent."""
         daemon = self.serve()
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
-        repo.commit({"a.bin": FILES["huge.bin"]})
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
+        repo.commit({"a.bin": SEVERAL})
         shown = self.directory / "progress"
         push = self.start_push(repo, GIT_LFS_PROGRESS=str(shown))
         self.assertEqual(push.wait(PATIENCE), 0)
@@ -193,49 +203,48 @@ class RoundTripTests(AgentTestCase):
         ]
         self.assertEqual(counts, sorted(counts))
         self.assertGreater(len(set(counts)), 1)
-        self.assertEqual(counts[-1], len(FILES["huge.bin"]))
+        self.assertEqual(counts[-1], len(SEVERAL))
 
     def test_two_pushes_at_once(self) -> None:
         """Two people who push the same object at the same time both succeed."""
         daemon = self.serve()
-        data = FILES["huge.bin"]
-        repos = [self.make_repo(f"{daemon.url}/{REPO}", name) for name in ("one", "two")]
+        repos = [self.make_repo(f"{daemon.url}/{self.repo}", name) for name in ("one", "two")]
         for repo in repos:
-            repo.commit({"a.bin": data})
+            repo.commit({"a.bin": SEVERAL})
         for push in [self.start_push(repo) for repo in repos]:
             status = push.wait(PATIENCE)
             assert push.stderr is not None
             self.assertEqual(status, 0, push.stderr.read())
-        self.assert_intact(daemon.store)
-        self.assertEqual(repos[1].clone(self.directory / "clone").read("a.bin"), data)
+        self.assert_intact(daemon.store / self.repo)
+        self.assertEqual(repos[1].clone(self.directory / "clone").read("a.bin"), SEVERAL)
 
 
 class FallbackTests(AgentTestCase):
     def test_server_does_not_know_it(self) -> None:
         """A server that does not know the agent gets the objects in the basic way."""
         daemon = self.serve(transfers=["basic"])
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         self.assert_round_trip(repo, FILES)
-        daemon.stop()
+        daemon.settle()
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
         self.assertEqual(len(daemon.accesses("PUT")), 15)
 
     def test_small_objects_do_not_start_the_agent(self) -> None:
         """Where nothing has several parts the agent is not started."""
         daemon = self.serve()
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         self.assert_round_trip(repo, {"a.bin": b"1", "b.bin": FILES["part.bin"]})
-        daemon.stop()
+        daemon.settle()
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
 
     def test_an_uninstalled_agent_is_not_used(self) -> None:
         """After ``uninstall`` everything is as before."""
         daemon = self.serve()
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         environ = {**installed().environ, **repo.commands.environ}
         subprocess.run([COMMAND, "uninstall"], env=environ, check=True, capture_output=True)
         self.assert_round_trip(repo, {"a.bin": FILES["large.bin"]})
-        daemon.stop()
+        daemon.settle()
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
 
 
@@ -254,13 +263,13 @@ class FailureTests(AgentTestCase):
             return RESET if head.startswith(b"PUT") else Fault("cut", after=3 * MIB)
 
         proxy.fault = break_some
-        repo = self.make_repo(f"{proxy.url}/{REPO}")
-        self.assert_round_trip(repo, {"a.bin": FILES["huge.bin"]})
+        repo = self.make_repo(f"{proxy.url}/{self.repo}")
+        self.assert_round_trip(repo, {"a.bin": SEVERAL})
 
     def test_a_refusal_is_in_the_output_of_git(self) -> None:
         """What the server refuses is in git's output, with the server's words."""
-        daemon = self.serve()
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        daemon = self.start_daemon(config=CONFIG)
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         repo.commit({"a.bin": FILES["large.bin"]})
         parts = daemon.store / ".giftless" / "parts"
         parts.parent.mkdir(parents=True, exist_ok=True)
@@ -273,11 +282,11 @@ class FailureTests(AgentTestCase):
     def test_an_altered_download_leaves_nothing(self) -> None:
         """git-lfs finds an object that is not what it should be, and nothing is left of it."""
         daemon = self.serve()
-        repo = self.make_repo(f"{daemon.url}/{REPO}")
+        repo = self.make_repo(f"{daemon.url}/{self.repo}")
         data = FILES["large.bin"]
         repo.commit({"a.bin": data})
         repo.push()
-        stored = daemon.store / REPO / oid_of(data)
+        stored = daemon.store / self.repo / oid_of(data)
         stored.chmod(0o600)
         stored.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         git = repo.commands
@@ -315,7 +324,7 @@ class _ResumeCases(_Mixin):
 
     def prepare(self, url: str) -> GitRepo:
         """Make a repository with a large file that is not pushed yet."""
-        repo = self.make_repo(f"{url}/{REPO}")
+        repo = self.make_repo(f"{url}/{self.repo}")
         block = os.urandom(MIB)
         with (repo.directory / "huge.bin").open("wb") as file:
             for number in range(-(-self.size // MIB)):
@@ -390,12 +399,7 @@ class ResumeLocalTests(_ResumeCases, AgentTestCase):
     """Over local storage: parts pass through the daemon."""
 
     def start(self) -> GitRepo:
-        storage = {
-            "type": "local",
-            "path": str(self.directory / "store"),
-            "part_size": self.part_size,
-        }
-        self.daemon = self.start_daemon(config={"storage": storage, "log_format": "json"})
+        self.daemon = self.serve()
         self.way = self.proxy(self.daemon.port)
         return self.prepare(self.way.url)
 
@@ -403,7 +407,7 @@ class ResumeLocalTests(_ResumeCases, AgentTestCase):
         return re.match(rb"PUT /\S+/parts/\d+ ", head) is not None
 
     def assert_stored(self, oid: str) -> None:
-        self.assertEqual(self.assert_intact(self.daemon.store), [oid])
+        self.assertEqual(self.assert_intact(self.daemon.store / self.repo), [oid])
 
     def test_agents_are_killed(self) -> None:
         """When the agents alone are killed the push fails, and the next one goes on."""
@@ -442,14 +446,12 @@ class ResumeLocalTests(_ResumeCases, AgentTestCase):
 class ResumeS3Tests(_ResumeCases, AgentTestCase):
     """Over S3: parts go straight to the store."""
 
-    size = 500_000_000
-    part_size = 32 * MIB
-
-    _numbers = itertools.count()
+    size = rounds(160_000_000, 500_000_000)
+    part_size = rounds(20, 32) * MIB
 
     def setUp(self) -> None:
         self.server = shared(versitygw)
-        self.bucket = f"agent-{next(self._numbers)}"
+        self.bucket = "agent"
         super().setUp()
 
     def start(self) -> GitRepo:
@@ -464,4 +466,4 @@ class ResumeS3Tests(_ResumeCases, AgentTestCase):
         return re.match(rb"PUT /\S+[?&]partNumber=\d+", head) is not None
 
     def assert_stored(self, oid: str) -> None:
-        self.assertEqual(file_digest(self.server.buckets / self.bucket / REPO / oid), oid)
+        self.assertEqual(file_digest(self.server.buckets / self.bucket / self.repo / oid), oid)
