@@ -1,6 +1,6 @@
 """Load that costs less than what it measures.
 
-Batches are sent by ``wrk``.  Bytes are moved by the kernel: uploads by
+Small requests are sent by ``wrk``.  Bytes are moved by the kernel: uploads by
 ``sendfile``, and what is downloaded is dropped unread (``MSG_TRUNC``), so the
 client takes a small part of a processor whatever the server does.
 """
@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 #: How long a client waits for anything, in seconds.
 _TIMEOUT = 120
 
-_SCRIPT = Path(__file__).with_name("post.lua")
+_SCRIPT = Path(__file__).with_name("send.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +49,28 @@ class Answers:
 
 
 def batches(url: str, body: bytes, connections: int, seconds: float, root: Path) -> Answers:
-    """Send a batch again and again, over kept connections, by ``wrk``.
+    """Send a batch again and again; see :func:`send`."""
+    return send(Transfer("POST", url, HEADERS), body, connections, seconds, root)
+
+
+def send(transfer: Transfer, body: bytes, connections: int, seconds: float, root: Path) -> Answers:
+    """Send a small request again and again, over kept connections, by ``wrk``.
 
     :param root: where the body is written for ``wrk`` to read.
     :raises RuntimeError: if a request fails.
     """
-    file = root / "body.json"
+    file = root / "body"
     file.write_bytes(body)
     command = [
         *("wrk", "--threads", "1", "--connections", str(connections)),
         *("--duration", f"{max(1, round(seconds))}s", "--timeout", f"{_TIMEOUT}s"),
-        *("--script", str(_SCRIPT), url, "--", str(file)),
-        *(f"{name}: {value}" for name, value in HEADERS.items()),
+        *("--script", str(_SCRIPT), transfer.url, "--", transfer.method, str(file)),
+        *(f"{name}: {value}" for name, value in transfer.headers.items()),
     ]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     answers = Answers(**json.loads(done.stdout.splitlines()[-1]))
     if answers.failed or not answers.requests:
-        raise RuntimeError(f"{answers.failed} batches fail, {answers.requests} are answered")
+        raise RuntimeError(f"{answers.failed} requests fail, {answers.requests} are answered")
     return answers
 
 

@@ -55,6 +55,7 @@ class Results(msgspec.Struct):
     :ivar date: when it began.
     :ivar machine: facts about the machine, by name.
     :ivar servers: the version of each server that took part.
+    :ivar promises: what each of them promises, in words.
     :ivar missing: why the others did not.
     :ivar tools: the versions of what made the load.
     :ivar notes: what a reader should know about this run.
@@ -66,6 +67,7 @@ class Results(msgspec.Struct):
     date: str
     machine: dict[str, str]
     servers: dict[str, str]
+    promises: dict[str, list[str]]
     missing: dict[str, str]
     tools: dict[str, str]
     notes: list[str]
@@ -86,17 +88,22 @@ def cell(row: Row, server: str) -> str:
         return "fails"
     if server == OWN or not row.case.ratio:
         values = row.values.get(server, [])
-        return f"{_spread(values, row.case.digits)} {row.case.unit}" if values else "—"
+        return f"{_spread(values, row.case.digits)} {row.case.unit}".rstrip() if values else "—"
     found = ratios(row, server)
     return _spread(found, 2) if found else "—"
 
 
 def table(results: Results) -> list[list[str]]:
-    """Return the table's lines: a head, and one for each case."""
+    """Return the table's lines: a head, what is promised, and one for each case."""
     others = [name for name in [*results.servers, *results.missing] if name != OWN]
-    head = ["", OWN, *(f"x {name}" for name in others)]
-    return [head] + [
-        [row.case.name, *(cell(row, server) for server in [OWN, *others])] for row in results.rows
+    promises = [", ".join(results.promises.get(name, ())) or "—" for name in [OWN, *others]]
+    return [
+        ["", OWN, *(f"x {name}" for name in others)],
+        ["*promises*", *promises],
+        *(
+            [row.case.name, *(cell(row, server) for server in [OWN, *others])]
+            for row in results.rows
+        ),
     ]
 
 

@@ -63,7 +63,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of each server")
     parser.add_argument("--rounds", type=int, help="of each measurement (7; 2 if quick)")
     parser.add_argument("--seconds", type=float, default=2, help="of one measurement under load")
-    parser.add_argument("--size", type=int, help="of a large object, in MiB (1024; 128 if quick)")
+    parser.add_argument("--size", type=int, help="of a large object, in MiB (512; 128 if quick)")
     parser.add_argument(
         "--directory",
         default=tempfile.gettempdir(),
@@ -72,7 +72,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only show that everything works")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 7)
-    options.size = options.size or (128 if options.quick else 1024)
+    options.size = options.size or (128 if options.quick else 512)
     return options
 
 
@@ -139,6 +139,7 @@ def run(
         date,
         report.machine(facts),
         {peer.name: peer.version() for peer in able},
+        {peer.name: list(peer.promises) for peer in able},
         unable,
         {tool: version(tool) for tool in workload.tools},
         bench.notes,

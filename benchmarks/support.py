@@ -187,6 +187,21 @@ def memory(process: int) -> int:
     return total * 1024
 
 
+def processor_time(process: int) -> float:
+    """Return the processor time of a process and its descendants so far, in seconds.
+
+    Both their own and what the kernel has spent for them (``utime`` and ``stime``).
+    """
+    ticks = 0
+    for member in family(process):
+        try:
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def touch_memory() -> None:
     """Use most of the memory that is free, and leave it free.
 

@@ -10,9 +10,20 @@ from benchmarks.peers.earlier import earlier
 from benchmarks.peers.flask import Flask
 from benchmarks.peers.giftless import Giftless
 from benchmarks.peers.lfs_test_server import LFSTestServer
+from benchmarks.peers.lfsx import LFSX
 from benchmarks.peers.nginx import Nginx
 from benchmarks.peers.rudolfs import Rudolfs
+from benchmarks.peers.twisted_web import TwistedWeb
 
 #: All of them, in the order of the tables' columns.  The first is what the
 #: others are compared with.
-PEERS: tuple[Peer, ...] = (Giftless(), *earlier(), Flask(), LFSTestServer(), Rudolfs(), Nginx())
+PEERS: tuple[Peer, ...] = (
+    Giftless(),
+    *earlier(),
+    Flask(),
+    LFSTestServer(),
+    Rudolfs(),
+    LFSX(),
+    Nginx(),
+    TwistedWeb(),
+)

@@ -29,7 +29,16 @@ HEADERS = {
 }
 
 #: What a workload needs of a server.
-LFS, BYTES, S3 = "lfs", "bytes", "s3"
+LFS, BYTES, S3, PROCESSOR, MEMORY = "lfs", "bytes", "s3", "processor", "memory"
+
+#: What a server may promise of an upload that it acknowledges: that its bytes have the
+#: SHA-256 of its oid; that they and the object's name are on the disk; or that the bytes
+#: are, and the name may be lost by a loss of power.
+HASH, FLUSH, FILE_FLUSH = "hash", "flush", "flush of the file"
+
+#: What a server may promise of its actions: that each carries a token, without which
+#: nobody can follow it.
+TOKEN = "token"
 
 
 class Missing(Exception):
@@ -57,22 +66,30 @@ class Place:
     :ivar root: a directory of its own.
     :ivar cores: how many processors it gets.
     :ivar bucket: where it keeps objects; ``None`` for a directory in ``root``.
+    :ivar memory: whether it keeps them in its memory instead.
     """
 
     root: Path
     cores: int
     bucket: Bucket | None = None
+    memory: bool = False
 
 
 class Peer(Protocol):
     """A server that can be started.
 
     :ivar name: its name in tables and on the command line.
-    :ivar serves: which of ``LFS``, ``BYTES`` and ``S3`` it can do.
+    :ivar serves: which workloads it can take part in: ``LFS`` …
+    :ivar promises: what it promises, as it is started here: ``HASH`` …
     """
 
     name: str
     serves: frozenset[str]
+
+    @property
+    def promises(self) -> Sequence[str]:
+        """See above."""
+        ...
 
     def version(self) -> str:
         """Return what it is, with its version.
@@ -120,6 +137,10 @@ class Server:
     def memory(self) -> int:
         """Return how much memory it holds now, in bytes."""
         return support.memory(self.process)
+
+    def processor_time(self) -> float:
+        """Return how much processor time it has taken so far, in seconds."""
+        return support.processor_time(self.process)
 
     def batch(
         self, operation: str, contents: Sequence[Content], repo: str = "org/repo"

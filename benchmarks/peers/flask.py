@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.peers.base import BYTES, CACHE, LFS, S3, Place, Server, find, output
+from benchmarks.peers.base import (
+    BYTES,
+    CACHE,
+    LFS,
+    PROCESSOR,
+    S3,
+    TOKEN,
+    Place,
+    Server,
+    find,
+    output,
+)
 from benchmarks.support import free_port, running
 
 #: Threads of each worker: more than the two that its documentation has, so
@@ -19,7 +30,8 @@ class Flask:
     """One worker for each core."""
 
     name = "flask"
-    serves = frozenset({LFS, BYTES, S3})
+    serves = frozenset({LFS, BYTES, S3, PROCESSOR})
+    promises = (TOKEN,)
 
     def version(self) -> str:
         """See :meth:`~benchmarks.peers.base.Peer.version`."""
@@ -40,7 +52,7 @@ class Flask:
             "AUTH_PROVIDERS": ["giftless.auth.allow_anon:read_write"],
             "LEGACY_ENDPOINTS": True,
             "PRE_AUTHORIZED_ACTION_PROVIDER": {
-                "factory": "giftless.auth.tokens.jwt:factory",
+                "factory": "giftless.auth.jwt:factory",
                 # Only for the servers that run here.
                 "options": {"algorithm": "HS256", "private_key": "0123456789abcdef" * 4},
             },

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.base import BYTES, LFS, S3, Place, Server, output
+from benchmarks.peers.base import (
+    BYTES,
+    FLUSH,
+    HASH,
+    LFS,
+    MEMORY,
+    PROCESSOR,
+    S3,
+    TOKEN,
+    Place,
+    Server,
+    output,
+)
 from benchmarks.support import free_port, giftless_command, running
 from giftless import __version__
+
+#: The folder of the plugin that keeps objects in memory.
+PLUGINS = Path(__file__).parents[1] / "plugins"
 
 
 class Giftless:
     """One worker for each core."""
 
     name = "giftless"
-    serves = frozenset({LFS, BYTES, S3})
+    serves = frozenset({LFS, BYTES, S3, PROCESSOR, MEMORY})
+    promises = (HASH, FLUSH, TOKEN)
     #: What runs it; empty for what is installed beside this Python.
     twistd = ""
 
@@ -31,7 +48,9 @@ class Giftless:
         port = free_port()
         config: dict[str, Any] = {"workers": place.cores}
         bucket = place.bucket
-        if bucket is not None:
+        if place.memory:
+            config |= {"plugin_path": [str(PLUGINS)], "storage": {"type": "memory"}}
+        elif bucket is not None:
             config["storage"] = {
                 "type": "s3",
                 "bucket": bucket.name,

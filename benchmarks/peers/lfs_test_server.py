@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.peers.base import BYTES, LFS, Place, Server, find, output
+from benchmarks.peers.base import BYTES, HASH, LFS, PROCESSOR, Place, Server, find, output
 from benchmarks.support import free_port, running
 
 
@@ -13,7 +13,8 @@ class LFSTestServer:
     """One process that uses all its cores; public, so that nobody is asked to log in."""
 
     name = "lfs-test-server"
-    serves = frozenset({LFS, BYTES})
+    serves = frozenset({LFS, BYTES, PROCESSOR})
+    promises = (HASH,)
 
     def version(self) -> str:
         """See :meth:`~benchmarks.peers.base.Peer.version`."""

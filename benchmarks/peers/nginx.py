@@ -32,6 +32,7 @@ class Nginx:
 
     name = "nginx"
     serves = frozenset({BYTES})
+    promises = ()
 
     def version(self) -> str:
         """See :meth:`~benchmarks.peers.base.Peer.version`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.peers.base import BYTES, LFS, Place, Server, find, output
+from benchmarks.peers.base import BYTES, HASH, LFS, PROCESSOR, Place, Server, find, output
 from benchmarks.support import free_port, running
 
 
@@ -13,7 +13,8 @@ class Rudolfs:
     """One process with a thread for each core; no cache and no encryption."""
 
     name = "rudolfs"
-    serves = frozenset({LFS, BYTES})
+    serves = frozenset({LFS, BYTES, PROCESSOR})
+    promises = (HASH,)
 
     def version(self) -> str:
         """See :meth:`~benchmarks.peers.base.Peer.version`."""

@@ -8,11 +8,13 @@ from benchmarks.workloads.crowd import CrowdedBatch
 from benchmarks.workloads.git import Git
 from benchmarks.workloads.large import Large
 from benchmarks.workloads.memory import Memory
+from benchmarks.workloads.processor import Processor
 from benchmarks.workloads.s3 import S3Batch
 
 #: All of them, in the order in which they run.
 WORKLOADS: tuple[Workload, ...] = (
     Batch(),
+    Processor(),
     Large(),
     CrowdedBatch(),
     Memory(),

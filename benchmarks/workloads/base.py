@@ -46,9 +46,16 @@ class Bench:
         return path
 
     @contextmanager
-    def start(self, peer: Peer, bucket: Bucket | None = None) -> Iterator[Server]:
-        """Run a server over an empty store, until the block ends."""
-        with peer.start(Place(self.directory(peer.name), self.cores, bucket)) as server:
+    def start(
+        self, peer: Peer, bucket: Bucket | None = None, cores: int = 0, memory: bool = False
+    ) -> Iterator[Server]:
+        """Run a server over an empty store, until the block ends.
+
+        :param cores: how many processors it gets; 0 for as many as others.
+        :param memory: whether it keeps objects in its memory.
+        """
+        place = Place(self.directory(peer.name), cores or self.cores, bucket, memory)
+        with peer.start(place) as server:
             yield server
 
     @contextmanager
@@ -62,6 +69,11 @@ class Bench:
         self._row(case).values.setdefault(server, []).append(value)
         print(f"  {case.name}: {server} {value:.{case.digits}f} {case.unit}", file=sys.stderr)
 
+    def arrange(self, *cases: Case) -> None:
+        """Put cases into the table in this order, whatever is measured first."""
+        for case in cases:
+            self._row(case)
+
     def note(self, text: str) -> None:
         """Note something that a reader should know, once."""
         if text not in self.notes:
@@ -69,7 +81,10 @@ class Bench:
 
     def fail(self, case: Case, server: str, reason: object) -> None:
         """Note that a server cannot do something."""
-        self._row(case).failures.setdefault(server, " ".join(str(reason).split())[:200])
+        text = " ".join(str(reason).split())
+        # What a program says before it ends stands at the end.
+        shortened = text if len(text) <= 200 else f"{text[:60]} … {text[-137:]}"
+        self._row(case).failures.setdefault(server, shortened)
         print(f"  {case.name}: {server} fails: {reason}", file=sys.stderr)
 
     @contextmanager

@@ -29,11 +29,7 @@ class Large:
     def run(self, bench: Bench) -> None:
         """See :meth:`~benchmarks.workloads.base.Workload.run`."""
         part = bench.size // 16
-        bench.note(
-            "Every upload is of another object. giftless verifies its hash and syncs it to the"
-            " disk before it answers; lfs-test-server and rudolfs verify it and do not sync;"
-            " the Flask giftless and nginx do neither."
-        )
+        bench.note("Every upload is of another object.")
         bench.note(
             f"The {CLIENTS} at once are of {part >> 20} MiB each, to bound what the disk must hold."
         )

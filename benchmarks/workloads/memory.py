@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from benchmarks import load
 from benchmarks.peers.base import LFS, Server, batch_body
 from benchmarks.report import Case
-from benchmarks.support import Content, make_content
+from benchmarks.support import PATIENCE, Content, make_content
 from benchmarks.workloads.base import Bench
 from benchmarks.workloads.batch import OBJECTS, contents
 from benchmarks.workloads.crowd import crowd
@@ -22,6 +23,9 @@ REQUESTS = 100_000
 
 #: How often memory is looked at during a load, in seconds.
 _INTERVAL = 0.1
+
+#: In which time a server must not grow to count as started, in seconds.
+_SETTLING = 1.0
 
 _START = Case("at the start", "MB", more=False, digits=1)
 _PER_CONNECTION = Case("per idle connection", "kB", more=False, digits=1)
@@ -53,8 +57,7 @@ class Memory:
     def _measure(
         self, bench: Bench, server: Server, small: list[Content], large: list[Content]
     ) -> None:
-        start = server.memory()
-        bench.add(_START, server.peer, start / 1e6)
+        bench.add(_START, server.peer, _settled(server) / 1e6)
         for content in small:
             server.store(content)
         url = f"{server.lfs_url()}/objects/batch"
@@ -83,6 +86,19 @@ class Memory:
                 while done < REQUESTS:
                     done += load.batches(url, single, 16, 5, bench.root).requests
                 bench.add(_GROWTH, server.peer, (server.memory() - before) / 1e6)
+
+
+def _settled(server: Server) -> int:
+    """Return the memory of a server that has started all its processes, in bytes.
+
+    The first worker answers while others still start.
+    """
+    deadline = time.monotonic() + PATIENCE
+    before, now = 0, server.memory()
+    while abs(now - before) > now / 1000 and time.monotonic() < deadline:
+        time.sleep(_SETTLING)
+        before, now = now, server.memory()
+    return now
 
 
 def _most(server: Server, work: Callable[[], object]) -> int:

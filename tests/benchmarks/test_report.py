@@ -24,6 +24,7 @@ def results(*rows: Row, missing: dict[str, str] | None = None) -> Results:
         date="today",
         machine={"processors": "2"},
         servers={"giftless": "giftless 1", "other": "other 2"},
+        promises={"giftless": ["hash", "flush"], "other": []},
         missing=missing or {},
         tools={"wrk": "wrk 4"},
         notes=["a note"],
@@ -54,6 +55,7 @@ class TableTests(SynchronousTestCase):
             table(results(row)),
             [
                 ["", "giftless", "x other"],
+                ["*promises*", "hash, flush", "—"],
                 ["uploads", "1 000 (900 to 2 000) objects/s", "10.00 (9.00 to 20.00)"],
             ],
         )
@@ -62,18 +64,19 @@ class TableTests(SynchronousTestCase):
         """Of something close to nothing each server's own value says more."""
         growth = Case("growth", "MB", more=False, digits=1, ratio=False)
         row = Row(growth, {"giftless": [0.0], "other": [400.0]}, {})
-        self.assertEqual(table(results(row))[1], ["growth", "0.0 MB", "400.0 MB"])
+        self.assertEqual(table(results(row))[2], ["growth", "0.0 MB", "400.0 MB"])
 
     def test_a_missing_server_has_a_column_and_a_reason(self) -> None:
         row = Row(TIME, {"giftless": [1.0]}, {})
         found = results(row, missing={"absent": "it is not installed"})
-        self.assertEqual(table(found)[1], ["pushes", "1.0 s", "—", "—"])
+        self.assertEqual(table(found)[1], ["*promises*", "hash, flush", "—", "—"])
+        self.assertEqual(table(found)[2], ["pushes", "1.0 s", "—", "—"])
         self.assertIn("Without absent: it is not installed.", text(found))
 
     def test_a_failure_is_told(self) -> None:
         row = Row(TIME, {"giftless": [1.0], "other": [1.0]}, {"other": "no answer"})
         found = results(row)
-        self.assertEqual(table(found)[1][2], "fails")
+        self.assertEqual(table(found)[2][2], "fails")
         self.assertIn("other fails (pushes): no answer.", text(found))
 
     def test_what_is_written_can_be_read_again(self) -> None:

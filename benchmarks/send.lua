@@ -1,13 +1,13 @@
--- wrk: POST a file's content with some headers, and print one line of JSON.
+-- wrk: send a file's content with some headers, and print one line of JSON.
 --
---   wrk … --script post.lua URL -- FILE 'Name: value' …
+--   wrk … --script send.lua URL -- METHOD FILE 'Name: value' …
 
 function init(arguments)
-   local file = assert(io.open(arguments[1], "rb"))
-   wrk.method = "POST"
+   wrk.method = arguments[1]
+   local file = assert(io.open(arguments[2], "rb"))
    wrk.body = file:read("*a")
    file:close()
-   for index = 2, #arguments do
+   for index = 3, #arguments do
       local name, value = arguments[index]:match("^([^:]+): (.*)$")
       wrk.headers[name] = value
    end
