@@ -286,7 +286,8 @@ class Daemon:
             ("127.0.0.1", self.port), timeout=PATIENCE, source_address=(source, 0)
         )
         if self.scheme == "https":
-            context = ssl.create_default_context()
+            # Without the certificates of the system, which take long to load.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
             return context.wrap_socket(connection)

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 
 from tests.integration.support import LFS_JSON, REPO, Daemon, IntegrationTestCase, read_reply
-from tests.integration.test_workers import HANGING
+from tests.integration.workers import HANGING
 from tests.support.processes import ENDED, PATIENCE, wait_until
 
 #: Python reads this when it starts; the file that it names sets the wall clock back.

@@ -49,10 +49,13 @@ def wait_until(condition: Callable[[], Any], what: str) -> None:
     :param what: what is waited for, for the error message.
     """
     deadline = time.monotonic() + PATIENCE
+    pause = 0.01
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain for {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        # To look may take as long as what is waited for.
+        pause = min(1.2 * pause, 0.05)
 
 
 def is_running(pid: int) -> bool:
