@@ -20,7 +20,7 @@ LAYERS: Final = (
     {"lfs"},
     {"interfaces"},
     {"base"},
-    {"auth", "locks", "observers", "storage"},
+    {"auth", "locks", "monitoring", "observers", "storage"},
     {"transfer"},
     {"usecases"},
     {"web"},

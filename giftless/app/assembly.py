@@ -16,6 +16,7 @@ from giftless.auth.guard import Guard
 from giftless.auth.realms import check_realms
 from giftless.auth.throttle import Guesses
 from giftless.base import schema
+from giftless.base.metrics.counts import Counts
 from giftless.base.shared_table import SharedTable
 from giftless.interfaces import (
     Environment,
@@ -30,6 +31,9 @@ from giftless.interfaces import (
     IObserverFactory,
     IStorageFactory,
 )
+from giftless.monitoring.events import EventCounter
+from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
+from giftless.monitoring.metrics import Metrics
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
 from giftless.usecases.locks import LockPolicy, LockService
@@ -58,6 +62,7 @@ class Backends:
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar observers: who is told of events, by the dotted paths of their sections.
     :ivar shared: what all workers count together.
+    :ivar metrics: what this worker counts; ``None`` if nobody is told.
     """
 
     secret: bytes = field(repr=False)
@@ -66,15 +71,20 @@ class Backends:
     locks: ILockStore | None
     observers: Mapping[str, IObserver]
     shared: SharedTable
+    metrics: Metrics | None = None
 
 
 def build_backends(
-    options: Config, parts: PartBuilder, shared: SharedTable | None = None
+    options: Config,
+    parts: PartBuilder,
+    shared: SharedTable | None = None,
+    counts: Counts | None = None,
 ) -> Backends:
     """Build the storage, the authenticators, the lock store and the observers.
 
     :param parts: builds each, with what is nested in it.
     :param shared: what all workers count together; ``None`` if this process serves alone.
+    :param counts: where this process counts what it does; ``None`` if nobody is told.
     :raises ConfigError: if the configuration cannot be used.
     """
     plugins.add_directories(options.plugin_path)
@@ -89,7 +99,17 @@ def build_backends(
     check_realms(parts.built)
     locks = build_lock_store(options, parts)
     observers = build_observers(options, parts)
-    return Backends(secret, store, chain, locks, observers, shared or SharedTable())
+    metrics = None
+    if counts is not None:
+        metrics = Metrics(counts)
+        seconds = parts.environment.reactor.seconds
+        store = measured_store(store, options.storage["type"], metrics, seconds)
+        chain = [
+            MeasuredAuthenticator(part, section["type"], metrics)
+            for part, section in zip(chain, options.auth, strict=True)
+        ]
+        observers = {**observers, "metrics": EventCounter(metrics)}
+    return Backends(secret, store, chain, locks, observers, shared or SharedTable(), metrics)
 
 
 def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
@@ -166,7 +186,10 @@ def build_resource(
     if options.aliases:
         chain = Aliased(chain, options.aliases)
     guarded = Guard(chain, guesses, names_people)
-    actions = AuthChain([transfers.tokens, guarded])
+    tokens: IAuthenticator = transfers.tokens
+    if backends.metrics is not None:
+        tokens = MeasuredAuthenticator(tokens, "action", backends.metrics)
+    actions = AuthChain([tokens, guarded])
     routes = (
         *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,

@@ -48,11 +48,22 @@ class EndpointOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     front: str = DEFAULT_FRONT
 
 
+class AdminOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What operators and their monitoring see.
+
+    :ivar endpoints: where metrics and health are served, as Twisted server endpoint
+        strings; not where clients connect.
+    """
+
+    endpoints: list[str] = []
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration.
 
     :ivar endpoints: where to listen, as Twisted server endpoint strings or as
         sections that name the front too; the front of a string is ``http``.
+    :ivar admin: what operators and their monitoring see.
     :ivar public_url: the root of the URLs that clients are given; empty to
         build it from each request.
     :ivar trusted_proxies: addresses, networks or ``unix``, whose
@@ -84,6 +95,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     endpoints: list[str | EndpointOptions] = msgspec.field(
         default_factory=lambda: ["tcp:8080:interface=127.0.0.1"]
     )
+    admin: AdminOptions = AdminOptions()
     public_url: str = ""
     trusted_proxies: list[str] = []
     storage: Section = msgspec.field(default_factory=lambda: {"type": "local"})

@@ -272,3 +272,22 @@ class IDeleting(IObjectStore):
 
         :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
         """
+
+
+class IProbing(IObjectStore):
+    """A store that can try whether it takes, gives back and deletes something.
+
+    That is what ``/health/ready`` asks.  A store that does not provide this is asked for
+    the size of an object that is absent.
+    """
+
+    def probe() -> Awaitable[None]:
+        """Write something fresh, read it back and delete it.
+
+        It must not look like an object of a repository, and what a killed process has
+        left of it is deleted later.  It ends within some seconds, unless the system does
+        not let it.
+
+        :raises giftless.errors.LFSError: if that fails; its message is for operators
+            alone, and says what to look at.
+        """

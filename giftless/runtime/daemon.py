@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Mapping
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -24,6 +24,7 @@ from giftless import __version__
 from giftless.app import config, permissions
 from giftless.app.config import DEFAULT_FRONT, Loaded
 from giftless.app.cpus import number_of_workers
+from giftless.base.metrics.tally import Tally
 from giftless.base.shared_table import shared_memory
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
@@ -31,10 +32,13 @@ from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
 from giftless.runtime.orders import COMMAND, write_orders, write_reload
 from giftless.runtime.sockets.binding import Sockets
-from giftless.runtime.sockets.endpoints import Listening, listenings
+from giftless.runtime.sockets.endpoints import Listening, admin_listenings, listenings
 from giftless.runtime.supervision.process import Plan
 from giftless.runtime.supervision.supervisor import Supervisor, WorkerFailed
 from giftless.runtime.systemd import Notifier, watchdog_interval
+
+if TYPE_CHECKING:
+    from giftless.runtime.admin.front import AdminFront
 
 _log = Logger(namespace="giftless")
 
@@ -67,11 +71,14 @@ class Daemon(Service):
         self._sockets = Sockets(reactor, _owner(twistd))
         self._descriptors: list[int] = []
         self._shared = shared_memory()
+        self._tally = Tally()
+        self._admin: AdminFront | None = None
+        self._reloads = {"succeeded": 0, "failed": 0}
         # twistd may change the directory; workers run where the daemon was started,
         # so that relative paths stay right.
         environ = {name: value for name, value in os.environ.items() if name not in _OWN}
         self._supervisor = Supervisor(
-            reactor, COMMAND, environ, os.getcwd(), self._log.write, self._changed
+            reactor, COMMAND, environ, os.getcwd(), self._log.write, self._changed, self._tally
         )
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         self._watchdog = LoopingCall(self._tell_watchdog)
@@ -122,22 +129,45 @@ class Daemon(Service):
 
     async def _start(self) -> None:
         try:
+            await self._listen_for_admins(self._loaded, self._descriptors)
             await self._supervisor.replace(self._plan(self._loaded, self._descriptors))
-        except WorkerFailed as error:
+        except (ConfigError, WorkerFailed) as error:
             self._cannot_start(error)
 
     def _bind(self, loaded: Loaded) -> list[int]:
+        """Bind the endpoints, and behind them the admin endpoints."""
         try:
-            return self._sockets.bind(listenings(loaded.config.endpoints))
+            return self._sockets.bind(_places(loaded))
         except ConfigError as error:
-            raise config.located(error, loaded.source, loaded.text, os.environ) from None
+            raise _located(error, loaded) from None
+
+    async def _listen_for_admins(self, loaded: Loaded, descriptors: list[int]) -> None:
+        """Serve the admin endpoints.
+
+        :param descriptors: see :meth:`_bind`.
+        :raises ConfigError: if one cannot be made.
+        """
+        endpoints = admin_listenings(loaded.config.admin)
+        if self._admin is None:
+            if not endpoints:
+                return
+            # Not before: it takes memory.
+            from giftless.runtime.admin.front import AdminFront
+
+            self._admin = AdminFront(
+                self._reactor, self._tally, self._supervisor, lambda: self._reloads
+            )
+        try:
+            await self._admin.listen(endpoints, descriptors[len(loaded.config.endpoints) :])
+        except ConfigError as error:
+            raise _located(error, loaded) from None
 
     def _plan(self, loaded: Loaded, descriptors: list[int]) -> Plan:
         options = loaded.config
         return Plan(
             number_of_workers(options.workers),
             write_orders(loaded, self._log_format),
-            descriptors,
+            descriptors[: len(options.endpoints)],
             options.shutdown_timeout + PATIENCE,
             self._shared,
         )
@@ -189,11 +219,13 @@ class Daemon(Service):
         self._problem = f"; cannot reload: {problem}" if problem else ""
         # Observers are in the workers.
         self._supervisor.tell_one(write_reload(self._loaded.source, problem))
+        self._reloads["failed" if problem else "succeeded"] += 1
 
     async def _try_reload(self) -> None:
         loaded = config.load(self._file, os.environ)
         descriptors = self._bind(loaded)
         await self._supervisor.replace(self._plan(loaded, descriptors))
+        await self._listen_for_admins(loaded, descriptors)
         self._loaded, self._descriptors = loaded, descriptors
         self._warn(loaded)
 
@@ -219,7 +251,7 @@ class Daemon(Service):
         _log.info(
             "giftless {version} listens on {endpoints}",
             version=__version__,
-            endpoints=", ".join(map(_describe, listenings(self._loaded.config.endpoints))),
+            endpoints=", ".join(map(_describe, _places(self._loaded))),
         )
         if not self._loaded.source:
             _log.warn(
@@ -235,8 +267,7 @@ class Daemon(Service):
         public = self._loaded.config.public_url.rstrip("/")
         if public:
             return public
-        endpoints = listenings(self._loaded.config.endpoints)
-        for endpoint, descriptor in zip(endpoints, self._descriptors, strict=True):
+        for endpoint, descriptor in zip(_places(self._loaded), self._descriptors, strict=True):
             address = self._sockets.address(descriptor)
             if endpoint.front == DEFAULT_FRONT and address is not None:
                 return "http://{}:{}".format(*address)
@@ -254,6 +285,8 @@ class Daemon(Service):
         ended = self._supervisor.stopService()
         await self._sockets.keep([])
         await ended
+        if self._admin is not None:
+            await self._admin.stop()
         if self._watchdog.running:
             self._watchdog.stop()
 
@@ -261,6 +294,16 @@ class Daemon(Service):
         """Stop accepting, let running transfers finish, then end."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+
+def _places(loaded: Loaded) -> list[Listening]:
+    """Return where to listen: the endpoints, and then the admin endpoints."""
+    options = loaded.config
+    return [*listenings(options.endpoints), *admin_listenings(options.admin)]
+
+
+def _located(error: ConfigError, loaded: Loaded) -> ConfigError:
+    return config.located(error, loaded.source, loaded.text, os.environ)
 
 
 def _owner(twistd: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -18,11 +18,13 @@ from giftless.app.plugins import PartBuilder
 from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
 from giftless.base.http_client import http_client
+from giftless.base.metrics.counts import Counts
 from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, Event, IFront
+from giftless.monitoring.health import Health
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.usecases.events import Events
@@ -38,8 +40,10 @@ class Instance:
     :param reactor: the reactor that it runs on.
     :param build_fronts: builds the fronts that endpoints may name.
     :param shared: what all workers count together; ``None`` if this process serves alone.
+    :param counts: where this process counts what it does; ``None`` if nobody is told.
     :raises ConfigError: if the configuration cannot be used; its text says
         where the value of the key was set.
+    :ivar health: looks whether the parts work.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Instance:
         reactor: Any,
         build_fronts: FrontBuilder = build_fronts,
         shared: SharedTable | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._loaded = loaded
         self._reactor = reactor
@@ -59,12 +64,15 @@ class Instance:
         self._parts = PartBuilder(partial(Environment, *lent, services=self._services))
         self._endpoints = listenings(options.endpoints)
         try:
-            backends = build_backends(options, self._parts, shared)
+            backends = build_backends(options, self._parts, shared, counts)
             self._events = Events(backends.observers)
             built = build_fronts(options, self._parts.environment, backends)
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
             raise self._located(error) from None
+        # The store itself: what is asked here is not counted.
+        store: Any = self._parts.built["storage"]
+        self.health = Health(store, backends.locks, reactor)
         self._ports: list[IListeningPort] = []
 
     def run_checks(self) -> list[ConfigError]:

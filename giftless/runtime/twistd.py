@@ -17,7 +17,7 @@ from giftless.errors import ConfigError
 from giftless.runtime.clock import use_monotonic_time
 from giftless.runtime.daemon import Daemon
 from giftless.runtime.modes import limit_modes
-from giftless.runtime.sockets.endpoints import check_endpoints, listenings
+from giftless.runtime.sockets.endpoints import admin_listenings, check_endpoints, listenings
 
 
 class Options(usage.Options):
@@ -65,7 +65,9 @@ class Options(usage.Options):
 
                 instance = Instance(loaded, reactor)
             try:
-                check_endpoints(reactor, listenings(loaded.config.endpoints))
+                options = loaded.config
+                check_endpoints(reactor, listenings(options.endpoints))
+                check_endpoints(reactor, admin_listenings(options.admin))
             except ConfigError as error:
                 raise config.located(error, loaded.source, loaded.text, os.environ) from None
         except ConfigError as error:

@@ -14,6 +14,7 @@ import signal
 import sys
 from typing import Any, Final
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.internet.stdio import StandardIO
@@ -23,6 +24,8 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from giftless.app import config
+from giftless.base.metrics.counts import Counts
+from giftless.base.metrics.slab import Slab
 from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
@@ -35,8 +38,10 @@ from giftless.runtime.modes import limit_modes
 from giftless.runtime.orders import Orders, Reload, read_orders, read_reload
 from giftless.runtime.supervision.process import (
     ALIVE,
+    COUNTS,
     FAILED,
     FIRST_SOCKET,
+    HEALTH,
     HEARTBEAT,
     LOG,
     ORDERS,
@@ -81,9 +86,11 @@ class Control(LineOnlyReceiver):
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
 
     def lineReceived(self, line: bytes) -> None:
-        """Obey an order of the parent: retire, tell of a reload, or begin with what it says."""
+        """Obey an order: retire, tell how it is or of a reload, or begin with what it says."""
         if line == RETIRE:
             Deferred.fromCoroutine(self._retire())
+        elif line == HEALTH:
+            Deferred.fromCoroutine(self._tell_health())
         elif line.startswith(RELOADED):
             self._tell(read_reload(line))
         else:
@@ -97,7 +104,8 @@ class Control(LineOnlyReceiver):
         _begin_logging(orders.log_format, self._reactor)
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
-            self._instance = Instance(loaded, self._reactor, shared=SharedTable(SHARED))
+            shared, counts = SharedTable(SHARED), Counts(Slab(COUNTS))
+            self._instance = Instance(loaded, self._reactor, shared=shared, counts=counts)
             sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
             await self._instance.start(sockets)
         except ConfigError as error:
@@ -119,6 +127,11 @@ class Control(LineOnlyReceiver):
     def _tell(self, reload: Reload) -> None:
         assert self._instance is not None, "only a worker that serves is told of a reload"
         self._instance.publish(ConfigurationReloaded(reload.source, reload.problem))
+
+    async def _tell_health(self) -> None:
+        assert self._instance is not None, "only a worker that serves is asked"
+        report = await self._instance.health.report()
+        self.sendLine(HEALTH + b" " + msgspec.json.encode(report))
 
     async def _retire(self) -> None:
         assert self._instance is not None, "only a worker that serves is told to retire"
@@ -162,6 +175,7 @@ def main() -> int:
     keep_buffers()
     os.set_inheritable(STATUS, False)
     os.set_inheritable(SHARED, False)
+    os.set_inheritable(COUNTS, False)
     from twisted.internet import reactor
 
     running: Any = reactor

@@ -165,7 +165,9 @@ class MessageTests(ConfigTestCase):
                 message.startswith(f"FILE: {path}: unknown key; did you mean '{meant}'? allowed"),
                 message,
             )
-        self.assertIn("allowed here: access, actions, aliases, auth, cors,", self.refusal("zzz: 1"))
+        self.assertIn(
+            "allowed here: access, actions, admin, aliases, auth, cors,", self.refusal("zzz: 1")
+        )
 
     def test_an_error_of_a_variable_names_the_variable(self) -> None:
         for name, value, message in (

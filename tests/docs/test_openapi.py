@@ -13,8 +13,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,8 +30,7 @@ from giftless.transfer.kinds import BUILT_IN
 from giftless.usecases.events import NO_EVENTS
 from giftless.web.routes import LFSResource
 from tests.docs.pages import DOCS, code
-from tests.integration.sharing import SharingTestCase
-from tests.integration.support import LFS_JSON, Response, oid_of
+from tests.integration.support import LFS_JSON, IntegrationTestCase, Response, oid_of
 from tests.support.making import action_of, key_of, part_builder, writer
 
 SPEC: dict[str, Any] = yaml.safe_load((DOCS / "openapi.yaml").read_text())
@@ -116,27 +114,30 @@ def verification(oid: str, size: int) -> bytes:
     return json.dumps(request).encode()
 
 
-@contextmanager
-def staff(directory: Path) -> Iterator[Path]:
-    """Put the plugin into a folder for itself."""
-    yield Path(shutil.copy(Path(__file__).with_name("staff.py"), directory)).parent
-
-
-class ApiTestCase(SharingTestCase):
+class ApiTestCase(IntegrationTestCase):
     """A daemon whose limits are within a test's reach, with an object in it."""
 
     def setUp(self) -> None:
-        """Share the daemon."""
+        """Start the daemon."""
         super().setUp()
-        self.daemon = self.share_daemon(
-            plugin_path=[str(self.share("staff", staff))],
-            auth=[{"type": "staff"}],
-            access={"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
-            limits={"header_timeout": 1, "body_rate_window": 1, "object_size": LARGEST},
+        plugins = self.directory / "plugins"
+        plugins.mkdir()
+        shutil.copy(Path(__file__).with_name("staff.py"), plugins)
+        self.daemon = self.start_daemon(
+            config={
+                "plugin_path": [str(plugins)],
+                "auth": [{"type": "staff"}],
+                "access": {"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
+                "limits": {
+                    "header_timeout": 1,
+                    "body_rate_window": 1,
+                    "object_size": LARGEST,
+                },
+            }
         )
         self.assertEqual(self.daemon.put(DATA, "my-org/demo", user("writer")), 200)
         mark = self.daemon.store / ".giftless" / "damaged" / "my-org" / "demo" / DAMAGED
-        mark.mkdir(parents=True, exist_ok=True)
+        mark.mkdir(parents=True)
         (mark / "reason").write_text("its SHA-256 is another one")
 
     def ask(
@@ -321,7 +322,7 @@ class PartOperationTests(ApiTestCase):
         clock.advance(time.time())
         secret = (self.daemon.directory / "giftless-state" / "secret").read_bytes().strip()
         self.tokens = ActionTokens(secret, ActionOptions(), BUILT_IN, clock.seconds)
-        self.data = f"an object in several parts, of {self.id()}".encode()
+        self.data = b"an object in several parts"
 
     def header(self, operation: str, size: int | None = None) -> dict[str, str]:
         """Return the header of an action."""
@@ -396,7 +397,7 @@ class LockTests(ApiTestCase):
 
     def test_create_gives_each_documented_status(self) -> None:
         """``POST …/locks``."""
-        body = b'{"path": "new.psd"}'
+        body = b'{"path": "a.psd"}'
         exchanges = {"201": self.ask("POST", LOCKS, "writer", body)}
         exchanges |= self.everywhere("POST", LOCKS, body) | {
             "403": self.ask("POST", LOCKS, "reader", body),
@@ -408,7 +409,7 @@ class LockTests(ApiTestCase):
 
     def test_list_gives_each_documented_status(self) -> None:
         """``GET …/locks`` and ``HEAD …/locks``."""
-        for path in ("listed.psd", "b/ü.psd"):
+        for path in ("a.psd", "b/ü.psd"):
             self.lock(path)
         # Where nothing is hidden, who may not read is told so.
         frank = self.start_daemon("frank", config={**(self.daemon.config or {}), "access": {}})
@@ -422,8 +423,8 @@ class LockTests(ApiTestCase):
 
     def test_verify_gives_each_documented_status(self) -> None:
         """``POST …/locks/verify``."""
-        self.lock("ours.psd")
-        self.lock("theirs.psd", "editor")
+        self.lock("a.psd")
+        self.lock("b.psd", "editor")
         body = b'{"limit": 1}'
         url = f"{LOCKS}/verify"
         exchanges = self.everywhere("POST", url, body) | {
@@ -436,7 +437,7 @@ class LockTests(ApiTestCase):
 
     def test_unlock_gives_each_documented_status(self) -> None:
         """``POST …/locks/{id}/unlock``."""
-        url = f"{LOCKS}/{self.lock('unlocked.psd', 'editor')['id']}/unlock"
+        url = f"{LOCKS}/{self.lock('a.psd', 'editor')['id']}/unlock"
         exchanges = self.everywhere("POST", url, b"{}") | {
             "403": self.ask("POST", url, "writer", b'{"force": false}'),
             "404": self.ask("POST", f"{LOCKS}/unknown/unlock", "writer", b"{}"),

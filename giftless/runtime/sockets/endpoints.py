@@ -12,12 +12,15 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
-from giftless.app.config import DEFAULT_FRONT, EndpointOptions
+from giftless.app.config import DEFAULT_FRONT, AdminOptions, EndpointOptions
 from giftless.errors import ConfigError
 
 #: The part of an endpoint that names a socket which systemd has bound.
 SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
 
+
+#: The front of the admin endpoints, which no other endpoint can name.
+ADMIN: Final = "admin"
 
 #: Parts of endpoints that are no secrets.
 _SHOWN: Final = re.compile(
@@ -51,6 +54,14 @@ def listenings(endpoints: Sequence[str | EndpointOptions]) -> list[Listening]:
         else:
             found.append(Listening(endpoint.listen, endpoint.front, f"{path}.listen"))
     return found
+
+
+def admin_listenings(options: AdminOptions) -> list[Listening]:
+    """Return where the parent itself is to listen, in the order of the configuration."""
+    return [
+        Listening(endpoint, ADMIN, f"admin.endpoints.{index}")
+        for index, endpoint in enumerate(options.endpoints)
+    ]
 
 
 def check_endpoints(reactor: Any, endpoints: Sequence[Listening]) -> None:

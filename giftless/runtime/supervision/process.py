@@ -15,22 +15,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from giftless.base.metrics.tally import Counted
+
 _log = Logger(namespace="giftless.workers")
 
 #: The descriptors of a worker: orders come on its standard input, the log goes
 #: to its standard output, what it says goes to STATUS, SHARED is the memory that
-#: all workers share, and the listening sockets follow.
+#: all workers share, COUNTS is what it counts in, and the listening sockets follow.
 ORDERS: Final = 0
 LOG: Final = 1
 COMPLAINTS: Final = 2
 STATUS: Final = 3
 SHARED: Final = 4
-FIRST_SOCKET: Final = 5
+COUNTS: Final = 5
+FIRST_SOCKET: Final = 6
 
 #: Tells a worker to accept no more connections, and to end when the last of
 #: those that it has is over.
@@ -39,7 +43,11 @@ RETIRE: Final = b"retire"
 #: Tells one worker how a reload has ended, so that it tells its observers.
 RELOADED: Final = b"reloaded"
 
-#: What a worker says: it serves; it is alive; it cannot start, and why.
+#: Asks a worker that serves whether its parts work.
+HEALTH: Final = b"health"
+
+#: What a worker says: it serves; it is alive; how its parts are (HEALTH and a report); it
+#: cannot start, and why.
 READY: Final = b"ready"
 ALIVE: Final = b"alive"
 FAILED: Final = b"failed"
@@ -94,7 +102,9 @@ class Worker(ProcessProtocol):
 
     :param reports: is told what the process does.
     :param plan: what it is started for.
+    :param counted: what it counts.
     :ivar plan: what it was started for.
+    :ivar counted: what it counts.
     :ivar state: ``starting``; ``serving``, that is, accepting connections; or
         ``leaving``, when it has been told to end.
     :ivar silence: how many heartbeats it has missed.
@@ -104,12 +114,14 @@ class Worker(ProcessProtocol):
     transport: Any
     pid: int = 0
 
-    def __init__(self, reports: Reports, plan: Plan) -> None:
+    def __init__(self, reports: Reports, plan: Plan, counted: Counted) -> None:
         self._reports = reports
         self.plan = plan
+        self.counted = counted
         self.state = "starting"
         self.silence = 0
         self._problem = ""
+        self._asked: list[Deferred[bytes]] = []
         self._begun = {LOG: b"", COMPLAINTS: b"", STATUS: b""}
 
     def connectionMade(self) -> None:
@@ -126,6 +138,15 @@ class Worker(ProcessProtocol):
     def tell(self, order: bytes) -> None:
         """Pass one line on to it."""
         self._order(order)
+
+    def ask_health(self) -> Deferred[bytes]:
+        """Ask whether its parts work.
+
+        :returns: fires with its report; fails if it ends before.
+        """
+        self._asked.append(answer := Deferred[bytes]())
+        self._order(HEALTH)
+        return answer
 
     def terminate(self) -> None:
         """Send SIGTERM: it finishes running transfers in time, and ends."""
@@ -169,6 +190,9 @@ class Worker(ProcessProtocol):
         for rest in (self._begun[LOG], self._begun[COMPLAINTS]):
             if rest:
                 self._complain(rest)
+        asked, self._asked = self._asked, []
+        for answer in asked:
+            answer.errback(reason)
         how = f"worker {self.pid} {_how(reason.value)}"
         self._reports.over(self, self._problem or how)
 
@@ -177,6 +201,10 @@ class Worker(ProcessProtocol):
         word, _, text = line.partition(b" ")
         if word == FAILED:
             self._problem = text.decode(errors="replace")
+        elif word == HEALTH:
+            asked, self._asked = self._asked, []
+            for answer in asked:
+                answer.callback(text)
         elif word == READY and self.state == "starting":
             self.state = "serving"
             self._reports.ready(self)

@@ -16,8 +16,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from giftless.base.metrics.tally import Tally
 from giftless.runtime.supervision.process import (
     COMPLAINTS,
+    COUNTS,
     FIRST_SOCKET,
     HEARTBEAT,
     LOG,
@@ -50,6 +52,9 @@ class Supervisor(Service):
     :param directory: where it runs.
     :param write: takes whole lines of workers' logs.
     :param changed: is called when a worker's state has changed.
+    :param tally: adds up what workers count.
+    :ivar started: how many have been started so far.
+    :ivar died: how many have ended without having been told to.
     """
 
     def __init__(
@@ -60,12 +65,16 @@ class Supervisor(Service):
         directory: str,
         write: Callable[[bytes], object],
         changed: Callable[[], object],
+        tally: Tally,
     ) -> None:
         self._reactor = reactor
         self._command = command
         self._environ = environ
         self._directory = directory
         self._changed = changed
+        self._tally = tally
+        self.started = 0
+        self.died = 0
         self.write = write
         self._plan: Plan | None = None
         self._proven: Plan | None = None
@@ -92,15 +101,32 @@ class Supervisor(Service):
     @property
     def answering(self) -> bool:
         """Whether some worker serves and has said so lately."""
-        return any(worker.silence < QUIET for worker in self._in("serving"))
+        return bool(self._answering())
+
+    @property
+    def pids(self) -> list[int]:
+        """The numbers of the processes that run."""
+        return [worker.pid for worker in self._workers if worker.pid]
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many workers are in each state."""
+        return {state: len(self._in(state)) for state in ("serving", "starting", "leaving")}
+
+    def ask_health(self) -> Deferred[bytes] | None:
+        """Ask a worker whether its parts work.
+
+        :returns: fires with its report, or fails if it ends before; ``None`` if no worker
+            answers.
+        """
+        answering = self._answering()
+        return answering[0].ask_health() if answering else None
 
     @property
     def status(self) -> str:
         """How many workers are in each state, in one line."""
-        counts = [(state, len(self._in(state))) for state in ("serving", "starting", "leaving")]
-        return "workers: " + (
-            ", ".join(f"{count} {state}" for state, count in counts if count) or "none"
-        )
+        counts = [f"{count} {state}" for state, count in self.states.items() if count]
+        return f"workers: {', '.join(counts) or 'none'}"
 
     def replace(self, plan: Plan) -> Deferred[None]:
         """Replace all workers, if there are any, one by one.
@@ -170,6 +196,7 @@ class Supervisor(Service):
     def over(self, worker: Worker, reason: str) -> None:
         """See :class:`~giftless.runtime.supervision.process.Reports`."""
         self._workers.remove(worker)
+        self._tally.retire(worker.counted)
         if worker.state == "leaving":
             _log.info("worker {pid} has ended", pid=worker.pid)
         elif self._trial is not None and worker.state == "starting" and worker.plan is self._plan:
@@ -179,12 +206,16 @@ class Supervisor(Service):
         else:
             _log.error("{reason}; another takes its place", pid=worker.pid, reason=reason)
             self._deaths.append(self._reactor.seconds())
+            self.died += 1
         self._step()
 
     # -- the next step
 
     def _in(self, state: str) -> list[Worker]:
         return [worker for worker in self._workers if worker.state == state]
+
+    def _answering(self) -> list[Worker]:
+        return [worker for worker in self._in("serving") if worker.silence < QUIET]
 
     def _step(self) -> None:
         """Start, retire or end workers until those that run are those that are wanted."""
@@ -236,10 +267,13 @@ class Supervisor(Service):
         self._step()
 
     def _start(self, plan: Plan) -> bool:
-        worker = Worker(self, plan)
+        counted = self._tally.open()
+        worker = Worker(self, plan, counted)
         self._workers.append(worker)
+        self.started += 1
         descriptors: dict[int, int | str] = {ORDERS: "w", LOG: "r", COMPLAINTS: "r", STATUS: "r"}
         descriptors[SHARED] = plan.shared
+        descriptors[COUNTS] = counted.descriptor
         descriptors.update(enumerate(plan.sockets, FIRST_SOCKET))
         try:
             self._reactor.spawnProcess(
@@ -255,6 +289,8 @@ class Supervisor(Service):
                 0, self.over, worker, f"a worker cannot be started: {error.strerror}"
             )
             return False
+        finally:
+            counted.close()
         return True
 
     def _beat(self) -> None:

@@ -122,14 +122,30 @@ class Upload:
             os.close(source)
         return copy
 
-    def close(self) -> None:
-        """Free the file; remove it unless it was renamed."""
+    def read_back(self) -> bytes:
+        """Make the bytes durable, and return them as the disk has them."""
+        assert self._held is not None and self._path is not None
+        os.fsync(self._fd)
+        # What is on the disk need not be kept in memory, where it would be read from.
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._held.fd)
+        try:
+            return os.read(file, self._written + 1)
+        finally:
+            os.close(file)
+
+    def remove(self) -> None:
+        """Remove the file, unless it was renamed."""
         if self._path is not None:
             assert self._held is not None
-            # On a disk that takes no changes any more, the next sweep removes it.
-            with contextlib.suppress(OSError):
-                os.unlink(self._path, dir_fd=self._held.fd)
-            self._path = None
+            path, self._path = self._path, None
+            os.unlink(path, dir_fd=self._held.fd)
+
+    def close(self) -> None:
+        """Free the file; remove it unless it was renamed."""
+        # On a disk that takes no changes any more, the next sweep removes it.
+        with contextlib.suppress(OSError):
+            self.remove()
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)

@@ -30,6 +30,7 @@ from giftless.interfaces import (
     IFusedCapacity,
     IListing,
     IMarking,
+    IProbing,
     IStreamingMultipartStore,
     IStreamingStore,
     ObjectPage,
@@ -47,6 +48,7 @@ from giftless.storage.local.files import ABSENT, Upload, available, remove, size
 from giftless.storage.local.listing import list_page
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody
+from giftless.storage.local.probe import probe
 from giftless.storage.local.root import Held, NotTheStore
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.local.writer import sweep
@@ -62,7 +64,13 @@ Size = int | LFSError | None
 
 
 @implementer(
-    IStreamingStore, IStreamingMultipartStore, IListing, IDeleting, IMarking, IFusedCapacity
+    IStreamingStore,
+    IStreamingMultipartStore,
+    IListing,
+    IDeleting,
+    IMarking,
+    IFusedCapacity,
+    IProbing,
 )
 class LocalStore:
     """A store in a directory.  See the module for its layout.
@@ -266,6 +274,10 @@ class LocalStore:
         await self._run(
             f"{key.oid} could not be marked as damaged", damage.set_apart, *self._place(key), reason
         )
+
+    async def probe(self) -> None:
+        """See :meth:`giftless.interfaces.IProbing.probe`: one thread job, on every disk."""
+        await self._blocking.run(probe, self._disks.roots())
 
     def sweep(self) -> int:
         """Remove what killed uploads left behind.  Blocks.

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from giftless.base.concurrency import settle
-from giftless.errors import ConfigError, LFSError, ObjectDamaged
+from giftless.errors import ConfigError, LFSError, ObjectDamaged, StorageUnavailable
 from giftless.interfaces import (
     ICheckable,
     IDeleting,
     IInspector,
     IListing,
     IMarking,
+    IProbing,
     IReadableStore,
     IStoredObject,
     ListedObject,
@@ -24,13 +25,14 @@ from giftless.lfs.objects import ObjectKey, Repo
 from giftless.storage.pages import check_limit
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
-from giftless.storage.remote.failures import unavailable
+from giftless.storage.remote.failures import RETRY_AFTER, unavailable
 from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.listing import PAGE, read_cursor, write_cursor
 from giftless.storage.remote.opened_object import RemoteObject
+from giftless.storage.remote.probe import Probe
 
 
-@implementer(ICheckable, IDeleting, IInspector, IListing, IMarking, IReadableStore)
+@implementer(ICheckable, IDeleting, IInspector, IListing, IMarking, IProbing, IReadableStore)
 class RemoteStore:
     """What both kinds can do.
 
@@ -41,6 +43,7 @@ class RemoteStore:
     def __init__(self, container: Container, identity: StoreIdentity | None = None) -> None:
         self.container = container
         self._identity = identity
+        self._probe = Probe(container, container.client.clock)
 
     async def _confirm(self) -> None:
         """Make sure that what is absent is absent from the right store.
@@ -142,6 +145,14 @@ class RemoteStore:
             await self.container.mark(key, reason)
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be marked as damaged") from error
+
+    async def probe(self) -> None:
+        """See :meth:`giftless.interfaces.IProbing.probe`."""
+        try:
+            await self._probe.run()
+            await self._confirm()
+        except StoreError as error:
+            raise StorageUnavailable(error.problem, RETRY_AFTER) from error
 
     async def check(self) -> None:
         """See :meth:`giftless.interfaces.ICheckable.check`."""

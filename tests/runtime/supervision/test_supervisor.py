@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -12,8 +13,12 @@ from twisted.logger import LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.base.metrics.counts import Counts
+from giftless.base.metrics.slab import Slab
+from giftless.base.metrics.tally import Tally
 from giftless.runtime.supervision.process import (
     COMPLAINTS,
+    COUNTS,
     HEARTBEAT,
     LOG,
     ORDERS,
@@ -103,6 +108,7 @@ class SupervisorTestCase(SynchronousTestCase):
         self.reactor = Processes()
         self.written: list[bytes] = []
         self.changes = 0
+        self.tally = Tally()
         self.supervisor = Supervisor(
             self.reactor,
             ["python", "worker"],
@@ -110,6 +116,7 @@ class SupervisorTestCase(SynchronousTestCase):
             "/where",
             self.written.append,
             self.change,
+            self.tally,
         )
         self.supervisor.startService()
         self.events: list[LogEvent] = []
@@ -144,8 +151,9 @@ class StartTests(SupervisorTestCase):
     def test_all_are_started_at_once_with_orders_and_sockets(self) -> None:
         self.supervisor.replace(plan(2))
         self.assertEqual([process.orders for process in self.started], [b"serve\n"] * 2)
-        wanted = {0: "w", 1: "r", 2: "r", 3: "r", 4: 11, 5: 7, 6: 9}
-        self.assertEqual(self.started[0].descriptors, wanted)
+        given = self.started[0].descriptors
+        self.assertIsInstance(given.pop(COUNTS), int)
+        self.assertEqual(given, {0: "w", 1: "r", 2: "r", 3: "r", 4: 11, 6: 7, 7: 9})
         self.assertEqual(
             self.reactor.arguments[0], ("python", ["python", "worker"], {"A": "b"}, "/where")
         )
@@ -463,3 +471,100 @@ class OutputTests(SupervisorTestCase):
         self.assertEqual(self.written, [])
         warned = [event for event in self.events if event["log_level"] == LogLevel.warn]
         self.assertEqual({event["worker"] for event in warned}, {100})
+
+
+class HealthTests(SupervisorTestCase):
+    """Workers are asked how their parts are."""
+
+    def ask(self) -> Deferred[bytes]:
+        answer = self.supervisor.ask_health()
+        assert answer is not None
+        return answer
+
+    def test_one_worker_is_asked_and_answers_all_who_ask(self) -> None:
+        self.run_plan(plan(2))
+        answers = [self.ask(), self.ask()]
+        self.assertEqual([process.told_to for process in self.started], ["health\nhealth", ""])
+        self.started[0].say(b'health {"problems":{}}\nhealth {}\n')
+        self.assertEqual([self.successResultOf(it) for it in answers], [b'{"problems":{}}'] * 2)
+        self.assertEqual(self.log(LogLevel.error), [])
+
+    def test_nobody_is_asked_who_does_not_serve_and_answer(self) -> None:
+        self.assertIsNone(self.supervisor.ask_health())
+        self.supervisor.replace(plan())
+        self.assertIsNone(self.supervisor.ask_health())
+        self.started[0].ready()
+        self.reactor.pump([HEARTBEAT] * QUIET)
+        self.assertIsNone(self.supervisor.ask_health())
+        self.started[0].say(b"alive\n")
+        self.assertIsNotNone(self.supervisor.ask_health())
+
+    def test_one_that_ends_before_it_answers_leaves_nobody_waiting(self) -> None:
+        self.run_plan(plan())
+        answer = self.ask()
+        self.started[0].end(killed_by=signal.SIGKILL)
+        self.failureResultOf(answer, ProcessTerminated)
+
+    def test_who_waits_no_longer_disturbs_nobody(self) -> None:
+        self.run_plan(plan())
+        answer = self.ask()
+        answer.addErrback(lambda _: None)
+        answer.cancel()
+        self.started[0].say(b"health {}\n")
+        self.started[0].end()
+
+
+class CountTests(SupervisorTestCase):
+    """What workers count outlasts them."""
+
+    def count(self, process: Process) -> None:
+        """Count something in a process."""
+        counts = Counts(Slab(self.memories[process.number]))
+        counts.counter("done_total", "Done.").add(())
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.memories: dict[int, int] = {}
+        spawn = self.reactor.spawnProcess
+
+        def keep(protocol: Worker, *arguments: Any, childFDs: dict[int, Any]) -> Process:
+            process = spawn(protocol, *arguments, childFDs=childFDs)
+            # As a process has its own descriptor.
+            self.memories[process.number] = os.dup(childFDs[COUNTS])
+            self.addCleanup(os.close, self.memories[process.number])
+            return process
+
+        self.patch(self.reactor, "spawnProcess", keep)
+
+    def done(self) -> float:
+        (series,) = [series for family, series in self.tally.sums() if family.name == "done_total"]
+        return series[()][0]
+
+    def test_what_a_worker_has_counted_is_never_lost(self) -> None:
+        self.run_plan(plan(2))
+        for number in range(10):
+            self.count(self.started[-1])
+            self.started[-1].end(killed_by=signal.SIGKILL)
+            self.assertEqual(self.done(), number + 1)
+            self.reactor.advance(RECENT)
+            self.started[-1].ready()
+        self.assertEqual(self.supervisor.died, 10)
+        self.assertEqual(self.supervisor.started, 12)
+
+    def test_no_descriptor_of_a_worker_that_has_ended_is_left(self) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        self.run_plan(plan(2))
+        for _ in range(10):
+            self.started[-1].end()
+            self.reactor.advance(RECENT)
+            self.started[-1].ready()
+        # The mapped memories of the two that run; these tests have one of each.
+        left = len(os.listdir("/proc/self/fd")) - len(self.memories)
+        self.assertEqual(left, before + 2)
+
+    def test_a_worker_that_cannot_be_started_counts_nothing(self) -> None:
+        self.reactor.error = OSError(11, "Resource temporarily unavailable")
+        trial = self.supervisor.replace(plan())
+        self.reactor.advance(0)
+        self.failureResultOf(trial, WorkerFailed)
+        self.assertEqual(list(self.tally.sums()), [])

@@ -1,0 +1,193 @@
+"""Whether the server can do its work: its store and its locks answer.
+
+Nothing is ever restarted for what is found here.  The server takes no other
+storage by being started again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from giftless.base.concurrency import settle
+from giftless.base.showing import describe_failure
+from giftless.errors import LFSError
+from giftless.interfaces import ICapacity, ILockStore, IObjectStore, IProbing
+from giftless.lfs.locks import LockQuery
+from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Oid, Repo
+
+#: For how many seconds a report holds.
+FRESH: Final = 3.0
+
+#: For how many seconds a check is waited for.  Together with :data:`FRESH` that is less
+#: than the ten in which an outage is known.
+PATIENCE: Final = 5.0
+
+#: What a store is asked for that cannot be probed; no repository can have this name.
+ABSENT: Final = ObjectKey(
+    Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless health").hexdigest())
+)
+
+#: Raises what is wrong.
+Check = Callable[[], Coroutine[Any, Any, None]]
+
+_log = Logger(namespace="giftless.health")
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was found.
+
+    :ivar problems: what is wrong with each part, in words for operators; empty if it is
+        well.
+    :ivar free_bytes: how much the store may still take, in bytes; ``None`` if that is
+        not known.
+    """
+
+    problems: Mapping[str, str] = {}
+    free_bytes: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is well."""
+        return not any(self.problems.values())
+
+
+class Health:
+    """Looks whether the store and the locks work, when somebody asks.
+
+    :param store: where objects are.
+    :param locks: where locks are; ``None`` if there are none.
+    :param clock: tells the time.
+    """
+
+    def __init__(self, store: IObjectStore, locks: ILockStore | None, clock: IReactorTime) -> None:
+        self._store = _StoreCheck(store)
+        checks: dict[str, Check] = {"store": self._store.look}
+        if locks is not None:
+            checks["locks"] = _LockCheck(locks).look
+        self._parts = {name: _Part(check, clock) for name, check in checks.items()}
+        self._clock = clock
+        self._report = Report()
+        self._fresh_until = float("-inf")
+
+    async def report(self) -> Report:
+        """Look, unless that was done just now; takes :data:`PATIENCE` seconds at most."""
+        if self._clock.seconds() < self._fresh_until:
+            return self._report
+        found = await settle(part.look() for part in self._parts.values())
+        problems = dict(zip(self._parts, found, strict=True))
+        for name, problem in problems.items():
+            self._tell(name, self._report.problems.get(name, ""), problem)
+        self._report = Report(problems, self._store.free_bytes)
+        self._fresh_until = self._clock.seconds() + FRESH
+        return self._report
+
+    def _tell(self, name: str, before: str, problem: str) -> None:
+        """Log a change, and not each look."""
+        if problem and not before:
+            _log.error("not ready: {name}: {problem}", name=name, problem=problem)
+        elif before and not problem:
+            _log.info("ready again: {name}", name=name)
+
+
+class _StoreCheck:
+    """Tries whether a store takes, gives back and deletes something.
+
+    :ivar free_bytes: see :class:`Report`.
+    """
+
+    def __init__(self, store: IObjectStore) -> None:
+        self._store = store
+        self.free_bytes: float | None = None
+
+    async def look(self) -> None:
+        """Raise what is wrong."""
+        try:
+            await self._try()
+        finally:
+            self.free_bytes = await self._room()
+
+    async def _try(self) -> None:
+        if IProbing.providedBy(self._store):
+            await self._store.probe()
+            return
+        (size,) = await self._store.sizes([ABSENT])
+        if isinstance(size, LFSError):
+            raise size
+
+    async def _room(self) -> float | None:
+        if not ICapacity.providedBy(self._store):
+            return None
+        try:
+            return (await self._store.room(ABSENT.repo)).bytes
+        except LFSError:
+            return None
+
+
+class _LockCheck:
+    """Asks whether the database of locks answers."""
+
+    def __init__(self, locks: ILockStore) -> None:
+        self._locks = locks
+
+    async def look(self) -> None:
+        """Raise what is wrong."""
+        await self._locks.page(LockQuery(1))
+
+
+class _Part:
+    """One part, which is looked at once at a time, however many ask.
+
+    What does not answer is not asked again meanwhile: each question might take another
+    thread, for ever.
+    """
+
+    def __init__(self, check: Check, clock: IReactorTime) -> None:
+        self._check = check
+        self._clock = clock
+        self._began: float | None = None
+        self._waiting: list[Deferred[str]] = []
+
+    async def look(self) -> str:
+        """Return what is wrong; empty if nothing is."""
+        now = self._clock.seconds()
+        if self._began is not None and now - self._began >= PATIENCE:
+            return f"has not answered for {now - self._began:.0f} seconds"
+        answer: Deferred[str] = Deferred()
+        self._waiting.append(answer)
+        if self._began is None:
+            self._began = now
+            Deferred.fromCoroutine(self._run())
+        late = self._clock.callLater(PATIENCE, self._answer, "has not answered in time")
+        try:
+            return await answer
+        finally:
+            if late.active():
+                late.cancel()
+
+    async def _run(self) -> None:
+        problem = ""
+        try:
+            await self._check()
+        except Exception as error:
+            problem = _words(error)
+        self._began = None
+        self._answer(problem)
+
+    def _answer(self, problem: str) -> None:
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            answer.callback(problem)
+
+
+def _words(error: Exception) -> str:
+    """Say what is wrong, without what may be secret."""
+    if isinstance(error, LFSError):
+        return error.message
+    return describe_failure(error)

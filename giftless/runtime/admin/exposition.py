@@ -1,0 +1,162 @@
+"""Render what is counted in Prometheus' text format (version 0.0.4)."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+from giftless import __version__
+from giftless.base.metrics.counts import OTHER
+from giftless.base.metrics.families import Family, Kind
+from giftless.base.metrics.tally import Sums
+from giftless.monitoring.health import Report
+from giftless.runtime.admin.processes import ended_cpu_seconds, figures_of
+
+#: What the text is.
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the parent knows itself.
+
+    :ivar states: how many workers are in each state.
+    :ivar pids: the numbers of their processes.
+    :ivar started: how many workers have been started.
+    :ivar died: how many have ended without having been told to.
+    :ivar reloads: how many reloads succeeded and failed.
+    :ivar report: what was found last of the health; ``None`` if nobody has looked yet.
+    """
+
+    states: Mapping[str, int]
+    pids: list[int]
+    started: int
+    died: int
+    reloads: Mapping[str, int]
+    report: Report | None
+
+
+class Exposition(Collector):
+    """Renders metrics.
+
+    :param sums: returns what workers have counted, as it is now.
+    :param facts: returns what the parent knows, as it is now.
+    """
+
+    def __init__(self, sums: Callable[[], Sums], facts: Callable[[], Facts]) -> None:
+        self._sums = sums
+        self._facts = facts
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        # The figures of this process, by the names that they have everywhere.
+        ProcessCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """Return all metrics as they are at this moment."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """See :class:`prometheus_client.registry.Collector`."""
+        for family, series in self._sums():
+            yield _metric(family, series)
+        yield from _parent(self._facts())
+
+    def describe(self) -> Iterator[Metric]:
+        """Name no family beforehand: workers bring theirs."""
+        return iter(())
+
+
+def _metric(family: Family, series: Mapping[tuple[str, ...], list[float]]) -> Metric:
+    others = tuple(OTHER for _ in family.labels)
+    told = {
+        labels: numbers
+        for labels, numbers in series.items()
+        if any(numbers) or (labels != others and family.kind is not Kind.HISTOGRAM) or not labels
+    }
+    names = list(family.labels)
+    if family.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(family.name, family.words, labels=names)
+        bounds = [*map(floatToGoString, family.bounds), "+Inf"]
+        for labels, (*counts, total) in told.items():
+            buckets = list(zip(bounds, accumulate(counts), strict=True))
+            histogram.add_metric(list(labels), buckets, total)
+        return histogram
+    make = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    metric = make(family.name, family.words, labels=names)
+    for labels, (number,) in told.items():
+        metric.add_metric(list(labels), number)
+    return metric
+
+
+def _parent(facts: Facts) -> Iterator[Metric]:
+    build = GaugeMetricFamily(
+        "giftless_build_info", "What runs.", labels=["version", "python_version"]
+    )
+    build.add_metric([__version__, platform.python_version()], 1)
+    yield build
+    workers = GaugeMetricFamily("giftless_workers", "Workers, by state.", labels=["state"])
+    for state, count in facts.states.items():
+        workers.add_metric([state], count)
+    yield workers
+    yield _counter("giftless_workers_started_total", "Workers that were started.", facts.started)
+    yield _counter(
+        "giftless_workers_died_total", "Workers that ended without having been told to.", facts.died
+    )
+    reloads = CounterMetricFamily(
+        "giftless_reloads_total", "Reloads of the configuration, by result.", labels=["result"]
+    )
+    for result, count in facts.reloads.items():
+        reloads.add_metric([result], count)
+    yield reloads
+    figures = figures_of(facts.pids)
+    yield _counter(
+        "giftless_workers_cpu_seconds_total",
+        "Processor time of all workers, those that have ended included.",
+        figures.cpu_seconds + ended_cpu_seconds(),
+    )
+    yield _gauge(
+        "giftless_workers_resident_memory_bytes",
+        "Resident memory of all workers; what they share counts for each.",
+        figures.memory_bytes,
+    )
+    yield _gauge(
+        "giftless_workers_open_fds", "Open file descriptors of all workers.", figures.descriptors
+    )
+    if facts.report is not None:
+        yield from _health(facts.report)
+
+
+def _health(report: Report) -> Iterator[Metric]:
+    yield _gauge("giftless_ready", "Whether the last look found everything well.", report.ready)
+    parts = GaugeMetricFamily(
+        "giftless_part_ready", "Whether the last look found a part well.", labels=["part"]
+    )
+    for part, problem in report.problems.items():
+        parts.add_metric([part], not problem)
+    yield parts
+    if report.free_bytes is not None:
+        yield _gauge(
+            "giftless_store_free_bytes", "How much the store may still take.", report.free_bytes
+        )
+
+
+def _counter(name: str, words: str, value: float) -> Metric:
+    return CounterMetricFamily(name, words, value=value)
+
+
+def _gauge(name: str, words: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, words, value=float(value))

@@ -1,0 +1,214 @@
+"""The HTTP server of the admin endpoints: two questions, three URLs, nothing to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.pages import notFound
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from giftless.monitoring.health import PATIENCE, Report
+from giftless.runtime.admin.exposition import CONTENT_TYPE, Exposition
+
+#: For how many seconds a worker's report is waited for: a little longer than it waits.
+REPORT_TIMEOUT: Final = PATIENCE + 1.0
+
+#: After how many seconds a silent connection is closed.
+IDLE: Final = 60
+
+#: How many connections there may be at once: each takes a descriptor of the process
+#: that starts workers.
+MAX_CONNECTIONS: Final = 100
+
+#: What the health is looked at for, if only metrics are asked for: at most so often, in
+#: seconds.
+LOOK_INTERVAL: Final = 10.0
+
+_log = Logger(namespace="giftless.admin")
+
+
+class Doctor:
+    """Asks workers how their parts are.
+
+    :param ask: asks one; returns ``None`` if none answers.
+    :param clock: tells the time.
+    :ivar last: what was found last; ``None`` before.
+    """
+
+    def __init__(self, ask: Callable[[], Deferred[bytes] | None], clock: IReactorTime) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._next_look = float("-inf")
+        self.last: Report | None = None
+
+    async def report(self) -> Report:
+        """Ask a worker; what does not answer in time is not well."""
+        self._next_look = self._clock.seconds() + LOOK_INTERVAL
+        self.last = await self._report()
+        return self.last
+
+    def look(self) -> None:
+        """Ask if nobody has asked lately; nobody waits for the answer."""
+        if self._clock.seconds() >= self._next_look:
+            Deferred.fromCoroutine(self.report())
+
+    async def _report(self) -> Report:
+        asked = self._ask()
+        if asked is None:
+            return _no_worker("no worker serves and answers")
+        try:
+            answer = await asked.addTimeout(REPORT_TIMEOUT, self._clock)
+            return msgspec.json.decode(answer, type=Report)
+        except TimeoutError:
+            return _no_worker("a worker has not answered in time")
+        except Exception:  # It has ended, or says what this version does not know.
+            return _no_worker("a worker has ended before it answered")
+
+
+def _no_worker(problem: str) -> Report:
+    return Report({"workers": problem})
+
+
+class AdminSite(Site):
+    """Serves ``/metrics``, ``/health/live`` and ``/health/ready``.
+
+    :param exposition: renders the metrics.
+    :param doctor: knows the health.
+    :param alive: whether some worker answers.
+    :param reactor: the reactor.
+    """
+
+    noisy = False
+    displayTracebacks = False
+
+    def __init__(
+        self,
+        exposition: Exposition,
+        doctor: Doctor,
+        alive: Callable[[], bool],
+        reactor: Any,
+    ) -> None:
+        root, health = _Folder(), _Folder()
+        root.putChild(b"metrics", _Metrics(exposition, doctor))
+        root.putChild(b"health", health)
+        health.putChild(b"live", _Live(alive))
+        health.putChild(b"ready", _Ready(doctor))
+        super().__init__(root, _Request, timeout=IDLE, reactor=reactor)
+        self._open = 0
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Offer HTTP/1.1 only."""
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """Open no log file."""
+
+    def stopFactory(self) -> None:
+        """Close nothing."""
+
+    def log(self, request: HTTPRequest) -> None:
+        """Write no access line: somebody asks every few seconds."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Take a connection, unless there are too many."""
+        if self._open >= MAX_CONNECTIONS:
+            return None
+        channel: Any = super().buildProtocol(addr)
+        lost = channel.connectionLost
+
+        def connection_lost(reason: Any) -> None:
+            self._open -= 1
+            lost(reason)
+
+        channel.connectionLost = connection_lost
+        self._open += 1
+        return channel
+
+
+class _Request(Request):
+    """A request whose body is thrown away as it comes: twisted.web would keep it."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Throw it away."""
+
+
+class _Folder(Resource):
+    """Holds pages, and is none."""
+
+    def render(self, request: HTTPRequest) -> Any:
+        """Say that there is nothing."""
+        return notFound().render(request)
+
+
+class _Page(Resource):
+    """Something to read."""
+
+    def answer(self, request: Request, status: int, kind: str, body: bytes) -> bytes:
+        """Set the headers, and return the body."""
+        request.setResponseCode(status)
+        request.setHeader("Content-Type", kind)
+        request.setHeader("Cache-Control", "no-store")
+        request.setHeader("X-Content-Type-Options", "nosniff")
+        return body
+
+    def answer_json(self, request: Request, well: bool, facts: object) -> bytes:
+        """Answer with 200 or 503, and why."""
+        return self.answer(
+            request, 200 if well else 503, "application/json", msgspec.json.encode(facts)
+        )
+
+
+class _Metrics(_Page):
+    def __init__(self, exposition: Exposition, doctor: Doctor) -> None:
+        super().__init__()
+        self._exposition = exposition
+        self._doctor = doctor
+
+    def render_GET(self, request: Request) -> bytes:
+        self._doctor.look()
+        return self.answer(request, 200, CONTENT_TYPE, self._exposition.render())
+
+
+class _Live(_Page):
+    def __init__(self, alive: Callable[[], bool]) -> None:
+        super().__init__()
+        self._alive = alive
+
+    def render_GET(self, request: Request) -> bytes:
+        alive = self._alive()
+        words = "alive" if alive else "no worker serves and answers"
+        return self.answer_json(request, alive, {"status": words})
+
+
+class _Ready(_Page):
+    def __init__(self, doctor: Doctor) -> None:
+        super().__init__()
+        self._doctor = doctor
+
+    def render_GET(self, request: Request) -> int:
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        async def answer() -> None:
+            report = await self._doctor.report()
+            facts = {
+                "status": "ready" if report.ready else "not ready",
+                "parts": {part: problem or "well" for part, problem in report.problems.items()},
+            }
+            body = self.answer_json(request, report.ready, facts)
+            request.setHeader("Content-Length", str(len(body)))
+            if not gone:
+                request.write(b"" if request.method == b"HEAD" else body)
+                request.finish()
+
+        Deferred.fromCoroutine(answer()).addErrback(
+            lambda failure: _log.failure("the health cannot be told", failure)
+        )
+        return NOT_DONE_YET

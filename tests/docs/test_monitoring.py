@@ -1,0 +1,41 @@
+"""The page about monitoring against what is told."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from giftless.base.metrics.counts import Counts
+from giftless.base.metrics.slab import Slab
+from giftless.base.metrics.tally import Tally
+from giftless.monitoring.health import Report
+from giftless.monitoring.metrics import Metrics
+from giftless.runtime.admin.exposition import Exposition, Facts
+from tests.docs.pages import DOCS, code
+
+
+class MonitoringPageTests(SynchronousTestCase):
+    def test_every_metric_is_on_the_page_and_no_other(self) -> None:
+        tally = Tally()
+        counted = tally.open()
+        Metrics(Counts(Slab(counted.descriptor)))
+        counted.close()
+        facts = Facts({}, [], 0, 0, {}, Report({}, 1))
+        text = Exposition(tally.sums, lambda: facts).render().decode()
+        told = set()
+        for family in text_string_to_metric_families(text):
+            total = "_total" if family.type == "counter" else ""
+            told.add(family.name.removesuffix("_total") + total)
+        page = (DOCS / "monitoring.rst").read_text()
+        described = set(re.findall(r"^``(giftless_\w+)``", page, re.MULTILINE))
+        self.assertEqual(described, {name for name in told if name.startswith("giftless_")})
+
+    def test_the_examples_can_be_read(self) -> None:
+        (prometheus,) = code(DOCS / "monitoring.rst", "text")
+        self.assertIn("scrape_configs", yaml.safe_load(prometheus.content))
+        (health,) = code(DOCS / "monitoring.rst", "json")
+        self.assertEqual(json.loads(health.content)["status"], "not ready")

@@ -1,0 +1,276 @@
+"""Metrics and health of a real daemon, whatever is killed, replaced or gone."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.support import Daemon, IntegrationTestCase, oid_of
+from tests.integration.workers import WorkersTestCase
+from tests.support.ports import free_port
+from tests.support.postgresql import PostgreSQLServer, postgresql
+from tests.support.processes import ENDED, installed, wait_until
+from tests.support.rounds import rounds
+from tests.support.servers import shared
+
+#: How often a worker is killed, or all are replaced.
+ROUNDS = rounds(6, 40)
+
+#: A sample: its name, and its labels as text.
+Samples = Mapping[tuple[str, str], float]
+
+
+class Admin:
+    """The admin endpoint of a daemon."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            client.request("GET", path)
+            reply = client.getresponse()
+            return reply.status, reply.read()
+        finally:
+            client.close()
+
+    def samples(self) -> Samples:
+        """Return what a scrape finds."""
+        status, body = self.get("/metrics")
+        assert status == 200, body
+        return {
+            (
+                sample.name,
+                ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items())),
+            ): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+
+    def counters(self) -> Samples:
+        """Return what must never fall."""
+        ends = ("_total", "_bucket", "_count", "_sum")
+        return {key: value for key, value in self.samples().items() if key[0].endswith(ends)}
+
+    def health(self) -> tuple[int, Any]:
+        status, body = self.get("/health/ready")
+        return status, json.loads(body)
+
+
+class MonitoringTestCase(WorkersTestCase):
+    def serve(self, workers: int = 2, **settings: Any) -> tuple[Daemon, Admin]:
+        """Start a daemon with an admin endpoint."""
+        admin = Admin(free_port())
+        config = {
+            "workers": workers,
+            "log_format": "json",
+            "admin": {"endpoints": [f"tcp:{admin.port}:interface=127.0.0.1"]},
+            **settings,
+        }
+        return self.start_daemon(config=config), admin
+
+
+class MetricsTests(MonitoringTestCase):
+    """What is counted is what clients have seen, whatever happens to workers."""
+
+    def exchange(self, daemon: Daemon, numbers: Iterator[int]) -> tuple[int, int]:
+        """Upload and download objects; return how many bytes went up and down."""
+        up = down = 0
+        for _ in range(5):
+            data = f"object {next(numbers)}".encode() * 100
+            self.assertEqual(daemon.put(data), 200)
+            up += len(data)
+            self.assertEqual(daemon.get(oid_of(data)).body, data)
+            down += len(data)
+        self.assertEqual(daemon.get(oid_of(b"absent")).status, 404)
+        reply = daemon.batch("download", (oid_of(b"absent"), 6), (oid_of(data), len(data)))
+        self.assertEqual(reply.status, 200)
+        return up, down
+
+    def kill_one(self, daemon: Daemon) -> None:
+        """Kill a worker, and wait for another."""
+        victim = sorted(self.serving(daemon))[0]
+        os.kill(victim, signal.SIGKILL)
+
+        def replaced() -> bool:
+            serving = self.serving(daemon)
+            return victim not in serving and len(serving) == 2
+
+        wait_until(replaced, "another worker")
+
+    def test_counts_are_the_clients_after_reloads_and_kills(self) -> None:
+        """No counter falls meanwhile."""
+        daemon, admin = self.serve()
+        numbers = itertools.count()
+        up = down = rounds = 0
+        before: Samples = {}
+        for number in range(ROUNDS):
+            more_up, more_down = self.exchange(daemon, numbers)
+            up, down, rounds = up + more_up, down + more_down, rounds + 1
+            if number % 2:
+                self.hup(daemon)
+            else:
+                self.kill_one(daemon)
+            found = admin.counters()
+            for key, value in before.items():
+                self.assertGreaterEqual(found.get(key, -1), value, key)
+            before = found
+        for name, labels, value in (
+            ("giftless_transfer_bytes_total", "direction=upload,transfer=basic", up),
+            ("giftless_transfer_bytes_total", "direction=download,transfer=basic", down),
+            ("giftless_object_size_bytes_count", "transfer=basic", rounds * 5),
+            ("giftless_object_size_bytes_sum", "transfer=basic", up),
+            # One by its URL, and one in a batch.
+            ("giftless_refusals_total", "cause=not-found", rounds * 2),
+            ("giftless_batches_total", "operation=download,transfer=basic", rounds),
+            ("giftless_batch_objects_total", "operation=download,result=transfer", rounds),
+            ("giftless_batch_objects_total", "operation=download,result=refused", rounds),
+            ("giftless_workers_died_total", "", ROUNDS // 2),
+            ("giftless_reloads_total", "result=succeeded", ROUNDS // 2),
+            ("giftless_workers", "state=serving", 2),
+            ("giftless_uploads_in_progress", "", 0),
+        ):
+            self.assertEqual(admin.samples()[name, labels], value, f"{name}{{{labels}}}")
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assert_no_traceback(daemon)
+
+    def test_no_public_endpoint_tells_of_it(self) -> None:
+        daemon, _ = self.serve(1)
+        for path in ("/metrics", "/health/live", "/health/ready", "/-/metrics"):
+            self.assertEqual(daemon.request("GET", path).status, 404, path)
+
+    def test_admin_endpoints_come_and_go_with_a_reload(self) -> None:
+        daemon = self.start_daemon(config={"log_format": "json"})
+        first, second = Admin(free_port()), Admin(free_port())
+        self.assertFalse(daemon.listens(first.port))
+
+        def use(*admins: Admin) -> None:
+            endpoints = [f"tcp:{admin.port}:interface=127.0.0.1" for admin in admins]
+            self.change(daemon, admin={"endpoints": endpoints})
+            self.hup(daemon)
+
+        use(first)
+        self.assertEqual(first.get("/health/live")[0], 200)
+        use(first, second)
+        for admin in (first, second):
+            self.assertEqual(admin.get("/health/live")[0], 200)
+        use(second)
+        self.assertFalse(daemon.listens(first.port))
+        self.assertEqual(second.get("/health/live")[0], 200)
+        use()
+        self.assertFalse(daemon.listens(second.port))
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assert_no_traceback(daemon)
+
+    def test_an_admin_endpoint_that_is_taken_fails_the_reload_alone(self) -> None:
+        daemon, admin = self.serve(1)
+        endpoints = [f"tcp:{daemon.port}:interface=127.0.0.1"]
+        self.change(daemon, admin={"endpoints": endpoints})
+        daemon.running.send_signal(signal.SIGHUP)
+        wait_until(lambda: "stays as it was" in daemon.stdout, "the refusal")
+        self.assertIn("admin.endpoints.0: cannot listen", daemon.stdout)
+        self.assertIn("already listed", daemon.stdout)
+        self.assertEqual(admin.get("/health/live")[0], 200)
+        wait_until(
+            lambda: admin.samples()["giftless_reloads_total", "result=failed"] == 1, "the count"
+        )
+
+    def test_the_parent_is_small_without_admin_endpoints(self) -> None:
+        """It imports what they need when there are some."""
+        daemon = self.start_daemon(config={"log_format": "json"})
+        before = self.resident(daemon)
+        self.change(daemon, admin={"endpoints": [f"tcp:{free_port()}:interface=127.0.0.1"]})
+        self.hup(daemon)
+        self.assertGreater(self.resident(daemon), before + 3_000_000)
+
+    def resident(self, daemon: Daemon) -> int:
+        """Return the resident memory of the parent, in bytes."""
+        pages = Path(f"/proc/{daemon.running.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+class HealthTests(MonitoringTestCase):
+    """Ready turns false with the reason, and true again; no process is started anew."""
+
+    def becomes(self, admin: Admin, status: int) -> Any:
+        """Wait until the health is so; return what is told."""
+        wait_until(lambda: admin.health()[0] == status, f"{status}")
+        return admin.health()[1]["parts"]
+
+    def test_all_is_well(self) -> None:
+        daemon, admin = self.serve(1)
+        self.assertEqual(
+            admin.health(), (200, {"status": "ready", "parts": {"store": "well", "locks": "well"}})
+        )
+        self.assertEqual([path for path in daemon.store.rglob("*/tmp/*") if path.is_file()], [])
+        samples = admin.samples()
+        self.assertEqual(samples["giftless_ready", ""], 1)
+        self.assertGreater(samples["giftless_store_free_bytes", ""], 0)
+        self.assertEqual(samples["giftless_store_requests_total", OK_PUT], 0)
+
+    def test_a_store_that_is_away_is_not_ready(self) -> None:
+        daemon, admin = self.serve(1)
+        workers = daemon.workers
+        away = daemon.store.with_name("away")
+        daemon.store.rename(away)
+        self.assertIn("No such file", self.becomes(admin, 503)["store"])
+        self.assertEqual(admin.get("/health/live")[0], 200)
+        self.assertEqual(admin.samples()["giftless_part_ready", "part=store"], 0)
+        away.rename(daemon.store)
+        self.becomes(admin, 200)
+        self.assertEqual(daemon.workers, workers)
+
+    def test_a_worker_that_hangs_is_not_ready_and_not_alive(self) -> None:
+        daemon, admin = self.serve(1)
+        (worker,) = daemon.workers
+        os.kill(worker, signal.SIGSTOP)
+        self.assertIn("not answered in time", self.becomes(admin, 503)["workers"])
+        wait_until(lambda: admin.get("/health/live")[0] == 503, "nobody to answer")
+        os.kill(worker, signal.SIGCONT)
+        self.becomes(admin, 200)
+
+    def test_a_database_of_locks_that_is_stopped_is_not_ready(self) -> None:
+        server: PostgreSQLServer = shared(postgresql)
+        conninfo = server.conninfo(server.make_database())
+        daemon, admin = self.serve(1, locks={"type": "postgresql", "conninfo": conninfo})
+        workers = daemon.workers
+        self.becomes(admin, 200)
+        server.stop()
+        try:
+            self.assertIn("locks cannot be reached", self.becomes(admin, 503)["locks"])
+        finally:
+            server.start()
+        self.becomes(admin, 200)
+        self.assertEqual(daemon.workers, workers)
+
+
+OK_PUT = "backend=local,operation=put,outcome=ok"
+
+
+class CheckTests(IntegrationTestCase):
+    """A bad admin endpoint is an error of the configuration."""
+
+    def test_a_bad_endpoint_is_found_with_its_line(self) -> None:
+        config = self.directory / "giftless.yaml"
+        config.write_text("workers: 1\nadmin:\n  endpoints:\n    - nonsense\n")
+        python = installed()
+        done = subprocess.run(
+            python.command("giftless", "--check", "--config", str(config)),
+            env=python.environ,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+        )
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("admin.endpoints.0: found text that cannot be used", done.stderr)
+        self.assertIn("(line 4, column 7)", done.stderr)

@@ -1,0 +1,180 @@
+"""Whether the server is ready, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from giftless.errors import InsufficientStorage, LocksUnavailable, StorageUnavailable
+from giftless.interfaces import ILockStore, IObjectStore, IProbing
+from giftless.lfs.locks import Lock, LockPage, LockQuery
+from giftless.monitoring.health import FRESH, PATIENCE, Health, Report
+from tests.support.logs import observe
+from tests.support.memory import BoundedMemoryStore
+from tests.support.run import CoroutineTestCase
+
+
+@implementer(IProbing)
+class Store:
+    """A store that is probed.
+
+    :ivar result: what a probe does.
+    :ivar probes: how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.result: Callable[[], Any] = lambda: None
+        self.probes = 0
+
+    async def sizes(self, keys: Sequence[Any]) -> Sequence[None]:
+        raise AssertionError("a store that can be probed is probed")
+
+    async def probe(self) -> None:
+        self.probes += 1
+        waits = self.result()
+        if isinstance(waits, Deferred):
+            await waits
+
+
+@implementer(IObjectStore)
+class PlainStore:
+    """A store that cannot be probed."""
+
+    def __init__(self, *answer: Any) -> None:
+        self.answer = answer
+        self.asked: list[Any] = []
+
+    async def sizes(self, keys: Sequence[Any]) -> Sequence[Any]:
+        self.asked += keys
+        return self.answer
+
+
+@implementer(ILockStore)
+class Locks:
+    """A database of locks."""
+
+    problem: Exception | None = None
+
+    async def create(self, lock: Lock) -> None:
+        raise NotImplementedError
+
+    async def remove(self, lock: Lock) -> bool:
+        raise NotImplementedError
+
+    async def page(self, query: LockQuery) -> LockPage:
+        if self.problem is not None:
+            raise self.problem
+        return LockPage()
+
+
+def failing(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+class HealthTests(CoroutineTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.store = Store()
+        self.locks: Any = Locks()
+        self.health = Health(self.store, self.locks, self.clock)
+        self.logged: list[Any] = []
+        observe(self, self.logged.append)
+
+    def report(self) -> Report:
+        return self.run_now(self.health.report())
+
+    def later(self, seconds: float = FRESH) -> Report:
+        """Look again, when the last report holds no longer."""
+        self.clock.advance(seconds)
+        return self.report()
+
+    def test_all_is_well_if_the_store_and_the_locks_answer(self) -> None:
+        report = self.report()
+        self.assertEqual(report.problems, {"store": "", "locks": ""})
+        self.assertTrue(report.ready)
+
+    def test_the_reason_is_told_in_words(self) -> None:
+        self.store.result = failing(InsufficientStorage("the disk is full"))
+        self.locks.problem = LocksUnavailable("the database does not answer", 1)
+        report = self.report()
+        self.assertFalse(report.ready)
+        self.assertEqual(
+            report.problems,
+            {"store": "the disk is full", "locks": "the database does not answer"},
+        )
+
+    def test_what_nobody_expected_is_told_without_its_text(self) -> None:
+        """It may hold a secret."""
+        self.store.result = failing(ValueError("hunter2"))
+        self.assertIn("ValueError", self.report().problems["store"])
+        self.assertNotIn("hunter2", repr(self.report().problems))
+
+    def test_a_report_holds_for_some_seconds(self) -> None:
+        self.report()
+        self.store.result = failing(StorageUnavailable("gone", 1))
+        self.assertTrue(self.later(FRESH - 0.1).ready)
+        self.assertFalse(self.later(0.1).ready)
+        self.store.result = lambda: None
+        self.assertFalse(self.later(FRESH - 0.1).ready)
+        self.assertTrue(self.later(0.1).ready)
+        self.assertEqual(self.store.probes, 3)
+
+    def test_a_store_that_hangs_is_not_ready_in_time_and_asked_once(self) -> None:
+        hanging: Deferred[None] = Deferred()
+        self.store.result = lambda: hanging
+        first, second = (self.start(self.health.report()) for _ in range(2))
+        self.clock.advance(PATIENCE)
+        for report in (self.successResultOf(first), self.successResultOf(second)):
+            self.assertEqual(report.problems["store"], "has not answered in time")
+            self.assertEqual(report.problems["locks"], "")
+        self.assertEqual(
+            self.later(100).problems["store"], f"has not answered for {PATIENCE + 100:.0f} seconds"
+        )
+        self.assertEqual(self.store.probes, 1)
+
+    def test_a_store_that_hung_is_ready_when_it_goes_on(self) -> None:
+        hanging: Deferred[None] = Deferred()
+        self.store.result = lambda: hanging
+        asked = self.start(self.health.report())
+        self.clock.advance(PATIENCE)
+        self.successResultOf(asked)
+        self.store.result = lambda: None
+        hanging.callback(None)
+        self.assertTrue(self.later().ready)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_changes_are_logged_and_not_each_look(self) -> None:
+        self.store.result = failing(StorageUnavailable("gone", 1))
+        for _ in range(5):
+            self.later()
+        self.store.result = lambda: None
+        for _ in range(5):
+            self.later()
+        words = [event["log_format"].partition(":")[0] for event in self.logged]
+        self.assertEqual(words, ["not ready", "ready again"])
+
+    def test_a_store_that_cannot_be_probed_is_asked_for_what_is_absent(self) -> None:
+        store = PlainStore(None)
+        health = Health(store, None, self.clock)
+        self.assertEqual(self.run_now(health.report()).problems, {"store": ""})
+        (key,) = store.asked
+        self.assertTrue(key.path.startswith(".giftless/"))
+        store.answer = (StorageUnavailable("not now", 1),)
+        self.clock.advance(FRESH)
+        self.assertEqual(self.run_now(health.report()).problems, {"store": "not now"})
+
+    def test_the_room_is_told_even_if_the_probe_fails(self) -> None:
+        class Bounded(BoundedMemoryStore):
+            def probe(self) -> Awaitable[None]:
+                raise InsufficientStorage("full")
+
+        store: Any = Bounded(1000)
+        self.assertEqual(self.run_now(Health(store, None, self.clock).report()).free_bytes, 1000)
+        self.assertIsNone(self.report().free_bytes)

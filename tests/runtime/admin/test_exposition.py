@@ -1,0 +1,125 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from giftless import __version__
+from giftless.base.metrics.counts import OTHER, Counts
+from giftless.base.metrics.slab import Slab
+from giftless.base.metrics.tally import Tally
+from giftless.interfaces import Refused
+from giftless.monitoring.events import EventCounter
+from giftless.monitoring.health import Report
+from giftless.monitoring.metrics import Metrics
+from giftless.runtime.admin.exposition import Exposition, Facts
+from giftless.runtime.admin.processes import figures_of
+
+FACTS = Facts(
+    {"serving": 2, "starting": 0, "leaving": 1},
+    [],
+    5,
+    2,
+    {"succeeded": 3, "failed": 1},
+    Report({"store": "", "locks": "gone"}, 1e12),
+)
+
+
+class ExpositionTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.tally = Tally()
+        counted = self.tally.open()
+        self.counts = Counts(Slab(counted.descriptor))
+        counted.close()
+        self.facts = FACTS
+
+    def text(self) -> str:
+        return Exposition(self.tally.sums, lambda: self.facts).render().decode()
+
+    def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Return what a reader of the text finds: values by names and labels."""
+        return {
+            (sample.name, tuple(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(self.text())
+            for sample in family.samples
+        }
+
+    def named(self, name: str) -> dict[tuple[str, ...], float]:
+        return {
+            tuple(value for _, value in labels): number
+            for (sample, labels), number in self.samples().items()
+            if sample == name
+        }
+
+    def test_what_workers_count_is_told(self) -> None:
+        counter = self.counts.counter("done_total", "Done.", "what")
+        counter.add(("a",), 2)
+        counter.place(("b",))
+        self.assertEqual(self.named("done_total"), {("a",): 2, ("b",): 0})
+
+    def test_buckets_add_up(self) -> None:
+        histogram = self.counts.histogram("sizes", "Sizes.", (1.0, 1024.0, 1e6), "kind")
+        for value in (0.5, 3, 4, 5e6):
+            histogram.observe(("x",), value)
+        histogram.place(("never",))
+        self.assertEqual(
+            self.named("sizes_bucket"),
+            {("x", "1.0"): 1, ("x", "1024.0"): 3, ("x", "1e+06"): 3, ("x", "+Inf"): 4},
+        )
+        self.assertEqual(self.named("sizes_count"), {("x",): 4})
+        self.assertEqual(self.named("sizes_sum"), {("x",): 5e6 + 7.5})
+
+    def test_others_are_told_if_there_are_any(self) -> None:
+        counter = self.counts.counter("done_total", "Done.", "what")
+        self.assertEqual(self.named("done_total"), {})
+        counter.add((OTHER,))
+        self.assertEqual(self.named("done_total"), {(OTHER,): 1})
+
+    def test_hostile_values_of_labels_stay_values(self) -> None:
+        """A plugin may have any name."""
+        counter = self.counts.counter("done_total", "Done.", "what")
+        for value in ('a"} 1\nevil_total 5', "\\", "\n", "é\u2028"):
+            counter.add((value,))
+            self.assertEqual(self.named("done_total")[(value,)], 1)
+        self.assertNotIn("evil_total", {name for name, _ in self.samples()})
+
+    def test_the_parent_tells_of_workers_and_reloads(self) -> None:
+        self.assertEqual(
+            self.named("giftless_workers"), {("serving",): 2, ("starting",): 0, ("leaving",): 1}
+        )
+        self.assertEqual(self.named("giftless_workers_started_total"), {(): 5})
+        self.assertEqual(self.named("giftless_workers_died_total"), {(): 2})
+        self.assertEqual(self.named("giftless_reloads_total"), {("succeeded",): 3, ("failed",): 1})
+        self.assertIn(f'version="{__version__}"', self.text())
+
+    def test_the_last_report_of_the_health_is_told(self) -> None:
+        self.assertEqual(self.named("giftless_ready"), {(): 0})
+        self.assertEqual(self.named("giftless_part_ready"), {("store",): 1, ("locks",): 0})
+        self.assertEqual(self.named("giftless_store_free_bytes"), {(): 1e12})
+        self.facts = Facts({}, [], 0, 0, {}, None)
+        self.assertEqual(self.named("giftless_ready"), {})
+
+    def test_figures_of_processes_are_told(self) -> None:
+        self.facts = Facts({}, [os.getpid(), 2**22 + 1], 0, 0, {}, None)
+        (memory,) = self.named("giftless_workers_resident_memory_bytes").values()
+        self.assertGreater(memory, 10_000_000)
+        self.assertGreater(self.named("process_resident_memory_bytes")[()], 10_000_000)
+        self.assertEqual(figures_of([2**22 + 1]), figures_of([]))
+        self.assertGreater(figures_of([os.getpid()]).descriptors, 2)
+
+    def test_prometheus_finds_nothing_to_complain_about(self) -> None:
+        """By its own tool, over every family that there is."""
+        if shutil.which("promtool") is None:
+            raise SkipTest("promtool is not installed; Debian's package is prometheus")
+        metrics = Metrics(self.counts)
+        EventCounter(metrics).observe(Refused("no-room", 507, "No."))
+        metrics.store_seconds.observe(("local", "put"), 0.3)
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=self.text(), capture_output=True, text=True
+        )
+        self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
