@@ -127,7 +127,7 @@ class SlabReader:
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _SIZE, prot=mmap.PROT_READ)
-        words = memoryview(self._memory)
+        self._words = words = memoryview(self._memory)
         self._numbers = words[_FIRST_NUMBER:_DIRECTORY].cast("d")
         self._valid = words[:_WORD].cast("Q")
         self._read = 0
@@ -141,6 +141,12 @@ class SlabReader:
             family = self._families[series.family]
             numbers = self._numbers[series.number : series.number + family.width]
             yield family, series.labels, list(numbers)
+
+    def close(self) -> None:
+        """Free the memory, and the descriptor that Python keeps for it."""
+        for view in (self._numbers, self._valid, self._words):
+            view.release()
+        self._memory.close()
 
     def _read_directory(self) -> None:
         valid = min(self._valid[0], DIRECTORY_BYTES)

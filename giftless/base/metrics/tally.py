@@ -84,6 +84,7 @@ class Tally:
         for family, labels, numbers in counted.reader.series():
             if family.kind is not Kind.GAUGE:
                 self._past.add(family, labels, numbers)
+        counted.reader.close()
 
     def sums(self) -> Sums:
         """Return the sums of all, as they are at this moment."""
