@@ -214,7 +214,7 @@ class Daemon:
         """Wait until the log of its only worker has a line for each request up to now."""
         (_,) = self.workers
         path = f"/settled/{uuid.uuid4()}"
-        self.request("GET", path)
+        self.request("DELETE", path)
         wait_until(lambda: path in self.stdout, "the access lines")
 
     def forget(self) -> None:
@@ -248,7 +248,12 @@ class Daemon:
         return [json.loads(line) for line in lines]
 
     def accesses(self, method: str, path: str = "") -> list[dict[str, Any]]:
-        """Return the access lines of a method, on paths that contain ``path``."""
+        """Return the access lines of a method, on paths that contain ``path``.
+
+        With one worker that runs, of all requests up to now.
+        """
+        if self.running.poll() is None and len(self.workers) == 1:
+            self.settle()
         return [
             event
             for event in self.events

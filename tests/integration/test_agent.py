@@ -136,7 +136,6 @@ class RoundTripTests(AgentTestCase):
             self.assertEqual(left, [])
         self.assert_intact(daemon.store / self.repo)
         huge = oid_of(FILES["huge.bin"])
-        daemon.settle()
         self.assertEqual(len(daemon.accesses("PUT", f"{huge}/parts/")), 41)
         self.assertEqual(len(daemon.accesses("POST", f"{huge}/parts/commit")), 1)
         self.assertEqual([access["status"] for access in daemon.accesses("GET", huge)], [206, 206])
@@ -147,7 +146,6 @@ class RoundTripTests(AgentTestCase):
         daemon = self.serve(actions={"verify": "always"})
         repo = self.make_repo(f"{daemon.url}/{self.repo}")
         self.assert_round_trip(repo, {name: FILES[name] for name in ("large.bin", "1.bin")})
-        daemon.settle()
         self.assertEqual(len(daemon.accesses("POST", "/parts/commit")), 1)
         found = daemon.accesses("POST", "/storage/verify")
         self.assertEqual([access["status"] for access in found], [200] * 2)
@@ -165,7 +163,6 @@ class RoundTripTests(AgentTestCase):
         clone = repo.clone(self.directory / "clone")
         for name, data in pushed.items():
             self.assertEqual(clone.read(name), data)
-        daemon.settle()
         self.assertEqual(len(daemon.accesses("PUT")), 2 + 3 + 3)
 
     def test_the_agent_trusts_whom_git_trusts(self) -> None:
@@ -225,7 +222,6 @@ class FallbackTests(AgentTestCase):
         daemon = self.serve(transfers=["basic"])
         repo = self.make_repo(f"{daemon.url}/{self.repo}")
         self.assert_round_trip(repo, FILES)
-        daemon.settle()
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
         self.assertEqual(len(daemon.accesses("PUT")), 15)
 
@@ -234,7 +230,6 @@ class FallbackTests(AgentTestCase):
         daemon = self.serve()
         repo = self.make_repo(f"{daemon.url}/{self.repo}")
         self.assert_round_trip(repo, {"a.bin": b"1", "b.bin": FILES["part.bin"]})
-        daemon.settle()
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
 
     def test_an_uninstalled_agent_is_not_used(self) -> None:
@@ -244,7 +239,6 @@ class FallbackTests(AgentTestCase):
         environ = {**installed().environ, **repo.commands.environ}
         subprocess.run([COMMAND, "uninstall"], env=environ, check=True, capture_output=True)
         self.assert_round_trip(repo, {"a.bin": FILES["large.bin"]})
-        daemon.settle()
         self.assertEqual(daemon.accesses("POST", "/parts"), [])
 
 

@@ -79,7 +79,6 @@ class RoundTripTests(SharingTestCase):
         url = f"{daemon.url}/{self.repo}.git/info/lfs"
         self.assert_round_trip(git.create(self.directory / "one", url), {"a.bin": b"same"})
         self.assert_round_trip(git.create(self.directory / "two", url), {"b.bin": b"same"})
-        daemon.settle()
         self.assertEqual(len(daemon.accesses("PUT")), 1)
 
     def test_a_push_of_several_batches_arrives_whole(self) -> None:
@@ -91,7 +90,6 @@ class RoundTripTests(SharingTestCase):
             repo = git.create(self.directory / f"work-{verify}", url)
             files = {f"{index:03}.bin": b"object %d" % index for index in range(150)}
             self.assert_round_trip(repo, files)
-            daemon.settle()
             self.assertEqual(len(daemon.accesses("PUT")), 150)
             found = daemon.accesses("POST", "/objects/storage/verify")
             self.assertEqual([access["status"] for access in found], [200] * verifications)
@@ -129,7 +127,6 @@ class ResumeTests(SharingTestCase):
         git.run(self.directory / "clone", "lfs", "fetch")
         git.run(self.directory / "clone", "lfs", "checkout")
         self.assertEqual((self.directory / "clone" / "large.bin").read_bytes(), data)
-        daemon.settle()
         (access,) = daemon.accesses("GET", oid)
         self.assertEqual((access["status"], access["bytes"]), (206, MIB))
 

@@ -144,6 +144,7 @@ class FullDiskTests(IntegrationTestCase):
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("no room for this object", result.stderr)
         # It was refused in the batch, once: not tried eight times over.
+        self.daemon.settle()
         self.assertEqual(self.daemon.stdout.count("/objects/batch"), 1)
         self.assertNotIn(" PUT ", self.daemon.stdout)
         self.assert_nothing_left()
