@@ -8,36 +8,56 @@ import os
 import signal
 import sqlite3
 import threading
-from functools import partial
+from contextlib import nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from tests.integration.locking import AUTH, LOCKS, Person, at_once, check, giftless
+from tests.integration.sharing import SharingTestCase
 from tests.integration.support import REPO, Daemon, IntegrationTestCase
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.processes import ENDED, wait_until
+from tests.support.rounds import rounds
 from tests.support.servers import shared
 
 #: How many requests arrive at once.
 CROWD = 100
+
+#: How many connections there are when a daemon is killed.
+WORKING = 8
 
 
 class SharedLocksContract:
     """Tests of daemons over one lock store."""
 
     def section(self: Any) -> dict[str, Any]:
-        """Return the ``locks`` section, the same each time in one test."""
+        """Return the ``locks`` section of a store that other tests may use."""
         raise NotImplementedError
 
-    def serve(self: Any, name: str = "daemon", **config: Any) -> Daemon:
-        """Start a daemon."""
-        config = {"auth": AUTH, "locks": self.section(), **config}
-        daemon: Daemon = self.start_daemon(name, config=config)
+    def own_section(self: Any) -> dict[str, Any]:
+        """Return the ``locks`` section of this test's store."""
+        raise NotImplementedError
+
+    def serve(self: Any, name: str = "daemon") -> Daemon:
+        """Share a daemon.
+
+        :param name: tells it from others over the same store.
+        """
+        # Another configuration is another daemon.
+        config = {"auth": AUTH, "locks": self.section(), "state_dir": f"{name}-state"}
+        daemon: Daemon = self.share_daemon(**config)
+        return daemon
+
+    def serve_alone(self: Any, **config: Any) -> Daemon:
+        """Start a daemon that the test may stop."""
+        config = {"auth": AUTH, "locks": self.own_section(), **config}
+        daemon: Daemon = self.start_daemon(config=config)
         return daemon
 
     def person(self: Any, daemon: Daemon, name: str) -> Person:
         """Connect somebody."""
-        person = Person(daemon, name)
+        person = Person(daemon, name, f"/{self.repo}.git/info/lfs/locks")
         self.addCleanup(person.close)
         return person
 
@@ -66,7 +86,7 @@ class SharedLocksContract:
 
     def test_a_crowd_at_several_daemons(self: Any) -> None:
         """The same, to three processes that share the store."""
-        daemons = [self.serve(f"daemon-{number}") for number in range(3)]
+        daemons = [self.serve(name) for name in ("daemon", "second", "third")]
         for path in ("first", "second", "third"):
             self.race(daemons, path)
         listed = [self.person(daemon, "x").all_locks() for daemon in daemons]
@@ -75,7 +95,7 @@ class SharedLocksContract:
 
     def test_unlocking_at_once(self: Any) -> None:
         """A lock is removed once, whoever tries; the others are told that it is gone."""
-        daemons = [self.serve(f"daemon-{number}") for number in range(2)]
+        daemons = [self.serve(name) for name in ("daemon", "second")]
         lock = self.person(daemons[0], "olga").lock("path").json["lock"]
         people = [self.person(daemons[number % 2], "olga") for number in range(20)]
         replies = at_once([partial(person.unlock, lock["id"]) for person in people])
@@ -88,13 +108,13 @@ class SharedLocksContract:
         But what was committed while its answer was on the way: of each
         connection one request at most.
         """
-        daemon = self.serve()
+        daemon = self.serve_alone()
         acknowledged: dict[str, str] = {}
         released: set[str] = set()
         in_flight: dict[int, str] = {}
 
         def work(number: int) -> None:
-            person = Person(daemon, f"person-{number}")
+            person = self.person(daemon, f"person-{number}")
             with contextlib.suppress(OSError, http.client.HTTPException):
                 for step in range(100_000):
                     path = in_flight[number] = f"{number}/{step}"
@@ -105,14 +125,13 @@ class SharedLocksContract:
                         in_flight[number] = path
                         self.assertEqual(person.unlock(acknowledged[path]).status, 200)
                         released.add(path)
-            person.close()
 
-        for _ in range(3):
-            threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for _ in range(rounds(2, 20)):
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(WORKING)]
             before = len(acknowledged)
             for thread in threads:
                 thread.start()
-            wait_until(lambda: len(acknowledged) > before + 100, "some locks")  # noqa: B023
+            wait_until(lambda: len(acknowledged) > before + rounds(40, 200), "some locks")  # noqa: B023
             daemon.kill()
             for thread in threads:
                 thread.join()
@@ -120,7 +139,7 @@ class SharedLocksContract:
             person = self.person(daemon, "person-0")
             found = {lock["path"]: lock for lock in person.all_locks()}
             uncertain = set(in_flight.values())
-            self.assertLessEqual(len(uncertain), 8)
+            self.assertLessEqual(len(uncertain), WORKING)
             self.assertEqual(set(acknowledged) - released - set(found) - uncertain, set(), "lost")
             self.assertEqual(set(found) - set(acknowledged) - uncertain, set(), "never promised")
             self.assertEqual(set(found) & released, set(), "came back")
@@ -137,7 +156,7 @@ class SharedLocksContract:
 
     def test_a_clean_stop(self: Any) -> None:
         """Connections to the database hold up nothing, and locks stay."""
-        daemon = self.serve(shutdown_timeout=3600)
+        daemon = self.serve_alone(shutdown_timeout=3600)
         lock = self.person(daemon, "olga").lock("path").json["lock"]
         self.assertEqual(daemon.stop(), ENDED)
         daemon.start()
@@ -154,28 +173,32 @@ class SharedLocksContract:
         self.assertEqual(self.person(daemon, "oskar").lock("path").status, 201)
 
     def test_the_check_accepts_the_configuration(self: Any) -> None:
-        daemon = self.make_daemon(config={"auth": AUTH, "locks": self.section()})
+        daemon = self.make_daemon(config={"auth": AUTH, "locks": self.own_section()})
         result = check(daemon)
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def assert_not_started(self: Any, *words: str) -> None:
         """Check that a daemon does not start, and says why in one line."""
-        daemon = self.make_daemon(config={"auth": AUTH, "locks": self.section()})
-        for result in (check(daemon),):
-            self.assertEqual(result.returncode, 1)
-            (line,) = result.stderr.strip().splitlines()
-            for word in words:
-                self.assertIn(word, line)
+        daemon = self.make_daemon(config={"auth": AUTH, "locks": self.own_section()})
+        result = check(daemon)
+        self.assertEqual(result.returncode, 1)
+        (line,) = result.stderr.strip().splitlines()
+        for word in words:
+            self.assertIn(word, line)
 
 
-class SQLiteTests(SharedLocksContract, IntegrationTestCase):
+class SQLiteTests(SharedLocksContract, SharingTestCase):
     """One file of SQLite."""
 
     def section(self) -> dict[str, Any]:
+        directory = self.share("sqlite", nullcontext)
+        return {"type": "sqlite", "path": str(directory / "locks.sqlite")}
+
+    def own_section(self) -> dict[str, Any]:
         return {"type": "sqlite", "path": str(self.directory / "locks.sqlite")}
 
     def test_a_newer_database(self) -> None:
-        self.serve().stop()
+        self.serve_alone().stop()
         with sqlite3.connect(self.directory / "locks.sqlite") as database:
             database.execute("PRAGMA user_version = 99")
         database.close()
@@ -183,19 +206,27 @@ class SQLiteTests(SharedLocksContract, IntegrationTestCase):
         self.assert_not_started("locks.path", "version 99", "newer giftless")
 
 
-class PostgreSQLTests(SharedLocksContract, IntegrationTestCase):
+class PostgreSQLTests(SharedLocksContract, SharingTestCase):
     """One database of PostgreSQL."""
 
     def setUp(self) -> None:
         super().setUp()
         self.server: PostgreSQLServer = shared(postgresql)
-        self.name = self.server.make_database()
 
     def section(self) -> dict[str, Any]:
+        name = self.share("postgresql", lambda _: nullcontext(self.server.make_database()))
+        return {"type": "postgresql", "conninfo": self.server.conninfo(name)}
+
+    @cached_property
+    def name(self) -> str:
+        """A database of this test's."""
+        return self.server.make_database()
+
+    def own_section(self) -> dict[str, Any]:
         return {"type": "postgresql", "conninfo": self.server.conninfo(self.name)}
 
     def test_a_newer_database(self) -> None:
-        self.serve().stop()
+        self.serve_alone().stop()
         with self.server.connect(self.name) as connection:
             connection.execute("INSERT INTO giftless_locks_schema VALUES (99)")
         self.directory.joinpath("daemon").rename(self.directory / "old")
