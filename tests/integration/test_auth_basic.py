@@ -3,44 +3,52 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.docs.pages import DOCS, code
-from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, oid_of
+from tests.integration.sharing import SharingTestCase
+from tests.integration.support import REPO, Git, GitRepo, oid_of, stored_objects
 from tests.support.commands import run_command
 from tests.support.processes import wait_until
 from tests.support.tokens import basic
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
 
+#: The password of a user whose name stands in it.
+PASSWORD = "{}'s password: \u00fcber/secret@1"
 
-class PasswordTests(IntegrationTestCase):
+
+class PasswordTests(SharingTestCase):
     """A daemon with the configuration that the page about passwords shows."""
 
     def setUp(self) -> None:
         super().setUp()
-        configuration, access = (block.content for block in code(DOCS / "auth/basic.rst", "yaml"))
-        etc = self.directory / "etc"
-        etc.mkdir()
-        (etc / "access.yaml").write_text(access)
+        etc = self.share("etc", nullcontext)
         self.users = etc / "htpasswd"
-        self.daemon = self.make_daemon(
-            config={
-                "log_format": "json",
-                **yaml.safe_load(configuration.replace("/etc/giftless", str(etc))),
-            }
-        )
-        for user in ("alice", "bob", "carol"):
-            self.htpasswd(user, f"{user}'s password: \u00fcber/secret@1")
-        self.daemon.start()
+        config = self.configure(etc)
+        if not self.users.exists():
+            for user in ("alice", "bob", "carol"):
+                self.htpasswd(user, PASSWORD.format(user))
+        self.daemon = self.share_daemon(**config)
+        for path in stored_objects(self.daemon.store):
+            path.unlink()
         self.git: Git = self.make_git()
         self.credentials = self.directory / "credentials"
         helper = f"store --file={self.credentials}"
         self.git.run(self.git.home, "config", "--global", "credential.helper", helper)
+
+    def configure(self, etc: Path) -> dict[str, Any]:
+        """Write the file of who may do what, and return the configuration."""
+        configuration, access = (block.content for block in code(DOCS / "auth/basic.rst", "yaml"))
+        (etc / "access.yaml").write_text(access)
+        configuration = configuration.replace("/etc/giftless", str(etc))
+        return {"log_format": "json", **yaml.safe_load(configuration)}
 
     def htpasswd(self, user: str, password: str) -> str:
         """Run ``giftless htpasswd`` and return what it prints."""
@@ -56,7 +64,7 @@ class PasswordTests(IntegrationTestCase):
         """Let git's credential helper know a user, as ``git credential approve`` does."""
         self.credentials.unlink(missing_ok=True)
         host = self.daemon.url.removeprefix("http://")
-        password = password or f"{user}'s password: \u00fcber/secret@1"
+        password = password or PASSWORD.format(user)
         subprocess.run(
             ["git", "credential-store", f"--file={self.credentials}", "store"],
             input=f"protocol=http\nhost={host}\nusername={user}\npassword={password}\n\n",
@@ -123,6 +131,8 @@ class PasswordTests(IntegrationTestCase):
 
     def test_changes_count_at_once(self) -> None:
         """A running daemon takes a new password, and the old one no longer."""
+        self.users = Path(shutil.copy(self.users, self.directory))
+        self.daemon = self.start_daemon(config=self.configure(self.directory))
         self.log_in("alice")
         repo = self.create()
         repo.commit({"one.bin": b"1"})

@@ -9,20 +9,42 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
 
 from tests.docs.pages import DOCS, ROOT, code
-from tests.integration.support import REPO, Git, GitRepo, IntegrationTestCase, stored_objects
+from tests.integration.sharing import SharingTestCase
+from tests.integration.support import REPO, Git, GitRepo, stored_objects
 from tests.support.forge_server import TOKENS
 from tests.support.processes import base_environ
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
 
 
-class ForgeCase(IntegrationTestCase):
-    """A fake forge, and a daemon that asks it.
+@contextmanager
+def running_forge(name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a fake forge, and tell where it is."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.forge_server", name],
+        cwd=ROOT,
+        env={**base_environ(), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+class ForgeCase(SharingTestCase):
+    """A fake forge, and a daemon that asks it and has no objects yet.
 
     :cvar forge: what the configuration calls it.
     :cvar url_option: the option that says where it is.
@@ -33,31 +55,21 @@ class ForgeCase(IntegrationTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forge_server", self.forge],
-            cwd=ROOT,
-            env={**base_environ(), "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.addCleanup(self.stop_forge)
-        assert self.process.stdout is not None
-        url = self.process.stdout.readline().strip()
-        shown = yaml.safe_load(code(DOCS / f"auth/{self.forge}.rst", "yaml")[0].content)
-        auth: list[dict[str, Any]] = shown["auth"]
-        auth[0][self.url_option] = url
-        self.daemon = self.start_daemon(config={"log_format": "json", **shown})
+        _, url = self.share(self.forge, lambda _: running_forge(self.forge))
+        self.daemon = self.share_daemon(**self.config(url))
+        for path in stored_objects(self.daemon.store):
+            path.unlink()
         self.git: Git = self.make_git()
         self.credentials = self.directory / "credentials"
         helper = f"store --file={self.credentials}"
         self.git.run(self.git.home, "config", "--global", "credential.helper", helper)
 
-    def stop_forge(self) -> None:
-        """Stop the forge, if it still runs."""
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+    def config(self, url: str) -> dict[str, Any]:
+        """Return the configuration of the forge's page, for a forge at ``url``."""
+        shown = yaml.safe_load(code(DOCS / f"auth/{self.forge}.rst", "yaml")[0].content)
+        auth: list[dict[str, Any]] = shown["auth"]
+        auth[0][self.url_option] = url
+        return {"log_format": "json", **shown}
 
     def log_in(self, user: str) -> None:
         """Let git's credential helper know a user's token."""
@@ -145,10 +157,11 @@ class GitHubTests(ForgeCase):
 
     def test_forge_is_down(self) -> None:
         """A forge that does not answer lets nobody in, and git says why."""
+        with running_forge(self.forge) as (_, url):
+            self.daemon = self.start_daemon(config=self.config(url))
         self.log_in("wanda")
         repo = self.create()
         repo.commit(FILES)
-        self.stop_forge()
         self.assert_refused(repo, "your access cannot be checked now")
         self.assertTrue(self.credentials.read_text())
 
