@@ -21,6 +21,11 @@ COMMANDS: Final = (
     ("token", "giftless.commands.token.TokenCommand", "Make a token for a client."),
     ("htpasswd", "giftless.commands.htpasswd.HtpasswdCommand", "Add a user with a password."),
     ("locks", "giftless.commands.locks.LocksCommand", "List and release file locks."),
+    (
+        "webhooks",
+        "giftless.commands.webhooks.WebhooksCommand",
+        "Test and list webhooks, and retry.",
+    ),
 )
 
 

@@ -20,6 +20,7 @@ _SECRETS: Final = {
     "password",
     "secret",
     "secret_access_key",
+    "secrets",
 }
 
 #: Options that name a file with a secret.
@@ -29,6 +30,7 @@ _SECRET_FILES: Final = {
     "key_file",
     "private_key_file",
     "secret_file",
+    "secrets_file",
 }
 
 #: Variables that name files with credentials, by the type of the storage that reads
@@ -96,11 +98,13 @@ def _look(path: str, secret: bool = False, group: bool = False) -> Iterator[str]
 
 
 def _options(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the names and texts of all options, at any depth."""
+    """Yield the names and texts of all options, at any depth, and of lists of texts."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if isinstance(inner, str):
                 yield str(name), str(inner)
+            elif isinstance(inner, list) and all(isinstance(each, str) for each in inner):
+                yield from ((str(name), str(each)) for each in inner)
             else:
                 yield from _options(inner)
     elif isinstance(value, list):

@@ -41,11 +41,21 @@ def http_client(reactor: Any, pool: HTTPConnectionPool | None = None) -> HTTPCli
     :param pool: what the connections are kept in, if not one of its own.
     """
     if pool is None:
-        pool = _QuietPool(reactor)
+        pool = quiet_pool(reactor)
         pool.maxPersistentPerHost = KEPT_CONNECTIONS
         pool.cachedConnectionTimeout = KEPT_SECONDS
-    agent = _AsIs(Agent(reactor, pool=pool, connectTimeout=_CONNECT_TIMEOUT))
-    return HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
+    return client_over(Agent(reactor, pool=pool, connectTimeout=_CONNECT_TIMEOUT))
+
+
+def client_over(agent: IAgent) -> HTTPClient:
+    """Make a client that keeps no cookies, and connects as an agent does."""
+    jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return HTTPClient(_AsIs(agent), jar)
+
+
+def quiet_pool(reactor: Any) -> HTTPConnectionPool:
+    """Make a pool of kept connections that logs none of them."""
+    return _QuietPool(reactor)
 
 
 class _QuietFactory(_HTTP11ClientFactory):

@@ -108,6 +108,14 @@ FILES: Final = {
     f"threads: {CANARY}": "threads: found text, allowed is a whole number",
     f"transfers: [{CANARY}]": "transfers.0: found text, available: .*basic",
     f"observers: [{{type: {CANARY}}}]": "observers.0.type: found text",
+    f"observers: [{{type: audit, file: /proc/{CANARY}/x}}]": "0.file: .*cannot be written",
+    "observers: [{type: webhooks, targets: [{name: a, url: 'https://h', secrets:"
+    f" [{CANARY}]}}]}}]": r"observers.0.targets.0.secrets.0: a secret begins with whsec_ \(line 1",
+    "observers: [{type: webhooks, targets: [{name: a, secrets: [], url:"
+    f" 'https://u:{CANARY}@h'}}]}}]": "observers.0.targets.0.url: found a URL with a user",
+    "observers: [{type: webhooks, targets: [{name: a, url: 'https://h', secrets_file:"
+    f" /proc/{CANARY}}}]}}]": "observers.0.targets.0.secrets_file: .*cannot be read",
+    f"observers: [{{type: webhooks, targets: {CANARY}}}]": "observers.0.targets: found text",
     f"cors: {{origins: ['https://{CANARY}/x']}}": "cors.origins.0: found text, allowed is scheme",
     f"limits: {{idle_timeout: {CANARY}}}": "limits.idle_timeout: found text",
     f"aliases: {{'{CANARY}//': a}}": r"aliases: found a name, allowed is the path .*line 1",

@@ -42,6 +42,7 @@ class PermissionsTests(SynchronousTestCase):
             f"auth: [{{type: jwt, key_file: {path}}}]",
             f"auth: [{{type: jwt, private_key_file: {path}}}]",
             f"auth: [{{type: basic, htpasswd: {path}, access: x}}]",
+            f"observers: [{{type: webhooks, targets: [{{secrets_file: {path}}}]}}]",
             f"storage: {{type: gcs, credentials_file: {path}}}",
             f"storage: {{type: wrapper, stores: [{{store: {{credentials_file: {path}}}}}]}}",
             f"endpoints: ['ssl:443:privateKey={path}:certKey=x']",

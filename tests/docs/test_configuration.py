@@ -58,6 +58,8 @@ def options_of(struct: type[msgspec.Struct], path: str = "", plugin: str = "") -
         if isinstance(shape, inspect.StructType):
             yield from options_of(shape.cls, f"{name}.", plugin)
             continue
+        if isinstance(shape, inspect.ListType) and isinstance(shape.item_type, inspect.StructType):
+            yield from options_of(shape.item_type.cls, f"{name}.N.", plugin)
         default = field.default
         if field.required:
             default = REQUIRED

@@ -62,3 +62,7 @@ multipart_transfer = LazyPlugin(
 agent_transfer = LazyPlugin(ITransferFactory, "giftless", "giftless.transfer.agent.AgentFactory")
 
 audit = LazyPlugin(IObserverFactory, "audit", "giftless.observers.audit.AuditFactory")
+
+webhooks = LazyPlugin(
+    IObserverFactory, "webhooks", "giftless.observers.webhooks.factory.WebhooksFactory"
+)

@@ -1,0 +1,180 @@
+"""Webhooks of a daemon: nothing is lost, whatever is killed, and nobody notices bad receivers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from tests.integration.locking import check, giftless
+from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
+from tests.support.processes import ENDED, wait_until
+from tests.support.receiver import Receiver, kill_one
+from tests.support.rounds import rounds
+
+#: How many events the round has that kills processes.
+EVENTS = rounds(60, 1000)
+
+
+class WebhooksTestCase(IntegrationTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.receiver = Receiver(self.directory / "received")
+        self.addCleanup(self.receiver.kill)
+
+    def settings(self, *targets: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """Return the configuration of a daemon with these targets."""
+        section = {"type": "webhooks", "targets": list(targets), **options}
+        return {"observers": [section]}
+
+    def serve(self, *targets: dict[str, Any], **settings: Any) -> Daemon:
+        """Start a daemon with these targets."""
+        return self.start_daemon(config={**self.settings(*targets), **settings})
+
+    def command(self, daemon: Daemon, *arguments: str) -> Any:
+        """Run ``giftless webhooks``."""
+        file = str(daemon.directory / "giftless.yaml")
+        return giftless(daemon, "webhooks", *arguments, "--config", file)
+
+
+def put_all(daemon: Daemon, objects: Sequence[bytes]) -> None:
+    """Upload objects, again whenever the worker that had them is killed."""
+    for data in objects:
+        while True:
+            try:
+                assert daemon.put(data) == 200
+                break
+            except OSError:
+                continue
+
+
+class DeliveryTests(WebhooksTestCase):
+    def test_nothing_is_lost_whatever_is_killed(self) -> None:
+        """The receiver and a worker are killed in the middle; all arrives, in order and signed.
+
+        Of a worker that is killed, the events of its last moment may not be in the outbox
+        yet: so it is killed when what it was told is.
+        """
+        self.receiver.start()
+        daemon = self.serve(self.receiver.target(), workers=1)
+        objects = [b"object %d" % number for number in range(EVENTS)]
+        third = EVENTS // 3
+        put_all(daemon, objects[:third])
+        self.receiver.kill()
+        put_all(daemon, objects[third : 2 * third])
+        listed = self.command(daemon, "list").stdout.splitlines()
+        self.assertGreaterEqual(len(listed), third)
+        kill_one(daemon.workers)
+        put_all(daemon, objects[2 * third :])
+        self.receiver.start()
+        arrived = list(self.receiver.wait_for(EVENTS).values())
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertEqual(
+            [message["data"]["oid"] for message in arrived], [oid_of(data) for data in objects]
+        )
+        self.assertEqual({message["type"] for message in arrived}, {"object.stored"})
+        first = self.receiver.requests()[0]
+        self.assertEqual(first["path"], "/hooks?from=giftless")
+        self.assertEqual(first["headers"]["content-type"], "application/json")
+        self.assertRegex(first["headers"]["user-agent"], r"\Agiftless/")
+
+    def test_the_outbox_survives_the_whole_daemon(self) -> None:
+        daemon = self.serve(self.receiver.target())
+        put_all(daemon, [b"one", b"two"])
+        wait_until(lambda: self.command(daemon, "list").stdout.count("\n") == 2, "the outbox")
+        daemon.kill()
+        self.receiver.start()
+        again = self.start_daemon(name="again", config=self.kept(daemon))
+        self.assertEqual(len(self.receiver.wait_for(2)), 2)
+        wait_until(lambda: self.command(again, "list").stdout == "", "an empty outbox")
+
+    def kept(self, daemon: Daemon) -> dict[str, Any]:
+        """Return the configuration of a daemon that has the state of another."""
+        return {
+            **(daemon.config or {}),
+            "state_dir": str(daemon.directory / "giftless-state"),
+        }
+
+    def test_one_of_several_workers_delivers_and_another_takes_over(self) -> None:
+        self.receiver.start()
+        daemon = self.serve(self.receiver.target(), workers=2)
+        objects = [os.urandom(10) for _ in range(20)]
+        put_all(daemon, objects[:10])
+        self.receiver.wait_for(10)
+        for worker in list(daemon.workers):
+            os.kill(worker, signal.SIGKILL)
+        put_all(daemon, objects[10:])
+        self.receiver.wait_for(20)
+        self.assertEqual(daemon.stop(), ENDED)
+        ids = [request["headers"]["webhook-id"] for request in self.receiver.requests()]
+        # Of what was being delivered when the process was killed, some may come twice.
+        self.assertLessEqual(len(ids), 40)
+
+    def test_what_a_worker_was_told_last_is_kept_when_it_is_stopped(self) -> None:
+        daemon = self.serve(self.receiver.target())
+        put_all(daemon, [b"last"])
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertIn("object.stored", self.command(daemon, "list").stdout)
+
+    def test_a_reload_exchanges_secrets_and_targets(self) -> None:
+        self.receiver.start()
+        daemon = self.serve(self.receiver.target())
+        put_all(daemon, [b"one"])
+        self.receiver.wait_for(1)
+        new = "whsec_" + "C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+        target = self.receiver.target()
+        target["secrets"].append(new)
+        daemon.config = self.settings(target)
+        daemon.write_config()
+        daemon.running.send_signal(signal.SIGHUP)
+        wait_until(lambda: daemon.stdout.count(" listens on ") == 2, "the reload")
+        put_all(daemon, [b"two"])
+        self.receiver.wait_for(2)
+        headers = self.receiver.requests()[-1]["headers"]
+        self.assertEqual(headers["webhook-signature"].count("v1,"), 2)
+        self.receiver.file.write_text(json.dumps(self.receiver.requests()[-1]) + "\n")
+        self.assertEqual(len(self.receiver.verified(new)), 1)
+        self.assertEqual(len(self.receiver.verified()), 1)
+
+
+class CommandTests(WebhooksTestCase):
+    def test_a_test_says_what_each_target_answers(self) -> None:
+        self.receiver.start()
+        absent = Receiver(self.directory / "nothing")
+        daemon = self.make_daemon(
+            config=self.settings(self.receiver.target(), absent.target(name="absent"))
+        )
+        daemon.write_config()
+        tested = self.command(daemon, "test")
+        self.assertEqual(tested.returncode, 1)
+        self.assertIn("ci\tstatus 204\n", tested.stdout)
+        self.assertIn("absent\tConnection was refused by other side", tested.stdout)
+        self.assertEqual(tested.stderr, "giftless: not delivered to: absent\n")
+        (message,) = self.receiver.verified().values()
+        self.assertEqual(message["type"], "webhooks.test")
+        one = self.command(daemon, "test", "--target", "ci")
+        self.assertEqual((one.returncode, one.stderr), (0, ""))
+
+    def test_the_check_tries_the_outbox(self) -> None:
+        target = self.receiver.target()
+        daemon = self.make_daemon(config=self.settings(target, path="/proc/none/outbox"))
+        checked = check(daemon)
+        self.assertEqual(checked.returncode, 1)
+        self.assertIn("observers.0.path: ", checked.stderr)
+        daemon.config = self.settings(target)
+        checked = check(daemon)
+        self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+
+    def test_commands_put_their_own_events_into_the_outbox(self) -> None:
+        auth = [{"type": "jwt", "key": "k" * 32}]
+        target = self.receiver.target(events=["token.minted"])
+        daemon = self.make_daemon(config={**self.settings(target), "auth": auth})
+        file = str(daemon.write_config())
+        minted = giftless(daemon, "token", "--config", file, "--scope", f"obj:{REPO}/*:read")
+        self.assertEqual((minted.returncode, minted.stderr), (0, ""))
+        listed = self.command(daemon, "list", "--json")
+        (line,) = map(json.loads, listed.stdout.splitlines())
+        self.assertEqual((line["event"], line["state"]), ("token.minted", "waiting"))
+        self.assertNotIn(minted.stdout.strip(), listed.stdout)

@@ -1,0 +1,134 @@
+"""A receiver of webhooks: a process that writes down what it gets before it answers.
+
+    python -m tests.support.receiver PORT FILE
+
+It verifies nothing: whoever reads the file does (:meth:`Receiver.verified`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import standardwebhooks
+
+from tests.support.ports import free_port
+from tests.support.processes import is_running, wait_until
+
+#: A secret for tests.
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@dataclass
+class Receiver:
+    """The process, and what it has received in all its lives.
+
+    :ivar file: where it writes.
+    """
+
+    file: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}/hooks?from=giftless"
+
+    def target(self, **options: Any) -> dict[str, Any]:
+        """Return the options of a target that sends to it."""
+        return {
+            "name": "ci",
+            "url": self.url,
+            "secrets": [SECRET],
+            "networks": ["127.0.0.0/8"],
+            **options,
+        }
+
+    def start(self) -> Receiver:
+        """Start it, and wait until it listens."""
+        root = Path(__file__).resolve().parents[2]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.receiver", str(self.port), str(self.file)],
+            cwd=root,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"ready\n"
+        return self
+
+    def kill(self) -> None:
+        """Kill it (``kill -9``)."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return what it has received: ``headers`` and ``body``; one may come twice."""
+        if not self.file.exists():
+            return []
+        # The last line may be half written.
+        *lines, _ = self.file.read_text().split("\n")
+        return [json.loads(line) for line in lines]
+
+    def verified(self, secret: str = SECRET) -> dict[str, dict[str, Any]]:
+        """Verify all of it with the official library.
+
+        :returns: what each message says, by its id, in the order of arrival.
+        """
+        verifier = standardwebhooks.Webhook(secret)
+        found: dict[str, dict[str, Any]] = {}
+        for request in self.requests():
+            headers: Mapping[str, str] = request["headers"]
+            said = verifier.verify(request["body"], dict(headers))
+            assert found.setdefault(headers["webhook-id"], said) == said
+        return found
+
+    def wait_for(self, number: int) -> dict[str, dict[str, Any]]:
+        """Wait until so many messages have arrived; see :meth:`verified`."""
+
+        def arrived() -> bool:
+            ids = {request["headers"]["webhook-id"] for request in self.requests()}
+            return len(ids) >= number
+
+        wait_until(arrived, f"{number} messages")
+        return self.verified()
+
+
+def kill_one(pids: list[int]) -> None:
+    """Kill the first of these processes (``kill -9``), and wait until it is gone."""
+    os.kill(pids[0], 9)
+    wait_until(lambda: not is_running(pids[0]), "the process to be gone")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        line = json.dumps({"path": self.path, "headers": headers, "body": body}) + "\n"
+        fd = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(fd, line.encode())
+        os.close(fd)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
+
+
+if __name__ == "__main__":
+    server = HTTPServer(("127.0.0.1", int(sys.argv[1])), _Handler)
+    print("ready", flush=True)
+    server.serve_forever()
