@@ -23,7 +23,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from twisted.trial.unittest import SkipTest
 
-from tests.support.processes import base_environ
+from tests.support.processes import PATIENCE, base_environ
 
 #: What keeps it to itself: no window, no network of its own.
 FLAGS = (
@@ -110,12 +110,12 @@ class Pages:
         self._server.server_close()
 
 
-def wait_for(condition: Callable[[], Any], what: Callable[[], str], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], Any], what: Callable[[], str]) -> None:
     """Wait for something that a page does in its own time.
 
     :param what: tells what is the case instead, for the error message.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain: {what()}")
