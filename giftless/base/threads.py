@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -39,6 +40,9 @@ class Threads(Service):
         self._threads: list[threading.Thread] = []
         #: How many jobs wait or run.
         self._open = 0
+        #: What has ended and is not handed over, and whether the reactor was told.
+        self._ended: deque[tuple[Deferred[Any], Any]] = deque()
+        self._woken = False
 
     def startService(self) -> None:
         """Let the threads start; work that came earlier has been queued."""
@@ -76,10 +80,20 @@ class Threads(Service):
                 outcome: Any = function(*args)
             except BaseException:
                 outcome = Failure()
-            self._reactor.callFromThread(self._finish, result, outcome)
+            self._ended.append((result, outcome))
+            if not self._woken:
+                # Results that come before the reactor is awake need no call of their own.
+                self._woken = True
+                self._reactor.callFromThread(self._finish)
             # Nothing of it is kept while this waits for the next.
             del job, result, function, args, outcome
 
-    def _finish(self, result: Deferred[Any], outcome: Any) -> None:
-        self._open -= 1
-        result.callback(outcome)
+    def _finish(self) -> None:
+        """Hand over the results that are there."""
+        # Before they are counted: who adds one now calls again.
+        self._woken = False
+        # No more than these: the reactor has other things to do.
+        for _ in range(len(self._ended)):
+            result, outcome = self._ended.popleft()
+            self._open -= 1
+            result.callback(outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from typing import Any
 
 from twisted.internet.defer import CancelledError, DeferredList
 from twisted.trial.unittest import TestCase
@@ -12,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from giftless.base.threads import Threads
 from giftless.interfaces import IBlocking
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, wait_until
 from tests.support.reactor import reactor
 
 
@@ -93,6 +94,30 @@ class ThreadsTests(TestCase):
         # When this is done, the thread has turned to something else before.
         await threads.run(len, "abc")
         self.assertIsNone(gone())
+
+    async def test_results_that_come_together_wake_the_reactor_once(self) -> None:
+        threads = self.start(1)
+        calls: list[object] = []
+        call = reactor.callFromThread
+
+        def note(*args: Any) -> None:
+            calls.append(args)
+            call(*args)
+
+        self.patch(reactor, "callFromThread", note)
+        jobs = [threads.run(len, "a" * number) for number in range(4)]
+        # The reactor does nothing else until all have ended.
+        wait_until(lambda: len(threads._ended) == 4, "the results")
+        self.assertEqual(len(calls), 1)
+        self.assertEqual([await job for job in jobs], [0, 1, 2, 3])
+        self.assertEqual(await threads.run(len, "abc"), 3)
+        self.assertEqual(len(calls), 2)
+
+    async def test_no_result_is_lost_however_they_come(self) -> None:
+        threads = self.start(8)
+        for _ in range(20):
+            jobs = [threads.run(divmod, number, 7) for number in range(100)]
+            self.assertEqual([await job for job in jobs], [divmod(n, 7) for n in range(100)])
 
     async def test_threads_are_started_when_they_are_needed(self) -> None:
         threads = self.start(3)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from giftless.base.together import Groups
 from giftless.interfaces import IBlocking
 from giftless.storage.local import damage
 from giftless.storage.local.disks import Place
@@ -46,51 +47,34 @@ class SmallFile(NamedTuple):
 
 
 class SmallFiles:
-    """Stores small files, together with others that come at the same time.
+    """Stores small files, together with others that come to the same disk meanwhile.
 
     :param blocking: does it.
     """
 
     def __init__(self, blocking: IBlocking) -> None:
         self._blocking = blocking
-        self._waiting: list[tuple[SmallFile, Deferred[None]]] = []
-        self._jobs = 0
+        self._disks: dict[Root, Groups[SmallFile, None]] = {}
 
-    async def store(self, file: SmallFile) -> None:
-        """Store a file; it is durable, with its name, when this returns.
+    def store(self, file: SmallFile) -> Deferred[None]:
+        """Store a file; it is durable, with its name, when what is returned fires.
 
         :raises OSError: from the file system, for instance when it is full.
             Nothing is stored then, or nobody can tell.
         """
-        stored: Deferred[None] = Deferred()
-        self._waiting.append((file, stored))
-        if self._jobs == 0 or (len(self._waiting) >= _TOGETHER and self._jobs < _JOBS):
-            Deferred.fromCoroutine(self._store_all())
-        await stored
-
-    async def _store_all(self) -> None:
-        self._jobs += 1
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-            files = [file for file, _ in batch]
-            try:
-                problems = await self._blocking.run(store_together, files)
-            except Exception as error:
-                problems = [error] * len(batch)
-            for (_, stored), problem in zip(batch, problems, strict=True):
-                if problem is None:
-                    stored.callback(None)
-                else:
-                    stored.errback(Failure(problem))
-        self._jobs -= 1
+        groups = self._disks.get(file.place.root)
+        if groups is None:
+            groups = Groups(self._blocking, store_together, _TOGETHER, _JOBS)
+            self._disks[file.place.root] = groups
+        return groups.add(file)
 
 
-def store_together(files: Sequence[SmallFile]) -> list[Exception | None]:
+def store_together(files: Sequence[SmallFile]) -> list[Failure | None]:
     """Store files, each whole and durable or not at all.  Blocks.
 
     :returns: for each file why it may not be stored; ``None`` if it is.
     """
-    problems: list[Exception | None] = [None] * len(files)
+    problems: list[Failure | None] = [None] * len(files)
     names: list[Name] = []
     enter = functools.cache(Root.enter)
 
@@ -118,9 +102,9 @@ def store_together(files: Sequence[SmallFile]) -> list[Exception | None]:
     return problems
 
 
-def _problem(step: Callable[..., None], *arguments: object) -> Exception | None:
+def _problem(step: Callable[..., None], *arguments: object) -> Failure | None:
     try:
         step(*arguments)
-    except Exception as error:
-        return error
+    except Exception:
+        return Failure()
     return None

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -44,12 +43,13 @@ from giftless.storage.local import damage
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
 from giftless.storage.local.failures import failed
-from giftless.storage.local.files import ABSENT, Upload, available, remove, size_of
+from giftless.storage.local.files import Upload, available, remove
 from giftless.storage.local.listing import list_page
+from giftless.storage.local.lookups import Lookups, Size, open_file, sizes_below
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.probe import probe
-from giftless.storage.local.root import Held, NotTheStore
+from giftless.storage.local.root import NotTheStore
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.local.writer import sweep
 from giftless.storage.pages import check_limit
@@ -59,8 +59,8 @@ T = TypeVar("T")
 #: What a directory takes: as many parts as other stores.
 _PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
 
-#: What is told of an object: its size in bytes, ``None`` if it is absent, or an error.
-Size = int | LFSError | None
+#: How many objects are looked up together with those of other requests, at most.
+_FEW_KEYS: Final = 8
 
 
 @implementer(
@@ -102,6 +102,7 @@ class LocalStore:
         self._part_size = part_size
         self._blocking = blocking
         self._small = SmallFiles(blocking)
+        self._lookups = Lookups(blocking)
 
     def open_disks(self) -> None:
         """Open what the store lies on, when the daemon starts.  Blocks.
@@ -113,7 +114,7 @@ class LocalStore:
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job."""
-        return await self._run("objects could not be looked up", self._sizes, keys)
+        return await self._look_up(keys, self._sizes, keys)
 
     async def room(self, repo: Repo) -> Room:
         """See :meth:`giftless.interfaces.ICapacity.room`: that of the repository's disk."""
@@ -123,9 +124,7 @@ class LocalStore:
         self, keys: Sequence[ObjectKey], repo: Repo
     ) -> tuple[Sequence[Size], Room]:
         """See :meth:`giftless.interfaces.IFusedCapacity.sizes_and_room`: one thread job."""
-        return await self._run(
-            "objects could not be looked up", lambda: (self._sizes(keys), self._room(repo))
-        )
+        return await self._look_up(keys, lambda: (self._sizes(keys), self._room(repo)))
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
@@ -247,7 +246,8 @@ class LocalStore:
 
     async def open(self, key: ObjectKey) -> LocalObject | None:
         """See :meth:`giftless.interfaces.IStreamingStore.open`."""
-        return await self._run(f"{key.oid} could not be opened", self._open, key)
+        disk = self._disk(key)
+        return await self._run_in(disk, f"{key.oid} could not be opened", self._open, key)
 
     async def list(
         self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
@@ -294,15 +294,19 @@ class LocalStore:
     def _place(self, key: ObjectKey) -> Place:
         return self._disks.place(self._path(key))
 
+    def _disk(self, key: ObjectKey) -> IBlocking:
+        """Return what runs lookups on an object's disk."""
+        return self._lookups.on(self._place(key).root)
+
     # -- what blocks
 
     def _sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         if not self._disks.linked:
             held = self._disks.main.enter()
-            return _sizes_below(held, [self._path(key) for key in keys])
+            return sizes_below(held, [self._path(key) for key in keys])
         sizes: list[Size] = []
         for root, path in map(self._place, keys):
-            sizes += _sizes_below(root.enter(), [path])
+            sizes += sizes_below(root.enter(), [path])
         return sizes
 
     def _room(self, repo: Repo) -> Room:
@@ -349,34 +353,39 @@ class LocalStore:
 
     def _open(self, key: ObjectKey) -> LocalObject | None:
         root, path = self._place(key)
-        held = root.enter()
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-        try:
-            fd = os.open(path, flags, dir_fd=held.fd)
-        except OSError as error:
-            if error.errno not in ABSENT:
-                raise
-            if (damaged := damage.look_for(held, path)) is not None:
-                raise damaged from None
+        opened = open_file(root.enter(), path)
+        if opened is None:
             return None
+        fd, size = opened
         try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                os.close(fd)
-                return None
-            return LocalObject(fd, status.st_size, self._extras.read(key), self._blocking)
+            return LocalObject(fd, size, self._extras.read(key), self._blocking)
         except BaseException:
             os.close(fd)
             raise
 
+    async def _look_up(
+        self, keys: Sequence[ObjectKey], function: Callable[..., T], *args: Any
+    ) -> T:
+        """Call what looks objects up; together with other such calls if they are few."""
+        few = 0 < len(keys) <= _FEW_KEYS
+        blocking = self._disk(keys[0]) if few else self._blocking
+        return await self._run_in(blocking, "objects could not be looked up", function, *args)
+
     async def _run(self, doing: str, function: Callable[..., T], *args: Any) -> T:
+        """Call what blocks, in a thread of its own: see :meth:`_run_in`."""
+        return await self._run_in(self._blocking, doing, function, *args)
+
+    async def _run_in(
+        self, blocking: IBlocking, doing: str, function: Callable[..., T], *args: Any
+    ) -> T:
         """Call what blocks.
 
+        :param blocking: where.
         :param doing: what could not be done if it raises an :class:`OSError`, for the log.
         :raises LFSError: what the client is told then.
         """
         try:
-            return await self._blocking.run(function, *args)
+            return await blocking.run(function, *args)
         except OSError as error:
             raise self._failed(error, doing) from error
 
@@ -387,14 +396,3 @@ class LocalStore:
             for root in self._disks.roots():
                 root.drop()
         return failed(error, doing)
-
-
-def _sizes_below(held: Held, paths: Sequence[bytes]) -> Sequence[Size]:
-    fd = held.fd
-    sizes: list[Size] = [size_of(path, fd) for path in paths]
-    if None in sizes and not damage.is_empty(held):
-        return [
-            damage.look_for(held, path) if size is None else size
-            for path, size in zip(paths, sizes, strict=True)
-        ]
-    return sizes

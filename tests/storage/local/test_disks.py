@@ -10,10 +10,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
+from giftless.base.identities import remembered_in
 from giftless.errors import StorageUnavailable
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.local.store import LocalStore
 from tests.storage.local.test_root import RootTestCase
+from tests.support.blocking import ManualBlocking
 from tests.support.bodies import ListBody, read_all
 from tests.support.making import key_of, put_object, repo_of
 
@@ -85,6 +87,20 @@ class LinkedTests(DisksTestCase):
         # Others are where they were.
         self.upload(store, key_of(b"abc"), b"abc")
         self.assertTrue((self.top / key_of(b"abc").path).exists())
+
+    def test_a_disk_that_hangs_holds_up_no_lookup_on_another(self) -> None:
+        self.link()
+        manual = ManualBlocking()
+        remembered = remembered_in(str(self.state), "local")
+        store = LocalStore(str(self.top), "", manual, remembered=remembered)
+        store.open_disks()
+        hangs = self.start(store.sizes([self.key(b"abc")]))
+        other = self.start(store.open(key_of(b"abc")))
+        self.assertEqual(manual.waiting, 2)
+        manual.fail_next(OSError(errno.EIO, "broken disk"))
+        self.failureResultOf(hangs, StorageUnavailable)
+        manual.do_next()
+        self.assertIsNone(self.successResultOf(other))
 
     def test_below_a_prefix(self) -> None:
         self.link("team/a/acme")

@@ -202,6 +202,64 @@ class LayoutTests(LocalTestCase):
         self.assert_fails(StorageUnavailable, self.store.open(key))
 
 
+class LookupTests(LocalTestCase):
+    """Lookups of several requests share a thread's turn."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.keys = [self.put(b"%d" % number) for number in range(12)]
+        self.manual = ManualBlocking()
+        self.store = LocalStore(str(self.top), "", self.manual)
+
+    def test_those_that_come_meanwhile_go_together(self) -> None:
+        absent = key_of(b"absent")
+        busy = self.start(self.store.sizes(self.keys[:1]))
+        size = self.start(self.store.sizes([*self.keys[:7], absent]))
+        both = self.start(self.store.sizes_and_room([absent], repo_of()))
+        opened = self.start(self.store.open(self.keys[1]))
+        missing = self.start(self.store.open(absent))
+        self.assertEqual(self.manual.waiting, 1)
+        self.manual.do_next()
+        self.assertEqual(self.successResultOf(busy), [1])
+        self.assertEqual(self.manual.waiting, 1)
+        self.manual.do_next()
+        self.assertEqual(self.successResultOf(size), [1] * 7 + [None])
+        self.assertEqual(self.successResultOf(both)[0], [None])
+        stored = self.successResultOf(opened)
+        assert stored is not None
+        self.addCleanup(stored.close)
+        self.assertEqual(stored.size, 1)
+        self.assertIsNone(self.successResultOf(missing))
+
+    def test_a_large_batch_goes_alone(self) -> None:
+        """The small ones shall not wait for all of its objects."""
+        self.start(self.store.sizes(self.keys[:1]))
+        many = self.start(self.store.sizes(self.keys))
+        self.assertEqual(self.manual.waiting, 2)
+        self.manual.do_next()
+        self.manual.do_next()
+        self.assertEqual(self.successResultOf(many), [1] * 10 + [2] * 2)
+
+    def test_an_object_that_cannot_be_opened_disturbs_no_other(self) -> None:
+        real = os.open
+
+        def fail(path: Any, *args: Any, **options: Any) -> int:
+            if os.fsencode(path).endswith(self.keys[1].oid.encode()):
+                raise OSError(errno.EIO, "broken disk")
+            return real(path, *args, **options)
+
+        self.patch(os, "open", fail)
+        self.start(self.store.sizes([]))
+        self.start(self.store.sizes(self.keys[:1]))
+        broken, whole = (self.start(self.store.open(key)) for key in self.keys[1:3])
+        while self.manual.waiting:
+            self.manual.do_next()
+        self.failureResultOf(broken, StorageUnavailable)
+        stored = self.successResultOf(whole)
+        assert stored is not None
+        stored.close()
+
+
 class ReadingTests(LocalTestCase):
     def open(self, data: bytes, extras: dict[str, Any] | None = None) -> Any:
         """Store an object and open it."""

@@ -1,0 +1,138 @@
+"""Do together what comes at the same time: one turn of a thread serves several."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from giftless.interfaces import IBlocking
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+#: A function, and what it is called with.
+_Job = tuple[Callable[..., Any], tuple[Any, ...]]
+
+#: The most short jobs of one group, and how long a group may take, in seconds, as far
+#: as the last one tells: nobody shall wait for too many others.
+GROUP_JOBS: Final = 64
+GROUP_SECONDS: Final = 0.01
+
+#: The most groups of short jobs that run at once.
+GROUPS: Final = 16
+
+#: How long short jobs wait for the group that began last, in seconds.
+PATIENCE: Final = 0.05
+
+
+class Groups(Generic[Item, T]):
+    """Works on items: those that come while others are worked on wait, then go together.
+
+    :param blocking: runs the groups.
+    :param work: does what is to be done with a group, where it may block; returns the
+        result of each item in order, a :class:`Failure` for one that has failed.
+    :param most: the most items of a group.
+    :param groups: the most groups that run at once.  One is enough while fewer than
+        ``most`` items wait.
+    :param patience: how long items wait for the group that began last, in seconds.
+        Whoever comes later begins another, with all that wait.
+    :param clock: tells the time, in seconds from any beginning.
+    :ivar most: the most items of a group from now on.
+    """
+
+    def __init__(
+        self,
+        blocking: IBlocking,
+        work: Callable[[Sequence[Item]], Sequence[T | Failure]],
+        most: int,
+        groups: int,
+        patience: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._blocking = blocking
+        self._work = work
+        self.most = most
+        self._groups = groups
+        self._patience = patience
+        self._clock = clock
+        self._waiting: list[tuple[Item, Deferred[T]]] = []
+        #: How many groups run, and when the last one began.
+        self._running = 0
+        self._began = 0.0
+
+    def add(self, item: Item) -> Deferred[T]:
+        """Let an item be worked on; returns what fires with its result."""
+        result: Deferred[T] = Deferred()
+        self._waiting.append((item, result))
+        if self._running == 0 or (self._running < self._groups and self._is_time()):
+            self._running += 1
+            self._begin()
+        return result
+
+    def _is_time(self) -> bool:
+        """Whether those who wait have waited for long enough, or are enough."""
+        return len(self._waiting) >= self.most or self._clock() - self._began > self._patience
+
+    def _begin(self) -> None:
+        self._began = self._clock()
+        group = self._waiting[: self.most]
+        del self._waiting[: self.most]
+        ended: Any = self._blocking.run(self._work, [item for item, _ in group])
+        ended.addCallbacks(self._end, self._fail, (group,), None, (group,))
+
+    def _end(
+        self, outcomes: Sequence[T | Failure], group: Sequence[tuple[Item, Deferred[T]]]
+    ) -> None:
+        if self._waiting:
+            # First, so that a thread works while the results are dealt with.
+            self._begin()
+        else:
+            self._running -= 1
+        for (_, result), outcome in zip(group, outcomes, strict=True):
+            result.callback(outcome)
+
+    def _fail(self, failure: Failure, group: Sequence[tuple[Item, Deferred[T]]]) -> None:
+        self._end([failure] * len(group), group)
+
+
+@implementer(IBlocking)
+class Together:
+    """Runs short jobs, several in one turn of a thread.
+
+    Asking a file system for what it has in memory takes microseconds, but going to a
+    thread and back takes a hundred.  Jobs of a group run one after the other, so they
+    are for the same disk; while that disk is slow, each begins at once, by itself.
+
+    :param blocking: runs the groups.
+    :param clock: tells the time, in seconds from any beginning.
+    """
+
+    def __init__(self, blocking: IBlocking, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._groups: Groups[_Job, Any] = Groups(
+            blocking, self._run_all, GROUP_JOBS, GROUPS, PATIENCE, clock
+        )
+
+    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Call ``function(*args)`` in a thread (see :class:`IBlocking`)."""
+        return self._groups.add((function, args))
+
+    def _run_all(self, jobs: Sequence[_Job]) -> list[Any]:
+        """Run jobs one after the other, where they may block."""
+        began = self._clock()
+        outcomes: list[Any] = []
+        for function, arguments in jobs:
+            try:
+                outcomes.append(function(*arguments))
+            except Exception:
+                outcomes.append(Failure())
+        taken = self._clock() - began
+        slowly = taken * GROUP_JOBS > GROUP_SECONDS * len(jobs)
+        self._groups.most = max(1, int(GROUP_SECONDS * len(jobs) / taken)) if slowly else GROUP_JOBS
+        return outcomes

@@ -1,0 +1,173 @@
+"""Short jobs that share a thread's turn: none waits for a slow one for long."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from giftless.base.together import GROUP_JOBS, GROUP_SECONDS, GROUPS, PATIENCE, Together
+from giftless.interfaces import IBlocking
+from tests.support.blocking import InlineBlocking, ManualBlocking
+
+
+class TogetherTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.blocking = ManualBlocking()
+        self.together = Together(self.blocking, lambda: self.now)
+        self.done: list[Any] = []
+
+    def run_many(self, count: int) -> list[Deferred[Any]]:
+        """Ask for jobs that note their number and return it."""
+
+        def job(number: int) -> int:
+            self.done.append(number)
+            return number
+
+        return [self.together.run(job, number) for number in range(count)]
+
+    def test_it_provides_the_interface(self) -> None:
+        verifyObject(IBlocking, self.together)
+
+    def test_a_job_begins_at_once(self) -> None:
+        result = self.together.run(divmod, 17, 5)
+        self.assertEqual(self.blocking.waiting, 1)
+        self.blocking.do_next()
+        self.assertEqual(self.successResultOf(result), (3, 2))
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_jobs_that_come_meanwhile_share_the_next_turn(self) -> None:
+        results = self.run_many(6)
+        self.assertEqual(self.blocking.waiting, 1)
+        self.blocking.do_next()
+        self.assertEqual(self.successResultOf(results[0]), 0)
+        self.assertEqual(self.done, [0])
+        self.assertEqual(self.blocking.waiting, 1)
+        self.blocking.do_next()
+        self.assertEqual([self.successResultOf(one) for one in results[1:]], [1, 2, 3, 4, 5])
+        self.assertEqual(self.done, list(range(6)))
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_those_who_wait_begin_before_the_results_are_dealt_with(self) -> None:
+        """The thread works on while the reactor does."""
+        waiting: list[int] = []
+        first = self.together.run(len, "abc")
+        first.addCallback(lambda _: waiting.append(self.blocking.waiting))
+        self.together.run(len, "abc")
+        self.blocking.do_next()
+        self.assertEqual(waiting, [1])
+
+    def test_an_error_is_its_own_jobs_alone(self) -> None:
+        busy = self.together.run(len, "")
+        jobs = [self.together.run(divmod, 1, number) for number in (1, 0, 2)]
+        self.blocking.do_next()
+        self.blocking.do_next()
+        self.successResultOf(busy)
+        self.assertEqual(self.successResultOf(jobs[0]), (1, 0))
+        self.failureResultOf(jobs[1], ZeroDivisionError)
+        self.assertEqual(self.successResultOf(jobs[2]), (0, 1))
+
+    def test_an_error_that_is_a_result_is_returned(self) -> None:
+        """A store tells of one object that something is wrong with it."""
+        error = OSError("told, not raised")
+        result = self.together.run(lambda: error)
+        self.blocking.do_next()
+        self.assertIs(self.successResultOf(result), error)
+
+    def test_a_group_that_is_not_done_fails_and_the_next_goes_on(self) -> None:
+        first, second = self.together.run(len, "a"), self.together.run(len, "ab")
+        self.blocking.fail_next(MemoryError())
+        self.failureResultOf(first, MemoryError)
+        self.blocking.do_next()
+        self.assertEqual(self.successResultOf(second), 2)
+        third = self.together.run(len, "abc")
+        self.blocking.do_next()
+        self.assertEqual(self.successResultOf(third), 3)
+
+    def test_more_threads_help_when_many_wait(self) -> None:
+        results = self.run_many(1 + 2 * GROUP_JOBS)
+        self.assertEqual(self.blocking.waiting, 3)
+        while self.blocking.waiting:
+            self.blocking.do_next()
+        self.assertEqual([self.successResultOf(one) for one in results], self.done)
+
+    def test_there_are_so_many_groups_at_once_and_no_more(self) -> None:
+        results = self.run_many(2 * GROUPS * GROUP_JOBS)
+        self.assertEqual(self.blocking.waiting, GROUPS)
+        while self.blocking.waiting:
+            self.blocking.do_next()
+        self.assertEqual([self.successResultOf(one) for one in results], self.done)
+
+    def test_a_slow_job_holds_up_none_that_comes_later(self) -> None:
+        """It may be one that waits for a disk for ever."""
+        self.run_many(1)
+        self.now += 2 * PATIENCE
+        late = self.together.run(len, "abc")
+        self.assertEqual(self.blocking.waiting, 2)
+        self.blocking._jobs.pop(0)
+        self.blocking.do_next()
+        self.assertEqual(self.successResultOf(late), 3)
+
+    def test_who_waits_for_a_slow_job_begins_with_the_next_that_comes(self) -> None:
+        self.run_many(1)
+        waiting = self.together.run(len, "ab")
+        self.assertEqual(self.blocking.waiting, 1)
+        self.now += 2 * PATIENCE
+        self.together.run(len, "abc")
+        self.blocking._jobs.pop(0)
+        self.blocking.do_next()
+        self.assertEqual(self.successResultOf(waiting), 2)
+
+    def test_jobs_on_a_slow_disk_begin_at_once_each_by_itself(self) -> None:
+        """As many at once as there are threads for, since the disk takes the time."""
+
+        def slow() -> None:
+            self.now += 0.02
+
+        self.together.run(slow)
+        self.blocking.do_next()
+        for count in range(1, GROUPS + 1):
+            self.together.run(slow)
+            self.assertEqual(self.blocking.waiting, count)
+        self.together.run(slow)
+        self.assertEqual(self.blocking.waiting, GROUPS)
+
+    def test_a_group_takes_only_so_long_as_the_last_one_tells(self) -> None:
+        def job() -> None:
+            self.now += GROUP_SECONDS / 3
+
+        self.together.run(job)
+        results = [self.together.run(job) for _ in range(2)]
+        self.blocking.do_next()
+        self.blocking.do_next()
+        results += [self.together.run(job) for _ in range(4)]
+        self.assertEqual(self.blocking.waiting, 2)
+
+    def test_a_disk_that_is_quick_again_has_large_groups_again(self) -> None:
+        def slow() -> None:
+            self.now += 1
+
+        self.together.run(slow)
+        self.blocking.do_next()
+        self.together.run(len, "abc")
+        self.blocking.do_next()
+        self.run_many(GROUP_JOBS)
+        self.assertEqual(self.blocking.waiting, 1)
+
+    def test_who_is_cancelled_disturbs_no_other(self) -> None:
+        busy, one, other = self.run_many(3)
+        one.cancel()
+        self.failureResultOf(one, CancelledError)
+        while self.blocking.waiting:
+            self.blocking.do_next()
+        self.successResultOf(busy)
+        self.assertEqual(self.successResultOf(other), 2)
+
+    def test_work_that_is_done_where_it_is_asked_for(self) -> None:
+        together = Together(InlineBlocking())
+        self.assertEqual(self.successResultOf(together.run(os.path.basename, "a/b")), "b")
+        self.assertEqual(self.successResultOf(together.run(len, "abc")), 3)
