@@ -41,8 +41,25 @@ LIMIT = 4500
 #: goes on while the daemons of another start.
 PROCESSES = 6
 
-#: What takes long, because it starts and awaits other processes: taken first, so
-#: that no process is left with a long module when the others have ended.
+#: The modules that take longest, in this order: taken first, so that no process is
+#: left with a long module when the others have ended.
+LONGEST = (
+    "tests.integration.test_agent",
+    "tests.integration.test_multipart",
+    "tests.integration.test_memory",
+    "tests.integration.test_reloads",
+    "tests.integration.test_s3",
+    "tests.integration.test_browser",
+    "tests.integration.test_locks_shared",
+    "tests.integration.test_systemd",
+    "tests.integration.test_multipart_azure",
+    "tests.integration.test_azure",
+    "tests.integration.test_workers",
+    "tests.integration.test_storage",
+    "tests.integration.test_git",
+)
+
+#: The folders whose other modules come next, because they await other processes too.
 LONG = ("integration", "docs", "storage")
 
 #: How many bytes of the list are a module's name, filled up with spaces.
@@ -108,7 +125,9 @@ def modules(soak: bool = False) -> list[str]:
         if not soak or "from tests.support.rounds import" in path.read_text(encoding="utf-8")
     ]
     paths.sort(key=lambda path: (*(path.parts[1] != folder for folder in LONG), path))
-    return [".".join(path.with_suffix("").parts) for path in paths]
+    names = [".".join(path.with_suffix("").parts) for path in paths]
+    first = [name for name in LONGEST if name in names]
+    return [*first, *(name for name in names if name not in first)]
 
 
 def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Counts:

@@ -357,6 +357,16 @@ class MakeTests(SynchronousTestCase):
         }
         self.assertEqual({name.rsplit(".", 2)[0] for name in names}, files)
 
+    def test_the_modules_that_are_taken_first_are_there(self) -> None:
+        """What is renamed loses its place in the list, and all tests take longer."""
+        self.assertEqual(run.modules()[: len(run.LONGEST)], list(run.LONGEST))
+
+    def test_a_soak_runs_the_modules_with_long_rounds(self) -> None:
+        """Modules that repeat nothing are left out."""
+        names = run.modules(soak=True)
+        self.assertIn("tests.integration.test_reloads", names)
+        self.assertNotIn("tests.test_operations", names)
+
     def test_an_old_python_is_named_in_one_line(self) -> None:
         """A Python that is too old is named in one line, before anything is made."""
         folder = Path(self.mktemp()).resolve()

@@ -13,7 +13,8 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,8 @@ from giftless.transfer.kinds import BUILT_IN
 from giftless.usecases.events import NO_EVENTS
 from giftless.web.routes import LFSResource
 from tests.docs.pages import DOCS, code
-from tests.integration.support import LFS_JSON, IntegrationTestCase, Response, oid_of
+from tests.integration.sharing import SharingTestCase
+from tests.integration.support import LFS_JSON, Response, oid_of
 from tests.support.making import action_of, key_of, part_builder, writer
 
 SPEC: dict[str, Any] = yaml.safe_load((DOCS / "openapi.yaml").read_text())
@@ -114,30 +116,27 @@ def verification(oid: str, size: int) -> bytes:
     return json.dumps(request).encode()
 
 
-class ApiTestCase(IntegrationTestCase):
+@contextmanager
+def staff(directory: Path) -> Iterator[Path]:
+    """Put the plugin into a folder for itself."""
+    yield Path(shutil.copy(Path(__file__).with_name("staff.py"), directory)).parent
+
+
+class ApiTestCase(SharingTestCase):
     """A daemon whose limits are within a test's reach, with an object in it."""
 
     def setUp(self) -> None:
-        """Start the daemon."""
+        """Share the daemon."""
         super().setUp()
-        plugins = self.directory / "plugins"
-        plugins.mkdir()
-        shutil.copy(Path(__file__).with_name("staff.py"), plugins)
-        self.daemon = self.start_daemon(
-            config={
-                "plugin_path": [str(plugins)],
-                "auth": [{"type": "staff"}],
-                "access": {"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
-                "limits": {
-                    "header_timeout": 1,
-                    "body_rate_window": 1,
-                    "object_size": LARGEST,
-                },
-            }
+        self.daemon = self.share_daemon(
+            plugin_path=[str(self.share("staff", staff))],
+            auth=[{"type": "staff"}],
+            access={"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
+            limits={"header_timeout": 1, "body_rate_window": 1, "object_size": LARGEST},
         )
         self.assertEqual(self.daemon.put(DATA, "my-org/demo", user("writer")), 200)
         mark = self.daemon.store / ".giftless" / "damaged" / "my-org" / "demo" / DAMAGED
-        mark.mkdir(parents=True)
+        mark.mkdir(parents=True, exist_ok=True)
         (mark / "reason").write_text("its SHA-256 is another one")
 
     def ask(
@@ -322,7 +321,7 @@ class PartOperationTests(ApiTestCase):
         clock.advance(time.time())
         secret = (self.daemon.directory / "giftless-state" / "secret").read_bytes().strip()
         self.tokens = ActionTokens(secret, ActionOptions(), BUILT_IN, clock.seconds)
-        self.data = b"an object in several parts"
+        self.data = f"an object in several parts, of {self.id()}".encode()
 
     def header(self, operation: str, size: int | None = None) -> dict[str, str]:
         """Return the header of an action."""
@@ -397,7 +396,7 @@ class LockTests(ApiTestCase):
 
     def test_create_gives_each_documented_status(self) -> None:
         """``POST …/locks``."""
-        body = b'{"path": "a.psd"}'
+        body = b'{"path": "new.psd"}'
         exchanges = {"201": self.ask("POST", LOCKS, "writer", body)}
         exchanges |= self.everywhere("POST", LOCKS, body) | {
             "403": self.ask("POST", LOCKS, "reader", body),
@@ -409,7 +408,7 @@ class LockTests(ApiTestCase):
 
     def test_list_gives_each_documented_status(self) -> None:
         """``GET …/locks`` and ``HEAD …/locks``."""
-        for path in ("a.psd", "b/ü.psd"):
+        for path in ("listed.psd", "b/ü.psd"):
             self.lock(path)
         # Where nothing is hidden, who may not read is told so.
         frank = self.start_daemon("frank", config={**(self.daemon.config or {}), "access": {}})
@@ -423,8 +422,8 @@ class LockTests(ApiTestCase):
 
     def test_verify_gives_each_documented_status(self) -> None:
         """``POST …/locks/verify``."""
-        self.lock("a.psd")
-        self.lock("b.psd", "editor")
+        self.lock("ours.psd")
+        self.lock("theirs.psd", "editor")
         body = b'{"limit": 1}'
         url = f"{LOCKS}/verify"
         exchanges = self.everywhere("POST", url, body) | {
@@ -437,7 +436,7 @@ class LockTests(ApiTestCase):
 
     def test_unlock_gives_each_documented_status(self) -> None:
         """``POST …/locks/{id}/unlock``."""
-        url = f"{LOCKS}/{self.lock('a.psd', 'editor')['id']}/unlock"
+        url = f"{LOCKS}/{self.lock('unlocked.psd', 'editor')['id']}/unlock"
         exchanges = self.everywhere("POST", url, b"{}") | {
             "403": self.ask("POST", url, "writer", b'{"force": false}'),
             "404": self.ask("POST", f"{LOCKS}/unknown/unlock", "writer", b"{}"),

@@ -5,10 +5,14 @@ import os
 import random
 import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
+from tests.integration.sharing import SharingTestCase
 from tests.integration.support import (
     Daemon,
     IntegrationTestCase,
@@ -21,78 +25,97 @@ from tests.integration.support import (
 )
 from tests.support.bodies import altered
 from tests.support.processes import wait_until
+from tests.support.rounds import rounds
 
 MIB = 1024 * 1024
 
 #: How often the daemon is killed.
-KILLS = int(os.environ.get("KILLS", "10"))
+KILLS = rounds(3, 50)
 
 
-class CrowdTests(IntegrationTestCase):
+class CrowdTests(SharingTestCase):
     """Many clients at once."""
+
+    def setUp(self) -> None:
+        """Share a daemon."""
+        super().setUp()
+        self.daemon = self.share_daemon()
+        self.store = self.daemon.store / self.repo
 
     def test_concurrent_uploads_of_one_object_all_succeed(self) -> None:
         """Eight concurrent uploads of one object all succeed and leave one whole object."""
-        daemon = self.start_daemon()
+        daemon = self.daemon
         data = os.urandom(16 * MIB)
         oid = oid_of(data)
         connections = [daemon.connect() for _ in range(8)]
         for connection in connections:
             self.addCleanup(connection.close)
-            connection.sendall(upload_head(oid, len(data)) + data[: 8 * MIB])
+            connection.sendall(upload_head(oid, len(data), self.repo) + data[: 8 * MIB])
         wait_until(lambda: len(temporaries(daemon.store)) == 8, "eight uploads under way")
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda connection: connection.sendall(data[8 * MIB :]), connections))
         self.assertEqual([read_reply(connection)[0] for connection in connections], [200] * 8)
-        self.assertEqual(self.assert_intact(daemon.store), [oid])
+        self.assertEqual(self.assert_intact(self.store), [oid])
         self.assertEqual(temporaries(daemon.store), [])
-        self.assertEqual(daemon.get(oid).body, data)
+        self.assertEqual(daemon.get(oid, self.repo).body, data)
 
     def test_an_aborted_upload_leaves_nothing(self) -> None:
         """The temporary file of an upload whose client leaves is removed at once."""
-        daemon = self.start_daemon()
+        daemon = self.daemon
         data = os.urandom(16 * MIB)
         with daemon.connect() as connection:
-            connection.sendall(upload_head(oid_of(data), len(data)) + data[: 8 * MIB])
+            head = upload_head(oid_of(data), len(data), self.repo)
+            connection.sendall(head + data[: 8 * MIB])
             wait_until(lambda: temporaries(daemon.store), "the upload's temporary file")
         wait_until(lambda: not temporaries(daemon.store), "it to be removed")
-        self.assertEqual(list(stored_objects(daemon.store)), [])
+        self.assertEqual(list(stored_objects(self.store)), [])
 
     def test_wrong_bytes_are_refused_and_leave_nothing(self) -> None:
         """Bytes that are not the object's are refused with 400, and leave nothing."""
-        daemon = self.start_daemon()
         data = os.urandom(4 * MIB)
-        wrong = daemon.request("PUT", object_path(oid_of(data)), altered(data))
+        path = object_path(oid_of(data), self.repo)
+        wrong = self.daemon.request("PUT", path, altered(data))
         self.assertEqual(wrong.status, 400)
         self.assertIn("SHA-256", wrong.json["message"])
-        self.assertEqual(list(stored_objects(daemon.store)), [])
-        self.assertEqual(temporaries(daemon.store), [])
+        self.assertEqual(list(stored_objects(self.store)), [])
+        self.assertEqual(temporaries(self.daemon.store), [])
 
 
-class FullDiskTests(IntegrationTestCase):
+@contextmanager
+def small_disk(disk: Path, room: int) -> Iterator[Path]:
+    """Mount a file system.
+
+    :param disk: where.
+    :param room: its size in bytes.
+    :raises SkipTest: if that is not permitted here.
+    """
+    if os.geteuid() != 0:
+        raise SkipTest("only root can mount a file system that is small enough to fill")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", str(disk)]
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        raise SkipTest(f"cannot mount a small file system: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        # A worker whose parent is killed holds the disk for some time.
+        unmount = ["umount", "--quiet", str(disk)]
+        wait_until(lambda: subprocess.run(unmount).returncode == 0, "the disk to be free")
+
+
+class FullDiskTests(SharingTestCase):
     """A file system without room."""
 
     #: Its size in bytes.
     ROOM = 8 * MIB
 
     def setUp(self) -> None:
-        """Mount a small file system and serve from it."""
+        """Serve from a small file system, which is empty."""
         super().setUp()
-        if os.geteuid() != 0:
-            raise SkipTest("only root can mount a file system that is small enough to fill")
-        disk = self.directory / "disk"
-        disk.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={self.ROOM}", "tmpfs", str(disk)]
-        mounted = subprocess.run(command, capture_output=True, text=True)
-        if mounted.returncode != 0:
-            raise SkipTest(f"cannot mount a small file system: {mounted.stderr.strip()}")
-        # A worker whose parent is killed holds the disk for some time.
-        unmount = ["umount", "--quiet", str(disk)]
-        self.addCleanup(
-            wait_until, lambda: subprocess.run(unmount).returncode == 0, "the disk to be free"
-        )
-        storage = {"type": "local", "path": str(disk / "objects")}
-        self.daemon = self.start_daemon(config={"storage": storage})
+        disk = self.share("disk", lambda it: small_disk(it, self.ROOM))
+        self.daemon = self.share_daemon(storage={"type": "local", "path": str(disk / "objects")})
+        for path in stored_objects(self.daemon.store):
+            path.unlink()
 
     def assert_nothing_left(self) -> None:
         """Check that nothing is visible, and that the room is free again."""
