@@ -49,6 +49,7 @@ class Events:
         who: str = "",
         address: str = "",
         principal: str = "",
+        request_id: str = "",
     ) -> None:
         """Tell every observer that a request, or one object of a batch, was refused.
 
@@ -57,7 +58,16 @@ class Events:
         """
         if self.wanted:
             self.publish(
-                Refused(error.cause, error.code, error.message, repo, who, address, principal)
+                Refused(
+                    error.cause,
+                    error.code,
+                    error.message,
+                    repo,
+                    who,
+                    address,
+                    principal,
+                    request_id,
+                )
             )
 
 

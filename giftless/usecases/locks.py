@@ -136,10 +136,20 @@ class LockService:
         theirs = [lock for lock in page.locks if not self._owners.owns(identity, lock)]
         return Verification(ours, theirs, page.next_cursor)
 
-    async def unlock(self, identity: Identity, repo: Repo, lock_id: str, force: bool) -> Lock:
+    async def unlock(
+        self,
+        identity: Identity,
+        repo: Repo,
+        lock_id: str,
+        force: bool,
+        address: str = "",
+        request_id: str = "",
+    ) -> Lock:
         """Remove a lock.
 
         :param force: whether it may be somebody else's.
+        :param address: where the request comes from, for observers.
+        :param request_id: names the request in the log, for observers.
         :returns: the lock that was removed.
         :raises NotFound: if there is no such lock.
         :raises Forbidden: if it is somebody else's, and that is not allowed.
@@ -160,7 +170,8 @@ class LockService:
                         lock=lock,
                         repo=repo,
                     )
-                    self._events.publish(LockForced(lock, identity.name, identity.principal))
+                    who, principal = identity.name, identity.principal
+                    self._events.publish(LockForced(lock, who, principal, address, request_id))
                 else:
                     self._events.publish(LockReleased(lock))
                 return lock

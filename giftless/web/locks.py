@@ -64,7 +64,9 @@ class LockEndpoints:
         """``POST …/locks/{id}/unlock``: remove a lock."""
         call = await named.identify(self._authenticator)
         force = parse_unlock(await call.read_small_body())
-        lock = await self._service.unlock(call.identity, call.repo, lock_id, force)
+        lock = await self._service.unlock(
+            call.identity, call.repo, lock_id, force, call.address, call.request.request_id
+        )
         call.request.respond_json(200, render_lock(lock))
 
 

@@ -72,6 +72,8 @@ class AuditTests(IntegrationTestCase):
             (lock, "a.psd", "alice", "bob"),
         )
         self.assertIn("#sub:bob", line["principal"])
+        self.assertEqual(line["address"], "127.0.0.1")
+        self.assertEqual(line["request_id"], forced.headers["x-request-id"])
 
     def test_commands_write_to_the_same_file(self) -> None:
         daemon = self.serve()

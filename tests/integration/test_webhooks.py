@@ -10,9 +10,11 @@ from typing import Any
 
 from tests.integration.locking import check, giftless
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
+from tests.support.postgresql import postgresql
 from tests.support.processes import ENDED, wait_until
 from tests.support.receiver import Receiver, kill_one
 from tests.support.rounds import rounds
+from tests.support.servers import shared
 
 #: How many events the round has that kills processes.
 EVENTS = rounds(60, 1000)
@@ -36,7 +38,7 @@ class WebhooksTestCase(IntegrationTestCase):
     def command(self, daemon: Daemon, *arguments: str) -> Any:
         """Run ``giftless webhooks``."""
         file = str(daemon.directory / "giftless.yaml")
-        return giftless(daemon, "webhooks", *arguments, "--config", file)
+        return giftless(daemon, "webhooks", "--config", file, *arguments)
 
 
 def put_all(daemon: Daemon, objects: Sequence[bytes]) -> None:
@@ -139,6 +141,27 @@ class DeliveryTests(WebhooksTestCase):
         self.assertEqual(len(self.receiver.verified()), 1)
 
 
+class PostgreSQLTests(WebhooksTestCase):
+    def test_daemons_share_an_outbox_and_the_database_may_go_away(self) -> None:
+        server = shared(postgresql)
+        options = {"conninfo": server.conninfo(server.make_database())}
+        self.receiver.start()
+        settings = self.settings(self.receiver.target(), **options)
+        first = self.start_daemon(name="first", config=settings)
+        second = self.start_daemon(name="second", config=settings)
+        put_all(first, [b"one"])
+        put_all(second, [b"two"])
+        self.receiver.wait_for(2)
+        server.stop()
+        put_all(first, [b"three"])
+        server.start()
+        self.receiver.wait_for(3)
+        second.kill()
+        put_all(first, [b"four"])
+        self.receiver.wait_for(4)
+        self.assertEqual(first.stop(), ENDED)
+
+
 class CommandTests(WebhooksTestCase):
     def test_a_test_says_what_each_target_answers(self) -> None:
         self.receiver.start()
@@ -156,6 +179,56 @@ class CommandTests(WebhooksTestCase):
         self.assertEqual(message["type"], "webhooks.test")
         one = self.command(daemon, "test", "--target", "ci")
         self.assertEqual((one.returncode, one.stderr), (0, ""))
+
+    def test_what_was_given_up_is_listed_and_tried_again(self) -> None:
+        self.receiver.start()
+        self.receiver.answer(400)
+        settings = self.settings(self.receiver.target(), max_tries=1)
+        daemon = self.start_daemon(config=settings)
+        put_all(daemon, [b"one", b"two"])
+        listed = ("list", "--dead")
+        wait_until(lambda: self.command(daemon, *listed).stdout.count("\n") == 2, "dead letters")
+        lines = [line.split("\t") for line in self.command(daemon, *listed).stdout.splitlines()]
+        self.assertEqual(
+            [(line[0], line[2], line[4], line[6]) for line in lines],
+            [("ci", "object.stored", "dead", "status 400")] * 2,
+        )
+        self.receiver.answer(204)
+        wrong = self.command(daemon, "retry", lines[1][1], "--target", "ci")
+        self.assertIn("options come before the ids", wrong.stderr)
+        retried = self.command(daemon, "retry", lines[1][1])
+        self.assertEqual((retried.stdout, retried.stderr), ("ci\t1\n", ""))
+        retried = self.command(daemon, "retry", "--target", "ci")
+        self.assertEqual((retried.stdout, retried.stderr), ("ci\t1\n", ""))
+        wait_until(lambda: self.command(daemon, "list").stdout == "", "an empty outbox")
+        self.assertEqual(len(self.receiver.requests()), 4)
+        self.assertEqual(len(self.receiver.verified()), 2)
+
+    def test_a_target_that_is_gone_is_listed_until_it_is_tried_again(self) -> None:
+        self.receiver.start()
+        self.receiver.answer(410)
+        daemon = self.serve(self.receiver.target())
+        put_all(daemon, [b"one"])
+        wait_until(lambda: "\tgone\t" in self.command(daemon, "list").stdout, "410 to be noted")
+        put_all(daemon, [b"two"])
+        self.receiver.answer(200)
+        self.command(daemon, "retry")
+        put_all(daemon, [b"three"])
+        said = self.receiver.wait_for(2)
+        oids = {message["data"]["oid"] for message in said.values()}
+        self.assertEqual(oids, {oid_of(b"one"), oid_of(b"three")})
+        self.assertNotIn("gone", self.command(daemon, "list").stdout)
+
+    def test_a_target_that_is_not_configured_is_refused(self) -> None:
+        daemon = self.make_daemon(config=self.settings(self.receiver.target()))
+        daemon.write_config()
+        refused = self.command(daemon, "list", "--target", "nobody")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("there is no target 'nobody'; there are: ci", refused.stderr)
+        daemon.config = {}
+        daemon.write_config()
+        refused = self.command(daemon, "test")
+        self.assertIn("the configuration's 'observers' has no webhooks", refused.stderr)
 
     def test_the_check_tries_the_outbox(self) -> None:
         target = self.receiver.target()

@@ -64,6 +64,10 @@ class Receiver:
         assert self.process.stdout.readline() == b"ready\n"
         return self
 
+    def answer(self, status: int) -> None:
+        """Let it answer with a status from now on."""
+        Path(f"{self.file}.status").write_text(str(status))
+
     def kill(self) -> None:
         """Kill it (``kill -9``)."""
         if self.process is not None:
@@ -121,7 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         fd = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(fd, line.encode())
         os.close(fd)
-        self.send_response(204)
+        chosen = Path(sys.argv[2] + ".status")
+        self.send_response(int(chosen.read_text()) if chosen.exists() else 204)
+        self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
