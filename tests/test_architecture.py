@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -49,8 +50,9 @@ PURE: Final = {
 MAX_LINES: Final = 400
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
-    """Parse every module of the package."""
+    """Parse every module of the package; nobody may change what is returned."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = list(path.relative_to(ROOT.parent).with_suffix("").parts)

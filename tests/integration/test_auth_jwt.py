@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import threading
+from contextlib import nullcontext
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from giftless.lfs.scopes import Scope
 from tests.docs.pages import DOCS, code
 from tests.integration.locking import giftless
+from tests.integration.sharing import SharingTestCase
 from tests.integration.support import (
     REPO,
     Daemon,
@@ -35,7 +37,7 @@ WRITE = f"obj:{REPO}/*:read,write"
 READ = f"obj:{REPO}/*:read"
 
 
-class TokenTestCase(IntegrationTestCase):
+class TokenTestCase(SharingTestCase):
     """A daemon that wants tokens, and the command that makes them."""
 
     def start(self, *auth: dict[str, Any]) -> None:
@@ -211,9 +213,12 @@ class RequestTests(TokenTestCase):
     """Requests that git does not send."""
 
     def setUp(self) -> None:
-        """Start a daemon, and store an object."""
+        """Share a daemon, and store an object."""
         super().setUp()
-        self.start(self.secret())
+        secret = self.share("secret", lambda _: nullcontext(base64.b64encode(os.urandom(48))))
+        self.daemon = self.share_daemon(
+            auth=[{"type": "jwt", "key": secret.decode()}], log_format="json"
+        )
         self.bearer = {"Authorization": f"Bearer {self.token('--scope', WRITE)}"}
         self.assertEqual(self.daemon.put(b"data", headers=self.bearer), 200)
 

@@ -4,12 +4,14 @@ import base64
 import json
 import os
 
+from tests.integration.sharing import SharingTestCase
 from tests.integration.support import (
     REPO,
     Daemon,
     IntegrationTestCase,
     object_path,
     oid_of,
+    stored_objects,
     upload_head,
 )
 from tests.support.processes import ENDED, wait_until
@@ -50,20 +52,23 @@ def run_requests(daemon: Daemon) -> list[str]:
     return [token, forged, token.split(".")[1], basic, password, "jwt=", "Bearer"]
 
 
-class JsonTests(IntegrationTestCase):
+class JsonTests(SharingTestCase):
     """``log_format: json``."""
 
     def setUp(self) -> None:
-        """Start a daemon that logs JSON."""
+        """Share a daemon that logs JSON, and has no objects yet."""
         super().setUp()
-        self.daemon = self.start_daemon(config={"log_format": "json", **VERIFIED})
+        self.daemon = self.share_daemon(log_format="json", **VERIFIED)
+        for path in stored_objects(self.daemon.store):
+            path.unlink()
 
     def test_each_line_is_one_json_object(self) -> None:
         """Each line of a daemon's life is one JSON object."""
-        run_requests(self.daemon)
-        self.assertEqual(self.daemon.stop(), ENDED)
-        self.assertEqual(self.daemon.stderr, "")
-        for line in self.daemon.stdout.splitlines():
+        daemon = self.start_daemon(config={"log_format": "json", **VERIFIED})
+        run_requests(daemon)
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assertEqual(daemon.stderr, "")
+        for line in daemon.stdout.splitlines():
             event = json.loads(line)
             self.assertIsInstance(event, dict)
             self.assertEqual(
@@ -74,8 +79,8 @@ class JsonTests(IntegrationTestCase):
     def test_each_request_has_one_access_line(self) -> None:
         """There is one access line per request, with everything about it."""
         run_requests(self.daemon)
-        self.assertEqual(self.daemon.stop(), ENDED)
-        lines = [event for event in self.daemon.events if event["source"] == "giftless.access"]
+        self.daemon.settle()
+        *lines, _ = [event for event in self.daemon.events if event["source"] == "giftless.access"]
         path = object_path(oid_of(b"logged"))
         self.assertEqual(
             [(line["method"], line["path"], line["status"]) for line in lines],
@@ -104,7 +109,6 @@ class JsonTests(IntegrationTestCase):
     def test_the_log_has_the_request_id_of_the_answer(self) -> None:
         """The id in the log is the one that the client was told."""
         reply = self.daemon.request("GET", "/nowhere")
-        self.daemon.stop()
         (line,) = self.daemon.accesses("GET")
         self.assertEqual(line["request_id"], reply.json["request_id"])
         self.assertEqual(line["request_id"], reply.headers["x-request-id"])
@@ -115,7 +119,6 @@ class JsonTests(IntegrationTestCase):
         with self.daemon.connect() as connection:
             connection.sendall(upload_head(oid_of(data), len(data)) + data[:MIB])
         wait_until(lambda: self.daemon.accesses("PUT"), "the access line")
-        self.daemon.stop()
         (line,) = self.daemon.accesses("PUT")
         self.assertEqual((line["status"], line["bytes"]), (499, 0))
 
@@ -124,14 +127,13 @@ class JsonTests(IntegrationTestCase):
         with self.daemon.connect() as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n folded: x\r\n\r\n")
             self.assertIn(b" 400 ", connection.recv(1024))
-        self.daemon.stop()
         (line,) = self.daemon.accesses("-")
         self.assertEqual(line["status"], 400)
 
     def test_no_credential_is_in_the_log(self) -> None:
         """No credential appears, whoever made it and wherever it was sent."""
         secrets = run_requests(self.daemon)
-        self.daemon.stop()
+        self.daemon.settle()
         for secret in secrets:
             self.assertNotIn(secret, self.daemon.stdout + self.daemon.stderr)
 
