@@ -285,7 +285,7 @@ class PageTests(TokenTestCase):
         }
         result = subprocess.run(
             ["bash", "-euxo", "pipefail", "-c", self.moved(text)],
-            cwd=self.repo.directory,
+            cwd=self.work.directory,
             env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -303,8 +303,8 @@ class PageTests(TokenTestCase):
         """Make the keys of a section, start its daemon, and follow the rest of it."""
         self.daemon = self.make_daemon()
         self.installation = self.daemon.installation
-        self.repo = self.create()
-        self.repo.commit(FILES)
+        self.work = self.create()
+        self.work.commit(FILES)
         keys, *use = (b.content for b in code(self.PAGE, "console") if name in b.classes)
         (config,) = (b.content for b in code(self.PAGE, "yaml") if name in b.classes)
         self.run_blocks([keys])
