@@ -308,10 +308,14 @@ class Front:
         for top, _, files in os.walk(self.directory):
             for name in files:
                 path = os.path.relpath(os.path.join(top, name), self.directory)
-                if not path.startswith((".giftless/extras", ".giftless/identity")):
+                if not path.startswith(_NO_OBJECTS):
                     with open(os.path.join(top, name), "rb") as file:
                         found[path] = file.read()
         return found
+
+
+#: What a store keeps beside objects and what is left of uploads.
+_NO_OBJECTS = (".giftless/extras", ".giftless/identity", ".giftless/writers")
 
 
 def storage_url(oid: str, repo: str = "/org/repo.git/info/lfs") -> str:
