@@ -21,7 +21,7 @@ _ACTION_HEADER: Final = ACTION_HEADER.lower().encode()
 _SMALL_BODY: Final = 16 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One request to an endpoint.
 
@@ -82,7 +82,7 @@ class Call:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RepoCall(Call):
     """One request to a repository's endpoint, from nobody knows whom.
 
@@ -152,7 +152,7 @@ class RepoCall(Call):
             raise Disconnected("the client went away") from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IdentifiedCall(Call):
     """One request to a repository's endpoint, from somebody.
 

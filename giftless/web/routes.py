@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from twisted.web.resource import IResource
 from werkzeug import exceptions
 from werkzeug.routing import PathConverter
 
+from giftless.base.concurrency import begin
 from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NoEndpoint
 from giftless.lfs.objects import Repo
 from giftless.web.call import Call, RepoCall
@@ -35,6 +37,10 @@ _INFO_LFS: Final = "/info/lfs"
 #: ``.git/info/lfs`` to a URL that has it already (DVC) would get a repository of
 #: their own, without any object.
 _INFO_LFS_AGAIN: Final = re.compile(r"/+info/+lfs(\.git)?(/+\.git)?\Z", re.IGNORECASE)
+
+#: How many repositories' URLs are kept, if they are short: most requests name the same.
+_PLACES: Final = 256
+_SHORT_PATH: Final = 512
 
 #: Stands for the path of a repository in words for people.
 _EXAMPLE: Final = "/ORG/REPO.git"
@@ -62,6 +68,7 @@ class LFSResource:
         self.app = Klein()
         self.app.url_map.converters = {**self.app.url_map.converters, REPO: _RepoConverter}
         self.app.url_map.merge_slashes = False
+        self._place = lru_cache(_PLACES)(self._find_place)
         self._endpoints = [(route, self._handle(route)) for route in routes]
         for number, (route, handle) in enumerate(self._endpoints):
             self.app.route(route.rule, methods=route.methods, endpoint=str(number))(handle)
@@ -71,21 +78,23 @@ class LFSResource:
         """Return the root of the resource tree."""
         return FastRoutes(self._endpoints, self.app.resource())
 
-    def _handle(self, route: Route) -> Callable[..., Deferred[None]]:
+    def _handle(self, route: Route) -> Callable[..., Deferred[None] | None]:
         """Turn the handler of a route into Klein's.
 
         Klein cancels a handler whose client leaves.  These run to their end
         instead, so that they always clean up; the body tells them of the loss.
         """
 
-        def handle(request: StreamingRequest, /, **variables: str) -> Deferred[None]:
+        def handle(request: StreamingRequest, /, **variables: str) -> Deferred[None] | None:
+            running = begin(self._run(route, request, variables))
+            if not isinstance(running, Deferred):
+                return None
             answered: Deferred[None] = Deferred(lambda _: None)
 
             def end(_: object) -> None:
                 if not answered.called:
                     answered.callback(None)
 
-            running = Deferred.fromCoroutine(self._run(route, request, variables))
             running.addBoth(end)
             request.context.connections.handles(running)
             return answered
@@ -103,13 +112,21 @@ class LFSResource:
             await route.handler(call, **variables)
         except LFSError as error:
             request.respond_error(error)
-        except Disconnected:
+            _forget_frames(error)
+        except Disconnected as error:
             request.abandon(CLIENT_CLOSED)
+            _forget_frames(error)
         except (Exception, SystemExit):
             request.processingFailed(Failure())
 
     def _repo_call(self, request: StreamingRequest, path: str) -> RepoCall:
-        base_url = self._base_url(request)
+        find = self._place if len(path) <= _SHORT_PATH else self._find_place
+        repo, links, short = find(self._base_url(request), path)
+        request.repo = repo
+        return RepoCall(request, self._proxies.client(request), repo, links, short)
+
+    def _find_place(self, base_url: str, path: str) -> tuple[Repo, Links, bool]:
+        """Return the repository that a URL names, its endpoints there, and whether it is short."""
         # Clients that append to a URL with a slash at its end send two (JGit).
         url = f"/{path.rstrip('/')}"
         root = url.removesuffix(_INFO_LFS)
@@ -120,10 +137,8 @@ class LFSResource:
         if _INFO_LFS_AGAIN.search(root):
             raise BadRequest(_info_lfs_again(base_url, root))
         names = root[1:].split("/")
-        request.repo = repo = Repo.parse(names)
-        client = self._proxies.client(request)
         links = Links(base_url, names if short else [*names, "info", "lfs"])
-        return RepoCall(request, client, repo, links, short)
+        return Repo.parse(names), links, short
 
     def _base_url(self, request: StreamingRequest) -> str:
         return self._public_url or self._proxies.base_url(request)
@@ -159,6 +174,15 @@ class LFSResource:
             route.level is Level.REPOSITORY and route.pattern.fullmatch(f"/{REPO}{path}")
             for route, _ in self._endpoints
         )
+
+
+def _forget_frames(error: Exception) -> None:
+    """Free what the handler of a request had, which may be much of its body.
+
+    A body keeps the error that ended it, and the error its handler's frames, which know
+    the body: without this they would wait for the garbage collector.
+    """
+    error.__traceback__ = None
 
 
 def _info_lfs_again(base_url: str, root: str) -> str:

@@ -163,6 +163,20 @@ class BodyMemoryTests(FrontTestCase):
             connection.send(b" ")
         self.assertEqual(len(self.body_chunks(connection)), 1)
 
+    def test_a_body_that_is_broken_off_keeps_nothing_of_its_handler(self) -> None:
+        """The error that ended it leads to the handler's frames, which have the body's bytes."""
+        for leave in (False, True):
+            connection = self.connect()
+            connection.send(render_request("POST", BATCH, {"Content-Length": "99999"}) + b" ")
+            body = connection.channel.requests[0].body
+            if leave:
+                connection.disconnect()
+            else:
+                self.pass_time(30)
+                self.assert_error(connection.response(), 408)
+            self.assertIsNotNone(body._failure)
+            self.assertIsNone(body._failure.__traceback__)
+
     def body_chunks(self, connection: object) -> list[bytes]:
         """Return what waits of a connection's body."""
         (request,) = connection.channel.requests  # type: ignore[attr-defined]
