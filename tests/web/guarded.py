@@ -159,15 +159,16 @@ class GuardedTestCase(FrontTestCase, ForgeTestCase):  # type: ignore[misc]  # th
     def guard(self, *auth: Mapping[str, Any], present: bool = True, **options: Any) -> GuardedFront:
         """Make a front with a chain.
 
+        Each upload has a verification, so that tokens of all kinds are asked for.
+
         :param present: whether :data:`PRESENT` is stored in it.
         """
         memory = "/dev/shm"
         directory = tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None)
         self.addCleanup(shutil.rmtree, directory)
         self.patch(plugins, "named", _named)
-        self.front = GuardedFront(
-            directory, self.clock, self.http, {"auth": [dict(part) for part in auth], **options}
-        )
+        config = {"auth": [dict(part) for part in auth], "actions": {"verify": "always"}}
+        self.front = GuardedFront(directory, self.clock, self.http, {**config, **options})
         if present:
             self.front.put(PRESENT, REPO)
         return self.front

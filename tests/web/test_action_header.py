@@ -53,7 +53,6 @@ class ActionHeaderTestCase(GuardedTestCase):
             jwt_section("HS256"),
             *more,
             access=access,
-            actions={"verify": "always"},
         )
 
     def headers(self) -> dict[str, dict[str, str]]:

@@ -162,7 +162,7 @@ class Rule2Tests(RuleTestCase):
         super().setUp()
         self.serve(
             authenticators=[KeyAuthenticator({"wills-token": writer()})],
-            actions=ActionOptions(lifetime=100, verify_lifetime=100, leeway=0),
+            actions=ActionOptions(lifetime=100, verify_lifetime=100, leeway=0, verify="always"),
         )
 
     def actions(self) -> dict[str, Any]:

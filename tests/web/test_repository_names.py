@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from tests.support.making import oid_of
 from tests.support.reactor import reactor
 from tests.support.tokens import basic
 from tests.web import guarded
-from tests.web.guarded import GuardedFront, GuardedTestCase, Operation, bearer, entry, jwt_section
+from tests.web.guarded import GuardedTestCase, Operation, bearer, entry, jwt_section
 from tests.web.support import Response, batch_body
 
 DATA = b"an object that several names lead to"
@@ -30,10 +29,6 @@ def api(path: str, short: bool = False) -> str:
 
 class NamesTestCase(GuardedTestCase):
     """Sends requests under names."""
-
-    def guard(self, *auth: Mapping[str, Any], **options: Any) -> GuardedFront:
-        """Make a front with a chain, whose uploads have a verification."""
-        return super().guard(*auth, actions={"verify": "always"}, **options)
 
     def locks(self) -> dict[str, str]:
         """Return the options of a lock store in a file."""
