@@ -57,7 +57,7 @@ class JsonLog:
             "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(),
             "level": event["log_level"].name if event.get("log_level") else "info",
             "source": event.get("log_namespace") or "-",
-            "message": formatEvent(event),
+            "message": event.get("log_line") or formatEvent(event),
             **self._own,
         }
         failure = event.get("log_failure")
@@ -101,6 +101,11 @@ def log_observer(log_format: str, stream: Any, worker: int | None = None) -> ILo
         return f"{formatTime(second)}{mark}"
 
     def as_text(event: LogEvent) -> str | None:
+        line = event.get("log_line")
+        if line is not None:
+            # Twisted takes twice as long to format an event as the rest of its log does.
+            source = f"{event['log_namespace']}#{event['log_level'].name}"
+            return f"{moment(int(event['log_time']))} [{source}] {line}\n"
         # Times are written in seconds, and many lines belong to one.
         return formatEventAsClassicLogText(
             event, lambda when: moment(None if when is None else int(when))

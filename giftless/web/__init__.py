@@ -1,1 +1,1 @@
-"""The HTTP front: twisted.web below, Klein for routing, HTTP/1.1 only."""
+"""The HTTP front: llhttp for parsing, Klein for routing, HTTP/1.1 only."""

@@ -143,7 +143,7 @@ class AdapterCall:
 
     def header(self, name: str) -> str | None:
         """See :meth:`giftless.interfaces.ICall.header`."""
-        return self._call.header(name)
+        return self._call.header(name.lower())
 
     def argument(self, name: str) -> str | None:
         """See :meth:`giftless.interfaces.ICall.argument`."""
@@ -160,7 +160,7 @@ class AdapterCall:
         headers: Mapping[str, str] = {},  # only read
     ) -> None:
         """See :meth:`giftless.interfaces.ICall.respond`."""
-        self._call.request.held.reserve(len(body))
+        self._call.request.reserve(len(body))
         bodiless = status in _NO_BODY
         self._begin(status, None if bodiless else len(body), headers)
         self._call.request.respond(b"" if bodiless else body)
@@ -180,7 +180,7 @@ class AdapterCall:
             try:
                 await send_object(request, download.stored, start, end, self._blocking)
             finally:
-                download.sent(request.sentLength, end - start)
+                download.sent(request.response.sent, end - start)
         request.finish()
 
     def _begin(self, status: int, length: int | None, headers: Mapping[str, str]) -> None:

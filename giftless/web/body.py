@@ -96,7 +96,7 @@ class RequestBody(ArrivingBody):
         if not self.complete or self._waiting:
             self._budget.used -= self._handed
             self._handed = 0
-        if not self._worthwhile and not self.complete and self._failure is None:
+        if not self.complete and self._failure is None and not self._worthwhile:
             if self._invite is not None:
                 invite, self._invite = self._invite, None
                 invite()
@@ -131,9 +131,9 @@ class RequestBody(ArrivingBody):
             return
         self._add(data)
         self._budget.used += len(data)
-        if self._worthwhile:
+        if self._reader is not None and self._worthwhile:
             self._wake()
-        if self._waiting >= self._budget.share and not self.paused:
+        if not self.paused and self._waiting >= self._budget.share:
             self.paused = True
             self._pause()
 

@@ -13,7 +13,7 @@ from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import ACTION_HEADER, Repo
 from giftless.web.credentials import parse_action_token, parse_credentials
 from giftless.web.links import Links
-from giftless.web.request import StreamingRequest
+from giftless.web.request import LFSRequest
 
 _ACTION_HEADER: Final = ACTION_HEADER.lower().encode()
 
@@ -29,7 +29,7 @@ class Call:
     :ivar address: the client's IP address; empty for a unix socket.
     """
 
-    request: StreamingRequest
+    request: LFSRequest
     address: str
 
     async def read_small_body(self) -> bytes:
@@ -64,9 +64,12 @@ class Call:
                 raise BadRequest(f"send the bytes whole and as they are, without {header}")
 
     def header(self, name: str) -> str | None:
-        """Return a header's value, if it is there; whatever bytes it has are Latin-1."""
-        value = self.request.getHeader(name.encode())
-        return None if value is None else value.decode("latin-1")
+        """Return a header's value, if it is there; whatever bytes it has are Latin-1.
+
+        :param name: in lower case.
+        """
+        values = self.request.requestHeaders.fields.get(name.encode())
+        return values[-1].decode("latin-1") if values else None
 
     def argument(self, name: str) -> str | None:
         """Return a query parameter's first value, if it is there.
@@ -100,7 +103,7 @@ class RepoCall(Call):
 
         :param authenticator: a chain, which ends with an identity or an error.
         """
-        headers = self.request.requestHeaders.getRawHeaders(b"authorization", [])
+        headers = self.request.requestHeaders.fields.get(b"authorization", ())
         shown = parse_credentials(headers, self.argument("jwt"), self.address)
         return await self._identify(shown, authenticator)
 
@@ -112,7 +115,7 @@ class RepoCall(Call):
 
         :param authenticator: a chain that begins with what knows these tokens.
         """
-        headers = self.request.requestHeaders.getRawHeaders(_ACTION_HEADER)
+        headers = self.request.requestHeaders.fields.get(_ACTION_HEADER)
         if headers is None:
             return await self.identify(authenticator)
         return await self._identify(parse_action_token(headers, self.address), authenticator)

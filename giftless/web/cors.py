@@ -17,11 +17,11 @@ import re
 from typing import Annotated, Final
 
 import msgspec
-from twisted.web.http_headers import Headers
 
 from giftless.base.showing import describe
 from giftless.base.urls import DEFAULT_PORTS
 from giftless.errors import BadRequest, ConfigError, Forbidden
+from giftless.web.headers import Headers
 
 #: The origin that stands for every one.
 ANY: Final = "*"

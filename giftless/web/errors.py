@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,11 @@ _log: Final = Logger(namespace="giftless.web.request")
 
 #: What clients are told to wait when the machine fails, in seconds.
 RETRY_AFTER: Final = 30
+
+
+def new_request_id() -> str:
+    """Return what names a request in the log and in error bodies: 16 hexadecimal digits."""
+    return f"{random.getrandbits(64):016x}"  # a name, no secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from giftless.web.request import StreamingRequest
+from giftless.web.request import LFSRequest
 from giftless.web.route import Route
 
 #: Starts to answer a request, given the variables of its URL.
@@ -50,9 +51,12 @@ class FastRoutes(Resource):
                 return start, found.groupdict()
         return None
 
-    def render(self, request: StreamingRequest) -> Any:
+    def render(self, request: LFSRequest) -> Any:
         """See :meth:`twisted.web.resource.IResource.render`."""
-        found = self.match(request.method, "/" + b"/".join(request.postpath or ()).decode())
+        path = request.path
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        found = self.match(request.method, path.decode())
         if found is None:
             return self._klein.render(request)
         start, variables = found

@@ -1,19 +1,19 @@
 """Refuse requests whose framing two parties could read differently.
 
-twisted.web refuses most of what request smuggling needs; this module adds the
-rest, so that a proxy in front and the daemon never disagree about where a
+:mod:`giftless.web.parser` refuses most of what request smuggling needs; this module
+adds the rest, so that a proxy in front and the daemon never disagree about where a
 request ends (RFC 9112 sections 3.2, 5.2, 6 and 9.3).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from twisted.web.http_headers import Headers
-
 from giftless.errors import BadRequest, ExpectationFailed, LFSError
+from giftless.web.headers import Headers
 
 _METHOD: Final = re.compile(rb"[A-Z]{1,32}")
 
@@ -33,6 +33,21 @@ FIELD_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\
 
 #: The target of a request that is for the server as a whole (RFC 9112 section 3.2.4).
 ASTERISK: Final = b"*"
+
+
+def malformed() -> BadRequest:
+    """Return the error for a request that is none."""
+    return BadRequest("the request is malformed")
+
+
+def unknown_coding() -> BadRequest:
+    """Return the error for a body in a coding that is not understood."""
+    return BadRequest("the only Transfer-Encoding that is understood is chunked")
+
+
+def ends_connection(version: bytes, headers: Headers) -> bool:
+    """Whether no other request may follow a request (RFC 9112 section 9.3)."""
+    return version != b"HTTP/1.1" or b"close" in connection_options(headers)
 
 
 def split_target(target: bytes, method: bytes) -> tuple[bytes | None, bytes]:
@@ -56,10 +71,10 @@ def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFS
     :returns: why the request must be refused and its connection closed, or
         ``None`` if it may be handled.
     """
-    hosts = headers.getRawHeaders(b"host", [])
-    codings = headers.getRawHeaders(b"transfer-encoding", [])
-    options = connection_options(headers)
-    expectations = headers.getRawHeaders(b"expect", [])
+    fields = headers.fields
+    hosts = fields.get(b"host", ())
+    codings = fields.get(b"transfer-encoding", ())
+    expectations = fields.get(b"expect", ())
     if not _METHOD.fullmatch(method):
         return BadRequest("the request's method must be upper-case letters")
     if (path[:1] != b"/" or path[:2] == b"//") and (method, path) != (b"OPTIONS", ASTERISK):
@@ -76,11 +91,13 @@ def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFS
     if codings and version == b"HTTP/1.0":
         return BadRequest("HTTP/1.0 has no Transfer-Encoding")
     if any(coding.lower() != b"chunked" for coding in codings):
-        return BadRequest("the only Transfer-Encoding that is understood is chunked")
-    if {b"close", b"keep-alive"} <= options:
+        return unknown_coding()
+    if {b"close", b"keep-alive"} <= connection_options(headers):
         return BadRequest("the Connection header asks for both close and keep-alive")
     if any(value.lower() != b"100-continue" for value in expectations):
         return ExpectationFailed("the only expectation that can be met is 100-continue")
+    if b"%" not in path and path.isascii():
+        return None
     if _ENCODED_SLASH.search(path):
         return BadRequest("the URL must not contain an encoded slash (%2F)")
     try:
@@ -90,7 +107,9 @@ def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFS
     return None
 
 
-def connection_options(headers: Headers) -> set[bytes]:
+def connection_options(headers: Headers) -> Set[bytes]:
     """Return the lower-case options of all Connection headers (RFC 9110 7.6.1)."""
-    values = headers.getRawHeaders(b"connection", [])
+    values = headers.fields.get(b"connection")
+    if values is None:
+        return frozenset()
     return {option.strip().lower() for value in values for option in value.split(b",")}

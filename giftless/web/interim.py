@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from twisted.web.http_headers import Headers
+from giftless.web.headers import Headers
 
 #: Go skips interim responses since 1.11, at most five of them before 1.24, and then
 #: as many as have 10 MiB.

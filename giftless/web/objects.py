@@ -63,7 +63,7 @@ class ObjectEndpoints:
         parsed = parse_batch(body, limits.batch_objects, limits.object_size, client)
         if not parsed.is_stock:
             # Few bytes can ask for many: what a list of parts takes must be there first.
-            call.request.held.reserve(self._server.count_actions(parsed) * ACTION_BYTES)
+            call.request.reserve(self._server.count_actions(parsed) * ACTION_BYTES)
         reply = await self._server.batch(call.identity, call.repo, parsed, call.links)
         if call.short and parsed.is_giftless_client:
             _check_object(reply)
@@ -122,7 +122,7 @@ class ObjectEndpoints:
                 try:
                     await send_object(request, stored, start, end, self._blocking)
                 finally:
-                    opened.sent(request.sentLength, end - start)
+                    opened.sent(request.response.sent, end - start)
             request.finish()
         finally:
             opened.close()

@@ -44,7 +44,7 @@ class PartEndpoints:
         wanted = Oid.parse(oid)
         call = await named.identify_action(self._authenticator)
         key = ObjectKey(call.repo, wanted)
-        call.request.held.reserve(self._server.count_parts(call.identity) * ACTION_BYTES)
+        call.request.reserve(self._server.count_parts(call.identity) * ACTION_BYTES)
         client = call.header("user-agent") or ""
         plan = await self._server.plan(call.identity, key, call.links, client)
         call.request.respond_json(200, msgspec.json.encode(plan))

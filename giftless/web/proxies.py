@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from giftless.base.networks import network_of_host
 from giftless.base.urls import DEFAULT_PORTS
 from giftless.errors import BadRequest
 from giftless.web.framing import HOST
-
-if TYPE_CHECKING:
-    from twisted.web.server import Request
 
 #: How ``trusted_proxies`` names peers on unix sockets.
 UNIX: Final = "unix"
@@ -29,6 +26,23 @@ _OTHER_DEFAULTS: Final[Mapping[str, int]] = {"http": 443, "https": 80}
 _MAX_PORT: Final = 65535
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Request(Protocol):
+    """What is asked of a request; one of twisted.web has it, too.
+
+    :ivar client: where its connection comes from, an ``IAddress``.
+    :ivar requestHeaders: its headers.
+    """
+
+    client: Any
+    requestHeaders: Any
+
+    def getHeader(self, key: bytes, /) -> bytes | None:
+        """Return the last value of a header; ``None`` if there is none."""
+
+    def isSecure(self) -> bool:
+        """Whether its connection is encrypted."""
 
 
 class Proxies:

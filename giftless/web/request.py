@@ -1,28 +1,20 @@
 """A request that is handled as soon as its headers are complete.
 
-twisted.web runs a resource only after the whole body has been stored.  Here
-every request starts when its headers have arrived, and its handler reads the
+Every request starts when its headers have arrived, and its handler reads the
 body as it comes (``request.body``); that is what lets uploads be refused
 before they are sent, and streamed with back-pressure.  One rule makes it work:
 a response may be complete before its request is, and the connection moves on
 only when both are.
-
-It uses private parts of twisted.web (``HTTPChannel._command``, ``_path`` and
-``_version``), as does :mod:`giftless.web.channel`, and nothing else; tests pin
-them.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString, parse_qs
-from twisted.web.server import Request
+from twisted.web.http import parse_qs
 
 from giftless.errors import BadRequest, Disconnected, LFSError, Unauthorized
 from giftless.interfaces import Identity
@@ -33,14 +25,12 @@ from giftless.web.arrival import Arrival
 from giftless.web.body import RequestBody
 from giftless.web.context import Context
 from giftless.web.cors import is_preflight
-from giftless.web.errors import error_body, uncaught
-from giftless.web.framing import ASTERISK, HOST, refusal, split_target
+from giftless.web.errors import error_body, new_request_id, uncaught
+from giftless.web.framing import ASTERISK, HOST, ends_connection, refusal, split_target
 from giftless.web.interim import interim_limit
 from giftless.web.memory import SMALL_ANSWER, Held
-
-#: Bound to no class: an event would have the request itself, and its URL may
-#: hold a credential.
-_log: Final = Logger(namespace="giftless.web.request")
+from giftless.web.parser import Head
+from giftless.web.resource_request import ResourceRequest
 
 #: The most bytes of an unwanted body that are read to keep a connection.
 DRAIN_BYTES: Final = 1024 * 1024
@@ -58,184 +48,190 @@ CLIENT_CLOSED: Final = 499
 #: not much less, because some take only five interim responses.
 INTERIM_SECONDS: Final = 25.0
 
+_MEDIA_TYPE: Final = MEDIA_TYPE.encode()
 
-class StreamingRequest(Request):
+
+class LFSRequest(ResourceRequest):
     """One HTTP request, from its headers on.
 
+    :param connection: what it came over, an :class:`~giftless.web.connection.LFSConnection`.
+    :param head: its head.
+    :ivar connection: the same; ``None`` when the request is over.
     :ivar context: what it shares with the site's other requests.
     :ivar request_id: names the request in the log and in error bodies.
+    :ivar method: the method, as it was sent.
+    :ivar path: the path of its URL, as it was sent.
+    :ivar length: the length of its body in bytes; ``None`` if it comes in chunks.
     :ivar body: the body, to be read as it arrives.
-    :ivar held: the memory for what is not passed on.
     :ivar repo: the repository that its URL names; ``None`` until that is known.
     :ivar identity: who sent it; ``None`` until that is known.
     :ivar started: when its headers were complete, in the reactor's seconds.
+    :ivar expects_continue: whether its client waits before it sends the body.
     """
 
-    defaultContentType = None
-    transport: Any
-    channel: Any = None  # the base class deletes its own when it is done
-    context: Context
-    body: RequestBody
-    held: Held
-    request_id = "-"
-    repo: Repo | None = None
-    identity: Identity | None = None
-    started = 0.0
-    refused: LFSError | None = None
-    length: int | None = 0
-    _expects_continue = False
-    _counted = False
-    _finish_early = False
-    _abandoned = False
-    _arrival: Arrival | None = None
-    _linger: IDelayedCall | None = None
-    _interim: IDelayedCall | None = None
-    _interims_sent = 0
+    def __init__(self, connection: Any, head: Head) -> None:
+        super().__init__(connection)
+        context: Context = connection.context
+        self.connection = connection
+        self.context = context
+        self.started = context.clock.seconds()
+        self.request_id = new_request_id()
+        self.method, self.clientproto = head.method, head.version
+        self.requestHeaders = headers = head.headers
+        self.length = head.length
+        self.repo: Repo | None = None
+        self.identity: Identity | None = None
+        host, self.uri = split_target(head.target, head.method)
+        self.path, _, self._query = self.uri.partition(b"?")
+        self.body = RequestBody(
+            context.memory.passing, self._send_continue, self._pause_body, self._resume_body
+        )
+        self._held: Held | None = None
+        self._address: str | None = None
+        self._finish_early = False
+        self._abandoned = False
+        self._arrival: Arrival | None = None
+        self._linger: IDelayedCall | None = None
+        self._interims_sent = 0
+        self._refused = refusal(self.method, self.path, self.clientproto, headers)
+        if host is not None and self._refused is None:
+            # It counts more than the header (RFC 9112 section 3.2.2).
+            headers.setRawHeaders(b"host", [host])
+            if not HOST.fullmatch(host):
+                self._refused = BadRequest("the host in the request's target is malformed")
+        retiring = context.connections.retiring
+        if self._refused is not None or retiring or ends_connection(head.version, headers):
+            connection.persistent = False
+        self.expects_continue = (
+            b"expect" in headers.fields and self.clientproto == b"HTTP/1.1" and head.length != 0
+        )
+        self._counted = head.length != 0
+        if self._counted:
+            context.memory.passing.enter()
 
     @property
-    def reactor(self) -> IReactorTime:
-        """What tells the time."""
-        return self.context.clock
+    def args(self) -> dict[bytes, list[bytes]]:
+        """The values of the query's parameters."""
+        return parse_qs(self._query, True) if self._query else {}
 
     @property
-    def begun(self) -> bool:
-        """Whether the headers are complete."""
-        return self.request_id != "-"
+    def address(self) -> str:
+        """The client's IP address; empty for a unix socket."""
+        if self._address is None:
+            self._address = self.context.proxies.client(self)
+        return self._address
+
+    @property
+    def held(self) -> Held:
+        """The memory for what is not passed on."""
+        if self._held is None:
+            self._held = Held(self.context.memory, self.break_off, self._cut)
+        return self._held
 
     # -- the connection calls these
 
-    def parseCookies(self) -> None:
-        """Ignore cookies: nothing here uses them."""
-
-    def gotLength(self, length: int | None) -> None:
-        """Start to handle the request, whose headers are complete."""
-        channel = self.channel
-        self.context = channel.context
-        self.length = length
-        self.started = self.reactor.seconds()
-        self.request_id = os.urandom(8).hex()
-        self.method, self.clientproto = channel._command, channel._version
-        host, self.uri = split_target(channel._path, self.method)
-        self.path, _, query = self.uri.partition(b"?")
-        self.args = parse_qs(query, True)
-        self.body = RequestBody(
-            self.context.memory.passing, self._send_continue, self._pause_body, self._resume_body
-        )
-        self.held = Held(self.context.memory, self.break_off, channel.abort)
-        self.refused = refusal(self.method, self.path, self.clientproto, self.requestHeaders)
-        if host is not None and self.refused is None:
-            # It counts more than the header (RFC 9112 section 3.2.2).
-            self.requestHeaders.setRawHeaders(b"host", [host])
-            if not HOST.fullmatch(host):
-                self.refused = BadRequest("the host in the request's target is malformed")
-        # The body is invited when somebody wants it, not by twisted.web.
-        self._expects_continue = (
-            self.requestHeaders.hasHeader(b"expect") and self.clientproto == b"HTTP/1.1"
-        )
-        self.requestHeaders.removeHeader(b"expect")
-        if length != 0:
-            self.context.memory.passing.enter()
-            self._counted = True
+    def begin(self) -> None:
+        """Hand the request to the site's resources, unless it is answered here."""
+        if not self.body.complete:
             self._arrival = Arrival(
-                self.reactor,
+                self.context.clock,
                 self.context.limits,
                 self.body,
                 self._awaits_invitation,
                 self._refuse_slow_body,
             )
             self._arrival.start()
-        self.process()
+        try:
+            if self._refused is not None:
+                self.respond_error(self._refused)
+            elif self.context.cors.enabled and is_preflight(self.method, self.requestHeaders):
+                self._answer_preflight()
+            elif self.path == ASTERISK:
+                self.setHeader(b"Allow", b"GET, HEAD, POST, PUT")
+                self.setResponseCode(204)
+                self.finish()
+            else:
+                self.connection.serve(self)
+        except BaseException:
+            self.processingFailed(Failure())
 
-    def handleContentChunk(self, data: bytes) -> None:
-        """Some of the body has arrived."""
+    def deliver(self, data: bytes) -> None:
+        """Take some of the body."""
         self.body.deliver(data)
-        self.transport.bufferSize = self.context.memory.passing.read_size
         if self._linger is not None and self.body.received > DRAIN_BYTES:
             # The client ignores the response: it may wait, unread.
-            self.transport.pauseProducing()
+            self.connection.hold_unwanted()
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+    def body_over(self) -> None:
         """Tell the handler that the whole request has arrived."""
-        self._body_over()
+        if self._arrival is not None:
+            self._arrival.stop()
         self.body.end()
         if self._finish_early:
             self._really_finish()
-        elif not self.startedWriting:
-            self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
+        elif not self.response.begun:
+            self.connection.tell_patience(INTERIM_SECONDS)
 
-    def connectionLost(self, reason: Failure) -> None:
+    def send_interim(self) -> None:
+        """Tell the client that its request is being worked on, if it bears that."""
+        if self.response.begun or self._interims_sent >= self._interim_limit():
+            return
+        self.connection.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        self._interims_sent += 1
+        self.connection.tell_patience(INTERIM_SECONDS)
+
+    def connection_lost(self, reason: Failure) -> None:
         """Tell the handler that the client went away."""
-        if self.begun:
-            if not self.finished:
-                told = self._finish_early or self._abandoned
-                self.log_access(disconnected=not told)
-            self._let_go()
-        super().connectionLost(reason)
-        if self.begun:
-            # Last, so that the handler finds that nobody can be answered.
-            self.body.fail(Disconnected("the client went away"))
+        if self.connection is None:
+            return
+        self._write_access_line(disconnected=not (self._finish_early or self._abandoned))
+        self._let_go()
+        self.connection = None
+        self.notify(reason)
+        # Last, so that the handler finds that nobody can be answered.
+        self.body.fail(Disconnected("the client went away"))
 
     def break_off(self, error: LFSError) -> None:
         """Let the handler's next read of the body raise ``error``.
 
         The connection is cut if the handler has answered already.
         """
-        if self._finish_early or self.startedWriting:
-            self.transport.abortConnection()
+        if self._finish_early or self.response.begun:
+            self._cut()
         else:
             self.body.fail(error)
 
     # -- handlers call these
 
-    def process(self) -> None:
-        """Hand the request to the site's resources, unless it is answered here."""
-        self.setHeader(b"Date", datetimeToString())
-        if self.refused is not None:
-            self.channel.persistent = False
-            self.respond_error(self.refused)
-        elif self.context.cors.enabled and is_preflight(self.method, self.requestHeaders):
-            self._answer_preflight()
-        elif self.path == ASTERISK:
-            self.setHeader(b"Allow", b"GET, HEAD, POST, PUT")
-            self.setResponseCode(204)
-            self.finish()
-        else:
-            super().process()
-
     def write(self, data: bytes) -> None:
         """Send part of the response; the first call sends its headers."""
-        if self.channel is None:
+        connection, response = self.connection, self.response
+        if connection is None:
             return
-        if not self.startedWriting:
-            self._stop_timers()
+        if response.begun:
+            data = response.take(data)
+        else:
+            connection.response_begins()
             # What waits beyond that holds the connection up.
-            self.transport.bufferSize = SMALL_ANSWER
-            self.setHeader(b"Server", b"giftless")
-            self.setHeader(b"X-Request-Id", self.request_id.encode())
-            if not self.responseHeaders.hasHeader(b"cache-control"):
-                # A request with an action's token has no Authorization: without a
-                # word, a shared cache could keep the answer (RFC 9111 section 3).
-                self.setHeader(b"Cache-Control", b"no-store")
-            self._add_headers(self.context.cors.headers(self.requestHeaders))
-            if self._body_is_too_much():
-                self.channel.persistent = False
-            if not self.channel.persistent:
-                self.setHeader(b"Connection", b"close")
-        super().write(data)
+            connection.transport.bufferSize = SMALL_ANSWER
+            self._add_own_headers()
+            data = response.begin(self.clientproto, self.method, data)
+        if data:
+            connection.write(data)
 
     def finish(self) -> None:
         """End the response, and the request when its body is over too."""
-        if self.channel is None or self._finish_early or self._abandoned:
+        if self.connection is None or self._finish_early or self._abandoned:
             return
+        if not self.response.begun:
+            self.write(b"")
         if self.body.complete:
             self._really_finish()
             return
-        if not self.startedWriting:
-            self.write(b"")
         self._finish_early = True
         self.body.discard()
-        if not self.channel.persistent:
-            self._linger = self.reactor.callLater(LINGER_SECONDS, self._really_finish)
+        if not self.connection.persistent:
+            self._linger = self.context.clock.callLater(LINGER_SECONDS, self._really_finish)
 
     def abandon(self, code: int) -> None:
         """Cut the connection, because the response cannot be completed.
@@ -243,31 +239,42 @@ class StreamingRequest(Request):
         :param code: the status for the access log; the client has another.
         """
         self._abandoned = True
-        self.code = code
-        if self.channel is not None:
-            self.transport.abortConnection()
+        self.response.code = code
+        self._cut()
 
     def processingFailed(self, reason: Failure) -> None:
         """Answer 503 if the machine failed, else 500, since no handler caught the failure."""
         self.respond_error(uncaught(reason, self.request_id))
+
+    def reserve(self, size: int) -> None:
+        """Take memory for an answer, unless it is small.
+
+        :param size: about how large it is going to be, or how large it is, in bytes.
+        :raises Overloaded: if there is none.
+        """
+        if size > SMALL_ANSWER:
+            self.held.reserve(size)
 
     def respond_json(self, code: int, body: bytes) -> None:
         """Send a whole JSON response of the Git LFS media type.
 
         :raises Overloaded: if it is large, and there is no memory for it.
         """
-        self.held.reserve(len(body))
-        self.setResponseCode(code)
-        self.setHeader(b"Content-Type", MEDIA_TYPE.encode())
-        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.reserve(len(body))
+        self.response.code = code
+        fields = self.response.headers.fields
+        fields[b"content-type"] = [_MEDIA_TYPE]
+        fields[b"content-length"] = [b"%d" % len(body)]
         self.respond(body)
 
     def respond(self, body: bytes) -> None:
         """Send the whole body of a response, and finish; none to a HEAD request."""
-        channel = self.channel
-        self.write(b"" if self.method == b"HEAD" else body)
-        if channel is not None and (answer := self.held.hand_over()) is not None:
-            channel.hold(answer)  # until the client has taken it
+        self.write(body)
+        held, connection = self._held, self.connection
+        if held is not None and connection is not None:
+            answer = held.hand_over()
+            if answer is not None:
+                connection.keep(answer)  # until the client has taken it
         self.finish()
 
     def respond_error(self, error: LFSError) -> None:
@@ -276,11 +283,10 @@ class StreamingRequest(Request):
         if context.events.wanted:
             identity = self.identity
             who, principal = ("", "") if identity is None else (identity.name, identity.principal)
-            address = context.proxies.client(self)
-            context.events.publish_refusal(error, self.repo, who, address, principal)
-        if self.channel is None:
+            context.events.publish_refusal(error, self.repo, who, self.address, principal)
+        if self.connection is None:
             return
-        if self.startedWriting:
+        if self.response.begun:
             # Too late for another status: a cut connection is the only signal.
             self.abandon(error.code)
             return
@@ -288,24 +294,8 @@ class StreamingRequest(Request):
         if isinstance(error, Unauthorized):
             headers = {**context.challenge.headers(), **headers}
         for name, value in headers.items():
-            self.setHeader(name.encode(), value.encode())
+            self.setHeader(name, value)
         self.respond_json(error.code, error_body(error, self.request_id))
-
-    def log_access(self, disconnected: bool = False) -> None:
-        """Write the one access line of the request.
-
-        :param disconnected: the client left before the response was complete.
-        """
-        access_log.write(
-            self.method.decode("ascii", "replace"),
-            self.path.decode("ascii", "backslashreplace"),
-            CLIENT_CLOSED if disconnected else self.code,
-            self.sentLength,
-            self.reactor.seconds() - self.started,
-            self.request_id,
-            self.identity,
-            self.context.proxies.client(self),
-        )
 
     # -- inside
 
@@ -318,76 +308,92 @@ class StreamingRequest(Request):
             self.setResponseCode(204)
             self.finish()
 
+    def _add_own_headers(self) -> None:
+        """Add what every response has."""
+        connection = self.connection
+        self.response.add_common(self.request_id)
+        self._add_headers(self.context.cors.headers(self.requestHeaders))
+        if self._body_is_too_much() or not self.response.framed:
+            connection.persistent = False
+        if not connection.persistent:
+            self.setHeader(b"Connection", b"close")
+
     def _add_headers(self, headers: Iterable[tuple[str, str]]) -> None:
         for name, value in headers:
-            self.responseHeaders.addRawHeader(name, value)
+            self.response.headers.addRawHeader(name, value)
+
+    def _write_access_line(self, disconnected: bool = False) -> None:
+        """Write the one access line of the request.
+
+        :param disconnected: the client left before the response was complete.
+        """
+        access_log.write(
+            self.method.decode("ascii", "replace"),
+            self.path.decode("ascii", "backslashreplace"),
+            CLIENT_CLOSED if disconnected else self.response.code,
+            self.response.sent,
+            self.context.clock.seconds() - self.started,
+            self.request_id,
+            self.identity,
+            self.address,
+        )
 
     def _really_finish(self) -> None:
         self._let_go()
-        super().finish()
+        self._write_access_line()
+        connection, self.connection = self.connection, None
+        self.notify(None)
+        connection.request_done()
 
     def _let_go(self) -> None:
         """Give back what the request holds: time-outs and memory."""
-        self._body_over()
-        self._stop_timers()
+        if self._arrival is not None:
+            self._arrival.stop()
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        self._linger = None
+        self.connection.response_begins()
         self.body.close()
         if self._counted:
             self._counted = False
             self.context.memory.passing.leave()
-        self.held.release()
+        if self._held is not None:
+            self._held.release()
+
+    def _cut(self, _: object = None) -> None:
+        if self.connection is not None:
+            self.connection.abort()
 
     def _body_is_too_much(self) -> bool:
         """Whether closing the connection is cheaper than reading the rest."""
-        if self.body.complete or self.length == 0:
+        if self.body.complete:
             return False
         if self._awaits_invitation():
             return True
         return self.length is None or self.length - self.body.received > DRAIN_BYTES
 
     def _send_continue(self) -> None:
-        if self._expects_continue and not self.startedWriting:
-            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.expects_continue and not self.response.begun:
+            self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _pause_body(self) -> None:
         # While the daemon is what is slow, the client must not be timed out.
         if self._arrival is not None:
             self._arrival.hold_up()
-        self.channel.setTimeout(None)
-        self.transport.pauseProducing()
+        self.connection.pause_body()
 
     def _resume_body(self) -> None:
-        if self.channel is not None:
-            self.transport.resumeProducing()
-            if not self.body.complete:
-                self.channel.setTimeout(self.context.limits.idle_timeout)
-
-    def _body_over(self) -> None:
-        if self._arrival is not None:
-            self._arrival.stop()
+        if self.connection is not None:
+            self.connection.resume_body(self.body.complete)
 
     def _awaits_invitation(self) -> bool:
-        return self._expects_continue and self.body.uninvited
+        return self.expects_continue and self.body.uninvited
 
     def _refuse_slow_body(self, error: LFSError) -> None:
-        self.channel.persistent = False
+        self.connection.persistent = False
         self.break_off(error)
-
-    def _send_interim(self) -> None:
-        self._interim = None
-        if self.startedWriting or self._interims_sent >= self._interim_limit():
-            return
-        self.channel.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-        self._interims_sent += 1
-        self._interim = self.reactor.callLater(INTERIM_SECONDS, self._send_interim)
 
     def _interim_limit(self) -> int:
         if self.clientproto != b"HTTP/1.1" or self.context.proxies.forwards(self):
             return 0
         return interim_limit(self.requestHeaders)
-
-    def _stop_timers(self) -> None:
-        for name in ("_linger", "_interim"):
-            timer: Any = getattr(self, name)
-            if timer is not None and timer.active():
-                timer.cancel()
-            setattr(self, name, None)

@@ -27,7 +27,7 @@ from giftless.web.call import Call, RepoCall
 from giftless.web.fast_routes import FastRoutes
 from giftless.web.links import Links
 from giftless.web.proxies import Proxies
-from giftless.web.request import CLIENT_CLOSED, StreamingRequest
+from giftless.web.request import CLIENT_CLOSED, LFSRequest
 from giftless.web.route import REPO, Level, Route
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
@@ -85,7 +85,7 @@ class LFSResource:
         instead, so that they always clean up; the body tells them of the loss.
         """
 
-        def handle(request: StreamingRequest, /, **variables: str) -> Deferred[None] | None:
+        def handle(request: LFSRequest, /, **variables: str) -> Deferred[None] | None:
             running = begin(self._run(route, request, variables))
             if not isinstance(running, Deferred):
                 return None
@@ -101,12 +101,10 @@ class LFSResource:
 
         return handle
 
-    async def _run(
-        self, route: Route, request: StreamingRequest, variables: dict[str, str]
-    ) -> None:
+    async def _run(self, route: Route, request: LFSRequest, variables: dict[str, str]) -> None:
         try:
             if route.level is Level.SERVER:
-                call = Call(request, self._proxies.client(request))
+                call = Call(request, request.address)
             else:
                 call = self._repo_call(request, variables.pop(REPO))
             await route.handler(call, **variables)
@@ -119,11 +117,11 @@ class LFSResource:
         except (Exception, SystemExit):
             request.processingFailed(Failure())
 
-    def _repo_call(self, request: StreamingRequest, path: str) -> RepoCall:
+    def _repo_call(self, request: LFSRequest, path: str) -> RepoCall:
         find = self._place if len(path) <= _SHORT_PATH else self._find_place
         repo, links, short = find(self._base_url(request), path)
         request.repo = repo
-        return RepoCall(request, self._proxies.client(request), repo, links, short)
+        return RepoCall(request, request.address, repo, links, short)
 
     def _find_place(self, base_url: str, path: str) -> tuple[Repo, Links, bool]:
         """Return the repository that a URL names, its endpoints there, and whether it is short."""
@@ -140,10 +138,10 @@ class LFSResource:
         links = Links(base_url, names if short else [*names, "info", "lfs"])
         return Repo.parse(names), links, short
 
-    def _base_url(self, request: StreamingRequest) -> str:
+    def _base_url(self, request: LFSRequest) -> str:
         return self._public_url or self._proxies.base_url(request)
 
-    def _routing_failed(self, request: StreamingRequest, failure: Failure) -> None:
+    def _routing_failed(self, request: LFSRequest, failure: Failure) -> None:
         """No endpoint has this URL, or not with this method."""
         problem = failure.value
         if isinstance(problem, exceptions.MethodNotAllowed):
@@ -154,7 +152,7 @@ class LFSResource:
         else:
             request.respond_error(BadRequest("the URL is malformed"))
 
-    def _not_found(self, request: StreamingRequest) -> str:
+    def _not_found(self, request: LFSRequest) -> str:
         """Say why a URL is no endpoint's."""
         path = "/" + b"/".join(request.postpath or ()).decode()
         try:

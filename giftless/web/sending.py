@@ -14,15 +14,14 @@ import os
 from collections.abc import Awaitable
 from typing import Final
 
-from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IStoredFile, IStoredObject
-from giftless.web.delivery import Delivery, unsent
-from giftless.web.request import StreamingRequest
+from giftless.web.delivery import Delivery, sends_at_once, unsent
+from giftless.web.request import LFSRequest
 
 #: What goes in one piece with the headers if it is in memory, in bytes.  Every
 #: socket takes that much, or its connection's buffer does.
@@ -36,7 +35,7 @@ WARM_BYTES: Final = 8 * 1024 * 1024
 
 
 async def send_object(
-    request: StreamingRequest,
+    request: LFSRequest,
     stored: IStoredObject,
     start: int,
     end: int,
@@ -50,7 +49,7 @@ async def send_object(
     :param blocking: reads from the disk what is not in memory yet.
     :raises Disconnected: if the client is gone before everything was sent.
     """
-    if request.channel is None:
+    if request.connection is None:
         raise Disconnected("the client went away")
     if end - start <= SMALL_BYTES and IStoredFile.providedBy(stored):
         data = _read_now(stored.fileno(), start, end)
@@ -60,9 +59,8 @@ async def send_object(
     request.write(b"")  # the headers
     if start == end:
         return
-    transport = request.channel.transport
-    plain = type(transport) in (tcp.Server, unix.Server) and not getattr(transport, "TLS", False)
-    if plain and IStoredFile.providedBy(stored):
+    transport = request.connection.transport
+    if sends_at_once(transport) and IStoredFile.providedBy(stored):
         sender = _FileSender(request, stored.fileno(), start, end, blocking)
         await sender.run()
     else:
@@ -79,15 +77,15 @@ class _FileSender:
 
     def __init__(
         self,
-        request: StreamingRequest,
+        request: LFSRequest,
         fd: int,
         start: int,
         end: int,
         blocking: IBlocking,
     ) -> None:
         self._request = request
-        self._channel = request.channel
-        self._transport = request.channel.transport
+        self._connection = request.connection
+        self._transport = request.connection.transport
         self._fd = fd
         self._offset = start
         self._end = end
@@ -115,9 +113,9 @@ class _FileSender:
             self._delivery.stop()
             if not transport.disconnected:
                 transport.unregisterProducer()
-                transport.registerProducer(self._channel, True)
+                transport.registerProducer(self._connection, True)
                 # It may have been told to pause before, and not to resume since.
-                self._channel.resumeProducing()
+                self._connection.resumeProducing()
             if self._warming is not None:
                 # The caller closes the file next; a thread may still read it.
                 await self._warming
@@ -149,7 +147,7 @@ class _FileSender:
             self._finish(OSError(errno.EIO, "the file became shorter while it was sent"))
             return
         self._offset += sent
-        self._request.sentLength += sent
+        self._request.response.sent += sent
         if self._offset == self._end:
             self._finish(None)
         else:
@@ -262,21 +260,21 @@ class _Pace:
             waiting.callback(None)
 
 
-def _watch(request: StreamingRequest) -> Delivery:
+def _watch(request: LFSRequest) -> Delivery:
     """Return what cuts the client off if it takes too little of a response."""
-    transport = request.channel.transport
+    transport = request.connection.transport
     return Delivery(
-        request.reactor,
+        request.context.clock,
         request.context.limits,
-        lambda: request.sentLength - unsent(transport),
+        lambda: request.response.sent - unsent(transport),
         transport.abortConnection,
     )
 
 
-async def _pass_on(request: StreamingRequest, stored: IStoredObject, start: int, end: int) -> None:
+async def _pass_on(request: LFSRequest, stored: IStoredObject, start: int, end: int) -> None:
     body = stored.read(start, end)
     pace = _Pace()
-    request.registerProducer(pace, True)
+    request.connection.register(pace)
     finished = request.notifyFinish()
     finished.addErrback(lambda _: pace.stopProducing())
     delivery = _watch(request)
@@ -294,5 +292,5 @@ async def _pass_on(request: StreamingRequest, stored: IStoredObject, start: int,
         await pace.ready()
     finally:
         delivery.stop()
-        if request.channel is not None:
-            request.unregisterProducer()
+        if request.connection is not None:
+            request.connection.register(None)

@@ -11,11 +11,11 @@ from typing import Any, Final
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
 
 from giftless.errors import ConfigError
 from giftless.web.call import RepoCall
 from giftless.web.cors import Cors, CorsOptions, normal_origin
+from giftless.web.headers import Headers
 from giftless.web.limits import Limits
 from giftless.web.proxies import Proxies
 from giftless.web.route import Route

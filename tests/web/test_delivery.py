@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.web.delivery import Delivery
+from giftless.web.delivery import Delivery, send
 from giftless.web.limits import Limits
 
 
@@ -72,3 +73,50 @@ class DeliveryTests(SynchronousTestCase):
         self.delivery.stop()
         self.take(0, 100)
         self.assertEqual(self.cuts, [])
+
+
+class Socket:
+    """A transport whose socket takes some bytes at once.
+
+    :param taken: what it answers: how many, or an error.
+    """
+
+    SEND_LIMIT = 1000
+    disconnecting = False
+
+    def __init__(self, taken: int | Exception, waiting: bytes = b"") -> None:
+        self._taken = taken
+        self._tempDataLen = 0
+        self.dataBuffer = waiting
+        self.sent = self.kept = b""
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if isinstance(self._taken, int):
+            self.sent = data[: self._taken]
+            return len(self.sent)
+        return self._taken
+
+    def write(self, data: bytes) -> None:
+        self.kept += data
+
+
+class SendTests(SynchronousTestCase):
+    """What the socket does not take at once waits in the transport."""
+
+    def assert_sent(self, socket: Socket, sent: bytes, kept: bytes, data: bytes = b"abc") -> None:
+        send(socket, data)
+        self.assertEqual((socket.sent, socket.kept), (sent, kept))
+
+    def test_the_socket_may_take_all_or_some(self) -> None:
+        self.assert_sent(Socket(3), b"abc", b"")
+        self.assert_sent(Socket(1), b"a", b"bc")
+        self.assert_sent(Socket(0), b"", b"abc")
+
+    def test_nothing_overtakes_what_waits(self) -> None:
+        self.assert_sent(Socket(3, waiting=b"x"), b"", b"abc")
+
+    def test_a_broken_connection_is_left_to_the_transport(self) -> None:
+        self.assert_sent(Socket(CONNECTION_LOST), b"", b"abc")
+
+    def test_much_is_left_to_the_transport(self) -> None:
+        self.assert_sent(Socket(2000), b"", b"a" * 1001, b"a" * 1001)

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
 
 from giftless.errors import BadRequest, ExpectationFailed, LFSError
 from giftless.web.framing import connection_options, refusal
+from giftless.web.headers import Headers
 
 
 def refused(

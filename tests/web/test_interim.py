@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
 
+from giftless.web.headers import Headers
 from giftless.web.interim import interim_limit
 from tests.support.blocking import ManualBlocking
 from tests.support.making import oid_of, writer

@@ -168,7 +168,7 @@ class BodyMemoryTests(FrontTestCase):
         for leave in (False, True):
             connection = self.connect()
             connection.send(render_request("POST", BATCH, {"Content-Length": "99999"}) + b" ")
-            body = connection.channel.requests[0].body
+            body = connection.channel.request.body
             if leave:
                 connection.disconnect()
             else:
@@ -179,6 +179,5 @@ class BodyMemoryTests(FrontTestCase):
 
     def body_chunks(self, connection: object) -> list[bytes]:
         """Return what waits of a connection's body."""
-        (request,) = connection.channel.requests  # type: ignore[attr-defined]
-        chunks: list[bytes] = request.body._chunks
+        chunks: list[bytes] = connection.channel.request.body._chunks  # type: ignore[attr-defined]
         return chunks

@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred, gatherResults
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http import HTTPChannel, Request
 from twisted.web.resource import Resource
 
 from giftless.web.limits import Limits
@@ -43,120 +39,6 @@ OID = oid_of(DATA)
 URL = storage_url(OID)
 
 MIB = 1024 * 1024
-
-
-class PrivatePartsTests(SynchronousTestCase):
-    """What giftless uses of twisted.web without being promised it."""
-
-    class Recorder(Request):
-        """Writes down what the channel tells it, and what it could ask the channel."""
-
-        calls: list[tuple[Any, ...]]
-
-        def parseCookies(self) -> None:
-            self.calls.append(("cookies",))
-
-        def gotLength(self, length: int | None) -> None:
-            channel = self.channel
-            self.calls.append(("length", length, channel._command, channel._path, channel._version))
-
-        def handleContentChunk(self, data: bytes) -> None:
-            self.calls.append(("chunk", data))
-
-        def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-            self.calls.append(("received", command, path, version))
-
-    def calls(self, data: bytes) -> list[tuple[Any, ...]]:
-        calls: list[tuple[Any, ...]] = []
-
-        def make(channel: HTTPChannel, queued: object) -> Request:
-            request = self.Recorder(channel)
-            request.calls = calls
-            return request
-
-        channel: Any = HTTPChannel()
-        channel.requestFactory = make
-        channel.callLater = Clock().callLater
-        channel.makeConnection(StringTransport())
-        channel.dataReceived(data)
-        return calls
-
-    def test_with_a_length(self) -> None:
-        """The length is told after all headers, before the body and the 100 Continue."""
-        self.assertEqual(
-            self.calls(render_request("PUT", "/a?b", {}, DATA)),
-            [
-                ("cookies",),
-                ("length", len(DATA), b"PUT", b"/a?b", b"HTTP/1.1"),
-                ("chunk", DATA),
-                ("received", b"PUT", b"/a?b", b"HTTP/1.1"),
-            ],
-        )
-
-    def test_without_a_body(self) -> None:
-        self.assertEqual(
-            self.calls(render_request("GET", "/", version="HTTP/1.0")),
-            [
-                ("cookies",),
-                ("length", 0, b"GET", b"/", b"HTTP/1.0"),
-                ("received", b"GET", b"/", b"HTTP/1.0"),
-            ],
-        )
-
-    def test_twisted_calls_the_methods_for_chunks(self) -> None:
-        self.assertEqual(
-            self.calls(
-                render_request("PUT", "/", {"Transfer-Encoding": "chunked"}) + chunked(b"ab", b"c")
-            ),
-            [
-                ("cookies",),
-                ("length", None, b"PUT", b"/", b"HTTP/1.1"),
-                ("chunk", b"ab"),
-                ("chunk", b"c"),
-                ("received", b"PUT", b"/", b"HTTP/1.1"),
-            ],
-        )
-
-    def test_the_channel_counts_the_bytes_of_a_head(self) -> None:
-        """The channel counts a head's bytes, and has one method for bad requests."""
-        channel: Any = HTTPChannel()
-        channel.callLater = Clock().callLater
-        channel.makeConnection(StringTransport())
-        refusals: list[int] = []
-        channel._respondToBadRequestAndDisconnect = lambda: refusals.append(
-            channel._receivedHeaderSize
-        )
-        channel.dataReceived(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
-        self.assertEqual(refusals, [len("GET / HTTP/1.1Host : a")])
-
-    def test_an_incomplete_line_can_be_seen(self) -> None:
-        """What is left of a line that is not complete can be seen."""
-        channel: Any = HTTPChannel()
-        channel.callLater = Clock().callLater
-        channel.makeConnection(StringTransport())
-        channel.dataReceived(b"GET")
-        self.assertEqual(channel._buffer, b"GET")
-
-    def test_while_a_request_is_handled(self) -> None:
-        """What comes meanwhile is kept aside."""
-        channel: Any = HTTPChannel()
-        channel.requestFactory = lambda channel, queued: Request(channel)
-        channel.callLater = Clock().callLater
-        channel.makeConnection(StringTransport())
-        self.assertFalse(channel._handlingRequest)
-        channel.dataReceived(render_request("GET", "/") + b"GET")
-        self.assertTrue(channel._handlingRequest)
-        self.assertEqual(channel._dataBuffer, [b"GET"])
-
-    def test_transport_is_full(self) -> None:
-        channel: Any = HTTPChannel()
-        channel.callLater = Clock().callLater
-        channel.makeConnection(StringTransport())
-        self.assertFalse(channel._waitingForTransport)
-        channel.pauseProducing()
-        self.assertTrue(channel._waitingForTransport)
-        channel.resumeProducing()
-        self.assertFalse(channel._waitingForTransport)
 
 
 class EarlyAnswerTests(FrontTestCase):
@@ -949,7 +831,7 @@ class OnTheWireTests(PortTestCase):
         self.assertLess(sent, len(batch) * 1000)
         channel: Any
         (channel,) = self.front.site._connections._open
-        self.assertLess(sum(map(len, channel._dataBuffer)), MIB)
+        self.assertLess(channel.waiting, MIB)
         answered = len(self.access)
         await self.sleep(0.3)
         self.assertEqual(len(self.access), answered)

@@ -53,7 +53,7 @@ class MalformedRequestTests(FrontTestCase):
     def put(self, *headers: bytes, version: bytes = b"HTTP/1.1") -> bytes:
         return self.get(*headers, version=version).replace(b"GET", b"PUT", 1)
 
-    # -- what twisted.web would accept
+    # -- what llhttp would accept
 
     def test_a_missing_host_is_refused(self) -> None:
         self.assert_refused(self.get())
@@ -162,7 +162,7 @@ class MalformedRequestTests(FrontTestCase):
     def test_an_unknown_expectation_is_refused(self) -> None:
         self.assert_refused(self.put(b"Host: lfs.example", b"Expect: a-miracle"), status=417)
 
-    # -- what twisted.web refuses by itself, without a word of JSON
+    # -- what llhttp or the request line's pattern refuses
 
     def test_length_and_chunked(self) -> None:
         self.assert_refused(

@@ -1,0 +1,86 @@
+"""The response to a request: status, headers, and a body that is sent piece by piece."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Final
+
+from twisted.web.http import RESPONSES, datetimeToString
+
+from giftless.web.headers import Headers, spell
+
+#: The statuses whose responses have no body.
+_BODILESS: Final = (204, 304)
+
+
+class Response:
+    """What one request is answered with.
+
+    :ivar code: the HTTP status.
+    :ivar headers: the header fields.
+    :ivar begun: whether the headers have been sent.
+    :ivar sent: how many bytes of the body have been sent.
+    """
+
+    __slots__ = ("_bodiless", "begun", "code", "headers", "sent")
+
+    def __init__(self) -> None:
+        self.code = 200
+        self.headers = Headers()
+        self.begun = False
+        self.sent = 0
+        self._bodiless = False
+
+    def add_common(self, request_id: str) -> None:
+        """Add the headers that every response has."""
+        fields = self.headers.fields
+        fields[b"date"] = [date()]
+        fields[b"server"] = [b"giftless"]
+        fields[b"x-request-id"] = [request_id.encode()]
+        if b"cache-control" not in fields:
+            # A request with an action's token has no Authorization: without a
+            # word, a shared cache could keep the answer (RFC 9111 section 3).
+            fields[b"cache-control"] = [b"no-store"]
+
+    @property
+    def framed(self) -> bool:
+        """Whether the client can tell where the body ends."""
+        return self.code in _BODILESS or b"content-length" in self.headers.fields
+
+    def begin(self, version: bytes, method: bytes, data: bytes) -> bytes:
+        """Return status line and headers, and the first bytes of the body behind them.
+
+        :param version: the version of HTTP that the request has.
+        :param method: the method of the request.
+        """
+        self.begun = True
+        self._bodiless = method == b"HEAD" or self.code in _BODILESS
+        lines = [_status_line(version, self.code)]
+        for key, values in self.headers.fields.items():
+            name = spell(key)
+            lines += [b"%b: %b" % (name, value) for value in values]
+        lines += (b"", self.take(data))
+        return b"\r\n".join(lines)
+
+    def take(self, data: bytes) -> bytes:
+        """Count bytes of the body; returns those that are to be sent."""
+        if self._bodiless:
+            return b""
+        self.sent += len(data)
+        return data
+
+
+def date() -> bytes:
+    """Return the time as the ``Date`` header has it."""
+    return _date(int(time.time()))
+
+
+@lru_cache(1)
+def _date(second: int) -> bytes:
+    return bytes(datetimeToString(second))
+
+
+@lru_cache(128)
+def _status_line(version: bytes, code: int) -> bytes:
+    return b"%b %d %b" % (version, code, RESPONSES.get(code, b"Unknown Status"))
