@@ -33,6 +33,7 @@ from giftless.base.metrics.counts import Counts
 from giftless.interfaces import Arrival, Credentials, IObjectStore, ObjectStored
 from giftless.lfs.objects import ObjectKey, Oid, Repo
 from giftless.monitoring.events import EventCounter
+from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from giftless.monitoring.metrics import Metrics
 
@@ -103,7 +104,7 @@ def alone() -> None:
     plain: Any = _Nothing()
     measured: Any = measured_store(plain, "none", counts, time.monotonic)
     authenticator = MeasuredAuthenticator(plain, "none", counts)
-    events = EventCounter(counts)
+    events, http = EventCounter(counts), HTTPCounter(counts)
     key = ObjectKey(Repo(("org", "repo")), Oid("0" * 64))
     nobody = Credentials((), "")
 
@@ -111,6 +112,7 @@ def alone() -> None:
         _run(authenticator.authenticate(nobody, key.repo))
         _run(measured.put(key))
         events.observe(ObjectStored(key, SIZE, "anonymous", Arrival.STREAMED))
+        http.finished("objects/storage/{oid}", b"PUT", 200, 0.01)
 
     def uncounted() -> None:
         _run(plain.authenticate(nobody, key.repo))

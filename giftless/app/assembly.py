@@ -32,6 +32,7 @@ from giftless.interfaces import (
     IStorageFactory,
 )
 from giftless.monitoring.events import EventCounter
+from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from giftless.monitoring.metrics import Metrics
 from giftless.usecases.authorization import Gate
@@ -156,6 +157,7 @@ def build_site(options: Config, environment: Environment, backends: Backends) ->
         Challenge(options.access.realm, options.access.www_authenticate),
         Cors(options.cors),
         events,
+        None if backends.metrics is None else HTTPCounter(backends.metrics),
     )
 
 

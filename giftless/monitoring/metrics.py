@@ -32,6 +32,18 @@ class Metrics:
 
     def __init__(self, counts: Counts) -> None:
         counter, gauge, histogram = counts.counter, counts.gauge, counts.histogram
+        self.http_requests = counter(
+            "giftless_http_requests_total",
+            "Requests, by the template of their route ('none' if they have none), method and"
+            " status; 499 if the client left before the response was complete.",
+            *("route", "method", "status"),
+        )
+        self.http_seconds = histogram(
+            "giftless_http_request_duration_seconds",
+            "How long requests took, from the end of their headers to that of the response.",
+            HTTP_SECONDS,
+            *("route", "method"),
+        )
         self.batches = counter(
             "giftless_batches_total",
             "Batches that were answered, by operation and transfer.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.monitoring.http import HTTPCounter
 from giftless.usecases.events import Events
 from giftless.web.connections import Connections
 from giftless.web.cors import Cors
@@ -27,6 +28,7 @@ class Context:
     :ivar memory: what is held in memory for clients.
     :ivar connections: the open connections.
     :ivar events: where refusals are published.
+    :ivar counter: counts requests; ``None`` if nobody is told.
     """
 
     limits: Limits
@@ -37,3 +39,9 @@ class Context:
     memory: Memory
     connections: Connections
     events: Events
+    counter: HTTPCounter | None = None
+
+    def count(self, status: int, route: str = "", method: bytes = b"", seconds: float = 0) -> None:
+        """Count a request that has ended; see :meth:`HTTPCounter.finished`."""
+        if self.counter is not None:
+            self.counter.finished(route, method, status, seconds)

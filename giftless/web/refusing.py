@@ -22,4 +22,5 @@ def refuse(transport: Any, context: Context, error: LFSError, known: Headers) ->
     request_id, address = new_request_id(), host_of(transport.getPeer())
     transport.write(error_response(error, request_id, context.cors.headers(known)))
     access_log.write_refusal(error.code, request_id, address)
+    context.count(error.code)
     context.events.publish_refusal(error, address=address)

@@ -63,6 +63,7 @@ class LFSRequest(ResourceRequest):
     :ivar path: the path of its URL, as it was sent.
     :ivar length: the length of its body in bytes; ``None`` if it comes in chunks.
     :ivar body: the body, to be read as it arrives.
+    :ivar route: the template of its endpoint's path; empty until that is known.
     :ivar repo: the repository that its URL names; ``None`` until that is known.
     :ivar identity: who sent it; ``None`` until that is known.
     :ivar started: when its headers were complete, in the reactor's seconds.
@@ -79,6 +80,7 @@ class LFSRequest(ResourceRequest):
         self.method, self.clientproto = head.method, head.version
         self.requestHeaders = headers = head.headers
         self.length = head.length
+        self.route = ""
         self.repo: Repo | None = None
         self.identity: Identity | None = None
         host, self.uri = split_target(head.target, head.method)
@@ -327,16 +329,13 @@ class LFSRequest(ResourceRequest):
 
         :param disconnected: the client left before the response was complete.
         """
-        access_log.write(
-            self.method.decode("ascii", "replace"),
-            self.path.decode("ascii", "backslashreplace"),
-            CLIENT_CLOSED if disconnected else self.response.code,
-            self.response.sent,
-            self.context.clock.seconds() - self.started,
-            self.request_id,
-            self.identity,
-            self.address,
-        )
+        status = CLIENT_CLOSED if disconnected else self.response.code
+        seconds = self.context.clock.seconds() - self.started
+        self.context.count(status, self.route, self.method, seconds)
+        method = self.method.decode("ascii", "replace")
+        path = self.path.decode("ascii", "backslashreplace")
+        who = (self.request_id, self.identity, self.address)
+        access_log.write(method, path, status, self.response.sent, seconds, *who)
 
     def _really_finish(self) -> None:
         self._let_go()

@@ -102,6 +102,7 @@ class LFSResource:
         return handle
 
     async def _run(self, route: Route, request: LFSRequest, variables: dict[str, str]) -> None:
+        request.route = route.template
         try:
             if route.level is Level.SERVER:
                 call = Call(request, request.address)

@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from giftless.errors import TooManyConnections
+from giftless.monitoring.http import HTTPCounter
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.web.connection import LFSConnection
 from giftless.web.connections import Connections
@@ -42,6 +43,7 @@ class LFSSite(Factory):
     :param challenge: how clients are asked for a credential.
     :param cors: what pages of other origins may do.
     :param events: where refusals are published.
+    :param counter: counts requests; ``None`` if nobody is told.
     :ivar resource: the root of the resource tree.
     """
 
@@ -56,6 +58,7 @@ class LFSSite(Factory):
         challenge: Challenge = Challenge(),  # noqa: B008  # frozen
         cors: Cors = Cors(CorsOptions()),  # noqa: B008  # the same
         events: Events = NO_EVENTS,
+        counter: HTTPCounter | None = None,
     ) -> None:
         self.resource = resource
         self._connections = Connections(limits.connections_per_address, proxies, reactor)
@@ -68,6 +71,7 @@ class LFSSite(Factory):
             Memory(limits.memory, reactor),
             self._connections,
             events,
+            counter,
         )
 
     def acceptableProtocols(self) -> list[bytes]:

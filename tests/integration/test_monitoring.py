@@ -14,13 +14,17 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.support import Daemon, IntegrationTestCase, oid_of
+from tests.integration.support import Daemon, IntegrationTestCase, object_path, oid_of, read_reply
 from tests.integration.workers import WorkersTestCase
 from tests.support.ports import free_port
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.processes import ENDED, installed, wait_until
 from tests.support.rounds import rounds
 from tests.support.servers import shared
+
+#: Labels of metrics.
+OBJECT = "route=objects/storage/{oid}"
+OK_PUT = "backend=local,operation=put,outcome=ok"
 
 #: How often a worker is killed, or all are replaced.
 ROUNDS = rounds(6, 40)
@@ -135,6 +139,10 @@ class MetricsTests(MonitoringTestCase):
             ("giftless_batches_total", "operation=download,transfer=basic", rounds),
             ("giftless_batch_objects_total", "operation=download,result=transfer", rounds),
             ("giftless_batch_objects_total", "operation=download,result=refused", rounds),
+            ("giftless_http_requests_total", f"method=PUT,{OBJECT},status=200", rounds * 5),
+            ("giftless_http_requests_total", f"method=GET,{OBJECT},status=200", rounds * 5),
+            ("giftless_http_requests_total", f"method=GET,{OBJECT},status=404", rounds),
+            ("giftless_http_request_duration_seconds_count", f"method=PUT,{OBJECT}", rounds * 5),
             ("giftless_workers_died_total", "", ROUNDS // 2),
             ("giftless_reloads_total", "result=succeeded", ROUNDS // 2),
             ("giftless_workers", "state=serving", 2),
@@ -143,6 +151,33 @@ class MetricsTests(MonitoringTestCase):
             self.assertEqual(admin.samples()[name, labels], value, f"{name}{{{labels}}}")
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
+
+    def test_what_is_no_endpoint_and_no_request_is_counted_too(self) -> None:
+        daemon, admin = self.serve(1)
+        before = admin.samples()
+        daemon.request("GET", "/nothing/here")
+        daemon.request("BREW", object_path(oid_of(b"x")))
+        with daemon.connect() as connection:
+            connection.sendall(b"nonsense\r\n\r\n")
+            self.assertEqual(read_reply(connection)[0], 400)
+
+        def more() -> dict[str, float]:
+            name = "giftless_http_requests_total"
+            return {
+                labels: value - before.get((found, labels), 0)
+                for (found, labels), value in admin.samples().items()
+                if found == name and value != before.get((found, labels), 0)
+            }
+
+        wait_until(lambda: sum(more().values()) == 3, "the counts")
+        self.assertEqual(
+            more(),
+            {
+                "method=GET,route=none,status=404": 1,
+                "method=other,route=none,status=405": 1,
+                "method=other,route=none,status=400": 1,
+            },
+        )
 
     def test_no_public_endpoint_tells_of_it(self) -> None:
         daemon, _ = self.serve(1)
@@ -252,9 +287,6 @@ class HealthTests(MonitoringTestCase):
             server.start()
         self.becomes(admin, 200)
         self.assertEqual(daemon.workers, workers)
-
-
-OK_PUT = "backend=local,operation=put,outcome=ok"
 
 
 class CheckTests(IntegrationTestCase):
