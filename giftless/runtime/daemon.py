@@ -11,8 +11,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Mapping
-from types import FrameType
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
@@ -84,7 +83,7 @@ class Daemon(Service):
         self._watchdog = LoopingCall(self._tell_watchdog)
         self._watchdog.clock = reactor
         self._settled = False
-        self._busy = self._reload_again = False
+        self._busy = self._reload_again = self._ending = False
         self._problem = ""
 
     def setServiceParent(self, parent: Any) -> None:
@@ -120,7 +119,7 @@ class Daemon(Service):
         self._warn(self._loaded)
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         # Twisted's own handlers come when the reactor runs.
-        self._reactor.callLater(0, _end_once)
+        self._reactor.callLater(0, self._end_once)
         interval = watchdog_interval(os.environ, os.getpid())
         if interval is not None:
             self._watchdog.start(interval)
@@ -279,6 +278,26 @@ class Daemon(Service):
 
     # -- the end
 
+    def _end_once(self) -> None:
+        """Let the first signal that ends the daemon be the last.
+
+        Two may come at once: from a terminal, and from what started the daemon there.
+        Twisted would stop its reactor twice.  And it would log inside of the handler,
+        which fails if the signal comes while a line is being written.
+        """
+
+        def handle(number: int, twisted: Any) -> None:
+            in_turn = self._reactor.callFromThread
+            signal.signal(number, lambda *_: in_turn(self._end, number, twisted))
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handle(number, signal.getsignal(number))
+
+    def _end(self, number: int, twisted: Callable[[int], object]) -> None:
+        if not self._ending:
+            self._ending = True
+            twisted(number)
+
     async def _stop(self) -> None:
         self._notifier.stopping()
         # Workers stop accepting first, so nobody waits for an answer in vain.
@@ -312,27 +331,6 @@ def _owner(twistd: Mapping[str, Any]) -> tuple[int, int] | None:
     if uid is None and gid is None:
         return None
     return -1 if uid is None else uid, -1 if gid is None else gid
-
-
-def _end_once() -> None:
-    """Let the first signal that ends the daemon be the last.
-
-    Two may come at once: from a terminal, and from what started the daemon there.
-    Twisted would stop its reactor twice.
-    """
-    ends = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.getsignal(number) for number in ends}
-
-    def end(number: int, frame: FrameType | None) -> None:
-        for each in ends:
-            # Python complains of a signal that comes while SIG_IGN is set.
-            signal.signal(each, lambda *_: None)
-        handler = handlers[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    for number in ends:
-        signal.signal(number, end)
 
 
 def _describe(endpoint: Listening) -> str:
