@@ -291,7 +291,10 @@ class Daemon(Service):
             signal.signal(number, lambda *_: in_turn(self._end, number, twisted))
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            handle(number, signal.getsignal(number))
+            handler = signal.getsignal(number)
+            # A shell lets what it starts in the background ignore SIGINT.
+            if callable(handler):
+                handle(number, handler)
 
     def _end(self, number: int, twisted: Callable[[int], object]) -> None:
         if not self._ending:

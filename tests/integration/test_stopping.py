@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 
 from tests.integration.support import (
@@ -103,4 +104,16 @@ class StopTests(IntegrationTestCase):
         for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
             os.kill(daemon.running.pid, number)
         self.assertIn(daemon.wait(), (ENDED, -signal.SIGINT))
+        self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)
+
+    def test_a_daemon_that_is_to_ignore_interrupts_stops_by_sigterm(self) -> None:
+        """A shell lets what it starts in the background ignore them."""
+        ignore = (
+            "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+            " os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        daemon = self.make_daemon(wrapper=[sys.executable, "-c", ignore]).start()
+        daemon.running.send_signal(signal.SIGINT)
+        self.assertEqual(daemon.put(b"still there"), 200)
+        self.assertEqual(daemon.stop(), ENDED)
         self.assertNotIn("Traceback", daemon.stdout + daemon.stderr)

@@ -56,13 +56,14 @@ class StopTests(WorkersTestCase):
 
     def test_an_interrupt_from_a_terminal_lets_uploads_finish(self) -> None:
         """^C reaches all processes, and ends them well."""
+        # These tests may have been started by a shell in the background, which lets
+        # them ignore SIGINT.
+        terminal = (
+            "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+            " os.setsid(); os.execv(*[sys.argv[1], sys.argv[1:]])"
+        )
         daemon = self.make_daemon(
-            config={"workers": 2, "log_format": "json"},
-            wrapper=[
-                sys.executable,
-                "-c",
-                "import os, sys; os.setsid(); os.execv(*[sys.argv[1], sys.argv[1:]])",
-            ],
+            config={"workers": 2, "log_format": "json"}, wrapper=[sys.executable, "-c", terminal]
         ).start()
         data = os.urandom(8 * MIB)
         with daemon.connect() as connection:
