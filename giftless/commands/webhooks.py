@@ -20,7 +20,7 @@ from giftless.commands import CONFIG, Command, CommandError, who
 from giftless.commands.parts import use_parts
 from giftless.interfaces import IObserverFactory
 from giftless.observers.rendering import time_text
-from giftless.observers.webhooks.observer import Webhooks, message_of
+from giftless.observers.webhooks.observer import Fact, Webhooks
 from giftless.observers.webhooks.outbox import Message
 from giftless.observers.webhooks.sending import Verdict
 
@@ -144,9 +144,8 @@ class TestWebhooks(_WebhooksCommand):
         for webhooks in built:
             for target in webhooks.targets.values():
                 if self.wants(target.name):
-                    message = message_of(TEST_EVENT, time.time(), data, target.name)
-                    body = message.body.encode()
-                    outcome = await webhooks.sender.send(target, message.id, body)
+                    fact = Fact.make(TEST_EVENT, time.time(), data)
+                    outcome = await webhooks.sender.send(target, fact.id, fact.body.encode())
                     print(f"{target.name}\t{outcome.words}")
                     if outcome.verdict is not Verdict.DELIVERED:
                         failed.append(target.name)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.interfaces import LockForced
 from giftless.observers.rendering import data_of, encode, name_of, time_text
-from giftless.observers.webhooks.observer import message_of
+from giftless.observers.webhooks.observer import Fact
 from tests.docs.pages import DOCS, code
 from tests.observers.samples import MOMENT, SAMPLES
 
@@ -29,8 +29,8 @@ class EventPageTests(SynchronousTestCase):
 
     def test_the_body_of_a_webhook_is_as_it_is_sent(self) -> None:
         (block,) = [block for block in code(PAGE, "json") if "webhook" in block.classes]
-        message = message_of("lock.forced", MOMENT, data_of(FORCED), "ci")
-        self.assertEqual(block.content, json.dumps(json.loads(message.body), indent=2))
+        fact = Fact.make("lock.forced", MOMENT, data_of(FORCED))
+        self.assertEqual(block.content, json.dumps(json.loads(fact.body), indent=2))
 
     def test_the_line_of_the_audit_log_is_as_it_is_written(self) -> None:
         (block,) = [block for block in code(PAGE, "text") if "audit" in block.classes]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from typing import Any
 
-from tests.integration.locking import check, giftless
+from tests.integration.locking import at_once, check, giftless
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
 from tests.support.postgresql import postgresql
 from tests.support.processes import ENDED, wait_until
@@ -18,6 +21,9 @@ from tests.support.servers import shared
 
 #: How many events the round has that kills processes.
 EVENTS = rounds(60, 1000)
+
+#: How many workers are killed.  The supervisor replaces those that keep dying more slowly.
+KILLS = rounds(2, 4)
 
 
 class WebhooksTestCase(IntegrationTestCase):
@@ -56,8 +62,7 @@ class DeliveryTests(WebhooksTestCase):
     def test_nothing_is_lost_whatever_is_killed(self) -> None:
         """The receiver and a worker are killed in the middle; all arrives, in order and signed.
 
-        Of a worker that is killed, the events of its last moment may not be in the outbox
-        yet: so it is killed when what it was told is.
+        A worker is killed when what it was told is in the outbox, so the order is kept.
         """
         self.receiver.start()
         daemon = self.serve(self.receiver.target(), workers=1)
@@ -81,6 +86,39 @@ class DeliveryTests(WebhooksTestCase):
         self.assertEqual(first["path"], "/hooks?from=giftless")
         self.assertEqual(first["headers"]["content-type"], "application/json")
         self.assertRegex(first["headers"]["user-agent"], r"\Agiftless/")
+
+    def test_what_clients_were_told_is_stored_is_told_whoever_is_killed_meanwhile(self) -> None:
+        """Workers are killed at any moment, while several clients upload."""
+        self.receiver.start()
+        daemon = self.serve(self.receiver.target(), workers=2)
+        objects = [b"object %d" % number for number in range(EVENTS)]
+        shares = [objects[number::4] for number in range(4)]
+        over = threading.Event()
+
+        def kill() -> None:
+            for _ in range(KILLS):
+                if over.wait(0.3):
+                    return
+                for worker in daemon.workers[:1]:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
+
+        killing = threading.Thread(target=kill)
+        killing.start()
+        try:
+            at_once([functools.partial(put_all, daemon, share) for share in shares])
+        finally:
+            over.set()
+            killing.join()
+
+        def arrived() -> set[str]:
+            requests = self.receiver.requests()
+            return {json.loads(request["body"])["data"]["oid"] for request in requests}
+
+        wanted = {oid_of(data) for data in objects}
+        wait_until(lambda: arrived() >= wanted, "all that was stored")
+        self.receiver.verified()
+        self.assertEqual(daemon.stop(), ENDED)
 
     def test_the_outbox_survives_the_whole_daemon(self) -> None:
         daemon = self.serve(self.receiver.target())

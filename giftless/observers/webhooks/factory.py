@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from typing import Final
@@ -61,11 +62,16 @@ class WebhooksFactory:
             name: Courier(target, outbox, leases, sender, limits, clock, wall_clock)
             for name, target in targets.items()
         }
-        webhooks = Webhooks(
-            targets, outbox, sender, leases, couriers, pool, database.option, clock, wall_clock
-        )
+        journals = _journals(options, environment.state_dir)
+        webhooks = Webhooks(targets, outbox, sender, leases, couriers, pool, journals, environment)
         webhooks.setServiceParent(environment.services)
         return webhooks
+
+
+def _journals(options: WebhooksOptions, state_dir: str) -> str:
+    """Return the directory for what is not in an outbox yet: each outbox has its own."""
+    place = f"{options.conninfo} {options.path and os.path.abspath(options.path)}"
+    return os.path.join(state_dir, "webhooks", hashlib.sha256(place.encode()).hexdigest()[:16])
 
 
 def _database(options: WebhooksOptions, environment: Environment) -> tuple[Database, Pool]:

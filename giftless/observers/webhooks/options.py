@@ -16,7 +16,6 @@ from giftless.base.schema import join
 from giftless.base.showing import describe, file_name
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
-from giftless.lfs.objects import Repo
 from giftless.observers.rendering import NAMES
 from giftless.observers.webhooks.addresses import Network, parse_network
 from giftless.observers.webhooks.signing import parse_secret
@@ -114,12 +113,11 @@ class Target:
         """Stands for the URL where that must not be shown."""
         return hashlib.sha256(self.url.encode()).hexdigest()
 
-    def wants(self, repo: Repo | None) -> bool:
-        """Whether it gets events about a repository; about none, if ``None``."""
+    def wants(self, repo: str | None) -> bool:
+        """Whether it gets events about a repository, by its path; about none, if ``None``."""
         if self.repositories is None:
             return True
-        path = "" if repo is None else repo.path
-        return any(pattern.fullmatch(path) for pattern in self.repositories)
+        return any(pattern.fullmatch(repo or "") for pattern in self.repositories)
 
 
 def targets_of(options: WebhooksOptions) -> Mapping[str, Target]:

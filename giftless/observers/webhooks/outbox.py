@@ -147,6 +147,11 @@ class Outbox:
         self._clock = clock
         self._full_until: dict[str, float] = {}
 
+    @property
+    def option(self) -> str:
+        """The option that says where it is."""
+        return self._database.option
+
     async def add(
         self, make: Callable[[], Sequence[Message]], digests: Mapping[str, str]
     ) -> Mapping[str, int]:

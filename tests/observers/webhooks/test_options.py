@@ -17,7 +17,6 @@ from giftless.observers.webhooks.options import (
     targets_of,
 )
 from tests.observers.webhooks.test_signing import SECRET
-from tests.support.making import repo_of
 
 URL = "https://ci.example.com/hooks"
 
@@ -37,7 +36,7 @@ class OptionsTests(SynchronousTestCase):
     def test_a_target_gets_what_changes_something_of_all_repositories(self) -> None:
         (ci,) = made(target())
         self.assertEqual(ci.events, frozenset(DEFAULT_EVENTS))
-        self.assertTrue(ci.wants(repo_of("acme/rocket")) and ci.wants(None))
+        self.assertTrue(ci.wants("acme/rocket") and ci.wants(None))
         self.assertEqual(ci.url, URL)
 
     def test_events_are_chosen_by_name_and_pattern(self) -> None:
@@ -52,7 +51,7 @@ class OptionsTests(SynchronousTestCase):
     def test_a_target_with_patterns_gets_no_events_without_a_repository(self) -> None:
         (ci,) = made(target(repositories=["acme/**", "other/one"]))
         for path, wanted in (("acme/rocket", True), ("other/one", True), ("other/two", False)):
-            self.assertEqual(ci.wants(repo_of(path)), wanted)
+            self.assertEqual(ci.wants(path), wanted)
         self.assertFalse(ci.wants(None))
 
     def test_secrets_come_from_a_file_as_well(self) -> None:
