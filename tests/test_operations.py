@@ -25,6 +25,7 @@ from giftless.interfaces import (
     IAuthenticatorFactory,
     IBuilder,
     ILockStoreFactory,
+    IObserverFactory,
     IStorageFactory,
 )
 from giftless.runtime.daemon import PATIENCE as DAEMON_PATIENCE
@@ -115,7 +116,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
         document = {key: values[0] for key, values in uncommented().items()}
         self.assertEqual(document["state_dir"], INSTALLED["state_dir"])
         plain = dict(defaults(Config))
-        for key in ("state_dir", "storage", "auth", "locks"):
+        for key in ("state_dir", "storage", "auth", "locks", "observers"):
             self.assertIn(key, document)
             document[key] = plain[key]
         self.assert_complete(document, Config)
@@ -127,6 +128,14 @@ class ExampleConfigurationTests(SynchronousTestCase):
         self.assertEqual(next(iter(sections)), "local")
         self.assertEqual(sections["local"]["path"], INSTALLED["storage"])
         sections["local"]["path"] = dict(defaults(own["local"]))["path"]
+        self.assertEqual(sorted(sections), sorted(own))
+        for name, options in own.items():
+            self.assert_complete(sections[name], options)
+
+    def test_every_observer_is_in_the_example(self) -> None:
+        """Every built-in observer is there with every option of it."""
+        sections = {section.pop("type"): section for section in uncommented()["observers"][0]}
+        own = built_in(IObserverFactory)
         self.assertEqual(sorted(sections), sorted(own))
         for name, options in own.items():
             self.assert_complete(sections[name], options)

@@ -54,6 +54,7 @@ class ProbeContract(_Mixin):
     def test_nothing_stays_of_a_probe(self) -> None:
         for mode in ("direct", "proxy"):
             store = self.build(mode=mode, prefix="team/a")
+            store._probe._sweep_at = float("inf")
             self.run_now(store.probe())
             self.assertEqual(self.names(store), set())
             self.assertEqual(list(self.run_now(store.list(None)).objects), [])
@@ -73,7 +74,14 @@ class ProbeContract(_Mixin):
 
     def test_a_sweep_comes_with_a_probe_now_and_then(self) -> None:
         store = self.build()
+        sweep, swept = store._probe._sweep, []
+
+        async def record() -> None:
+            swept.append(await sweep())
+
+        self.patch(store._probe, "_sweep", record)
         self.run_now(store.probe())
+        self.spin(lambda: swept)
         self.assertGreater(store._probe._sweep_at, store.container.client.clock.seconds())
         self.assertLessEqual(
             store._probe._sweep_at, store.container.client.clock.seconds() + SWEEP_INTERVAL
