@@ -225,8 +225,9 @@ class Webhooks(Service):
         self._journal.begin()
         try:
             await self._add(facts)
-        except ServiceUnavailable:
-            # The pool has said why.
+        except Exception as error:
+            if not isinstance(error, ServiceUnavailable):  # the pool has said why
+                _log.failure("events cannot be put into the outbox of webhooks")
             self._pending = facts + self._pending
             self._pause = _RETRY
             return

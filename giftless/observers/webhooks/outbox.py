@@ -202,6 +202,9 @@ class Outbox:
         if first is None:
             return self._capacity
         (last,) = execute(connection, _LAST, (name,)).fetchone()
+        if last is None:
+            # The only one was delivered between the two questions.
+            return self._capacity
         # Numbers of other targets may lie in between, so these are at least as many.
         waiting = last - first + 1
         if waiting >= self._capacity:

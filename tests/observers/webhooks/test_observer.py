@@ -73,13 +73,13 @@ class ObserverTests(CoroutineTestCase):
             if event["log_level"].name == "error"
         ]
 
-    def fail_once(self, webhooks: Webhooks) -> None:
+    def fail_once(self, webhooks: Webhooks, error: Exception) -> None:
         """Let the next write to the database fail."""
         add = webhooks.outbox.add
 
         async def failing(*args: Any) -> Any:
             self.patch(webhooks.outbox, "add", add)
-            raise ServiceUnavailable("the database is away", 5)
+            raise error
 
         self.patch(webhooks.outbox, "add", failing)
 
@@ -142,13 +142,23 @@ class ObserverTests(CoroutineTestCase):
     def test_while_the_database_is_away_events_wait_in_their_order(self) -> None:
         webhooks = self.build(target("ci", events=["token.minted"]))
         webhooks.running = True
-        self.fail_once(webhooks)
+        self.fail_once(webhooks, ServiceUnavailable("the database is away", 5))
         self.tell(webhooks, TokenMinted("1", (), 0, ""))
         self.tell(webhooks, TokenMinted("2", (), 0, ""))
         self.assertEqual(self.kept(webhooks), [])
         self.clock.advance(2)
         subjects = [json.loads(message.body)["data"]["subject"] for message in self.kept(webhooks)]
         self.assertEqual(subjects, ["1", "2"])
+        webhooks.running = False
+
+    def test_a_failure_that_nobody_expects_loses_no_event(self) -> None:
+        webhooks = self.build(target("ci", events=["token.minted"]))
+        webhooks.running = True
+        self.fail_once(webhooks, TypeError("a mistake"))
+        self.tell(webhooks, TokenMinted("1", (), 0, ""))
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.clock.advance(2)
+        self.assertEqual(len(self.kept(webhooks)), 1)
         webhooks.running = False
 
     def test_more_than_the_memory_may_hold_is_lost_and_counted(self) -> None:
@@ -168,7 +178,7 @@ class ObserverTests(CoroutineTestCase):
     def test_the_end_says_what_it_cannot_keep(self) -> None:
         webhooks = self.build(target("ci"))
         webhooks.observe(FORCED)
-        self.fail_once(webhooks)
+        self.fail_once(webhooks, ServiceUnavailable("the database is away", 5))
         self.run_now(webhooks.stopService())
         self.assertIn("1 events could not be kept for webhooks", self.errors())
         webhooks._pending.clear()

@@ -220,5 +220,25 @@ class PostgreSQLOutboxTests(LeaseContract, PostgreSQLTestCase):
     def options(self) -> dict[str, Any]:
         return {"conninfo": self.conninfo}
 
+    def test_a_message_is_delivered_while_another_is_added(self) -> None:
+        """Statements of one transaction see what others commit between them."""
+        self.add(messages(1))
+        database = self.outbox._database
+        execute = database.execute
+
+        def deliver_after_the_first(
+            connection: Any, statement: str, values: Sequence[object] = ()
+        ) -> Any:
+            answer = execute(connection, statement, values)
+            if statement.startswith("SELECT min"):
+                other = database.connect()
+                execute(other, "DELETE FROM giftless_webhooks")
+                other.close()
+            return answer
+
+        self.patch(database, "execute", deliver_after_the_first)
+        self.add(messages(2))
+        self.assertEqual(self.ids(), ["msg_2"])
+
 
 del OutboxContract, LeaseContract
