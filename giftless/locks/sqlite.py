@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from typing import Annotated, Final
 
 import msgspec
 
-from giftless.base.database.sqlite import SQLite, make_file
+from giftless.base.database.sqlite import SQLite
 from giftless.base.identities import remembered_in
-from giftless.base.showing import file_name
-from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.locks.store import BY_PATH, SQLLockStore, lock_pool, lock_schema
 
@@ -45,15 +42,6 @@ class SQLiteFactory:
         database = SQLite(path, options.timeout, lock_schema("sqlite"), remembered)
         # One at a time: more would only wait for each other.
         pool = lock_pool(database, 1, options.timeout, environment)
-        try:
-            database.require_file()
-            make_file(path, environment.state_dir if options.path is None else None)
-            pool.prepare()
-        except OSError as error:
-            raise ConfigError(
-                "path", f"{file_name(path)}cannot be used: {error.strerror}"
-            ) from None
-        except sqlite3.Error as error:
-            raise ConfigError("path", f"{file_name(path)}cannot be used: {error}") from None
+        database.prepare(pool, environment.state_dir if options.path is None else None)
         pool.setServiceParent(environment.services)
         return SQLLockStore(database, pool, BY_PATH)

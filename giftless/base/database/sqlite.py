@@ -11,6 +11,7 @@ from typing import Any
 from giftless.base.database.dialect import Connection, Database
 from giftless.base.database.mark import Mark
 from giftless.base.database.migrations import Schema
+from giftless.base.database.pool import Pool
 from giftless.base.identities import Remembered
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
@@ -49,7 +50,7 @@ class SQLite(Database):
 
     def connect(self) -> Connection:
         """See :meth:`giftless.base.database.dialect.Database.connect`."""
-        self.require_file()
+        self._require_file()
         connection = sqlite3.connect(
             self._path,
             factory=_Placed,
@@ -71,7 +72,28 @@ class SQLite(Database):
             raise
         return connection
 
-    def require_file(self) -> None:
+    def prepare(self, pool: Pool, directory: str | None) -> None:
+        """Make the file, if it is missing, for the daemon alone, and try it.
+
+        :param pool: lends connections to it.
+        :param directory: its directory, if that is to be made too.
+        :raises ConfigError: if the file cannot be made, opened or used.
+        """
+        try:
+            self._require_file()
+            if directory is not None:
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            pool.prepare()
+        except OSError as error:
+            raise self._unusable(error.strerror) from None
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, problem: object) -> ConfigError:
+        return ConfigError(self.option, f"{file_name(self._path)}cannot be used: {problem}")
+
+    def _require_file(self) -> None:
         """Make sure that the file is there, unless it never was: SQLite would make one.
 
         :raises ConfigError: if it is missing.
@@ -160,17 +182,6 @@ def _place(path: str) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
-
-
-def make_file(path: str, directory: str | None) -> None:
-    """Make a database's file, if it is missing, for the daemon alone.
-
-    :param directory: its directory, if that is to be made too.
-    :raises OSError: if the file cannot be made or written.
-    """
-    if directory is not None:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _statements(script: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from typing import Final
 
 from twisted.logger import Logger
@@ -13,8 +12,8 @@ from giftless.base.database.dialect import Database
 from giftless.base.database.migrations import Schema
 from giftless.base.database.pool import Pool
 from giftless.base.database.postgresql import PostgreSQL
-from giftless.base.database.sqlite import SQLite, make_file
-from giftless.base.showing import file_name, without_quotes
+from giftless.base.database.sqlite import SQLite
+from giftless.base.showing import without_quotes
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.interfaces import Environment
 from giftless.observers.webhooks.courier import Courier, Limits
@@ -94,13 +93,7 @@ def _sqlite(given: str | None, environment: Environment) -> tuple[Database, Pool
     database = SQLite(path, _TIMEOUT, _schema("sqlite"))
     # One at a time: more would only wait for each other.
     pool = _pool(database, 1, environment)
-    try:
-        make_file(path, environment.state_dir if given is None else None)
-        pool.prepare()
-    except OSError as error:
-        raise ConfigError("path", f"{file_name(path)}cannot be used: {error.strerror}") from None
-    except sqlite3.Error as error:
-        raise ConfigError("path", f"{file_name(path)}cannot be used: {error}") from None
+    database.prepare(pool, environment.state_dir if given is None else None)
     return database, pool
 
 
