@@ -10,6 +10,7 @@ import os
 import secrets
 from typing import Final
 
+from giftless.base.files import read_file
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 
@@ -28,7 +29,7 @@ def load_secret(secret: str | None, secret_file: str | None, state_dir: str) -> 
     if secret is not None:
         return _long_enough(secret.encode(), "secret")
     if secret_file is not None:
-        return _long_enough(_read(secret_file, "secret_file"), "secret_file")
+        return _long_enough(read_file(secret_file, "secret_file").strip(), "secret_file")
     path = os.path.join(state_dir, "secret")
     try:
         os.makedirs(state_dir, mode=0o700, exist_ok=True)
@@ -40,15 +41,7 @@ def load_secret(secret: str | None, secret_file: str | None, state_dir: str) -> 
             f"{file_name(state_dir)}cannot be used: {error.strerror};"
             " give a directory that the daemon may write to",
         ) from None
-    return _long_enough(_read(path, "state_dir"), "state_dir")
-
-
-def _read(path: str, key: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read().strip()
-    except OSError as error:
-        raise ConfigError(key, f"{file_name(path)}cannot be read: {error.strerror}") from None
+    return _long_enough(read_file(path, "state_dir").strip(), "state_dir")
 
 
 def _create(path: str) -> None:

@@ -15,6 +15,7 @@ import re
 import secrets
 from typing import Final
 
+from giftless.base.files import sync_directory
 from giftless.errors import ConfigError
 
 #: The folder of the state directory that remembers.
@@ -89,7 +90,7 @@ class Remembered:
             os.write(fd, content)
             os.fsync(fd)
             os.rename(temporary, self.file)
-            _sync(folder)
+            sync_directory(folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -118,14 +119,6 @@ def _make_folder(path: str) -> None:
             give_to_owner(fd, os.path.dirname(path))
         finally:
             os.close(fd)
-
-
-def _sync(directory: str) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def give_to_owner(fd: int, directory: str | bytes | int) -> None:

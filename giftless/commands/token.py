@@ -12,9 +12,10 @@ from twisted.python import usage
 
 from giftless.app import config
 from giftless.app.config import Config
-from giftless.auth.tokens.jwt import JWTOptions, configured_key, read_key
+from giftless.auth.tokens.jwt import JWTOptions, configured_key
 from giftless.auth.tokens.signatures import SigningKey, load_private_key
 from giftless.base import schema
+from giftless.base.files import read_file
 from giftless.commands import CONFIG, Command, CommandError, who
 from giftless.errors import ConfigError
 from giftless.interfaces import Section, TokenMinted
@@ -144,7 +145,7 @@ def _signing_key(options: JWTOptions) -> SigningKey:
     if options.private_key_file is None:
         raise ConfigError(option, f"is missing: {options.algorithms[0]} signs with a private key")
     try:
-        key = load_private_key(read_key(options.private_key_file, option), options.algorithms[0])
+        key = load_private_key(read_file(options.private_key_file, option), options.algorithms[0])
     except ValueError as error:
         raise ConfigError(option, str(error)) from None
     if verifying is not None and key.public_key() != verifying:

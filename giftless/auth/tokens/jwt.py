@@ -25,7 +25,7 @@ from giftless.auth.tokens.signatures import (
     verify,
 )
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader, tokens_of
-from giftless.base.showing import file_name
+from giftless.base.files import read_file
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError, Unauthorized, UnfitCredential
 from giftless.interfaces import (
@@ -287,25 +287,12 @@ def configured_key(options: JWTOptions) -> Key | None:
     if options.jwks_url is not None:
         check_url("jwks_url", options.jwks_url, query=True)
         return None
-    data = read_key(options.key_file, option) if options.key_file else (options.key or "").encode()
+    data = read_file(options.key_file, option) if options.key_file else (options.key or "").encode()
     load = load_secret if is_symmetric(options.algorithms[0]) else load_public_key
     try:
         return load(data.strip() if data.isascii() else data, options.algorithms)
     except ValueError as error:
         raise ConfigError(option, str(error)) from None
-
-
-def read_key(path: str, option: str) -> bytes:
-    """Read a key's file.  Blocks.
-
-    :param option: the option that names the file.
-    :raises ConfigError: if it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise ConfigError(option, f"{file_name(path)}cannot be read: {error.strerror}") from None
 
 
 def _check_algorithms(options: JWTOptions) -> None:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from giftless.base.files import read_file
 from giftless.base.patterns import compile_pattern
 from giftless.base.schema import join
-from giftless.base.showing import describe, file_name
+from giftless.base.showing import describe
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.observers.rendering import NAMES
@@ -144,7 +145,7 @@ def _target(options: TargetOptions, path: str) -> Target:
         raise ConfigError(join(path, "url"), "found an IPv6 address, allowed is a host's name")
     ca = b""
     if options.ca_file is not None:
-        ca = _read(options.ca_file, join(path, "ca_file"))
+        ca = read_file(options.ca_file, join(path, "ca_file"))
     return Target(
         options.name,
         options.url,
@@ -160,7 +161,7 @@ def _secrets(options: TargetOptions, path: str) -> Sequence[bytes]:
     found = {join(path, f"secrets.{index}"): text for index, text in enumerate(options.secrets)}
     if options.secrets_file is not None:
         place = join(path, "secrets_file")
-        lines = _read(options.secrets_file, place).decode("utf-8", "replace").split()
+        lines = read_file(options.secrets_file, place).decode("utf-8", "replace").split()
         found.update({f"{place}, secret {number}": line for number, line in enumerate(lines, 1)})
     if not found:
         raise ConfigError(join(path, "secrets"), "is missing: a secret, or 'secrets_file'")
@@ -211,11 +212,3 @@ def _networks(networks: Sequence[str], path: str) -> Sequence[Network]:
                 join(path, str(index)), f"found {describe(text)}, allowed is {allowed}"
             ) from None
     return parsed
-
-
-def _read(path: str, option: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise ConfigError(option, f"{file_name(path)}cannot be read: {error.strerror}") from None

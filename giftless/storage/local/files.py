@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from giftless.base.files import sync_directory
 from giftless.storage.local.own import DIRECTORY_MODE, open_new
 from giftless.storage.local.root import Held
 
@@ -204,7 +205,7 @@ def make_directories(held: Held, path: bytes) -> None:
     make_directories(held, parent)
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, DIRECTORY_MODE, dir_fd=held.fd)
-    sync_directory(held, parent)
+    sync_below(held, parent)
     held.note_synced(path)
 
 
@@ -215,16 +216,12 @@ def sync_names(names: Iterable[Name]) -> None:
     """
     for held, directory in {(held, os.path.dirname(path)) for held, path in names}:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            sync_directory(held, directory)
+            sync_below(held, directory)
 
 
-def sync_directory(held: Held, path: bytes) -> None:
+def sync_below(held: Held, path: bytes) -> None:
     """Make the names in a directory durable; the root itself has an empty path."""
     if not path:
         os.fsync(held.fd)
         return
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held.fd)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_directory(path, held.fd)

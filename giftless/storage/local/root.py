@@ -17,6 +17,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from giftless.base.files import sync_directory
 from giftless.base.identities import (
     UNMARKED,
     Remembered,
@@ -287,11 +288,7 @@ def _sync_parents(path: bytes, held: Held) -> None:
     parent = os.path.dirname(os.path.realpath(path))
     with contextlib.suppress(OSError):
         while os.stat(parent).st_dev == held.place[0]:
-            fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_directory(parent)
             if parent == b"/":
                 break
             parent = os.path.dirname(parent)
