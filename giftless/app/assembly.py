@@ -85,7 +85,8 @@ def build_backends(
 
     :param parts: builds each, with what is nested in it.
     :param shared: what all workers count together; ``None`` if this process serves alone.
-    :param counts: where this process counts what it does; ``None`` if nobody is told.
+    :param counts: where this process counts what it does, if there are admin endpoints
+        to tell it; ``None`` if nobody is told.
     :raises ConfigError: if the configuration cannot be used.
     """
     plugins.add_directories(options.plugin_path)
@@ -101,7 +102,8 @@ def build_backends(
     locks = build_lock_store(options, parts)
     observers = build_observers(options, parts)
     metrics = None
-    if counts is not None:
+    # Counting makes an event of each object that is refused: not for nobody.
+    if counts is not None and options.admin.endpoints:
         metrics = Metrics(counts)
         seconds = parts.environment.reactor.seconds
         store = measured_store(store, options.storage["type"], metrics, seconds)
