@@ -102,7 +102,7 @@ def build_backends(
     locks = build_lock_store(options, parts)
     observers = build_observers(options, parts)
     metrics = None
-    # Counting makes an event of each object that is refused: not for nobody.
+    # Counting makes an event for each refused object: count only if somebody can read it.
     if counts is not None and options.admin.endpoints:
         metrics = Metrics(counts)
         seconds = parts.environment.reactor.seconds
