@@ -35,8 +35,8 @@ class FastRoutes(Resource):
         super().__init__()
         self._klein = klein
         self._endpoints: dict[bytes, list[tuple[re.Pattern[str], Start]]] = {}
-        # As with Klein, names come before variables.
-        for route, start in sorted(endpoints, key=lambda pair: pair[0].variables):
+        # As with Klein, names come before variables, of which a repository is one.
+        for route, start in sorted(endpoints, key=lambda pair: pair[0].precedence):
             pattern = route.pattern
             for method in route.methods:
                 self._endpoints.setdefault(method.encode(), []).append((pattern, start))

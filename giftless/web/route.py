@@ -81,6 +81,11 @@ class Route:
         return sum(map(_is_variable, self.segments))
 
     @property
+    def precedence(self) -> tuple[int, bool]:
+        """Sorts routes: of several that have a URL, the least answers it."""
+        return self.variables, self.level is Level.REPOSITORY
+
+    @property
     def rule(self) -> str:
         """The route as Klein writes it."""
         return self._render(f"<{REPO}:{REPO}>", "<string:{}>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -55,8 +55,11 @@ class FastRoutesTests(SynchronousTestCase):
 
     @given(
         st.sampled_from(("GET", "HEAD", "POST", "PUT", "DELETE")),
-        st.lists(st.sampled_from(WORDS), max_size=9),
+        # A path that begins with two slashes is refused before (tests/web/test_framing.py);
+        # Werkzeug takes them for one.
+        st.lists(st.sampled_from(WORDS), max_size=9).filter(lambda words: words[:1] != [""]),
     )
+    @example("POST", ["a.git", "objects", "batch"])
     def test_both_lead_to_the_same_endpoint(self, method: str, words: list[str]) -> None:
         path = "/" + "/".join(words)
         self.assertEqual(self.fast.match(method.encode(), path), self.by_klein(method, path), path)
