@@ -32,6 +32,7 @@ from giftless.interfaces import (
     IStorageFactory,
 )
 from giftless.monitoring.events import EventCounter
+from giftless.monitoring.health import Health
 from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from giftless.monitoring.metrics import Metrics
@@ -44,6 +45,7 @@ from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.front import HTTPFront
+from giftless.web.health import health_routes
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.parts import PartEndpoints
@@ -62,6 +64,7 @@ class Backends:
     :ivar chain: the authenticators, in the order in which they are asked.
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar observers: who is told of events, by the dotted paths of their sections.
+    :ivar health: looks whether the store and the locks work.
     :ivar shared: what all workers count together.
     :ivar metrics: what this worker counts; ``None`` if nobody is told.
     """
@@ -71,6 +74,7 @@ class Backends:
     chain: Sequence[IAuthenticator]
     locks: ILockStore | None
     observers: Mapping[str, IObserver]
+    health: Health
     shared: SharedTable
     metrics: Metrics | None = None
 
@@ -101,6 +105,8 @@ def build_backends(
     check_realms(parts.built)
     locks = build_lock_store(options, parts)
     observers = build_observers(options, parts)
+    # The store itself: what is asked for this is not counted.
+    health = Health(store, locks, parts.environment.reactor)
     metrics = None
     # Counting makes an event for each refused object: count only if somebody can read it.
     if counts is not None and options.admin.endpoints:
@@ -112,7 +118,8 @@ def build_backends(
             for part, section in zip(chain, options.auth, strict=True)
         ]
         observers = {**observers, "metrics": EventCounter(metrics)}
-    return Backends(secret, store, chain, locks, observers, shared or SharedTable(), metrics)
+    shared = shared or SharedTable()
+    return Backends(secret, store, chain, locks, observers, health, shared, metrics)
 
 
 def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
@@ -198,6 +205,7 @@ def build_resource(
         *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
         *_lock_routes(options, environment, backends, gate, guarded, events),
+        *(health_routes(backends.health) if options.admin.public_health else ()),
     )
     brought = AdapterEndpoints(guarded, actions, gate, server, blocking)
     routes = (*routes, *brought.routes(transfers.adapters, routes))

@@ -53,9 +53,11 @@ class AdminOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     :ivar endpoints: where metrics and health are served, as Twisted server endpoint
         strings; not where clients connect.
+    :ivar public_health: whether health is served where clients connect, too.
     """
 
     endpoints: list[str] = []
+    public_health: bool = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

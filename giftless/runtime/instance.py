@@ -24,7 +24,6 @@ from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, Event, IFront
-from giftless.monitoring.health import Health
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.usecases.events import Events
@@ -70,9 +69,7 @@ class Instance:
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
             raise self._located(error) from None
-        # The store itself: what is asked here is not counted.
-        store: Any = self._parts.built["storage"]
-        self.health = Health(store, backends.locks, reactor)
+        self.health = backends.health
         self._ports: list[IListeningPort] = []
 
     def run_checks(self) -> list[ConfigError]:

@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator
 from twisted.internet.task import Clock
 
 from giftless.app.assembly import build_backends, build_resource
-from giftless.app.config import Config
+from giftless.app.config import AdminOptions, Config
 from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.interfaces import PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
@@ -34,6 +34,7 @@ from tests.docs.pages import DOCS, code
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import LFS_JSON, Response, oid_of
 from tests.support.making import action_of, key_of, part_builder, writer
+from tests.support.processes import wait_until
 
 SPEC: dict[str, Any] = yaml.safe_load((DOCS / "openapi.yaml").read_text())
 
@@ -131,6 +132,7 @@ class ApiTestCase(SharingTestCase):
         self.daemon = self.share_daemon(
             plugin_path=[str(self.share("staff", staff))],
             auth=[{"type": "staff"}],
+            admin={"public_health": True},
             access={"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
             limits={"header_timeout": 1, "body_rate_window": 1, "object_size": LARGEST},
         )
@@ -446,6 +448,39 @@ class LockTests(ApiTestCase):
         self.assert_documented("unlock", exchanges)
 
 
+class HealthTests(ApiTestCase):
+    """The endpoints of health give each documented status, and ask for no credential."""
+
+    def check(self, name: str, method: str, path: str, more: Exchanges) -> None:
+        """Check one operation.
+
+        :param more: what else it has answered.
+        """
+        everywhere = self.everywhere(method, path)
+        exchanges = {status: everywhere[status] for status in ("400", "408", "417", "431")}
+        exchanges["200"] = self.ask(method, path)
+        self.assert_documented(name, exchanges | more)
+
+    def test_live_gives_each_documented_status(self) -> None:
+        """``GET`` and ``HEAD /health/live``."""
+        self.check("live", "GET", "/health/live", {})
+        self.check("inspectLive", "HEAD", "/health/live", {})
+
+    def test_ready_gives_each_documented_status(self) -> None:
+        """``GET`` and ``HEAD /health/ready``, also while the store is away."""
+        path = "/health/ready"
+        away = self.daemon.store.with_name("away")
+        self.daemon.store.rename(away)
+        try:
+            wait_until(lambda: self.ask("GET", path).status == 503, "the outage to be seen")
+            answers = {method: self.ask(method, path) for method in ("GET", "HEAD")}
+        finally:
+            away.rename(self.daemon.store)
+        wait_until(lambda: self.ask("GET", path).status == 200, "the end of the outage")
+        self.check("ready", "GET", path, {"503": answers["GET"]})
+        self.check("inspectReady", "HEAD", path, {"503": answers["HEAD"]})
+
+
 class BatchReplyTests(ApiTestCase):
     """The entries of a batch reply are as documented, whatever happens to an object."""
 
@@ -511,7 +546,11 @@ class SurfaceTests(ApiTestCase):
 
     def front(self) -> LFSResource:
         """Return the resource tree that a daemon has."""
-        options = Config(storage={"type": "local", "path": self.mktemp()}, state_dir=self.mktemp())
+        options = Config(
+            storage={"type": "local", "path": self.mktemp()},
+            state_dir=self.mktemp(),
+            admin=AdminOptions(public_health=True),
+        )
         parts = part_builder(options.state_dir)
         backends = build_backends(options, parts)
         return build_resource(options, parts.environment, backends, NO_EVENTS)
@@ -521,7 +560,8 @@ class SurfaceTests(ApiTestCase):
         for path in SPEC["paths"]:
             documented = self.methods_at(path)
             for method in set(METHODS) - documented:
-                url = LONG + path.replace("{oid}", OID).replace("{number}", "1")
+                root = "" if "servers" in SPEC["paths"][path] else LONG
+                url = root + path.replace("{oid}", OID).replace("{number}", "1")
                 url = url.replace("{lock_id}", "x")
                 response = self.ask(method, url, "writer")
                 self.assertEqual(response.status, 405, f"{method} {path}")

@@ -253,6 +253,24 @@ class HealthTests(MonitoringTestCase):
         self.assertGreater(samples["giftless_store_free_bytes", ""], 0)
         self.assertEqual(samples["giftless_store_requests_total", OK_PUT], 0)
 
+    def test_public_endpoints_tell_no_reason_and_only_if_they_are_to(self) -> None:
+        daemon, admin = self.serve(1)
+        self.assertEqual(daemon.request("GET", "/health/ready").status, 404)
+        endpoints = [f"tcp:{admin.port}:interface=127.0.0.1"]
+        self.change(daemon, admin={"endpoints": endpoints, "public_health": True})
+        self.hup(daemon)
+        self.assertEqual(daemon.request("GET", "/health/live").json, {"status": "alive"})
+        self.assertEqual(daemon.request("GET", "/health/ready").status, 200)
+        away = daemon.store.with_name("away")
+        daemon.store.rename(away)
+        wait_until(lambda: daemon.request("GET", "/health/ready").status == 503, "the outage")
+        response = daemon.request("GET", "/health/ready")
+        self.assertEqual(response.json["parts"], {"store": "not well", "locks": "well"})
+        self.assertNotIn(str(daemon.store).encode(), response.body)
+        self.assertIn(str(daemon.store), self.becomes(admin, 503)["store"])
+        away.rename(daemon.store)
+        wait_until(lambda: daemon.request("GET", "/health/ready").status == 200, "the end")
+
     def test_a_store_that_is_away_is_not_ready(self) -> None:
         daemon, admin = self.serve(1)
         workers = daemon.workers
