@@ -125,10 +125,19 @@ class LFSServer:
         return len(request.objects)
 
     async def batch(
-        self, identity: Identity, repo: Repo, request: BatchRequest, links: ILinks
+        self,
+        identity: Identity,
+        repo: Repo,
+        request: BatchRequest,
+        links: ILinks,
+        address: str = "",
+        request_id: str = "",
     ) -> BatchReply:
         """Answer a batch request (``docs/api/batch.md``).
 
+        :param address: the client's IP address, for the events of refused objects; empty
+            if unknown.
+        :param request_id: names the request in the log; empty if there is none.
         :returns: the reply, with one entry per requested object.
         :raises Unauthorized: if an anonymous client asks that may do nothing.
         :raises Forbidden: if another client asks that may do nothing.
@@ -151,6 +160,9 @@ class LFSServer:
             else:
                 actions[transfer.key.oid] = outcome
         if self._events.wanted:
+            source = identity.name, address, identity.principal, request_id
+            for error in refused.values():
+                self._events.publish_refusal(error, repo, *source)
             self._publish_batch(identity, repo, request, adapter.name, len(actions), refused)
         return BatchReply(
             adapter.name,
@@ -171,14 +183,18 @@ class LFSServer:
         actions: int,
         refused: Mapping[str, LFSError],
     ) -> None:
-        who, principal = identity.name, identity.principal
-        for error in refused.values():
-            self._events.publish_refusal(error, repo, who, principal=principal)
         present = len(request.objects) - actions - len(refused)
         causes = Counter(error.cause for error in refused.values())
         self._events.publish(
             BatchAnswered(
-                repo, who, request.operation, transfer, actions, present, causes, principal
+                repo,
+                identity.name,
+                request.operation,
+                transfer,
+                actions,
+                present,
+                causes,
+                identity.principal,
             )
         )
 

@@ -64,7 +64,8 @@ class ObjectEndpoints:
         if not parsed.is_stock:
             # Few bytes can ask for many: what a list of parts takes must be there first.
             call.request.reserve(self._server.count_actions(parsed) * ACTION_BYTES)
-        reply = await self._server.batch(call.identity, call.repo, parsed, call.links)
+        source = call.address, call.request.request_id
+        reply = await self._server.batch(call.identity, call.repo, parsed, call.links, *source)
         if call.short and parsed.is_giftless_client:
             _check_object(reply)
         call.request.respond_json(200, render_batch(reply, parsed.objects_only))

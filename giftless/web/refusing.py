@@ -23,4 +23,4 @@ def refuse(transport: Any, context: Context, error: LFSError, known: Headers) ->
     transport.write(error_response(error, request_id, context.cors.headers(known)))
     access_log.write_refusal(error.code, request_id, address)
     context.count(error.code)
-    context.events.publish_refusal(error, address=address)
+    context.events.publish_refusal(error, address=address, request_id=request_id)

@@ -285,7 +285,9 @@ class LFSRequest(ResourceRequest):
         if context.events.wanted:
             identity = self.identity
             who, principal = ("", "") if identity is None else (identity.name, identity.principal)
-            context.events.publish_refusal(error, self.repo, who, self.address, principal)
+            context.events.publish_refusal(
+                error, self.repo, who, self.address, principal, self.request_id
+            )
         if self.connection is None:
             return
         if self.response.begun:

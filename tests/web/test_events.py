@@ -272,10 +272,21 @@ class RefusalTests(RecordedMixin, FrontTestCase):
         self.serve(**self.recorded())
         response = self.request("GET", URL)
         message = response.json["message"]
-        wanted = Refused(
-            "not-found", 404, message, repo_of(), "anonymous", CLIENT.host, "anonymous"
-        )
+        request_id = response.json["request_id"]
+        self.assertEqual(request_id, response.headers["x-request-id"])
+        who = ("anonymous", CLIENT.host, "anonymous")
+        wanted = Refused("not-found", 404, message, repo_of(), *who, request_id)
         self.assertEqual(self.refused(), wanted)
+
+    def test_an_object_of_a_batch_is_told_with_its_request(self) -> None:
+        self.serve(**self.recorded())
+        members = [{"oid": oid_of(data), "size": len(data)} for data in (DATA, SMALL)]
+        response = self.request("POST", LONG, {}, batch_body("download", *members))
+        refused = self.recorder.of(Refused)
+        self.assertEqual(len(refused), 2)
+        for event in refused:
+            self.assertEqual(event.request_id, response.headers["x-request-id"])
+            self.assertEqual((event.address, event.who), (CLIENT.host, "anonymous"))
 
     def test_behind_a_proxy_it_names_the_client(self) -> None:
         self.serve(trusted=[CLIENT.host], **self.recorded())
@@ -314,10 +325,13 @@ class RefusalTests(RecordedMixin, FrontTestCase):
             (b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", "malformed", 400),
             (b"GET /" + b"x" * 20000, "headers-too-large", 431),
         ):
-            self.connect().send(data)
+            connection = self.connect()
+            connection.send(data)
             refused = self.refused()
             self.assertEqual((refused.cause, refused.status), (cause, status))
             self.assertEqual(refused.address, CLIENT.host)
+            response = connection.response()
+            self.assertEqual(refused.request_id, response.headers["x-request-id"])
 
     def test_headers_that_take_too_long_are_told(self) -> None:
         self.serve(**self.recorded())
@@ -329,8 +343,9 @@ class RefusalTests(RecordedMixin, FrontTestCase):
         self.serve(limits=Limits(connections_per_address=1), **self.recorded())
         peers = [IPv4Address("TCP", "203.0.113.1", port) for port in (1, 2)]
         self.connect(peers[0])
-        self.connect(peers[1]).request("GET", URL)
+        response = self.connect(peers[1]).request("GET", URL)
         refused = self.refused()
+        self.assertEqual(refused.request_id, response.headers["x-request-id"])
         self.assertEqual((refused.cause, refused.status), ("too-many-connections", 429))
         self.assertEqual(refused.address, "203.0.113.1")
 
