@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IListeningPort
 
@@ -24,6 +25,7 @@ from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, Event, IFront
+from giftless.runtime.questions import Answerer
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.usecases.events import Events
@@ -42,7 +44,7 @@ class Instance:
     :param counts: where this process counts what it does; ``None`` if nobody is told.
     :raises ConfigError: if the configuration cannot be used; its text says
         where the value of the key was set.
-    :ivar health: looks whether the parts work.
+    :ivar answerers: who answers what the daemon asks, by the names of the questions.
     """
 
     def __init__(
@@ -69,7 +71,11 @@ class Instance:
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
             raise self._located(error) from None
-        self.health = backends.health
+
+        async def tell_health(_: bytes) -> bytes:
+            return msgspec.json.encode(await backends.health.report())
+
+        self.answerers: dict[str, Answerer] = {"health": tell_health}
         self._ports: list[IListeningPort] = []
 
     def run_checks(self) -> list[ConfigError]:

@@ -14,7 +14,6 @@ import signal
 import sys
 from typing import Any, Final
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.internet.stdio import StandardIO
@@ -36,12 +35,12 @@ from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import Trimmer, keep_buffers
 from giftless.runtime.modes import limit_modes
 from giftless.runtime.orders import Orders, Reload, read_orders, read_reload
+from giftless.runtime.questions import ANSWER, ASK, ERROR, Answerer, Answers, Questions
 from giftless.runtime.supervision.process import (
     ALIVE,
     COUNTS,
     FAILED,
     FIRST_SOCKET,
-    HEALTH,
     HEARTBEAT,
     LOG,
     ORDERS,
@@ -79,6 +78,10 @@ class Control(LineOnlyReceiver):
         self._reactor = reactor
         self._instance: Instance | None = None
         self._stopping = False
+        # Filled when there is an instance.
+        self._answerers: dict[str, Answerer] = {}
+        self._answers = Answers(self._answerers, self._send, reactor)
+        self._questions = Questions(self._send, reactor)
         self.status = 0
 
     def connectionMade(self) -> None:
@@ -86,12 +89,15 @@ class Control(LineOnlyReceiver):
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
 
     def lineReceived(self, line: bytes) -> None:
-        """Obey an order: retire, tell how it is or of a reload, or begin with what it says."""
-        if line == RETIRE:
+        """Obey an order, answer a question, take an answer; or begin with what it says."""
+        word, _, text = line.partition(b" ")
+        if word == ASK:
+            self._answers.asked(text)
+        elif word in (ANSWER, ERROR):
+            self._questions.answered(word, text)
+        elif line == RETIRE:
             Deferred.fromCoroutine(self._retire())
-        elif line == HEALTH:
-            Deferred.fromCoroutine(self._tell_health())
-        elif line.startswith(RELOADED):
+        elif word == RELOADED:
             self._tell(read_reload(line))
         else:
             Deferred.fromCoroutine(self._begin(read_orders(line)))
@@ -107,6 +113,7 @@ class Control(LineOnlyReceiver):
             shared, counts = SharedTable(SHARED), Counts(Slab(COUNTS))
             self._instance = Instance(loaded, self._reactor, shared=shared, counts=counts)
             sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
+            self._answerers.update(self._instance.answerers)
             await self._instance.start(sockets)
         except ConfigError as error:
             self._fail(str(error))
@@ -124,14 +131,13 @@ class Control(LineOnlyReceiver):
         # When that is written, the connection is lost.
         self.transport.loseConnection()
 
+    def _send(self, line: bytes) -> bool:
+        self.sendLine(line)
+        return True
+
     def _tell(self, reload: Reload) -> None:
         assert self._instance is not None, "only a worker that serves is told of a reload"
         self._instance.publish(ConfigurationReloaded(reload.source, reload.problem))
-
-    async def _tell_health(self) -> None:
-        assert self._instance is not None, "only a worker that serves is asked"
-        report = await self._instance.health.report()
-        self.sendLine(HEALTH + b" " + msgspec.json.encode(report))
 
     async def _retire(self) -> None:
         assert self._instance is not None, "only a worker that serves is told to retire"

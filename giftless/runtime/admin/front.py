@@ -33,7 +33,7 @@ class AdminFront:
         reloads: Callable[[], dict[str, int]],
     ) -> None:
         self._reactor = reactor
-        doctor = Doctor(supervisor.ask_health, reactor)
+        doctor = Doctor(supervisor.ask, reactor)
 
         def facts() -> Facts:
             return Facts(

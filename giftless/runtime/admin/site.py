@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from giftless.monitoring.health import PATIENCE, Report
 from giftless.runtime.admin.exposition import CONTENT_TYPE, Exposition
+from giftless.runtime.questions import Unanswered
 
 #: For how many seconds a worker's report is waited for: a little longer than it waits.
 REPORT_TIMEOUT: Final = PATIENCE + 1.0
@@ -31,18 +32,22 @@ MAX_CONNECTIONS: Final = 100
 #: seconds.
 LOOK_INTERVAL: Final = 10.0
 
+#: Asks a worker by a question's name; returns ``None`` if no worker answers.
+Ask = Callable[..., Deferred[bytes] | None]
+
 _log = Logger(namespace="giftless.admin")
 
 
 class Doctor:
     """Asks workers how their parts are.
 
-    :param ask: asks one; returns ``None`` if none answers.
+    :param ask: asks a worker, see
+        :meth:`giftless.runtime.supervision.supervisor.Supervisor.ask`.
     :param clock: tells the time.
     :ivar last: what was found last; ``None`` before.
     """
 
-    def __init__(self, ask: Callable[[], Deferred[bytes] | None], clock: IReactorTime) -> None:
+    def __init__(self, ask: Ask, clock: IReactorTime) -> None:
         self._ask = ask
         self._clock = clock
         self._next_look = float("-inf")
@@ -60,16 +65,15 @@ class Doctor:
             Deferred.fromCoroutine(self.report())
 
     async def _report(self) -> Report:
-        asked = self._ask()
+        asked = self._ask("health", patience=REPORT_TIMEOUT)
         if asked is None:
             return _no_worker("no worker serves and answers")
         try:
-            answer = await asked.addTimeout(REPORT_TIMEOUT, self._clock)
-            return msgspec.json.decode(answer, type=Report)
-        except TimeoutError:
-            return _no_worker("a worker has not answered in time")
-        except Exception:  # It has ended, or says what this version does not know.
-            return _no_worker("a worker has ended before it answered")
+            return msgspec.json.decode(await asked, type=Report)
+        except Unanswered as reason:
+            return _no_worker(f"a worker {reason}")
+        except msgspec.MsgspecError:
+            return _no_worker("a worker says what this version does not know")
 
 
 def _no_worker(problem: str) -> Report:

@@ -3,7 +3,8 @@
 A worker is told by its standard input what to do: one line of orders when it
 starts, later perhaps :data:`RETIRE`; the end of the input means that nobody
 supervises it any more.  It answers on a pipe of its own, in lines: when it is
-ready, every few seconds that it is alive, or why it cannot start.  What it
+ready, every few seconds that it is alive, or why it cannot start.  On the same two
+pipes each asks the other (:mod:`giftless.runtime.questions`).  What a worker
 logs comes on its standard output, in whole lines, and is passed on as it is.
 """
 
@@ -17,11 +18,15 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from giftless.base.metrics.tally import Counted
+from giftless.runtime.questions import ANSWER, ASK, ERROR, PATIENCE, Answerer, Answers, Questions
+from giftless.runtime.supervision.lines import Lines
 
 _log = Logger(namespace="giftless.workers")
 
@@ -43,11 +48,7 @@ RETIRE: Final = b"retire"
 #: Tells one worker how a reload has ended, so that it tells its observers.
 RELOADED: Final = b"reloaded"
 
-#: Asks a worker that serves whether its parts work.
-HEALTH: Final = b"health"
-
-#: What a worker says: it serves; it is alive; how its parts are (HEALTH and a report); it
-#: cannot start, and why.
+#: What a worker says: it serves; it is alive; it cannot start, and why.
 READY: Final = b"ready"
 ALIVE: Final = b"alive"
 FAILED: Final = b"failed"
@@ -82,7 +83,12 @@ class Plan:
 
 
 class Reports(Protocol):
-    """Receives what workers report."""
+    """Receives what workers report.
+
+    :ivar answers: who answers what workers ask, by the names of the questions.
+    """
+
+    answers: dict[str, Answerer]
 
     def write(self, lines: bytes, /) -> object:
         """Take whole lines of a worker's log."""
@@ -97,12 +103,14 @@ class Reports(Protocol):
         """
 
 
+@implementer(IPushProducer)
 class Worker(ProcessProtocol):
     """One worker process, as its supervisor sees it.
 
     :param reports: is told what the process does.
     :param plan: what it is started for.
     :param counted: what it counts.
+    :param clock: tells the time.
     :ivar plan: what it was started for.
     :ivar counted: what it counts.
     :ivar state: ``starting``; ``serving``, that is, accepting connections; or
@@ -114,19 +122,22 @@ class Worker(ProcessProtocol):
     transport: Any
     pid: int = 0
 
-    def __init__(self, reports: Reports, plan: Plan, counted: Counted) -> None:
+    def __init__(self, reports: Reports, plan: Plan, counted: Counted, clock: IReactorTime) -> None:
         self._reports = reports
         self.plan = plan
         self.counted = counted
         self.state = "starting"
         self.silence = 0
         self._problem = ""
-        self._asked: list[Deferred[bytes]] = []
-        self._begun = {LOG: b"", COMPLAINTS: b"", STATUS: b""}
+        self._reads = True
+        self._questions = Questions(self._send, clock)
+        self._answers = Answers(reports.answers, self._send, clock)
+        self._lines = {LOG: Lines(), COMPLAINTS: Lines(), STATUS: Lines()}
 
     def connectionMade(self) -> None:
         """Give the process its orders."""
         self.pid = self.transport.pid
+        self.transport.pipes[ORDERS].registerProducer(self, True)
         self._order(self.plan.orders)
 
     def retire(self) -> None:
@@ -139,14 +150,14 @@ class Worker(ProcessProtocol):
         """Pass one line on to it."""
         self._order(order)
 
-    def ask_health(self) -> Deferred[bytes]:
-        """Ask whether its parts work.
+    def ask(
+        self, name: str, payload: bytes = b"null", patience: float = PATIENCE
+    ) -> Deferred[bytes]:
+        """Ask it something.
 
-        :returns: fires with its report; fails if it ends before.
+        See :meth:`giftless.runtime.questions.Questions.ask`.
         """
-        self._asked.append(answer := Deferred[bytes]())
-        self._order(HEALTH)
-        return answer
+        return self._questions.ask(name, payload, patience)
 
     def terminate(self) -> None:
         """Send SIGTERM: it finishes running transfers in time, and ends."""
@@ -170,14 +181,11 @@ class Worker(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """Pass on the log, and read reports and complaints, line by line."""
-        whole, newline, rest = data.rpartition(b"\n")
-        if not newline:
-            self._begun[childFD] += data
+        lines = self._lines[childFD].whole(data)
+        if not lines:
             return
-        lines = self._begun[childFD] + whole
-        self._begun[childFD] = rest
         if childFD == LOG:
-            self._reports.write(lines + b"\n")
+            self._reports.write(lines)
             return
         for line in lines.splitlines():
             if childFD == STATUS:
@@ -187,27 +195,42 @@ class Worker(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """Report that the process has ended; all that it wrote has been read."""
-        for rest in (self._begun[LOG], self._begun[COMPLAINTS]):
-            if rest:
+        for descriptor in (LOG, COMPLAINTS):
+            if rest := self._lines[descriptor].rest:
                 self._complain(rest)
-        asked, self._asked = self._asked, []
-        for answer in asked:
-            answer.errback(reason)
-        how = f"worker {self.pid} {_how(reason.value)}"
-        self._reports.over(self, self._problem or how)
+        how = _how(reason.value)
+        self._questions.lost(f"has not answered: it {how}")
+        self._reports.over(self, self._problem or f"worker {self.pid} {how}")
 
     def _hear(self, line: bytes) -> None:
         self.silence = 0
         word, _, text = line.partition(b" ")
         if word == FAILED:
             self._problem = text.decode(errors="replace")
-        elif word == HEALTH:
-            asked, self._asked = self._asked, []
-            for answer in asked:
-                answer.callback(text)
+        elif word == ASK:
+            self._answers.asked(text)
+        elif word in (ANSWER, ERROR):
+            self._questions.answered(word, text)
         elif word == READY and self.state == "starting":
             self.state = "serving"
             self._reports.ready(self)
+
+    def pauseProducing(self) -> None:
+        """Note that it does not read what it is sent: ask and answer nothing meanwhile."""
+        self._reads = False
+
+    def resumeProducing(self) -> None:
+        """Note that it has read all that it was sent."""
+        self._reads = True
+
+    def stopProducing(self) -> None:
+        """Note that it reads no more."""
+        self._reads = False
+
+    def _send(self, line: bytes) -> bool:
+        if self._reads:
+            self._order(line)
+        return self._reads
 
     def _complain(self, line: bytes) -> None:
         _log.warn("{line}", line=line.decode(errors="backslashreplace"), worker=self.pid)

@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from giftless.base.metrics.tally import Tally
+from giftless.runtime.questions import PATIENCE, Answerer
 from giftless.runtime.supervision.process import (
     COMPLAINTS,
     COUNTS,
@@ -53,6 +54,7 @@ class Supervisor(Service):
     :param write: takes whole lines of workers' logs.
     :param changed: is called when a worker's state has changed.
     :param tally: adds up what workers count.
+    :ivar answers: who answers what workers ask, by the names of the questions.
     :ivar started: how many have been started so far.
     :ivar died: how many have ended without having been told to.
     """
@@ -73,6 +75,7 @@ class Supervisor(Service):
         self._directory = directory
         self._changed = changed
         self._tally = tally
+        self.answers: dict[str, Answerer] = {}
         self.started = 0
         self.died = 0
         self.write = write
@@ -113,14 +116,24 @@ class Supervisor(Service):
         """How many workers are in each state."""
         return {state: len(self._in(state)) for state in ("serving", "starting", "leaving")}
 
-    def ask_health(self) -> Deferred[bytes] | None:
-        """Ask a worker whether its parts work.
+    def ask(
+        self, name: str, payload: bytes = b"null", patience: float = PATIENCE
+    ) -> Deferred[bytes] | None:
+        """Ask one worker that serves and answers.
 
-        :returns: fires with its report, or fails if it ends before; ``None`` if no worker
-            answers.
+        See :meth:`giftless.runtime.questions.Questions.ask`.
+
+        :returns: ``None`` if no worker answers.
         """
         answering = self._answering()
-        return answering[0].ask_health() if answering else None
+        return answering[0].ask(name, payload, patience) if answering else None
+
+    def ask_all(
+        self, name: str, payload: bytes = b"null", patience: float = PATIENCE
+    ) -> list[Deferred[bytes]]:
+        """Ask all workers that serve or are leaving; one answer of each."""
+        asked = [*self._in("serving"), *self._in("leaving")]
+        return [worker.ask(name, payload, patience) for worker in asked]
 
     @property
     def status(self) -> str:
@@ -268,7 +281,7 @@ class Supervisor(Service):
 
     def _start(self, plan: Plan) -> bool:
         counted = self._tally.open()
-        worker = Worker(self, plan, counted)
+        worker = Worker(self, plan, counted, self._reactor)
         self._workers.append(worker)
         self.started += 1
         descriptors: dict[int, int | str] = {ORDERS: "w", LOG: "r", COMPLAINTS: "r", STATUS: "r"}

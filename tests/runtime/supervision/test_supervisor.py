@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base.metrics.counts import Counts
 from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
+from giftless.runtime.questions import MAX_LINE, Unanswered
 from giftless.runtime.supervision.process import (
     COMPLAINTS,
     COUNTS,
@@ -33,6 +34,16 @@ from giftless.runtime.supervision.supervisor import LONGEST_DELAY, RECENT, Super
 from tests.support.logs import observe
 
 
+class Pipe:
+    """A process's input that says whether it is read."""
+
+    producer: Any = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert streaming
+        self.producer = producer
+
+
 class Process:
     """A process's transport that notes what it is told."""
 
@@ -44,6 +55,7 @@ class Process:
         self.orders = b""
         self.signals: list[int] = []
         self.deaf = False
+        self.pipes = {ORDERS: Pipe()}
 
     def writeToChild(self, descriptor: int, data: bytes) -> None:
         assert descriptor == ORDERS
@@ -473,45 +485,102 @@ class OutputTests(SupervisorTestCase):
         self.assertEqual({event["worker"] for event in warned}, {100})
 
 
-class HealthTests(SupervisorTestCase):
-    """Workers are asked how their parts are."""
+class QuestionTests(SupervisorTestCase):
+    """Workers are asked, and ask."""
 
     def ask(self) -> Deferred[bytes]:
-        answer = self.supervisor.ask_health()
+        answer = self.supervisor.ask("health")
         assert answer is not None
         return answer
 
-    def test_one_worker_is_asked_and_answers_all_who_ask(self) -> None:
+    def test_one_worker_is_asked(self) -> None:
         self.run_plan(plan(2))
         answers = [self.ask(), self.ask()]
-        self.assertEqual([process.told_to for process in self.started], ["health\nhealth", ""])
-        self.started[0].say(b'health {"problems":{}}\nhealth {}\n')
-        self.assertEqual([self.successResultOf(it) for it in answers], [b'{"problems":{}}'] * 2)
+        self.assertEqual(
+            [process.told_to for process in self.started],
+            ["ask 1 health null\nask 2 health null", ""],
+        )
+        self.started[0].say(b'answer 2 {"b":1}\nanswer 1 {"a":1}\nanswer 1 {}\n')
+        self.assertEqual([self.successResultOf(it) for it in answers], [b'{"a":1}', b'{"b":1}'])
         self.assertEqual(self.log(LogLevel.error), [])
 
+    def test_all_are_asked_that_serve_or_are_leaving(self) -> None:
+        self.run_plan(plan(2))
+        self.supervisor.replace(plan(2, b"new"))
+        self.started[2].ready()
+        self.assertEqual(self.started[0].told_to, "retire")
+        answers = self.supervisor.ask_all("activity", b"[1]")
+        self.assertEqual(
+            [process.told_to for process in self.started],
+            [
+                "retire\nask 1 activity [1]",
+                "ask 1 activity [1]",
+                "ask 1 activity [1]",
+                "",
+            ],
+        )
+        for process in self.started[:3]:
+            process.say(b"answer 1 %d\n" % process.number)
+        self.assertEqual({self.successResultOf(it) for it in answers}, {b"100", b"101", b"102"})
+
     def test_nobody_is_asked_who_does_not_serve_and_answer(self) -> None:
-        self.assertIsNone(self.supervisor.ask_health())
+        self.assertIsNone(self.supervisor.ask("health"))
         self.supervisor.replace(plan())
-        self.assertIsNone(self.supervisor.ask_health())
+        self.assertIsNone(self.supervisor.ask("health"))
         self.started[0].ready()
         self.reactor.pump([HEARTBEAT] * QUIET)
-        self.assertIsNone(self.supervisor.ask_health())
+        self.assertIsNone(self.supervisor.ask("health"))
         self.started[0].say(b"alive\n")
-        self.assertIsNotNone(self.supervisor.ask_health())
+        self.assertIsNotNone(self.supervisor.ask("health"))
 
     def test_one_that_ends_before_it_answers_leaves_nobody_waiting(self) -> None:
         self.run_plan(plan())
         answer = self.ask()
         self.started[0].end(killed_by=signal.SIGKILL)
-        self.failureResultOf(answer, ProcessTerminated)
+        reason = self.failureResultOf(answer, Unanswered).getErrorMessage()
+        self.assertEqual(reason, "has not answered: it was killed by SIGKILL")
 
     def test_who_waits_no_longer_disturbs_nobody(self) -> None:
         self.run_plan(plan())
         answer = self.ask()
         answer.addErrback(lambda _: None)
         answer.cancel()
-        self.started[0].say(b"health {}\n")
+        self.started[0].say(b"answer 1 {}\n")
         self.started[0].end()
+
+    def test_one_that_does_not_read_is_not_asked(self) -> None:
+        """What is sent to it would fill the parent's memory."""
+        self.run_plan(plan())
+        (process,) = self.started
+        process.pipes[ORDERS].producer.pauseProducing()
+        self.failureResultOf(self.ask(), Unanswered)
+        self.supervisor.answers["page"] = self.page
+        process.say(b"ask 1 page 2\n")
+        self.assertEqual(process.told_to, "")
+        process.pipes[ORDERS].producer.resumeProducing()
+        self.assertNoResult(self.ask())
+        process.pipes[ORDERS].producer.stopProducing()
+        self.failureResultOf(self.ask(), Unanswered)
+
+    async def page(self, payload: bytes) -> bytes:
+        return b"[%s]" % payload
+
+    def test_a_worker_is_answered(self) -> None:
+        self.run_plan(plan())
+        self.supervisor.answers["page"] = self.page
+        self.started[0].say(b"ask 7 page 1\nask 8 book 1\n")
+        self.assertEqual(
+            self.started[0].told_to, 'answer 7 [1]\nerror 8 "does not know what is asked"'
+        )
+
+    def test_an_endless_line_is_cut(self) -> None:
+        self.run_plan(plan())
+        answer = self.ask()
+        self.started[0].say(b"answer 1 ")
+        for _ in range(5):
+            self.started[0].say(b"x" * 2**20)
+        self.started[0].say(b"x\nalive\n")
+        self.assertEqual(len(self.successResultOf(answer)), MAX_LINE - len("answer 1 "))
 
 
 class CountTests(SupervisorTestCase):
