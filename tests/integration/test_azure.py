@@ -161,7 +161,8 @@ class FailureTests(AzureTestCase):
         """Batches get 503 with Retry-After in time; nothing is called absent or leaks."""
         store = self.proxy(self.server.port)
         daemon = self.start(endpoint_url=f"{store.url}/{self.server.ACCOUNT}", timeout=6)
-        objects = [(oid_of(b"%d" % number), 5) for number in range(100)]
+        # Few, because the emulator is slow and a busy machine makes it slower.
+        objects = [(oid_of(b"%d" % number), 5) for number in range(20)]
         self.assertEqual(daemon.batch("upload", *objects).status, 200)
         for fault in (SLOW_DOWN, HANG):
             store.always(fault)
