@@ -31,7 +31,7 @@ class ILockStore(Interface):
         A lock that is there all the while is on exactly one page, whatever is
         created and removed meanwhile.
 
-        :param query: its path and id, if it has them, could be those of a lock.
+        :param query: its path, id and text, if it has them, could be those of a lock.
         :raises giftless.errors.BadRequest: if the cursor is none of this store's.
         :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
         """

@@ -73,6 +73,8 @@ class LockQuery:
     :ivar cursor: where an earlier page ended; ``None`` to begin.
     :ivar path: only the lock on exactly this path.
     :ivar id: only the lock of this id.
+    :ivar text: only locks with this text somewhere in the path of the repository, the
+        path or the owner's name; ASCII letters of either case are the same.
     """
 
     limit: int
@@ -80,12 +82,15 @@ class LockQuery:
     cursor: str | None = None
     path: str | None = None
     id: str | None = None
+    text: str | None = None
 
     @property
     def satisfiable(self) -> bool:
-        """Whether its path and its id could be those of a lock."""
-        return (self.path is None or path_problem(self.path) is None) and (
-            self.id is None or _ID.fullmatch(self.id) is not None
+        """Whether its path, its id and its text could be those of a lock."""
+        return (
+            (self.path is None or path_problem(self.path) is None)
+            and (self.id is None or _ID.fullmatch(self.id) is not None)
+            and (self.text is None or _is_shown(self.text))
         )
 
 
@@ -138,11 +143,16 @@ def path_problem(path: str) -> str | None:
         return "the path must be relative to the repository's root, without a '/' in front"
     if any(segment in ("", ".", "..") for segment in path.split("/")):
         return "the path must not have empty, '.' or '..' segments"
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in path):
+    if not _is_shown(path):
         return "the path must not have control characters"
     if len(path.encode()) > MAX_PATH_BYTES:
         return f"a path has at most {MAX_PATH_BYTES} bytes"
     return None
+
+
+def _is_shown(text: str) -> bool:
+    """Whether a text has neither control characters nor halves of surrogates."""
+    return all(unicodedata.category(char) not in ("Cc", "Cs") for char in text)
 
 
 # --- requests ----------------------------------------------------------------

@@ -21,6 +21,9 @@ from giftless.errors import BadRequest
 #: Names that begin like this belong to the server (temporary files, …).
 RESERVED_PREFIX: Final = ".giftless"
 
+#: No repository's path begins with this part: below it are the server's own pages.
+OWN_PAGES: Final = "-"
+
 #: The most bytes that one segment of a repository's path may have (NAME_MAX).
 MAX_SEGMENT_BYTES: Final = 255
 
@@ -65,7 +68,8 @@ class Repo:
     """A repository: its path on the server, as decoded segments.
 
     :ivar segments: at least one name; none is empty, ``.``, ``..``, contains
-        ``/`` or a control character, looks like an oid, or is reserved.
+        ``/`` or a control character, looks like an oid, or is reserved; nor is the first
+        one :data:`OWN_PAGES`, but for :data:`OPERATION`.
     :ivar path: the segments joined by ``/``: ``org/group/repo``.
     """
 
@@ -91,6 +95,8 @@ class Repo:
         names = (*segments[:-1], segments[-1].removesuffix(".git"))
         for name in names:
             _check_segment(name)
+        if names[0] == OWN_PAGES:
+            raise BadRequest(f"no repository's path begins with {OWN_PAGES}/: that is the server's")
         repo = cls(names)
         if len(repo.path.encode()) > MAX_PATH_BYTES:
             raise BadRequest(f"a repository's path has at most {MAX_PATH_BYTES} bytes")
@@ -111,6 +117,11 @@ def _check_segment(name: str) -> None:
         raise BadRequest(f"names that begin with {RESERVED_PREFIX} are reserved")
     if Oid.PATTERN.fullmatch(name):
         raise BadRequest("a part of a repository's path must not look like an oid")
+
+
+#: Stands for the server itself where authenticators are asked what somebody may do.  No
+#: request can name it as a repository.
+OPERATION: Final = Repo((OWN_PAGES,))
 
 
 class ObjectKey(msgspec.Struct, frozen=True, gc=False):

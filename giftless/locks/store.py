@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from zope.interface import implementer
@@ -36,6 +37,16 @@ _INSERT: Final = (
 _SELECT: Final = "SELECT number, id, repo, path, owner, locked_at, principal FROM giftless_locks"
 
 _DELETE: Final = "DELETE FROM giftless_locks WHERE id = ?"
+
+#: Finds locks by a part of their texts.  Both sides go through the database's own
+#: ``lower``, so that it is the same for both.
+_CONTAINS: Final = (
+    "(lower(repo) LIKE lower(?) ESCAPE '!' OR lower(path) LIKE lower(?) ESCAPE '!'"
+    " OR lower(owner) LIKE lower(?) ESCAPE '!')"
+)
+
+#: What ``LIKE`` takes for more than itself, and what stands for just that.
+_LITERAL: Final = str.maketrans({"%": "!%", "_": "!_", "!": "!!"})
 
 #: A cursor is the number of the last lock that was told of.
 _CURSOR = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
@@ -157,18 +168,22 @@ class SQLLockStore:
 
     def _selection(self, query: LockQuery) -> Any:
         """Make the job that finds what a query is about."""
-        conditions = {
-            "repo = ?": None if query.repo is None else query.repo.path,
-            self._paths.condition: None if query.path is None else self._paths.value(query.path),
-            "id = ?": query.id,
+        conditions: dict[str, tuple[object, ...]] = {}
+        if query.repo is not None:
+            conditions["repo = ?"] = (query.repo.path,)
+        if query.path is not None:
+            conditions[self._paths.condition] = (self._paths.value(query.path),)
+        if query.id is not None:
+            conditions["id = ?"] = (query.id,)
+        if query.text is not None:
+            conditions[_CONTAINS] = (f"%{query.text.translate(_LITERAL)}%",) * 3
+        if query.cursor is not None:
             # Newest first: who pages is not kept busy by those who lock.
-            "number < ?": None if query.cursor is None else _parse_cursor(query.cursor),
-        }
-        given = {text: value for text, value in conditions.items() if value is not None}
-        where = f"WHERE {' AND '.join(given)}" if given else ""
+            conditions["number < ?"] = (_parse_cursor(query.cursor),)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         statement = f"{_SELECT} {where} ORDER BY number DESC LIMIT ?"
         # One more tells whether there is another page.
-        values = (*given.values(), query.limit + 1)
+        values = (*chain.from_iterable(conditions.values()), query.limit + 1)
 
         def select(connection: Connection) -> LockPage:
             rows = self._database.execute(connection, statement, values).fetchall()

@@ -25,10 +25,13 @@ from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, Event, IFront
+from giftless.runtime.lock_answers import LockAnswers
+from giftless.runtime.lock_questions import LOCKS, RELEASE
 from giftless.runtime.questions import Answerer
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.usecases.events import Events
+from giftless.usecases.lock_administration import LockAdministration
 
 #: Builds the fronts of a configuration, as :func:`giftless.app.assembly.build_fronts` does.
 FrontBuilder = Callable[[Config, Environment, Backends], Sequence[IFront]]
@@ -75,7 +78,14 @@ class Instance:
         async def tell_health(_: bytes) -> bytes:
             return msgspec.json.encode(await backends.health.report())
 
-        self.answerers: dict[str, Answerer] = {"health": tell_health}
+        locks = backends.locks
+        administration = None if locks is None else LockAdministration(locks, self._events)
+        answers = LockAnswers(administration)
+        self.answerers: dict[str, Answerer] = {
+            "health": tell_health,
+            LOCKS: answers.search,
+            RELEASE: answers.release,
+        }
         self._ports: list[IListeningPort] = []
 
     def run_checks(self) -> list[ConfigError]:

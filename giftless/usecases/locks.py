@@ -29,6 +29,8 @@ from giftless.lfs.objects import Permission, Repo
 from giftless.usecases.authorization import Gate, LockGate
 from giftless.usecases.events import NO_EVENTS, Events
 
+_log = Logger()
+
 #: How many random bytes an id has.
 _ID_BYTES: Final = 8
 
@@ -63,6 +65,41 @@ class Verification:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who removes a lock by force.
+
+    :ivar name: for people to read.
+    :ivar principal: who that is; empty if nobody was identified.
+    :ivar address: the IP address that the request comes from; empty if unknown.
+    :ivar request_id: names the request in the log; empty if there is none.
+    """
+
+    name: str
+    principal: str = ""
+    address: str = ""
+    request_id: str = ""
+
+
+async def remove_by_force(store: ILockStore, lock: Lock, by: By, events: Events) -> bool:
+    """Remove somebody else's lock, log that and publish it.
+
+    :returns: whether it was still there.
+    """
+    if not await store.remove(lock):
+        return False
+    _log.info(
+        "{name} ({principal}) has removed {lock} in {repo}",
+        name=by.name,
+        principal=by.principal,
+        lock=lock,
+        repo=lock.repo,
+        request_id=by.request_id,
+    )
+    events.publish(LockForced(lock, by.name, by.principal, by.address, by.request_id))
+    return True
+
+
 class LockService:
     """Creates, lists and removes locks for an identity.
 
@@ -72,8 +109,6 @@ class LockService:
     :param wall_clock: tells when a lock is made.
     :param events: where it is published what has happened.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -161,19 +196,11 @@ class LockService:
             others = not self._owners.owns(identity, lock)
             if others:
                 self._owners.require_force(identity, lock, force)
-            if await self._store.remove(lock):
-                if others:
-                    self.log.info(
-                        "{name} ({principal}) has removed {lock} in {repo}",
-                        name=identity.name,
-                        principal=identity.principal,
-                        lock=lock,
-                        repo=repo,
-                    )
-                    who, principal = identity.name, identity.principal
-                    self._events.publish(LockForced(lock, who, principal, address, request_id))
-                else:
-                    self._events.publish(LockReleased(lock))
+            by = By(identity.name, identity.principal, address, request_id)
+            if others and await remove_by_force(self._store, lock, by, self._events):
+                return lock
+            if not others and await self._store.remove(lock):
+                self._events.publish(LockReleased(lock))
                 return lock
         raise NotFound(f"there is no lock {lock_id} in {repo}, or not any more")
 

@@ -195,6 +195,49 @@ class LockStoreContract(_Mixin):
         self.assertEqual(self.locks(id=locks[1].id, path="2"), [])
         self.assertEqual(self.locks(id="unknown"), [])
 
+    def test_locks_are_found_by_a_part_of_their_texts(self) -> None:
+        """In the repository, the path or the owner; letters of ASCII in either case."""
+        locks = [
+            lock_of("art/Logo.psd", "olga", "acme/site"),
+            lock_of("film.mov", "Ölga Logovna", "acme/site"),
+            lock_of("100%_!sure\\/'\"?.psd", "oscar", "logo/x"),
+            lock_of("100 _sure.psd", "oscar", "acme/y"),
+        ]
+        for lock in locks:
+            self.create(lock)
+        for text, found in (
+            ("logo", [0, 1, 2]),
+            ("LOGO", [0, 1, 2]),
+            ("art/", [0]),
+            ("acme/site", [0, 1]),
+            ("Ölga", [1]),
+            ("ÖLGA LOG", [1]),
+            ("%_!s", [2]),
+            ("_", [2, 3]),
+            ("%", [2]),
+            ("!", [2]),
+            ("\\/", [2]),
+            ("'", [2]),
+            ('"?', [2]),
+            ("?", [2]),
+            ("", [0, 1, 2, 3]),
+            ("none of them", []),
+            ("x" * 4096, []),
+        ):
+            with self.subTest(text):
+                self.assertEqual(self.locks(repo=None, text=text), [locks[i] for i in found])
+
+    def test_a_search_goes_on_from_page_to_page(self) -> None:
+        locks = [lock_of(f"{number}.{('psd', 'mov')[number % 2]}") for number in range(10)]
+        for lock in locks:
+            self.create(lock)
+        first = self.page(limit=3, text=".psd")
+        self.assertEqual(list(first.locks), [locks[8], locks[6], locks[4]])
+        second = self.page(limit=3, text=".psd", cursor=first.next_cursor)
+        self.assertEqual(list(second.locks), [locks[2], locks[0]])
+        self.assertIsNone(second.next_cursor)
+        self.assertEqual(self.locks(text="psd", repo="org/other"), [])
+
     def test_the_newest_lock_comes_first(self) -> None:
         """Whatever the clock says: it may go back."""
         locks = [replace(lock_of(f"{number}"), locked_at=100 - number) for number in range(5)]

@@ -32,7 +32,7 @@ _nasty = st.one_of(
     st.text(),
     st.text(alphabet="./\\%0\x00\x7f\n a.git"),
     st.sampled_from(
-        ["", ".", "..", ".git", "..git", "...git", "../x", "a/..", "\x00", ".giftless", "~", "-rf"]
+        ["", ".", "..", ".git", "..git", "...git", "../x", "a/..", "\x00", ".giftless", "-rf", "-"]
     ),
 )
 
@@ -106,6 +106,7 @@ class KeyTests(SynchronousTestCase):
             f"org/repo/{oid}\n",
             f"org/{oid}/{oid}",
             f".giftless/{oid}",
+            f"-/repo/{oid}",
             f"org/\ud800/{oid}",
         ):
             self.assertIsNone(ObjectKey.of_path(path), path)
@@ -161,6 +162,13 @@ class RepoTests(SynchronousTestCase):
             error = self.assertRaises(BadRequest, Repo.parse, segments)
             self.assertIn("reserved", error.message)
 
+    def test_a_path_below_the_servers_pages_is_refused(self) -> None:
+        for segments in (["-"], ["-.git"], ["-", "locks"], ["-", "org", "repo"]):
+            error = self.assertRaises(BadRequest, Repo.parse, segments)
+            self.assertIn("begins with -/", error.message)
+        for segments in (["org", "-"], ["--"], ["-x", "-"], ["-.git.git"]):
+            Repo.parse(segments)
+
     def test_a_segment_that_looks_like_an_oid_is_refused(self) -> None:
         """A directory of that name would lie where an object belongs."""
         self.assertRaises(BadRequest, Repo.parse, ["org", oid_of(b"x")])
@@ -194,6 +202,7 @@ class RepoTests(SynchronousTestCase):
             self.assertFalse([c for c in name if unicodedata.category(c) == "Cc"])
             self.assertFalse(name.startswith(".giftless"))
             name.encode()
+        self.assertNotEqual(repo.segments[0], "-")
 
     @given(st.lists(_nasty, max_size=5), st.sampled_from(["", "team", "a/b"]))
     def test_every_accepted_key_lies_below_the_stores_root(

@@ -221,11 +221,7 @@ class LifeTests(LockTestCase):
         self.assert_refused(403, self.ask("POST", url, "wanda", {"force": False}), "will", "a.psd")
         response = self.ask("POST", url, "wanda", {"force": True})
         self.assertEqual((response.status, response.json), (200, {"lock": lock}))
-        told = [
-            e
-            for e in self.events
-            if e.get("log_namespace") == "giftless.usecases.locks.LockService"
-        ]
+        told = [e for e in self.events if e.get("log_namespace") == "giftless.usecases.locks"]
         self.assertEqual([event["name"] for event in told], ["wanda"])
 
     def test_force_for_administrators(self) -> None:
