@@ -36,6 +36,12 @@ class ILockStore(Interface):
         :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
         """
 
+    def count() -> Awaitable[int]:
+        """Count the locks of all repositories.
+
+        :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
     def remove(lock: Lock) -> Awaitable[bool]:
         """Remove a lock, durably.
 

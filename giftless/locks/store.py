@@ -36,6 +36,8 @@ _INSERT: Final = (
 
 _SELECT: Final = "SELECT number, id, repo, path, owner, locked_at, principal FROM giftless_locks"
 
+_COUNT: Final = "SELECT count(*) FROM giftless_locks"
+
 _DELETE: Final = "DELETE FROM giftless_locks WHERE id = ?"
 
 #: Finds locks by a part of their texts.  Both sides go through the database's own
@@ -129,6 +131,15 @@ class SQLLockStore:
     async def page(self, query: LockQuery) -> LockPage:
         """See :meth:`giftless.interfaces.ILockStore.page`."""
         return await self._pool.run(self._selection(query))
+
+    async def count(self) -> int:
+        """See :meth:`giftless.interfaces.ILockStore.count`."""
+
+        def count(connection: Connection) -> int:
+            (number,) = self._database.execute(connection, _COUNT, ()).fetchone()
+            return int(number)
+
+        return await self._pool.run(count)
 
     async def remove(self, lock: Lock) -> bool:
         """See :meth:`giftless.interfaces.ILockStore.remove`."""

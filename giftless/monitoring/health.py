@@ -29,6 +29,9 @@ FRESH: Final = 3.0
 #: than the ten in which an outage is known.
 PATIENCE: Final = 5.0
 
+#: How often locks are counted at most, in seconds: a database may read all to count them.
+COUNT_INTERVAL: Final = 10.0
+
 #: What a store is asked for that cannot be probed; no repository can have this name.
 ABSENT: Final = ObjectKey(
     Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless health").hexdigest())
@@ -47,10 +50,13 @@ class Report(msgspec.Struct, frozen=True):
         well.
     :ivar free_bytes: how much the store may still take, in bytes; ``None`` if that is
         not known.
+    :ivar locks: how many locks there are, counted within :data:`COUNT_INTERVAL`; ``None``
+        if that is not known.
     """
 
     problems: Mapping[str, str] = {}
     free_bytes: float | None = None
+    locks: int | None = None
 
     @property
     def ready(self) -> bool:
@@ -69,8 +75,9 @@ class Health:
     def __init__(self, store: IObjectStore, locks: ILockStore | None, clock: IReactorTime) -> None:
         self._store = _StoreCheck(store)
         checks: dict[str, Check] = {"store": self._store.look}
-        if locks is not None:
-            checks["locks"] = _LockCheck(locks).look
+        self._locks = None if locks is None else _LockCheck(locks, clock)
+        if self._locks is not None:
+            checks["locks"] = self._locks.look
         self._parts = {name: _Part(check, clock) for name, check in checks.items()}
         self._clock = clock
         self._report = Report()
@@ -84,7 +91,8 @@ class Health:
         problems = dict(zip(self._parts, found, strict=True))
         for name, problem in problems.items():
             self._tell(name, self._report.problems.get(name, ""), problem)
-        self._report = Report(problems, self._store.free_bytes)
+        count = None if self._locks is None else self._locks.count
+        self._report = Report(problems, self._store.free_bytes, count)
         self._fresh_until = self._clock.seconds() + FRESH
         return self._report
 
@@ -131,14 +139,26 @@ class _StoreCheck:
 
 
 class _LockCheck:
-    """Asks whether the database of locks answers."""
+    """Asks whether the database of locks answers, and now and then how many there are.
 
-    def __init__(self, locks: ILockStore) -> None:
+    :ivar count: see :class:`Report`.
+    """
+
+    def __init__(self, locks: ILockStore, clock: IReactorTime) -> None:
         self._locks = locks
+        self._clock = clock
+        self._next_count = float("-inf")
+        self.count: int | None = None
 
     async def look(self) -> None:
         """Raise what is wrong."""
-        await self._locks.page(LockQuery(1))
+        known, self.count = self.count, None
+        if known is not None and self._clock.seconds() < self._next_count:
+            await self._locks.page(LockQuery(1))
+            self.count = known
+        else:
+            self.count = await self._locks.count()
+            self._next_count = self._clock.seconds() + COUNT_INTERVAL
 
 
 class _Part:

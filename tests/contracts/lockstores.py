@@ -121,6 +121,14 @@ class LockStoreContract(_Mixin):
             self.assertEqual(self.locks(repo=name, id=locks["org"].id), [lock][: name == "org"])
         self.assertEqual(self.locks(repo=None), list(locks.values()))
 
+    def test_the_locks_of_all_repositories_are_counted(self) -> None:
+        locks = [lock_of(repo=name) for name in ("org/repo", "org/repo2", "org")]
+        for number, lock in enumerate(locks):
+            self.assertEqual(self.run_now(self.store.count()), number)
+            self.create(lock)
+        self.run_now(self.store.remove(locks[0]))
+        self.assertEqual(self.run_now(self.store.count()), 2)
+
     def test_repository_and_path_are_not_run_together(self) -> None:
         for repo, path in (("a/b", "c/d"), ("a", "b/c/d"), ("a/b/c", "d")):
             self.create(lock_of(path, repo=repo))

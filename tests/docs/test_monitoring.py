@@ -24,7 +24,7 @@ class MonitoringPageTests(SynchronousTestCase):
         counted = tally.open()
         Metrics(Counts(Slab(counted.descriptor)))
         counted.close()
-        facts = Facts({}, [], 0, 0, {}, Report({}, 1))
+        facts = Facts({}, [], 0, 0, {}, Report({}, 1, 1))
         text = Exposition(tally.sums, lambda: facts).render().decode()
         told = set()
         for family in text_string_to_metric_families(text):

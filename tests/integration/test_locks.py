@@ -74,6 +74,9 @@ class FileStore:
             and query.id in (None, lock.id)
         ))
 
+    async def count(self):
+        return len(self._read())
+
     async def remove(self, lock):
         locks = self._read()
         self._write([other for other in locks if other.id != lock.id])

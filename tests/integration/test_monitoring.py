@@ -251,6 +251,7 @@ class HealthTests(MonitoringTestCase):
         samples = admin.samples()
         self.assertEqual(samples["giftless_ready", ""], 1)
         self.assertGreater(samples["giftless_store_free_bytes", ""], 0)
+        self.assertEqual(samples["giftless_locks", ""], 0)
         self.assertEqual(samples["giftless_store_requests_total", OK_PUT], 0)
 
     def test_public_endpoints_tell_no_reason_and_only_if_they_are_to(self) -> None:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from giftless.errors import InsufficientStorage, LocksUnavailable, StorageUnavailable
 from giftless.interfaces import ILockStore, IObjectStore, IProbing
 from giftless.lfs.locks import Lock, LockPage, LockQuery
-from giftless.monitoring.health import FRESH, PATIENCE, Health, Report
+from giftless.monitoring.health import COUNT_INTERVAL, FRESH, PATIENCE, Health, Report
 from tests.support.logs import observe
 from tests.support.memory import BoundedMemoryStore
 from tests.support.run import CoroutineTestCase
@@ -58,6 +58,8 @@ class Locks:
     """A database of locks."""
 
     problem: Exception | None = None
+    number = 3
+    counts = 0
 
     async def create(self, lock: Lock) -> None:
         raise NotImplementedError
@@ -69,6 +71,12 @@ class Locks:
         if self.problem is not None:
             raise self.problem
         return LockPage()
+
+    async def count(self) -> int:
+        if self.problem is not None:
+            raise self.problem
+        self.counts += 1
+        return self.number
 
 
 def failing(error: Exception) -> Callable[[], None]:
@@ -149,6 +157,28 @@ class HealthTests(CoroutineTestCase):
         hanging.callback(None)
         self.assertTrue(self.later().ready)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_locks_are_counted_now_and_then(self) -> None:
+        self.assertEqual(self.report().locks, 3)
+        self.locks.number = 4
+        self.assertEqual(self.later(COUNT_INTERVAL - 0.1).locks, 3)
+        self.assertEqual(self.later(COUNT_INTERVAL).locks, 4)
+        self.assertEqual(self.locks.counts, 2)
+
+    def test_locks_that_cannot_be_counted_are_not_told(self) -> None:
+        """The old number would hide that nobody knows."""
+        self.report()
+        self.locks.problem = LocksUnavailable("the database does not answer", 1)
+        for seconds in (FRESH, COUNT_INTERVAL):
+            report = self.later(seconds)
+            self.assertIsNone(report.locks)
+            self.assertTrue(report.problems["locks"])
+        self.locks.problem = None
+        self.assertEqual(self.later().locks, 3)
+
+    def test_without_locks_there_is_no_number(self) -> None:
+        health = Health(self.store, None, self.clock)
+        self.assertIsNone(self.run_now(health.report()).locks)
 
     def test_changes_are_logged_and_not_each_look(self) -> None:
         self.store.result = failing(StorageUnavailable("gone", 1))

@@ -152,6 +152,8 @@ def _health(report: Report) -> Iterator[Metric]:
         yield _gauge(
             "giftless_store_free_bytes", "How much the store may still take.", report.free_bytes
         )
+    if report.locks is not None:
+        yield _gauge("giftless_locks", "Locks that there are, in all repositories.", report.locks)
 
 
 def _counter(name: str, words: str, value: float) -> Metric:

@@ -26,7 +26,7 @@ FACTS = Facts(
     5,
     2,
     {"succeeded": 3, "failed": 1},
-    Report({"store": "", "locks": "gone"}, 1e12),
+    Report({"store": "", "locks": "gone"}, 1e12, 7),
 )
 
 
@@ -101,6 +101,9 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.named("giftless_ready"), {(): 0})
         self.assertEqual(self.named("giftless_part_ready"), {("store",): 1, ("locks",): 0})
         self.assertEqual(self.named("giftless_store_free_bytes"), {(): 1e12})
+        self.assertEqual(self.named("giftless_locks"), {(): 7})
+        self.facts = Facts({}, [], 0, 0, {}, Report({"store": ""}))
+        self.assertEqual(self.named("giftless_locks"), {})
         self.facts = Facts({}, [], 0, 0, {}, None)
         self.assertEqual(self.named("giftless_ready"), {})
 
