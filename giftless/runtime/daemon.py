@@ -38,6 +38,7 @@ from giftless.runtime.systemd import Notifier, watchdog_interval
 
 if TYPE_CHECKING:
     from giftless.runtime.admin.front import AdminFront
+    from giftless.runtime.admin.overview import DaemonFacts
 
 _log = Logger(namespace="giftless")
 
@@ -82,6 +83,7 @@ class Daemon(Service):
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         self._watchdog = LoopingCall(self._tell_watchdog)
         self._watchdog.clock = reactor
+        self._began = reactor.seconds()
         self._settled = False
         self._busy = self._reload_again = self._ending = False
         self._problem = ""
@@ -153,13 +155,24 @@ class Daemon(Service):
             # Not before: it takes memory.
             from giftless.runtime.admin.front import AdminFront
 
-            self._admin = AdminFront(
-                self._reactor, self._tally, self._supervisor, lambda: self._reloads
-            )
+            self._admin = AdminFront(self._reactor, self._tally, self._supervisor, self._facts)
         try:
             await self._admin.listen(endpoints, descriptors[len(loaded.config.endpoints) :])
         except ConfigError as error:
             raise _located(error, loaded) from None
+
+    def _facts(self) -> DaemonFacts:
+        from giftless.runtime.admin.overview import DaemonFacts
+
+        options = self._loaded.config
+        return DaemonFacts(
+            self._began,
+            self._url(),
+            list(map(_describe, listenings(options.endpoints))),
+            list(map(_describe, admin_listenings(options.admin))),
+            self._reloads,
+            self._problem,
+        )
 
     def _plan(self, loaded: Loaded, descriptors: list[int]) -> Plan:
         options = loaded.config
@@ -215,7 +228,7 @@ class Daemon(Service):
             problem = describe_failure(error)
         if problem:
             _log.error("the configuration stays as it was: {problem}", problem=problem)
-        self._problem = f"; cannot reload: {problem}" if problem else ""
+        self._problem = problem
         # Observers are in the workers.
         self._supervisor.tell_one(write_reload(self._loaded.source, problem))
         self._reloads["failed" if problem else "succeeded"] += 1
@@ -236,7 +249,9 @@ class Daemon(Service):
 
     def _changed(self) -> None:
         """Update systemd's status when a worker's state changes."""
-        status = self._supervisor.status + self._problem
+        status = self._supervisor.status
+        if self._problem:
+            status += f"; cannot reload: {self._problem}"
         if self._settled or self._busy or not self._supervisor.settled:
             self._notifier.send(STATUS=status)
             return

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
 
 from giftless.base.metrics.tally import Tally
+from giftless.runtime.admin.doctor import Doctor
 from giftless.runtime.admin.exposition import Exposition, Facts
-from giftless.runtime.admin.site import AdminSite, Doctor
+from giftless.runtime.admin.overview import DaemonFacts, Reporter
+from giftless.runtime.admin.site import AdminSite
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening
 from giftless.runtime.supervision.supervisor import Supervisor
@@ -22,7 +25,7 @@ class AdminFront:
     :param reactor: the reactor.
     :param tally: what workers count.
     :param supervisor: what workers there are.
-    :param reloads: returns how many reloads succeeded and failed.
+    :param daemon: returns what the daemon says of itself.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class AdminFront:
         reactor: Any,
         tally: Tally,
         supervisor: Supervisor,
-        reloads: Callable[[], dict[str, int]],
+        daemon: Callable[[], DaemonFacts],
     ) -> None:
         self._reactor = reactor
         doctor = Doctor(supervisor.ask, reactor)
@@ -41,12 +44,15 @@ class AdminFront:
                 supervisor.pids,
                 supervisor.started,
                 supervisor.died,
-                reloads(),
+                daemon().reloads,
                 doctor.last,
             )
 
         exposition = Exposition(tally.sums, facts)
-        self._site = AdminSite(exposition, doctor, lambda: supervisor.answering, reactor)
+        self._reporter = Reporter(reactor, time.time, tally, supervisor, doctor, daemon)
+        self._site = AdminSite(
+            exposition, doctor, lambda: supervisor.answering, self._reporter.overview, reactor
+        )
         self._ports: list[IListeningPort] = []
 
     async def listen(self, endpoints: Sequence[Listening], descriptors: Sequence[int]) -> None:
@@ -64,10 +70,15 @@ class AdminFront:
             await _stop(ports)
             raise
         before, self._ports = self._ports, ports
+        if ports:
+            self._reporter.start()
+        else:
+            self._reporter.stop()
         await _stop(before)
 
     async def stop(self) -> None:
         """Stop listening."""
+        self._reporter.stop()
         ports, self._ports = self._ports, []
         await _stop(ports)
 

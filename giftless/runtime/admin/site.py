@@ -1,4 +1,4 @@
-"""The HTTP server of the admin endpoints: two questions, three URLs, nothing to change."""
+"""The HTTP server of the admin endpoints: there is nothing to change."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.pages import notFound
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from giftless.monitoring.health import PATIENCE, Report
+from giftless.runtime.admin.doctor import Doctor
 from giftless.runtime.admin.exposition import CONTENT_TYPE, Exposition
-from giftless.runtime.questions import Unanswered
-
-#: For how many seconds a worker's report is waited for: a little longer than it waits.
-REPORT_TIMEOUT: Final = PATIENCE + 1.0
+from giftless.runtime.admin.overview import Overview
 
 #: After how many seconds a silent connection is closed.
 IDLE: Final = 60
@@ -28,64 +24,16 @@ IDLE: Final = 60
 #: that starts workers.
 MAX_CONNECTIONS: Final = 100
 
-#: What the health is looked at for, if only metrics are asked for: at most so often, in
-#: seconds.
-LOOK_INTERVAL: Final = 10.0
-
-#: Asks a worker by a question's name; returns ``None`` if no worker answers.
-Ask = Callable[..., Deferred[bytes] | None]
-
 _log = Logger(namespace="giftless.admin")
 
 
-class Doctor:
-    """Asks workers how their parts are.
-
-    :param ask: asks a worker, see
-        :meth:`giftless.runtime.supervision.supervisor.Supervisor.ask`.
-    :param clock: tells the time.
-    :ivar last: what was found last; ``None`` before.
-    """
-
-    def __init__(self, ask: Ask, clock: IReactorTime) -> None:
-        self._ask = ask
-        self._clock = clock
-        self._next_look = float("-inf")
-        self.last: Report | None = None
-
-    async def report(self) -> Report:
-        """Ask a worker; what does not answer in time is not well."""
-        self._next_look = self._clock.seconds() + LOOK_INTERVAL
-        self.last = await self._report()
-        return self.last
-
-    def look(self) -> None:
-        """Ask if nobody has asked lately; nobody waits for the answer."""
-        if self._clock.seconds() >= self._next_look:
-            Deferred.fromCoroutine(self.report())
-
-    async def _report(self) -> Report:
-        asked = self._ask("health", patience=REPORT_TIMEOUT)
-        if asked is None:
-            return _no_worker("no worker serves and answers")
-        try:
-            return msgspec.json.decode(await asked, type=Report)
-        except Unanswered as reason:
-            return _no_worker(f"a worker {reason}")
-        except msgspec.MsgspecError:
-            return _no_worker("a worker says what this version does not know")
-
-
-def _no_worker(problem: str) -> Report:
-    return Report({"workers": problem})
-
-
 class AdminSite(Site):
-    """Serves ``/metrics``, ``/health/live`` and ``/health/ready``.
+    """Serves ``/metrics``, ``/overview.json``, ``/health/live`` and ``/health/ready``.
 
     :param exposition: renders the metrics.
     :param doctor: knows the health.
     :param alive: whether some worker answers.
+    :param overview: returns everything as it is now.
     :param reactor: the reactor.
     """
 
@@ -97,10 +45,12 @@ class AdminSite(Site):
         exposition: Exposition,
         doctor: Doctor,
         alive: Callable[[], bool],
+        overview: Callable[[], Overview],
         reactor: Any,
     ) -> None:
         root, health = _Folder(), _Folder()
         root.putChild(b"metrics", _Metrics(exposition, doctor))
+        root.putChild(b"overview.json", _OverviewPage(overview))
         root.putChild(b"health", health)
         health.putChild(b"live", _Live(alive))
         health.putChild(b"ready", _Ready(doctor))
@@ -178,6 +128,15 @@ class _Metrics(_Page):
     def render_GET(self, request: Request) -> bytes:
         self._doctor.look()
         return self.answer(request, 200, CONTENT_TYPE, self._exposition.render())
+
+
+class _OverviewPage(_Page):
+    def __init__(self, overview: Callable[[], Overview]) -> None:
+        super().__init__()
+        self._overview = overview
+
+    def render_GET(self, request: Request) -> bytes:
+        return self.answer_json(request, True, self._overview())
 
 
 class _Live(_Page):

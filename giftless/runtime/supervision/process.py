@@ -115,6 +115,7 @@ class Worker(ProcessProtocol):
     :ivar counted: what it counts.
     :ivar state: ``starting``; ``serving``, that is, accepting connections; or
         ``leaving``, when it has been told to end.
+    :ivar began: when it was started, by the clock.
     :ivar silence: how many heartbeats it has missed.
     :ivar pid: the number of the process, 0 if it could not be started.
     """
@@ -130,6 +131,7 @@ class Worker(ProcessProtocol):
         self.silence = 0
         self._problem = ""
         self._reads = True
+        self.began = clock.seconds()
         self._questions = Questions(self._send, clock)
         self._answers = Answers(reports.answers, self._send, clock)
         self._lines = {LOG: Lines(), COMPLAINTS: Lines(), STATUS: Lines()}

@@ -107,9 +107,14 @@ class Supervisor(Service):
         return bool(self._answering())
 
     @property
+    def processes(self) -> list[Worker]:
+        """The workers whose processes run, the oldest first."""
+        return [worker for worker in self._workers if worker.pid]
+
+    @property
     def pids(self) -> list[int]:
         """The numbers of the processes that run."""
-        return [worker.pid for worker in self._workers if worker.pid]
+        return [worker.pid for worker in self.processes]
 
     @property
     def states(self) -> dict[str, int]:

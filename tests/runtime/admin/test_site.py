@@ -13,15 +13,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.base.metrics.tally import Tally
+from giftless.runtime.admin.doctor import LOOK_INTERVAL, REPORT_TIMEOUT, Doctor
 from giftless.runtime.admin.exposition import Exposition, Facts
 from giftless.runtime.admin.site import (
-    LOOK_INTERVAL,
     MAX_CONNECTIONS,
-    REPORT_TIMEOUT,
     AdminSite,
-    Doctor,
 )
 from giftless.runtime.questions import Unanswered
+from tests.runtime.admin.support import reporter
 
 
 class SiteTests(SynchronousTestCase):
@@ -32,9 +31,10 @@ class SiteTests(SynchronousTestCase):
         self.worker: Any = Deferred
         self.doctor = Doctor(self.ask, self.clock)
         facts = lambda: Facts({}, [], 0, 0, {}, self.doctor.last)  # noqa: E731
-        self.site = AdminSite(
-            Exposition(Tally().sums, facts), self.doctor, lambda: self.alive, self.clock
-        )
+        tally = Tally()
+        overview = reporter(self.clock, tally, self.doctor).overview
+        exposition = Exposition(tally.sums, facts)
+        self.site = AdminSite(exposition, self.doctor, lambda: self.alive, overview, self.clock)
 
     def ask(self, name: str, patience: float) -> Deferred[bytes] | None:
         self.assertEqual((name, patience), ("health", REPORT_TIMEOUT))
@@ -78,6 +78,10 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(
             self.answer("/health/live"), (503, {"status": "no worker serves and answers"})
         )
+
+    def test_the_overview_is_told_as_json(self) -> None:
+        status, overview = self.answer("/overview.json")
+        self.assertEqual((status, overview["url"]), (200, "https://lfs.example"))
 
     def ready(self, report: bytes) -> tuple[int, Any]:
         """Ask whether it is ready; the worker answers this."""

@@ -1,0 +1,199 @@
+"""Everything that operators see at one glance.
+
+It is told as JSON at ``/overview.json``, which ``giftless top`` reads, and by the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from twisted.internet.task import LoopingCall
+
+from giftless import __version__
+from giftless.base.metrics.tally import Tally
+from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
+from giftless.monitoring.health import Report
+from giftless.runtime.admin.doctor import Doctor
+from giftless.runtime.admin.history import INTERVAL, CauseCount, History, Rates, Series, Totals
+from giftless.runtime.admin.processes import figures_of
+from giftless.runtime.supervision.supervisor import Supervisor
+
+
+class DaemonFacts(msgspec.Struct, frozen=True):
+    """What the daemon says of itself.
+
+    :ivar began: when it was started, by the reactor's clock.
+    :ivar url: where clients find it.
+    :ivar endpoints: where it listens for clients.
+    :ivar admin_endpoints: where it listens for operators.
+    :ivar reloads: how many reloads have ``succeeded`` and ``failed``.
+    :ivar reload_problem: why the last one has failed; empty if it has not.
+    """
+
+    began: float
+    url: str
+    endpoints: list[str]
+    admin_endpoints: list[str]
+    reloads: dict[str, int]
+    reload_problem: str
+
+
+class WorkerFacts(msgspec.Struct, frozen=True):
+    """One worker.
+
+    :ivar state: ``starting``, ``serving`` or ``leaving``.
+    :ivar cpu_seconds: how much of a processor it has used.
+    :ivar memory_bytes: its resident memory; what workers share counts for each.
+    :ivar open_fds: how many descriptors it has open.
+    :ivar started_at: when it was started, in seconds since the epoch.
+    """
+
+    pid: int
+    state: str
+    cpu_seconds: float
+    memory_bytes: int
+    open_fds: int
+    started_at: float
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The daemon at one moment.  Members may be added, and none is renamed.
+
+    :ivar version: of giftless.
+    :ivar url: where clients find it.
+    :ivar started_at: when the daemon was started, in seconds since the epoch.
+    :ivar now: when this was told, in seconds since the epoch.
+    :ivar endpoints: where it listens for clients.
+    :ivar admin_endpoints: where it listens for operators.
+    :ivar workers: its processes, the oldest first.
+    :ivar started: how many workers have been started.
+    :ivar died: how many of them have ended without having been told to.
+    :ivar reloads: how many reloads have ``succeeded`` and ``failed``.
+    :ivar reload_problem: why the last one has failed; empty if it has not.
+    :ivar health: what was found last of the parts; ``None`` if nobody has looked yet.
+    :ivar health_at: when that was, in seconds since the epoch.
+    :ivar rates: what was done in the last seconds.
+    :ivar uploads_in_progress: objects and parts that are being stored.
+    :ivar hour: the last hour, minute by minute.
+    :ivar day: the last day, by quarters of an hour.
+    :ivar totals: what was done since the daemon was started.
+    :ivar causes: why something was refused or failed, the most frequent cause first.
+    :ivar repositories: which repositories were busiest in the last hour: most bytes first.
+    :ivar transfers: uploads that run.
+    :ivar running_total: how many run, if they are too many to be told.
+    :ivar events: what has happened, the newest first.
+    """
+
+    version: str
+    url: str
+    started_at: float
+    now: float
+    endpoints: list[str]
+    admin_endpoints: list[str]
+    workers: list[WorkerFacts]
+    started: int
+    died: int
+    reloads: dict[str, int]
+    reload_problem: str
+    health: Report | None
+    health_at: float | None
+    rates: Rates
+    uploads_in_progress: int
+    hour: Series
+    day: Series
+    totals: Totals
+    causes: list[CauseCount]
+    repositories: list[RepositoryTraffic]
+    transfers: list[Running]
+    running_total: int
+    events: list[Recent]
+
+
+class Reporter:
+    """Gathers what there is to tell.
+
+    :param reactor: tells the time, of a clock that nobody can set.
+    :param wall_clock: tells the date, in seconds since the epoch.
+    :param tally: what workers count.
+    :param supervisor: what workers there are.
+    :param doctor: knows the health.
+    :param daemon: returns what the daemon says of itself.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        wall_clock: Callable[[], float],
+        tally: Tally,
+        supervisor: Supervisor,
+        doctor: Doctor,
+        daemon: Callable[[], DaemonFacts],
+    ) -> None:
+        self._reactor = reactor
+        self._wall_clock = wall_clock
+        self._supervisor = supervisor
+        self._doctor = doctor
+        self._daemon = daemon
+        self._history = History(tally.sums, reactor)
+        self._reading = LoopingCall(self._history.read)
+        self._reading.clock = reactor
+
+    def start(self) -> None:
+        """Gather, until :meth:`stop`.  Harmless when repeated."""
+        if not self._reading.running:
+            self._reading.start(INTERVAL)
+
+    def stop(self) -> None:
+        """Gather nothing any more.  Harmless when repeated."""
+        if self._reading.running:
+            self._reading.stop()
+
+    def overview(self) -> Overview:
+        """Return everything as it is now."""
+        self._doctor.look()
+        history = self._history
+        history.look()
+        now = self._wall_clock()
+        ahead: float = now - self._reactor.seconds()
+
+        def date(moment: float) -> float:
+            return moment + ahead
+
+        daemon, supervisor, looked_at = self._daemon(), self._supervisor, self._doctor.looked_at
+        return Overview(
+            version=__version__,
+            url=daemon.url,
+            started_at=date(daemon.began),
+            now=now,
+            endpoints=daemon.endpoints,
+            admin_endpoints=daemon.admin_endpoints,
+            workers=[
+                _facts(worker.pid, worker.state, date(worker.began))
+                for worker in supervisor.processes
+            ],
+            started=supervisor.started,
+            died=supervisor.died,
+            reloads=dict(daemon.reloads),
+            reload_problem=daemon.reload_problem,
+            health=self._doctor.last,
+            health_at=None if looked_at is None else date(looked_at),
+            rates=history.rates,
+            uploads_in_progress=history.uploads,
+            hour=history.hour(now),
+            day=history.day(now),
+            totals=history.totals,
+            causes=history.causes(),
+            repositories=[],
+            transfers=[],
+            running_total=0,
+            events=[],
+        )
+
+
+def _facts(pid: int, state: str, started_at: float) -> WorkerFacts:
+    figures = figures_of([pid])
+    return WorkerFacts(
+        pid, state, figures.cpu_seconds, figures.memory_bytes, figures.descriptors, started_at
+    )
