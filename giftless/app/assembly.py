@@ -46,10 +46,11 @@ from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.front import HTTPFront
 from giftless.web.health import health_routes
+from giftless.web.landing import Landing
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.parts import PartEndpoints
-from giftless.web.proxies import Proxies
+from giftless.web.proxies import Proxies, ServerURL
 from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
@@ -201,7 +202,9 @@ def build_resource(
     if backends.metrics is not None:
         tokens = MeasuredAuthenticator(tokens, "action", backends.metrics)
     actions = AuthChain([tokens, guarded])
+    server_url = ServerURL(Proxies(options.trusted_proxies), options.public_url)
     routes = (
+        *Landing(server_url).routes,
         *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
         *_lock_routes(options, environment, backends, gate, guarded, events),
@@ -209,7 +212,7 @@ def build_resource(
     )
     brought = AdapterEndpoints(guarded, actions, gate, server, blocking)
     routes = (*routes, *brought.routes(transfers.adapters, routes))
-    return LFSResource(routes, Proxies(options.trusted_proxies), options.public_url)
+    return LFSResource(routes, server_url)
 
 
 def _lock_routes(

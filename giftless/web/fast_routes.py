@@ -16,7 +16,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from giftless.web.request import LFSRequest
-from giftless.web.route import Route
+from giftless.web.route import Level, Route
 
 #: Starts to answer a request, given the variables of its URL.
 Start = Callable[..., object]
@@ -34,18 +34,25 @@ class FastRoutes(Resource):
     def __init__(self, endpoints: Iterable[tuple[Route, Start]], klein: IResource) -> None:
         super().__init__()
         self._klein = klein
+        self._fixed: dict[tuple[bytes, str], Start] = {}
         self._endpoints: dict[bytes, list[tuple[re.Pattern[str], Start]]] = {}
         # As with Klein, names come before variables, of which a repository is one.
         for route, start in sorted(endpoints, key=lambda pair: pair[0].precedence):
             pattern = route.pattern
-            for method in route.methods:
-                self._endpoints.setdefault(method.encode(), []).append((pattern, start))
+            for method in map(str.encode, route.methods):
+                if route.level is Level.SERVER and not route.variables:
+                    self._fixed.setdefault((method, route.rule), start)
+                else:
+                    self._endpoints.setdefault(method, []).append((pattern, start))
 
     def match(self, method: bytes, path: str) -> tuple[Start, dict[str, Any]] | None:
         """Return what starts to answer a request, and the variables of its URL.
 
         :param path: decoded.
         """
+        fixed = self._fixed.get((method, path))
+        if fixed is not None:
+            return fixed, {}
         for pattern, start in self._endpoints.get(method, ()):
             if found := pattern.fullmatch(path):
                 return start, found.groupdict()

@@ -14,6 +14,17 @@ from giftless.lfs.objects import Oid, Repo
 #: What stands behind a repository in the long form of its URLs.
 _INFO_LFS: Final = ("info", "lfs")
 
+#: Stands for the path of a repository in words for people.
+EXAMPLE_REPO: Final = "/ORG/REPO.git"
+
+
+def example_api(base_url: str) -> str:
+    """Return how ``lfs.url`` is written, for people.
+
+    :param base_url: the server's root, without a slash at the end.
+    """
+    return "/".join((f"{base_url}{EXAMPLE_REPO}", *_INFO_LFS))
+
 
 @implementer(ILinks)
 class Links:

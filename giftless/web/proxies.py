@@ -93,7 +93,7 @@ class Proxies:
         return host
 
     def base_url(self, request: Request) -> str:
-        """Build the URL of the server's root as the client sees it.
+        """Build the URL of the server's root from what a request tells.
 
         :returns: ``scheme://host[:port]``, without a slash at the end.
         :raises BadRequest: if the headers name no usable host.
@@ -105,6 +105,32 @@ class Proxies:
         if not HOST.fullmatch(host.encode()):
             raise BadRequest("the request does not say which host it is for")
         return f"{scheme}://{host}"
+
+
+class ServerURL:
+    """The URL of the server's root, as clients are told it.
+
+    :param proxies: whose word about it is taken.
+    :param public_url: the URL itself; empty to build it from each request.
+    """
+
+    def __init__(self, proxies: Proxies, public_url: str) -> None:
+        self._proxies = proxies
+        self._public_url = public_url.rstrip("/")
+
+    def for_client(self, request: Request) -> str:
+        """Return the URL as the client of a request sees it, without a slash at the end.
+
+        :raises BadRequest: if nothing tells it.
+        """
+        return self._public_url or self._proxies.base_url(request)
+
+    def in_words(self, request: Request) -> str:
+        """Return the same for people; with ``HOST`` in it if nothing tells it."""
+        try:
+            return self.for_client(request)
+        except BadRequest:
+            return "https://HOST"
 
 
 def _plain(network: _Network) -> _Network:

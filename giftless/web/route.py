@@ -26,6 +26,9 @@ _METHOD: Final = re.compile(r"[A-Z]{2,}", re.ASCII)
 #: The variable that holds the path of the repository.
 REPO: Final = "repo"
 
+#: What the root of the server is called in metrics, whose template is empty.
+ROOT: Final = "/"
+
 #: Answers a call; takes the variables of the URL as keyword arguments.
 Handler = Callable[..., Awaitable[None]]
 
@@ -46,7 +49,7 @@ class Route:
     """One endpoint.
 
     :ivar template: its path below the repository or the root of the server;
-        variables stand in braces: ``objects/storage/{oid}``.
+        variables stand in braces: ``objects/storage/{oid}``.  Empty for that root itself.
     :ivar methods: the HTTP methods that it answers; ``HEAD`` comes with ``GET``.
     :ivar handler: answers.
     :ivar level: below what it stands.
@@ -73,6 +76,8 @@ class Route:
     @property
     def segments(self) -> list[str]:
         """The segments of the template."""
+        if not self.template and self.level is Level.SERVER:
+            return []
         return self.template.split("/")
 
     @property

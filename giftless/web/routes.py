@@ -25,10 +25,10 @@ from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed
 from giftless.lfs.objects import Repo
 from giftless.web.call import Call, RepoCall
 from giftless.web.fast_routes import FastRoutes
-from giftless.web.links import Links
-from giftless.web.proxies import Proxies
+from giftless.web.links import EXAMPLE_REPO, Links, example_api
+from giftless.web.proxies import ServerURL
 from giftless.web.request import CLIENT_CLOSED, LFSRequest
-from giftless.web.route import REPO, Level, Route
+from giftless.web.route import REPO, ROOT, Level, Route
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
 _INFO_LFS: Final = "/info/lfs"
@@ -42,9 +42,6 @@ _INFO_LFS_AGAIN: Final = re.compile(r"/+info/+lfs(\.git)?(/+\.git)?\Z", re.IGNOR
 _PLACES: Final = 256
 _SHORT_PATH: Final = 512
 
-#: Stands for the path of a repository in words for people.
-_EXAMPLE: Final = "/ORG/REPO.git"
-
 
 class _RepoConverter(PathConverter):
     """Matches everything in front of an endpoint."""
@@ -57,14 +54,11 @@ class LFSResource:
     """The HTTP API: all endpoints.
 
     :param routes: the endpoints.
-    :param proxies: whose word about URLs is taken.
-    :param public_url: the root of all URLs that are handed out; empty to
-        build it from each request.
+    :param server_url: the root of all URLs that are handed out.
     """
 
-    def __init__(self, routes: Iterable[Route], proxies: Proxies, public_url: str) -> None:
-        self._proxies = proxies
-        self._public_url = public_url.rstrip("/")
+    def __init__(self, routes: Iterable[Route], server_url: ServerURL) -> None:
+        self._server_url = server_url
         self.app = Klein()
         self.app.url_map.converters = {**self.app.url_map.converters, REPO: _RepoConverter}
         self.app.url_map.merge_slashes = False
@@ -102,7 +96,7 @@ class LFSResource:
         return handle
 
     async def _run(self, route: Route, request: LFSRequest, variables: dict[str, str]) -> None:
-        request.route = route.template
+        request.route = route.template or ROOT
         try:
             if route.level is Level.SERVER:
                 call = Call(request, request.address)
@@ -120,7 +114,7 @@ class LFSResource:
 
     def _repo_call(self, request: LFSRequest, path: str) -> RepoCall:
         find = self._place if len(path) <= _SHORT_PATH else self._find_place
-        repo, links, short = find(self._base_url(request), path)
+        repo, links, short = find(self._server_url.for_client(request), path)
         request.repo = repo
         return RepoCall(request, request.address, repo, links, short)
 
@@ -139,9 +133,6 @@ class LFSResource:
         links = Links(base_url, names if short else [*names, "info", "lfs"])
         return Repo.parse(names), links, short
 
-    def _base_url(self, request: LFSRequest) -> str:
-        return self._public_url or self._proxies.base_url(request)
-
     def _routing_failed(self, request: LFSRequest, failure: Failure) -> None:
         """No endpoint has this URL, or not with this method."""
         problem = failure.value
@@ -156,15 +147,12 @@ class LFSResource:
     def _not_found(self, request: LFSRequest) -> str:
         """Say why a URL is no endpoint's."""
         path = "/" + b"/".join(request.postpath or ()).decode()
-        try:
-            base_url = self._base_url(request)
-        except BadRequest:  # It names no host, either.
-            base_url = "https://HOST"
+        base_url = self._server_url.in_words(request)
         if path.rstrip("/") in ("", _INFO_LFS) or self._lacks_repository(path):
             return _no_repository(base_url)
         return (
             "there is no such endpoint on this server;"
-            f" lfs.url is of the form {base_url}{_EXAMPLE}{_INFO_LFS}"
+            f" lfs.url is of the form {example_api(base_url)}"
         )
 
     def _lacks_repository(self, path: str) -> bool:
@@ -191,7 +179,7 @@ def _info_lfs_again(base_url: str, root: str) -> str:
     """
     while found := _INFO_LFS_AGAIN.search(root):
         root = root[: found.start()]
-    git = f"{base_url}{quote(root) or _EXAMPLE}"
+    git = f"{base_url}{quote(root) or EXAMPLE_REPO}"
     return (
         "the URL has 'info/lfs' twice, or in capital letters: write lfs.url as"
         f" {git}/info/lfs; a client that appends that itself needs {git}"
@@ -199,4 +187,4 @@ def _info_lfs_again(base_url: str, root: str) -> str:
 
 
 def _no_repository(base_url: str) -> str:
-    return f"the URL names no repository: write lfs.url as {base_url}{_EXAMPLE}{_INFO_LFS}"
+    return f"the URL names no repository: write lfs.url as {example_api(base_url)}"

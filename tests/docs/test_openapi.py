@@ -181,6 +181,16 @@ class ApiTestCase(SharingTestCase):
             "503": self.ask(method, path, "outage", body),
         }
 
+    def for_anybody(self, method: str, path: str) -> Exchanges:
+        """Bring about the statuses that every operation has that takes no credential."""
+        host = f"{method} {path} HTTP/1.1\nHost: lfs.example"
+        return {
+            "400": self.send(f"{host}\nHost: other.example"),
+            "408": self.send(host, end=""),
+            "417": self.ask(method, path, headers={"Expect": "miracles"}),
+            "431": self.ask(method, path, headers={"X-Filler": "x" * 20000}),
+        }
+
     def assert_documented(
         self, name: str, exchanges: Exchanges, not_here: frozenset[str] = frozenset()
     ) -> None:
@@ -217,9 +227,9 @@ class ApiTestCase(SharingTestCase):
         self.assertIn(media_type, content)
         if bodiless:
             self.assertEqual(response.body, b"")
-        elif media_type == LFS_JSON:
+        elif media_type in (LFS_JSON, "application/json"):
             validate(response.json, content[media_type]["schema"])
-            if response.status >= 400:
+            if media_type == LFS_JSON and response.status >= 400:
                 self.assertEqual(response.json["request_id"], response.headers["x-request-id"])
 
 
@@ -456,8 +466,7 @@ class HealthTests(ApiTestCase):
 
         :param more: what else it has answered.
         """
-        everywhere = self.everywhere(method, path)
-        exchanges = {status: everywhere[status] for status in ("400", "408", "417", "431")}
+        exchanges = self.for_anybody(method, path)
         exchanges["200"] = self.ask(method, path)
         self.assert_documented(name, exchanges | more)
 
@@ -479,6 +488,26 @@ class HealthTests(ApiTestCase):
         wait_until(lambda: self.ask("GET", path).status == 200, "the end of the outage")
         self.check("ready", "GET", path, {"503": answers["GET"]})
         self.check("inspectReady", "HEAD", path, {"503": answers["HEAD"]})
+
+
+class RootTests(ApiTestCase):
+    """What stands at the server's root, likewise."""
+
+    def test_the_root_gives_each_documented_status(self) -> None:
+        """``GET /`` and ``HEAD /``."""
+        for method, name in (("GET", "welcome"), ("HEAD", "inspectWelcome")):
+            for accept in ("*/*", "text/html"):
+                answer = self.ask(method, "/", headers={"Accept": accept})
+                exchanges = self.for_anybody(method, "/") | {"200": answer}
+                self.assert_documented(name, exchanges)
+
+    def test_what_browsers_ask_for_gives_each_documented_status(self) -> None:
+        """``/favicon.ico`` and ``/robots.txt``."""
+        for method, prefix in (("GET", ""), ("HEAD", "inspect")):
+            for path, name, status in (("favicon.ico", "icon", 204), ("robots.txt", "robots", 200)):
+                answer = {str(status): self.ask(method, f"/{path}")}
+                exchanges = self.for_anybody(method, f"/{path}") | answer
+                self.assert_documented(f"{prefix}{name.title() if prefix else name}", exchanges)
 
 
 class BatchReplyTests(ApiTestCase):

@@ -200,7 +200,7 @@ class FrontTests(InstanceTestCase):
         instance = await self.start()
         http, lines = await self.connect(0), await self.connect(1)
         await lines.ask(b"hello\n", b"HELLO\n")
-        await http.ask(GET, b"HTTP/1.1 404 ")
+        await http.ask(GET, b"HTTP/1.1 200 ")
         self.assertEqual(self.lines.calls, ["start"])
         lines.transport.loseConnection()
         http.transport.loseConnection()
@@ -210,7 +210,7 @@ class FrontTests(InstanceTestCase):
         instance = await self.start()
         http, lines = await self.connect(0), await self.connect(1)
         await lines.ask(b"one\n", b"ONE\n")
-        await http.ask(GET, b"HTTP/1.1 404 ")
+        await http.ask(GET, b"HTTP/1.1 200 ")
         retired = Deferred.fromCoroutine(instance.retire())
         await lines.ask(b"two\n", b"TWO\n")
         await lines.closed

@@ -61,11 +61,12 @@ from giftless.usecases.objects import LFSServer
 from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.cors import Cors, CorsOptions
 from giftless.web.errors import Challenge
+from giftless.web.landing import Landing
 from giftless.web.limits import Limits
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.parts import PartEndpoints
-from giftless.web.proxies import Proxies
+from giftless.web.proxies import Proxies, ServerURL
 from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
@@ -272,12 +273,19 @@ class Front:
             policy = lock_policy or LockPolicy()
             service = LockService(locks, gate, policy, clock.seconds, events)
             lock_routes = LockEndpoints(service, AuthChain(authenticators)).routes
-        routes = [*objects.routes, *parts.routes, *lock_routes, *routes]
+        server_url = ServerURL(proxies, public_url)
+        routes = [
+            *Landing(server_url).routes,
+            *objects.routes,
+            *parts.routes,
+            *lock_routes,
+            *routes,
+        ]
         brought = AdapterEndpoints(
             AuthChain(authenticators), actions_authenticator, gate, server, blocking
         )
         routes += brought.routes(transfers.adapters, routes)
-        self._api = LFSResource(routes, proxies, public_url)
+        self._api = LFSResource(routes, server_url)
         self.site = LFSSite(
             self._api.resource(),
             self.limits,

@@ -17,7 +17,7 @@ from giftless.web.call import RepoCall
 from giftless.web.cors import Cors, CorsOptions, normal_origin
 from giftless.web.headers import Headers
 from giftless.web.limits import Limits
-from giftless.web.proxies import Proxies
+from giftless.web.proxies import Proxies, ServerURL
 from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
@@ -460,7 +460,7 @@ class LaterEndpointTests(CorsTestCase):
             Route("objects/elsewhere", ("GET", "PUT"), redirect),
         )
         proxies = Proxies(())
-        resource = LFSResource(routes, proxies, "").resource()
+        resource = LFSResource(routes, ServerURL(proxies, "")).resource()
         site = LFSSite(resource, Limits(), proxies, self.clock, cors=Cors(options()))
         for method in ("PATCH", "DELETE", "HEAD", "OPTIONS"):
             connection = Connection(site, self.clock)

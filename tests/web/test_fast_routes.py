@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from werkzeug.exceptions import HTTPException
 
 from giftless.web.fast_routes import FastRoutes
-from giftless.web.proxies import Proxies
+from giftless.web.proxies import Proxies, ServerURL
 from giftless.web.route import Level, Route
 from giftless.web.routes import LFSResource
 
@@ -31,6 +31,7 @@ ROUTES = (
     Route("info/{name}", ("GET", "PUT"), never_called, Level.SERVER),
     Route("a.git/objects/batch", ("POST", "DELETE"), never_called, Level.SERVER),
     Route("a.b", ("GET",), never_called, Level.SERVER),
+    Route("", ("GET",), never_called, Level.SERVER),
 )
 
 #: What paths are made of, so that most are almost an endpoint's.
@@ -42,7 +43,7 @@ WORDS = (
 
 class FastRoutesTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.klein = LFSResource(ROUTES, Proxies([]), "").app.url_map
+        self.klein = LFSResource(ROUTES, ServerURL(Proxies([]), "")).app.url_map
         numbered = [(route, str(number)) for number, route in enumerate(ROUTES)]
         self.fast = FastRoutes(numbered, Resource())  # type: ignore[arg-type]  # only matched
 
@@ -60,6 +61,7 @@ class FastRoutesTests(SynchronousTestCase):
         st.lists(st.sampled_from(WORDS), max_size=9).filter(lambda words: words[:1] != [""]),
     )
     @example("POST", ["a.git", "objects", "batch"])
+    @example("GET", [])
     def test_both_lead_to_the_same_endpoint(self, method: str, words: list[str]) -> None:
         path = "/" + "/".join(words)
         self.assertEqual(self.fast.match(method.encode(), path), self.by_klein(method, path), path)

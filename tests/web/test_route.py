@@ -50,6 +50,10 @@ class GrammarTests(SynchronousTestCase):
         self.assertEqual(made.rule, "/health/<string:part>")
         self.assertEqual(made.pattern.pattern, "/health/(?P<part>[^/]+)")
 
+    def test_an_empty_template_is_the_root_of_the_server(self) -> None:
+        made = server("")
+        self.assertEqual((made.rule, made.pattern.pattern, made.segments), ("/", "/", []))
+
     def test_head_comes_with_get(self) -> None:
         self.assertEqual(route("a", "GET", "PUT").methods, ("GET", "PUT", "HEAD"))
         self.assertEqual(route("a", "GET", "HEAD").methods, ("GET", "HEAD"))

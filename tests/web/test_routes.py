@@ -152,7 +152,6 @@ class UrlTests(ApiTestCase):
     def test_unknown_urls_are_answered_with_404(self) -> None:
         self.serve()
         for url in (
-            "/",
             "/org",
             "/org/repo",
             "/org/repo.git/info/lfs",
@@ -166,8 +165,7 @@ class UrlTests(ApiTestCase):
             f"/org/repo/objects/{OID}",
             "/objects/batch",
             f"/objects/storage/{OID}",
-            "/favicon.ico",
-            "/robots.txt",
+            "/index.html",
             "/.git/config",
         ):
             for method in ("GET", "POST", "PUT"):
@@ -187,7 +185,7 @@ class UrlTests(ApiTestCase):
 
     def test_head_of_an_error_has_no_body(self) -> None:
         self.serve()
-        for url, status in ((URL, 404), (BATCH, 405), ("/", 404), ("/a/../objects/batch", 405)):
+        for url, status in ((URL, 404), (BATCH, 405), ("/org", 404), ("/a/../objects/batch", 405)):
             connection = self.connect()
             response = connection.request("HEAD", url)
             self.assertEqual(response.status, status)
@@ -256,8 +254,6 @@ class UrlTests(ApiTestCase):
     def test_a_url_without_a_repository_is_told_what_is_missing(self) -> None:
         self.serve()
         for status, method, url in (
-            (404, "GET", "/"),
-            (404, "POST", "/"),
             (404, "GET", "/info/lfs"),
             (404, "POST", "/objects/batch"),
             (404, "POST", "/objects/storage/verify"),
@@ -284,13 +280,13 @@ class UrlTests(ApiTestCase):
     def test_a_url_without_a_host_is_told_the_form_of_one(self) -> None:
         self.serve()
         connection = self.connect()
-        connection.send(b"GET / HTTP/1.0\r\n\r\n")
+        connection.send(b"GET /org HTTP/1.0\r\n\r\n")
         response = connection.response()
         self.assertIn("https://HOST/ORG/REPO.git/info/lfs", response.json["message"])
 
     def test_the_public_url_is_in_the_words(self) -> None:
         self.serve(public_url="https://lfs.example.org/lfs/")
-        response = self.request("GET", "/")
+        response = self.request("GET", "/org")
         self.assertIn("https://lfs.example.org/lfs/ORG/REPO.git", response.json["message"])
 
     def test_query_is_no_part_of_the_path(self) -> None:

@@ -100,7 +100,7 @@ class AccessLogTests(FrontTestCase):
     def test_bytes_are_those_of_the_body(self) -> None:
         self.serve()
         self.front.put(DATA)
-        error = self.request("GET", "/")
+        error = self.request("GET", "/org")
         self.request("HEAD", URL)
         self.request("GET", URL, {"Range": "bytes=2-4"})
         self.request("GET", URL, {"If-None-Match": "*"})
