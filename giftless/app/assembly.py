@@ -80,18 +80,27 @@ class Backends:
     metrics: Metrics | None = None
 
 
+def build_metrics(options: Config, counts: Counts | None) -> Metrics | None:
+    """Build what a process counts with, unless there is no admin endpoint to tell it.
+
+    Counting makes an event for each refused object: count only if somebody can read it.
+
+    :param counts: where this process counts; ``None`` if nobody is told.
+    """
+    return Metrics(counts) if counts is not None and options.admin.endpoints else None
+
+
 def build_backends(
     options: Config,
     parts: PartBuilder,
     shared: SharedTable | None = None,
-    counts: Counts | None = None,
+    metrics: Metrics | None = None,
 ) -> Backends:
     """Build the storage, the authenticators, the lock store and the observers.
 
     :param parts: builds each, with what is nested in it.
     :param shared: what all workers count together; ``None`` if this process serves alone.
-    :param counts: where this process counts what it does, if there are admin endpoints
-        to tell it; ``None`` if nobody is told.
+    :param metrics: what this process counts with, from :func:`build_metrics`.
     :raises ConfigError: if the configuration cannot be used.
     """
     plugins.add_directories(options.plugin_path)
@@ -108,10 +117,7 @@ def build_backends(
     observers = build_observers(options, parts)
     # The store itself: what is asked for this is not counted.
     health = Health(store, locks, parts.environment.reactor)
-    metrics = None
-    # Counting makes an event for each refused object: count only if somebody can read it.
-    if counts is not None and options.admin.endpoints:
-        metrics = Metrics(counts)
+    if metrics is not None:
         seconds = parts.environment.reactor.seconds
         store = measured_store(store, options.storage["type"], metrics, seconds)
         chain = [

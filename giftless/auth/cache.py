@@ -60,6 +60,10 @@ class Shared(Generic[K, V]):
         self._waiting: dict[K, list[Deferred[V]]] = {}
         self._running: dict[K, Deferred[None]] = {}
 
+    def __contains__(self, key: K) -> bool:
+        """Whether a question is being answered just now."""
+        return key in self._waiting
+
     def ask(self, key: K, question: Coroutine[Any, Any, V]) -> Deferred[V]:
         """Answer ``question``, unless the same one is being answered already.
 

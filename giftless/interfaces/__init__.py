@@ -32,11 +32,13 @@ from giftless.interfaces.auth import (
 from giftless.interfaces.bodies import IBody
 from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints, IRepoCall
 from giftless.interfaces.environment import (
+    CountLookup,
     Environment,
     IBlocking,
     IBuilder,
     IFactory,
     IPartBuilder,
+    Lookup,
     Section,
     WallClock,
 )
@@ -112,6 +114,7 @@ __all__ = [
     "BatchAnswered",
     "Bearer",
     "ConfigurationReloaded",
+    "CountLookup",
     "Credential",
     "Credentials",
     "Endpoint",
@@ -170,6 +173,7 @@ __all__ = [
     "LockCreated",
     "LockForced",
     "LockReleased",
+    "Lookup",
     "ObjectDeleted",
     "ObjectFacts",
     "ObjectMarked",

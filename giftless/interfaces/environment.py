@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 from twisted.application.service import MultiService
@@ -26,6 +26,18 @@ Section = dict[str, Any]
 #: Returns the time of day: seconds since the epoch.  It jumps when somebody sets the
 #: clock, so it dates tokens, locks and signatures, and measures nothing.
 WallClock = Callable[[], float]
+
+#: What a look into a cache has found: the answer, somebody who is asking for it just now,
+#: or nothing.
+Lookup = Literal["hit", "shared", "miss"]
+
+#: Counts a look into a cache, which a short and fixed word names: a ``type``, or what is
+#: in it.
+CountLookup = Callable[[str, Lookup], None]
+
+
+def count_nothing(cache: str, result: Lookup) -> None:
+    """Count no look into a cache, because nobody is told."""
 
 
 class IBlocking(Interface):
@@ -103,6 +115,8 @@ class Environment:
         Those of a nested part come before what its caller adds later.
     :ivar wall_clock: tells the time of day, in seconds since the epoch: use it for
         dates, and for what is compared with dates, such as the expiry of a token.
+    :ivar count_lookup: counts looks into caches for
+        ``giftless_cache_requests_total``; quick, and in the reactor's thread only.
     """
 
     reactor: IReactorTime
@@ -112,3 +126,4 @@ class Environment:
     parts: IPartBuilder
     services: MultiService = field(default_factory=MultiService)
     wall_clock: WallClock = time.time
+    count_lookup: CountLookup = count_nothing

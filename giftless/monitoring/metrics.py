@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from giftless.base.metrics.counts import Counts
+from giftless.interfaces import Lookup
 
 #: Bounds for how long requests take, in seconds: from a question to a long transfer.
 HTTP_SECONDS: Final = (
@@ -90,6 +91,12 @@ class Metrics:
             " failed to check.",
             *("authenticator", "result"),
         )
+        self.cache_requests = counter(
+            "giftless_cache_requests_total",
+            "Looks into a cache: 'hit' found the answer, 'shared' somebody who was asking for"
+            " it, 'miss' nothing.",
+            *("cache", "result"),
+        )
         self.store_requests = counter(
             "giftless_store_requests_total",
             "What the store was asked, by outcome: 'ok', or the cause of a refusal or failure.",
@@ -104,3 +111,7 @@ class Metrics:
         self.uploads = gauge(
             "giftless_uploads_in_progress", "Objects and parts that are being stored now."
         )
+
+    def count_lookup(self, cache: str, result: Lookup) -> None:
+        """See :class:`giftless.interfaces.Environment`."""
+        self.cache_requests.add((cache, result))

@@ -12,7 +12,7 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IListeningPort
 
 from giftless.app import config
-from giftless.app.assembly import Backends, build_backends, build_fronts
+from giftless.app.assembly import Backends, build_backends, build_fronts, build_metrics
 from giftless.app.config import Config, Loaded
 from giftless.app.cpus import number_of_workers
 from giftless.app.plugins import PartBuilder
@@ -25,6 +25,7 @@ from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, Event, IFront
+from giftless.interfaces.environment import count_nothing
 from giftless.runtime.lock_answers import LockAnswers
 from giftless.runtime.lock_questions import LOCKS, RELEASE
 from giftless.runtime.questions import Answerer
@@ -64,11 +65,17 @@ class Instance:
         # Connections use these until their end, so they stop last.
         self._threads = Threads(reactor, options.threads)
         self._services = MultiService()
-        lent = (reactor, self._threads, http_client(reactor), options.state_dir)
-        self._parts = PartBuilder(partial(Environment, *lent, services=self._services))
+        metrics = build_metrics(options, counts)
+        lend = partial(
+            Environment,
+            *(reactor, self._threads, http_client(reactor), options.state_dir),
+            services=self._services,
+            count_lookup=count_nothing if metrics is None else metrics.count_lookup,
+        )
+        self._parts = PartBuilder(lend)
         self._endpoints = listenings(options.endpoints)
         try:
-            backends = build_backends(options, self._parts, shared, counts)
+            backends = build_backends(options, self._parts, shared, metrics)
             self._events = Events(backends.observers)
             built = build_fronts(options, self._parts.environment, backends)
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.app.assembly import build_backends
+from giftless.app.assembly import build_backends, build_metrics
 from giftless.app.config import AdminOptions, Config
 from giftless.base.metrics.counts import Counts
 from giftless.monitoring.metrics import Metrics
@@ -23,6 +23,7 @@ class CountingTests(SynchronousTestCase):
                 admin=AdminOptions(endpoints=endpoints),
             )
             parts = part_builder(directory)
-            backends = build_backends(options, parts, counts=Counts())
+            metrics = build_metrics(options, Counts())
+            backends = build_backends(options, parts, metrics=metrics)
             self.assertIsInstance(backends.metrics, kind)
             self.assertEqual(bool(backends.observers), bool(endpoints))

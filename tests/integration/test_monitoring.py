@@ -14,13 +14,22 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.support import Daemon, IntegrationTestCase, object_path, oid_of, read_reply
+from tests.auth.passwords.test_htpasswd import quick_hash
+from tests.integration.support import (
+    REPO,
+    Daemon,
+    IntegrationTestCase,
+    object_path,
+    oid_of,
+    read_reply,
+)
 from tests.integration.workers import WorkersTestCase
 from tests.support.ports import free_port
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.processes import ENDED, installed, wait_until
 from tests.support.rounds import rounds
 from tests.support.servers import shared
+from tests.support.tokens import basic
 
 #: Labels of metrics.
 OBJECT = "route=objects/storage/{oid}"
@@ -178,6 +187,19 @@ class MetricsTests(MonitoringTestCase):
                 "method=other,route=none,status=400": 1,
             },
         )
+
+    def test_looks_into_caches_are_counted(self) -> None:
+        users, access = self.directory / "htpasswd", self.directory / "access.yaml"
+        users.write_text(f"alice:{quick_hash('secret')}\n")
+        access.write_text(f"alice: {{{REPO}: write}}\n")
+        section = {"type": "basic", "htpasswd": str(users), "access": str(access)}
+        daemon, admin = self.serve(1, auth=[section])
+        headers = {"Authorization": basic("alice", "secret")}
+        for _ in range(5):
+            self.assertEqual(daemon.put(b"x", headers=headers), 200)
+        name, found = "giftless_cache_requests_total", admin.samples()
+        self.assertEqual(found[name, "cache=basic,result=miss"], 1)
+        self.assertEqual(found[name, "cache=basic,result=hit"], 4)
 
     def test_no_public_endpoint_tells_of_it(self) -> None:
         daemon, _ = self.serve(1)

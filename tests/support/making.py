@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Awaitable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from treq.client import HTTPClient
@@ -16,6 +17,7 @@ from giftless.app.plugins import PartBuilder
 from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.auth.grants import ADMIN, READ, READ_WRITE, RepoGrants
 from giftless.interfaces import (
+    CountLookup,
     Environment,
     IActionTokens,
     IBlocking,
@@ -29,6 +31,7 @@ from giftless.interfaces import (
     Payload,
     Ticket,
 )
+from giftless.interfaces.environment import count_nothing
 from giftless.lfs.objects import Action, Extras, ObjectKey, Oid, Permission, Repo
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.kinds import BUILT_IN
@@ -182,6 +185,8 @@ def environment(
     reactor: Any = None,
     blocking: IBlocking | None = None,
     http: HTTPClient | None = None,
+    count_lookup: CountLookup = count_nothing,
 ) -> Environment:
     """Return what a plugin's factory is given, without a reactor that runs unless one is given."""
-    return part_builder(state_dir, reactor, blocking, http).environment
+    lent = part_builder(state_dir, reactor, blocking, http).environment
+    return replace(lent, count_lookup=count_lookup)

@@ -16,7 +16,7 @@ import math
 import re
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
@@ -46,6 +46,7 @@ from giftless.interfaces import (
     IAuthenticator,
     Identity,
     IVouching,
+    Lookup,
     Password,
     WallClock,
 )
@@ -155,6 +156,7 @@ class ForgeAuthenticator:
     :param http: asks the forge; it must keep no cookies.
     :param clock: tells when answers expire, and when to give up waiting for one.
     :param wall_clock: is compared with the forge's dates.
+    :param count: counts looks for what is remembered.
     :raises ConfigError: if ``orgs`` is empty or names something impossible.
     """
 
@@ -165,7 +167,9 @@ class ForgeAuthenticator:
         http: HTTPClient,
         clock: IReactorTime,
         wall_clock: WallClock,
+        count: Callable[[Lookup], None],
     ) -> None:
+        self._count = count
         self.realm = Realm(forge.kind, options.realm or forge.place)
         self._forge = forge
         self._options = options
@@ -231,12 +235,15 @@ class ForgeAuthenticator:
         key = digest, folded(repo)
         identity = self._identities.get(key)
         if identity is not None:
+            self._count("hit")
             return identity
         times, refusal = self._refused.get(digest) or (0, None)
         if refusal is not None and times >= _REFUSALS:
+            self._count("hit")
             raise type(refusal)(refusal.message)
         until = self._limited.get(digest)
         if until is not None:
+            self._count("hit")
             wait = math.ceil(until - self._clock.seconds())
             raise ForgeLimit(
                 f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
@@ -253,6 +260,7 @@ class ForgeAuthenticator:
             self._clock,
             self._wall_clock,
         )
+        self._count("shared" if key in self._shared else "miss")
         return await self._shared.ask(key, self._inquire(key, inquiry))
 
     async def _inquire(self, key: tuple[bytes, Repo], inquiry: Inquiry) -> Identity:

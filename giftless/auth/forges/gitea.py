@@ -7,6 +7,8 @@ the token has the scope ``write:repository`` is told by git's own endpoint.
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from giftless.auth.forges.forge import (
@@ -116,5 +118,10 @@ class GiteaFactory:
         """
         forge = Gitea(check_url("url", options.url))
         return ForgeAuthenticator(
-            forge, options, environment.http, environment.reactor, environment.wall_clock
+            forge,
+            options,
+            environment.http,
+            environment.reactor,
+            environment.wall_clock,
+            partial(environment.count_lookup, forge.kind),
         )

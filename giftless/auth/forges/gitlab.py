@@ -9,6 +9,7 @@ only) are judged by git's own endpoint.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -229,5 +230,10 @@ class GitLabFactory:
         """
         forge = GitLab(check_url("url", options.url))
         return ForgeAuthenticator(
-            forge, options, environment.http, environment.reactor, environment.wall_clock
+            forge,
+            options,
+            environment.http,
+            environment.reactor,
+            environment.wall_clock,
+            partial(environment.count_lookup, forge.kind),
         )

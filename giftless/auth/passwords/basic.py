@@ -9,6 +9,8 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -31,6 +33,7 @@ from giftless.interfaces import (
     IBlocking,
     Identity,
     IVouching,
+    Lookup,
     Password,
 )
 from giftless.lfs.objects import Repo
@@ -70,6 +73,7 @@ class BasicAuthenticator:
     :param blocking: computes hashes.
     :param clock: tells the time.
     :param realm: the realm that the users are in.
+    :param count: counts looks for what is remembered.
     """
 
     def __init__(
@@ -79,8 +83,10 @@ class BasicAuthenticator:
         blocking: IBlocking,
         clock: IReactorTime,
         realm: Realm,
+        count: Callable[[Lookup], None],
     ) -> None:
         self.realm = realm
+        self._count = count
         self._users = users
         self._access = access
         self._blocking = blocking
@@ -119,7 +125,9 @@ class BasicAuthenticator:
         key = hmac.digest(self._key, text, "sha256")
         for known in (self._right, self._wrong):
             if (outcome := known.get(key)) is not None:
+                self._count("hit")
                 return outcome
+        self._count("shared" if key in self._shared else "miss")
         return await self._shared.ask(key, self._compute(key, stored, shown, users, network))
 
     async def _compute(
@@ -149,4 +157,5 @@ class BasicFactory:
             blocking,
             clock,
             Realm("basic", options.realm),
+            partial(environment.count_lookup, "basic"),
         )

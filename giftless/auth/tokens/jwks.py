@@ -8,7 +8,7 @@ answer, the keys that were fetched before are used.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from giftless.auth.tokens.signatures import Key, fits
 from giftless.auth.tokens.unverified import TokenHeader
 from giftless.base.http_client import get
 from giftless.errors import IdentityUnavailable
+from giftless.interfaces import Lookup
 
 #: How long the issuer may take to answer, in seconds.  Requests wait meanwhile.
 TIMEOUT: Final = 5.0
@@ -71,6 +72,7 @@ class KeySet:
     :param max_age: for how long a set is good, in seconds.
     :param http: fetches it.
     :param reactor: tells the time.
+    :param count: counts looks for a key.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class KeySet:
         max_age: float,
         http: HTTPClient,
         reactor: IReactorTime,
+        count: Callable[[Lookup], None],
     ) -> None:
         self._url = url
+        self._count = count
         self._algorithms = tuple(algorithms)
         self._max_age = max_age
         self._http = http
@@ -102,7 +106,10 @@ class KeySet:
         :raises IdentityUnavailable: if there are no keys, and none can be had.
         """
         if self._is_due(header):
+            self._count("shared" if self._waiting else "miss")
             await self._refresh()
+        else:
+            self._count("hit")
         if not self._keys:
             wait = max(1, math.ceil(self._retry_at - self._reactor.seconds()))
             raise IdentityUnavailable(

@@ -8,6 +8,7 @@ daemon knows, can give out tokens.  What a token permits stands in its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -265,6 +266,7 @@ class JWTFactory:
                 options.jwks_max_age,
                 environment.http,
                 environment.reactor,
+                partial(environment.count_lookup, "jwks"),
             )
         return JWTAuthenticator(keys, options, environment.wall_clock)
 

@@ -13,7 +13,7 @@ from twisted.web.client import HTTPConnectionPool
 
 from giftless.base.http_client import http_client
 from giftless.base.schema import convert
-from giftless.interfaces import Credentials, Identity, Password
+from giftless.interfaces import Credentials, Identity, Lookup, Password
 from giftless.lfs.objects import Permission
 from tests.support.forges import Fake
 from tests.support.making import environment, repo_of
@@ -41,6 +41,7 @@ class ForgeTestCase(TestCase):
         pool = HTTPConnectionPool(reactor)
         self.addCleanup(pool.closeCachedConnections)
         self.http = http_client(reactor, pool)
+        self.lookups: list[tuple[str, Lookup]] = []
 
     def serve(self, fake: Fake) -> None:
         """Let a fake listen until the test ends."""
@@ -50,7 +51,12 @@ class ForgeTestCase(TestCase):
     def build(self, **options: Any) -> Any:
         """Build the authenticator from a section of the configuration."""
         parsed = convert(options, self.factory.Options, "auth.0")
-        return self.factory.build(parsed, environment(reactor=self.clock, http=self.http))
+        lent = environment(reactor=self.clock, http=self.http, count_lookup=self.note_lookup)
+        return self.factory.build(parsed, lent)
+
+    def note_lookup(self, cache: str, result: Lookup) -> None:
+        """Take note of a look into a cache."""
+        self.lookups.append((cache, result))
 
     async def identify(
         self, authenticator: Any, token: str, path: str = "acme/rocket", user: str = "git"

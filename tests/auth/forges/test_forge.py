@@ -204,6 +204,20 @@ class RememberingTests(ForgeCase):
         self.assertEqual(await gatherResults(running), [("wanda", "write")] * 8)
         self.assertEqual(self.fake.paths(), ["/repos/acme/rocket", "/user"])
 
+    async def test_what_is_remembered_of_tokens_is_counted(self) -> None:
+        running = [start(self.access(self.forge, WRITER)) for _ in range(3)]
+        await gatherResults(running)
+        await self.access(self.forge, WRITER)
+        await self.access(self.forge, READER)
+        results = ["miss", "shared", "shared", "hit", "miss"]
+        self.assertEqual(self.lookups, [("github", result) for result in results])
+
+    async def test_a_refusal_that_is_remembered_is_a_hit(self) -> None:
+        for _ in range(5):
+            await self.failure_of(Unauthorized, self.identify(self.forge, "ghp_unknown"))
+        results = ["miss"] * 3 + ["hit"] * 2
+        self.assertEqual(self.lookups, [("github", result) for result in results])
+
     async def test_different_questions_at_the_same_time_have_their_own_answers(self) -> None:
         self.fake.repos["acme/anvil"] = HubRepo({"wanda": "read"})
         running = [

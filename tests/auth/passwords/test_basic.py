@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ class BasicCase(CoroutineTestCase):
         self.access.write_text(ACCESS)
         self.clock = Clock()
         self.blocking = InlineBlocking()
+        self.lookups: Counter[tuple[str, str]] = Counter()
+
+    def count(self, *lookup: str) -> None:
+        """Count a look into a cache."""
+        self.lookups[lookup[0], lookup[1]] += 1
 
     def build(self, blocking: Any = None, realm: str = "") -> BasicAuthenticator:
         factory = BasicFactory()
@@ -55,9 +61,9 @@ class BasicCase(CoroutineTestCase):
             factory.Options,
             "auth.0",
         )
-        return factory.build(
-            options, environment(reactor=self.clock, blocking=blocking or self.blocking)
-        )
+        blocking = blocking or self.blocking
+        lent = environment(reactor=self.clock, blocking=blocking, count_lookup=self.count)
+        return factory.build(options, lent)
 
     def hashes(self) -> int:
         """How many passwords have been hashed."""
@@ -220,6 +226,22 @@ class CostTests(BasicCase):
         blocking.do_next()
         identities = self.successResultOf(gatherResults(running))
         self.assertEqual([identity and identity.name for identity in identities], ["alice"] * 8)
+
+    def test_what_is_remembered_of_passwords_is_counted(self) -> None:
+        basic_auth = self.build()
+        for _ in range(3):
+            self.ask(basic_auth, "alice", "secret")
+            self.refused(basic_auth, "alice", "wrong")
+        self.assertEqual(self.lookups, {("basic", "miss"): 2, ("basic", "hit"): 4})
+
+    def test_requests_that_share_a_hash_are_counted_apart(self) -> None:
+        blocking = ManualBlocking()
+        basic_auth = self.build(blocking)
+        credentials = Credentials((Password("alice", "secret"),))
+        for _ in range(8):
+            self.start(basic_auth.authenticate(credentials, repo_of()))
+        blocking.do_next()
+        self.assertEqual(self.lookups, {("basic", "miss"): 1, ("basic", "shared"): 7})
 
     def test_a_stranger_costs_as_much_as_a_wrong_password(self) -> None:
         """The first time and the second, or the time would tell who is here."""

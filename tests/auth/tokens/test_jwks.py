@@ -26,7 +26,7 @@ from giftless.auth.tokens.jwt import JWTAuthenticator, JWTFactory, JWTOptions
 from giftless.auth.tokens.signatures import Key
 from giftless.auth.tokens.unverified import TokenHeader
 from giftless.errors import ServiceUnavailable, Unauthorized
-from giftless.interfaces import Bearer, Credentials
+from giftless.interfaces import Bearer, Credentials, Lookup
 from tests.support.issuer import Issuer, jwk, key_set
 from tests.support.making import environment, repo_of
 from tests.support.strategies import json_values
@@ -169,7 +169,9 @@ class KeySetTestCase(TestCase):
         self.issuer.publish(jwk("ES256", "first"))
         self.clock = Clock()
         self.clock.advance(1_800_000_000)
-        self.keys = KeySet(self.issuer.url, ALGORITHMS, MAX_AGE, self.issuer.http, self.clock)
+        self.lookups: list[Lookup] = []
+        where = self.issuer.url, ALGORITHMS, MAX_AGE, self.issuer.http
+        self.keys = KeySet(*where, self.clock, self.lookups.append)
 
     async def find(self, kid: str | None = "first", alg: str = "ES256") -> list[Key] | None:
         """Ask for the keys of a token."""
@@ -218,6 +220,14 @@ class KeySetTests(KeySetTestCase):
             self.assertEqual(await self.find(), [self.public("first")])
             self.clock.advance(MAX_AGE / 4)
         self.assertEqual(self.questions, 1)
+
+    async def test_looks_for_keys_are_counted(self) -> None:
+        first = [self.finding() for _ in range(3)]
+        await gatherResults(first)
+        await self.find()
+        await self.find("unknown")
+        await self.find("unknown again")
+        self.assertEqual(self.lookups, ["miss", "shared", "shared", "hit", "miss", "hit"])
 
     async def test_a_withdrawn_key_expires(self) -> None:
         """A key that the issuer took back is not used after that time."""
