@@ -57,10 +57,14 @@ class LazyPlugin:
     :param interface: the kind of plugin.
     :param name: what selects it in the configuration.
     :param target: the dotted name of a class; an instance of it does the work.
+    :ivar tls: whether what it builds may use Twisted's TLS.
     """
 
-    def __init__(self, interface: type[IFactory], name: str, target: str) -> None:
+    def __init__(
+        self, interface: type[IFactory], name: str, target: str, *, tls: bool = True
+    ) -> None:
         self.name = name
+        self.tls = tls
         self._target = target
         directlyProvides(self, IPlugin, interface)
 

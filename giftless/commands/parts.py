@@ -16,7 +16,7 @@ from giftless.app import config, plugins
 from giftless.app.assembly import build_observers
 from giftless.app.config import Config, Loaded
 from giftless.app.plugins import PartBuilder
-from giftless.base.http_client import http_client
+from giftless.base.late_client import late_client
 from giftless.base.threads import Threads
 from giftless.commands import CommandError
 from giftless.errors import ConfigError, LFSError
@@ -46,7 +46,7 @@ def use_parts(loaded: Loaded, job: Job) -> None:
         threads = Threads(reactor, 1)
         threads.startService()
         state_dir = loaded.config.state_dir
-        parts = PartBuilder(partial(Environment, reactor, threads, http_client(reactor), state_dir))
+        parts = PartBuilder(partial(Environment, reactor, threads, late_client(reactor), state_dir))
         globalLogPublisher.addObserver(complain)
         try:
             plugins.add_directories(loaded.config.plugin_path)

@@ -14,7 +14,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    # It takes long to import, and every twistd command imports this.
+    # It takes memory and time to import, and every process imports this.
     from treq.client import HTTPClient
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class Environment:
         ``callLater()`` run on monotonic time, which nobody can set and whose zero means
         nothing: use it for timers, deadlines and the expiry of what is in memory.
     :ivar blocking: runs blocking calls in worker threads.
-    :ivar http: makes HTTP requests to other servers, over kept connections.
+    :ivar http_client: returns :attr:`http`.
     :ivar state_dir: the directory for the daemon's own small state; it may not
         exist yet.
     :ivar parts: builds the parts that sections inside the factory's own describe.
@@ -121,9 +121,17 @@ class Environment:
 
     reactor: IReactorTime
     blocking: IBlocking
-    http: HTTPClient
+    http_client: Callable[[], HTTPClient]
     state_dir: str
     parts: IPartBuilder
     services: MultiService = field(default_factory=MultiService)
     wall_clock: WallClock = time.time
     count_lookup: CountLookup = count_nothing
+
+    @property
+    def http(self) -> HTTPClient:
+        """The client that makes HTTP requests to other servers, over kept connections.
+
+        It is made, and its code imported, when the first part asks for it.
+        """
+        return self.http_client()

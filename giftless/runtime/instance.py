@@ -18,7 +18,7 @@ from giftless.app.cpus import number_of_workers
 from giftless.app.plugins import PartBuilder
 from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
-from giftless.base.http_client import http_client
+from giftless.base.late_client import late_client
 from giftless.base.metrics.counts import Counts
 from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe
@@ -68,7 +68,7 @@ class Instance:
         metrics = build_metrics(options, counts)
         lend = partial(
             Environment,
-            *(reactor, self._threads, http_client(reactor), options.state_dir),
+            *(reactor, self._threads, late_client(reactor), options.state_dir),
             services=self._services,
             count_lookup=count_nothing if metrics is None else metrics.count_lookup,
         )

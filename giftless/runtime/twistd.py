@@ -6,7 +6,7 @@ import os
 import pwd
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 from twisted.python.util import switchUID
@@ -14,10 +14,12 @@ from twisted.python.util import switchUID
 from giftless import __version__
 from giftless.app import config, permissions, plugins
 from giftless.errors import ConfigError
+from giftless.runtime import tls
 from giftless.runtime.clock import use_monotonic_time
-from giftless.runtime.daemon import Daemon
 from giftless.runtime.modes import limit_modes
-from giftless.runtime.sockets.endpoints import admin_listenings, check_endpoints, listenings
+
+if TYPE_CHECKING:
+    from giftless.runtime.daemon import Daemon
 
 
 class Options(usage.Options):
@@ -39,6 +41,17 @@ class Options(usage.Options):
         print(f"giftless {__version__}")
         sys.exit(0)
 
+    @property
+    def twistd(self) -> dict[str, Any]:
+        """The options of ``twistd`` itself."""
+        return dict(self.parent or {})
+
+    @property
+    def builds_parts(self) -> bool:
+        """Whether this process builds the parts of the configuration, to see whether it can."""
+        in_background = not self.twistd.get("nodaemon")
+        return bool(self["check"]) or (in_background and self.twistd.get("uid") is None)
+
     def getService(self, reactor: Any) -> Daemon:
         """Load the configuration and make the daemon.
 
@@ -52,14 +65,21 @@ class Options(usage.Options):
         :raises SystemExit: with one line and status 1, if that is impossible;
             with status 0 after ``--check``.
         """
+        # Not before: these import the reactor (see makeService).
+        from giftless.runtime.daemon import Daemon
+        from giftless.runtime.sockets.endpoints import (
+            admin_listenings,
+            check_endpoints,
+            listenings,
+        )
+
         limit_modes()
-        twistd = dict(self.parent or {})
+        twistd = self.twistd
         try:
             loaded = config.load(self["config"], os.environ)
             if self["check"]:
                 _become_user(twistd)
-            in_background = not twistd.get("nodaemon")
-            if self["check"] or (in_background and twistd.get("uid") is None):
+            if self.builds_parts:
                 # Not before: what it imports takes half of the time to start, and 10 MB.
                 from giftless.runtime.instance import Instance
 
@@ -101,6 +121,9 @@ def _become_user(twistd: Mapping[str, Any]) -> None:
 
 def makeService(options: Options) -> Daemon:
     """Build the daemon for ``twistd`` (see :class:`twisted.application.service.ServiceMaker`)."""
+    # A logger of the operator's may do whatever Twisted can.
+    if not options.builds_parts and not options.twistd.get("logger"):
+        tls.leave_out()
     from twisted.internet import reactor
 
     use_monotonic_time(reactor)

@@ -1,4 +1,4 @@
-"""A worker: the process that serves, started by ``twistd giftless``.
+"""A worker: the process that serves, started by :mod:`giftless.runtime.start`.
 
 It adopts the listening sockets that its parent has bound.  What passes between
 the two is described in :mod:`giftless.runtime.supervision.process`.
@@ -11,7 +11,6 @@ import faulthandler
 import gc
 import os
 import signal
-import sys
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -166,9 +165,10 @@ def _begin_logging(log_format: str, reactor: Any) -> None:
     globalLogBeginner.beginLoggingTo([WorkerLog(log_format, stream, os.getpid(), reactor)])
 
 
-def main() -> int:
+def main(begun: bytes) -> int:
     """Serve until the parent says otherwise.
 
+    :param begun: what has been read of its orders, from their beginning.
     :returns: the exit status.
     """
     limit_modes()
@@ -192,9 +192,6 @@ def main() -> int:
         0, signal.signal, signal.SIGTERM, lambda *_: running.callFromThread(control.stop)
     )
     StandardIO(control, ORDERS, STATUS, reactor)  # type: ignore[call-arg]  # not in its interface
-    reactor.run()
+    running.callWhenRunning(control.dataReceived, begun)
+    running.run()
     return control.status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -273,7 +273,7 @@ class MaskedCacheTests(OverLocal, MaskedContract):
                 return build(inner, lent, **rest)
 
         return Environment(
-            lent.reactor, lent.blocking, lent.http, lent.state_dir, Parts(), lent.services
+            lent.reactor, lent.blocking, lent.http_client, lent.state_dir, Parts(), lent.services
         )
 
     def inner(self) -> dict[str, Any]:

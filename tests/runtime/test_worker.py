@@ -82,7 +82,7 @@ class Control(worker.Control):
         os.kill(os.getpid(), signal.SIGTERM)
 
 worker.Control = Control
-sys.exit(worker.main())
+sys.exit(worker.main(b""))
 """
 
 

@@ -176,7 +176,8 @@ def part_builder(
 ) -> PartBuilder:
     """Return what builds parts, without a reactor that runs unless one is given."""
     clock = reactor or Clock()
-    lent = (clock, blocking or InlineBlocking(), http or HTTPClient(Agent(clock)), state_dir)
+    client = http or HTTPClient(Agent(clock))
+    lent = (clock, blocking or InlineBlocking(), lambda: client, state_dir)
     return PartBuilder(functools.partial(Environment, *lent, wall_clock=clock.seconds))
 
 

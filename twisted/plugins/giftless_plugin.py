@@ -21,7 +21,9 @@ daemon = ServiceMaker(
     "giftless",
 )
 
-local_storage = LazyPlugin(IStorageFactory, "local", "giftless.storage.local.factory.LocalFactory")
+local_storage = LazyPlugin(
+    IStorageFactory, "local", "giftless.storage.local.factory.LocalFactory", tls=False
+)
 
 s3_storage = LazyPlugin(IStorageFactory, "s3", "giftless.storage.s3.factory.S3Factory")
 
@@ -30,13 +32,13 @@ gcs_storage = LazyPlugin(IStorageFactory, "gcs", "giftless.storage.gcs.factory.G
 azure_storage = LazyPlugin(IStorageFactory, "azure", "giftless.storage.azure.factory.AzureFactory")
 
 anonymous = LazyPlugin(
-    IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory"
+    IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory", tls=False
 )
 
 jwt_tokens = LazyPlugin(IAuthenticatorFactory, "jwt", "giftless.auth.tokens.jwt.JWTFactory")
 
 basic_passwords = LazyPlugin(
-    IAuthenticatorFactory, "basic", "giftless.auth.passwords.basic.BasicFactory"
+    IAuthenticatorFactory, "basic", "giftless.auth.passwords.basic.BasicFactory", tls=False
 )
 
 github = LazyPlugin(IAuthenticatorFactory, "github", "giftless.auth.forges.github.GitHubFactory")
@@ -45,23 +47,29 @@ gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.forges.gitea.G
 
 gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.forges.gitlab.GitLabFactory")
 
-sqlite_locks = LazyPlugin(ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory")
+sqlite_locks = LazyPlugin(
+    ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory", tls=False
+)
 
 postgresql_locks = LazyPlugin(
-    ILockStoreFactory, "postgresql", "giftless.locks.postgresql.PostgreSQLFactory"
+    ILockStoreFactory, "postgresql", "giftless.locks.postgresql.PostgreSQLFactory", tls=False
 )
 
-no_locks = LazyPlugin(ILockStoreFactory, "none", "giftless.locks.none.NoLocksFactory")
+no_locks = LazyPlugin(ILockStoreFactory, "none", "giftless.locks.none.NoLocksFactory", tls=False)
 
-basic_transfer = LazyPlugin(ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory")
+basic_transfer = LazyPlugin(
+    ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory", tls=False
+)
 
 multipart_transfer = LazyPlugin(
-    ITransferFactory, "multipart-basic", "giftless.transfer.multipart.MultipartFactory"
+    ITransferFactory, "multipart-basic", "giftless.transfer.multipart.MultipartFactory", tls=False
 )
 
-agent_transfer = LazyPlugin(ITransferFactory, "giftless", "giftless.transfer.agent.AgentFactory")
+agent_transfer = LazyPlugin(
+    ITransferFactory, "giftless", "giftless.transfer.agent.AgentFactory", tls=False
+)
 
-audit = LazyPlugin(IObserverFactory, "audit", "giftless.observers.audit.AuditFactory")
+audit = LazyPlugin(IObserverFactory, "audit", "giftless.observers.audit.AuditFactory", tls=False)
 
 webhooks = LazyPlugin(
     IObserverFactory, "webhooks", "giftless.observers.webhooks.factory.WebhooksFactory"

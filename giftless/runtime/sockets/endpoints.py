@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from giftless.app.config import DEFAULT_FRONT, AdminOptions, EndpointOptions
 from giftless.errors import ConfigError
+from giftless.runtime import tls
 
 #: The part of an endpoint that names a socket which systemd has bound.
 SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
@@ -81,6 +81,8 @@ def parse(reactor: Any, description: str, path: str) -> IStreamServerEndpoint | 
         none, since systemd passes sockets to ``ExecStart`` only.
     :raises ConfigError: if it describes none.
     """
+    if not tls.is_plain(description):
+        tls.bring_in()
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
         return endpoint
@@ -122,5 +124,7 @@ class InPlaceOfReactor:
         self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> Any:
         """See :class:`twisted.internet.interfaces.IReactorSSL`: TLS is done by the factory."""
-        tls = TLSMemoryBIOFactory(contextFactory, False, factory)
-        return self.listenTCP(port, tls, backlog, interface)
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        encrypted = TLSMemoryBIOFactory(contextFactory, False, factory)
+        return self.listenTCP(port, encrypted, backlog, interface)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import email.utils
 import gc
 from datetime import UTC, datetime, timedelta
@@ -115,7 +114,7 @@ class ContractTests(AuthenticatorContract, CoroutineTestCase):
         fake.url = "http://forge.example"
         options = convert({"orgs": ["org"], "api_url": fake.url}, GitHubFactory.Options, "auth.0")
         http: Any = StubTreq(fake)
-        given = dataclasses.replace(environment(), http=http)
+        given = environment(http=http)
         return GitHubFactory().build(options, given)
 
     def accepted(self) -> list[Credentials]:
