@@ -37,7 +37,7 @@ class Facts:
     :ivar states: how many workers are in each state.
     :ivar pids: the numbers of their processes.
     :ivar started: how many workers have been started.
-    :ivar died: how many have ended without having been told to.
+    :ivar died: how many have failed while they served, or were killed at any time.
     :ivar reloads: how many reloads succeeded and failed.
     :ivar report: what was found last of the health; ``None`` if nobody has looked yet.
     """
@@ -114,7 +114,9 @@ def _parent(facts: Facts) -> Iterator[Metric]:
     yield workers
     yield _counter("giftless_workers_started_total", "Workers that were started.", facts.started)
     yield _counter(
-        "giftless_workers_died_total", "Workers that ended without having been told to.", facts.died
+        "giftless_workers_died_total",
+        "Workers that failed while they served, or were killed at any time.",
+        facts.died,
     )
     reloads = CounterMetricFamily(
         "giftless_reloads_total", "Reloads of the configuration, by result.", labels=["result"]

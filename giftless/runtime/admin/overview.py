@@ -69,7 +69,7 @@ class Overview(msgspec.Struct, frozen=True):
     :ivar admin_endpoints: where it listens for operators.
     :ivar workers: its processes, the oldest first.
     :ivar started: how many workers have been started.
-    :ivar died: how many of them have ended without having been told to.
+    :ivar died: how many of them have failed while they served, or were killed at any time.
     :ivar reloads: how many reloads have ``succeeded`` and ``failed``.
     :ivar reload_problem: why the last one has failed; empty if it has not.
     :ivar health: what was found last of the parts; ``None`` if nobody has looked yet.

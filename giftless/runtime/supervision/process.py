@@ -96,10 +96,11 @@ class Reports(Protocol):
     def ready(self, worker: Worker) -> None:
         """Note that a worker serves."""
 
-    def over(self, worker: Worker, reason: str) -> None:
+    def over(self, worker: Worker, reason: str, killed: bool) -> None:
         """Note that a worker has ended.
 
         :param reason: how, or why it said it would.
+        :param killed: whether a signal has ended it, and not the one that asks it to end.
         """
 
 
@@ -200,9 +201,11 @@ class Worker(ProcessProtocol):
         for descriptor in (LOG, COMPLAINTS):
             if rest := self._lines[descriptor].rest:
                 self._complain(rest)
-        how = _how(reason.value)
+        end: Any = reason.value
+        how = _how(end)
         self._questions.lost(f"has not answered: it {how}")
-        self._reports.over(self, self._problem or f"worker {self.pid} {how}")
+        killed = end.signal not in (None, signal.SIGTERM)
+        self._reports.over(self, self._problem or f"worker {self.pid} {how}", killed)
 
     def _hear(self, line: bytes) -> None:
         self.silence = 0

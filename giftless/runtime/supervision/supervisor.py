@@ -56,7 +56,7 @@ class Supervisor(Service):
     :param tally: adds up what workers count.
     :ivar answers: who answers what workers ask, by the names of the questions.
     :ivar started: how many have been started so far.
-    :ivar died: how many have ended without having been told to.
+    :ivar died: how many have failed while they served, or were killed at any time.
     """
 
     def __init__(
@@ -211,16 +211,21 @@ class Supervisor(Service):
                 trial.callback(None)
         self._step()
 
-    def over(self, worker: Worker, reason: str) -> None:
+    def over(self, worker: Worker, reason: str, killed: bool) -> None:
         """See :class:`~giftless.runtime.supervision.process.Reports`."""
         self._workers.remove(worker)
         self._tally.retire(worker.counted)
         if worker.state == "leaving":
-            _log.info("worker {pid} has ended", pid=worker.pid)
+            if killed:
+                _log.error("{reason} before it had finished", pid=worker.pid, reason=reason)
+            else:
+                _log.info("worker {pid} has ended", pid=worker.pid)
+            self.died += killed
         elif self._trial is not None and worker.state == "starting" and worker.plan is self._plan:
             self._plan = self._proven
             trial, self._trial = self._trial, None
             trial.errback(WorkerFailed(reason))
+            self.died += killed
         else:
             _log.error("{reason}; another takes its place", pid=worker.pid, reason=reason)
             self._deaths.append(self._reactor.seconds())
@@ -303,9 +308,8 @@ class Supervisor(Service):
                 childFDs=descriptors,
             )
         except OSError as error:
-            self._reactor.callLater(
-                0, self.over, worker, f"a worker cannot be started: {error.strerror}"
-            )
+            reason = f"a worker cannot be started: {error.strerror}"
+            self._reactor.callLater(0, self.over, worker, reason, False)
             return False
         finally:
             counted.close()

@@ -620,6 +620,33 @@ class CountTests(SupervisorTestCase):
         self.assertEqual(self.supervisor.died, 10)
         self.assertEqual(self.supervisor.started, 12)
 
+    def test_whoever_is_killed_has_died_whatever_it_was_doing(self) -> None:
+        """While it serves, finishes its transfers, or is the first of a new plan."""
+        self.run_plan(plan(2))
+        self.started[0].end(killed_by=signal.SIGKILL)
+        self.assertEqual(self.supervisor.died, 1)
+        self.started[2].ready()
+        self.run_plan(plan(2))
+        self.assertEqual(self.started[1].told_to, "retire")
+        self.started[1].end(killed_by=signal.SIGKILL)
+        self.assertEqual(self.supervisor.died, 2)
+        trial = self.supervisor.replace(plan(2))
+        self.started[-1].end(killed_by=signal.SIGKILL)
+        self.failureResultOf(trial, WorkerFailed)
+        self.assertEqual(self.supervisor.died, 3)
+
+    def test_whoever_ends_as_it_was_told_to_has_not_died(self) -> None:
+        self.run_plan(plan(1))
+        self.run_plan(plan(1))
+        self.started[0].end()
+        trial = self.supervisor.replace(plan(1))
+        self.started[2].say(b"failed the disk is gone\n")
+        self.started[2].end(1)
+        self.failureResultOf(trial, WorkerFailed)
+        self.supervisor.stopService()
+        self.started[1].end(killed_by=signal.SIGTERM)
+        self.assertEqual(self.supervisor.died, 0)
+
     def test_no_descriptor_of_a_worker_that_has_ended_is_left(self) -> None:
         before = len(os.listdir("/proc/self/fd"))
         self.run_plan(plan(2))
