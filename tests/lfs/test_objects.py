@@ -22,8 +22,7 @@ from giftless.lfs.objects import (
     Permission,
     Repo,
 )
-from giftless.storage.local.store import LocalStore
-from tests.support.blocking import InlineBlocking
+from giftless.storage.local.disks import Disks
 from tests.support.making import key_of, oid_of
 from tests.support.strategies import repos
 
@@ -213,8 +212,8 @@ class RepoTests(SynchronousTestCase):
         except BadRequest:
             return
         root = os.path.join(b"/srv/lfs", prefix.encode()) if prefix else b"/srv/lfs"
-        store = LocalStore("/srv/lfs", prefix, InlineBlocking())
-        path = os.path.join(b"/srv/lfs", store._path(ObjectKey(repo, oid_of(b"x"))))
+        disks = Disks(b"/srv/lfs", prefix.encode(), None)
+        path = os.path.join(b"/srv/lfs", disks.path(ObjectKey(repo, oid_of(b"x"))))
         self.assertEqual(os.path.normpath(path), path)
         self.assertEqual(os.path.commonpath([path, root]), root)
         self.assertNotIn(b"\x00", path)

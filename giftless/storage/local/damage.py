@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from giftless.errors import ObjectDamaged
+from giftless.storage.local import cached
 from giftless.storage.local.files import ABSENT, Name, Upload, size_of, sync_names
 from giftless.storage.local.own import OWN
 from giftless.storage.local.root import Held, Root
@@ -57,6 +58,15 @@ def is_empty(held: Held) -> bool:
     except FileNotFoundError:
         return True
     return False
+
+
+def check_empty_cached(held: Held) -> None:
+    """Make sure, without ever waiting, that no object of a root has ever been set apart.
+
+    :raises NotCached: if one has, or nobody can tell at once.
+    """
+    if cached.size_of(DAMAGED, held.fd) is not None:
+        raise cached.NotCached
 
 
 def look_for(held: Held, path: bytes) -> ObjectDamaged | None:

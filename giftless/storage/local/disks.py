@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from giftless.base.identities import Remembered
+from giftless.lfs.objects import ObjectKey, Repo
 from giftless.storage.local.own import OWN
 from giftless.storage.local.root import NotTheStore, Root
 
@@ -50,6 +51,7 @@ class Disks:
         self.main = Root(path, remembered)
         self.linked: dict[bytes, Root] = {}
         self._prefix = prefix
+        self._below = b"%b/" % prefix if prefix else b""
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -66,6 +68,14 @@ class Disks:
         for path in list(self._found()):
             if path not in self.linked:
                 self._link(path)
+
+    def path(self, where: ObjectKey | Repo) -> bytes:
+        """Return where an object, or a repository, is below the store's own root."""
+        return b"%b%b" % (self._below, where.path.encode())
+
+    def place_of(self, key: ObjectKey) -> Place:
+        """Return where an object is."""
+        return self.place(self.path(key))
 
     def place(self, path: bytes) -> Place:
         """Return where a file is.

@@ -10,9 +10,10 @@ import os
 import msgspec
 
 from giftless.lfs.objects import Extras, ObjectKey
+from giftless.storage.local import cached
 from giftless.storage.local.files import ABSENT, Upload, remove
 from giftless.storage.local.own import OWN
-from giftless.storage.local.root import Root
+from giftless.storage.local.root import Held, Root
 
 
 class ExtrasFiles:
@@ -35,12 +36,12 @@ class ExtrasFiles:
         finally:
             note.close()
 
-    def read(self, key: ObjectKey) -> Extras:
+    def read(self, held: Held, key: ObjectKey) -> Extras:
         """Return an object's extras; none if they are damaged.
 
+        :param held: the root of the store.
         :raises OSError: if they are there and cannot be read.
         """
-        held = self._root.enter()
         try:
             fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC, dir_fd=held.fd)
         except OSError as error:
@@ -53,6 +54,15 @@ class ExtrasFiles:
             return msgspec.json.decode(data, type=dict)
         except (msgspec.DecodeError, RecursionError):
             return {}
+
+    def read_cached(self, held: Held, key: ObjectKey) -> Extras:
+        """Do the same without ever waiting.
+
+        :raises NotCached: if there are some, or nobody can tell at once.
+        """
+        if cached.size_of(self._path(key), held.fd) is not None:
+            raise cached.NotCached
+        return {}
 
     def remove(self, key: ObjectKey) -> None:
         """Remove an object's extras, durably; harmless if it has none."""

@@ -25,6 +25,7 @@ from giftless.base.identities import (
     new_identity,
     parse_identity,
 )
+from giftless.storage.local import cached
 from giftless.storage.local.own import DIRECTORY_MODE, FILE_MODE, OWN
 from giftless.storage.local.writer import Writer
 
@@ -61,6 +62,7 @@ class Held:
     :ivar fd: its descriptor.
     :ivar place: which directory it is: device and inode.
     :ivar writer: what this process writes there.
+    :ivar cached: whether :mod:`giftless.storage.local.cached` can tell what is below.
     """
 
     def __init__(self, path: bytes) -> None:
@@ -69,6 +71,7 @@ class Held:
         status = os.fstat(self.fd)
         self.place = (status.st_dev, status.st_ino)
         self.writer = Writer(self.fd)
+        self.cached = cached.can_ask(self.fd)
         self._synced: set[bytes] = set()
 
     def __del__(self) -> None:
@@ -153,6 +156,16 @@ class Root:
             if (status.st_dev, status.st_ino) == held.place:
                 return held
         return self._open_again()
+
+    def enter_cached(self) -> Held:
+        """Do the same without ever waiting.
+
+        :raises NotCached: if that is not possible, or if it is not there.
+        """
+        held = self._held
+        if held is None or not held.cached or cached.place_of(self.path) != held.place:
+            raise cached.NotCached
+        return held
 
     def drop(self) -> None:
         """Open the directory anew next time: a server of files has forgotten this one."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from zope.interface import implementer
@@ -43,9 +43,9 @@ from giftless.storage.local import damage
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
 from giftless.storage.local.failures import failed
-from giftless.storage.local.files import Upload, available, remove
+from giftless.storage.local.files import Upload, remove
 from giftless.storage.local.listing import list_page
-from giftless.storage.local.lookups import Lookups, Size, open_file, sizes_below
+from giftless.storage.local.lookups import Lookups, Size
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.probe import probe
@@ -59,8 +59,8 @@ T = TypeVar("T")
 #: What a directory takes: as many parts as other stores.
 _PART_LIMITS: Final = PartLimits(1, 2**63 - 1, 10_000)
 
-#: How many objects are looked up together with those of other requests, at most.
-_FEW_KEYS: Final = 8
+#: What could not be done when a lookup fails, for the log.
+_NO_LOOKUP: Final = "objects could not be looked up"
 
 
 @implementer(
@@ -95,14 +95,13 @@ class LocalStore:
     ) -> None:
         top = os.fsencode(os.path.abspath(path))
         self._prefix = prefix.encode()
-        self._below = b"%b/" % self._prefix if prefix else b""
         self._disks = Disks(top, self._prefix, remembered)
         self._extras = ExtrasFiles(self._disks.main, self._prefix)
         self.parts = PartFiles(self._disks.main, self._prefix)
         self._part_size = part_size
         self._blocking = blocking
         self._small = SmallFiles(blocking)
-        self._lookups = Lookups(blocking)
+        self._lookups = Lookups(self._disks, self._extras, blocking)
 
     def open_disks(self) -> None:
         """Open what the store lies on, when the daemon starts.  Blocks.
@@ -113,18 +112,19 @@ class LocalStore:
         self._disks.open()
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
-        """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job."""
-        return await self._look_up(keys, self._sizes, keys)
+        """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job at most."""
+        return await self._attempt(_NO_LOOKUP, self._lookups.sizes(keys))
 
     async def room(self, repo: Repo) -> Room:
         """See :meth:`giftless.interfaces.ICapacity.room`: that of the repository's disk."""
-        return await self._run("the disk's free space could not be asked for", self._room, repo)
+        doing = "the disk's free space could not be asked for"
+        return await self._attempt(doing, self._lookups.room(repo))
 
     async def sizes_and_room(
         self, keys: Sequence[ObjectKey], repo: Repo
     ) -> tuple[Sequence[Size], Room]:
-        """See :meth:`giftless.interfaces.IFusedCapacity.sizes_and_room`: one thread job."""
-        return await self._look_up(keys, lambda: (self._sizes(keys), self._room(repo)))
+        """See :meth:`giftless.interfaces.IFusedCapacity.sizes_and_room`: one job at most."""
+        return await self._attempt(_NO_LOOKUP, self._lookups.sizes_and_room(keys, repo))
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IStreamingStore.put`."""
@@ -148,14 +148,14 @@ class LocalStore:
             await self._receive_large(key, size, Resumed([whole, more], body), {})
             return
         try:
-            await self._small.store(SmallFile(self._place(key), whole))
+            await self._small.store(SmallFile(self._disks.place_of(key), whole))
         except OSError as error:
             if not await self._blocking.run(self._discover, key, error):
                 raise
-            await self._small.store(SmallFile(self._place(key), whole))
+            await self._small.store(SmallFile(self._disks.place_of(key), whole))
 
     async def _receive_large(self, key: ObjectKey, size: int, body: IBody, extras: Extras) -> None:
-        place = self._place(key)
+        place = self._disks.place_of(key)
         upload = Upload(place.root.enter, size)
         await self._receive(upload, body, lambda upload: self._commit(upload, place, key, extras))
 
@@ -246,8 +246,7 @@ class LocalStore:
 
     async def open(self, key: ObjectKey) -> LocalObject | None:
         """See :meth:`giftless.interfaces.IStreamingStore.open`."""
-        disk = self._disk(key)
-        return await self._run_in(disk, f"{key.oid} could not be opened", self._open, key)
+        return await self._attempt(f"{key.oid} could not be opened", self._lookups.open(key))
 
     async def list(
         self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
@@ -272,7 +271,10 @@ class LocalStore:
     async def mark(self, key: ObjectKey, reason: str) -> None:
         """See :meth:`giftless.interfaces.IMarking.mark`: one thread job."""
         await self._run(
-            f"{key.oid} could not be marked as damaged", damage.set_apart, *self._place(key), reason
+            f"{key.oid} could not be marked as damaged",
+            damage.set_apart,
+            *self._disks.place_of(key),
+            reason,
         )
 
     async def probe(self) -> None:
@@ -286,32 +288,7 @@ class LocalStore:
         """
         return sum(sweep(root.enter().fd) for root in self._disks.roots())
 
-    # -- where things are
-
-    def _path(self, key: ObjectKey) -> bytes:
-        return b"%b%b" % (self._below, key.path.encode())
-
-    def _place(self, key: ObjectKey) -> Place:
-        return self._disks.place(self._path(key))
-
-    def _disk(self, key: ObjectKey) -> IBlocking:
-        """Return what runs lookups on an object's disk."""
-        return self._lookups.on(self._place(key).root)
-
     # -- what blocks
-
-    def _sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
-        if not self._disks.linked:
-            held = self._disks.main.enter()
-            return sizes_below(held, [self._path(key) for key in keys])
-        sizes: list[Size] = []
-        for root, path in map(self._place, keys):
-            sizes += sizes_below(root.enter(), [path])
-        return sizes
-
-    def _room(self, repo: Repo) -> Room:
-        path = b"%b%b/" % (self._below, repo.path.encode())
-        return Room(available(self._disks.place(path).root.enter().fd))
 
     def _commit(self, upload: Upload, place: Place, key: ObjectKey, extras: Extras) -> None:
         if extras:
@@ -321,7 +298,7 @@ class LocalStore:
         except OSError as error:
             if not self._discover(key, error):
                 raise
-            place = self._place(key)
+            place = self._disks.place_of(key)
             copy = upload.copy(place.root.enter)
             try:
                 copy.rename(place.path)
@@ -331,7 +308,7 @@ class LocalStore:
 
     def _discover(self, key: ObjectKey, error: OSError) -> bool:
         """Return whether an upload failed because of a link to a disk that was not known."""
-        return error.errno == errno.EXDEV and self._disks.discover(self._path(key))
+        return error.errno == errno.EXDEV and self._disks.discover(self._disks.path(key))
 
     def _list(self, repo: Repo | None, cursor: str | None, limit: int) -> ObjectPage:
         # A disk that is not there has no empty list.
@@ -346,46 +323,23 @@ class LocalStore:
     def _delete(self, key: ObjectKey) -> None:
         # The object last: if that fails, it is still listed and can be deleted again.
         self._extras.remove(key)
-        root, path = self._place(key)
+        root, path = self._disks.place_of(key)
         held = root.enter()
         remove(held, path)
         damage.clear([(held, path)])
 
-    def _open(self, key: ObjectKey) -> LocalObject | None:
-        root, path = self._place(key)
-        opened = open_file(root.enter(), path)
-        if opened is None:
-            return None
-        fd, size = opened
-        try:
-            return LocalObject(fd, size, self._extras.read(key), self._blocking)
-        except BaseException:
-            os.close(fd)
-            raise
-
-    async def _look_up(
-        self, keys: Sequence[ObjectKey], function: Callable[..., T], *args: Any
-    ) -> T:
-        """Call what looks objects up; together with other such calls if they are few."""
-        few = 0 < len(keys) <= _FEW_KEYS
-        blocking = self._disk(keys[0]) if few else self._blocking
-        return await self._run_in(blocking, "objects could not be looked up", function, *args)
-
     async def _run(self, doing: str, function: Callable[..., T], *args: Any) -> T:
-        """Call what blocks, in a thread of its own: see :meth:`_run_in`."""
-        return await self._run_in(self._blocking, doing, function, *args)
+        """Call what blocks, in a thread: see :meth:`_attempt`."""
+        return await self._attempt(doing, self._blocking.run(function, *args))
 
-    async def _run_in(
-        self, blocking: IBlocking, doing: str, function: Callable[..., T], *args: Any
-    ) -> T:
-        """Call what blocks.
+    async def _attempt(self, doing: str, work: Awaitable[T]) -> T:
+        """Wait for what asks the disk.
 
-        :param blocking: where.
         :param doing: what could not be done if it raises an :class:`OSError`, for the log.
         :raises LFSError: what the client is told then.
         """
         try:
-            return await blocking.run(function, *args)
+            return await work
         except OSError as error:
             raise self._failed(error, doing) from error
 

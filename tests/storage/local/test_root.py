@@ -15,7 +15,7 @@ from giftless.base.schema import convert
 from giftless.errors import ConfigError, InsufficientStorage, StorageUnavailable
 from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import Part
-from giftless.storage.local import root
+from giftless.storage.local import cached, root
 from giftless.storage.local.factory import LocalFactory
 from giftless.storage.local.store import LocalStore
 from tests.support.bodies import ListBody
@@ -334,6 +334,7 @@ class ServingTests(RootTestCase):
 
     def test_a_server_of_files_that_has_forgotten_the_directory(self) -> None:
         """NFS: the descriptor is stale, and the path leads to the store again."""
+        self.patch(cached, "can_ask", lambda directory: False)
         store = self.build()
         self.put(store)
         lstat = os.lstat
@@ -360,6 +361,11 @@ class ServingTests(RootTestCase):
 
 class FailureTests(RootTestCase):
     """Errors of the disk are 503 with one line, whichever they are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # What the kernel has in memory is not read from the disk.
+        self.patch(cached, "can_ask", lambda directory: False)
 
     ERRORS = (
         errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOTCONN,

@@ -26,7 +26,7 @@ from giftless.errors import (
 )
 from giftless.interfaces import IStorageFactory
 from giftless.lfs.objects import MAX_PATH_BYTES, ObjectKey
-from giftless.storage.local import opened_object, root
+from giftless.storage.local import cached, opened_object, root
 from giftless.storage.local.factory import LocalFactory, LocalOptions
 from giftless.storage.local.root import Root
 from giftless.storage.local.store import LocalStore
@@ -46,6 +46,17 @@ class LocalStoreContractTests(
         return LocalStore(path, "", InlineBlocking())
 
 
+class LocalStoreInThreadsContractTests(
+    MarkingContract, StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
+):
+    """As on a server of files: nothing can be told without waiting."""
+
+    def make_store(self) -> LocalStore:
+        self.patch(cached, "can_ask", lambda directory: False)
+        os.makedirs(path := self.mktemp())
+        return LocalStore(path, "", InlineBlocking())
+
+
 class LocalStoreWithPrefixContractTests(
     MarkingContract, StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
 ):
@@ -61,10 +72,20 @@ class LocalTestCase(CoroutineTestCase):
         self.top = Path(self.mktemp()).absolute()
         self.top.mkdir()
         self.blocking = InlineBlocking()
-        self.store = LocalStore(str(self.top), "", self.blocking)
-        # The root is held open from the first use on.
-        self.run_now(self.store.sizes([]))
+        self.store = self.open_store()
         self.blocking.jobs.clear()
+
+    def open_store(self) -> LocalStore:
+        """Return the store anew."""
+        store = LocalStore(str(self.top), "", self.blocking)
+        # The root is held open from the first use on.
+        self.run_now(store.sizes([]))
+        return store
+
+    def wait_for_disks(self) -> None:
+        """Let the store ask in threads, as for what the kernel has not in memory."""
+        self.patch(cached, "can_ask", lambda directory: False)
+        self.store = self.open_store()
 
     def put(self, data: bytes, extras: dict[str, Any] | None = None) -> ObjectKey:
         """Upload an object."""
@@ -191,6 +212,7 @@ class LayoutTests(LocalTestCase):
 
     def test_what_cannot_be_read_is_an_error_and_not_absent(self) -> None:
         """A client that is told 'absent' may delete its own copy's last twin."""
+        self.wait_for_disks()
         key = self.put(b"abc")
 
         def refuse(*args: object, **options: object) -> Any:
@@ -207,7 +229,7 @@ class LookupTests(LocalTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.keys = [self.put(b"%d" % number) for number in range(12)]
+        self.keys = [self.put(b"%d" % number) for number in range(20)]
         self.manual = ManualBlocking()
         self.store = LocalStore(str(self.top), "", self.manual)
 
@@ -238,7 +260,7 @@ class LookupTests(LocalTestCase):
         self.assertEqual(self.manual.waiting, 2)
         self.manual.do_next()
         self.manual.do_next()
-        self.assertEqual(self.successResultOf(many), [1] * 10 + [2] * 2)
+        self.assertEqual(self.successResultOf(many), [1] * 10 + [2] * 10)
 
     def test_an_object_that_cannot_be_opened_disturbs_no_other(self) -> None:
         real = os.open
@@ -308,6 +330,7 @@ class ReadingTests(LocalTestCase):
             self.assertEqual(stored.extras, {})
 
     def test_nothing_stays_open_if_opening_fails_half_way(self) -> None:
+        self.wait_for_disks()
         key = self.put(b"abc")
         opened: list[int] = []
         real = os.open
