@@ -27,6 +27,7 @@ from giftless.base.metrics.tally import Tally
 from giftless.base.shared_table import shared_memory
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
+from giftless.runtime.banner import Place, banner, server_url
 from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
 from giftless.runtime.orders import COMMAND, write_orders, write_reload
@@ -167,7 +168,7 @@ class Daemon(Service):
         options = self._loaded.config
         return DaemonFacts(
             self._began,
-            self._url(),
+            server_url(self._loaded, self._places()),
             list(map(_describe, listenings(options.endpoints))),
             list(map(_describe, admin_listenings(options.admin))),
             self._reloads,
@@ -262,6 +263,9 @@ class Daemon(Service):
             self._say_hello()
 
     def _say_hello(self) -> None:
+        if self._log.starting:
+            self._log.started(banner(self._loaded, self._places()))
+            return
         _log.info(
             "giftless {version} listens on {endpoints}",
             version=__version__,
@@ -273,19 +277,13 @@ class Daemon(Service):
                 " are kept in ./giftless-data and anybody who can connect may read and write;"
                 " to point a repository here:"
                 " git config -f .lfsconfig lfs.url {url}/ORG/REPO.git/info/lfs",
-                url=self._url(),
+                url=server_url(self._loaded, self._places()),
             )
 
-    def _url(self) -> str:
-        """Return the URL of the first HTTP endpoint that has an address, as far as can be told."""
-        public = self._loaded.config.public_url.rstrip("/")
-        if public:
-            return public
-        for endpoint, descriptor in zip(_places(self._loaded), self._descriptors, strict=True):
-            address = self._sockets.address(descriptor)
-            if endpoint.front == DEFAULT_FRONT and address is not None:
-                return "http://{}:{}".format(*address)
-        return "http://HOST"
+    def _places(self) -> list[Place]:
+        """Return where the daemon listens, and the address of each socket."""
+        addresses = map(self._sockets.address, self._descriptors)
+        return list(zip(_places(self._loaded), addresses, strict=True))
 
     def _tell_watchdog(self) -> None:
         if self._supervisor.answering:

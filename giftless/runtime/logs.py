@@ -6,6 +6,7 @@ as it is.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -17,10 +18,12 @@ import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.logger import (
     FileLogObserver,
+    FilteringLogObserver,
     ILogObserver,
     LogEvent,
     Logger,
     LogLevel,
+    PredicateResult,
     formatEvent,
     formatEventAsClassicLogText,
     formatTime,
@@ -34,6 +37,9 @@ _log = Logger(namespace="giftless.workers")
 
 #: The levels of what is routine.
 _ROUTINE: Final = {LogLevel.debug, LogLevel.info}
+
+#: What Twisted logs of each socket on which a worker begins to listen.
+_LISTENING: Final = re.compile(rb"^\S+ \[\d+\] \[-\] .* starting on .*\n", re.MULTILINE)
 
 #: Members of an event that are of use to nobody outside the process.
 _INTERNAL: Final = {"format", "isError", "time", "message", "system", "why"}
@@ -164,6 +170,8 @@ class Log:
     :param reactor: rotates the file, if it is one, on SIGUSR1.
     :ivar observer: writes this process's own events there; ``None`` if
         ``twistd`` does that: for syslog, and for a logger of the operator's.
+    :ivar starting: whether routine lines are left out, because the log goes to a
+        terminal as text and :meth:`started` has not been called.
     """
 
     def __init__(
@@ -171,6 +179,7 @@ class Log:
     ) -> None:
         self._stream: Any = None
         self.observer: ILogObserver | None = None
+        self.starting = False
         if options.get("syslog") or options.get("logger"):
             return
         name = options.get("logfile")
@@ -178,14 +187,38 @@ class Log:
             name = "twistd.log"
         if not name or name == "-":
             self._stream = sys.stdout
+            self.starting = bool(
+                log_format == "text" and options.get("nodaemon") and sys.stdout.isatty()
+            )
         else:
             self._stream = file = LogFile.fromFullPath(name)
             if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
                 signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
         self.observer = log_observer(log_format, self._stream)
+        if self.starting:
+            is_shown: Any = self._is_shown  # an interface has no place for methods
+            self.observer = FilteringLogObserver(self.observer, [is_shown])
+
+    def _is_shown(self, event: LogEvent) -> Any:
+        """Whether an event is written, for Twisted's filter."""
+        left_out = self.starting and event.get("log_level") in _ROUTINE
+        return PredicateResult.no if left_out else PredicateResult.yes
+
+    def started(self, banner: str) -> None:
+        """Show what a person at the terminal wants to know, and then every line.
+
+        :param banner: whole lines.
+        """
+        self.starting = False
+        self._stream.write(banner)
+        self._stream.flush()
 
     def write(self, lines: bytes) -> None:
         """Write whole lines of a worker's log."""
+        if self.starting:
+            lines = _LISTENING.sub(b"", lines)
+            if not lines:
+                return
         if self._stream is None:
             for line in lines.decode(errors="backslashreplace").splitlines():
                 _log.info("{line}", line=line)

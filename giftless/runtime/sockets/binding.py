@@ -80,11 +80,11 @@ class Sockets:
         return gatherResults([maybeDeferred(self._kept.pop(key).close) for key in others])
 
     def address(self, descriptor: int) -> tuple[str, int] | None:
-        """Return host and port of an IPv4 socket, ``None`` for any other."""
+        """Return host and port of a socket of TCP, ``None`` for any other."""
         with socket.socket(fileno=os.dup(descriptor)) as duplicate:
-            if duplicate.family != socket.AF_INET:
+            if duplicate.family not in (socket.AF_INET, socket.AF_INET6):
                 return None
-            host, port = duplicate.getsockname()
+            host, port, *_ = duplicate.getsockname()
             return host, port
 
     def _bind(self, description: str, path: str) -> _Kept:

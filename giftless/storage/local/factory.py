@@ -13,6 +13,7 @@ from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.lfs.multipart import PART_SIZE
 from giftless.lfs.objects import Repo
+from giftless.storage.local import DEFAULT_PATH
 from giftless.storage.local.parts import PartSweeper
 from giftless.storage.local.root import NotTheStore
 from giftless.storage.local.store import LocalStore
@@ -30,7 +31,7 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         in parts is given up and its parts are removed.
     """
 
-    path: str = "giftless-data"
+    path: str = DEFAULT_PATH
     prefix: str = ""
     part_size: Annotated[int, msgspec.Meta(ge=1)] = PART_SIZE
     multipart_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
