@@ -68,18 +68,19 @@ class SizeTests(FaultTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.place(b"there")
-        self.store = self.connect()
+        self.store = self.connect(timeout=PATIENT)
+        self.hasty = self.connect()
 
     def size(self, data: bytes = b"there") -> Any:
         return self.run_now(self.store.sizes([key_of(data)]))
 
     def assert_unavailable(self) -> None:
-        error = self.assert_fails(ServiceUnavailable, self.store.sizes([key_of(b"there")]))
+        error = self.assert_fails(ServiceUnavailable, self.hasty.sizes([key_of(b"there")]))
         self.assertGreater(error.retry_after, 0)
         self.assert_nothing_open()
 
     def test_what_passes_soon_is_not_noticed(self) -> None:
-        self.store = self.connect(timeout=4)
+        self.store = self.connect(timeout=8)
         for fault in (
             RESET,
             SLOW_DOWN,
@@ -101,7 +102,7 @@ class SizeTests(FaultTestCase):
             self.assert_unavailable()
 
     def test_an_absent_store_is_unavailable(self) -> None:
-        self.store = self.connect(endpoint_url="http://127.0.0.1:1")
+        self.hasty = self.connect(endpoint_url="http://127.0.0.1:1")
         self.assert_unavailable()
 
     def test_a_404_of_the_proxy_makes_nothing_absent(self) -> None:
@@ -113,7 +114,7 @@ class SizeTests(FaultTestCase):
         self.assert_unavailable()
 
     def test_one_of_many_that_hangs_fails_alone(self) -> None:
-        self.store = self.connect(timeout=4)
+        self.store = self.connect(timeout=8)
         keys = [key_of(b"%d" % number) for number in range(40)]
         hanging = keys[7].oid.encode()
         self.proxy.fault = lambda data: HANG if hanging in data else None
@@ -136,13 +137,12 @@ class SizeTests(FaultTestCase):
         keys = [key_of(b"%d" % number) for number in range(100)]
         for fault in (HANG, RESET):
             self.proxy.always(fault)
-            self.assert_fails(ServiceUnavailable, self.store.sizes(keys))
+            self.assert_fails(ServiceUnavailable, self.hasty.sizes(keys))
         self.assert_nothing_open()
         self.spin(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
     def test_a_hundred_questions_take_a_few_round_trips(self) -> None:
         """As many at once as may be, over connections that are kept."""
-        self.store = self.connect(timeout=PATIENT)
         self.proxy.latency = 0.3
         keys = [key_of(b"%d" % number) for number in range(100)]
         self.run_now(self.store.sizes(keys))
