@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,11 +32,13 @@ from giftless.interfaces import (
     IObserverFactory,
     IStorageFactory,
 )
+from giftless.monitoring.activity import Activity
 from giftless.monitoring.events import EventCounter
 from giftless.monitoring.health import Health
 from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from giftless.monitoring.metrics import Metrics
+from giftless.observers.rendering import name_of
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
 from giftless.usecases.locks import LockPolicy, LockService
@@ -68,6 +71,7 @@ class Backends:
     :ivar health: looks whether the store and the locks work.
     :ivar shared: what all workers count together.
     :ivar metrics: what this worker counts; ``None`` if nobody is told.
+    :ivar activity: what it has done lately, in the same way.
     """
 
     secret: bytes = field(repr=False)
@@ -78,6 +82,7 @@ class Backends:
     health: Health
     shared: SharedTable
     metrics: Metrics | None = None
+    activity: Activity | None = None
 
 
 def build_metrics(options: Config, counts: Counts | None) -> Metrics | None:
@@ -117,16 +122,19 @@ def build_backends(
     observers = build_observers(options, parts)
     # The store itself: what is asked for this is not counted.
     health = Health(store, locks, parts.environment.reactor)
+    activity = None
     if metrics is not None:
         seconds = parts.environment.reactor.seconds
-        store = measured_store(store, options.storage["type"], metrics, seconds)
+        activity = Activity(name_of, seconds, parts.environment.wall_clock, os.getpid())
+        kind = options.storage["type"]
+        store = measured_store(store, kind, metrics, seconds, activity.watched)
         chain = [
             MeasuredAuthenticator(part, section["type"], metrics)
             for part, section in zip(chain, options.auth, strict=True)
         ]
-        observers = {**observers, "metrics": EventCounter(metrics)}
+        observers = {**observers, "metrics": EventCounter(metrics), "activity": activity}
     shared = shared or SharedTable()
-    return Backends(secret, store, chain, locks, observers, health, shared, metrics)
+    return Backends(secret, store, chain, locks, observers, health, shared, metrics, activity)
 
 
 def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:

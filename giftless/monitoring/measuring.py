@@ -42,13 +42,22 @@ UPLOADS: Final = {"put", "put_part"}
 #: Tells the time in seconds, of a clock that nobody can set.
 Seconds = Callable[[], float]
 
+#: Stands between a method of a store and who calls it.
+Watched = Callable[[str, Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]
+
 
 def measured_store(
-    store: IObjectStore, backend: str, metrics: Metrics, seconds: Seconds
+    store: IObjectStore,
+    backend: str,
+    metrics: Metrics,
+    seconds: Seconds,
+    watched: Watched = lambda _, method: method,
 ) -> IObjectStore:
     """Count and time what a store is asked.
 
     :param backend: the type of the store.
+    :param watched: is given the name of each method that receives bytes from a client, and
+        the method, and returns what is called for it.
     :returns: a store with the same interfaces.
     """
     measured: Any = _Measured(store)
@@ -56,6 +65,8 @@ def measured_store(
     for operation in OPERATIONS:
         method = getattr(store, operation, None)
         if method is not None:
+            if operation in UPLOADS:
+                method = watched(operation, method)
             ask = _measure(method, backend, operation, metrics, seconds)
             setattr(measured, operation, ask)
     if not IObjectStore.providedBy(measured):

@@ -28,7 +28,7 @@ from giftless.interfaces import Environment, Event, IFront
 from giftless.interfaces.environment import count_nothing
 from giftless.runtime.lock_answers import LockAnswers
 from giftless.runtime.lock_questions import LOCKS, RELEASE
-from giftless.runtime.questions import Answerer
+from giftless.runtime.questions import ACTIVITY, Answerer
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.usecases.events import Events
@@ -93,6 +93,12 @@ class Instance:
             LOCKS: answers.search,
             RELEASE: answers.release,
         }
+        if (activity := backends.activity) is not None:
+
+            async def tell_activity(_: bytes) -> bytes:
+                return msgspec.json.encode(activity.report())
+
+            self.answerers[ACTIVITY] = tell_activity
         self._ports: list[IListeningPort] = []
 
     def run_checks(self) -> list[ConfigError]:

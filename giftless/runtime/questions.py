@@ -24,6 +24,10 @@ ASK: Final = b"ask"
 ANSWER: Final = b"answer"
 ERROR: Final = b"error"
 
+#: The question what a worker does and has done since it was asked last.  It asks its
+#: parent the same before it ends, and brings the answer along.
+ACTIVITY: Final = "activity"
+
 #: How long a line may be, in bytes.
 MAX_LINE: Final = 4 * 1024 * 1024
 

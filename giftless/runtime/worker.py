@@ -7,6 +7,7 @@ the two is described in :mod:`giftless.runtime.supervision.process`.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import gc
 import os
@@ -34,7 +35,16 @@ from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import Trimmer, keep_buffers
 from giftless.runtime.modes import limit_modes
 from giftless.runtime.orders import Orders, Reload, read_orders, read_reload
-from giftless.runtime.questions import ANSWER, ASK, ERROR, Answerer, Answers, Questions
+from giftless.runtime.questions import (
+    ACTIVITY,
+    ANSWER,
+    ASK,
+    ERROR,
+    Answerer,
+    Answers,
+    Questions,
+    Unanswered,
+)
 from giftless.runtime.supervision.process import (
     ALIVE,
     COUNTS,
@@ -58,6 +68,9 @@ _YOUNG_OBJECTS: Final = 50_000
 #: How often free memory is given back to the kernel, in seconds.
 _TRIM_INTERVAL: Final = 10
 
+#: For how many seconds the parent may take note of what a worker has done before it ends.
+_LAST_PATIENCE: Final = 1.0
+
 _log = Logger(namespace="giftless")
 
 
@@ -77,6 +90,7 @@ class Control(LineOnlyReceiver):
         self._reactor = reactor
         self._instance: Instance | None = None
         self._stopping = False
+        self._has_parent = True
         # Filled when there is an instance.
         self._answerers: dict[str, Answerer] = {}
         self._answers = Answers(self._answerers, self._send, reactor)
@@ -103,6 +117,7 @@ class Control(LineOnlyReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop when the parent is gone; running transfers may finish in time."""
+        self._has_parent = False
         self.stop()
 
     async def _begin(self, orders: Orders) -> None:
@@ -131,8 +146,9 @@ class Control(LineOnlyReceiver):
         self.transport.loseConnection()
 
     def _send(self, line: bytes) -> bool:
-        self.sendLine(line)
-        return True
+        if self._has_parent:
+            self.sendLine(line)
+        return self._has_parent
 
     def _tell(self, reload: Reload) -> None:
         assert self._instance is not None, "only a worker that serves is told of a reload"
@@ -146,6 +162,14 @@ class Control(LineOnlyReceiver):
     async def _shut_down_instance(self) -> None:
         if self._instance is not None:
             await self._instance.stop()
+            await self._tell_the_rest()
+
+    async def _tell_the_rest(self) -> None:
+        """Tell the parent what has been done since it has asked, if it asks at all."""
+        report = self._answerers.get(ACTIVITY)
+        if report is not None:
+            with contextlib.suppress(Unanswered):
+                await self._questions.ask(ACTIVITY, await report(b""), _LAST_PATIENCE)
 
     def _shut_down(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._shut_down_instance())

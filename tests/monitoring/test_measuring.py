@@ -62,6 +62,19 @@ class MeasuredStoreTests(CoroutineTestCase):
         store = MemoryStore()
         self.assertEqual(set(providedBy(self.measured(store))), set(providedBy(store)))
 
+    def test_what_receives_bytes_is_watched(self) -> None:
+        watched: list[str] = []
+
+        def watch(operation: str, method: Any) -> Any:
+            watched.append(operation)
+            return method
+
+        store: Any = measured_store(
+            MemoryStore(), "memory", self.counted.metrics, self.clock.seconds, watch
+        )
+        self.assertEqual(watched, ["put"])
+        self.run_now(put_object(store, key_of(b"x"), 1, ListBody([b"x"]), {}))
+
     def test_requests_are_counted_by_operation(self) -> None:
         store = self.measured(MemoryStore())
         self.run_now(put_object(store, key_of(b"x"), 1, ListBody([b"x"]), {}))

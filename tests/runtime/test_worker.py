@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.runtime.questions import ACTIVITY
 from giftless.runtime.worker import Control
 
 
@@ -56,6 +58,55 @@ class StopTests(SynchronousTestCase):
     def test_the_parent_is_gone(self) -> None:
         self.control.connectionLost()
         self.assertEqual(self.reactor.stops, 1)
+
+
+class Instance:
+    """Serves nothing, and notes when it stops."""
+
+    def __init__(self, notes: list[bytes]) -> None:
+        self._notes = notes
+
+    async def stop(self) -> None:
+        self._notes.append(b"stopped")
+
+
+class LastReportTests(SynchronousTestCase):
+    """Before it ends, a worker tells what it has done since it was asked."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.control = Control(self.clock)
+        self.sent: list[bytes] = []
+        self.patch(self.control, "sendLine", self.sent.append)
+        instance: Any = Instance(self.sent)
+        self.control._instance = instance
+        self.control._answerers[ACTIVITY] = self.report
+
+    async def report(self, _: bytes) -> bytes:
+        return b"[1]"
+
+    def test_the_parent_takes_note_of_it(self) -> None:
+        ended = self.control._shut_down()
+        self.assertEqual(self.sent, [b"stopped", b"ask 1 activity [1]"])
+        self.assertNoResult(ended)
+        self.control.lineReceived(b"answer 1 null")
+        self.successResultOf(ended)
+
+    def test_a_parent_that_hangs_is_not_waited_for(self) -> None:
+        ended = self.control._shut_down()
+        self.clock.advance(1)
+        self.successResultOf(ended)
+
+    def test_a_parent_that_is_gone_is_not_asked(self) -> None:
+        self.patch(self.control, "stop", lambda: None)
+        self.control.connectionLost()
+        self.successResultOf(self.control._shut_down())
+        self.assertEqual(self.sent, [b"stopped"])
+
+    def test_nothing_is_told_if_nobody_asks(self) -> None:
+        self.control._answerers.clear()
+        self.successResultOf(self.control._shut_down())
+        self.assertEqual(self.sent, [b"stopped"])
 
 
 #: A worker without work, that is told twice to end within one turn of its reactor.

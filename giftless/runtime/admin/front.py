@@ -51,7 +51,7 @@ class AdminFront:
         exposition = Exposition(tally.sums, facts)
         self._reporter = Reporter(reactor, time.time, tally, supervisor, doctor, daemon)
         self._site = AdminSite(
-            exposition, doctor, lambda: supervisor.answering, self._reporter.overview, reactor
+            exposition, doctor, lambda: supervisor.answering, self._reporter.look, reactor
         )
         self._ports: list[IListeningPort] = []
 

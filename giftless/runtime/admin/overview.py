@@ -16,8 +16,11 @@ from giftless.base.metrics.tally import Tally
 from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
 from giftless.monitoring.health import Report
 from giftless.runtime.admin.doctor import Doctor
+from giftless.runtime.admin.gathering import INTERVAL as GATHERING
+from giftless.runtime.admin.gathering import Gatherer
 from giftless.runtime.admin.history import INTERVAL, CauseCount, History, Rates, Series, Totals
 from giftless.runtime.admin.processes import figures_of
+from giftless.runtime.questions import ACTIVITY
 from giftless.runtime.supervision.supervisor import Supervisor
 
 
@@ -137,7 +140,9 @@ class Reporter:
         self._doctor = doctor
         self._daemon = daemon
         self._history = History(tally.sums, reactor)
-        self._reading = LoopingCall(self._history.read)
+        self._gatherer = Gatherer(supervisor.ask_all, lambda: supervisor.pids, reactor)
+        supervisor.answers[ACTIVITY] = self._gatherer.told
+        self._reading = LoopingCall(self._read)
         self._reading.clock = reactor
 
     def start(self) -> None:
@@ -150,11 +155,18 @@ class Reporter:
         if self._reading.running:
             self._reading.stop()
 
+    async def look(self) -> Overview:
+        """Ask the workers what they do, and return everything as it is then."""
+        await self._gatherer.gather()
+        return self.overview()
+
     def overview(self) -> Overview:
-        """Return everything as it is now."""
+        """Return everything as it is now, or was when the workers answered last."""
         self._doctor.look()
+        self._gatherer.ask()
         history = self._history
         history.look()
+        transfers, running = self._gatherer.uploads()
         now = self._wall_clock()
         ahead: float = now - self._reactor.seconds()
 
@@ -185,11 +197,15 @@ class Reporter:
             day=history.day(now),
             totals=history.totals,
             causes=history.causes(),
-            repositories=[],
-            transfers=[],
-            running_total=0,
-            events=[],
+            repositories=self._gatherer.repositories(),
+            transfers=transfers,
+            running_total=running,
+            events=self._gatherer.events(),
         )
+
+    def _read(self) -> None:
+        self._history.read()
+        self._gatherer.ask(GATHERING)
 
 
 def _facts(pid: int, state: str, started_at: float) -> WorkerFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -45,7 +45,7 @@ class AdminSite(Site):
         exposition: Exposition,
         doctor: Doctor,
         alive: Callable[[], bool],
-        overview: Callable[[], Overview],
+        overview: Callable[[], Awaitable[Overview]],
         reactor: Any,
     ) -> None:
         root, health = _Folder(), _Folder()
@@ -118,6 +118,26 @@ class _Page(Resource):
             request, 200 if well else 503, "application/json", msgspec.json.encode(facts)
         )
 
+    def answer_later(self, request: Request, answer: Coroutine[Any, Any, bytes]) -> int:
+        """Answer when it is known how; a client that has left is not waited for.
+
+        :param answer: sets the headers, and returns the body.
+        """
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        async def finish() -> None:
+            body = await answer
+            request.setHeader("Content-Length", str(len(body)))
+            if not gone:
+                request.write(b"" if request.method == b"HEAD" else body)
+                request.finish()
+
+        Deferred.fromCoroutine(finish()).addErrback(
+            lambda failure: _log.failure("a page cannot be told", failure)
+        )
+        return NOT_DONE_YET
+
 
 class _Metrics(_Page):
     def __init__(self, exposition: Exposition, doctor: Doctor) -> None:
@@ -131,12 +151,15 @@ class _Metrics(_Page):
 
 
 class _OverviewPage(_Page):
-    def __init__(self, overview: Callable[[], Overview]) -> None:
+    def __init__(self, overview: Callable[[], Awaitable[Overview]]) -> None:
         super().__init__()
         self._overview = overview
 
-    def render_GET(self, request: Request) -> bytes:
-        return self.answer_json(request, True, self._overview())
+    def render_GET(self, request: Request) -> int:
+        async def answer() -> bytes:
+            return self.answer_json(request, True, await self._overview())
+
+        return self.answer_later(request, answer())
 
 
 class _Live(_Page):
@@ -156,22 +179,12 @@ class _Ready(_Page):
         self._doctor = doctor
 
     def render_GET(self, request: Request) -> int:
-        gone: list[object] = []
-        request.notifyFinish().addErrback(gone.append)
-
-        async def answer() -> None:
+        async def answer() -> bytes:
             report = await self._doctor.report()
             facts = {
                 "status": "ready" if report.ready else "not ready",
                 "parts": {part: problem or "well" for part, problem in report.problems.items()},
             }
-            body = self.answer_json(request, report.ready, facts)
-            request.setHeader("Content-Length", str(len(body)))
-            if not gone:
-                request.write(b"" if request.method == b"HEAD" else body)
-                request.finish()
+            return self.answer_json(request, report.ready, facts)
 
-        Deferred.fromCoroutine(answer()).addErrback(
-            lambda failure: _log.failure("the health cannot be told", failure)
-        )
-        return NOT_DONE_YET
+        return self.answer_later(request, answer())

@@ -13,9 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless import __version__
 from giftless.base.metrics.tally import Tally
+from giftless.monitoring.activity import Recent, Report, RepositoryTraffic, Running
 from giftless.runtime.admin.doctor import Doctor
 from giftless.runtime.admin.history import INTERVAL
 from giftless.runtime.admin.overview import Overview, Reporter
+from giftless.runtime.questions import ACTIVITY
 from giftless.runtime.supervision.process import Plan
 from tests.runtime.admin.support import DAEMON, DATE, metrics_of, supervisor
 
@@ -94,6 +96,24 @@ class ReporterTests(SynchronousTestCase):
         metrics.bytes.add(("upload", "basic"), 100)
         self.reactor.advance(0.5)
         self.assertEqual(self.reporter.overview().totals.uploaded_bytes, 300)
+
+    def test_what_workers_tell_is_part_of_it(self) -> None:
+        report = Report(
+            os.getpid(),
+            [RepositoryTraffic("org/repo", uploaded_bytes=5)],
+            [Recent(DATE, "lock.forced", "org/repo", "by force")],
+            [Running("org/repo", "0" * 64, 9, 3, DATE, os.getpid())],
+            1,
+        )
+        self.supervisor.replace(Plan(1, b"", [], 1, 0))
+        told: Any = self.supervisor.answers[ACTIVITY](msgspec.json.encode(report))
+        self.successResultOf(Deferred.fromCoroutine(told))
+        looking = Deferred.fromCoroutine(self.reporter.look())
+        overview = self.successResultOf(looking)
+        self.assertEqual(overview.repositories, report.repositories)
+        self.assertEqual(overview.events, report.events)
+        self.assertEqual(overview.transfers, report.transfers)
+        self.assertEqual(overview.running_total, 1)
 
     def test_a_date_that_is_set_does_no_harm(self) -> None:
         metrics = metrics_of(self.tally)

@@ -32,7 +32,7 @@ class SiteTests(SynchronousTestCase):
         self.doctor = Doctor(self.ask, self.clock)
         facts = lambda: Facts({}, [], 0, 0, {}, self.doctor.last)  # noqa: E731
         tally = Tally()
-        overview = reporter(self.clock, tally, self.doctor).overview
+        overview = reporter(self.clock, tally, self.doctor).look
         exposition = Exposition(tally.sums, facts)
         self.site = AdminSite(exposition, self.doctor, lambda: self.alive, overview, self.clock)
 

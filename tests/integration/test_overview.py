@@ -1,0 +1,138 @@
+"""What a real daemon tells of itself at one glance, whatever is killed, stopped or replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+from tests.integration.support import REPO, Daemon, oid_of, upload_head
+from tests.integration.test_monitoring import Admin, MonitoringTestCase
+from tests.integration.workers import MIB
+from tests.support.processes import ENDED, wait_until
+
+
+class OverviewTests(MonitoringTestCase):
+    def overview(self, admin: Admin) -> Any:
+        status, body = admin.get("/overview.json")
+        self.assertEqual(status, 200)
+        return json.loads(body)
+
+    def repositories(self, admin: Admin) -> dict[str, tuple[int, int, int, int, int]]:
+        """Return what was done for each repository, asked for afresh."""
+        # Workers are asked every two seconds at most.
+        time.sleep(2)
+        return {
+            one["name"]: (
+                one["batches"],
+                one["objects_stored"],
+                one["objects_served"],
+                one["uploaded_bytes"],
+                one["downloaded_bytes"],
+            )
+            for one in self.overview(admin)["repositories"]
+        }
+
+    def exchange(self, daemon: Daemon, number: int) -> None:
+        """Upload, download and ask; each is a new connection, to whichever worker."""
+        for count in range(number):
+            data = f"object {count}".encode().ljust(100)
+            self.assertEqual(daemon.put(data), 200)
+            self.assertEqual(daemon.get(oid_of(data)).status, 200)
+            self.assertEqual(daemon.get(oid_of(b"absent")).status, 404)
+            self.assertEqual(daemon.batch("download", (oid_of(data), 100)).status, 200)
+
+    def test_work_and_its_causes_are_told(self) -> None:
+        daemon, admin = self.serve()
+        self.exchange(daemon, 10)
+        self.assertEqual(daemon.put(b"other", "someone/else"), 200)
+        self.assertEqual(
+            self.repositories(admin),
+            {REPO: (10, 10, 10, 1000, 1000), "someone/else": (0, 1, 0, 5, 0)},
+        )
+        overview = self.overview(admin)
+        totals = overview["totals"]
+        self.assertEqual((totals["uploaded_bytes"], totals["downloaded_bytes"]), (1005, 1000))
+        self.assertEqual((totals["refused"], totals["errors"], totals["objects"]), (10, 0, 10))
+        self.assertEqual(
+            overview["causes"], [{"cause": "not-found", "hour": 10, "day": 10, "total": 10}]
+        )
+        self.assertEqual(sum(overview["hour"]["uploaded_bytes"]), 1005)
+        (event,) = overview["events"]
+        self.assertEqual((event["cause"], event["repo"], event["count"]), ("not-found", REPO, 10))
+        self.assertTrue(event["request_id"])
+        self.assertEqual(overview["url"], f"http://127.0.0.1:{daemon.port}")
+        self.assertEqual(len(overview["workers"]), 2)
+        self.assertEqual(overview["health"]["problems"], {"store": "", "locks": ""})
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assert_no_traceback(daemon)
+
+    def test_a_running_upload_is_told(self) -> None:
+        daemon, admin = self.serve(1)
+        oid, size, sent = oid_of(b"large"), 4 * MIB, MIB
+        with daemon.connect() as connection:
+            connection.sendall(upload_head(oid, size) + bytes(sent))
+
+            def running() -> list[Any]:
+                transfers: list[Any] = self.overview(admin)["transfers"]
+                return [one for one in transfers if one["received"]]
+
+            wait_until(lambda: bool(running()), "the upload")
+            (upload,) = running()
+            self.assertEqual((upload["repo"], upload["oid"], upload["size"]), (REPO, oid, size))
+            self.assertLessEqual(upload["received"], sent)
+            self.assertEqual([upload["worker"]], daemon.workers)
+            self.assertEqual(self.overview(admin)["uploads_in_progress"], 1)
+        wait_until(lambda: not self.overview(admin)["transfers"], "its end")
+
+    def test_a_reload_loses_nothing(self) -> None:
+        """Workers that end tell the rest."""
+        daemon, admin = self.serve()
+        for _ in range(3):
+            self.exchange(daemon, 5)
+            self.hup(daemon)
+        wait_until(lambda: len(daemon.workers) == 2, "the end of the others")
+        self.assertEqual(self.repositories(admin), {REPO: (15, 15, 15, 1500, 1500)})
+        events = self.overview(admin)["events"]
+        self.assertEqual(sum(event["kind"] == "configuration.reloaded" for event in events), 3)
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assert_no_traceback(daemon)
+
+    def test_a_worker_that_is_stopped_holds_up_nobody_and_loses_nothing(self) -> None:
+        daemon, admin = self.serve()
+        self.exchange(daemon, 10)
+        stopped = daemon.workers[0]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            for _ in range(3):
+                began = time.monotonic()
+                self.assertEqual(len(self.overview(admin)["workers"]), 2)
+                self.assertLess(time.monotonic() - began, 5)
+                time.sleep(2)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        wait_until(
+            lambda: self.repositories(admin) == {REPO: (10, 10, 10, 1000, 1000)}, "its answer"
+        )
+
+    def replaced(self, daemon: Daemon, victim: int) -> None:
+        """Wait until another worker serves for one that has ended."""
+        wait_until(lambda: victim not in self.serving(daemon), "its end")
+        wait_until(lambda: len(self.serving(daemon)) == 2, "another worker")
+
+    def test_a_worker_that_is_killed_while_it_is_asked_is_passed_over(self) -> None:
+        daemon, admin = self.serve()
+        for _ in range(3):
+            victim = sorted(self.serving(daemon))[0]
+            os.kill(victim, signal.SIGSTOP)
+            self.overview(admin)
+            os.kill(victim, signal.SIGKILL)
+            self.replaced(daemon, victim)
+        overview = self.overview(admin)
+        self.assertEqual((overview["died"], len(overview["workers"])), (3, 2))
+        self.exchange(daemon, 1)
+        self.assertEqual(self.repositories(admin)[REPO][0], 1)
+        self.assertEqual(daemon.stop(), ENDED)
+        self.assert_no_traceback(daemon)
