@@ -18,7 +18,7 @@ def late_client(reactor: Any) -> Callable[[], HTTPClient]:
 
     @cache
     def client() -> HTTPClient:
-        # Not before: it takes 10 MB, most of them for TLS, and a local store needs none.
+        # Not before: it takes 9 MB, most of them for TLS, and a local store needs none.
         from giftless.base.http_client import http_client
 
         return http_client(reactor)

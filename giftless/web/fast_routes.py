@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET
 
 from giftless.web.request import LFSRequest
+from giftless.web.resource_request import NOT_DONE_YET
 from giftless.web.route import Level, Route
 
 #: Starts to answer a request, given the variables of its URL.
@@ -26,12 +26,14 @@ class FastRoutes(Resource):
     """A resource that starts to answer plain requests, and hands others to Klein.
 
     :param endpoints: routes, and what starts to answer their requests.
-    :param klein: answers everything else.
+    :param klein: returns what answers everything else; called when that is needed.
     """
 
     isLeaf = True
 
-    def __init__(self, endpoints: Iterable[tuple[Route, Start]], klein: IResource) -> None:
+    def __init__(
+        self, endpoints: Iterable[tuple[Route, Start]], klein: Callable[[], IResource]
+    ) -> None:
         super().__init__()
         self._klein = klein
         self._fixed: dict[tuple[bytes, str], Start] = {}
@@ -65,7 +67,7 @@ class FastRoutes(Resource):
             path = unquote_to_bytes(path)
         found = self.match(request.method, path.decode())
         if found is None:
-            return self._klein.render(request)
+            return self._klein().render(request)
         start, variables = found
         start(request, **variables)
         return NOT_DONE_YET

@@ -1,29 +1,34 @@
-"""What Klein and the resources of twisted.web ask of a request."""
+"""What Klein and the resources of twisted.web ask of a request.
+
+:mod:`giftless.web.klein_tree` says that it provides :class:`klein.interfaces.IKleinRequest`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from klein.interfaces import IKleinRequest
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, getChildForRequest
-from twisted.web.server import NOT_DONE_YET
-from werkzeug.routing import MapAdapter
-from zope.interface import implementer
 
 from giftless.web.headers import Headers
 from giftless.web.response import Response
+
+if TYPE_CHECKING:
+    from werkzeug.routing import MapAdapter
+
+#: What :meth:`~twisted.web.resource.IResource.render` returns if the answer comes later:
+#: :data:`twisted.web.server.NOT_DONE_YET`, whose module takes 2 MB to import.
+NOT_DONE_YET: Final = 1
 
 #: A host as a request names it: with a port, and in brackets, or not.
 _HOST: Final = re.compile(rb"\[?(.*?)\]?(?::\d+)?")
 
 
-@implementer(IKleinRequest)
 class ResourceRequest:
     """The part of a request that resources look at.
 

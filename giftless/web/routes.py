@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Final
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
-from werkzeug import exceptions
-from werkzeug.routing import PathConverter
 
 from giftless.base.concurrency import begin
-from giftless.errors import BadRequest, Disconnected, LFSError, MethodNotAllowed, NoEndpoint
+from giftless.errors import BadRequest, Disconnected, LFSError
 from giftless.lfs.objects import Repo
 from giftless.web.call import Call, RepoCall
 from giftless.web.fast_routes import FastRoutes
@@ -29,6 +26,9 @@ from giftless.web.links import EXAMPLE_REPO, Links, example_api
 from giftless.web.proxies import ServerURL
 from giftless.web.request import CLIENT_CLOSED, LFSRequest
 from giftless.web.route import REPO, ROOT, Level, Route
+
+if TYPE_CHECKING:
+    from klein import Klein
 
 #: What a repository's API is appended to for HTTP remotes (docs/api/server-discovery.md).
 _INFO_LFS: Final = "/info/lfs"
@@ -43,13 +43,6 @@ _PLACES: Final = 256
 _SHORT_PATH: Final = 512
 
 
-class _RepoConverter(PathConverter):
-    """Matches everything in front of an endpoint."""
-
-    part_isolating = False
-    regex = ".+?"
-
-
 class LFSResource:
     """The HTTP API: all endpoints.
 
@@ -59,18 +52,25 @@ class LFSResource:
 
     def __init__(self, routes: Iterable[Route], server_url: ServerURL) -> None:
         self._server_url = server_url
-        self.app = Klein()
-        self.app.url_map.converters = {**self.app.url_map.converters, REPO: _RepoConverter}
-        self.app.url_map.merge_slashes = False
         self._place = lru_cache(_PLACES)(self._find_place)
         self._endpoints = [(route, self._handle(route)) for route in routes]
-        for number, (route, handle) in enumerate(self._endpoints):
-            self.app.route(route.rule, methods=route.methods, endpoint=str(number))(handle)
-        self.app.handle_errors(exceptions.HTTPException)(self._routing_failed)  # type: ignore[arg-type]  # Klein wants IRequest
 
     def resource(self) -> IResource:
         """Return the root of the resource tree."""
-        return FastRoutes(self._endpoints, self.app.resource())
+        return FastRoutes(self._endpoints, lambda: self.tree)
+
+    @cached_property
+    def app(self) -> Klein:
+        """All endpoints, as Klein knows them."""
+        # Not before: it takes memory, and most workers never need it.
+        from giftless.web.klein_tree import build_tree
+
+        return build_tree(self._endpoints, self._not_found)
+
+    @cached_property
+    def tree(self) -> IResource:
+        """The resource tree by which Klein answers requests."""
+        return self.app.resource()
 
     def _handle(self, route: Route) -> Callable[..., Deferred[None] | None]:
         """Turn the handler of a route into Klein's.
@@ -132,17 +132,6 @@ class LFSResource:
         names = root[1:].split("/")
         links = Links(base_url, names if short else [*names, "info", "lfs"])
         return Repo.parse(names), links, short
-
-    def _routing_failed(self, request: LFSRequest, failure: Failure) -> None:
-        """No endpoint has this URL, or not with this method."""
-        problem = failure.value
-        if isinstance(problem, exceptions.MethodNotAllowed):
-            allowed = tuple(sorted(problem.valid_methods or ()))
-            request.respond_error(MethodNotAllowed(f"use one of: {', '.join(allowed)}", allowed))
-        elif isinstance(problem, exceptions.NotFound):
-            request.respond_error(NoEndpoint(self._not_found(request)))
-        else:
-            request.respond_error(BadRequest("the URL is malformed"))
 
     def _not_found(self, request: LFSRequest) -> str:
         """Say why a URL is no endpoint's."""

@@ -6,7 +6,7 @@ import re
 import signal
 from typing import Any, Final
 
-from tests.integration.support import Daemon
+from tests.integration.support import REPO, Daemon
 from tests.integration.test_endpoints import write_certificate
 from tests.integration.workers import DATA, WorkersTestCase
 from tests.support.ports import free_port
@@ -40,6 +40,21 @@ class StartTests(WorkersTestCase):
         # What workers say, the parent logs.
         self.assertEqual(heavy(daemon.stdout, FOR_CONNECTIONS), set())
         self.assertEqual(heavy(daemon.stderr, FOR_CONNECTIONS), set())
+
+    def test_a_client_needs_no_klein(self) -> None:
+        """It is imported for the first request without an endpoint."""
+        daemon = self.started(workers=1, locks={"type": "sqlite", "anonymous": True})
+        files = {"one.bin": b"1", "two.bin": DATA}
+        work = self.make_git().create(self.directory / "work", f"{daemon.url}/{REPO}.git/info/lfs")
+        self.assert_round_trip(work, files)
+        work.git("lfs", "lock", "one.bin")
+        work.git("lfs", "locks")
+        work.git("lfs", "unlock", "one.bin")
+        self.assertEqual(daemon.request("GET", "/").status, 200)
+        self.assertEqual(heavy(daemon.stdout, {"klein", "werkzeug", "twisted.web.server"}), set())
+        self.assertEqual(daemon.request("GET", "/nothing/here").status, 404)
+        self.assertEqual(daemon.request("DELETE", "/a/b/objects/batch").status, 405)
+        self.assertEqual(heavy(daemon.stdout, {"klein", "werkzeug"}), {"klein", "werkzeug"})
 
     def test_the_parent_imports_nothing_that_only_workers_need(self) -> None:
         daemon = self.started()

@@ -298,7 +298,7 @@ class Front:
 
     def forget_fast_routes(self) -> None:
         """Let Klein find the endpoints of all requests."""
-        self.site.resource = self._api.app.resource()
+        self.site.resource = self._api.tree
 
     def put(self, data: bytes, path: str = "org/repo") -> str:
         """Put an object into the directory, as an earlier upload would have.

@@ -45,7 +45,7 @@ class FastRoutesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.klein = LFSResource(ROUTES, ServerURL(Proxies([]), "")).app.url_map
         numbered = [(route, str(number)) for number, route in enumerate(ROUTES)]
-        self.fast = FastRoutes(numbered, Resource())  # type: ignore[arg-type]  # only matched
+        self.fast = FastRoutes(numbered, Resource)  # type: ignore[arg-type]  # only matched
 
     def by_klein(self, method: str, path: str) -> Any:
         """Return the number of Klein's route and its variables; ``None`` if there is none."""

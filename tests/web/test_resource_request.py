@@ -7,14 +7,19 @@ from typing import Any
 from klein import Klein
 from klein.interfaces import IKleinRequest
 from twisted.internet.defer import Deferred
+from twisted.web import server
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 
+from giftless.web import klein_tree  # noqa: F401  # says what requests provide
 from giftless.web.request import LFSRequest
+from giftless.web.resource_request import NOT_DONE_YET
 from tests.web.support import FrontTestCase, Response, render_request
 
 
 class ResourceTests(FrontTestCase):
+    def test_a_later_answer_is_told_as_twisted_tells_it(self) -> None:
+        self.assertEqual(NOT_DONE_YET, server.NOT_DONE_YET)
+
     def ask(self, resource: Any, method: str = "GET", target: str = "/a/b%20c?d=e") -> Response:
         """Let a resource answer a request."""
         self.serve()
@@ -28,7 +33,8 @@ class ResourceTests(FrontTestCase):
             isLeaf = True
 
             def render_GET(self, request: LFSRequest) -> bytes:
-                seen.append(IKleinRequest(request) is request)
+                adapted: Any = IKleinRequest(request)
+                seen.append(adapted is request)
                 seen.extend((request.prepath, request.postpath, request.args, request.isSecure()))
                 seen.extend((request.getHeader("HOST"), request.getRequestHostname()))
                 request.setResponseCode(201)
