@@ -45,6 +45,7 @@ from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
 from giftless.web.adapter_endpoints import AdapterEndpoints
+from giftless.web.admin_pages import AdminPages, PageMaker
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.front import HTTPFront
@@ -72,6 +73,7 @@ class Backends:
     :ivar shared: what all workers count together.
     :ivar metrics: what this worker counts; ``None`` if nobody is told.
     :ivar activity: what it has done lately, in the same way.
+    :ivar pages: makes the operators' pages; ``None`` if nothing does.
     """
 
     secret: bytes = field(repr=False)
@@ -83,16 +85,17 @@ class Backends:
     shared: SharedTable
     metrics: Metrics | None = None
     activity: Activity | None = None
+    pages: PageMaker | None = None
 
 
 def build_metrics(options: Config, counts: Counts | None) -> Metrics | None:
-    """Build what a process counts with, unless there is no admin endpoint to tell it.
+    """Build what a process counts with, unless the configuration lets nobody see it.
 
     Counting makes an event for each refused object: count only if somebody can read it.
 
     :param counts: where this process counts; ``None`` if nobody is told.
     """
-    return Metrics(counts) if counts is not None and options.admin.endpoints else None
+    return Metrics(counts) if counts is not None and options.admin.shown else None
 
 
 def build_backends(
@@ -100,12 +103,14 @@ def build_backends(
     parts: PartBuilder,
     shared: SharedTable | None = None,
     metrics: Metrics | None = None,
+    pages: PageMaker | None = None,
 ) -> Backends:
     """Build the storage, the authenticators, the lock store and the observers.
 
     :param parts: builds each, with what is nested in it.
     :param shared: what all workers count together; ``None`` if this process serves alone.
     :param metrics: what this process counts with, from :func:`build_metrics`.
+    :param pages: makes the operators' pages; ``None`` if nothing does.
     :raises ConfigError: if the configuration cannot be used.
     """
     plugins.add_directories(options.plugin_path)
@@ -134,7 +139,9 @@ def build_backends(
         ]
         observers = {**observers, "metrics": EventCounter(metrics), "activity": activity}
     shared = shared or SharedTable()
-    return Backends(secret, store, chain, locks, observers, health, shared, metrics, activity)
+    return Backends(
+        secret, store, chain, locks, observers, health, shared, metrics, activity, pages
+    )
 
 
 def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
@@ -224,6 +231,9 @@ def build_resource(
         *_lock_routes(options, environment, backends, gate, guarded, events),
         *(health_routes(backends.health) if options.admin.public_health else ()),
     )
+    if options.admin.public_pages and backends.pages is not None:
+        pages = AdminPages(backends.pages, guarded, gate, server_url, access.realm)
+        routes = (*routes, *pages.routes)
     brought = AdapterEndpoints(guarded, actions, gate, server, blocking)
     routes = (*routes, *brought.routes(transfers.adapters, routes))
     return LFSResource(routes, server_url)

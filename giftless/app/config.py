@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -33,6 +34,9 @@ PREFIX: Final = "GIFTLESS_"
 #: The front of an endpoint that names none.
 DEFAULT_FRONT: Final = "http"
 
+#: The name of a host.
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
+
 #: The variable that names the configuration file.
 FILE_VARIABLE: Final = "GIFTLESS_CONFIG"
 
@@ -54,10 +58,20 @@ class AdminOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     :ivar endpoints: where metrics and health are served, as Twisted server endpoint
         strings; not where clients connect.
     :ivar public_health: whether health is served where clients connect, too.
+    :ivar public_pages: whether the pages are served there, below ``/-/``, to whoever has
+        the permission ``admin``.
+    :ivar hosts: by what names operators ask the admin endpoints for pages.
     """
 
     endpoints: list[str] = []
     public_health: bool = False
+    public_pages: bool = False
+    hosts: list[str] = []
+
+    @property
+    def shown(self) -> bool:
+        """Whether anybody can see what is counted."""
+        return bool(self.endpoints) or self.public_pages
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -300,5 +314,11 @@ def _check(config: Config) -> None:
                 f"found {describe(proxy)}, allowed is an address, a network such as 10.0.0.0/8,"
                 f" or '{UNIX}'",
             ) from None
+    for index, host in enumerate(config.admin.hosts):
+        if not _HOST_NAME.fullmatch(host):
+            raise ConfigError(
+                f"admin.hosts.{index}",
+                f"found {describe(host)}, allowed is the name of a host, without a port",
+            )
     if config.secret is not None and config.secret_file is not None:
         raise ConfigError("secret_file", "is set beside 'secret'; set one of them")

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -144,21 +145,27 @@ class Daemon(Service):
             raise _located(error, loaded) from None
 
     async def _listen_for_admins(self, loaded: Loaded, descriptors: list[int]) -> None:
-        """Serve the admin endpoints.
+        """Serve the admin endpoints, and pages to workers.
 
         :param descriptors: see :meth:`_bind`.
         :raises ConfigError: if one cannot be made.
         """
-        endpoints = admin_listenings(loaded.config.admin)
+        options = loaded.config
+        endpoints = admin_listenings(options.admin)
         if self._admin is None:
-            if not endpoints:
+            if not options.admin.shown:
                 return
             # Not before: it takes memory.
             from giftless.runtime.admin.front import AdminFront
 
             self._admin = AdminFront(self._reactor, self._tally, self._supervisor, self._facts)
         try:
-            await self._admin.listen(endpoints, descriptors[len(loaded.config.endpoints) :])
+            await self._admin.listen(
+                endpoints,
+                descriptors[len(options.endpoints) :],
+                {*map(str.lower, options.admin.hosts), urlsplit(options.public_url).hostname or ""},
+                options.admin.public_pages,
+            )
         except ConfigError as error:
             raise _located(error, loaded) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from twisted.application.service import MultiService
@@ -20,15 +20,16 @@ from giftless.app.selfcheck import run_checks
 from giftless.base.concurrency import settle
 from giftless.base.late_client import late_client
 from giftless.base.metrics.counts import Counts
+from giftless.base.pages import PAGE, PageReply, PageRequest
 from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe
 from giftless.base.threads import Threads
-from giftless.errors import ConfigError
+from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.interfaces import Environment, Event, IFront
 from giftless.interfaces.environment import count_nothing
 from giftless.runtime.lock_answers import LockAnswers
 from giftless.runtime.lock_questions import LOCKS, RELEASE
-from giftless.runtime.questions import ACTIVITY, Answerer
+from giftless.runtime.questions import ACTIVITY, Answerer, Ask, Unanswered
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.usecases.events import Events
@@ -36,6 +37,9 @@ from giftless.usecases.lock_administration import LockAdministration
 
 #: Builds the fronts of a configuration, as :func:`giftless.app.assembly.build_fronts` does.
 FrontBuilder = Callable[[Config, Environment, Backends], Sequence[IFront]]
+
+#: When an operator may ask again for a page that the daemon has not made, in seconds.
+_RETRY_AFTER: Final = 5
 
 
 class Instance:
@@ -46,6 +50,7 @@ class Instance:
     :param build_fronts: builds the fronts that endpoints may name.
     :param shared: what all workers count together; ``None`` if this process serves alone.
     :param counts: where this process counts what it does; ``None`` if nobody is told.
+    :param ask: asks the daemon; ``None`` if this process serves alone.
     :raises ConfigError: if the configuration cannot be used; its text says
         where the value of the key was set.
     :ivar answerers: who answers what the daemon asks, by the names of the questions.
@@ -58,6 +63,7 @@ class Instance:
         build_fronts: FrontBuilder = build_fronts,
         shared: SharedTable | None = None,
         counts: Counts | None = None,
+        ask: Ask | None = None,
     ) -> None:
         self._loaded = loaded
         self._reactor = reactor
@@ -75,7 +81,8 @@ class Instance:
         self._parts = PartBuilder(lend)
         self._endpoints = listenings(options.endpoints)
         try:
-            backends = build_backends(options, self._parts, shared, metrics)
+            pages = partial(_ask_for_page, ask)
+            backends = build_backends(options, self._parts, shared, metrics, pages)
             self._events = Events(backends.observers)
             built = build_fronts(options, self._parts.environment, backends)
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
@@ -173,6 +180,20 @@ def _used_fronts(
             )
         used[endpoint.front] = fronts[endpoint.front]
     return used
+
+
+async def _ask_for_page(ask: Ask | None, request: PageRequest) -> PageReply:
+    """Have the daemon make a page.
+
+    :raises ServiceUnavailable: if it makes none.
+    """
+    asked = None if ask is None else ask(PAGE, msgspec.json.encode(request))
+    if asked is None:
+        raise ServiceUnavailable("nobody makes pages here", _RETRY_AFTER)
+    try:
+        return msgspec.json.decode(await asked, type=PageReply)
+    except Unanswered as error:
+        raise ServiceUnavailable(f"the daemon {error}", _RETRY_AFTER) from None
 
 
 async def _wait_for(awaitable: Awaitable[None]) -> None:

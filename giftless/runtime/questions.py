@@ -46,6 +46,9 @@ _MAX_NUMBER: Final = 20
 #: Writes one line to the other side; tells whether that can take it now.
 Send = Callable[[bytes], bool]
 
+#: Asks a worker by a question's name; returns ``None`` if no worker answers.
+Ask = Callable[..., Deferred[bytes] | None]
+
 #: Answers a question: takes its JSON, returns that of the answer.
 Answerer = Callable[[bytes], Awaitable[bytes]]
 

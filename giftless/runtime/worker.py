@@ -125,7 +125,9 @@ class Control(LineOnlyReceiver):
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
             shared, counts = SharedTable(SHARED), Counts(Slab(COUNTS))
-            self._instance = Instance(loaded, self._reactor, shared=shared, counts=counts)
+            self._instance = Instance(
+                loaded, self._reactor, shared=shared, counts=counts, ask=self._questions.ask
+            )
             sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
             self._answerers.update(self._instance.answerers)
             await self._instance.start(sockets)

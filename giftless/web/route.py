@@ -49,7 +49,8 @@ class Route:
     """One endpoint.
 
     :ivar template: its path below the repository or the root of the server;
-        variables stand in braces: ``objects/storage/{oid}``.  Empty for that root itself.
+        variables stand in braces: ``objects/storage/{oid}``.  Below the root of the
+        server it may end with a slash, or be empty for that root itself.
     :ivar methods: the HTTP methods that it answers; ``HEAD`` comes with ``GET``.
     :ivar handler: answers.
     :ivar level: below what it stands.
@@ -62,7 +63,10 @@ class Route:
     level: Level = Level.REPOSITORY
 
     def __post_init__(self) -> None:
-        for segment in self.segments:
+        segments = self.segments
+        if self.level is Level.SERVER and len(segments) > 1 and not segments[-1]:
+            segments.pop()
+        for segment in segments:
             if not _SEGMENT.fullmatch(segment):
                 raise ValueError(f"{self.template!r} has a malformed segment, {segment!r}")
         names = [_name(segment) for segment in self.segments if _is_variable(segment)]

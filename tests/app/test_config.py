@@ -482,6 +482,13 @@ class CheckTests(ConfigTestCase):
                 " http(s)://host[:port][/path] without query or user",
             )
 
+    def test_hosts_of_the_admin_endpoints_are_names_without_ports(self) -> None:
+        hosts = ["admin.example.com", "giftless", "A_b-c"]
+        self.assertEqual(self.load(f"admin: {{hosts: {hosts}}}").admin.hosts, hosts)
+        for wrong in ("", "a:80", "http://a", "a/b", "*", "*.example.com", "a.", "a b", "a..b"):
+            message = self.refusal(f"admin: {{hosts: [x, {wrong!r}]}}")
+            self.assertIn("admin.hosts.1: found", message)
+
     def test_trusted_proxies_are_addresses_networks_or_unix(self) -> None:
         proxies = ["127.0.0.1", "10.0.0.0/8", "10.1.2.3/8", "::1", "fd00::/8", "unix"]
         self.assertEqual(self.load(f"trusted_proxies: {proxies}").trusted_proxies, proxies)

@@ -25,6 +25,7 @@ from giftless.app import plugins
 from giftless.app.assembly import build_backends, build_site
 from giftless.app.config import Config
 from giftless.base.schema import convert
+from giftless.web.admin_pages import PageMaker
 from tests.auth.forges.support import NOW, ForgeTestCase
 from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.support.blocking import InlineBlocking
@@ -53,6 +54,7 @@ GRANTS: Final = """
 wanda: {acme/rocket: write}
 ray: {acme/rocket: read}
 sam: {acme/other: write}
+olga: {"-": admin}
 """
 
 #: What plugins there are stays the same while tests run; to look takes its time.
@@ -122,11 +124,17 @@ class GuardedFront(Front):
     """What the daemon serves with a configuration, over an empty local store.
 
     :param options: the configuration, but for the storage and the secret.
+    :param pages: makes the operators' pages.
     :ivar blocking: what has been computed.
     """
 
     def __init__(
-        self, directory: str, clock: Clock, http: HTTPClient, options: Mapping[str, Any]
+        self,
+        directory: str,
+        clock: Clock,
+        http: HTTPClient,
+        options: Mapping[str, Any],
+        pages: PageMaker | None = None,
     ) -> None:
         self.directory = directory
         self.blocking = InlineBlocking()
@@ -138,7 +146,7 @@ class GuardedFront(Front):
         }
         config = convert(settings, Config, "")
         parts = part_builder("", clock, self.blocking, http)
-        backends = build_backends(config, parts)
+        backends = build_backends(config, parts, pages=pages)
         self.store = backends.store
         self.site = build_site(config, parts.environment, backends)
 
@@ -156,19 +164,26 @@ class GuardedTestCase(FrontTestCase, ForgeTestCase):  # type: ignore[misc]  # th
         self._shown: set[str] = set()
         self.start_log()
 
-    def guard(self, *auth: Mapping[str, Any], present: bool = True, **options: Any) -> GuardedFront:
+    def guard(
+        self,
+        *auth: Mapping[str, Any],
+        present: bool = True,
+        pages: PageMaker | None = None,
+        **options: Any,
+    ) -> GuardedFront:
         """Make a front with a chain.
 
         Each upload has a verification, so that tokens of all kinds are asked for.
 
         :param present: whether :data:`PRESENT` is stored in it.
+        :param pages: makes the operators' pages.
         """
         memory = "/dev/shm"
         directory = tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None)
         self.addCleanup(shutil.rmtree, directory)
         self.patch(plugins, "named", _named)
         config = {"auth": [dict(part) for part in auth], "actions": {"verify": "always"}}
-        self.front = GuardedFront(directory, self.clock, self.http, {**config, **options})
+        self.front = GuardedFront(directory, self.clock, self.http, {**config, **options}, pages)
         if present:
             self.front.put(PRESENT, REPO)
         return self.front
@@ -178,7 +193,9 @@ class GuardedTestCase(FrontTestCase, ForgeTestCase):  # type: ignore[misc]  # th
         directory = self.mktemp()
         os.mkdir(directory)
         section = {"type": "basic"}
-        users = [f"{user}:{_hash(f'{user}s password')}\n" for user in ("wanda", "ray", "sam")]
+        users = [
+            f"{user}:{_hash(f'{user}s password')}\n" for user in ("wanda", "ray", "sam", "olga")
+        ]
         for option, content in (("htpasswd", "".join(users)), ("access", GRANTS)):
             section[option] = os.path.join(directory, option)
             with open(section[option], "w", encoding="utf-8") as file:

@@ -54,6 +54,12 @@ class GrammarTests(SynchronousTestCase):
         made = server("")
         self.assertEqual((made.rule, made.pattern.pattern, made.segments), ("/", "/", []))
 
+    def test_a_route_of_the_server_may_end_with_a_slash(self) -> None:
+        made = server("-/")
+        self.assertEqual((made.rule, made.pattern.pattern), ("/-/", "/\\-/"))
+        for template in ("/", "a//", "/a/"):
+            self.assertRaises(ValueError, server, template)
+
     def test_head_comes_with_get(self) -> None:
         self.assertEqual(route("a", "GET", "PUT").methods, ("GET", "PUT", "HEAD"))
         self.assertEqual(route("a", "GET", "HEAD").methods, ("GET", "HEAD"))

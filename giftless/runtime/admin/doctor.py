@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -10,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.monitoring.health import PATIENCE, Report
-from giftless.runtime.questions import Unanswered
+from giftless.runtime.questions import Ask, Unanswered
 
 #: For how many seconds a worker's report is waited for: a little longer than it waits.
 REPORT_TIMEOUT: Final = PATIENCE + 1.0
@@ -18,9 +17,6 @@ REPORT_TIMEOUT: Final = PATIENCE + 1.0
 #: What the health is looked at for, if only metrics are asked for: at most so often, in
 #: seconds.
 LOOK_INTERVAL: Final = 10.0
-
-#: Asks a worker by a question's name; returns ``None`` if no worker answers.
-Ask = Callable[..., Deferred[bytes] | None]
 
 
 class Doctor:

@@ -1,18 +1,21 @@
-"""Serve the admin endpoints, in the parent itself."""
+"""Serve the admin endpoints, and the pages to workers, in the parent itself."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
 
 from giftless.base.metrics.tally import Tally
+from giftless.base.pages import PAGE
 from giftless.runtime.admin.doctor import Doctor
 from giftless.runtime.admin.exposition import Exposition, Facts
 from giftless.runtime.admin.overview import DaemonFacts, Reporter
+from giftless.runtime.admin.page_maker import PageMaker
+from giftless.runtime.admin.resources import Root
 from giftless.runtime.admin.site import AdminSite
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening
@@ -50,15 +53,24 @@ class AdminFront:
 
         exposition = Exposition(tally.sums, facts)
         self._reporter = Reporter(reactor, time.time, tally, supervisor, doctor, daemon)
-        self._site = AdminSite(
-            exposition, doctor, lambda: supervisor.answering, self._reporter.look, reactor
-        )
+        self._pages = PageMaker(self._reporter.look, supervisor.ask)
+        self._supervisor = supervisor
+        root = Root(exposition, doctor, lambda: supervisor.answering, self._pages.make)
+        self._site = AdminSite(root, reactor)
         self._ports: list[IListeningPort] = []
 
-    async def listen(self, endpoints: Sequence[Listening], descriptors: Sequence[int]) -> None:
+    async def listen(
+        self,
+        endpoints: Sequence[Listening],
+        descriptors: Sequence[int],
+        hosts: Collection[str] = (),
+        public: bool = False,
+    ) -> None:
         """Serve these endpoints, and no others any more.
 
         :param descriptors: the socket of each, in their order; they stay open.
+        :param hosts: by what names they may be asked for pages, in lower case.
+        :param public: whether workers may ask for pages.
         :raises ConfigError: if an endpoint cannot be made; nothing changes then.
         """
         ports: list[IListeningPort] = []
@@ -70,7 +82,11 @@ class AdminFront:
             await _stop(ports)
             raise
         before, self._ports = self._ports, ports
-        if ports:
+        self._pages.hosts = hosts
+        self._supervisor.answers.pop(PAGE, None)
+        if public:
+            self._supervisor.answers[PAGE] = self._pages.answer
+        if ports or public:
             self._reporter.start()
         else:
             self._reporter.stop()

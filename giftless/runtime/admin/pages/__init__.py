@@ -1,0 +1,6 @@
+"""The pages for operators: the dashboard, and the locks.
+
+``pages`` leads requests to what answers them, ``guard`` decides whose requests may change
+something, ``rendering`` fills in the templates.  Imported when the first page is asked
+for: the parent is small otherwise.
+"""

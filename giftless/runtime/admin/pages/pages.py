@@ -1,0 +1,73 @@
+"""Lead requests for pages to what answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from twisted.logger import Logger
+
+from giftless.base.pages import PageReply, PageRequest
+from giftless.runtime.admin.overview import Overview
+from giftless.runtime.admin.pages.dashboard import Dashboard
+from giftless.runtime.admin.pages.guard import Guard
+from giftless.runtime.admin.pages.locks import LockPages
+from giftless.runtime.admin.pages.problem import Problem
+from giftless.runtime.admin.pages.rendering import Renderer
+from giftless.runtime.questions import Ask
+
+_log = Logger(namespace="giftless.admin")
+
+Handler = Callable[[PageRequest], Awaitable[PageReply]]
+
+
+class Pages:
+    """All pages.
+
+    :param overview: returns what the parent knows.
+    :param ask: asks a worker.
+    :param hosts: see :class:`Guard`.
+    """
+
+    def __init__(
+        self,
+        overview: Callable[[], Awaitable[Overview]],
+        ask: Ask,
+        hosts: Callable[[], Collection[str]],
+    ) -> None:
+        self._renderer = Renderer()
+        self._guard = Guard(hosts)
+        dashboard = Dashboard(self._renderer, overview)
+        locks = LockPages(self._renderer, self._guard, ask)
+        self._handlers: Mapping[str, Mapping[str, Handler]] = {
+            "": {"GET": dashboard.page},
+            "overview.json": {"GET": dashboard.json},
+            "locks": {"GET": locks.list},
+            "release": {"GET": locks.confirm, "POST": locks.release},
+        }
+
+    async def answer(self, request: PageRequest) -> PageReply:
+        """Answer a request; never fails."""
+        try:
+            self._guard.admit(request)
+            return await self._answer(request)
+        except Problem as problem:
+            reply = self._renderer.problem(problem.status, problem.message, request.public)
+            reply.headers.update(problem.headers)
+            return reply
+        except Exception:
+            _log.failure("the page {path!r} cannot be shown", path=request.path)
+            words = "the page cannot be shown; the log says why"
+            return self._renderer.problem(500, words, request.public)
+
+    async def _answer(self, request: PageRequest) -> PageReply:
+        method = "GET" if request.method == "HEAD" else request.method
+        static = self._renderer.static(request.path)
+        handlers = self._handlers.get(request.path, {})
+        if static is not None and method == "GET":
+            return static
+        if method in handlers:
+            return await handlers[method](request)
+        if static is None and not handlers:
+            raise Problem(404, "there is no such page")
+        allowed = ", ".join(sorted({"GET", "HEAD", *handlers}))
+        raise Problem(405, f"use one of: {allowed}", {"Allow": allowed})

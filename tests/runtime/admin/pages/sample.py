@@ -1,0 +1,133 @@
+"""An overview with something of everything, and with what hostile clients choose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
+from giftless.monitoring.health import Report
+from giftless.runtime.admin.history import CauseCount, Rates, Series, Totals
+from giftless.runtime.admin.overview import Overview, WorkerFacts
+from giftless.runtime.lock_questions import LockFacts
+
+#: 2026-11-28 12:00:00 UTC.
+NOW = 1_795_867_200.0
+
+#: What a client may call something, if it means harm.
+HOSTILE = (
+    "<script>document.title = 'owned'</script>",
+    "\"onload='alert(1)' x=\"",
+    "<img src=x onerror=document.title='owned'>",
+    "'\"><svg onload=document.title='owned'>",
+    "</title></table><style>*{display:none}</style>",
+    "javascript:document.title='owned'",
+    "{{ 7*7 }}{% raw %}",
+    "&lt;b&gt;&amp;",
+    "exe.\u202egpj.psd",
+    "zero\u200bwidth\ufeff\u2066",
+    "\u0645\u0634\u0631\u0648\u0639/\u0634\u0639\u0627\u0631",
+    "z\u0300\u0301\u0302\u0303\u0304" * 40,
+    "w" * 200,
+)
+
+
+def series(step: int, count: int, until: float = NOW) -> Series:
+    """Return a series with a hill in the middle and something wrong on its top."""
+    hill = [max(0.0, 50.0 - abs(index - count / 2) * 1.5) for index in range(count)]
+    return Series(
+        step,
+        until,
+        requests=[round(4 * height) for height in hill],
+        errors=[round(height / 12) if height > 40 else 0 for height in hill],
+        refused=[round(height / 5) for height in hill],
+        uploaded_bytes=[height * 3_000_000 for height in hill],
+        downloaded_bytes=[height * 9_000_000 for height in reversed(hill)],
+        objects=[2 * height for height in hill],
+    )
+
+
+def empty(step: int, count: int) -> Series:
+    """Return a series of a server that nobody has asked anything."""
+    nothing = [0.0] * count
+    return Series(step, NOW, nothing, nothing, nothing, nothing, nothing, nothing)
+
+
+def overview(names: tuple[str, ...] = ("acme/site", "acme/film"), **members: Any) -> Overview:
+    """Return an overview.
+
+    :param names: what repositories, objects and so on are called.
+    :param members: other members than these.
+    """
+    oid = "6e5d2a" * 10 + "0123"
+    facts: dict[str, Any] = {
+        "version": "1.0",
+        "url": "https://lfs.example.com",
+        "started_at": NOW - 200_000,
+        "now": NOW,
+        "endpoints": ["tcp:8080"],
+        "admin_endpoints": ["tcp:9090:interface=127.0.0.1"],
+        "workers": [
+            WorkerFacts(4101, "serving", 5321.5, 61_000_000, 88, NOW - 90_000),
+            WorkerFacts(4102, "serving", 5187.2, 60_400_000, 91, NOW - 90_000),
+            WorkerFacts(3011, "leaving", 912.0, 58_100_000, 12, NOW - 200_000),
+        ],
+        "started": 5,
+        "died": 1,
+        "reloads": {"succeeded": 2, "failed": 0},
+        "reload_problem": "",
+        "health": Report({"store": "", "locks": ""}, 812_000_000_000, 42),
+        "health_at": NOW - 4,
+        "rates": Rates(38.2, 0.0, 1.4, 24_500_000.0, 81_200_000.0, 96.0),
+        "uploads_in_progress": 3,
+        "hour": series(60, 60),
+        "day": series(900, 96),
+        "totals": Totals(1_204_311, 17, 8_112, 912_345_678_901, 4_812_345_678_901, 3_401_227),
+        "causes": [
+            CauseCount("unauthenticated", 210, 3120, 6001),
+            CauseCount("not-found", 12, 140, 1822),
+            CauseCount("storage-unavailable", 0, 17, 17),
+        ],
+        "repositories": [
+            RepositoryTraffic(name, 120 - index, 300, 900, 5_100_000_000 >> index, 12_000_000_000)
+            for index, name in enumerate(names)
+        ],
+        "transfers": [
+            Running(names[0], oid, 4_000_000_000, 2_700_000_000, NOW - 42, 4101),
+            Running(names[-1], oid[::-1], None, 120_000_000, NOW - 3, 4102),
+        ],
+        "running_total": 3,
+        "events": [
+            Recent(NOW - 30 * index, "lock.forced", name, f"{name} was released", "f00d" * 4)
+            for index, name in enumerate(names)
+        ],
+        **members,
+    }
+    return Overview(**facts)
+
+
+def locks(names: tuple[str, ...]) -> list[LockFacts]:
+    """Return locks whose repository, path and owner are called so."""
+    return [
+        LockFacts(f"id-{index}", name, f"art/{name}", name, f"basic#{name}", int(NOW) - 90 * index)
+        for index, name in enumerate(names)
+    ]
+
+
+def idle() -> Overview:
+    """Return the overview of a server that nobody has asked anything."""
+    return overview(
+        workers=[],
+        health=None,
+        health_at=None,
+        hour=empty(60, 60),
+        day=empty(900, 96),
+        causes=[],
+        repositories=[],
+        transfers=[],
+        running_total=0,
+        events=[],
+        rates=Rates(),
+        totals=Totals(),
+        admin_endpoints=[],
+        reloads={},
+    )
