@@ -119,6 +119,12 @@ class RequestBody(ArrivingBody):
         self._discarding = True
         self._take()
 
+    def abandon(self) -> None:
+        """Close, and call nobody any more, since the request is over."""
+        self.close()
+        self._invite = None
+        self._pause = self._resume = _call_nobody
+
     @property
     def uninvited(self) -> bool:
         """Whether nobody has asked for the body yet."""
@@ -160,3 +166,7 @@ class RequestBody(ArrivingBody):
         if self.paused:
             self.paused = False
             self._resume()
+
+
+def _call_nobody() -> None:
+    """Do nothing."""

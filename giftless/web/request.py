@@ -347,19 +347,25 @@ class LFSRequest(ResourceRequest):
         connection.request_done()
 
     def _let_go(self) -> None:
-        """Give back what the request holds: time-outs and memory."""
+        """Give back what the request holds: time-outs, memory, and itself.
+
+        What calls the request back is let go, or it would keep the request, which keeps
+        it, until Python looks for such circles: thousands of requests later.
+        """
         if self._arrival is not None:
             self._arrival.stop()
+            self._arrival = None
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         self._linger = None
         self.connection.response_begins()
-        self.body.close()
+        self.body.abandon()
         if self._counted:
             self._counted = False
             self.context.memory.passing.leave()
         if self._held is not None:
             self._held.release()
+            self._held = None
 
     def _cut(self, _: object = None) -> None:
         if self.connection is not None:

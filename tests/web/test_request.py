@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.web.resource import Resource
 
 from giftless.web.limits import Limits
-from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS
+from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS, LFSRequest
 from tests.support.blocking import ManualBlocking
 from tests.support.making import oid_of, writer
 from tests.support.memory import MemoryStore
@@ -972,3 +973,56 @@ class TargetTests(FrontTestCase):
             response = self.ask("OPTIONS", target)
             self.assertEqual((response.status, response.body), (204, b""))
             self.assertEqual(response.headers["allow"], "GET, HEAD, POST, PUT")
+
+
+class MemoryTests(FrontTestCase):
+    """A request that is over is freed, and not when Python looks for circles."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.requests: list[weakref.ref[object]] = []
+        gc.disable()
+        self.addCleanup(gc.enable)
+
+    def connect(self, peer: Any = CLIENT) -> Connection:
+        """Open a connection whose requests are noted."""
+        connection = super().connect(peer)
+        serve = connection.channel.serve
+
+        def note(request: LFSRequest) -> None:
+            self.requests.append(weakref.ref(request))
+            serve(request)
+
+        connection.channel.serve = note
+        return connection
+
+    def assert_freed(self, count: int) -> None:
+        """Check that there were some requests, and that none is left."""
+        self.assertEqual([request() for request in self.requests], [None] * count)
+
+    def test_requests_that_are_answered(self) -> None:
+        self.serve()
+        self.front.put(b"present")
+        many = [{"oid": oid_of(b"%d" % number), "size": 1} for number in range(100)]
+        requests = [
+            ("POST", "/org/repo/objects/batch", batch_body("upload", *many[:1])),
+            ("POST", "/org/repo/objects/batch", batch_body("upload", *many)),
+            ("GET", storage_url(oid_of(b"present")), b""),
+            ("PUT", URL, DATA),
+            ("GET", storage_url(oid_of(b"absent")), b""),
+            ("PUT", storage_url("no-oid"), DATA),
+        ]
+        connection = self.connect()
+        for method, url, body in requests:
+            head, _, rest = render_request(method, url, {}, body).partition(b"\r\n\r\n")
+            connection.send(head + b"\r\n\r\n")
+            connection.send(rest)
+            connection.response()
+        self.assert_freed(len(requests))
+
+    def test_requests_whose_body_nobody_wants(self) -> None:
+        connection = self.connect()
+        connection.send(render_request("PUT", storage_url("x"), {"Content-Length": "10"}))
+        connection.response()
+        connection.send(b"0123456789")
+        self.assert_freed(1)
