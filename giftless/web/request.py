@@ -135,13 +135,8 @@ class LFSRequest(ResourceRequest):
     def begin(self) -> None:
         """Hand the request to the site's resources, unless it is answered here."""
         if not self.body.complete:
-            self._arrival = Arrival(
-                self.context.clock,
-                self.context.limits,
-                self.body,
-                self._awaits_invitation,
-                self._refuse_slow_body,
-            )
+            context, calls = self.context, (self._awaits_invitation, self._refuse_slow_body)
+            self._arrival = Arrival(context.clock, context.limits, self.body, *calls)
             self._arrival.start()
         try:
             if self._refused is not None:
@@ -347,10 +342,9 @@ class LFSRequest(ResourceRequest):
         connection.request_done()
 
     def _let_go(self) -> None:
-        """Give back what the request holds: time-outs, memory, and itself.
+        """Give back what the request holds: time-outs, memory, and what would call it.
 
-        What calls the request back is let go, or it would keep the request, which keeps
-        it, until Python looks for such circles: thousands of requests later.
+        That would keep it until Python looks for circles, thousands of requests later.
         """
         if self._arrival is not None:
             self._arrival.stop()
