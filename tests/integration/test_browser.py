@@ -15,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.docs.pages import ROOT
 from tests.integration.support import REPO, Daemon, oid_of, stored_objects
 from tests.integration.test_auth_jwt import WRITE, TokenTestCase
-from tests.support.chromium import Pages, calm, chromium, wait_for
+from tests.support.chromium import Pages, calm, chromium, complaints, wait_for
 from tests.support.processes import wait_until
 
 PAGE = ROOT / "examples" / "browser"
@@ -113,11 +113,7 @@ class PageTestCase(TokenTestCase):
 
     def complaints(self) -> list[str]:
         """Return the errors and warnings in the browser's console since it was asked last."""
-        return [
-            entry["message"]
-            for entry in self.browser.get_log("browser")
-            if entry["level"] in ("SEVERE", "WARNING")
-        ]
+        return complaints(self.browser)
 
     # -- what the daemon has seen
 

@@ -74,8 +74,40 @@ def calm(browser: webdriver.Chrome) -> None:
         browser.close()
     browser.switch_to.window(first)
     browser.set_network_conditions(latency=0, throughput=-1)
+    for command, values in (
+        ("setScriptExecutionDisabled", {"value": False}),
+        ("setEmulatedMedia", {"features": []}),
+        ("clearDeviceMetricsOverride", {}),
+    ):
+        browser.execute_cdp_cmd(f"Emulation.{command}", values)
     browser.get("about:blank")
     browser.get_log("browser")
+
+
+def be_phone(browser: webdriver.Chrome) -> None:
+    """Have the screen of a small phone, until :func:`calm`."""
+    screen = {"width": 375, "height": 700, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def prefer_colours(browser: webdriver.Chrome, scheme: str) -> None:
+    """Prefer ``light`` or ``dark`` colours, until :func:`calm`."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def disable_scripts(browser: webdriver.Chrome) -> None:
+    """Run no scripts of pages, until :func:`calm`."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+
+
+def complaints(browser: webdriver.Chrome) -> list[str]:
+    """Return the errors and warnings in the console since it was asked last."""
+    return [
+        entry["message"]
+        for entry in browser.get_log("browser")
+        if entry["level"] in ("SEVERE", "WARNING")
+    ]
 
 
 class Pages:

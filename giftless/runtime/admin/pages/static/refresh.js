@@ -5,6 +5,9 @@
 const INTERVAL = 5000;
 const PATIENCE = 15000;
 
+// Without a user and a password, which a URL may have and fetch refuses.
+const HERE = location.origin + location.pathname;
+
 const updated = document.getElementById("updated");
 const pause = document.getElementById("pause");
 let paused = false;
@@ -32,7 +35,7 @@ async function refresh() {
   if (!paused && !document.hidden) {
     try {
       const signal = AbortSignal.timeout(PATIENCE);
-      const reply = await fetch("./", { signal, cache: "no-store" });
+      const reply = await fetch(HERE, { signal, cache: "no-store" });
       if (!reply.ok) throw new Error(`the server answers ${reply.status}`);
       const page = new DOMParser().parseFromString(await reply.text(), "text/html");
       show(page);
