@@ -26,6 +26,7 @@ COMMANDS: Final = (
         "giftless.commands.webhooks.WebhooksCommand",
         "Test and list webhooks, and retry.",
     ),
+    ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 
 

@@ -9,8 +9,11 @@ import time
 from typing import Any
 
 from tests.integration.support import REPO, Daemon, oid_of, upload_head
+from tests.integration.test_endpoints import write_certificate
 from tests.integration.test_monitoring import Admin, MonitoringTestCase
 from tests.integration.workers import MIB
+from tests.support.commands import run_command
+from tests.support.ports import free_port
 from tests.support.processes import ENDED, wait_until
 
 
@@ -86,6 +89,27 @@ class OverviewTests(MonitoringTestCase):
             self.assertEqual([upload["worker"]], daemon.workers)
             self.assertEqual(self.overview(admin)["uploads_in_progress"], 1)
         wait_until(lambda: not self.overview(admin)["transfers"], "its end")
+
+    def test_giftless_top_finds_each_kind_of_endpoint(self) -> None:
+        key, certificate = write_certificate(self.directory)
+        path = self.directory / "admin.sock"
+        port, admin = free_port(), Admin(free_port())
+        endpoints = [
+            f"tcp:{admin.port}:interface=127.0.0.1",
+            f"unix:{path}",
+            f"ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}",
+        ]
+        daemon = self.start_daemon(config={"log_format": "json", "admin": {"endpoints": endpoints}})
+        self.exchange(daemon, 1)
+        for number, endpoint in enumerate(endpoints):
+            file = self.directory / f"{number}.yaml"
+            file.write_text(json.dumps({"admin": {"endpoints": [endpoint]}}))
+            shown = run_command(
+                "giftless", "top", "--once", "--config", str(file), directory=self.directory
+            )
+            self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+            for words in (daemon.url, "ready", "not-found", REPO):
+                self.assertIn(words, shown.stdout)
 
     def test_a_reload_loses_nothing(self) -> None:
         """Workers that end tell the rest."""

@@ -79,17 +79,7 @@ class Gatherer:
     async def gather(self) -> None:
         """Ask all workers, and wait for those that answer at once."""
         self.ask()
-        waiting: Deferred[None] = Deferred()
-        late = self._clock.callLater(PATIENCE, waiting.callback, None)
-
-        def answered(result: object) -> object:
-            if not waiting.called:
-                late.cancel()
-                waiting.callback(None)
-            return result
-
-        self._answers.addBoth(answered)
-        await waiting
+        await wait_for(self._answers, self._clock)
 
     def take(self, answer: bytes) -> None:
         """Remember what a worker has answered.
@@ -135,6 +125,21 @@ class Gatherer:
 
     def _forget(self, step: int) -> None:
         self._steps = {at: it for at, it in self._steps.items() if at > step - STEPS}
+
+
+async def wait_for(answers: Deferred[Any], clock: IReactorTime) -> None:
+    """Wait until something is known, for :data:`PATIENCE` seconds at most; it goes on then."""
+    waiting: Deferred[None] = Deferred()
+    late = clock.callLater(PATIENCE, waiting.callback, None)
+
+    def answered(result: Any) -> Any:
+        if not waiting.called:
+            late.cancel()
+            waiting.callback(None)
+        return result
+
+    answers.addBoth(answered)
+    await waiting
 
 
 class Recents:

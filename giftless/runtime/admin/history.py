@@ -10,10 +10,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.metrics.tally import Sums
+from giftless.monitoring.overview import CauseCount, Rates, Series, Totals
 
 #: How often the counters are read, in seconds, and how often at most if somebody looks.
 INTERVAL: Final = 5.0
@@ -28,68 +28,6 @@ DAY: Final = (900, 96)
 
 #: The status of a request whose client has left: neither refused nor an error.
 _CLIENT_LEFT: Final = "499"
-
-
-class Totals(msgspec.Struct, frozen=True):
-    """What has been done since the daemon was started.
-
-    :ivar requests: HTTP requests.
-    :ivar errors: those that failed: answered with a status of 5xx.
-    :ivar refused: those that were refused: answered with one of 4xx, unless the client
-        has left (499).
-    :ivar uploaded_bytes: bytes of objects that were stored.
-    :ivar downloaded_bytes: bytes of objects that were sent.
-    :ivar objects: objects of batches that were answered.
-    """
-
-    requests: int = 0
-    errors: int = 0
-    refused: int = 0
-    uploaded_bytes: int = 0
-    downloaded_bytes: int = 0
-    objects: int = 0
-
-
-class Rates(msgspec.Struct, frozen=True):
-    """The same as in :class:`Totals`, for each second, lately."""
-
-    requests: float = 0.0
-    errors: float = 0.0
-    refused: float = 0.0
-    uploaded_bytes: float = 0.0
-    downloaded_bytes: float = 0.0
-    objects: float = 0.0
-
-
-class Series(msgspec.Struct, frozen=True):
-    """The same as in :class:`Totals`, by steps of time, the oldest first.
-
-    :ivar step: how long a step is, in seconds.
-    :ivar until: when the last one ends, in seconds since the epoch: it still runs.
-    """
-
-    step: int
-    until: float
-    requests: list[float]
-    errors: list[float]
-    refused: list[float]
-    uploaded_bytes: list[float]
-    downloaded_bytes: list[float]
-    objects: list[float]
-
-
-class CauseCount(msgspec.Struct, frozen=True):
-    """How often something was refused or failed for one cause.
-
-    :ivar hour: in the last hour.
-    :ivar day: in the last day.
-    :ivar total: since the daemon was started.
-    """
-
-    cause: str
-    hour: int
-    day: int
-    total: int
 
 
 FIGURES: Final = Totals.__struct_fields__

@@ -1,7 +1,4 @@
-"""Everything that operators see at one glance.
-
-It is told as JSON at ``/overview.json``, which ``giftless top`` reads, and by the pages.
-"""
+"""Gather everything that operators see at one glance."""
 
 from __future__ import annotations
 
@@ -9,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from giftless import __version__
 from giftless.base.metrics.tally import Tally
-from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
-from giftless.monitoring.health import Report
+from giftless.monitoring.overview import Overview, WorkerFacts
 from giftless.runtime.admin.doctor import Doctor
 from giftless.runtime.admin.gathering import INTERVAL as GATHERING
-from giftless.runtime.admin.gathering import Gatherer
-from giftless.runtime.admin.history import INTERVAL, CauseCount, History, Rates, Series, Totals
+from giftless.runtime.admin.gathering import Gatherer, wait_for
+from giftless.runtime.admin.history import INTERVAL, History
 from giftless.runtime.admin.processes import figures_of
 from giftless.runtime.questions import ACTIVITY
 from giftless.runtime.supervision.supervisor import Supervisor
@@ -41,77 +38,6 @@ class DaemonFacts(msgspec.Struct, frozen=True):
     admin_endpoints: list[str]
     reloads: dict[str, int]
     reload_problem: str
-
-
-class WorkerFacts(msgspec.Struct, frozen=True):
-    """One worker.
-
-    :ivar state: ``starting``, ``serving`` or ``leaving``.
-    :ivar cpu_seconds: how much of a processor it has used.
-    :ivar memory_bytes: its resident memory; what workers share counts for each.
-    :ivar open_fds: how many descriptors it has open.
-    :ivar started_at: when it was started, in seconds since the epoch.
-    """
-
-    pid: int
-    state: str
-    cpu_seconds: float
-    memory_bytes: int
-    open_fds: int
-    started_at: float
-
-
-class Overview(msgspec.Struct, frozen=True):
-    """The daemon at one moment.  Members may be added, and none is renamed.
-
-    :ivar version: of giftless.
-    :ivar url: where clients find it.
-    :ivar started_at: when the daemon was started, in seconds since the epoch.
-    :ivar now: when this was told, in seconds since the epoch.
-    :ivar endpoints: where it listens for clients.
-    :ivar admin_endpoints: where it listens for operators.
-    :ivar workers: its processes, the oldest first.
-    :ivar started: how many workers have been started.
-    :ivar died: how many of them have failed while they served, or were killed at any time.
-    :ivar reloads: how many reloads have ``succeeded`` and ``failed``.
-    :ivar reload_problem: why the last one has failed; empty if it has not.
-    :ivar health: what was found last of the parts; ``None`` if nobody has looked yet.
-    :ivar health_at: when that was, in seconds since the epoch.
-    :ivar rates: what was done in the last seconds.
-    :ivar uploads_in_progress: objects and parts that are being stored.
-    :ivar hour: the last hour, minute by minute.
-    :ivar day: the last day, by quarters of an hour.
-    :ivar totals: what was done since the daemon was started.
-    :ivar causes: why something was refused or failed, the most frequent cause first.
-    :ivar repositories: which repositories were busiest in the last hour: most bytes first.
-    :ivar transfers: uploads that run.
-    :ivar running_total: how many run, if they are too many to be told.
-    :ivar events: what has happened, the newest first.
-    """
-
-    version: str
-    url: str
-    started_at: float
-    now: float
-    endpoints: list[str]
-    admin_endpoints: list[str]
-    workers: list[WorkerFacts]
-    started: int
-    died: int
-    reloads: dict[str, int]
-    reload_problem: str
-    health: Report | None
-    health_at: float | None
-    rates: Rates
-    uploads_in_progress: int
-    hour: Series
-    day: Series
-    totals: Totals
-    causes: list[CauseCount]
-    repositories: list[RepositoryTraffic]
-    transfers: list[Running]
-    running_total: int
-    events: list[Recent]
 
 
 class Reporter:
@@ -157,6 +83,8 @@ class Reporter:
 
     async def look(self) -> Overview:
         """Ask the workers what they do, and return everything as it is then."""
+        if self._doctor.last is None:
+            await wait_for(Deferred.fromCoroutine(self._doctor.report()), self._reactor)
         await self._gatherer.gather()
         return self.overview()
 

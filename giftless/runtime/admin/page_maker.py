@@ -9,7 +9,7 @@ import msgspec
 from twisted.logger import Logger
 
 from giftless.base.pages import PageReply, PageRequest
-from giftless.runtime.admin.overview import Overview
+from giftless.monitoring.overview import Overview
 from giftless.runtime.questions import Ask
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.base.metrics.tally import Tally
 from giftless.monitoring.http import HTTPCounter
-from giftless.runtime.admin.history import CauseCount, History, Rates, Totals, Window
+from giftless.monitoring.overview import CauseCount, Rates, Totals
+from giftless.runtime.admin.history import History, Window
 from tests.runtime.admin.support import DATE, metrics_of
 
 

@@ -14,9 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless import __version__
 from giftless.base.metrics.tally import Tally
 from giftless.monitoring.activity import Recent, Report, RepositoryTraffic, Running
+from giftless.monitoring.overview import Overview
 from giftless.runtime.admin.doctor import Doctor
+from giftless.runtime.admin.gathering import PATIENCE
 from giftless.runtime.admin.history import INTERVAL
-from giftless.runtime.admin.overview import Overview, Reporter
+from giftless.runtime.admin.overview import Reporter
 from giftless.runtime.questions import ACTIVITY
 from giftless.runtime.supervision.process import Plan
 from tests.runtime.admin.support import DAEMON, DATE, metrics_of, supervisor
@@ -47,9 +49,10 @@ class ReporterTests(SynchronousTestCase):
             lambda: DAEMON,
         )
         self.addCleanup(self.reporter.stop)
+        self.answer = succeed(b'{"problems":{"store":"is full"}}')
 
     def ask(self, name: str, patience: float) -> Deferred[bytes]:
-        return succeed(b'{"problems":{"store":"is full"}}')
+        return self.answer
 
     def test_the_daemon_is_described(self) -> None:
         overview = self.reporter.overview()
@@ -80,6 +83,14 @@ class ReporterTests(SynchronousTestCase):
         self.assertEqual(overview.health_at, DATE)
         self.reactor.advance(4)
         self.assertEqual(self.reporter.overview().health_at, DATE - 4)
+
+    def test_the_first_who_looks_waits_for_the_health_but_not_long(self) -> None:
+        self.answer = Deferred()
+        looking = Deferred.fromCoroutine(self.reporter.look())
+        self.reactor.advance(PATIENCE)
+        self.assertIsNone(self.successResultOf(looking).health)
+        self.answer.callback(b"{}")
+        self.assertIsNotNone(self.reporter.overview().health)
 
     def test_counters_are_read_all_the_time(self) -> None:
         metrics = metrics_of(self.tally)

@@ -9,8 +9,7 @@ from typing import Final
 import msgspec
 
 from giftless.base.pages import PageReply, PageRequest
-from giftless.runtime.admin.history import Series
-from giftless.runtime.admin.overview import Overview
+from giftless.monitoring.overview import Overview, Series
 from giftless.runtime.admin.pages import words
 from giftless.runtime.admin.pages.charts import PITCH, Chart, bars
 from giftless.runtime.admin.pages.rendering import HEADERS, Renderer

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from twisted.logger import Logger
 
 from giftless.base.pages import PageReply, PageRequest
-from giftless.runtime.admin.overview import Overview
+from giftless.monitoring.overview import Overview
 from giftless.runtime.admin.pages.dashboard import Dashboard
 from giftless.runtime.admin.pages.guard import Guard
 from giftless.runtime.admin.pages.locks import LockPages

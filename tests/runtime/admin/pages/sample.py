@@ -6,8 +6,7 @@ from typing import Any
 
 from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
 from giftless.monitoring.health import Report
-from giftless.runtime.admin.history import CauseCount, Rates, Series, Totals
-from giftless.runtime.admin.overview import Overview, WorkerFacts
+from giftless.monitoring.overview import CauseCount, Overview, Rates, Series, Totals, WorkerFacts
 from giftless.runtime.lock_questions import LockFacts
 
 #: 2026-11-28 12:00:00 UTC.

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from giftless.base.pages import MAX_FORM, PAGES, PageReply, PageRequest
 from giftless.monitoring.health import Report
-from giftless.runtime.admin.overview import Overview
+from giftless.monitoring.overview import Overview
 from giftless.runtime.admin.pages.dashboard import Dashboard
 from giftless.runtime.admin.pages.locks import PAGE_SIZE
 from giftless.runtime.admin.pages.pages import Pages

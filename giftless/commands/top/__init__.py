@@ -1,0 +1,1 @@
+"""``giftless top``: what the server does, in a terminal."""
