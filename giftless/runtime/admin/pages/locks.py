@@ -26,6 +26,9 @@ NOBODY: Final = "admin endpoint"
 #: How many searches run at once: each may read all locks, and users want the database, too.
 _SEARCHES: Final = 2
 
+#: How many others may wait for their turn: each holds a connection.
+_MAX_WAITING: Final = 20
+
 #: How many fields a form or a query may have.
 _MAX_FIELDS: Final = 20
 
@@ -104,6 +107,8 @@ class LockPages:
         return found[0]
 
     async def _search(self, search: Search) -> Answer:
+        if len(self._turns.waiting) >= _MAX_WAITING:
+            raise Problem(503, "too many searches run already; try again in a moment")
         await self._turns.acquire()
         try:
             return await self._question(LOCKS, search)

@@ -305,11 +305,13 @@ class LockPageTests(PagesTestCase):
 
         pages = Pages(self.look, ask, lambda: ())
         request = PageRequest("GET", "locks", hosts=["localhost"])
-        replies = [self.start(pages.answer(request)) for _ in range(10)]
+        replies = [self.start(pages.answer(request)) for _ in range(22)]
         self.assertEqual(len(waiting), 2)
-        for number in range(10):
+        late = self.start(pages.answer(request))
+        self.assertEqual(self.successResultOf(late).status, 503)
+        for number in range(22):
             waiting[number].callback(msgspec.json.encode(Answer()))
-        self.assertEqual([self.successResultOf(reply).status for reply in replies], [200] * 10)
+        self.assertEqual([self.successResultOf(reply).status for reply in replies], [200] * 22)
 
 
 class ReleaseTests(PagesTestCase):
