@@ -80,6 +80,11 @@ class By:
     address: str = ""
     request_id: str = ""
 
+    def __str__(self) -> str:
+        whose = f" ({self.principal})" if self.principal else ""
+        place = f" at {self.address}" if self.address else ""
+        return f"{self.name}{whose}{place}"
+
 
 async def remove_by_force(store: ILockStore, lock: Lock, by: By, events: Events) -> bool:
     """Remove somebody else's lock, log that and publish it.
@@ -89,7 +94,8 @@ async def remove_by_force(store: ILockStore, lock: Lock, by: By, events: Events)
     if not await store.remove(lock):
         return False
     _log.info(
-        "{name} ({principal}) has removed {lock} in {repo}",
+        "{by} has removed {lock} in {repo}",
+        by=by,
         name=by.name,
         principal=by.principal,
         lock=lock,

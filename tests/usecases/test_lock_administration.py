@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+from twisted.logger import formatEvent
 
 from giftless.errors import BadRequest, NotFound
 from giftless.interfaces import LockForced
@@ -13,6 +16,7 @@ from giftless.usecases.locks import By
 from tests.contracts.lockstores import lock_of
 from tests.locks.support import SQLiteTestCase
 from tests.support.events import Recorder
+from tests.support.logs import observe
 from tests.support.run import CoroutineTestCase
 
 
@@ -62,6 +66,20 @@ class LockAdministrationTests(SQLiteTestCase, CoroutineTestCase):
             self.recorder.seen,
             [LockForced(self.lock, "admin endpoint", "basic#ada", "192.0.2.7", "f00d")],
         )
+
+    def test_the_log_says_who_has_released_a_lock(self) -> None:
+        for by, text in (
+            (By("admin endpoint", "", "192.0.2.7"), "admin endpoint at 192.0.2.7"),
+            (By("ada", "basic#ada"), "ada (basic#ada)"),
+        ):
+            logged: list[Any] = []
+            observe(self, logged.append)
+            lock = lock_of(text)
+            self.run_now(self.store.create(lock))
+            self.release(lock.id, by)
+            self.assertIn(
+                f"{text} has removed {lock} in org/repo", [formatEvent(event) for event in logged]
+            )
 
     def test_a_lock_that_is_not_there_is_not_released(self) -> None:
         by = By("admin endpoint")
