@@ -10,11 +10,14 @@ from giftless.auth.chain import AuthChain
 from giftless.base.pages import MAX_FORM, PAGES, PageReply, PageRequest
 from giftless.errors import ServiceUnavailable
 from giftless.interfaces import Refused
+from giftless.runtime.admin.overview import Overview
+from giftless.runtime.admin.page_maker import PageMaker
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
 from giftless.web.admin_pages import AdminPages
 from giftless.web.proxies import Proxies, ServerURL
 from tests.auth.forges.support import NOW
+from tests.runtime.admin.pages.sample import overview
 from tests.support.events import Recorder
 from tests.support.making import writer
 from tests.support.tokens import basic
@@ -237,6 +240,39 @@ class EventTests(FrontTestCase):
             [("forbidden", "wanda", CLIENT.host), ("unauthenticated", "", CLIENT.host)],
         )
         self.assertTrue(all(event.request_id for event in recorder.of(Refused)))
+
+
+class OriginTests(PagesTestCase):
+    """Pages as the daemon makes them, for an operator's browser that another page uses."""
+
+    def setUp(self) -> None:
+        super().setUp()
+
+        async def look() -> Overview:
+            return overview(("acme/secret",))
+
+        self.maker = PageMaker(look, lambda *_: None)
+
+    async def make(self, request: PageRequest) -> PageReply:
+        return await self.maker.make(request)
+
+    def test_a_page_that_may_use_the_api_may_not_read_these(self) -> None:
+        """Not even with the operator's password, which ``cors.credentials`` lets it send."""
+        origins = ["https://app.example.com", "http://lfs.example:8443"]
+        self.offer(cors={"origins": origins, "credentials": True})
+        for origin in (*origins, "null", "https://evil.example"):
+            for page in PAGES:
+                response = self.get(f"/-/{page}", OLGA, headers={"Origin": origin})
+                self.assertEqual(response.status, 403, page)
+                self.assertNotIn(b"acme/secret", response.body)
+            form = self.get("/-/release", OLGA, method="POST", headers={"Origin": origin})
+            self.assertEqual(form.status, 403)
+        for headers in ({}, {"Origin": "http://lfs.example"}, {"Origin": "https://LFS.example"}):
+            response = self.get("/-/", OLGA, headers=headers)
+            self.assertEqual(response.status, 200)
+            self.assertIn(b"acme/secret", response.body)
+            self.assertIn("frame-ancestors 'none'", response.headers["content-security-policy"])
+            self.assertEqual(response.headers["cache-control"], "no-store")
 
 
 class AuthenticatorTests(PagesTestCase):
