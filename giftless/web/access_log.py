@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 from urllib.parse import quote
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from giftless.interfaces import Identity
 
@@ -41,19 +42,27 @@ def write(
     name, principal = ("-", "-") if identity is None else (identity.name, identity.principal)
     word = "-" if identity is None else _word(name)
     seconds = round(seconds, 4)
-    _access.info(
-        # Twisted takes as long for each member that it formats as for this.
-        "{log_line}",
-        log_line=f"{address} {word} {method} {path} {status} {size} {seconds} {request_id}",
-        address=address,
-        identity=name,
-        principal=principal,
-        method=method,
-        path=path,
-        status=status,
-        bytes=size,
-        seconds=seconds,
-        request_id=request_id,
+    # What Logger.info does, which takes longer to see that "info" is a level.
+    _access.observer(
+        {
+            "log_logger": _access,
+            "log_level": LogLevel.info,
+            "log_namespace": _access.namespace,
+            "log_source": None,
+            # Twisted takes as long for each member that it formats as for this.
+            "log_format": "{log_line}",
+            "log_time": time.time(),
+            "log_line": f"{address} {word} {method} {path} {status} {size} {seconds} {request_id}",
+            "address": address,
+            "identity": name,
+            "principal": principal,
+            "method": method,
+            "path": path,
+            "status": status,
+            "bytes": size,
+            "seconds": seconds,
+            "request_id": request_id,
+        }
     )
 
 
