@@ -41,6 +41,11 @@ class Headers:
         else:
             values.append(value)
 
+    def set(self, fields: Mapping[bytes, bytes]) -> None:
+        """Set what are known to be names, in lower case, and values."""
+        for key, value in fields.items():
+            self.fields[key] = [value]
+
     def getRawHeaders(self, name: str | bytes, default: Any = None) -> Any:
         """Return the values of a header, or ``default`` if there is none."""
         return self.fields.get(_key(name), default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from giftless.errors import LFSError, Unprocessable
 from giftless.interfaces import IAuthenticator, IBlocking
@@ -17,6 +18,14 @@ from giftless.web.memory import ACTION_BYTES
 from giftless.web.ranges import etag, matches, parse_range
 from giftless.web.route import Route, for_actions, never_401
 from giftless.web.sending import send_object
+
+#: What a browser and a cache are told of any object's bytes.
+_HEADERS: Final = {
+    b"accept-ranges": b"bytes",
+    b"cache-control": b"private",
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": b"sandbox; default-src 'none'",
+}
 
 
 class ObjectEndpoints:
@@ -106,19 +115,21 @@ class ObjectEndpoints:
             if not unmodified:
                 start, end = _choose_range(call, key.oid, stored.size)
             # Only now, because an error must not have the object's headers.
-            request.setHeader("ETag", etag(key.oid))
-            request.setHeader("Accept-Ranges", "bytes")
-            request.setHeader("Cache-Control", "private")
-            request.setHeader("X-Content-Type-Options", "nosniff")
-            request.setHeader("Content-Security-Policy", "sandbox; default-src 'none'")
+            headers = request.response.headers
+            headers.set(_HEADERS)
+            headers.set({b"etag": etag(key.oid).encode()})
             if disposition is not None:
                 request.setHeader("Content-Disposition", disposition)
             if unmodified:
                 request.setResponseCode(304)
                 request.finish()
                 return
-            request.setHeader("Content-Type", "application/octet-stream")
-            request.setHeader("Content-Length", str(end - start))
+            headers.set(
+                {
+                    b"content-type": b"application/octet-stream",
+                    b"content-length": b"%d" % (end - start),
+                }
+            )
             if request.method == b"GET":
                 try:
                     await send_object(request, stored, start, end, self._blocking)

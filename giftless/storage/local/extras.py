@@ -25,7 +25,7 @@ class ExtrasFiles:
 
     def __init__(self, root: Root, prefix: bytes) -> None:
         self._root = root
-        self._directory = os.path.join(OWN, b"extras", prefix)
+        self._directory = os.path.join(OWN, b"extras", prefix, b"")
 
     def write(self, key: ObjectKey, extras: Extras) -> None:
         """Keep an object's extras, durably."""
@@ -69,4 +69,4 @@ class ExtrasFiles:
         remove(self._root.enter(), self._path(key))
 
     def _path(self, key: ObjectKey) -> bytes:
-        return os.path.join(self._directory, key.path.encode())
+        return self._directory + key.path.encode()
