@@ -213,11 +213,14 @@ def main(begun: bytes) -> int:
     running: Any = reactor
     use_monotonic_time(running)
     control = Control(running)
-    # Twisted's own handler, which comes when the reactor runs, would stop it twice.
-    running.callLater(
-        0, signal.signal, signal.SIGTERM, lambda *_: running.callFromThread(control.stop)
-    )
+
+    def begin() -> None:
+        # Twisted's own handler, which comes when the reactor runs, would stop it twice.
+        signal.signal(signal.SIGTERM, lambda *_: running.callFromThread(control.stop))
+        # Not before: the parent may send SIGTERM as soon as it hears of this process.
+        control.dataReceived(begun)
+
+    running.callLater(0, begin)
     StandardIO(control, ORDERS, STATUS, reactor)  # type: ignore[call-arg]  # not in its interface
-    running.callWhenRunning(control.dataReceived, begun)
     running.run()
     return control.status

@@ -109,8 +109,8 @@ class LastReportTests(SynchronousTestCase):
         self.assertEqual(self.sent, [b"stopped"])
 
 
-#: A worker without work, that is told twice to end within one turn of its reactor.
-TWICE = """
+#: A worker without work.
+WORKER = """
 import os, signal, sys
 # Before the reactor takes this descriptor for itself.
 os.dup2(os.pipe()[1], 3)
@@ -122,6 +122,10 @@ globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStan
 assert worker.STATUS == 3
 
 class Control(worker.Control):
+"""
+
+#: It is told twice to end within one turn of its reactor.
+TWICE = f"""{WORKER}
     def connectionMade(self):
         super().connectionMade()
         # As if something had to be finished.
@@ -136,12 +140,34 @@ worker.Control = Control
 sys.exit(worker.main(b""))
 """
 
+#: It is told to end while it obeys its orders, and then once more.
+AT_ONCE = f"""{WORKER}
+    def lineReceived(self, line):
+        assert line == b"serve", line
+        os.kill(os.getpid(), signal.SIGTERM)
+        reactor.callLater(0, self.stop)
+
+worker.Control = Control
+sys.exit(worker.main(b"serve\\n"))
+"""
+
 
 class SignalTests(SynchronousTestCase):
     def test_sigterm_at_the_end(self) -> None:
         """It finds a process that ends anyway, and is nothing to complain about."""
+        self.assert_ends(TWICE)
+
+    def test_sigterm_at_the_beginning(self) -> None:
+        """A worker that obeys its orders is stopped as one that has begun long ago."""
+        self.assert_ends(AT_ONCE)
+
+    def assert_ends(self, program: str) -> None:
+        """Check that a worker ends well, and complains about nothing."""
         process = subprocess.Popen(
-            [sys.executable, "-c", TWICE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         with process:
             # Its input stays open: the parent is there.
