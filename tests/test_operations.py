@@ -229,6 +229,14 @@ class UnitTests(SynchronousTestCase):
         assert rating is not None, done.stdout + done.stderr
         self.assertLessEqual(float(rating[1]), 2.0)
 
+    def test_lookups_without_a_thread_are_permitted(self) -> None:
+        """The unit lets ``openat2`` and ``statx`` through (``storage.local.cached``)."""
+        self.assertIn("@system-service", unit("giftless.service")["SystemCallFilter"])
+        permitted = analyze("syscall-filter", "@system-service").stdout.split()
+        self.assertIn("@file-system", permitted)
+        calls = analyze("syscall-filter", "@file-system").stdout.split()
+        self.assertLessEqual({"openat2", "statx"}, set(calls))
+
     def test_time_to_stop(self) -> None:
         """systemd waits for longer than the daemon does for running transfers."""
         self.assertGreater(int(unit("giftless.service")["TimeoutStopSec"][0]), 60 + DAEMON_PATIENCE)
