@@ -14,12 +14,15 @@ import msgspec
 #: The name of the question with which a worker asks the daemon for a page.
 PAGE: Final = "page"
 
+#: The name of the page for programs.
+OVERVIEW: Final = "overview.json"
+
 #: The pages by their names, and the methods of each; ``HEAD`` comes with ``GET``.
 PAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("GET",),
     "locks": ("GET",),
     "release": ("GET", "POST"),
-    "overview.json": ("GET",),
+    OVERVIEW: ("GET",),
     "style.css": ("GET",),
     "refresh.js": ("GET",),
     "icon.svg": ("GET",),

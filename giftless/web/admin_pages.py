@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
-from giftless.base.pages import MAX_FORM, PAGES, PageReply, PageRequest
+import msgspec
+
+from giftless.base.pages import MAX_FORM, OVERVIEW, PAGES, PageReply, PageRequest
 from giftless.errors import BadRequest, LFSError, PayloadTooLarge, Unauthorized
 from giftless.interfaces import IAuthenticator, Identity
 from giftless.lfs.objects import OPERATION, OWN_PAGES, Permission
@@ -64,7 +66,7 @@ class AdminPages:
         try:
             reply = await self._make(await self._page_request(page, call))
         except LFSError as error:
-            self._refuse(call, error)
+            self._refuse(page, call, error)
             return
         request = call.request
         request.reserve(len(reply.body))
@@ -113,8 +115,8 @@ class AdminPages:
             hosts.append(urlsplit(self._server_url.for_client(call.request)).netloc)
         return hosts
 
-    def _refuse(self, call: Call, error: LFSError) -> None:
-        """Say why there is no page, in words that a browser shows."""
+    def _refuse(self, page: str, call: Call, error: LFSError) -> None:
+        """Say why there is no page, in a form that a browser, or a program, shows."""
         request = call.request
         identity = request.identity
         who, principal = ("", "") if identity is None else (identity.name, identity.principal)
@@ -124,11 +126,13 @@ class AdminPages:
         headers = dict(error.headers)
         if isinstance(error, Unauthorized):
             headers |= self._challenge.headers()
-        body = f"{error.message}\n".encode()
+        kind, body = "text/plain; charset=utf-8", f"{error.message}\n".encode()
+        if page == OVERVIEW:
+            kind, body = "application/json", msgspec.json.encode({"message": error.message})
         request.setResponseCode(error.code)
         for name, value in headers.items():
             request.setHeader(name, value)
-        request.setHeader("Content-Type", "text/plain; charset=utf-8")
+        request.setHeader("Content-Type", kind)
         request.setHeader("X-Content-Type-Options", "nosniff")
         request.setHeader("Content-Length", str(len(body)))
         request.respond(body)

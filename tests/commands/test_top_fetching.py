@@ -124,6 +124,8 @@ class FetchTests(ServerTestCase):
         place = place_of_endpoint(f"tcp:{server.server_port}")
         for answer, words in (
             ((401, b""), "the answer is 401 Unauthorized"),
+            ((403, b'{"message": "name it\\u001b[2J"}'), "403 Forbidden: name it\\x1b[2J"),
+            ((403, b'{"message": 7}'), "403 Forbidden"),
             ((200, b"<html>"), "no overview"),
             ((200, b'{"version": "9"}'), "another version"),
             ((200, b"[" * 100_000), "no overview"),

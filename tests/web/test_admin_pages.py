@@ -10,7 +10,7 @@ from giftless.auth.chain import AuthChain
 from giftless.base.pages import MAX_FORM, PAGES, PageReply, PageRequest
 from giftless.errors import ServiceUnavailable
 from giftless.interfaces import Refused
-from giftless.runtime.admin.overview import Overview
+from giftless.monitoring.overview import Overview
 from giftless.runtime.admin.page_maker import PageMaker
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
@@ -150,7 +150,9 @@ class RefusedTests(PagesTestCase):
     def assert_no_page(self, response: Response, status: int) -> None:
         """Check that somebody is refused, in plain words."""
         self.assertEqual(response.status, status)
-        self.assertEqual(response.headers["content-type"], "text/plain; charset=utf-8")
+        self.assertIn(
+            response.headers["content-type"], ("text/plain; charset=utf-8", "application/json")
+        )
         self.assertEqual(response.headers["x-content-type-options"], "nosniff")
         self.assertEqual(self.asked, [])
         self.assert_challenged(response)
@@ -174,6 +176,12 @@ class RefusedTests(PagesTestCase):
                 response = self.get(f"/-/{page}", basic(user, f"{user}s password"))
                 self.assert_no_page(response, 403)
         self.assertIn(b"does not have admin access", response.body)
+
+    def test_a_program_is_refused_in_json(self) -> None:
+        self.offer()
+        response = self.get("/-/overview.json", WANDA)
+        self.assertEqual(response.headers["content-type"], "application/json")
+        self.assertEqual(response.json, {"message": "wanda does not have admin access to -"})
 
     def test_a_form_is_not_read_from_somebody_else(self) -> None:
         self.offer()

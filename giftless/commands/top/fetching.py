@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from giftless.commands import CommandError
+from giftless.commands.top.harmless import harmless
 from giftless.monitoring.overview import Overview
 
 #: How many seconds each step of a question may take.
@@ -44,6 +45,14 @@ _PORT_DIGITS: Final = len(str(_LAST_PORT))
 
 #: The addresses of this machine by which a socket can be reached that is bound to all.
 _HERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+#: How much of a reason is shown, in characters.
+_MAX_REASON: Final = 300
+
+
+class _Refusal(msgspec.Struct):
+    message: str
 
 
 class Unreachable(Exception):
@@ -80,11 +89,20 @@ def fetch(place: Place) -> Overview:
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(_words(error)) from None
     if reply.status != http.client.OK:
-        raise Unreachable(f"the answer is {reply.status} {reply.reason}")
+        raise Unreachable(f"the answer is {reply.status} {reply.reason}{_reason(body)}")
     try:
         return msgspec.json.decode(body, type=Overview)
     except (msgspec.MsgspecError, RecursionError):
         raise Unreachable("the answer is no overview, or one of another version") from None
+
+
+def _reason(body: bytes) -> str:
+    """Return what the server says of a refusal, in words that may follow; empty if nothing."""
+    try:
+        told = msgspec.json.decode(body, type=_Refusal)
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    return f": {harmless(told.message[:_MAX_REASON])}"
 
 
 def place_of_endpoint(endpoint: str) -> Place:

@@ -6,13 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
-
 from giftless.base.pages import PageReply, PageRequest
 from giftless.monitoring.overview import Overview, Series
 from giftless.runtime.admin.pages import words
 from giftless.runtime.admin.pages.charts import PITCH, Chart, bars
-from giftless.runtime.admin.pages.rendering import HEADERS, Renderer
+from giftless.runtime.admin.pages.rendering import Renderer
 
 #: For how many seconds a page is shown again: whoever asks often, and however many ask,
 #: must not keep the parent busy.
@@ -53,8 +51,7 @@ class Dashboard:
 
     async def json(self, request: PageRequest) -> PageReply:
         """``GET overview.json``: the same for programs."""
-        headers = {"Content-Type": "application/json", **HEADERS}
-        return PageReply(200, headers, msgspec.json.encode(await self._overview()))
+        return self._renderer.json(await self._overview())
 
     async def _make(self, public: bool) -> PageReply:
         overview = await self._overview()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from twisted.logger import Logger
 
-from giftless.base.pages import PageReply, PageRequest
+from giftless.base.pages import OVERVIEW, PageReply, PageRequest
 from giftless.monitoring.overview import Overview
 from giftless.runtime.admin.pages.dashboard import Dashboard
 from giftless.runtime.admin.pages.guard import Guard
@@ -40,7 +40,7 @@ class Pages:
         locks = LockPages(self._renderer, self._guard, ask)
         self._handlers: Mapping[str, Mapping[str, Handler]] = {
             "": {"GET": dashboard.page},
-            "overview.json": {"GET": dashboard.json},
+            OVERVIEW: {"GET": dashboard.json},
             "locks": {"GET": locks.list},
             "release": {"GET": locks.confirm, "POST": locks.release},
         }
@@ -51,13 +51,17 @@ class Pages:
             self._guard.admit(request)
             return await self._answer(request)
         except Problem as problem:
-            reply = self._renderer.problem(problem.status, problem.message, request.public)
+            reply = self._problem(request, problem.status, problem.message)
             reply.headers.update(problem.headers)
             return reply
         except Exception:
             _log.failure("the page {path!r} cannot be shown", path=request.path)
-            words = "the page cannot be shown; the log says why"
-            return self._renderer.problem(500, words, request.public)
+            return self._problem(request, 500, "the page cannot be shown; the log says why")
+
+    def _problem(self, request: PageRequest, status: int, message: str) -> PageReply:
+        if request.path == OVERVIEW:
+            return self._renderer.json({"message": message}, status)
+        return self._renderer.problem(status, message, request.public)
 
     async def _answer(self, request: PageRequest) -> PageReply:
         method = "GET" if request.method == "HEAD" else request.method

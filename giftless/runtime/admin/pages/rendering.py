@@ -6,6 +6,7 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from giftless.base.pages import PageReply
@@ -85,6 +86,11 @@ class Renderer:
         """Say why there is no page."""
         title = HTTPStatus(status).phrase
         return self.page("problem.html", status, title=title, message=message, public=public)
+
+    def json(self, facts: object, status: int = 200) -> PageReply:
+        """Tell facts to a program."""
+        headers = {"Content-Type": "application/json", **HEADERS}
+        return PageReply(status, headers, msgspec.json.encode(facts))
 
     def static(self, name: str) -> PageReply | None:
         """Return a static file; ``None`` if there is none of that name."""
