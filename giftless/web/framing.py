@@ -90,11 +90,11 @@ def refusal(method: bytes, path: bytes, version: bytes, headers: Headers) -> LFS
         return BadRequest("the Host header is malformed")
     if codings and version == b"HTTP/1.0":
         return BadRequest("HTTP/1.0 has no Transfer-Encoding")
-    if any(coding.lower() != b"chunked" for coding in codings):
+    if codings and any(coding.lower() != b"chunked" for coding in codings):
         return unknown_coding()
     if {b"close", b"keep-alive"} <= connection_options(headers):
         return BadRequest("the Connection header asks for both close and keep-alive")
-    if any(value.lower() != b"100-continue" for value in expectations):
+    if expectations and any(value.lower() != b"100-continue" for value in expectations):
         return ExpectationFailed("the only expectation that can be met is 100-continue")
     if b"%" not in path and path.isascii():
         return None

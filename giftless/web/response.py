@@ -59,7 +59,8 @@ class Response:
         lines = [_status_line(version, self.code)]
         for key, values in self.headers.fields.items():
             name = spell(key)
-            lines += [b"%b: %b" % (name, value) for value in values]
+            for value in values:
+                lines.append(b"%b: %b" % (name, value))
         lines += (b"", self.take(data))
         return b"\r\n".join(lines)
 

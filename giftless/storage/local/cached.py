@@ -75,6 +75,8 @@ _PLACE: Final = _how(os.O_PATH | os.O_DIRECTORY, 0)
 _FILE: Final = _how(os.O_PATH | os.O_NOFOLLOW, _RESOLVE_NO_XDEV)
 _READ: Final = _how(os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, _RESOLVE_NO_XDEV)
 
+_HOW_BYTES: Final = ctypes.sizeof(_How)
+
 _library: Final = ctypes.PyDLL(None, use_errno=True)
 _syscall: Final = _library.syscall
 _syscall.restype = ctypes.c_long
@@ -194,7 +196,7 @@ def _count_waits() -> int:
 
 
 def _open(path: bytes, how: _How, directory: int) -> int:
-    fd: int = _syscall(_OPENAT2, directory, path, how, ctypes.sizeof(how))
+    fd: int = _syscall(_OPENAT2, directory, path, how, _HOW_BYTES)
     if fd >= 0:
         return fd
     if ctypes.get_errno() == errno.ENOENT:
