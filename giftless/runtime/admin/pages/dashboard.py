@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from twisted.internet.defer import DeferredLock
+
 from giftless.base.pages import PageReply, PageRequest
 from giftless.monitoring.overview import Overview, Series
 from giftless.runtime.admin.pages import words
@@ -38,16 +40,21 @@ class Dashboard:
         self._renderer = renderer
         self._overview = overview
         self._seconds = seconds
+        self._turn = DeferredLock()
         self._made: dict[bool, tuple[float, PageReply]] = {}
 
     async def page(self, request: PageRequest) -> PageReply:
         """``GET /``: the dashboard."""
-        made, reply = self._made.get(request.public, (0.0, None))
-        now = self._seconds()
-        if reply is None or not made <= now < made + _FRESH:
-            reply = await self._make(request.public)
-            self._made[request.public] = now, reply
-        return reply
+        # Who comes while one is being made waits for that.
+        await self._turn.acquire()
+        try:
+            made, reply = self._made.get(request.public, (0.0, None))
+            if reply is None or not made <= self._seconds() < made + _FRESH:
+                reply = await self._make(request.public)
+                self._made[request.public] = self._seconds(), reply
+            return reply
+        finally:
+            self._turn.release()
 
     async def json(self, request: PageRequest) -> PageReply:
         """``GET overview.json``: the same for programs."""

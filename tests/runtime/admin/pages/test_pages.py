@@ -236,6 +236,21 @@ class DashboardTests(PagesTestCase):
         self.run_now(dashboard.page(PageRequest("GET", "")))
         self.assertEqual(made, [0, 0, 1])
 
+    def test_many_who_come_at_once_are_shown_the_same(self) -> None:
+        waiting: list[Deferred[Overview]] = []
+
+        def overview() -> Deferred[Overview]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        dashboard = Dashboard(Renderer(), overview, lambda: 0.0)
+        replies = [self.start(dashboard.page(PageRequest("GET", ""))) for _ in range(50)]
+        self.assertEqual(len(waiting), 1)
+        waiting[0].callback(self.overview)
+        first, *others = map(self.successResultOf, replies)
+        self.assertTrue(all(other is first for other in others))
+        self.assertEqual(len(waiting), 1)
+
 
 class LockPageTests(PagesTestCase):
     NAMES = ("acme/site", "acme/film")
