@@ -21,6 +21,8 @@ class IDownload(Interface):
     def sent(count: int, wanted: int) -> None:
         """Note how much of the object was sent, when no more will be.
 
+        What is said first counts: it may come just before the last bytes are sent.
+
         :param count: how many bytes were sent.
         :param wanted: how many bytes the client has asked for.
         """

@@ -72,6 +72,7 @@ class Daemon(Service):
         self._log = Log(twistd, self._log_format, reactor)
         self._sockets = Sockets(reactor, _owner(twistd))
         self._descriptors: list[int] = []
+        self._url = ""
         self._shared = shared_memory()
         self._tally = Tally()
         self._admin: AdminFront | None = None
@@ -109,7 +110,7 @@ class Daemon(Service):
         # Again: twistd has set its own meanwhile (--umask).
         limit_modes()
         try:
-            self._descriptors = self._bind(self._loaded)
+            self._use(self._loaded, self._bind(self._loaded))
         except ConfigError as error:
             _log.critical("{error}", error=str(error))
             if self._background:
@@ -175,7 +176,7 @@ class Daemon(Service):
         options = self._loaded.config
         return DaemonFacts(
             self._began,
-            server_url(self._loaded, self._places()),
+            self._url,
             list(map(_describe, listenings(options.endpoints))),
             list(map(_describe, admin_listenings(options.admin))),
             self._reloads,
@@ -246,8 +247,17 @@ class Daemon(Service):
         descriptors = self._bind(loaded)
         await self._supervisor.replace(self._plan(loaded, descriptors))
         await self._listen_for_admins(loaded, descriptors)
-        self._loaded, self._descriptors = loaded, descriptors
+        self._use(loaded, descriptors)
         self._warn(loaded)
+
+    def _use(self, loaded: Loaded, descriptors: list[int]) -> None:
+        """Go by a configuration from now on.
+
+        :param descriptors: see :meth:`_bind`.
+        """
+        self._loaded, self._descriptors = loaded, descriptors
+        # Now: at the end, the admin endpoints still answer when these sockets are closed.
+        self._url = server_url(loaded, self._places())
 
     def _warn(self, loaded: Loaded) -> None:
         """Log which files others may read or write, and should not."""
@@ -284,7 +294,7 @@ class Daemon(Service):
                 " are kept in ./giftless-data and anybody who can connect may read and write;"
                 " to point a repository here:"
                 " git config -f .lfsconfig lfs.url {url}/ORG/REPO.git/info/lfs",
-                url=server_url(self._loaded, self._places()),
+                url=self._url,
             )
 
     def _places(self) -> list[Place]:

@@ -69,10 +69,12 @@ class Download:
         self._key = key
         self._identity = identity
         self._events = events
+        self._told = False
 
     def sent(self, count: int, wanted: int) -> None:
         """See :meth:`giftless.interfaces.IDownload.sent`."""
-        if self._events.wanted:
+        if self._events.wanted and not self._told:
+            self._told = True
             complete, who = count == wanted, self._identity
             self._events.publish(
                 ObjectServed(self._key, self.stored.size, count, complete, who.name, who.principal)

@@ -177,10 +177,7 @@ class AdapterCall:
         self._begin(status, end - start, headers)
         request = self._call.request
         if self.method != "HEAD":
-            try:
-                await send_object(request, download.stored, start, end, self._blocking)
-            finally:
-                download.sent(request.response.sent, end - start)
+            await send_object(request, download, start, end, self._blocking)
         request.finish()
 
     def _begin(self, status: int, length: int | None, headers: Mapping[str, str]) -> None:

@@ -131,10 +131,7 @@ class ObjectEndpoints:
                 }
             )
             if request.method == b"GET":
-                try:
-                    await send_object(request, stored, start, end, self._blocking)
-                finally:
-                    opened.sent(request.response.sent, end - start)
+                await send_object(request, opened, start, end, self._blocking)
             request.finish()
         finally:
             opened.close()

@@ -20,7 +20,8 @@ def refuse(transport: Any, context: Context, error: LFSError, known: Headers) ->
     :param known: what has come of the request's headers: they may say which page sent it.
     """
     request_id, address = new_request_id(), host_of(transport.getPeer())
-    transport.write(error_response(error, request_id, context.cors.headers(known)))
-    access_log.write_refusal(error.code, request_id, address)
+    # Whoever has the response finds it counted.
     context.count(error.code)
     context.events.publish_refusal(error, address=address, request_id=request_id)
+    transport.write(error_response(error, request_id, context.cors.headers(known)))
+    access_log.write_refusal(error.code, request_id, address)

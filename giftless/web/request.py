@@ -9,7 +9,7 @@ only when both are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -20,7 +20,7 @@ from giftless.errors import BadRequest, Disconnected, LFSError, Unauthorized
 from giftless.interfaces import Identity
 from giftless.lfs.batch import MEDIA_TYPE
 from giftless.lfs.objects import Repo
-from giftless.web import access_log
+from giftless.web import accounting
 from giftless.web.arrival import Arrival
 from giftless.web.body import RequestBody
 from giftless.web.context import Context
@@ -38,10 +38,6 @@ DRAIN_BYTES: Final = 1024 * 1024
 #: How long a connection that will be closed waits for the client to read the
 #: response, in seconds: closing at once could destroy it on its way.
 LINGER_SECONDS: Final = 3.0
-
-#: The status that the access log shows when the client left before its
-#: response was complete (nginx's convention).
-CLIENT_CLOSED: Final = 499
 
 #: After how many seconds without a response a client that is known to bear it is sent
 #: an interim one (102), and then repeatedly.  git-lfs gives up after 30 without a byte;
@@ -68,6 +64,8 @@ class LFSRequest(ResourceRequest):
     :ivar identity: who sent it; ``None`` until that is known.
     :ivar started: when its headers were complete, in the reactor's seconds.
     :ivar expects_continue: whether its client waits before it sends the body.
+    :ivar completed: whether the last bytes of the response have been sent, or are next.
+    :ivar on_complete: called before the last bytes of the response are sent.
     """
 
     def __init__(self, connection: Any, head: Head) -> None:
@@ -92,6 +90,8 @@ class LFSRequest(ResourceRequest):
         self._address: str | None = None
         self._finish_early = False
         self._abandoned = False
+        self.completed = False
+        self.on_complete: Callable[[], object] = accounting.nothing
         self._arrival: Arrival | None = None
         self._linger: IDelayedCall | None = None
         self._interims_sent = 0
@@ -142,13 +142,17 @@ class LFSRequest(ResourceRequest):
             if self._refused is not None:
                 self.respond_error(self._refused)
             elif self.context.cors.enabled and is_preflight(self.method, self.requestHeaders):
-                self._answer_preflight()
+                self._add_headers(self.context.cors.preflight(self.requestHeaders))
+                self.setResponseCode(204)
+                self.finish()
             elif self.path == ASTERISK:
                 self.setHeader(b"Allow", b"GET, HEAD, POST, PUT")
                 self.setResponseCode(204)
                 self.finish()
             else:
                 self.connection.serve(self)
+        except LFSError as error:
+            self.respond_error(error)
         except BaseException:
             self.processingFailed(Failure())
 
@@ -181,7 +185,7 @@ class LFSRequest(ResourceRequest):
         """Tell the handler that the client went away."""
         if self.connection is None:
             return
-        self._write_access_line(disconnected=not (self._finish_early or self._abandoned))
+        accounting.end(self, disconnected=not (self._finish_early or self._abandoned))
         self._let_go()
         self.connection = None
         self.notify(reason)
@@ -213,6 +217,8 @@ class LFSRequest(ResourceRequest):
             connection.transport.bufferSize = SMALL_ANSWER
             self._add_own_headers()
             data = response.begin(self.clientproto, self.method, data)
+        if response.complete:
+            accounting.complete(self)
         if data:
             connection.write(data)
 
@@ -298,15 +304,6 @@ class LFSRequest(ResourceRequest):
 
     # -- inside
 
-    def _answer_preflight(self) -> None:
-        try:
-            self._add_headers(self.context.cors.preflight(self.requestHeaders))
-        except LFSError as error:
-            self.respond_error(error)
-        else:
-            self.setResponseCode(204)
-            self.finish()
-
     def _add_own_headers(self) -> None:
         """Add what every response has."""
         connection = self.connection
@@ -321,22 +318,9 @@ class LFSRequest(ResourceRequest):
         for name, value in headers:
             self.response.headers.addRawHeader(name, value)
 
-    def _write_access_line(self, disconnected: bool = False) -> None:
-        """Write the one access line of the request.
-
-        :param disconnected: the client left before the response was complete.
-        """
-        status = CLIENT_CLOSED if disconnected else self.response.code
-        seconds = self.context.clock.seconds() - self.started
-        self.context.count(status, self.route, self.method, seconds)
-        method = self.method.decode("ascii", "replace")
-        path = self.path.decode("ascii", "backslashreplace")
-        who = (self.request_id, self.identity, self.address)
-        access_log.write(method, path, status, self.response.sent, seconds, *who)
-
     def _really_finish(self) -> None:
         self._let_go()
-        self._write_access_line()
+        accounting.end(self, disconnected=False)
         connection, self.connection = self.connection, None
         self.notify(None)
         connection.request_done()

@@ -13,6 +13,8 @@ from giftless.web.headers import Headers, spell
 #: The statuses whose responses have no body.
 _BODILESS: Final = (204, 304)
 
+_UNKNOWN: Final = (b"-1",)
+
 
 class Response:
     """What one request is answered with.
@@ -23,14 +25,15 @@ class Response:
     :ivar sent: how many bytes of the body have been sent.
     """
 
-    __slots__ = ("_bodiless", "begun", "code", "headers", "sent")
+    __slots__ = ("_length", "begun", "code", "headers", "sent")
 
     def __init__(self) -> None:
         self.code = 200
         self.headers = Headers()
         self.begun = False
         self.sent = 0
-        self._bodiless = False
+        #: How long the body is, in bytes; -1 if only the end of the connection tells.
+        self._length = -1
 
     def add_common(self, request_id: str) -> None:
         """Add the headers that every response has."""
@@ -44,6 +47,11 @@ class Response:
             fields[b"cache-control"] = [b"no-store"]
 
     @property
+    def complete(self) -> bool:
+        """Whether the last byte is among those that have been taken to be sent."""
+        return self.sent == self._length
+
+    @property
     def framed(self) -> bool:
         """Whether the client can tell where the body ends."""
         return self.code in _BODILESS or b"content-length" in self.headers.fields
@@ -55,7 +63,10 @@ class Response:
         :param method: the method of the request.
         """
         self.begun = True
-        self._bodiless = method == b"HEAD" or self.code in _BODILESS
+        if method == b"HEAD" or self.code in _BODILESS:
+            self._length = 0
+        else:
+            self._length = int(self.headers.fields.get(b"content-length", _UNKNOWN)[0])
         lines = [_status_line(version, self.code)]
         for key, values in self.headers.fields.items():
             name = spell(key)
@@ -66,7 +77,7 @@ class Response:
 
     def take(self, data: bytes) -> bytes:
         """Count bytes of the body; returns those that are to be sent."""
-        if self._bodiless:
+        if not self._length:
             return b""
         self.sent += len(data)
         return data

@@ -20,11 +20,12 @@ from twisted.web.resource import IResource
 from giftless.base.concurrency import begin
 from giftless.errors import BadRequest, Disconnected, LFSError
 from giftless.lfs.objects import Repo
+from giftless.web.accounting import CLIENT_CLOSED
 from giftless.web.call import Call, RepoCall
 from giftless.web.fast_routes import FastRoutes
 from giftless.web.links import EXAMPLE_REPO, Links, example_api
 from giftless.web.proxies import ServerURL
-from giftless.web.request import CLIENT_CLOSED, LFSRequest
+from giftless.web.request import LFSRequest
 from giftless.web.route import REPO, ROOT, Level, Route
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from giftless.errors import Disconnected
-from giftless.interfaces import IBlocking, IStoredFile, IStoredObject
+from giftless.interfaces import IBlocking, IDownload, IStoredFile, IStoredObject
+from giftless.web.accounting import complete
 from giftless.web.delivery import Delivery, sends_at_once, unsent
 from giftless.web.request import LFSRequest
 
@@ -30,13 +31,17 @@ SMALL_BYTES: Final = 64 * 1024
 #: How much one ``sendfile`` call is asked to send, in bytes.
 SEND_BYTES: Final = 2 * 1024 * 1024
 
+#: How many bytes at the end of a file are sent by themselves if there are more: the response
+#: counts as complete before that.  As many as sockets take at once anyway.
+LAST_BYTES: Final = 256 * 1024
+
 #: In what steps a file is made sure to be in memory before it is sent.
 WARM_BYTES: Final = 8 * 1024 * 1024
 
 
 async def send_object(
     request: LFSRequest,
-    stored: IStoredObject,
+    download: IDownload,
     start: int,
     end: int,
     blocking: IBlocking,
@@ -46,9 +51,21 @@ async def send_object(
     The response's status and headers are set already; ``request.finish()`` is
     left to the caller.
 
+    :param download: what to send; it is told how much was.
     :param blocking: reads from the disk what is not in memory yet.
     :raises Disconnected: if the client is gone before everything was sent.
     """
+    wanted = end - start
+    request.on_complete = lambda: download.sent(wanted, wanted)
+    try:
+        await _send(request, download.stored, start, end, blocking)
+    finally:
+        download.sent(request.response.sent, wanted)
+
+
+async def _send(
+    request: LFSRequest, stored: IStoredObject, start: int, end: int, blocking: IBlocking
+) -> None:
     if request.connection is None:
         raise Disconnected("the client went away")
     if end - start <= SMALL_BYTES and IStoredFile.providedBy(stored):
@@ -130,6 +147,11 @@ class _FileSender:
         if self._offset >= self._warm and not self._warm_up():
             return
         wanted = min(self._end, self._warm, self._offset + SEND_BYTES) - self._offset
+        last = self._offset + wanted == self._end
+        if last and wanted > LAST_BYTES:
+            wanted -= LAST_BYTES
+        elif last:
+            complete(self._request)
         try:
             sent = os.sendfile(self._transport.fileno(), self._fd, self._offset, wanted)
         except BlockingIOError:
@@ -150,6 +172,8 @@ class _FileSender:
         self._request.response.sent += sent
         if self._offset == self._end:
             self._finish(None)
+        elif self._offset == self._end - LAST_BYTES:
+            self.resumeProducing()
         else:
             self._transport.startWriting()
 

@@ -201,6 +201,24 @@ class MetricsTests(MonitoringTestCase):
         self.assertEqual(found[name, "cache=basic,result=miss"], 1)
         self.assertEqual(found[name, "cache=basic,result=hit"], 4)
 
+    def test_admin_endpoints_answer_until_the_last_transfer_is_over(self) -> None:
+        daemon, admin = self.serve(1)
+        data = b"some bytes"
+        with daemon.connect() as connection:
+            head = f"PUT {object_path(oid_of(data))} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
+            connection.sendall(head.encode() + b"\r\n" + data[:5])
+            name = "giftless_uploads_in_progress", ""
+            wait_until(lambda: admin.samples()[name] == 1, "the upload")
+            daemon.running.send_signal(signal.SIGTERM)
+            wait_until(lambda: not daemon.listens(), "the end of the endpoint")
+            self.assertEqual(admin.samples()[name], 1)
+            status, overview = admin.get("/overview.json")
+            self.assertEqual((status, json.loads(overview)["url"]), (200, daemon.url))
+            connection.sendall(data[5:])
+            self.assertEqual(read_reply(connection)[0], 200)
+        self.assertEqual(daemon.running.wait(), ENDED)
+        self.assert_no_traceback(daemon)
+
     def test_no_public_endpoint_tells_of_it(self) -> None:
         daemon, _ = self.serve(1)
         for path in ("/metrics", "/health/live", "/health/ready", "/-/metrics"):

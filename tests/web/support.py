@@ -49,6 +49,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.multipart import PART_SIZE
 from giftless.lfs.objects import Repo
+from giftless.monitoring.http import HTTPCounter
 from giftless.storage.local.store import LocalStore
 from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
@@ -207,6 +208,7 @@ class Front:
     :param trusted: trusted proxies.
     :param locks: where locks are; by default there are none.
     :param events: where it is published what has happened.
+    :param counter: counts requests.
     :param routes: more endpoints.
     :param more_transfers: factories of transfers beside the built-in ones.
     """
@@ -231,6 +233,7 @@ class Front:
         names_people: bool = True,
         events: Events = NO_EVENTS,
         challenge: Challenge | None = None,
+        counter: HTTPCounter | None = None,
         routes: Sequence[Route] = (),
         more_transfers: Sequence[ITransferFactory] = (),
     ) -> None:
@@ -294,6 +297,7 @@ class Front:
             challenge or Challenge(),
             Cors(cors or CorsOptions()),
             events,
+            counter,
         )
 
     def forget_fast_routes(self) -> None:
