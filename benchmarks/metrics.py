@@ -30,12 +30,14 @@ from benchmarks.peers.base import HEADERS, Transfer, batch_body
 from benchmarks.support import free_port, running
 from benchmarks.workloads.batch import contents
 from giftless.base.metrics.counts import Counts
-from giftless.interfaces import Arrival, Credentials, IObjectStore, ObjectStored
+from giftless.interfaces import Arrival, Credentials, IObjectStore, ObjectStored, Payload
 from giftless.lfs.objects import ObjectKey, Oid, Repo
+from giftless.monitoring.activity import Activity
 from giftless.monitoring.events import EventCounter
 from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from giftless.monitoring.metrics import Metrics
+from giftless.observers.rendering import name_of
 
 #: How many connections send requests.
 CLIENTS = 4
@@ -102,21 +104,25 @@ def alone() -> None:
     """Measure what counting adds to an upload of a whole object."""
     counts = Metrics(Counts())
     plain: Any = _Nothing()
-    measured: Any = measured_store(plain, "none", counts, time.monotonic)
+    activity = Activity(name_of, time.monotonic, time.time, os.getpid())
+    measured: Any = measured_store(plain, "none", counts, time.monotonic, activity.watched)
     authenticator = MeasuredAuthenticator(plain, "none", counts)
     events, http = EventCounter(counts), HTTPCounter(counts)
     key = ObjectKey(Repo(("org", "repo")), Oid("0" * 64))
+    upload: tuple[Any, ...] = (key, Payload(SIZE), None, {})
     nobody = Credentials((), "")
 
     def counted() -> None:
         _run(authenticator.authenticate(nobody, key.repo))
-        _run(measured.put(key))
-        events.observe(ObjectStored(key, SIZE, "anonymous", Arrival.STREAMED))
+        _run(measured.put(*upload))
+        event = ObjectStored(key, SIZE, "anonymous", Arrival.STREAMED)
+        for observer in (events, activity):
+            observer.observe(event)
         http.finished("objects/storage/{oid}", b"PUT", 200, 0.01)
 
     def uncounted() -> None:
         _run(plain.authenticate(nobody, key.repo))
-        _run(plain.put(key))
+        _run(plain.put(*upload))
 
     number = 10_000
     with_it, without = (
@@ -134,7 +140,7 @@ class _Nothing:
         """Know of nothing."""
         return [None for _ in keys]
 
-    async def put(self, key: ObjectKey) -> None:
+    async def put(self, *upload: Any) -> None:
         """Do nothing."""
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> None:

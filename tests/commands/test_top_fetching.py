@@ -16,14 +16,17 @@ import msgspec
 from giftless.commands import CommandError
 from giftless.commands.top import fetching
 from giftless.commands.top.fetching import (
+    MAX_ANSWER,
     Place,
     Unreachable,
     fetch,
     place_of_endpoint,
     place_of_url,
 )
+from giftless.monitoring.overview import Rates
 from tests.commands.support import OVERVIEW, Handler, ServerTestCase
 from tests.integration.test_endpoints import write_certificate
+from tests.runtime.admin.pages.sample import overview
 
 
 class FetchTests(ServerTestCase):
@@ -129,6 +132,9 @@ class FetchTests(ServerTestCase):
             ((200, b"<html>"), "no overview"),
             ((200, b'{"version": "9"}'), "another version"),
             ((200, b"[" * 100_000), "no overview"),
+            ((200, b"x" * (MAX_ANSWER + 5)), "no overview"),
+            ((200, msgspec.json.encode(overview(now=1.7e308))), "cannot be"),
+            ((200, msgspec.json.encode(overview(rates=Rates(-1e30)))), "cannot be"),
         ):
             server.answer = answer
             self.assertIn(words, self.reason(place))

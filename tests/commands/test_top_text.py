@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.commands.top.harmless import fit, harmless, width
 from giftless.commands.top.picture import Line, picture
 from giftless.commands.top.units import bars, clock, number, size, span
-from giftless.monitoring.activity import Recent
+from giftless.monitoring.activity import Recent, Running
 from giftless.monitoring.health import Report
-from giftless.monitoring.overview import Overview
+from giftless.monitoring.overview import Overview, Rates, Series, Totals
 from tests.runtime.admin.pages.sample import HOSTILE, NOW, idle, overview
 
 #: Clears the screen, sets a title, turns the direction of writing, and so on.
@@ -130,6 +130,17 @@ class PictureTests(SynchronousTestCase):
         ):
             self.assertIn(words, text)
         self.assertEqual(len(self.lines(overview(), 80, 24)), 24)
+
+    def test_odd_figures_are_drawn(self) -> None:
+        odd = 9e23
+        shown = overview(
+            rates=Rates(odd, -odd, odd, odd, odd, odd),
+            totals=Totals(10**23, -(10**23), 0, 10**23, -5, 10**23),
+            started_at=odd,
+            hour=Series(60, odd, [odd] * 60, [], [odd], [odd, odd], [-odd], [odd]),
+            transfers=[Running("a", "", size, 10**23, odd, 1) for size in (0, -5, 1)],
+        )
+        self.assert_fits(shown, 80, 24)
 
     def test_nothing_is_left_out_without_a_height(self) -> None:
         names = tuple(f"repo-{number}" for number in range(60))

@@ -29,6 +29,9 @@ TIMEOUT: Final = 3.0
 #: How long an answer may be, in bytes.
 MAX_ANSWER: Final = 16 * 1024 * 1024
 
+#: What no figure reaches, so that all of them can be added and divided.
+_IMPOSSIBLE: Final = 1e24
+
 #: Where the overview is, below what a URL names.
 NAME: Final = "overview.json"
 
@@ -91,9 +94,12 @@ def fetch(place: Place) -> Overview:
     if reply.status != http.client.OK:
         raise Unreachable(f"the answer is {reply.status} {reply.reason}{_reason(body)}")
     try:
-        return msgspec.json.decode(body, type=Overview)
+        overview = msgspec.json.decode(body, type=Overview)
     except (msgspec.MsgspecError, RecursionError):
         raise Unreachable("the answer is no overview, or one of another version") from None
+    if not _is_possible(msgspec.to_builtins(overview)):
+        raise Unreachable("the answer has figures that cannot be")
+    return overview
 
 
 def _reason(body: bytes) -> str:
@@ -210,6 +216,14 @@ class _Pinned(http.client.HTTPSConnection):
         if own is None or presented.getpeercert(True) != ssl.PEM_cert_to_DER_cert(own[0]):
             self.close()
             raise ssl.SSLError(0, f"the certificate is not that of {self._file}")
+
+
+def _is_possible(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_possible, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_possible, value))
+    return not isinstance(value, int | float) or abs(value) < _IMPOSSIBLE
 
 
 def _unix(path: str, name: str) -> Place:
