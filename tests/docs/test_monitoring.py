@@ -16,6 +16,7 @@ from giftless.monitoring.health import Report
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
 from tests.docs.pages import DOCS, code
+from tests.support.monitoring import RULES
 
 
 class MonitoringPageTests(SynchronousTestCase):
@@ -35,7 +36,10 @@ class MonitoringPageTests(SynchronousTestCase):
         self.assertEqual(described, {name for name in told if name.startswith("giftless_")})
 
     def test_the_examples_can_be_read(self) -> None:
-        (prometheus,) = code(DOCS / "monitoring.rst", "text")
-        self.assertIn("scrape_configs", yaml.safe_load(prometheus.content))
+        scrape, rules = code(DOCS / "monitoring.rst", "text")
+        (job,) = yaml.safe_load(scrape.content)["scrape_configs"]
+        self.assertIn(f'up{{job="{job["job_name"]}"}}', RULES.read_text())
+        (path,) = yaml.safe_load(rules.content)["rule_files"]
+        self.assertEqual(path.rpartition("/")[2], RULES.name)
         for health in code(DOCS / "monitoring.rst", "json"):
             self.assertEqual(json.loads(health.content)["status"], "not ready")

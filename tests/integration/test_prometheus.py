@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.integration.support import Daemon, object_path, oid_of
 from tests.integration.test_monitoring import Admin, MonitoringTestCase
+from tests.support.monitoring import RULES, expressions
 from tests.support.processes import ENDED, is_running, wait_until
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.rounds import rounds
@@ -98,7 +99,7 @@ class ScrapeTests(MonitoringTestCase):
 
     def scrape(self, admin: Admin) -> Prometheus:
         """Start a Prometheus."""
-        running = prometheus(self.directory / "prometheus", admin.port)
+        running = prometheus(self.directory / "prometheus", admin.port, RULES)
         self.addCleanup(running.__exit__, None, None, None)
         return running.__enter__()
 
@@ -140,6 +141,25 @@ class ScrapeTests(MonitoringTestCase):
         found = admin.samples()
         states = ("serving", "starting", "leaving")
         return [found["giftless_workers", f"state={state}"] for state in states] == [2, 0, 0]
+
+    def test_prometheus_evaluates_the_rules_and_the_panels_of_the_dashboard(self) -> None:
+        daemon, admin = self.serve()
+        server = self.scrape(admin)
+        with Clients(daemon) as clients:
+            clients.more()
+            daemon.batch("download", (oid_of(b"absent"), 6))
+
+            def rules() -> list[str]:
+                groups = server.ask("rules")["groups"]
+                return [rule["health"] for group in groups for rule in group["rules"]]
+
+            wait_until(lambda: set(rules()) == {"ok"}, "the rules")
+            requests = "sum(rate(giftless_http_requests_total[1m]))"
+            wait_until(lambda: server.query(requests).get("", 0) > 0, "a rate")
+            empty = [each for each in expressions() if not server.query(each)]
+        # There was no failure, no lock that changed, and no cache.
+        words = ("lock_changes", "cache_requests", 'outcome!="ok"')
+        self.assertEqual([each for each in empty if not any(map(each.__contains__, words))], [])
 
     def test_counters_are_those_of_the_clients_and_never_fall(self) -> None:
         daemon, admin = self.serve()
