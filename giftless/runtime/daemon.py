@@ -22,7 +22,7 @@ from twisted.logger import ILogObserver, Logger
 
 from giftless import __version__
 from giftless.app import config, permissions
-from giftless.app.config import DEFAULT_FRONT, Loaded
+from giftless.app.config import DEFAULT_FRONT, Config, Loaded
 from giftless.app.cpus import number_of_workers
 from giftless.base.metrics.tally import Tally
 from giftless.base.shared_table import shared_memory
@@ -164,7 +164,7 @@ class Daemon(Service):
             await self._admin.listen(
                 endpoints,
                 descriptors[len(options.endpoints) :],
-                {*map(str.lower, options.admin.hosts), urlsplit(options.public_url).hostname or ""},
+                _hosts(options),
                 options.admin.public_pages,
             )
         except ConfigError as error:
@@ -352,6 +352,12 @@ def _places(loaded: Loaded) -> list[Listening]:
     """Return where to listen: the endpoints, and then the admin endpoints."""
     options = loaded.config
     return [*listenings(options.endpoints), *admin_listenings(options.admin)]
+
+
+def _hosts(options: Config) -> set[str]:
+    """Return by what names operators may ask for pages, in lower case."""
+    public = urlsplit(options.public_url).hostname
+    return {*map(str.lower, options.admin.hosts), *([public] if public else [])}
 
 
 def _located(error: ConfigError, loaded: Loaded) -> ConfigError:

@@ -413,6 +413,31 @@ class OtherSiteTests(BrowserTestCase):
             self.assertNotIn("a.psd", self.browser.page_source)
 
 
+class HostTests(PagesTestCase):
+    """By what names the daemon is asked for pages."""
+
+    def test_pages_are_shown_under_names_of_the_server_only(self) -> None:
+        self.serve(public_url="https://git.example.com/lfs")
+        for host, status in (
+            ("127.0.0.1", 200),
+            ("localhost:1", 200),
+            ("git.example.com", 200),
+            ("evil.example", 403),
+            ("evil$.example", 403),
+            ("", 403),
+        ):
+            for path in ("/", "/locks", "/overview.json"):
+                self.assertEqual(self.ask("GET", path, Host=host)[0], status, (host, path))
+            self.assertEqual(self.ask("GET", "/metrics", Host=host)[0], 200, host)
+
+    def test_without_a_public_url_no_other_name_is_taken(self) -> None:
+        self.serve()
+        for host in ("evil.example", "evil$.example", ""):
+            for headers in ({"Host": host}, {"Origin": f"http://{host}"}):
+                status, body, _ = self.ask("GET", "/overview.json", **headers)
+                self.assertEqual((status, list(json.loads(body))), (403, ["message"]), headers)
+
+
 class LoadTests(PagesTestCase):
     """Much of everything."""
 

@@ -44,7 +44,7 @@ class Guard:
         self._key = secrets.token_bytes(32)
         self._named = hosts
         own = socket.gethostname().lower()
-        self._own = {"localhost", own, own.partition(".")[0]}
+        self._own = {"localhost", own, own.partition(".")[0]} - {""}
 
     def admit(self, request: PageRequest) -> None:
         """Make sure that no other site is behind a request.
@@ -87,14 +87,18 @@ class Guard:
 
     def _is_own(self, host: str) -> bool:
         name = host_name(host)
-        return name in self._own or _is_address(name) or name in self._named()
+        return name in self._own or _is_address(name) or self._is_named(name)
+
+    def _is_named(self, name: str) -> bool:
+        # What is no name must not be taken for one that is empty.
+        return bool(name) and name in self._named()
 
     def _is_same(self, origin: str, hosts: Iterable[str]) -> bool:
         scheme, _, place = origin.lower().partition("://")
         if scheme not in ("http", "https") or not place:
             return False
         # A proxy in front may ask by another name.
-        return place in map(str.lower, hosts) or host_name(place) in self._named()
+        return place in map(str.lower, hosts) or self._is_named(host_name(place))
 
 
 def host_name(host: str) -> str:

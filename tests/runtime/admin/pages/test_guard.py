@@ -24,7 +24,8 @@ class HostTests(SynchronousTestCase):
     """Against DNS rebinding."""
 
     def setUp(self) -> None:
-        self.named = {"admin.example.com"}
+        # Not even an empty one among them lets in what is no name.
+        self.named = {"admin.example.com", ""}
         self.guard = Guard(lambda: self.named)
 
     def test_addresses_and_own_names_are_answered(self) -> None:
@@ -70,7 +71,14 @@ class HostTests(SynchronousTestCase):
                 "a b",
                 "\u0661",
             ),
-            *("xadmin.example.com", "127.0.0.1:9090, evil.example", "localhost\x00", "[::1]evil"),
+            *(
+                "xadmin.example.com",
+                "127.0.0.1:9090, evil.example",
+                "localhost\x00",
+                "evil$.example",
+                "(evil).example:80",
+                "[::1]evil",
+            ),
         ):
             for method in ("GET", "POST"):
                 error = self.assertRaises(Problem, self.guard.admit, request(host, method))
@@ -96,7 +104,7 @@ class OriginTests(SynchronousTestCase):
     """Against requests of other sites' pages."""
 
     def setUp(self) -> None:
-        self.guard = Guard(lambda: {"admin.example.com"})
+        self.guard = Guard(lambda: {"admin.example.com", ""})
 
     def test_the_servers_own_pages_may_send_forms(self) -> None:
         for members in (
@@ -123,7 +131,12 @@ class OriginTests(SynchronousTestCase):
                 "x",
                 "//",
             ),
-            *("http://127.0.0.1:9090.evil.example", "http://127.0.0.1:9090@evil.example"),
+            *(
+                "http://evil$.example",
+                "http://evil!:9090",
+                "http://127.0.0.1:9090.evil.example",
+                "http://127.0.0.1:9090@evil.example",
+            ),
             *("file://", "ftp://127.0.0.1:9090", "http://127.0.0.1:9090, http://evil.example"),
             *("https://admin.example.com.evil.example", "chrome-extension://127.0.0.1:9090"),
         ):
