@@ -146,7 +146,7 @@ class ArchitectureTests(SynchronousTestCase):
 
     def test_only_where_a_process_begins_the_reactor_is_known(self) -> None:
         for module, tree in self.modules.items():
-            if module not in ("giftless.runtime.twistd", "giftless.runtime.worker"):
+            if module not in ("giftless.runtime.twistd", "giftless.runtime.control"):
                 self.assertFalse(
                     [name for name in imports(tree) if name.startswith("twisted.internet.reactor")],
                     f"{module} imports the reactor",

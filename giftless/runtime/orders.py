@@ -13,7 +13,7 @@ from giftless.runtime.supervision.process import RELOADED
 #: What starts a worker.  ``-P``: nothing is imported from where it runs, which
 #: may be a directory that the service writes to.  It is a program of its own, not a
 #: copy of the parent, which has not imported what only workers need.
-COMMAND: Final = (sys.executable, "-P", "-m", "giftless.runtime.start")
+COMMAND: Final = (sys.executable, "-P", "-m", "giftless.runtime.worker")
 
 
 class Orders(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.runtime.control import Control
 from giftless.runtime.questions import ACTIVITY
-from giftless.runtime.worker import Control
 
 
 class StoppingReactor:
@@ -117,11 +117,11 @@ os.dup2(os.pipe()[1], 3)
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogBeginner, textFileLogObserver
-from giftless.runtime import worker
+from giftless.runtime import control
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-assert worker.STATUS == 3
+assert control.STATUS == 3
 
-class Control(worker.Control):
+class Control(control.Control):
 """
 
 #: It is told twice to end within one turn of its reactor.
@@ -136,8 +136,8 @@ TWICE = f"""{WORKER}
         self.stop()
         os.kill(os.getpid(), signal.SIGTERM)
 
-worker.Control = Control
-sys.exit(worker.main(b""))
+control.Control = Control
+sys.exit(control.serve(b""))
 """
 
 #: It is told to end while it obeys its orders, and then once more.
@@ -147,8 +147,8 @@ AT_ONCE = f"""{WORKER}
         os.kill(os.getpid(), signal.SIGTERM)
         reactor.callLater(0, self.stop)
 
-worker.Control = Control
-sys.exit(worker.main(b"serve\\n"))
+control.Control = Control
+sys.exit(control.serve(b"serve\\n"))
 """
 
 
