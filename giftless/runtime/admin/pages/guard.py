@@ -14,7 +14,7 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -59,7 +59,7 @@ class Guard:
                 "the server does not know that it is called so; use its IP address, or name"
                 " the host in the configuration (admin.hosts)",
             )
-        if request.origin and not self._is_same(request.origin, request.hosts):
+        if request.origin and not self._is_same(request):
             raise Problem(403, "a page of another site has sent this request")
         if request.method == "POST" and request.fetch_site in _FOREIGN:
             raise Problem(403, "a page of another site has sent this form")
@@ -93,12 +93,14 @@ class Guard:
         # What is no name must not be taken for one that is empty.
         return bool(name) and name in self._named()
 
-    def _is_same(self, origin: str, hosts: Iterable[str]) -> bool:
-        scheme, _, place = origin.lower().partition("://")
+    def _is_same(self, request: PageRequest) -> bool:
+        scheme, _, place = request.origin.lower().partition("://")
         if scheme not in ("http", "https") or not place:
             return False
-        # A proxy in front may ask by another name.
-        return place in map(str.lower, hosts) or self._is_named(host_name(place))
+        if place in map(str.lower, request.hosts):
+            return True
+        # A proxy in front of an admin endpoint may ask by another name.
+        return not request.public and self._is_named(host_name(place))
 
 
 def host_name(host: str) -> str:

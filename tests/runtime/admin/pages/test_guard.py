@@ -146,6 +146,14 @@ class OriginTests(SynchronousTestCase):
                     error = self.assertRaises(Problem, self.guard.admit, asked)
                     self.assertEqual(error.status, 403, origin)
 
+    def test_another_port_of_a_name_is_another_origin_to_who_has_logged_in(self) -> None:
+        """``cors`` may let its pages use the API with the operator's password."""
+        asked = request("admin.example.com", public=True, origin="https://admin.example.com:8443")
+        self.assertRaises(Problem, self.guard.admit, asked)
+        self.guard.admit(
+            request("admin.example.com", public=True, origin="https://admin.example.com")
+        )
+
     def test_forms_of_other_sites_are_refused_even_without_an_origin(self) -> None:
         for site in ("cross-site", "same-site"):
             asked = request(method="POST", fetch_site=site)
