@@ -242,6 +242,7 @@ class ResumeTests(PageTestCase):
         """Check that each part was stored once, some before and some after the stop."""
         self.wait_for_phase("Done")
         self.assert_arrived(self.DATA)
+        wait_until(lambda: len(self.sent()) >= 20, "the log of all parts")
         self.assertEqual(len(self.sent()), 20)
         self.assertEqual(len(set(self.sent())), 20)
         batches = self.daemon.accesses("POST", "/objects/batch")

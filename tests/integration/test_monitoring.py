@@ -240,10 +240,10 @@ class MetricsTests(MonitoringTestCase):
         for admin in (first, second):
             self.assertEqual(admin.get("/health/live")[0], 200)
         use(second)
-        self.assertFalse(daemon.listens(first.port))
+        wait_until(lambda: not daemon.listens(first.port), "the end of the first")
         self.assertEqual(second.get("/health/live")[0], 200)
         use()
-        self.assertFalse(daemon.listens(second.port))
+        wait_until(lambda: not daemon.listens(second.port), "the end of the second")
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 

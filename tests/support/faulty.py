@@ -60,6 +60,9 @@ HANG = Fault("hang")
 RESET = Fault("reset")
 SLOW_DOWN = answer("503 Slow Down")
 
+#: The time of a question that does well, in seconds: on a busy machine it may take long.
+PATIENT = 60
+
 
 class FaultyProxy:
     """A proxy on a free port of 127.0.0.1; a context manager.

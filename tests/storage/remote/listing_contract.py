@@ -11,7 +11,7 @@ from giftless.storage.remote.listing import EntryPage, read_cursor, write_cursor
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.remote.parts_contract import RemoteTestCase
 from tests.support.bodies import ListBody
-from tests.support.faulty import RESET, SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.faulty import PATIENT, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.making import key_of, put_object
 
 if TYPE_CHECKING:
@@ -98,12 +98,15 @@ class RemoteListing(_Mixin):
 class RemoteListingFaults(RemoteListing):
     """What does not depend on the mode, beside all the rest: it takes its time."""
 
-    async def behind(self) -> FaultyProxy:
-        """Make the daemon's way to the store lead through a proxy that can misbehave."""
+    async def behind(self, timeout: int = PATIENT) -> FaultyProxy:
+        """Make the daemon's way to the store lead through a proxy that can misbehave.
+
+        :param timeout: for how many seconds an answer is waited for.
+        """
         proxy = FaultyProxy(self.port())
         proxy.__enter__()
         self.addCleanup(proxy.__exit__)
-        options = {"timeout": 1, **self.options, "endpoint_url": self.endpoint(proxy)}
+        options = {"timeout": timeout, **self.options, "endpoint_url": self.endpoint(proxy)}
         self.store = self.build(**options)
         return proxy
 
@@ -117,7 +120,7 @@ class RemoteListingFaults(RemoteListing):
         """Never an empty list, nor a part of one."""
         await self.prepare()
         await self.fill(3)
-        proxy = await self.behind()
+        proxy = await self.behind(timeout=1)
         for fault in (
             RESET,
             SLOW_DOWN,
@@ -131,7 +134,7 @@ class RemoteListingFaults(RemoteListing):
         ):
             proxy.always(fault)
             await self.assert_unavailable()
-        proxy.always(None)
+        await self.behind()
         self.assertEqual(len(await self.listed()), 3)
 
     async def test_what_passes_soon_is_not_noticed(self) -> None:
@@ -147,7 +150,7 @@ class RemoteListingFaults(RemoteListing):
     async def test_deleting_that_is_not_confirmed_is_an_error(self) -> None:
         await self.prepare()
         await self.fill(1)
-        proxy = await self.behind()
+        proxy = await self.behind(timeout=1)
         for fault in (
             RESET,
             SLOW_DOWN,
@@ -158,5 +161,5 @@ class RemoteListingFaults(RemoteListing):
             proxy.always(fault)
             with self.assertRaises(ServiceUnavailable):
                 await self.store.delete(key_of(b"object 0"))
-        proxy.always(None)
+        await self.behind()
         self.assertEqual(len(await self.listed()), 1)

@@ -14,13 +14,10 @@ from giftless.storage.remote.modes import SMALL
 from tests.storage.remote.proxy_contract import sizes_of
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import ListBody, read_all
-from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.faulty import HANG, PATIENT, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.making import key_of, put_object
 from tests.support.servers import S3, shared, versitygw
 from tests.web.test_tls import make_certificate
-
-#: The time of a question that does well, in seconds: on a busy machine it may take long.
-PATIENT = 60
 
 #: More than connections, pools and bodies keep on the way.
 LARGE = os.urandom(24 * 1024 * 1024)
