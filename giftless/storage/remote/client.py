@@ -159,10 +159,10 @@ class StoreClient:
                 problem = f"the store answers with status {found.status}"
             else:
                 problem = found
-            problems.append(problem)
             pause = max(delay * self._jitter(), _wanted_delay(found))
             if self.clock.seconds() + pause >= deadline:
                 raise StoreError(problem)
+            problems.append(problem)
             await deferLater(self.clock, pause)
             delay = min(2 * delay, MAX_DELAY)
 
