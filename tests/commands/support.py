@@ -22,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers.get("Authorization")))
         status, body = self.server.answer
-        self.send_response(status)
+        self.send_response(status, self.server.reason)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -40,7 +40,7 @@ class ServerTestCase(SynchronousTestCase):
     def serve(self, server: Any) -> Any:
         """Run a server until the test ends."""
         server.answer = 200, msgspec.json.encode(OVERVIEW)
-        server.asked = []
+        server.asked, server.reason = [], None
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         self.addCleanup(thread.join)

@@ -139,6 +139,12 @@ class FetchTests(ServerTestCase):
             server.answer = answer
             self.assertIn(words, self.reason(place))
 
+    def test_a_reason_that_a_terminal_could_obey_is_shown_as_its_code(self) -> None:
+        server = self.tcp()
+        server.answer, server.reason = (403, b""), "\x1b]0;owned\x07\x9b2J"
+        reason = self.reason(place_of_endpoint(f"tcp:{server.server_port}"))
+        self.assertEqual(reason, "the answer is 403 \\x1b]0;owned\\x07\\x9b2J")
+
     def test_more_than_is_told_is_no_problem(self) -> None:
         server = self.tcp()
         newer = {**msgspec.to_builtins(OVERVIEW), "mood": "good"}

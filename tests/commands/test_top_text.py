@@ -116,7 +116,7 @@ class PictureTests(SynchronousTestCase):
         text = "\n".join(self.lines(overview(), 80, 24))
         for words in (
             "https://lfs.example.com",
-            "ready   42 locks   812 GB free",
+            "ready   locks 42   free 812 GB",
             "workers: 2 serving, 1 leaving   1 died",
             "each second",
             "REFUSED AND FAILED",

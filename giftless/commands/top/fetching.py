@@ -92,7 +92,8 @@ def fetch(place: Place) -> Overview:
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(_words(error)) from None
     if reply.status != http.client.OK:
-        raise Unreachable(f"the answer is {reply.status} {reply.reason}{_reason(body)}")
+        phrase = harmless(reply.reason)
+        raise Unreachable(f"the answer is {reply.status} {phrase}{_reason(body)}")
     try:
         overview = msgspec.json.decode(body, type=Overview)
     except (msgspec.MsgspecError, RecursionError):

@@ -106,9 +106,9 @@ def _head(overview: Overview, processor: float | None) -> list[Line]:
     if health is None:
         lines.append(Line("nobody has looked yet whether all is well"))
     else:
-        facts = [] if health.locks is None else [f"{number(health.locks)} locks"]
+        facts = [] if health.locks is None else [f"locks {number(health.locks)}"]
         if health.free_bytes is not None:
-            facts.append(f"{size(health.free_bytes)} free")
+            facts.append(f"free {size(health.free_bytes)}")
         rest = "   ".join(["", *facts])
         lines.append(Line(f"ready{rest}") if health.ready else Line(f"NOT READY{rest}", "alarm"))
         lines += [
