@@ -31,6 +31,18 @@ GROUPS: Final = 16
 PATIENCE: Final = 0.05
 
 
+def hand_over(outcomes: list[T]) -> list[T]:
+    """Return the outcomes of a group, and empty the list that the group's frame has.
+
+    A failure keeps the frames on the way to where it was caught.  If one of these kept the
+    failure, neither would be freed, nor the files and bytes that these frames have, until
+    Python looks for circles: thousands of requests later.
+    """
+    taken = outcomes[:]
+    outcomes.clear()
+    return taken
+
+
 class Groups(Generic[Item, T]):
     """Works on items: those that come while others are worked on wait, then go together.
 
@@ -135,4 +147,4 @@ class Together:
         taken = self._clock() - began
         slowly = taken * GROUP_JOBS > GROUP_SECONDS * len(jobs)
         self._groups.most = max(1, int(GROUP_SECONDS * len(jobs) / taken)) if slowly else GROUP_JOBS
-        return outcomes
+        return hand_over(outcomes)

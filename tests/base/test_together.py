@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from typing import Any
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from giftless.base.together import GROUP_JOBS, GROUP_SECONDS, GROUPS, PATIENCE, Together
 from giftless.interfaces import IBlocking
 from tests.support.blocking import InlineBlocking, ManualBlocking
+
+T = TypeVar("T")
 
 
 class TogetherTests(SynchronousTestCase):
@@ -171,3 +178,35 @@ class TogetherTests(SynchronousTestCase):
         together = Together(InlineBlocking())
         self.assertEqual(self.successResultOf(together.run(os.path.basename, "a/b")), "b")
         self.assertEqual(self.successResultOf(together.run(len, "abc")), 3)
+
+    def test_a_failure_is_freed_with_who_waited_for_it(self) -> None:
+        """It does not wait for Python to look for circles, which is seldom."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+
+        class Broken(Exception):
+            pass
+
+        def fail() -> None:
+            raise Broken
+
+        errors: list[weakref.ref[BaseException]] = []
+
+        def note(failure: Failure) -> None:
+            assert failure.value is not None
+            errors.append(weakref.ref(failure.value))
+
+        together = Together(_Forgetful())
+        for _ in range(3):
+            together.run(fail).addErrback(note)
+        self.assertEqual([error() for error in errors], [None] * 3)
+
+
+@implementer(IBlocking)
+class _Forgetful:
+    """Does jobs at once, and has no name for their results, as the daemon's threads."""
+
+    def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        done: Deferred[T] = Deferred()
+        done.callback(function(*args))
+        return done

@@ -75,8 +75,13 @@ class Held:
         self._synced: set[bytes] = set()
 
     def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it before that.  Harmless when repeated."""
         if self.fd >= 0:
-            os.close(self.fd)
+            fd, self.fd = self.fd, -1
+            os.close(fd)
 
     def is_synced(self, path: bytes) -> bool:
         """Whether this process has made a directory's name durable, and those above."""
@@ -179,17 +184,30 @@ class Root:
                 raise self._away(f"cannot be opened: {error.strerror}") from None
             if self._held is not None and held.place == self._held.place:
                 return self._held
-            if self._identity is not None:
-                if read_mark(held) != self._identity:
-                    raise self._away("is another directory than was there; is a disk gone?")
-            elif self._place not in (None, held.place):
-                raise self._away(
-                    "is another directory than was there; if that is right, restart giftless"
-                )
+            try:
+                self._recognise(held)
+            except BaseException:
+                # Whoever keeps the error must not keep the directory open.
+                held.close()
+                raise
             if self._place is not None:
                 _log.info("the store in {path} is there again", path=self._name)
             self._held, self._place = held, held.place
             return held
+
+    def _recognise(self, held: Held) -> None:
+        """Make sure that a directory is the one that was here.
+
+        :raises NotTheStore: if it is another one.
+        :raises OSError: if its mark cannot be read.
+        """
+        if self._identity is not None:
+            if read_mark(held) != self._identity:
+                raise self._away("is another directory than was there; is a disk gone?")
+        elif self._place not in (None, held.place):
+            raise self._away(
+                "is another directory than was there; if that is right, restart giftless"
+            )
 
     def _make_mark(self, held: Held) -> str | None:
         """Mark a store that has no identity yet.

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from giftless.base.together import Groups
+from giftless.base.together import Groups, hand_over
 from giftless.interfaces import IBlocking
 from giftless.storage.local import damage
 from giftless.storage.local.disks import Place
@@ -99,7 +99,7 @@ def store_together(files: Sequence[SmallFile]) -> list[Failure | None]:
         if problem := _problem(sync_names, names):
             problems = [it or problem for it in problems]
         damage.clear(names)
-    return problems
+    return hand_over(problems)
 
 
 def _problem(step: Callable[..., None], *arguments: object) -> Failure | None:

@@ -349,6 +349,16 @@ class ServingTests(RootTestCase):
         self.assertEqual(self.run_now(store.sizes([KEY])), [3])
         self.assertIsNot(store._disks.main._held, before)
 
+    def test_a_disk_that_is_away_costs_no_descriptors(self) -> None:
+        """Whatever keeps the errors."""
+        store = self.build()
+        self.put(store)
+        self.unmount()
+        before = len(os.listdir("/proc/self/fd"))
+        errors = [self.assert_fails(StorageUnavailable, store.sizes([KEY])) for _ in range(5)]
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(len(errors), 5)
+
     def test_a_descriptor_is_held_and_freed(self) -> None:
         gc.collect()
         before = len(os.listdir("/proc/self/fd"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import gc
 import os
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from giftless.errors import InsufficientStorage
 from giftless.storage.local.disks import Place
 from giftless.storage.local.files import make_directories
 from giftless.storage.local.root import Root
-from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
+from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles, store_together
 from giftless.storage.local.store import LocalStore
 from tests.support.blocking import ManualBlocking
 from tests.support.bodies import ListBody
@@ -105,6 +107,18 @@ class TogetherTests(SmallTestCase):
         third = self.store("org/c")
         self.finish()
         self.successResultOf(third)
+
+    def test_a_failure_is_freed_with_who_waited_for_it(self) -> None:
+        """It has the files' bytes, and Python seldom looks for circles."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        (self.top / "org").write_bytes(b"no directory")
+        place = Place(Root(os.fsencode(self.top)), b"org/a")
+        (problem,) = store_together([SmallFile(place, [b"abc"])])
+        assert problem is not None
+        kept = weakref.ref(problem)
+        del problem
+        self.assertIsNone(kept())
 
 
 class DurabilityTests(SmallTestCase):
