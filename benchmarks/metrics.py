@@ -70,12 +70,13 @@ class Server:
 
     def cost(self, request: Request, seconds: float, root: Path) -> float:
         """Return the processor time of a request in microseconds."""
-        before = self._used()
+        before = self.used()
         transfer = Transfer(request.method, self.url + request.path, HEADERS)
         answers = load.send(transfer, request.body, CLIENTS, seconds, root)
-        return (self._used() - before) / answers.requests * 1e6
+        return (self.used() - before) / answers.requests * 1e6
 
-    def _used(self) -> float:
+    def used(self) -> float:
+        """Return the processor time that it has taken so far, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -198,8 +199,11 @@ def server(counts: str, root: Path) -> Iterator[Server]:
         yield Server(f"http://127.0.0.1:{port}", process.pid)
 
 
-def serve(counting: bool, port: int, root: Path) -> None:
-    """Serve in this process, without a parent."""
+def serve(counting: bool, port: int, root: Path, **more: Any) -> None:
+    """Serve in this process, without a parent.
+
+    :param more: what else the configuration says.
+    """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
 
@@ -213,6 +217,7 @@ def serve(counting: bool, port: int, root: Path) -> None:
         "endpoints": [f"tcp:{port}:interface=127.0.0.1"],
         "storage": {"type": "local", "path": str(root / "store")},
         "state_dir": str(root / "state"),
+        **more,
     }
     loaded = config.parse("", json.dumps(settings), {})
     instance = Instance(loaded, here, counts=Counts() if counting else None)

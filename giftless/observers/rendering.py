@@ -28,6 +28,8 @@ from giftless.interfaces import (
 from giftless.lfs.locks import Lock
 from giftless.lfs.objects import ObjectKey, Repo
 
+_encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
 #: What an event consists of, ready for JSON.
 Data = dict[str, Any]
 
@@ -59,7 +61,7 @@ def encode(data: Mapping[str, Any]) -> str:
     It is ASCII: a name that holds control characters or halves of characters can do no
     harm to a terminal, and is valid in any file and database.
     """
-    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    return _encode(data)
 
 
 def time_text(seconds: float) -> str:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import signal
+import socket
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,9 @@ EVENTS = rounds(60, 1000)
 
 #: How many workers are killed.  The supervisor replaces those that keep dying more slowly.
 KILLS = rounds(2, 4)
+
+#: How often the receiver is killed and started again.
+RESTARTS = 5
 
 
 class WebhooksTestCase(IntegrationTestCase):
@@ -111,14 +115,56 @@ class DeliveryTests(WebhooksTestCase):
             over.set()
             killing.join()
 
-        def arrived() -> set[str]:
-            requests = self.receiver.requests()
-            return {json.loads(request["body"])["data"]["oid"] for request in requests}
-
         wanted = {oid_of(data) for data in objects}
-        wait_until(lambda: arrived() >= wanted, "all that was stored")
+        wait_until(lambda: self.arrived() >= wanted, "all that was stored")
         self.receiver.verified()
         self.assertEqual(daemon.stop(), ENDED)
+
+    def test_nothing_is_lost_while_all_of_them_are_killed_and_reloaded(self) -> None:
+        """The receiver and workers are killed, and the daemon is reloaded, again and again.
+
+        A second target takes connections and never answers: that holds nobody up.
+        """
+        self.receiver.start()
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            hanging = self.receiver.target(name="silent", url=f"http://127.0.0.1:{port}/")
+            settings = self.settings(self.receiver.target(), hanging, timeout=1)
+            daemon = self.start_daemon(config={**settings, "workers": 2})
+            objects = [b"object %d" % number for number in range(EVENTS)]
+            shares = [objects[number::4] for number in range(4)]
+            over = threading.Event()
+            killed: list[str] = []
+
+            def disturb() -> None:
+                for number in range(RESTARTS):
+                    self.receiver.kill()
+                    killed.append("receiver")
+                    if number % 2:
+                        daemon.running.send_signal(signal.SIGHUP)
+                    else:
+                        with contextlib.suppress(ProcessLookupError, IndexError):
+                            os.kill(daemon.workers[0], signal.SIGKILL)
+                    over.wait(0.3)
+                    self.receiver.start()
+                    over.wait(0.5)
+
+            disturbing = threading.Thread(target=disturb)
+            disturbing.start()
+            try:
+                at_once([functools.partial(put_all, daemon, share) for share in shares])
+            finally:
+                disturbing.join()
+            self.assertEqual(len(killed), RESTARTS)
+            wanted = {oid_of(data) for data in objects}
+            wait_until(lambda: self.arrived() >= wanted, "all that was stored")
+            self.receiver.verified()
+        daemon.kill()
+
+    def arrived(self) -> set[str]:
+        """Return the oids of which the receiver was told."""
+        requests = self.receiver.requests()
+        return {json.loads(request["body"])["data"]["oid"] for request in requests}
 
     def test_the_outbox_survives_the_whole_daemon(self) -> None:
         daemon = self.serve(self.receiver.target())

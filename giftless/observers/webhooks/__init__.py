@@ -2,5 +2,6 @@
 
 An event goes from ``observer`` over a ``journal`` into the database of ``outbox``.  One
 process at a time (``leases``) takes it out again and delivers it (``courier``) by
-``sending``, over connections that ``dialling`` makes to addresses that it has checked.
+``sending``, over connections (``connection``) that ``dialling`` makes to addresses that it
+has checked.
 """

@@ -11,19 +11,16 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from zope.interface import implementer
 
-from giftless.base.http_client import client_over
+from giftless.base.urls import DEFAULT_PORTS
 from giftless.errors import ConfigError
 from giftless.observers.webhooks.addresses import Network, may_dial
 
@@ -38,12 +35,6 @@ _MAX_ADDRESSES: Final = 4
 
 #: How many names may be looked up at once.  The resolver's time-outs are long.
 _MAX_LOOKUPS: Final = 8
-
-#: How many bytes a receiver may answer to one request, headers included.
-MAX_ANSWER: Final = 64 * 1024
-
-#: For how many seconds an idle connection is kept.
-_KEPT_SECONDS: Final = 10
 
 
 class AddressRefused(Exception):
@@ -90,28 +81,30 @@ class Lookups:
             result.callback(outcome)
 
 
-def guarded_client(
-    reactor: Any, pool: HTTPConnectionPool, lookup: Lookup, networks: Sequence[Network], ca: bytes
-) -> HTTPClient:
-    """Make an HTTP client that connects to checked addresses only.
+def endpoint_of(
+    reactor: Any, url: str, lookup: Lookup, networks: Sequence[Network], ca: bytes
+) -> IStreamClientEndpoint:
+    """Make the endpoint of a URL: TCP, with TLS that is verified against the host's name.
 
     :param reactor: the reactor that connects.
-    :param pool: keeps the connections to this one server.
-    :param networks: where servers may be although that is not public.
-    :param ca: certificates in PEM that vouch for servers; empty for the system's.
+    :param networks: where the server may be although that is not public.
+    :param ca: certificates in PEM that vouch for it; empty for the system's.
     :raises ConfigError: if there are none in ``ca``.
     """
-    pool.maxPersistentPerHost = 1
-    pool.cachedConnectionTimeout = _KEPT_SECONDS
-    # A message that was sent is not sent again unasked.
-    pool.retryAutomatically = False
-    endpoints = _Endpoints(reactor, lookup, networks, _policy(ca))
-    return client_over(Agent.usingEndpointFactory(reactor, endpoints, pool))
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    trusted = _trusted(ca)
+    endpoint: IStreamClientEndpoint = _CheckedEndpoint(reactor, lookup, networks, host, port)
+    if parts.scheme == "https":
+        endpoint = wrapClientTLS(optionsForClientTLS(host, trusted), endpoint)
+    return endpoint
 
 
-def _policy(ca: bytes) -> BrowserLikePolicyForHTTPS:
+def _trusted(ca: bytes) -> Any:
+    """Return whom to believe; ``None`` for those whom the system believes."""
     if not ca:
-        return BrowserLikePolicyForHTTPS()
+        return None
     end = b"-----END CERTIFICATE-----"
     try:
         certificates = [Certificate.loadPEM(part + end) for part in ca.split(end)[:-1]]
@@ -119,36 +112,7 @@ def _policy(ca: bytes) -> BrowserLikePolicyForHTTPS:
         certificates = []
     if not certificates:
         raise ConfigError("ca_file", "holds no certificates in PEM")
-    return BrowserLikePolicyForHTTPS(trustRootFromCertificates(certificates))
-
-
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
-    """Makes the endpoint of a URL: TCP, with TLS that is verified against the host's name."""
-
-    def __init__(
-        self,
-        reactor: Any,
-        lookup: Lookup,
-        networks: Sequence[Network],
-        policy: BrowserLikePolicyForHTTPS,
-    ) -> None:
-        self._reactor = reactor
-        self._lookup = lookup
-        self._networks = networks
-        self._policy = policy
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = _CheckedEndpoint(
-            self._reactor,
-            self._lookup,
-            self._networks,
-            uri.host.decode("ascii"),
-            uri.port,
-        )
-        if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        return _BoundedEndpoint(endpoint)
+    return trustRootFromCertificates(certificates)
 
 
 @implementer(IStreamClientEndpoint)
@@ -184,45 +148,3 @@ class _CheckedEndpoint:
                 last = error
         assert last is not None
         raise last
-
-
-@implementer(IStreamClientEndpoint)
-class _BoundedEndpoint:
-    """An endpoint whose peers may answer a limited number of bytes."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        factory = WrappingFactory(protocolFactory)
-        factory.protocol = _Bounded
-        factory.noisy = False
-        connecting: Deferred[Any] = self._endpoint.connect(factory)
-        return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
-
-
-class _Bounded(ProtocolWrapper):
-    """Cuts the connection when more arrives than an answer may have.
-
-    Headers without an end would fill the memory otherwise.
-    """
-
-    _received = 0
-
-    def write(self, data: bytes) -> None:
-        """Send a part of a request; the count begins anew."""
-        self._received = 0
-        super().write(data)
-
-    def writeSequence(self, data: Any) -> None:
-        """The same."""
-        self._received = 0
-        super().writeSequence(data)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Pass on what arrives, within the limit."""
-        super().dataReceived(data)
-        self._received += len(data)
-        if self._received > MAX_ANSWER:
-            transport: Any = self.transport
-            transport.abortConnection()

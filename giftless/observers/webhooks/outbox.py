@@ -51,7 +51,7 @@ _COUNT: Final = (
 #: counting many takes long.
 _FULL_SECONDS: Final = 1
 
-_DELETE: Final = "DELETE FROM giftless_webhooks WHERE number = ?"
+_DELETE: Final = "DELETE FROM giftless_webhooks WHERE number IN ({})"
 
 _FAILED: Final = (
     "UPDATE giftless_webhooks SET tries = tries + 1, refused = refused + ?, problem = ?"
@@ -253,12 +253,8 @@ class Outbox:
     async def delivered(self, numbers: Sequence[int]) -> None:
         """Forget messages."""
 
-        def job(connection: Connection) -> None:
-            with self._transaction(connection):
-                for number in numbers:
-                    self._database.execute(connection, _DELETE, (number,))
-
-        await self._pool.run(job)
+        # One statement is a transaction of its own.
+        await self._run(_DELETE.format(", ".join("?" * len(numbers))), tuple(numbers))
 
     async def failed(self, message: Message, refused: bool, problem: str, due_at: int) -> None:
         """Note that an attempt was in vain.

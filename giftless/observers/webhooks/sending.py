@@ -7,26 +7,24 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from OpenSSL.SSL import Error as TLSError
 from service_identity.exceptions import VerificationError
-from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import HTTPConnectionPool
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 
 from giftless import __version__
-from giftless.base.http_client import Answer, ask, quiet_pool
+from giftless.base.concurrency import settle
 from giftless.base.schema import below
 from giftless.errors import ConfigError
 from giftless.interfaces import WallClock
-from giftless.observers.webhooks.dialling import MAX_ANSWER, AddressRefused, Lookup, guarded_client
+from giftless.observers.webhooks.connection import Answer, ReceiverConnection
+from giftless.observers.webhooks.dialling import AddressRefused, Lookup, endpoint_of
 from giftless.observers.webhooks.options import Target
 from giftless.observers.webhooks.signing import signed_headers
-
-#: How much of an answer's body is read, in bytes.
-_MAX_BODY: Final = MAX_ANSWER // 2
 
 #: Statuses that say that the target cannot take anything now.
 _BUSY: Final = (408, 425, 429, 502, 503, 504)
@@ -86,31 +84,21 @@ class Sender:
         self._clock = reactor
         self._wall_clock = wall_clock
         self._timeout = timeout
-        self._pools: list[HTTPConnectionPool] = []
-        self._clients: dict[str, HTTPClient] = {}
+        self._lines: dict[str, _Line] = {}
         for index, target in enumerate(targets.values()):
-            pool = quiet_pool(reactor)
-            self._pools.append(pool)
             try:
-                client = guarded_client(reactor, pool, lookup, target.networks, target.ca)
+                endpoint = endpoint_of(reactor, target.url, lookup, target.networks, target.ca)
             except ConfigError as error:
                 raise below(f"targets.{index}", error) from None
-            self._clients[target.name] = client
+            self._lines[target.name] = _Line(endpoint, target.url, reactor)
 
     async def send(self, target: Target, message_id: str, body: bytes) -> Outcome:
         """Send a message once.  Nothing is raised, unless it is cancelled."""
         now = int(self._wall_clock())
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"giftless/{__version__}",
-            "Accept-Encoding": "identity",
-            **signed_headers(target.secrets, message_id, now, body),
-        }
-        http = self._clients[target.name]
+        headers = signed_headers(target.secrets, message_id, now, body)
+        asking = Deferred.fromCoroutine(self._lines[target.name].send(headers, body))
         try:
-            answer = await ask(
-                http, "POST", target.url, headers, body, _MAX_BODY, self._timeout, self._clock
-            )
+            answer = await asking.addTimeout(self._timeout, self._clock)
         except CancelledError:
             raise
         except Exception as error:
@@ -119,18 +107,13 @@ class Sender:
 
     async def close(self) -> None:
         """Close the connections that are kept."""
-        for pool in self._pools:
-            await pool.closeCachedConnections()
+        await settle(line.close() for line in self._lines.values())
 
     def _describe(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"no whole answer within {self._timeout} seconds"
         if isinstance(error, AddressRefused):
             return str(error)
-        reasons: Any = getattr(error, "reasons", None)
-        if reasons:
-            # Twisted's, of a connection that was lost with a request on it.
-            error = reasons[0].value
         if isinstance(error, TLSError):
             return f"TLS failed: {error.args[0][0][-1] if error.args else 'it was cut'}"
         if isinstance(error, VerificationError):
@@ -142,6 +125,66 @@ class Sender:
         return f"the connection failed ({type(error).__name__})"
 
 
+class _Line:
+    """The connections to one target, of which one is kept from request to request.
+
+    :param endpoint: makes connections.
+    :param url: where requests go.
+    :param clock: see :class:`ReceiverConnection`.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, url: str, clock: IReactorTime) -> None:
+        parts = urlsplit(url)
+        path = parts.path or "/"
+        self._head = (
+            f"POST {path}{f'?{parts.query}' if parts.query else ''} HTTP/1.1\r\n"
+            f"Host: {parts.netloc}\r\nUser-Agent: giftless/{__version__}\r\n"
+            "Content-Type: application/json\r\n"
+        )
+        self._endpoint = endpoint
+        self._connections = _Connections(clock)
+        self._kept: ReceiverConnection | None = None
+
+    async def send(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request, and wait for the answer.
+
+        :raises Exception: if there is none: an error of Twisted's, or one of those of
+            :mod:`giftless.observers.webhooks.connection` and ``dialling``.
+        """
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n"
+        connection, self._kept = self._kept, None
+        if connection is None or not connection.usable:
+            connection = await self._connect()
+        answer = await connection.ask(head.encode("ascii") + body)
+        await self.close()
+        self._kept = connection
+        return answer
+
+    async def _connect(self) -> ReceiverConnection:
+        connecting: Any = self._endpoint.connect(self._connections)
+        connection: ReceiverConnection = await connecting
+        return connection
+
+    async def close(self) -> None:
+        """Cut the connection that is kept, if there is one."""
+        connection, self._kept = self._kept, None
+        if connection is not None:
+            await connection.close()
+
+
+class _Connections(Factory):
+    """Makes the protocols of connections to a target, and logs none of them."""
+
+    noisy = False
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+
+    def buildProtocol(self, addr: object) -> ReceiverConnection:
+        return ReceiverConnection(self._clock)
+
+
 def _judge(answer: Answer, now: float) -> Outcome:
     status = answer.status
     words = f"status {status}"
@@ -150,7 +193,7 @@ def _judge(answer: Answer, now: float) -> Outcome:
     if status == 410:
         return Outcome(Verdict.GONE, words)
     if status in _BUSY:
-        return Outcome(Verdict.AWAY, words, _pause(answer.headers.get("retry-after", ""), now))
+        return Outcome(Verdict.AWAY, words, _pause(answer.retry_after, now))
     if 300 <= status < 400:
         words += ": redirects are not followed"
     return Outcome(Verdict.REFUSED, words)
