@@ -179,7 +179,7 @@ class Log:
     ) -> None:
         self._stream: Any = None
         self.observer: ILogObserver | None = None
-        self.starting = False
+        self.starting = self._on_terminal = False
         if options.get("syslog") or options.get("logger"):
             return
         name = options.get("logfile")
@@ -187,7 +187,7 @@ class Log:
             name = "twistd.log"
         if not name or name == "-":
             self._stream = sys.stdout
-            self.starting = bool(
+            self.starting = self._on_terminal = bool(
                 log_format == "text" and options.get("nodaemon") and sys.stdout.isatty()
             )
         else:
@@ -215,7 +215,8 @@ class Log:
 
     def write(self, lines: bytes) -> None:
         """Write whole lines of a worker's log."""
-        if self.starting:
+        if self._on_terminal:
+            # Also later: what workers log comes by another way than that they are ready.
             lines = _LISTENING.sub(b"", lines)
             if not lines:
                 return

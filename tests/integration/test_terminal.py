@@ -121,7 +121,7 @@ class TerminalTests(IntegrationTestCase):
         terminal.read_until(lambda: " GET /nowhere 404 " in terminal.shown)
         terminal.process.send_signal(signal.SIGHUP)
         terminal.read_until(lambda: LISTENS in terminal.shown)
-        self.assertIn(" starting on ", terminal.shown)
+        self.assertIn(" is ready\n", terminal.shown)
         self.assertEqual(terminal.shown.count(READY), 1)
         terminal.close()
         self.assertIn("Received SIGINT", terminal.shown)

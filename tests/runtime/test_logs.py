@@ -223,6 +223,22 @@ class DestinationTests(SynchronousTestCase):
         self.assertEqual(json.loads(own)["message"], "hello")
         self.assertEqual(others, ["one", "two"])
 
+    def test_on_a_terminal_what_workers_listen_on_is_left_out_whenever_it_comes(self) -> None:
+        self.output.isatty = lambda: True  # type: ignore[method-assign]
+        log = Log({"nodaemon": 1}, "text", self)  # type: ignore[arg-type]
+        line = b"2026-11-28T20:25:17+0000 [16012] [-] LFSSite starting on 8978\n"
+        other = b"2026-11-28T20:25:17+0000 [16012] [giftless#info] one\n"
+        log.write(line + other + line)
+        assert log.observer is not None
+        routine = {"log_time": 0.0, "log_format": "hello", "log_level": LogLevel.info}
+        log.observer(routine)
+        log.observer({**routine, "log_format": "beware", "log_level": LogLevel.warn})
+        log.started("banner\n")
+        log.write(line)
+        log.observer(routine)
+        shown = [line.rpartition("] ")[2] for line in self.output.getvalue().splitlines()]
+        self.assertEqual(shown, ["one", "beware", "banner", "hello"])
+
     def test_a_dash_means_stdout(self) -> None:
         self.assertIn("hello", self.log(nodaemon=0, logfile="-"))
 
