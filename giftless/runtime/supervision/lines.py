@@ -26,12 +26,13 @@ class Lines:
         if not newline:
             self._keep(rest)
             return b""
-        first, *others = lines.split(b"\n", 1)
-        self._keep(first)
-        whole = b"\n".join((self.rest, *others)) + newline
-        self._pieces, self._left = [], MAX_LINE
+        if self._pieces:
+            first, separator, others = lines.partition(b"\n")
+            self._keep(first)
+            lines = self.rest + separator + others
+            self._pieces, self._left = [], MAX_LINE
         self._keep(rest)
-        return whole
+        return lines + newline
 
     @property
     def rest(self) -> bytes:
