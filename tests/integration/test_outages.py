@@ -73,9 +73,10 @@ class OutageTests(MonitoringTestCase):
         return disk
 
     def serve_disk(self, disk: Path) -> Admin:
-        daemon, admin = self.serve(1, storage={"type": "local", "path": str(disk / "objects")})
+        storage = {"type": "local", "path": str(disk / "objects")}
+        self.daemon, admin = self.serve(1, storage=storage)
         # Before the disk is unmounted.
-        self.addCleanup(daemon.stop)
+        self.addCleanup(self.daemon.stop)
         self.assert_well(admin)
         return admin
 
@@ -93,6 +94,19 @@ class OutageTests(MonitoringTestCase):
         self.assert_outage(admin, "store", "No space left", "room", "full")
         filler.unlink()
         self.assert_well(admin)
+
+    def test_a_disk_that_is_made_read_only_is_not_ready(self) -> None:
+        """Whatever has been stored before: no file stays open there for writing."""
+        disk = self.disk()
+        admin = self.serve_disk(disk)
+        self.assertEqual(self.daemon.put(b"an object"), 200)
+        for options, check in (
+            ("remount,ro", lambda: self.assert_outage(admin, "store", "Read-only file system")),
+            ("remount,rw", lambda: self.assert_well(admin)),
+        ):
+            subprocess.run(["mount", "-o", options, str(disk)], check=True)
+            check()
+        self.assertEqual(self.daemon.put(b"another"), 200)
 
     def test_a_disk_that_becomes_read_only_is_not_ready(self) -> None:
         """As the kernel makes one that fails, whoever has files open there."""

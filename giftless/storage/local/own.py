@@ -16,15 +16,16 @@ DIRECTORY_MODE: Final = 0o750
 OWN: Final = RESERVED_PREFIX.encode()
 
 
-def open_new(path: bytes, root: int) -> int:
+def open_new(path: bytes, root: int, access: int = os.O_WRONLY) -> int:
     """Make a file in a directory of the server's own, which is made if it is missing.
 
     :param path: where, below the root: ``.giftless/tmp/name``.
     :param root: the root's descriptor.
-    :returns: the file's descriptor, for writing.
+    :param access: what the descriptor is for, as for :func:`os.open`.
+    :returns: the file's descriptor.
     :raises OSError: if that is impossible, or the file is there.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    flags = access | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     while True:
         try:
             return os.open(path, flags, FILE_MODE, dir_fd=root)

@@ -54,11 +54,15 @@ class Writer:
         return b"%b/%b%016x" % (TMP, self._name, next(self._count))
 
     def _begin(self) -> None:
-        """Take a name and lock its file; without success if a sweeper comes between."""
+        """Take a name and lock its file; without success if a sweeper comes between.
+
+        The file is open for reading, so that a disk can be made read-only meanwhile.  NFS
+        gives such a file a shared lock only, which keeps sweepers out as well.
+        """
         name = secrets.token_hex(_NAME_LENGTH // 2).encode()
-        fd = open_new(os.path.join(WRITERS, name), self._root)
+        fd = open_new(os.path.join(WRITERS, name), self._root, os.O_RDONLY)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, fcntl.LOCK_SH)
             # Who sweeps now may have locked, and then removed, it before.
             if os.fstat(fd).st_nlink:
                 self._name, self._lock, fd = name, fd, -1

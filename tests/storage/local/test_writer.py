@@ -71,7 +71,7 @@ class NameTests(WriterTestCase):
         self.patch(fcntl, "flock", note)
         writer = Writer(self.root)
         names = [self.make_file(writer) for _ in range(3)]
-        self.assertEqual(operations, [fcntl.LOCK_EX])
+        self.assertEqual(operations, [fcntl.LOCK_SH])
         (lock,) = os.listdir(self.writers)
         self.assertEqual({name[:16] for name in names}, {lock})
 
