@@ -43,7 +43,7 @@ class HarmlessTests(SynchronousTestCase):
 
 
 class UnitTests(SynchronousTestCase):
-    def test_numbers(self) -> None:
+    def test_numbers_are_short(self) -> None:
         for value, text in (
             (0, "0"),
             (0.25, "0.2"),
@@ -54,7 +54,7 @@ class UnitTests(SynchronousTestCase):
         ):
             self.assertEqual(number(value), text)
 
-    def test_sizes(self) -> None:
+    def test_sizes_have_units(self) -> None:
         for value, text in (
             (0, "0 B"),
             (999, "999 B"),
@@ -66,7 +66,7 @@ class UnitTests(SynchronousTestCase):
         ):
             self.assertEqual(size(value), text)
 
-    def test_spans(self) -> None:
+    def test_spans_have_two_units(self) -> None:
         for seconds, text in (
             (-5, "0 s"),
             (59.9, "59 s"),
@@ -76,12 +76,12 @@ class UnitTests(SynchronousTestCase):
         ):
             self.assertEqual(span(seconds), text)
 
-    def test_times(self) -> None:
+    def test_times_of_other_days_are_dates(self) -> None:
         self.assertRegex(clock(NOW, NOW), r"^\d\d:\d\d:\d\d$")
         self.assertRegex(clock(NOW - 200_000, NOW), r"^\d\d-\d\d-\d\d$")
         self.assertEqual(clock(1e300, NOW), "--------")
 
-    def test_bars(self) -> None:
+    def test_bars_are_as_high_as_their_values(self) -> None:
         self.assertEqual(bars([0, 1, 50, 100]), " ▁▄█")
         self.assertEqual(bars([0, 0]), "  ")
         self.assertEqual(bars([]), "")
