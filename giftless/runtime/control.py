@@ -121,7 +121,7 @@ class Control(LineOnlyReceiver):
         self.stop()
 
     async def _begin(self, orders: Orders) -> None:
-        _begin_logging(orders.log_format, self._reactor)
+        log = _begin_logging(orders.log_format, self._reactor)
         try:
             loaded = config.parse(orders.source, orders.text, os.environ)
             shared, counts = SharedTable(SHARED), Counts(Slab(COUNTS))
@@ -137,6 +137,8 @@ class Control(LineOnlyReceiver):
             # Not its text, which may hold a secret.
             self._fail(f"cannot start: {describe_failure(error)}")
         else:
+            # What was logged of the start belongs in front of a terminal's banner.
+            log.flush()
             self.sendLine(READY)
             LoopingCall(self.sendLine, ALIVE).start(HEARTBEAT)
             LoopingCall(Trimmer()).start(_TRIM_INTERVAL)
@@ -183,12 +185,14 @@ class Control(LineOnlyReceiver):
             self._reactor.stop()
 
 
-def _begin_logging(log_format: str, reactor: Any) -> None:
+def _begin_logging(log_format: str, reactor: Any) -> WorkerLog:
     stream = open(  # noqa: SIM115  # for as long as the process lives
         LOG, "w", encoding="utf-8", errors="backslashreplace", closefd=False
     )
     atexit.register(stream.flush)
-    globalLogBeginner.beginLoggingTo([WorkerLog(log_format, stream, os.getpid(), reactor)])
+    log = WorkerLog(log_format, stream, os.getpid(), reactor)
+    globalLogBeginner.beginLoggingTo([log])
+    return log
 
 
 def serve(begun: bytes) -> int:

@@ -145,9 +145,13 @@ class WorkerLog:
         if event.get("log_level") not in _ROUTINE or not isInIOThread():
             self._stream.flush()
         elif self._due is None:
-            self._due = self._reactor.callLater(0, self._flush)
+            self._due = self._reactor.callLater(0, self._write_out)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write out what was logged in this turn already."""
+        self._stream.flush()
+
+    def _write_out(self) -> None:
         self._due = None
         self._stream.flush()
 

@@ -119,6 +119,8 @@ class TerminalTests(IntegrationTestCase):
         terminal.read_until(lambda: READY in terminal.shown)
         self.assertEqual(self.daemon.request("GET", "/nowhere").status, 404)
         terminal.read_until(lambda: " GET /nowhere 404 " in terminal.shown)
+        # What a worker has logged of its start does not come behind the banner.
+        self.assertNotIn(" starting on ", terminal.shown)
         terminal.process.send_signal(signal.SIGHUP)
         terminal.read_until(lambda: LISTENS in terminal.shown)
         self.assertIn(" is ready\n", terminal.shown)
