@@ -484,6 +484,19 @@ class LoadTests(PagesTestCase):
         for client in connections:
             client.close()
 
+    def test_operators_who_ask_one_worker_at_the_same_moment_get_their_pages(self) -> None:
+        self.serve(workers=1)
+        operator = header("ada", "obj:-:admin")
+        clients = [
+            http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=60) for _ in range(80)
+        ]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.connect()
+        for client in clients:
+            client.request("GET", "/-/", headers=operator)
+        self.assertEqual([client.getresponse().status for client in clients], [200] * 80)
+
     def test_a_worker_that_hangs_holds_no_page_up(self) -> None:
         daemon = self.serve(workers=1)
         self.lock("a.psd")

@@ -25,7 +25,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from giftless.base.metrics.tally import Counted
-from giftless.runtime.questions import ANSWER, ASK, ERROR, PATIENCE, Answerer, Answers, Questions
+from giftless.runtime.questions import (
+    ANSWER,
+    ASK,
+    ERROR,
+    MAX_LINE,
+    PATIENCE,
+    Answerer,
+    Answers,
+    Questions,
+)
 from giftless.runtime.supervision.lines import Lines
 
 _log = Logger(namespace="giftless.workers")
@@ -52,6 +61,10 @@ RELOADED: Final = b"reloaded"
 READY: Final = b"ready"
 ALIVE: Final = b"alive"
 FAILED: Final = b"failed"
+
+#: How much may wait until a worker reads it before it gets no more questions and answers,
+#: in bytes.  Pages for a hundred operators who ask at the same moment must fit.
+BACKLOG: Final = 8 * MAX_LINE
 
 #: How often a worker says that it is alive, in seconds.
 HEARTBEAT: Final = 5
@@ -140,7 +153,9 @@ class Worker(ProcessProtocol):
     def connectionMade(self) -> None:
         """Give the process its orders."""
         self.pid = self.transport.pid
-        self.transport.pipes[ORDERS].registerProducer(self, True)
+        orders = self.transport.pipes[ORDERS]
+        orders.bufferSize = BACKLOG
+        orders.registerProducer(self, True)
         self._order(self.plan.orders)
 
     def retire(self) -> None:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from giftless.base.pages import PageReply, PageRequest
 from giftless.monitoring.overview import Overview, Series
@@ -40,21 +41,30 @@ class Dashboard:
         self._renderer = renderer
         self._overview = overview
         self._seconds = seconds
-        self._turn = DeferredLock()
         self._made: dict[bool, tuple[float, PageReply]] = {}
+        self._waiting: dict[bool, list[Deferred[PageReply]]] = {}
 
     async def page(self, request: PageRequest) -> PageReply:
         """``GET /``: the dashboard."""
-        # Who comes while one is being made waits for that.
-        await self._turn.acquire()
-        try:
-            made, reply = self._made.get(request.public, (0.0, None))
-            if reply is None or not made <= self._seconds() < made + _FRESH:
-                reply = await self._make(request.public)
-                self._made[request.public] = self._seconds(), reply
+        made, reply = self._made.get(request.public, (0.0, None))
+        if reply is not None and made <= self._seconds() < made + _FRESH:
             return reply
-        finally:
-            self._turn.release()
+        # Who comes while one is being made waits for that.
+        turn = Deferred[PageReply]()
+        waiting = self._waiting.setdefault(request.public, [])
+        waiting.append(turn)
+        if len(waiting) == 1:
+            making = Deferred.fromCoroutine(self._make(request.public))
+            making.addBoth(self._show, request.public)
+        return await turn
+
+    def _show(self, reply: PageReply | Failure, public: bool) -> None:
+        """Give a page, or what has failed, to all who wait for it."""
+        if isinstance(reply, PageReply):
+            self._made[public] = self._seconds(), reply
+        # Not one from within another: hundreds would exceed Python's stack.
+        for turn in self._waiting.pop(public):
+            turn.callback(reply)
 
     async def json(self, request: PageRequest) -> PageReply:
         """``GET overview.json``: the same for programs."""

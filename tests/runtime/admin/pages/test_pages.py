@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from giftless.base.pages import MAX_FORM, PAGES, PageReply, PageRequest
@@ -244,12 +244,30 @@ class DashboardTests(PagesTestCase):
             return waiting[-1]
 
         dashboard = Dashboard(Renderer(), overview, lambda: 0.0)
-        replies = [self.start(dashboard.page(PageRequest("GET", ""))) for _ in range(50)]
+        replies = [self.start(dashboard.page(PageRequest("GET", ""))) for _ in range(1000)]
         self.assertEqual(len(waiting), 1)
         waiting[0].callback(self.overview)
         first, *others = map(self.successResultOf, replies)
         self.assertTrue(all(other is first for other in others))
         self.assertEqual(len(waiting), 1)
+
+    def test_one_that_cannot_be_made_keeps_nobody_waiting(self) -> None:
+        waiting: list[Deferred[Overview]] = []
+
+        def overview() -> Deferred[Overview]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        dashboard = Dashboard(Renderer(), overview, lambda: 0.0)
+        gone, *replies = [self.start(dashboard.page(PageRequest("GET", ""))) for _ in range(1000)]
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        waiting[0].errback(ValueError("of a test"))
+        for reply in replies:
+            self.failureResultOf(reply, ValueError)
+        reply = self.start(dashboard.page(PageRequest("GET", "")))
+        waiting[1].callback(self.overview)
+        self.assertEqual(self.successResultOf(reply).status, 200)
 
 
 class LockPageTests(PagesTestCase):
