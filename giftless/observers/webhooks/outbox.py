@@ -61,7 +61,9 @@ _FAILED: Final = (
 _PUT_OFF: Final = "UPDATE giftless_webhook_targets SET due_at = ? WHERE name = ?"
 
 _BURY: Final = (
-    "UPDATE giftless_webhooks SET dead_at = ?, problem = ? WHERE target = ? AND dead_at IS NULL"
+    "UPDATE giftless_webhooks"
+    " SET dead_at = ?, problem = ?, tries = tries + ?, refused = refused + ?"
+    " WHERE target = ? AND dead_at IS NULL"
 )
 
 _DISABLE: Final = "UPDATE giftless_webhook_targets SET gone = ? WHERE name = ?"
@@ -267,8 +269,9 @@ class Outbox:
         await self._run(_PUT_OFF, (due_at, message.target))
 
     async def give_up(self, message: Message, problem: str, now: int) -> None:
-        """Set a message aside, until somebody wants it tried again."""
-        await self._bury(" AND number = ?", message.number, message.target, problem, now)
+        """Set a message aside that was refused, until somebody wants it tried again."""
+        which, number = " AND number = ?", message.number
+        await self._bury(which, number, message.target, problem, now, refused=True)
 
     async def expire(self, name: str, before: int, problem: str, now: int) -> int:
         """Set the messages of a target aside that wait since before a time.
@@ -333,10 +336,12 @@ class Outbox:
 
         await self._pool.run(job)
 
-    async def _bury(self, which: str, value: int, name: str, problem: str, now: int) -> int:
+    async def _bury(
+        self, which: str, value: int, name: str, problem: str, now: int, refused: bool = False
+    ) -> int:
         def job(connection: Connection) -> int:
             with self._transaction(connection):
-                values = (now, problem, name, value)
+                values = (now, problem, int(refused), int(refused), name, value)
                 count: int = self._database.execute(connection, _BURY + which, values).rowcount
                 self._database.execute(connection, _PRUNE, (name, name, self._capacity))
             return count

@@ -110,6 +110,14 @@ class OutboxContract(CoroutineTestCase):
         self.assertEqual(self.run_now(self.outbox.revive("ci", [], 400)), 1)
         self.assertEqual((self.ids(), self.dead()), (["msg_1", "msg_2", "msg_3"], []))
 
+    def test_the_refusal_for_which_a_message_is_given_up_counts(self) -> None:
+        self.add(messages(1))
+        self.run_now(self.outbox.failed(self.first(), True, "status 400", 100))
+        self.run_now(self.outbox.give_up(self.first(), "status 500", 200))
+        (message,) = self.run_now(self.outbox.page(0, 10))
+        self.assertEqual((message.tries, message.refused), (2, 2))
+        self.assertEqual(message.problem, "status 500")
+
     def test_what_waits_too_long_is_given_up(self) -> None:
         self.add(messages(1, queued_at=100))
         self.add(messages(2, queued_at=200))
