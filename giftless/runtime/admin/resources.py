@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from twisted.web.http import Request as HTTPRequest
-from twisted.web.pages import notFound
+from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
@@ -60,6 +60,13 @@ class _Folder(Resource):
 
 class _Facts(Resource):
     """Something to read."""
+
+    def render(self, request: HTTPRequest) -> Any:
+        """Answer who reads; refuse everybody else."""
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader("Allow", "GET, HEAD")
+            return errorPage(405, "Method Not Allowed", "Read this with GET.").render(request)
+        return super().render(request)
 
     def answer(self, request: Request, status: int, kind: str, body: bytes) -> bytes:
         """Set the headers, and return the body."""

@@ -188,8 +188,11 @@ class SiteTests(SiteTestCase):
     def test_nothing_else_is_there_and_nothing_can_be_changed(self) -> None:
         for path in ("/metrics/x", "/health", "/org/repo/objects/batch", "/locks/", "/x"):
             self.assertEqual(self.read(self.get(path))[0], 404)
-        for method in ("POST", "PUT", "DELETE"):
-            self.assertIn(self.read(self.get("/metrics", method))[0], (405, 501))
+        for path in ("/metrics", "/health/live", "/health/ready"):
+            for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "FOO"):
+                transport = self.get(path, method)
+                self.assertEqual(self.read(transport)[0], 405)
+                self.assertIn(b"\r\nAllow: GET, HEAD\r\n", transport.value())
 
     def test_a_body_is_not_kept(self) -> None:
         """twisted.web would keep it in memory, or in a file if it is large."""
