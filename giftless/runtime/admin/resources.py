@@ -61,7 +61,7 @@ class _Folder(Resource):
 class _Facts(Resource):
     """Something to read."""
 
-    def render(self, request: HTTPRequest) -> Any:
+    def render(self, request: Any) -> Any:
         """Answer who reads; refuse everybody else."""
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader("Allow", "GET, HEAD")
