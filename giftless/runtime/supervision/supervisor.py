@@ -8,6 +8,7 @@ takes the next step from there.  It knows nothing of what workers do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -124,14 +125,16 @@ class Supervisor(Service):
     def ask(
         self, name: str, payload: bytes = b"null", patience: float = PATIENCE
     ) -> Deferred[bytes] | None:
-        """Ask one worker that serves and answers.
+        """Ask the worker that serves and has been heard of last: another may hang.
 
         See :meth:`giftless.runtime.questions.Questions.ask`.
 
         :returns: ``None`` if no worker answers.
         """
         answering = self._answering()
-        return answering[0].ask(name, payload, patience) if answering else None
+        if not answering:
+            return None
+        return min(answering, key=attrgetter("silence")).ask(name, payload, patience)
 
     def ask_all(
         self, name: str, payload: bytes = b"null", patience: float = PATIENCE

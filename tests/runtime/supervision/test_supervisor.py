@@ -523,6 +523,13 @@ class QuestionTests(SupervisorTestCase):
             process.say(b"answer 1 %d\n" % process.number)
         self.assertEqual({self.successResultOf(it) for it in answers}, {b"100", b"101", b"102"})
 
+    def test_one_that_may_hang_is_not_asked_if_another_has_been_heard_of(self) -> None:
+        self.run_plan(plan(2))
+        self.reactor.pump([HEARTBEAT])
+        self.started[1].say(b"alive\n")
+        self.ask()
+        self.assertEqual([process.told_to for process in self.started], ["", "ask 1 health null"])
+
     def test_nobody_is_asked_who_does_not_serve_and_answer(self) -> None:
         self.assertIsNone(self.supervisor.ask("health"))
         self.supervisor.replace(plan())
