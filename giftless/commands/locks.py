@@ -19,10 +19,11 @@ from giftless.app.plugins import PartBuilder
 from giftless.commands import CONFIG, Command, CommandError, who
 from giftless.commands.parts import use_parts
 from giftless.errors import LFSError
-from giftless.interfaces import ILockStore, LockForced
+from giftless.interfaces import ILockStore
 from giftless.lfs.locks import MAX_LIMIT, Lock, LockQuery
 from giftless.lfs.objects import Repo
 from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.locks import By, remove_by_force
 
 #: What is done with the store; publishes what it changes.
 Job = Callable[[ILockStore, Events], Awaitable[None]]
@@ -96,8 +97,7 @@ class ReleaseLocks(_LockCommand):
         """Find all of them, then remove them."""
         locks = [await self._find(store, name) for name in self["names"]]
         for lock in locks:
-            if await store.remove(lock):
-                events.publish(LockForced(lock, who("giftless locks")))
+            if await remove_by_force(store, lock, By(who("giftless locks")), events):
                 print(_line(lock))
 
     async def _find(self, store: ILockStore, name: str) -> Lock:
