@@ -17,11 +17,10 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
-from treq.client import HTTPClient
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
@@ -43,12 +42,12 @@ from giftless.errors import (
 from giftless.interfaces import (
     Bearer,
     Credentials,
+    Environment,
     IAuthenticator,
     Identity,
     IVouching,
     Lookup,
     Password,
-    WallClock,
 )
 from giftless.lfs.objects import Permission, Repo
 
@@ -153,23 +152,14 @@ class ForgeAuthenticator:
 
     :param forge: the forge.
     :param options: which repositories, how long, how many.
-    :param http: asks the forge; it must keep no cookies.
-    :param clock: tells when answers expire, and when to give up waiting for one.
-    :param wall_clock: is compared with the forge's dates.
-    :param count: counts looks for what is remembered.
+    :param environment: its client asks the forge, and must keep no cookies; its reactor
+        tells when answers expire, and when to give up waiting for one; its wall clock is
+        compared with the forge's dates.
     :raises ConfigError: if ``orgs`` is empty or names something impossible.
     """
 
-    def __init__(
-        self,
-        forge: Forge,
-        options: ForgeOptions,
-        http: HTTPClient,
-        clock: IReactorTime,
-        wall_clock: WallClock,
-        count: Callable[[Lookup], None],
-    ) -> None:
-        self._count = count
+    def __init__(self, forge: Forge, options: ForgeOptions, environment: Environment) -> None:
+        self._count: Callable[[Lookup], None] = partial(environment.count_lookup, forge.kind)
         self.realm = Realm(forge.kind, options.realm or forge.place)
         self._forge = forge
         self._options = options
@@ -179,9 +169,9 @@ class ForgeAuthenticator:
                 self._numbered(0)
             except BadRequest as error:
                 raise ConfigError("realm", f"cannot be part of a path: {error.message}") from None
-        self._http = http
-        self._clock = clock
-        self._wall_clock = wall_clock
+        self._http = environment.http
+        self._clock = clock = environment.reactor
+        self._wall_clock = environment.wall_clock
         self._key = secrets.token_bytes(32)
         size = options.cache_size
         self._identities: TTLCache[tuple[bytes, Repo], Identity] = TTLCache(size, clock)

@@ -7,8 +7,6 @@ the token has the scope ``write:repository`` is told by git's own endpoint.
 
 from __future__ import annotations
 
-from functools import partial
-
 import msgspec
 
 from giftless.auth.forges.forge import (
@@ -117,11 +115,4 @@ class GiteaFactory:
         :raises ConfigError: if the URL or an organisation cannot be one.
         """
         forge = Gitea(check_url("url", options.url))
-        return ForgeAuthenticator(
-            forge,
-            options,
-            environment.http,
-            environment.reactor,
-            environment.wall_clock,
-            partial(environment.count_lookup, forge.kind),
-        )
+        return ForgeAuthenticator(forge, options, environment)

@@ -11,7 +11,6 @@ token's *owner*.  How much of it a token carries is told otherwise:
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -176,11 +175,4 @@ class GitHubFactory:
         api_url = check_url("api_url", options.api_url)
         git_url = check_url("git_url", options.git_url or derive_git_url(api_url))
         forge = GitHub(api_url, git_url)
-        return ForgeAuthenticator(
-            forge,
-            options,
-            environment.http,
-            environment.reactor,
-            environment.wall_clock,
-            partial(environment.count_lookup, forge.kind),
-        )
+        return ForgeAuthenticator(forge, options, environment)

@@ -9,7 +9,6 @@ only) are judged by git's own endpoint.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -229,11 +228,4 @@ class GitLabFactory:
         :raises ConfigError: if the URL or an organisation cannot be one.
         """
         forge = GitLab(check_url("url", options.url))
-        return ForgeAuthenticator(
-            forge,
-            options,
-            environment.http,
-            environment.reactor,
-            environment.wall_clock,
-            partial(environment.count_lookup, forge.kind),
-        )
+        return ForgeAuthenticator(forge, options, environment)
