@@ -29,7 +29,7 @@ from giftless.interfaces import Environment, Event, IFront
 from giftless.interfaces.environment import count_nothing
 from giftless.runtime.lock_answers import LockAnswers
 from giftless.runtime.lock_questions import LOCKS, RELEASE
-from giftless.runtime.questions import ACTIVITY, Answerer, Ask, Unanswered
+from giftless.runtime.questions import ACTIVITY, HEALTH, Answerer, Ask, Unanswered
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
 from giftless.usecases.events import Events
@@ -96,7 +96,7 @@ class Instance:
         administration = None if locks is None else LockAdministration(locks, self._events)
         answers = LockAnswers(administration)
         self.answerers: dict[str, Answerer] = {
-            "health": tell_health,
+            HEALTH: tell_health,
             LOCKS: answers.search,
             RELEASE: answers.release,
         }

@@ -24,6 +24,9 @@ ASK: Final = b"ask"
 ANSWER: Final = b"answer"
 ERROR: Final = b"error"
 
+#: The question whether a worker's store and locks work.
+HEALTH: Final = "health"
+
 #: The question what a worker does and has done since it was asked last.  It asks its
 #: parent the same before it ends, and brings the answer along.
 ACTIVITY: Final = "activity"

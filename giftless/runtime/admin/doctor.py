@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.monitoring.health import PATIENCE, Report
-from giftless.runtime.questions import Ask, Unanswered
+from giftless.runtime.questions import HEALTH, Ask, Unanswered
 
 #: For how many seconds a worker's report is waited for: a little longer than it waits.
 REPORT_TIMEOUT: Final = PATIENCE + 1.0
@@ -49,7 +49,7 @@ class Doctor:
             Deferred.fromCoroutine(self.report())
 
     async def _report(self) -> Report:
-        asked = self._ask("health", patience=REPORT_TIMEOUT)
+        asked = self._ask(HEALTH, patience=REPORT_TIMEOUT)
         if asked is None:
             return _no_worker("no worker serves and answers")
         try:
