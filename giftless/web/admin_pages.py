@@ -68,13 +68,7 @@ class AdminPages:
         except LFSError as error:
             self._refuse(page, call, error)
             return
-        request = call.request
-        request.reserve(len(reply.body))
-        request.setResponseCode(reply.status)
-        for name, value in reply.headers.items():
-            request.setHeader(name, value)
-        request.setHeader("Content-Length", str(len(reply.body)))
-        request.respond(reply.body)
+        call.request.respond_whole(reply.status, reply.headers, reply.body)
 
     async def _page_request(self, page: str, call: Call) -> PageRequest:
         """Describe a request to who makes pages.
@@ -129,13 +123,8 @@ class AdminPages:
         kind, body = "text/plain; charset=utf-8", f"{error.message}\n".encode()
         if page == OVERVIEW:
             kind, body = "application/json", msgspec.json.encode({"message": error.message})
-        request.setResponseCode(error.code)
-        for name, value in headers.items():
-            request.setHeader(name, value)
-        request.setHeader("Content-Type", kind)
-        request.setHeader("X-Content-Type-Options", "nosniff")
-        request.setHeader("Content-Length", str(len(body)))
-        request.respond(body)
+        headers |= {"Content-Type": kind, "X-Content-Type-Options": "nosniff"}
+        request.respond_whole(error.code, headers, body)
 
 
 async def _add_slash(call: Call) -> None:

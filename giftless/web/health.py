@@ -41,8 +41,5 @@ def health_routes(health: Health) -> Sequence[Route]:
 
 
 def _answer(call: Call, well: bool, facts: Any) -> None:
-    request, body = call.request, msgspec.json.encode(facts)
-    request.setResponseCode(200 if well else 503)
-    request.setHeader("Content-Type", "application/json")
-    request.setHeader("Content-Length", str(len(body)))
-    request.respond(body)
+    headers = {"Content-Type": "application/json"}
+    call.request.respond_whole(200 if well else 503, headers, msgspec.json.encode(facts))

@@ -135,8 +135,5 @@ def _source_of_style(page: str) -> str:
 
 
 def _respond(call: Call, media_type: str, body: bytes) -> None:
-    request = call.request
-    request.setHeader("Content-Type", media_type)
-    request.setHeader("Content-Length", str(len(body)))
-    request.setHeader("X-Content-Type-Options", "nosniff")
-    request.respond(body)
+    headers = {"Content-Type": media_type, "X-Content-Type-Options": "nosniff"}
+    call.request.respond_whole(200, headers, body)

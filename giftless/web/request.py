@@ -9,7 +9,7 @@ only when both are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -268,6 +268,19 @@ class LFSRequest(ResourceRequest):
         fields = self.response.headers.fields
         fields[b"content-type"] = [_MEDIA_TYPE]
         fields[b"content-length"] = [b"%d" % len(body)]
+        self.respond(body)
+
+    def respond_whole(self, code: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Send a whole response.
+
+        :param headers: those that belong to the body, but for its length.
+        :raises Overloaded: if it is large, and there is no memory for it.
+        """
+        self.reserve(len(body))
+        self.setResponseCode(code)
+        for name, value in headers.items():
+            self.setHeader(name, value)
+        self.setHeader("Content-Length", str(len(body)))
         self.respond(body)
 
     def respond(self, body: bytes) -> None:
