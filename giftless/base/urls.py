@@ -11,6 +11,15 @@ from giftless.errors import ConfigError
 #: The port that a URL of each scheme need not name.
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
+#: Addresses that stand for all of this machine's, and those by which it reaches itself.
+#: No client can be told the former.
+ANY_ADDRESS: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound here
+
+
+def url_host(host: str) -> str:
+    """Return a host's name or address as it stands in a URL: one of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
 
 def check_url(option: str, url: str, *, query: bool = False) -> str:
     """Check that a URL is ``http(s)://host[:port][/path]``.

@@ -9,15 +9,13 @@ from typing import Any, Final
 
 from giftless import __version__
 from giftless.app.config import DEFAULT_FRONT, Loaded
+from giftless.base.urls import ANY_ADDRESS, url_host
 from giftless.runtime.sockets.endpoints import ADMIN, Listening
 from giftless.storage.local import DEFAULT_PATH
 from giftless.web.links import example_api
 
 #: An endpoint, and the address of its socket if that has host and port.
 Place = tuple[Listening, tuple[str, int] | None]
-
-#: Addresses that stand for all of this machine's: no client can be told these.
-_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound here
 
 #: Where objects may be in a store that is not local, by the options of their sections.
 _CONTAINERS: Final = ("bucket", "container")
@@ -67,8 +65,8 @@ def _urls(places: Iterable[Place], front: str) -> Iterator[str]:
     for endpoint, address in places:
         if endpoint.front == front and address is not None:
             scheme = "https" if endpoint.description.startswith("ssl:") else "http"
-            host = _ANY.get(address[0], address[0])
-            yield f"{scheme}://{f'[{host}]' if ':' in host else host}:{address[1]}"
+            host = ANY_ADDRESS.get(address[0], address[0])
+            yield f"{scheme}://{url_host(host)}:{address[1]}"
 
 
 def _objects(section: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from giftless.base.urls import ANY_ADDRESS, url_host
 from giftless.commands import CommandError
 from giftless.commands.top.harmless import harmless
 from giftless.monitoring.overview import Overview
@@ -45,10 +46,6 @@ _CERTIFICATE: Final = re.compile(
 
 _LAST_PORT: Final = 65_535
 _PORT_DIGITS: Final = len(str(_LAST_PORT))
-
-#: The addresses of this machine by which a socket can be reached that is bound to all.
-_HERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-
 
 #: How much of a reason is shown, in characters.
 _MAX_REASON: Final = 300
@@ -125,9 +122,8 @@ def place_of_endpoint(endpoint: str) -> Place:
         return _unix(named.get("address", first), f"/{NAME}")
     if kind not in ("tcp", "tcp6", "ssl"):
         raise CommandError(f"cannot tell how to connect to {kind!r} endpoints; say it with --url")
-    every = "::" if kind == "tcp6" else ""
-    interface = named.get("interface", every)
-    host = _HERE.get(interface, interface)
+    interface = named.get("interface") or ("::" if kind == "tcp6" else "0.0.0.0")  # noqa: S104
+    host = ANY_ADDRESS.get(interface, interface)
     number = named.get("port", first)
     port = int(number) if number.isdecimal() and len(number) <= _PORT_DIGITS else 0
     if not 0 < port <= _LAST_PORT:
@@ -135,13 +131,13 @@ def place_of_endpoint(endpoint: str) -> Place:
     if kind == "ssl":
         file = named.get("certKey", named.get("privateKey", "server.pem"))
         return Place(
-            f"https://{_in_url(host)}:{port}",
+            f"https://{url_host(host)}:{port}",
             lambda: _Pinned(host, port, file),
             f"/{NAME}",
             {},
         )
     return Place(
-        f"http://{_in_url(host)}:{port}",
+        f"http://{url_host(host)}:{port}",
         lambda: http.client.HTTPConnection(host, port, timeout=TIMEOUT),
         f"/{NAME}",
         {},
@@ -249,10 +245,6 @@ def _credential(host: str, user: str | None, password: str | None) -> dict[str, 
         user, _, password = known
     pair = f"{unquote(user)}:{unquote(password or '')}".encode()
     return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _words(error: Exception) -> str:
