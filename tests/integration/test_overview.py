@@ -100,6 +100,8 @@ class OverviewTests(MonitoringTestCase):
         ]
         daemon = self.start_daemon(config={"log_format": "json", "admin": {"endpoints": endpoints}})
         self.exchange(daemon, 1)
+        # Workers are asked every two seconds at most, and may just have been.
+        self.become(admin, {REPO: (1, 1, 1, 100, 100)})
         for number, endpoint in enumerate(endpoints):
             file = self.directory / f"{number}.yaml"
             file.write_text(json.dumps({"admin": {"endpoints": [endpoint]}}))
