@@ -8,10 +8,12 @@ import random
 import signal
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from tests.integration.support import Daemon, object_path, oid_of
 from tests.integration.test_monitoring import Admin, MonitoringTestCase
+from tests.support.crowd import Crowd
 from tests.support.monitoring import RULES, expressions
 from tests.support.processes import ENDED, is_running, wait_until
 from tests.support.prometheus import Prometheus, prometheus
@@ -33,7 +35,7 @@ QUERIES = {
 }
 
 
-class Clients:
+class Clients(Crowd):
     """Clients that upload, download, and ask for what is not there; they count it all.
 
     :param number: how many work at the same time.
@@ -43,26 +45,12 @@ class Clients:
     """
 
     def __init__(self, daemon: Daemon, number: int = 3) -> None:
+        super().__init__(partial(self._run, random.Random(seed)) for seed in range(number))
         self._daemon = daemon
-        self._over = threading.Event()
         self._lock = threading.Lock()
         self.seen: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self._threads = [
-            threading.Thread(target=self._run, args=(random.Random(seed),))
-            for seed in range(number)
-        ]
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     def more(self, uploads: int = rounds(20, 50)) -> None:
         """Wait for some more uploads."""
@@ -70,7 +58,7 @@ class Clients:
         wait_until(lambda: self.seen["uploads"] >= wanted or self.wrong, "uploads")
 
     def _run(self, chance: random.Random) -> None:
-        while not self._over.wait(0.01):
+        while not self.over.wait(0.01):
             data = chance.randbytes(chance.randrange(1, 20_000))
             size = len(data)
             self._do("PUT", data, 200, {"uploads": 1, "uploaded bytes": size})

@@ -6,6 +6,7 @@ import http.client
 import json
 import signal
 import threading
+from functools import partial
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ from tests.integration.support import (
     object_path,
     oid_of,
 )
+from tests.support.crowd import Crowd
 from tests.support.processes import wait_until
 from tests.support.rounds import rounds
 
@@ -28,7 +30,7 @@ DATA = b"loaded" * 1000
 PAUSE = rounds(0.04, 0.01)
 
 
-class Load:
+class Load(Crowd):
     """Clients that ask all the time, and note what they do not like.
 
     Each asks so often that many requests come while workers are replaced; more
@@ -39,25 +41,11 @@ class Load:
     """
 
     def __init__(self, daemon: Daemon, new: int = 2, kept: int = 2) -> None:
+        super().__init__(partial(self._run, keep) for keep in [False] * new + [True] * kept)
         self._daemon = daemon
-        self._over = threading.Event()
         self._lock = threading.Lock()
         self.errors: list[str] = []
         self.answers = 0
-        self._threads = [
-            threading.Thread(target=self._run, args=(keep,))
-            for keep in [False] * new + [True] * kept
-        ]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     def more(self, answers: int = rounds(40, 200)) -> None:
         """Wait for some more answers."""
@@ -66,7 +54,7 @@ class Load:
 
     def _run(self, keep: bool) -> None:
         client: http.client.HTTPConnection | None = None
-        while not self._over.wait(PAUSE):
+        while not self.over.wait(PAUSE):
             try:
                 if client is None:
                     client = http.client.HTTPConnection("127.0.0.1", self._daemon.port)
