@@ -146,10 +146,16 @@ class Conflict(LFSError):
     cause = "conflict"
 
 
-class ObjectDamaged(LFSError):
-    """The stored object is not to be trusted, until it is uploaded again."""
+class Gone(LFSError):
+    """The object was here, and cannot be had now."""
 
     code = 410
+    cause = "gone"
+
+
+class ObjectDamaged(Gone):
+    """The stored object is not to be trusted, until it is uploaded again."""
+
     cause = "damaged"
 
     @classmethod
@@ -160,6 +166,24 @@ class ObjectDamaged(LFSError):
         """
         return cls(
             f"the object is damaged on this server ({reason}); whoever has it can push it again"
+        )
+
+
+class ObjectTrashed(Gone):
+    """The object was deleted, and is in the trash for a while."""
+
+    cause = "trashed"
+
+    @classmethod
+    def because(cls, reason: str) -> ObjectTrashed:
+        """Make the error.
+
+        :param reason: why it was deleted, in words; empty if that is not known.
+        """
+        words = f" ({reason})" if reason else ""
+        return cls(
+            f"the object was deleted{words}; whoever may write to this repository brings it"
+            " back by fetching or pushing it, or its owner by 'giftless trash restore'"
         )
 
 
@@ -258,6 +282,12 @@ class ForgeLimit(TooManyRequests):
     cause = "forge-limit"
 
 
+class TooManyDownloads(TooManyRequests):
+    """What may be downloaded within a period has been downloaded."""
+
+    cause = "over-budget"
+
+
 class ServiceUnavailable(TooManyRequests):
     """Something that the server depends on does not answer."""
 
@@ -283,6 +313,12 @@ class LocksUnavailable(ServiceUnavailable):
     cause = "locks-unavailable"
 
 
+class CatalogueUnavailable(ServiceUnavailable):
+    """The database of the catalogue does not answer."""
+
+    cause = "catalogue-unavailable"
+
+
 class IdentityUnavailable(ServiceUnavailable):
     """Who the client is cannot be checked: a forge or an issuer of keys does not answer."""
 
@@ -300,6 +336,12 @@ class InsufficientStorage(LFSError):
 
     code = 507
     cause = "no-room"
+
+
+class OverQuota(InsufficientStorage):
+    """A repository or an organisation has as much as it may have."""
+
+    cause = "over-quota"
 
 
 class Disconnected(Exception):

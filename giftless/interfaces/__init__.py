@@ -30,6 +30,21 @@ from giftless.interfaces.auth import (
     Unreadable,
 )
 from giftless.interfaces.bodies import IBody
+from giftless.interfaces.catalogue import (
+    MAX_ENTRIES,
+    Bound,
+    By,
+    Entry,
+    EntryPage,
+    EntryQuery,
+    ICatalogue,
+    Level,
+    Reservation,
+    State,
+    Usage,
+    UsageRow,
+    Wanted,
+)
 from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints, IRepoCall
 from giftless.interfaces.environment import (
     CountLookup,
@@ -68,6 +83,7 @@ from giftless.interfaces.multipart import (
 )
 from giftless.interfaces.plugins import (
     IAuthenticatorFactory,
+    ICatalogueFactory,
     ICheckable,
     ILockStoreFactory,
     IObserverFactory,
@@ -77,6 +93,7 @@ from giftless.interfaces.plugins import (
 from giftless.interfaces.storage import (
     MAX_PAGE,
     ICapacity,
+    ICopying,
     IDeleting,
     IExternalStore,
     IFusedCapacity,
@@ -86,6 +103,7 @@ from giftless.interfaces.storage import (
     IObjectStore,
     IProbing,
     IReadableStore,
+    ISharing,
     IStoredFile,
     IStoredObject,
     IStreamingStore,
@@ -107,17 +125,23 @@ from giftless.interfaces.transfers import (
 from giftless.interfaces.usecases import IDownload, IObjects
 
 __all__ = [
+    "MAX_ENTRIES",
     "MAX_PAGE",
     "ActionKind",
     "ActionToken",
     "Arrival",
     "BatchAnswered",
     "Bearer",
+    "Bound",
+    "By",
     "ConfigurationReloaded",
     "CountLookup",
     "Credential",
     "Credentials",
     "Endpoint",
+    "Entry",
+    "EntryPage",
+    "EntryQuery",
     "Environment",
     "Event",
     "Fitness",
@@ -131,7 +155,10 @@ __all__ = [
     "IBuilder",
     "ICall",
     "ICapacity",
+    "ICatalogue",
+    "ICatalogueFactory",
     "ICheckable",
+    "ICopying",
     "IDeleting",
     "IDownload",
     "IEndpoints",
@@ -159,6 +186,7 @@ __all__ = [
     "IReadableStore",
     "IRealm",
     "IRepoCall",
+    "ISharing",
     "IStorageFactory",
     "IStoredFile",
     "IStoredObject",
@@ -168,6 +196,7 @@ __all__ = [
     "ITransferFactory",
     "IVouching",
     "Identity",
+    "Level",
     "Lifetime",
     "ListedObject",
     "LockCreated",
@@ -186,11 +215,16 @@ __all__ = [
     "PublicKey",
     "Refused",
     "Requester",
+    "Reservation",
     "Room",
     "Section",
+    "State",
     "Ticket",
     "TokenMinted",
     "Transfer",
     "Unreadable",
+    "Usage",
+    "UsageRow",
     "WallClock",
+    "Wanted",
 ]

@@ -44,6 +44,7 @@ class ObjectStored:
     :ivar size: in bytes.
     :ivar who: the name of the identity.
     :ivar arrival: how it came.
+    :ivar filename: what it was called (``x-filename``); empty if that was not told.
     """
 
     key: ObjectKey
@@ -51,6 +52,7 @@ class ObjectStored:
     who: str
     arrival: Arrival
     principal: str = ""
+    filename: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from zope.interface import Attribute, Interface
 
 from giftless.interfaces.actions import ActionKind, IActionTokens
 from giftless.interfaces.auth import IAuthenticator
+from giftless.interfaces.catalogue import ICatalogue
 from giftless.interfaces.environment import Environment, IBuilder, IFactory
 from giftless.interfaces.events import IObserver
 from giftless.interfaces.locks import ILockStore
@@ -51,6 +52,16 @@ class ILockStoreFactory(IBuilder):
 
     def build(options: Any, environment: Environment) -> ILockStore | None:
         """Build the store; ``None`` for a server without locks.
+
+        See :meth:`IBuilder.build`.
+        """
+
+
+class ICatalogueFactory(IBuilder):
+    """Builds a catalogue."""
+
+    def build(options: Any, environment: Environment) -> ICatalogue | None:
+        """Build the catalogue; ``None`` for a server without one.
 
         See :meth:`IBuilder.build`.
         """

@@ -274,6 +274,41 @@ class IDeleting(IObjectStore):
         """
 
 
+class ICopying(IObjectStore):
+    """A store that can copy objects itself: no byte passes through the daemon.
+
+    The trash and the renaming of repositories are made of this: copy, then delete.
+    """
+
+    def copy(source: ObjectKey, target: ObjectKey) -> Awaitable[bool]:
+        """Copy an object with what is kept beside it, durably and at once or not at all.
+
+        What is at the target already stays if it has the same size, and is replaced
+        otherwise.  On a disk both share their bytes.
+
+        :param target: has the same oid; it may be in the trash.
+        :returns: an awaitable of whether the object is there; ``False`` only if the
+            source is certainly absent, or is marked as damaged.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
+        """
+
+
+class ISharing(IObjectStore):
+    """A store on which equal objects of several repositories can take the room of one."""
+
+    def share(key: ObjectKey, others: Sequence[ObjectKey]) -> Awaitable[int]:
+        """Let other objects of the same oid use the bytes of one that was just verified.
+
+        Nothing changes for whoever reads or deletes one of them, nor do objects
+        appear that are not there.  What cannot share (on another disk, or damaged) is
+        left alone.
+
+        :param others: in other repositories, or in the trash.
+        :returns: an awaitable of how many of them share its bytes now and did not before.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
+        """
+
+
 class IProbing(IObjectStore):
     """A store that can try whether it takes, gives back and deletes something.
 

@@ -149,6 +149,33 @@ class ObjectKey(msgspec.Struct, frozen=True, gc=False):
         return f"{self.repo.path}/{self.oid}"
 
 
+#: Below it, in the directory of an organisation, are the objects that were deleted from
+#: its repositories: on the organisation's own disk.
+_TRASH: Final = (RESERVED_PREFIX, "trash")
+
+
+def trash_of(repo: Repo) -> Repo:
+    """Return where the trash of a repository is; no request can name it.
+
+    >>> trash_of(Repo(("acme", "rocket"))).path
+    'acme/.giftless/trash/rocket'
+    """
+    return Repo((repo.segments[0], *_TRASH, *repo.segments[1:]))
+
+
+def owner_of(trash: Repo) -> Repo | None:
+    """Return whose trash it is: the inverse of :func:`trash_of`; ``None`` if nobody's."""
+    first, *rest = trash.segments
+    if tuple(rest[:2]) != _TRASH:
+        return None
+    return Repo((first, *rest[2:]))
+
+
+def in_trash(key: ObjectKey) -> ObjectKey:
+    """Return the key that an object has in the trash."""
+    return ObjectKey(trash_of(key.repo), key.oid)
+
+
 class Permission(Enum):
     """What an identity may do with a repository's objects and locks.
 
