@@ -75,15 +75,15 @@ class EntryQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar repo: only of exactly this repository; ``None`` for all.
     :ivar states: only of these states.
-    :ivar order: by the paths of their keys, or the largest, oldest or longest not offered
-        first.
+    :ivar order: by the paths of their keys; or the largest, oldest or longest not offered
+        first; or those that were moved last.
     :ivar cursor: the ``next_cursor`` of the page before, of the same query.
     :ivar limit: the most entries of the page, up to :data:`MAX_ENTRIES`.
     """
 
     repo: Repo | None = None
     states: frozenset[State] = frozenset({State.STORED, State.LEAVING})
-    order: Literal["path", "size", "stored", "offered"] = "path"
+    order: Literal["path", "size", "stored", "offered", "moved"] = "path"
     cursor: str | None = None
     limit: int = 1000
 
@@ -113,7 +113,7 @@ class UsageRow(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """How much is stored.
 
-    :ivar rows: the largest first.
+    :ivar rows: those with the most bytes first.
     :ivar total: of everything in question, whether or not it has a row.
     :ivar distinct_size: how many bytes there are if each oid is counted once; what a
         store takes that keeps equal objects once.
@@ -203,11 +203,15 @@ class ICatalogue(Interface):
         :raises giftless.errors.BadRequest: if the cursor is none of such a list.
         """
 
-    def usage(by: By, repo: str = "", limit: int = 1000) -> Awaitable[Usage]:
+    def usage(
+        by: By, repo: str = "", limit: int = 1000, trashed: bool = False
+    ) -> Awaitable[Usage]:
         """Tell how much is stored and in the trash.
 
         :param repo: only of this repository, and of those below its path; empty for all.
         :param limit: the most rows.
+        :param trashed: whether the bytes in the trash decide on the rows and their order,
+            and rows without any are left out.
         """
 
     def trashing(repos: Sequence[Repo] | None = None) -> Awaitable[Sequence[Repo]]:
