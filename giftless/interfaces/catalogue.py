@@ -203,9 +203,7 @@ class ICatalogue(Interface):
         :raises giftless.errors.BadRequest: if the cursor is none of such a list.
         """
 
-    def usage(
-        by: By, repo: str = "", limit: int = 1000, trashed: bool = False
-    ) -> Awaitable[Usage]:
+    def usage(by: By, repo: str = "", limit: int = 1000, trashed: bool = False) -> Awaitable[Usage]:
         """Tell how much is stored and in the trash.
 
         :param repo: only of this repository, and of those below its path; empty for all.
