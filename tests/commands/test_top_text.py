@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.commands.top.harmless import fit, harmless, width
+from giftless.commands.harmless import fit, harmless, width
 from giftless.commands.top.picture import Line, picture
-from giftless.commands.top.units import bars, clock, number, size, span
+from giftless.commands.units import bars, clock, number, size, span
 from giftless.monitoring.activity import Recent, Running
 from giftless.monitoring.health import Report
 from giftless.monitoring.overview import Overview, Rates, Series, Totals

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from giftless.app import config
 from giftless.commands import CONFIG, Command, CommandError
+from giftless.commands.harmless import fit
 from giftless.commands.top import screen
 from giftless.commands.top.fetching import (
     Place,
@@ -17,7 +18,6 @@ from giftless.commands.top.fetching import (
     place_of_endpoint,
     place_of_url,
 )
-from giftless.commands.top.harmless import fit
 from giftless.commands.top.picture import Line, picture
 from giftless.monitoring.overview import Overview
 

@@ -21,7 +21,7 @@ import msgspec
 
 from giftless.base.urls import ANY_ADDRESS, url_host
 from giftless.commands import CommandError
-from giftless.commands.top.harmless import harmless
+from giftless.commands.harmless import harmless
 from giftless.monitoring.overview import Overview
 
 #: How many seconds each step of a question may take.

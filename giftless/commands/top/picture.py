@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from giftless.commands.top.harmless import fit, harmless
-from giftless.commands.top.units import bars, clock, number, size, span
+from giftless.commands.harmless import fit, harmless
+from giftless.commands.units import bars, clock, number, size, span
 from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
 from giftless.monitoring.overview import CauseCount, Overview
 
