@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -25,6 +25,22 @@ _KEY: Final = re.compile(r"[A-Za-z_-]+", re.ASCII)
 
 #: By how many characters it may be longer or shorter than the key that was meant.
 _SLIP: Final = 2
+
+
+class Written(Protocol):
+    """A type of options that is made from what people write, such as ``30d``.
+
+    :cvar ALLOWED: what they may write, in words.
+    """
+
+    ALLOWED: ClassVar[str]
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Make one from a plain value.
+
+        :raises ValueError: if it is not allowed.
+        """
 
 
 class EnvironmentValue(str):
@@ -95,12 +111,16 @@ def _convert_value(value: object, kind: Any, path: str) -> Any:
         ]
     _check_keys(value, path)
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, dec_hook=_read)
     except msgspec.ValidationError as error:
         where = str(error).partition("`$")[2].rstrip("`").replace("[", ".").replace("]", "")
         found, shape = _dig(value, shape, where)
         words = describe_number(found) if _takes_numbers(shape) else describe(found)
         raise ConfigError(path + where, f"found {words}, allowed is {allowed(shape)}") from None
+
+
+def _read(kind: type[Written], value: object) -> Written:
+    return kind.of(value)
 
 
 def _check_keys(value: object, path: str) -> None:
@@ -195,5 +215,8 @@ def allowed(shape: inspect.Type) -> str:
             return f"a list, each item {allowed(item)}"
         case inspect.NoneType():
             return "nothing"
+        case inspect.CustomType():
+            written: type[Written] = shape.cls
+            return written.ALLOWED
         case _:
             return "a section with keys"

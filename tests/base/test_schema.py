@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.base import schema
 from giftless.base.schema import EnvironmentValue, convert
+from giftless.base.units import Duration, Share, Size
 from giftless.errors import ConfigError
 
 
@@ -43,6 +44,11 @@ class Outer(msgspec.Struct, frozen=True, kw_only=True):
     inner: Inner = Inner()
     option: Inner | None = None
     anything: dict[str, Any] = {}
+    keep: Duration = Duration(60)
+    perhaps_kept: Duration | None = None
+    largest: Size = Size(0)
+    sizes: list[Size] = []
+    warn: Share = Share(0.8)
     renamed: int = msgspec.field(default=1, name="re-named")
 
 
@@ -89,6 +95,16 @@ class ConvertTests(SynchronousTestCase):
         self.assertEqual(result.anything, {"x": [1, {"y": None}]})
         self.assertEqual(result.pair, (1, 2))
         self.assertEqual(result.perhaps, [3])
+
+    def test_durations_sizes_and_shares_are_written_with_units(self) -> None:
+        result = made(
+            keep="30d", perhaps_kept=90, largest="10G", sizes=["1k", 5, "1KiB"], warn="75%"
+        )
+        self.assertEqual((result.keep, result.perhaps_kept), (2_592_000.0, 90.0))
+        self.assertEqual((result.largest, result.sizes), (10**10, [1000, 5, 1024]))
+        self.assertEqual(result.warn, 0.75)
+        self.assertIsInstance(result.keep, Duration)
+        self.assertIsNone(made(perhaps_kept=None).perhaps_kept)
 
     def test_nothing_is_a_value_where_it_is_allowed(self) -> None:
         self.assertIsNone(made(maybe=None).maybe)
@@ -175,11 +191,20 @@ class ConvertTests(SynchronousTestCase):
         self.assert_refused("section.choice", "text", "one of: green, red", choice="blue")
         self.assert_refused("section.names", "text", "a list, each item text", names="a")
         self.assert_refused("section.anything", "text", "a section with keys", anything="a")
+        self.assert_refused("section.keep", "text", Duration.ALLOWED, keep="1 month")
+        self.assert_refused("section.keep", "-1", Duration.ALLOWED, keep=-1)
+        self.assert_refused("section.keep", "nothing", Duration.ALLOWED, keep=None)
+        self.assert_refused(
+            "section.perhaps_kept", "text", f"{Duration.ALLOWED} or nothing", perhaps_kept="x"
+        )
+        self.assert_refused("section.largest", "a number", Size.ALLOWED, largest=1e30)
+        self.assert_refused("section.warn", "80", Share.ALLOWED, warn=80)
 
     def test_a_wrong_item_of_a_list_has_its_index(self) -> None:
         self.assert_refused("section.names.1", "5", "text", names=["a", 5])
         self.assert_refused("section.numbers.0", "text", "a whole number", numbers=["a"])
         self.assert_refused("section.perhaps.2", "nothing", "a whole number", perhaps=[1, 2, None])
+        self.assert_refused("section.sizes.1", "text", Size.ALLOWED, sizes=["1k", "1x"])
         self.assert_refused("section.pair.1", "text", "a whole number", pair=[1, "b"])
 
     @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text())))
@@ -221,6 +246,11 @@ class EnvironmentTests(SynchronousTestCase):
             ("numbers", "[]", []),
             ("perhaps", "null", None),
             ("pair", "[1]", (1,)),
+            ("keep", "30d", Duration(2_592_000)),
+            ("perhaps_kept", "90", Duration(90)),
+            ("largest", "10G", Size(10**10)),
+            ("sizes", "[1k, 5]", [1000, 5]),
+            ("warn", "75%", Share(0.75)),
             ("inner", "{level: 2}", Inner(level=2)),
             ("option", "{level: 2}", Inner(level=2)),
             ("anything", "{a: {b: 1}}", {"a": {"b": 1}}),
@@ -259,7 +289,17 @@ class EnvironmentTests(SynchronousTestCase):
 
     @given(st.text(max_size=30))
     def test_any_text_is_taken_or_refused_elsewhere(self, text: str) -> None:
-        for name in ("number", "switch", "numbers", "inner", "anything", "option"):
+        for name in (
+            "number",
+            "switch",
+            "keep",
+            "sizes",
+            "warn",
+            "numbers",
+            "inner",
+            "anything",
+            "option",
+        ):
             try:
                 self.from_environment(name, text)
             except ConfigError as error:

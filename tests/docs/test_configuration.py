@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.app import plugins
 from giftless.app.config import Config
 from giftless.base.schema import allowed
+from giftless.base.units import Duration, Share, Size
 from giftless.interfaces import (
     IAuthenticatorFactory,
     ILockStoreFactory,
@@ -130,7 +131,10 @@ class ReferenceTests(SynchronousTestCase):
     def test_each_option_has_its_default(self) -> None:
         """The default is the code's."""
         for name, entry in self.reference.items():
-            self.assertEqual(default_in(entry), self.options[name].default, entry.where)
+            said, default = default_in(entry), self.options[name].default
+            if isinstance(default, Duration | Size | Share):
+                said = type(default).of(said)
+            self.assertEqual(said, default, entry.where)
 
     def test_each_entry_begins_with_its_variable(self) -> None:
         """Each entry begins with the variable that sets the option."""
