@@ -236,8 +236,9 @@ class ICatalogue(Interface):
     ) -> Awaitable[Sequence[ObjectKey]]:
         """Change the state of those that are in the state ``found``.
 
-        :param state: ``STORED`` or ``TRASHED``; what becomes ``STORED`` counts as offered
-            at ``at``.
+        :param state: what becomes ``STORED`` counts as offered at ``at``, what becomes
+            ``LEAVING`` or ``TRASHED`` as moved then.  ``LEAVING`` out of ``TRASHED`` is
+            for whoever deletes what is in the trash.
         :returns: those that were changed.
         """
 
@@ -245,7 +246,25 @@ class ICatalogue(Interface):
         """Delete the entries that are in one of these states."""
 
     def rename(source: Repo, target: Repo, at: float) -> Awaitable[None]:
-        """Give all entries of a repository to another one, where they replace its own."""
+        """Give all entries of a repository to another one, where they replace its own.
+
+        Those that are stored count as offered at ``at``.
+        """
+
+    # -- names
+
+    def aliases() -> Awaitable[Mapping[str, str]]:
+        """Return under what paths repositories are kept, by the paths that requests give."""
+
+    def alias(name: str, kept: str | None) -> Awaitable[None]:
+        """Keep a repository under another path.
+
+        Whatever has been kept under ``name`` so far is kept under ``kept`` from now on, and
+        an alias that ``kept`` has itself ends: so none leads to another one.
+
+        :param name: the path that requests give.
+        :param kept: the path that it is kept under; ``None`` to end the alias.
+        """
 
     # -- making it anew
 
