@@ -203,13 +203,16 @@ class ICatalogue(Interface):
         :raises giftless.errors.BadRequest: if the cursor is none of such a list.
         """
 
-    def usage(by: By, repo: str = "", limit: int = 1000, trashed: bool = False) -> Awaitable[Usage]:
+    def usage(
+        by: By, repo: str = "", limit: int = 1000, trashed: bool = False, below: bool = True
+    ) -> Awaitable[Usage]:
         """Tell how much is stored and in the trash.
 
         :param repo: only of this repository, and of those below its path; empty for all.
         :param limit: the most rows.
         :param trashed: whether the bytes in the trash decide on the rows and their order,
             and rows without any are left out.
+        :param below: whether those below the path count; its owner may not know them.
         """
 
     def trashing(repos: Sequence[Repo] | None = None) -> Awaitable[Sequence[Repo]]:
