@@ -188,10 +188,11 @@ class ICatalogue(Interface):
     def offer(objects: Sequence[Wanted], at: float) -> Awaitable[Sequence[ObjectKey]]:
         """Note that a client which pushes was told that these objects are stored.
 
-        Objects without an entry get one.  Afterwards, :meth:`claim` leaves them alone.
+        Objects without an entry get one; states stay.  Afterwards, :meth:`claim` leaves
+        them alone.
 
-        :returns: those that somebody is moving into the trash just now: whether they stay
-            is not known, so ask again in a moment.
+        :returns: those that are not ``STORED``, as far as is known: somebody is moving
+            them, or they are in the trash.
         """
 
     def look(keys: Sequence[ObjectKey]) -> Awaitable[Sequence[Entry | None]]:
@@ -275,7 +276,8 @@ class ICatalogue(Interface):
         """Note objects that the store lists: those without an entry get one.
 
         A size that differs is corrected, and so is a state that is not the one told,
-        unless the entry is ``LEAVING``; all else that is known stays.
+        unless the entry is ``LEAVING``.  It counts as offered at the later of both times;
+        all else that is known stays.
 
         :returns: how many entries were made or corrected.
         """
