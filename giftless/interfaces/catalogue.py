@@ -291,13 +291,18 @@ class ICatalogue(Interface):
 
         Whatever else happens at the same time, ``used + reserved`` of a bound never comes
         above its limit by this.  Who has been promised room for a key keeps it until the
-        later time, and it counts once.
+        later time, and it counts once.  Nothing is written if all have theirs until
+        ``expires_at`` or later: each upload asks again when it begins.
 
         :param wanted: all of repositories that all bounds are about.
         """
 
-    def release(keys: Sequence[ObjectKey]) -> Awaitable[None]:
-        """Give promised room back."""
+    def release(keys: Sequence[ObjectKey], expired_at: float | None = None) -> Awaitable[None]:
+        """Give promised room back.
+
+        :param expired_at: only what had expired by then: it may have been promised anew
+            since somebody looked; ``None`` for all.
+        """
 
     def expired(at: float, limit: int = 1000) -> Awaitable[Sequence[Wanted]]:
         """Return promises that have expired; they count until they are released."""
