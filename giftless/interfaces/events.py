@@ -99,6 +99,49 @@ class ObjectMarked:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectTrashed:
+    """An object was moved into the trash.
+
+    :ivar size: in bytes.
+    :ivar reason: why, in words.
+    """
+
+    key: ObjectKey
+    size: int
+    who: str
+    reason: str
+    principal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRestored:
+    """An object was moved back out of the trash.
+
+    :ivar size: in bytes.
+    :ivar who: the name of whoever wanted that, or has asked for the object.
+    """
+
+    key: ObjectKey
+    size: int
+    who: str
+    principal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryMoved:
+    """The objects and locks of a repository are kept under another path now.
+
+    :ivar repo: the path that it had, which leads to the other one.
+    :ivar target: the path that it has.
+    """
+
+    repo: Repo
+    target: Repo
+    who: str
+    principal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LockCreated:
     """A path was locked, by the lock's owner."""
 
@@ -209,6 +252,9 @@ Event = (
     | ObjectServed
     | ObjectDeleted
     | ObjectMarked
+    | ObjectTrashed
+    | ObjectRestored
+    | RepositoryMoved
     | LockCreated
     | LockReleased
     | LockForced

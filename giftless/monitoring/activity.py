@@ -25,10 +25,13 @@ from giftless.interfaces import (
     LockReleased,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
     ObjectServed,
     ObjectStored,
+    ObjectTrashed,
     Payload,
     Refused,
+    RepositoryMoved,
 )
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import ObjectKey
@@ -346,13 +349,29 @@ def _marked(event: ObjectMarked) -> tuple[str, str]:
     return key.repo.path, f"object {key.oid[:_OID]} is damaged: {event.reason}"
 
 
+def _trashed(event: ObjectTrashed) -> tuple[str, str]:
+    key = event.key
+    words = f"{_who(event)} moved object {key.oid[:_OID]} into the trash: {event.reason}"
+    return key.repo.path, words
+
+
+def _restored(event: ObjectRestored) -> tuple[str, str]:
+    return event.key.repo.path, f"{_who(event)} restored object {event.key.oid[:_OID]}"
+
+
+def _moved(event: RepositoryMoved) -> tuple[str, str]:
+    return event.repo.path, f"{_who(event)} renamed it to {event.target.path}"
+
+
 def _reloaded(event: ConfigurationReloaded) -> tuple[str, str]:
     if event.problem:
         return "", f"the configuration stays as it was: {event.problem}"
     return "", "the configuration was read again"
 
 
-def _who(event: Refused | LockForced | ObjectDeleted) -> str:
+def _who(
+    event: Refused | LockForced | ObjectDeleted | ObjectTrashed | ObjectRestored | RepositoryMoved,
+) -> str:
     return event.who or "somebody"
 
 
@@ -366,5 +385,8 @@ _WORDS: Final[dict[type, Callable[[Any], tuple[str, str]]]] = {
     LockForced: _forced,
     ObjectDeleted: _deleted,
     ObjectMarked: _marked,
+    ObjectTrashed: _trashed,
+    ObjectRestored: _restored,
+    RepositoryMoved: _moved,
     ConfigurationReloaded: _reloaded,
 }

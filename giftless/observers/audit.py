@@ -25,7 +25,10 @@ from giftless.interfaces import (
     LockForced,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
+    ObjectTrashed,
     Refused,
+    RepositoryMoved,
     TokenMinted,
 )
 from giftless.observers.rendering import data_of, encode, name_of, time_text
@@ -33,7 +36,16 @@ from giftless.observers.rendering import data_of, encode, name_of, time_text
 _log = Logger(namespace="giftless.audit")
 
 #: The acts that are privileged, beside refusals of the configured causes.
-_ACTS: Final = (ConfigurationReloaded, LockForced, ObjectDeleted, ObjectMarked, TokenMinted)
+_ACTS: Final = (
+    ConfigurationReloaded,
+    LockForced,
+    ObjectDeleted,
+    ObjectMarked,
+    ObjectRestored,
+    ObjectTrashed,
+    RepositoryMoved,
+    TokenMinted,
+)
 
 
 class AuditOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

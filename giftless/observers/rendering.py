@@ -20,15 +20,23 @@ from giftless.interfaces import (
     LockReleased,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
     ObjectServed,
     ObjectStored,
+    ObjectTrashed,
     Refused,
+    RepositoryMoved,
     TokenMinted,
 )
 from giftless.lfs.locks import Lock
 from giftless.lfs.objects import ObjectKey, Repo
 
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+#: The events that are about one object.
+_OF_OBJECTS: Final = (
+    ObjectStored | ObjectServed | ObjectDeleted | ObjectMarked | ObjectTrashed | ObjectRestored
+)
 
 #: What an event consists of, ready for JSON.
 Data = dict[str, Any]
@@ -50,9 +58,9 @@ def repo_of(event: Event) -> Repo | None:
     """Return the repository that an event is about, if it is about one."""
     if isinstance(event, LockCreated | LockReleased | LockForced):
         return event.lock.repo
-    if isinstance(event, ObjectStored | ObjectServed | ObjectDeleted | ObjectMarked):
+    if isinstance(event, _OF_OBJECTS):
         return event.key.repo
-    return event.repo if isinstance(event, BatchAnswered | Refused) else None
+    return event.repo if isinstance(event, BatchAnswered | Refused | RepositoryMoved) else None
 
 
 def encode(data: Mapping[str, Any]) -> str:
@@ -74,8 +82,8 @@ def time_text(seconds: float) -> str:
 
 
 def _stored(event: ObjectStored) -> Data:
-    arrival = event.arrival.value
-    return {**_object(event.key), "size": event.size, "arrival": arrival, **_somebody(event)}
+    how = {"size": event.size, "arrival": event.arrival.value, "filename": event.filename}
+    return {**_object(event.key), **how, **_somebody(event)}
 
 
 def _served(event: ObjectServed) -> Data:
@@ -85,6 +93,19 @@ def _served(event: ObjectServed) -> Data:
 
 def _gone(event: ObjectDeleted | ObjectMarked) -> Data:
     return {**_object(event.key), "reason": event.reason, **_somebody(event)}
+
+
+def _trashed(event: ObjectTrashed) -> Data:
+    why = {"size": event.size, "reason": event.reason}
+    return {**_object(event.key), **why, **_somebody(event)}
+
+
+def _restored(event: ObjectRestored) -> Data:
+    return {**_object(event.key), "size": event.size, **_somebody(event)}
+
+
+def _moved(event: RepositoryMoved) -> Data:
+    return {"repo": event.repo.path, "target": event.target.path, **_somebody(event)}
 
 
 def _by_owner(event: LockCreated | LockReleased) -> Data:
@@ -161,6 +182,9 @@ _KINDS: Final[Mapping[type, tuple[str, Callable[[Any], Data]]]] = {
     ObjectServed: ("object.served", _served),
     ObjectDeleted: ("object.deleted", _gone),
     ObjectMarked: ("object.marked", _gone),
+    ObjectTrashed: ("object.trashed", _trashed),
+    ObjectRestored: ("object.restored", _restored),
+    RepositoryMoved: ("repository.moved", _moved),
     LockCreated: ("lock.created", _by_owner),
     LockReleased: ("lock.released", _by_owner),
     LockForced: ("lock.forced", _forced),

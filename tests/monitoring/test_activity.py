@@ -20,10 +20,13 @@ from giftless.interfaces import (
     LockReleased,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
     ObjectServed,
     ObjectStored,
+    ObjectTrashed,
     Payload,
     Refused,
+    RepositoryMoved,
 )
 from giftless.lfs.locks import Lock
 from giftless.lfs.multipart import Part
@@ -95,6 +98,9 @@ class EventTests(ActivityTestCase):
             LockForced(LOCK, "rita", request_id="req-1"),
             ObjectDeleted(KEY, "", "it is not needed"),
             ObjectMarked(KEY, "", "its digest is wrong"),
+            ObjectTrashed(KEY, 7, "ada", "no ref leads to it"),
+            ObjectRestored(KEY, 7, "will"),
+            RepositoryMoved(REPO, repo_of("org/new"), "ada"),
             ConfigurationReloaded("/etc/giftless.yaml"),
             ConfigurationReloaded("/etc/giftless.yaml", "line 3: what is that"),
             refused(address="192.0.2.1", request_id="req-2"),
@@ -126,6 +132,14 @@ class EventTests(ActivityTestCase):
                     f"object {oid} is damaged: its digest is wrong",
                     "",
                 ),
+                (
+                    "object.trashed",
+                    "org/repo",
+                    f"ada moved object {oid} into the trash: no ref leads to it",
+                    "",
+                ),
+                ("object.restored", "org/repo", f"will restored object {oid}", ""),
+                ("repository.moved", "org/repo", "ada renamed it to org/new", ""),
                 ("configuration.reloaded", "", "the configuration was read again", ""),
                 (
                     "configuration.reloaded",
@@ -141,7 +155,7 @@ class EventTests(ActivityTestCase):
                 ),
             ],
         )
-        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(8)])
+        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(11)])
         self.assertLess({event.kind for event in events}, set(NAMES))
         self.assertEqual(self.report().events, [])
 

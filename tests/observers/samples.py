@@ -14,9 +14,12 @@ from giftless.interfaces import (
     LockReleased,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
     ObjectServed,
     ObjectStored,
+    ObjectTrashed,
     Refused,
+    RepositoryMoved,
     TokenMinted,
 )
 from giftless.lfs.locks import Lock
@@ -35,10 +38,13 @@ _BOB = "github:github.com#id:583231"
 
 #: One event of each type.
 SAMPLES: Final[tuple[Event, ...]] = (
-    ObjectStored(_KEY, 7, "alice", Arrival.STREAMED, "basic#alice"),
+    ObjectStored(_KEY, 7, "alice", Arrival.STREAMED, "basic#alice", "art/logo.psd"),
     ObjectServed(_KEY, 7, 7, True, "bob", _BOB),
     ObjectDeleted(_KEY, "alice", "its SHA-256 is another", "basic#alice"),
     ObjectMarked(_KEY, "alice", "its SHA-256 is another", "basic#alice"),
+    ObjectTrashed(_KEY, 7, "giftless gc (root)", "no ref leads to it"),
+    ObjectRestored(_KEY, 7, "alice", "basic#alice"),
+    RepositoryMoved(repo_of("acme/rocket"), repo_of("acme/engine"), "giftless repo (root)"),
     LockCreated(_HELD),
     LockReleased(_HELD),
     LockForced(_HELD, "bob", _BOB, "192.0.2.7", "5f0c2d6a91b37e48"),

@@ -27,7 +27,10 @@ from giftless.interfaces import (
     LockForced,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
+    ObjectTrashed,
     Refused,
+    RepositoryMoved,
     TokenMinted,
 )
 from giftless.observers.audit import Audit, AuditFile, AuditOptions
@@ -43,7 +46,10 @@ PRIVILEGED = (
     LockForced,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
+    ObjectTrashed,
     Refused,
+    RepositoryMoved,
     TokenMinted,
 )
 
@@ -110,6 +116,9 @@ class ContentTests(AuditTestCase):
                 "lock.forced",
                 "object.deleted",
                 "object.marked",
+                "object.restored",
+                "object.trashed",
+                "repository.moved",
                 "request.refused",
                 "token.minted",
             ],

@@ -39,7 +39,7 @@ class RenderingTests(SynchronousTestCase):
             told = encode(data_of(event))
             for name in type(event).__slots__:
                 value = getattr(event, name)
-                if name not in ("key", "lock", "repo", "operation", "arrival"):
+                if name not in ("key", "lock", "repo", "target", "operation", "arrival"):
                     self.assertIn(json.dumps(value, separators=(",", ":")), told)
                     self.assertIn(f'"{name}":', told)
 
