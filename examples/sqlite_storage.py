@@ -31,6 +31,7 @@ from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
+    ICopying,
     IDeleting,
     IListing,
     IStorageFactory,
@@ -40,7 +41,7 @@ from giftless.interfaces import (
     ObjectPage,
     Payload,
 )
-from giftless.lfs.objects import Extras, ObjectKey, Repo
+from giftless.lfs.objects import Extras, ObjectKey, Repo, trash_of
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ CREATE TABLE IF NOT EXISTS objects (
     path TEXT UNIQUE,  -- NULL while it is being uploaded
     size INTEGER NOT NULL DEFAULT 0,
     extras TEXT NOT NULL,
-    begun TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+    dated TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP  -- when it began, then when it was stored
 );
 CREATE TABLE IF NOT EXISTS chunks (
     object INTEGER NOT NULL REFERENCES objects ON DELETE CASCADE,
@@ -62,7 +63,7 @@ CREATE TABLE IF NOT EXISTS chunks (
 );
 -- What a killed daemon left behind.  Another one may be uploading now, so
 -- only what is too old for that.
-DELETE FROM objects WHERE path IS NULL AND begun < datetime('now', '-1 day');
+DELETE FROM objects WHERE path IS NULL AND dated < datetime('now', '-1 day');
 """
 
 
@@ -75,7 +76,7 @@ class SQLiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     path: str
 
 
-@implementer(IStreamingStore, IListing, IDeleting)
+@implementer(IStreamingStore, IListing, IDeleting, ICopying)
 class SQLiteStore:
     """A store in an SQLite database.
 
@@ -112,18 +113,22 @@ class SQLiteStore:
         return await self.run(self._open, key)
 
     async def list(
-        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
     ) -> ObjectPage:
         """See ``IListing.list``: in the order of paths; a cursor is the last object's."""
         if not 1 <= limit <= MAX_PAGE:
             raise BadRequest(f"a page of a list has 1 to {MAX_PAGE} objects, not {limit}")
-        if cursor is not None and ObjectKey.of_path(cursor) is None:
+        if cursor is not None and ObjectKey.of_path(cursor, trash) is None:
             raise BadRequest("the cursor is none of this list; list from the beginning")
-        return await self.run(self._list, repo, cursor or "", limit)
+        return await self.run(self._list, repo, cursor or "", limit, trash)
 
     async def delete(self, key: ObjectKey) -> None:
         """See ``IDeleting.delete``."""
         await self.run(self._delete, key)
+
+    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+        """See ``ICopying.copy``: one transaction."""
+        return await self.run(self._copy, source, target)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call ``function(*args)`` in a thread, as one transaction.
@@ -178,14 +183,18 @@ class SQLiteStore:
         return start
 
     def _publish(self, upload: int, key: ObjectKey, size: int) -> None:
-        if self._sizes([key]) == [size]:
-            # Somebody was faster.  The same oid means the same bytes.
-            return
         # Syncs the chunks as well: an upload is acknowledged when it will last.
         self._database.execute("PRAGMA synchronous = FULL")
+        if self._sizes([key]) == [size]:
+            # Somebody was faster.  The same oid means the same bytes.
+            self._database.execute(
+                "UPDATE objects SET dated = CURRENT_TIMESTAMP WHERE path = ?", (key.path,)
+            )
+            return
         self._database.execute("DELETE FROM objects WHERE path = ?", (key.path,))
         self._database.execute(
-            "UPDATE objects SET path = ?, size = ? WHERE id = ?", (key.path, size, upload)
+            "UPDATE objects SET path = ?, size = ?, dated = CURRENT_TIMESTAMP WHERE id = ?",
+            (key.path, size, upload),
         )
 
     def _discard(self, upload: int) -> None:
@@ -195,22 +204,42 @@ class SQLiteStore:
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("DELETE FROM objects WHERE path = ?", (key.path,))
 
-    def _list(self, repo: Repo | None, cursor: str, limit: int) -> ObjectPage:
+    def _copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+        (size,) = self._sizes([source])
+        if size is None or self._sizes([target]) == [size]:
+            return size is not None
+        self._delete(target)
+        copy = self._database.execute(
+            "INSERT INTO objects (path, size, extras)"
+            " SELECT ?, size, extras FROM objects WHERE path = ?",
+            (target.path, source.path),
+        ).lastrowid
+        self._database.execute(
+            "INSERT INTO chunks SELECT ?, start, bytes FROM chunks"
+            " WHERE object = (SELECT id FROM objects WHERE path = ?)",
+            (copy, source.path),
+        )
+        return True
+
+    def _list(self, repo: Repo | None, cursor: str, limit: int, trash: bool) -> ObjectPage:
         start, end, length = "", "\U0010ffff", None
         if repo is not None:
+            repo = trash_of(repo) if trash else repo
             # "0" follows "/".  Paths of repositories below it are longer.
             start, end, length = f"{repo.path}/", f"{repo.path}0", len(repo.path) + 65
         # One more tells whether there is another page.
         rows = self._database.execute(
-            "SELECT path, size, CAST(strftime('%s', begun) AS REAL) FROM objects"
+            "SELECT path, size, CAST(strftime('%s', dated) AS REAL) FROM objects"
             " WHERE path > ? AND path < ? AND length(path) = coalesce(?, length(path))"
+            # No repository's own name has this in it.
+            " AND (instr(path, '/.giftless/') > 0) = ?"
             " ORDER BY path LIMIT ?",
-            (max(start, cursor), end, length, limit + 1),
+            (max(start, cursor), end, length, trash, limit + 1),
         ).fetchall()
         objects = [
             ListedObject(key, size, modified)
             for path, size, modified in rows[:limit]
-            if (key := ObjectKey.of_path(path)) is not None
+            if (key := ObjectKey.of_path(path, trash)) is not None
         ]
         return ObjectPage(objects, rows[limit - 1][0] if len(rows) > limit else None)
 

@@ -218,7 +218,8 @@ class ListedObject(msgspec.Struct, frozen=True, gc=False):
     """An object in a list.
 
     :ivar size: in bytes.
-    :ivar modified: when it was stored, in seconds since the epoch.
+    :ivar modified: when it was stored last, in seconds since the epoch; of an object in
+        the trash, when it came there.  It may be later, but never earlier.
     """
 
     key: ObjectKey
@@ -242,7 +243,7 @@ class IListing(IObjectStore):
     """A store that can list what it has."""
 
     def list(
-        repo: Repo | None, cursor: str | None = None, limit: int = 1000
+        repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
     ) -> Awaitable[ObjectPage]:
         """List objects, page by page.
 
@@ -255,6 +256,9 @@ class IListing(IObjectStore):
         :param cursor: the ``next_cursor`` of the page before.
         :param limit: the most objects of this page, from 1 to :data:`MAX_PAGE`.
             There may be fewer, even none, and still a next page.
+        :param trash: whether to list what is in the trash of these repositories, with the
+            keys that it has there (:func:`giftless.lfs.objects.in_trash`), and nothing
+            else.  What is in the trash is on no other list.
         :raises giftless.errors.BadRequest: if the cursor is none of this store's, or
             the limit is out of range.
         :raises giftless.errors.ServiceUnavailable: if the list cannot be had; a
@@ -286,9 +290,10 @@ class ICopying(IObjectStore):
         What is at the target already stays if it has the same size, and is replaced
         otherwise.  On a disk both share their bytes.
 
-        :param target: has the same oid; it may be in the trash.
+        :param target: has the same oid.  Each of the two may be in the trash.
         :returns: an awaitable of whether the object is there; ``False`` only if the
-            source is certainly absent, or is marked as damaged.
+            source is certainly absent, or is marked as damaged: nothing has been done
+            then, whatever is at the target.
         :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
         """
 

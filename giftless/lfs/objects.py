@@ -131,17 +131,25 @@ class ObjectKey(msgspec.Struct, frozen=True, gc=False):
     oid: Oid
 
     @classmethod
-    def of_path(cls, path: str) -> ObjectKey | None:
-        """Return the key that has this :attr:`path`; ``None`` if no key has it."""
+    def of_path(cls, path: str, trash: bool = False) -> ObjectKey | None:
+        """Return the key that has this :attr:`path`; ``None`` if no key has it.
+
+        :param trash: whether to return the key of what is in the trash, and no other.
+        """
         *segments, oid = path.split("/")
+        if trash:
+            if tuple(segments[1:3]) != _TRASH:
+                return None
+            del segments[1:3]
         if not segments or not Oid.PATTERN.fullmatch(oid):
             return None
         # Parsing drops one ".git", and a repository's name may end like that too.
         segments[-1] += ".git"
         try:
-            return cls(Repo.parse(segments), Oid(oid))
+            key = cls(Repo.parse(segments), Oid(oid))
         except BadRequest:
             return None
+        return in_trash(key) if trash else key
 
     @property
     def path(self) -> str:

@@ -7,6 +7,7 @@ whoever mixes a contract in lets trial await it.
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +23,7 @@ from giftless.interfaces import (
     IStreamingStore,
     ListedObject,
 )
-from giftless.lfs.objects import Extras, ObjectKey
+from giftless.lfs.objects import Extras, ObjectKey, in_trash
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, oid_of, put_object, repo_of
 
@@ -77,7 +78,15 @@ FOREIGN = (
     "org/repo/" + "0" * 64 + ".part",
     "org/" + "0" * 64 + "/" + "1" * 64,
     ".giftless/notes/" + "0" * 64,
+    ".giftless/trash/" + "0" * 64,
     "org/.giftless-old/" + "0" * 64,
+    "org/.giftless/" + "0" * 64,
+    "org/.giftless/other/" + "0" * 64,
+    "org/repo/.giftless/trash/" + "0" * 64,
+    "org/.giftless/trash/README.txt",
+    "org/.giftless/trash/repo/" + "0" * 63,
+    "org/.giftless/trash/.giftless/trash/" + "0" * 64,
+    "org/.giftless/trash/" + "0" * 64 + "/" + "1" * 64,
 )
 
 
@@ -119,13 +128,15 @@ class _StoreContract(_Mixin):
             keys.add(key_of(data, path))
         return keys
 
-    async def listed(self, path: str | None = None, limit: int = MAX_PAGE) -> list[ListedObject]:
+    async def listed(
+        self, path: str | None = None, limit: int = MAX_PAGE, trash: bool = False
+    ) -> list[ListedObject]:
         """Return the objects of all pages, one page after the other."""
         repo = None if path is None else repo_of(path)
         found: list[ListedObject] = []
         cursor = None
         while True:
-            page = await self.store.list(repo, cursor, limit)
+            page = await self.store.list(repo, cursor, limit, trash)
             self.assertLessEqual(len(page.objects), limit)
             found += page.objects
             if page.next_cursor is None:
@@ -233,6 +244,61 @@ class ListingContract(_StoreContract):
             self.assert_listed(await self.listed(limit=limit), keys)
             self.assert_listed(await self.listed("org/repo", limit), keys)
             self.assertEqual(await self.listed("org", limit), [])
+            for repo in (None, "org", "org/repo"):
+                self.assertEqual(await self.listed(repo, limit, trash=True), [])
+
+    async def test_what_is_in_the_trash_is_listed_apart(self) -> None:
+        await self.prepare()
+        kept = await self.fill(2) | await self.fill(1, "org")
+        await self.add(key_of(b"abc"), b"abc")
+        await self.add(in_trash(key_of(b"abc")), b"abc", {"filename": "x.bin"})
+        await self.add(in_trash(key_of(b"")), b"")
+        kept.add(key_of(b"abc"))
+        for limit in (1, 2, MAX_PAGE):
+            self.assert_listed(await self.listed(limit=limit), kept)
+            found = await self.listed(limit=limit, trash=True)
+            trashed = {in_trash(key_of(b"abc")): 3, in_trash(key_of(b"")): 0}
+            self.assertEqual({entry.key: entry.size for entry in found}, trashed)
+            self.assertEqual(len(found), 2)
+            for entry in found:
+                self.assertGreater(entry.modified, 1_577_836_800)
+            found = await self.listed("org/repo", limit, trash=True)
+            self.assert_listed(found, trashed)
+            self.assertEqual(await self.listed("org", limit, trash=True), [])
+
+    async def test_each_repository_has_a_trash_of_its_own(self) -> None:
+        await self.prepare()
+        repos = [repo_of(f"{path}.git") for path in (*NESTED, *PECULIAR)]
+        keys = [in_trash(ObjectKey(repo, oid_of(b"x"))) for repo in repos]
+        for key in keys:
+            await self.add(key, b"x")
+        for repo, key in zip(repos, keys, strict=True):
+            self.assert_listed((await self.store.list(repo, trash=True)).objects, [key])
+        for limit in (1, 3, MAX_PAGE):
+            self.assert_listed(await self.listed(limit=limit, trash=True), keys)
+            self.assertEqual(await self.listed(limit=limit), [])
+
+    async def test_who_empties_the_trash_page_by_page_reaches_every_object(self) -> None:
+        await self.prepare()
+        kept = await self.fill(2)
+        trashed = set()
+        for number in range(8):
+            data = b"object %d" % number
+            trashed.add(in_trash(key_of(data, "org/repo" if number < 5 else "a/b")))
+            await self.add(in_trash(key_of(data, "org/repo" if number < 5 else "a/b")), data)
+        found: list[ListedObject] = []
+        cursor = None
+        while True:
+            page = await self.store.list(None, cursor, 2, trash=True)
+            for entry in page.objects:
+                await self.store.delete(entry.key)
+            found += page.objects
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        self.assert_listed(found, trashed)
+        self.assertEqual(await self.listed(trash=True), [])
+        self.assert_listed(await self.listed(), kept)
 
     async def test_objects_come_and_go_between_pages(self) -> None:
         """Those that are there all the while are on one page each."""
@@ -286,9 +352,9 @@ class ListingContract(_StoreContract):
         await self.prepare()
         await self.fill(2)
         for repo in (None, repo_of()):
-            for cursor in HOSTILE_CURSORS:
+            for cursor, trash in itertools.product(HOSTILE_CURSORS, (False, True)):
                 try:
-                    page = await self.store.list(repo, cursor, 1)
+                    page = await self.store.list(repo, cursor, 1, trash)
                 except BadRequest as error:
                     self.assertEqual(error.code, 400)
                 else:

@@ -22,6 +22,7 @@ from giftless.errors import ConfigError, InsufficientStorage, StorageUnavailable
 from giftless.interfaces import Credentials, IAuthenticatorFactory, IStorageFactory, Password
 from giftless.lfs.objects import ObjectKey, Permission
 from tests.contracts.authenticators import ChainedContract
+from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody
@@ -88,7 +89,7 @@ class SQLiteStoreTests(StreamingStoreContract, CoroutineTestCase):
             self.start(put_object(self.store, key_of(DATA), len(DATA), body, {}))
             body.provide(DATA[:10])
         with closing(sqlite3.connect(self.path)) as database, database:
-            database.execute("UPDATE objects SET begun = datetime('now', '-2 day') WHERE id = 1")
+            database.execute("UPDATE objects SET dated = datetime('now', '-2 day') WHERE id = 1")
         build(sqlite_storage.sqlite, path=self.path)
         self.assertEqual((self.count("objects"), self.count("chunks")), (1, 1))
 
@@ -106,7 +107,7 @@ class SQLiteStoreTests(StreamingStoreContract, CoroutineTestCase):
         self.assertIn(path, caught.exception.problem)
 
 
-class SQLiteListingTests(ListingContract, DeletingContract, TestCase):
+class SQLiteListingTests(ListingContract, CopyingContract, DeletingContract, TestCase):
     """The storage backend lists and deletes, too."""
 
     foreign = ()

@@ -21,6 +21,8 @@ from giftless.lfs.objects import (
     Operation,
     Permission,
     Repo,
+    in_trash,
+    owner_of,
 )
 from giftless.storage.local.disks import Disks
 from tests.support.making import key_of, oid_of
@@ -84,10 +86,28 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(key.path, f"org/repo.git/{oid_of(b'x')}")
         self.assertEqual(ObjectKey.of_path(key.path), key)
 
-    @given(st.one_of(_nasty, st.lists(_nasty | st.just(str(oid_of(b"x")))).map("/".join)))
+    @given(repos)
+    def test_a_path_in_the_trash_leads_back_to_its_key_and_its_owner(self, repo: Repo) -> None:
+        key = in_trash(ObjectKey(repo, oid_of(b"x")))
+        self.assertEqual(ObjectKey.of_path(key.path, trash=True), key)
+        self.assertEqual(owner_of(key.repo), repo)
+        # Neither is taken for the other.
+        self.assertIsNone(ObjectKey.of_path(key.path))
+        self.assertIsNone(ObjectKey.of_path(ObjectKey(repo, key.oid).path, trash=True))
+        self.assertIsNone(owner_of(repo))
+
+    @given(
+        st.one_of(
+            _nasty,
+            st.lists(
+                _nasty | st.sampled_from((str(oid_of(b"x")), "org", ".giftless", "trash"))
+            ).map("/".join),
+        )
+    )
     def test_a_path_is_the_one_of_its_key_or_of_none(self, path: str) -> None:
-        key = ObjectKey.of_path(path)
-        self.assertIn(key and key.path, (None, path))
+        for trash in (False, True):
+            key = ObjectKey.of_path(path, trash)
+            self.assertIn(key and key.path, (None, path))
 
     def test_other_paths_are_no_keys(self) -> None:
         oid = oid_of(b"x")
@@ -109,6 +129,18 @@ class KeyTests(SynchronousTestCase):
             f"org/\ud800/{oid}",
         ):
             self.assertIsNone(ObjectKey.of_path(path), path)
+            self.assertIsNone(ObjectKey.of_path(path, trash=True), path)
+        for path in (
+            f".giftless/trash/{oid}",
+            f"org/.giftless/{oid}",
+            f"org/.giftless/other/{oid}",
+            f"org/.giftless/trash/.giftless/{oid}",
+            f"org/repo/.giftless/trash/{oid}",
+            f"-/.giftless/trash/{oid}",
+            f"org/.giftless/trash/../{oid}",
+            f"org/.giftless/trash//{oid}",
+        ):
+            self.assertIsNone(ObjectKey.of_path(path, trash=True), path)
 
 
 class RepoTests(SynchronousTestCase):

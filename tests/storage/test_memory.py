@@ -7,6 +7,7 @@ from zope.interface.verify import verifyObject
 
 from giftless.errors import InsufficientStorage
 from giftless.interfaces import IExternalStore, IInspector, ObjectFacts
+from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import CapacityContract, StreamingStoreContract
@@ -21,7 +22,7 @@ from tests.support.memory import (
 from tests.support.run import CoroutineTestCase
 
 
-class MemoryListingTests(ListingContract, DeletingContract, TestCase):
+class MemoryListingTests(ListingContract, CopyingContract, DeletingContract, TestCase):
     prefix = ""
 
     async def make_store(self) -> MemoryStore:

@@ -10,6 +10,7 @@ from giftless.errors import BadRequest, InsufficientStorage, LFSError, ObjectDam
 from giftless.interfaces import (
     IBody,
     ICapacity,
+    ICopying,
     IDeleting,
     IExternalStore,
     IInspector,
@@ -23,12 +24,12 @@ from giftless.interfaces import (
     Payload,
     Room,
 )
-from giftless.lfs.objects import Action, Extras, ObjectKey, Repo
+from giftless.lfs.objects import Action, Extras, ObjectKey, Repo, trash_of
 from giftless.storage.pages import check_limit
 from tests.support.bodies import ListBody
 
 
-@implementer(IStreamingStore, IListing, IDeleting, IMarking)
+@implementer(IStreamingStore, IListing, IDeleting, IMarking, ICopying)
 class MemoryStore:
     """A streaming store in memory.
 
@@ -90,19 +91,20 @@ class MemoryStore:
         return self.opened[-1]
 
     async def list(
-        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
     ) -> ObjectPage:
         """See :meth:`giftless.interfaces.IListing.list`: in the order of paths."""
         self._misbehave()
         check_limit(limit)
-        if cursor is not None and ObjectKey.of_path(cursor) is None:
+        if cursor is not None and ObjectKey.of_path(cursor, trash) is None:
             raise BadRequest("this is no cursor; list from the beginning")
+        wanted = trash_of(repo) if trash and repo is not None else repo
         keys = [
             key
             for place in sorted(self.objects)
             if place.startswith(self._prefix)
-            and (key := ObjectKey.of_path(place.removeprefix(self._prefix))) is not None
-            and repo in (None, key.repo)
+            and (key := ObjectKey.of_path(place.removeprefix(self._prefix), trash)) is not None
+            and wanted in (None, key.repo)
             and (cursor is None or key.path > cursor)
         ]
         page = [ListedObject(key, self._size(key) or 0, self.MODIFIED) for key in keys[:limit]]
@@ -114,6 +116,16 @@ class MemoryStore:
         self.objects.pop(self._place(key), None)
         self._extras.pop(self._place(key), None)
         self._marks.pop(self._place(key), None)
+
+    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+        """See :meth:`giftless.interfaces.ICopying.copy`."""
+        self._misbehave()
+        data = self.get(source)
+        if data is None or self._damage(source) is not None:
+            return False
+        if self._damage(target) is not None or self._size(target) != len(data):
+            self.add(target, data, self._extras[self._place(source)])
+        return True
 
     async def mark(self, key: ObjectKey, reason: str) -> None:
         """See :meth:`giftless.interfaces.IMarking.mark`."""

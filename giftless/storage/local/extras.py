@@ -11,7 +11,7 @@ import msgspec
 
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.local import cached
-from giftless.storage.local.files import ABSENT, Upload, remove
+from giftless.storage.local.files import ABSENT, Upload, remove, size_of
 from giftless.storage.local.own import OWN
 from giftless.storage.local.root import Held, Root
 
@@ -67,6 +67,14 @@ class ExtrasFiles:
     def remove(self, key: ObjectKey) -> None:
         """Remove an object's extras, durably; harmless if it has none."""
         remove(self._root.enter(), self._path(key))
+
+    def copy(self, source: ObjectKey, target: ObjectKey) -> None:
+        """Give an object the extras of another one, durably."""
+        held = self._root.enter()
+        if extras := self.read(held, source):
+            self.write(target, extras)
+        elif size_of(self._path(target), held.fd) is not None:
+            self.remove(target)
 
     def _path(self, key: ObjectKey) -> bytes:
         return self._directory + key.path.encode()

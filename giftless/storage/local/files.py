@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from giftless.base.files import sync_directory
@@ -94,17 +94,12 @@ class Upload:
         """
         held = self._held
         assert held is not None and self._path is not None, "it is synced before"
-        directory = os.path.dirname(target)
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                make_directories(held, directory)
-                os.rename(self._path, target, src_dir_fd=held.fd, dst_dir_fd=held.fd)
-                break
-            except FileNotFoundError:
-                # Directories of parts are removed while others begin to use them.
-                held.forget_synced(directory)
-                if attempt == _ATTEMPTS:
-                    raise
+        path = self._path
+        move_into(
+            held,
+            target,
+            lambda: os.rename(path, target, src_dir_fd=held.fd, dst_dir_fd=held.fd),
+        )
         self._path = None
         return held, target
 
@@ -123,15 +118,16 @@ class Upload:
             os.close(source)
         return copy
 
-    def read_back(self) -> bytes:
-        """Make the bytes durable, and return them as the disk has them."""
+    def read_back(self) -> Iterator[bytes]:
+        """Make the bytes durable, and read them as the disk has them, piece by piece."""
         assert self._held is not None and self._path is not None
         os.fsync(self._fd)
         # What is on the disk need not be kept in memory, where it would be read from.
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
         file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._held.fd)
         try:
-            return os.read(file, self._written + 1)
+            while data := os.read(file, _COPY_SIZE):
+                yield data
         finally:
             os.close(file)
 
@@ -159,6 +155,27 @@ class Upload:
         # Refuse before the client has sent gigabytes for nothing.
         if self._size and self._size > available(held.fd):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def move_into(held: Held, target: bytes, move: Callable[[], None]) -> None:
+    """Make a directory, durably, and call what puts a file there.
+
+    :param target: where the file is to be, below the root.
+    :param move: puts it there.
+    :raises FileNotFoundError: if others keep removing the directory, or ``move`` raises it
+        for another reason.
+    """
+    directory = os.path.dirname(target)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            make_directories(held, directory)
+            move()
+            break
+        except FileNotFoundError:
+            # Directories of parts are removed while others begin to use them.
+            held.forget_synced(directory)
+            if attempt == _ATTEMPTS:
+                raise
 
 
 def size_of(path: bytes, fd: int) -> int | None:

@@ -8,6 +8,9 @@ meantime moves no other object from one page to another.
 Nothing outside of the layout is listed: no files with other names, nothing in
 directories that no repository can have, no links and nothing behind them, but for the
 directories that lie on other disks.
+
+The trash is walked in the same way, as if each organisation's directory of it
+(``{org}/.giftless/trash``) were the organisation.
 """
 
 from __future__ import annotations
@@ -21,11 +24,16 @@ from operator import attrgetter
 
 from giftless.errors import BadRequest
 from giftless.interfaces import ListedObject, ObjectPage
-from giftless.lfs.objects import MAX_SEGMENTS, ObjectKey, Oid, Repo
+from giftless.lfs.objects import MAX_SEGMENTS, ObjectKey, Oid, Repo, owner_of, trash_of
 
 
 def list_page(
-    root: bytes, repo: Repo | None, cursor: str | None, limit: int, linked: Collection[bytes] = ()
+    root: bytes,
+    repo: Repo | None,
+    cursor: str | None,
+    limit: int,
+    linked: Collection[bytes] = (),
+    trash: bool = False,
 ) -> ObjectPage:
     """Return one page; see :meth:`giftless.interfaces.IListing.list`.
 
@@ -34,50 +42,58 @@ def list_page(
     :raises BadRequest: if the cursor is none of such a list.
     :raises OSError: if a directory that is there cannot be read.
     """
-    after = () if cursor is None else _parse(cursor, repo)
+    after = () if cursor is None else _parse(cursor, repo, trash)
     start: tuple[str, ...] = () if repo is None else repo.segments
-    found: Iterator[ListedObject] = iter(())
-    if _is_there(root, start, linked):
-        walk = _Walk(root, repo is None, limit + 1, linked)
-        found = walk.objects(start, after[len(start) :])
+    walk = _Walk(root, repo is None, limit + 1, linked, trash)
+    found = walk.objects(start, after[len(start) :]) if walk.is_there(start) else iter(())
     # One more tells whether there is another page.
     objects = list(islice(found, limit + 1))
     page = objects[:limit]
     return ObjectPage(page, page[-1].key.path if len(objects) > limit else None)
 
 
-def _parse(cursor: str, repo: Repo | None) -> tuple[str, ...]:
-    """Return the parts of a cursor's path."""
-    key = ObjectKey.of_path(cursor)
-    if key is None or repo not in (None, key.repo):
+def _parse(cursor: str, repo: Repo | None, trash: bool) -> tuple[str, ...]:
+    """Return the parts of a cursor's path; in the trash, of the path that it was moved from."""
+    key = ObjectKey.of_path(cursor, trash)
+    owner = None if key is None else owner_of(key.repo) if trash else key.repo
+    if key is None or owner is None or repo not in (None, owner):
         raise BadRequest("the cursor is not one that this list gave; list from the beginning")
-    return (*key.repo.segments, key.oid)
-
-
-def _is_there(root: bytes, segments: Sequence[str], linked: Collection[bytes]) -> bool:
-    """Return whether a directory is there, and is reached through no link but ``linked``."""
-    path = root
-    for segment in segments:
-        path = os.path.join(path, segment.encode())
-        if os.path.islink(path) and path not in linked:
-            return False
-    return os.path.isdir(path)
+    return (*owner.segments, key.oid)
 
 
 class _Walk:
     """Finds objects in a directory and below it, in the order of names.
 
+    Directories are named by the segments of the repositories' paths, in the trash as well.
+
     :param root: the directory of all repositories.
     :param deep: whether to enter directories.
     :param count: how many entries of a directory to keep in memory at once.
     :param linked: the links that are followed.
+    :param trash: whether to walk through the trash.
     """
 
-    def __init__(self, root: bytes, deep: bool, count: int, linked: Collection[bytes]) -> None:
+    def __init__(
+        self, root: bytes, deep: bool, count: int, linked: Collection[bytes], trash: bool
+    ) -> None:
         self._root = root
         self._deep = deep
         self._count = count
         self._linked = linked
+        self._trash = trash
+
+    def is_there(self, segments: Sequence[str]) -> bool:
+        """Return whether a directory is there, and is reached through no other link."""
+        path = self._root
+        for segment in self._below_root(segments):
+            path = os.path.join(path, segment.encode())
+            if os.path.islink(path) and path not in self._linked:
+                return False
+        return os.path.isdir(path)
+
+    def _below_root(self, segments: Sequence[str]) -> Sequence[str]:
+        """Return where a directory is."""
+        return trash_of(Repo(tuple(segments))).segments if self._trash and segments else segments
 
     def objects(self, segments: tuple[str, ...], after: Sequence[str]) -> Iterator[ListedObject]:
         """Find the objects of a directory and of those below it.
@@ -85,25 +101,35 @@ class _Walk:
         :param segments: the directory's path below the root.
         :param after: where to begin, below the directory: after this object.
         """
-        directory = os.path.join(self._root, *(segment.encode() for segment in segments))
+        directory = os.path.join(
+            self._root, *(segment.encode() for segment in self._below_root(segments))
+        )
         repo = _repo(segments)
+        if repo is not None and self._trash:
+            repo = trash_of(repo)
         name = b""
         if after:
             name = after[0].encode()
-            below = os.path.join(directory, name)
-            if len(after) > 1 and (below in self._linked or not os.path.islink(below)):
-                yield from self.objects((*segments, after[0]), after[1:])
+            if len(after) > 1:
+                yield from self._enter((*segments, after[0]), after[1:])
         while entries := self._entries(directory, name):
             for entry in entries:
                 text = _text(entry)
                 if self._is_directory(entry):
                     if _repo((*segments, text)) is not None:
-                        yield from self.objects((*segments, text), ())
+                        yield from self._enter((*segments, text), ())
                 elif repo is not None and (status := _status(entry)) is not None:
-                    yield ListedObject(ObjectKey(repo, Oid(text)), status.st_size, status.st_mtime)
+                    # What was moved to the trash has the time at which its bytes were
+                    # written, but the kernel notes when it got its name there.
+                    modified = status.st_ctime if self._trash else status.st_mtime
+                    yield ListedObject(ObjectKey(repo, Oid(text)), status.st_size, modified)
             if len(entries) < self._count:
                 break
             name = entries[-1].name
+
+    def _enter(self, segments: tuple[str, ...], after: Sequence[str]) -> Iterator[ListedObject]:
+        """Find the objects of a directory that may be a link, or lack a trash."""
+        return self.objects(segments, after) if self.is_there(segments) else iter(())
 
     def _entries(self, directory: bytes, after: bytes) -> list[os.DirEntry[bytes]]:
         """Return a directory's next entries that may matter, in the order of their names.

@@ -43,6 +43,6 @@ def _probe(root: Root) -> None:
     data = os.urandom(_BYTES)
     with closing(Upload(root.enter, len(data), early=False)) as file:
         file.write([data])
-        if file.read_back() != data:
+        if b"".join(file.read_back()) != data:
             raise OSError(errno.EIO, "other bytes are read than were written")
         file.remove()

@@ -36,7 +36,7 @@ MARK: Final = OWN + b"/identity"
 _MAX_SYNCED: Final = 10_000
 
 #: What linking raises where there are no hard links.
-_NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 _log = Logger(namespace="giftless.storage")
 
@@ -287,7 +287,7 @@ def write_mark(held: Held, identity: str) -> None:
         except FileExistsError:
             pass  # another process was faster; its identity counts
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             os.rename(name, b"identity", src_dir_fd=own, dst_dir_fd=own)
         finally:

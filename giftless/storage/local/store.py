@@ -25,6 +25,7 @@ from giftless.errors import BadRequest, Conflict, LFSError
 from giftless.interfaces import (
     IBlocking,
     IBody,
+    ICopying,
     IDeleting,
     IFusedCapacity,
     IListing,
@@ -40,6 +41,7 @@ from giftless.interfaces import (
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import Extras, ObjectKey, Repo
 from giftless.storage.local import damage
+from giftless.storage.local.copying import Copies
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
 from giftless.storage.local.failures import failed
@@ -69,6 +71,7 @@ _NO_LOOKUP: Final = "objects could not be looked up"
     IListing,
     IDeleting,
     IMarking,
+    ICopying,
     IFusedCapacity,
     IProbing,
 )
@@ -102,6 +105,7 @@ class LocalStore:
         self._blocking = blocking
         self._small = SmallFiles(blocking)
         self._lookups = Lookups(self._disks, self._extras, blocking)
+        self._copies = Copies(self._disks, self._extras)
 
     def open_disks(self) -> None:
         """Open what the store lies on, when the daemon starts.  Blocks.
@@ -249,7 +253,7 @@ class LocalStore:
         return await self._attempt(f"{key.oid} could not be opened", self._lookups.open(key))
 
     async def list(
-        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
     ) -> ObjectPage:
         """See :meth:`giftless.interfaces.IListing.list`: one thread job.
 
@@ -259,7 +263,8 @@ class LocalStore:
         ``limit`` names in memory for each directory on the way, not all.
         """
         check_limit(limit)
-        return await self._run("objects could not be listed", self._list, repo, cursor, limit)
+        doing = "objects could not be listed"
+        return await self._run(doing, self._list, repo, cursor, limit, trash)
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.interfaces.IDeleting.delete`: one thread job.
@@ -267,6 +272,11 @@ class LocalStore:
         The repository's directory stays.
         """
         await self._run(f"{key.oid} could not be deleted", self._delete, key)
+
+    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+        """See :meth:`giftless.interfaces.ICopying.copy`: one thread job."""
+        doing = f"{source.oid} could not be copied"
+        return await self._run(doing, self._copies.copy, source, target)
 
     async def mark(self, key: ObjectKey, reason: str) -> None:
         """See :meth:`giftless.interfaces.IMarking.mark`: one thread job."""
@@ -310,12 +320,12 @@ class LocalStore:
         """Return whether an upload failed because of a link to a disk that was not known."""
         return error.errno == errno.EXDEV and self._disks.discover(self._disks.path(key))
 
-    def _list(self, repo: Repo | None, cursor: str | None, limit: int) -> ObjectPage:
+    def _list(self, repo: Repo | None, cursor: str | None, limit: int, trash: bool) -> ObjectPage:
         # A disk that is not there has no empty list.
         before = [root.enter() for root in self._disks.roots()]
         top = self._disks.main.path
         linked = {os.path.join(top, path) for path in self._disks.linked}
-        page = list_page(os.path.join(top, self._prefix), repo, cursor, limit, linked)
+        page = list_page(os.path.join(top, self._prefix), repo, cursor, limit, linked, trash)
         if [root.enter() for root in self._disks.roots()][: len(before)] != before:
             raise NotTheStore("a disk was replaced meanwhile")
         return page

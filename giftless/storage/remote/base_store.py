@@ -21,7 +21,7 @@ from giftless.interfaces import (
     ObjectFacts,
     ObjectPage,
 )
-from giftless.lfs.objects import ObjectKey, Repo
+from giftless.lfs.objects import ObjectKey, Repo, trash_of
 from giftless.storage.pages import check_limit
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
@@ -106,11 +106,13 @@ class RemoteStore:
         return None if facts is None else RemoteObject(key, facts, self.container)
 
     async def list(
-        self, repo: Repo | None, cursor: str | None = None, limit: int = PAGE
+        self, repo: Repo | None, cursor: str | None = None, limit: int = PAGE, trash: bool = False
     ) -> ObjectPage:
         """See :meth:`giftless.interfaces.IListing.list`: one question to the store."""
         check_limit(limit)
         layout = self.container.layout
+        if trash and repo is not None:
+            repo = trash_of(repo)
         prefix = layout.below("" if repo is None else f"{repo.path}/")
         marker = None if cursor is None else read_cursor(cursor, prefix)
         try:
@@ -123,7 +125,7 @@ class RemoteStore:
                 raise StoreError("the store lists what it was not asked for")
         except StoreError as error:
             raise unavailable(error, "objects could not be listed") from error
-        found = ((layout.key_of(entry.name), entry) for entry in page.entries)
+        found = ((layout.key_of(entry.name, trash), entry) for entry in page.entries)
         objects = [
             ListedObject(key, entry.size, entry.modified)
             for key, entry in found

@@ -61,13 +61,14 @@ class Layout:
         """
         return self.below(key.path)
 
-    def key_of(self, name: str) -> ObjectKey | None:
+    def key_of(self, name: str, trash: bool = False) -> ObjectKey | None:
         """Return the key of the object with a name: the inverse of :meth:`name`.
 
+        :param trash: whether to return the key of what is in the trash, and no other.
         :returns: ``None`` if no object can have this name.
         """
         top = self.below("")
-        key = ObjectKey.of_path(name[len(top) :]) if name.startswith(top) else None
+        key = ObjectKey.of_path(name[len(top) :], trash) if name.startswith(top) else None
         if key is None:
             return None
         try:

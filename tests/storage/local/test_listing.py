@@ -15,6 +15,7 @@ from giftless.errors import BadRequest, StorageUnavailable
 from giftless.interfaces import PartUpload
 from giftless.lfs.objects import MAX_SEGMENTS, ObjectKey
 from giftless.storage.local.store import LocalStore
+from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
@@ -22,7 +23,7 @@ from tests.support.making import key_of, oid_of, put_object, repo_of
 from tests.support.run import CoroutineTestCase
 
 
-class LocalListingContractTests(ListingContract, DeletingContract, TestCase):
+class LocalListingContractTests(ListingContract, CopyingContract, DeletingContract, TestCase):
     prefix: ClassVar[str] = ""
 
     async def make_store(self) -> LocalStore:

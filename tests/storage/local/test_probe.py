@@ -88,7 +88,7 @@ class ProbeTests(CoroutineTestCase):
                 self.assertIn(str(self.top), problem)
 
     def test_other_bytes_are_a_problem(self) -> None:
-        self.patch(Upload, "read_back", lambda _: b"other")
+        self.patch(Upload, "read_back", lambda _: iter([b"other"]))
         self.assertIn("other bytes are read than were written", self.problem())
         self.assertEqual(self.files(), [])
 
