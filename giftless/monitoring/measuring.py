@@ -33,6 +33,8 @@ OPERATIONS: Final = (
     "abort",
     "list",
     "mark",
+    "copy",
+    "share",
     "delete",
 )
 

@@ -80,8 +80,14 @@ class MeasuredStoreTests(CoroutineTestCase):
         self.run_now(put_object(store, key_of(b"x"), 1, ListBody([b"x"]), {}))
         self.run_now(store.sizes([key_of(b"x")]))
         self.run_now(store.sizes([key_of(b"y")]))
+        self.run_now(store.copy(key_of(b"x"), key_of(b"x", "org/other")))
         self.assertEqual(
-            self.requests(), {("memory", "put", "ok"): 1, ("memory", "sizes", "ok"): 2}
+            self.requests(),
+            {
+                ("memory", "put", "ok"): 1,
+                ("memory", "sizes", "ok"): 2,
+                ("memory", "copy", "ok"): 1,
+            },
         )
 
     def test_a_failure_is_counted_by_its_cause_and_passes(self) -> None:

@@ -31,6 +31,7 @@ from giftless.interfaces import (
     IListing,
     IMarking,
     IProbing,
+    ISharing,
     IStreamingMultipartStore,
     IStreamingStore,
     ObjectPage,
@@ -52,6 +53,7 @@ from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.probe import probe
 from giftless.storage.local.root import NotTheStore
+from giftless.storage.local.sharing import share_file
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.local.writer import sweep
 from giftless.storage.pages import check_limit
@@ -72,6 +74,7 @@ _NO_LOOKUP: Final = "objects could not be looked up"
     IDeleting,
     IMarking,
     ICopying,
+    ISharing,
     IFusedCapacity,
     IProbing,
 )
@@ -277,6 +280,13 @@ class LocalStore:
         """See :meth:`giftless.interfaces.ICopying.copy`: one thread job."""
         doing = f"{source.oid} could not be copied"
         return await self._run(doing, self._copies.copy, source, target)
+
+    async def share(self, key: ObjectKey, others: Sequence[ObjectKey]) -> int:
+        """See :meth:`giftless.interfaces.ISharing.share`: one thread job."""
+        place_of = self._disks.place_of
+        equal = [place_of(other) for other in others if other.oid == key.oid]
+        doing = f"bytes of {key.oid} could not be shared"
+        return await self._run(doing, share_file, place_of(key), equal)
 
     async def mark(self, key: ObjectKey, reason: str) -> None:
         """See :meth:`giftless.interfaces.IMarking.mark`: one thread job."""
