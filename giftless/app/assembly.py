@@ -14,6 +14,7 @@ from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
 from giftless.auth.guard import Guard
+from giftless.auth.rates import Rated, Rates
 from giftless.auth.realms import check_realms
 from giftless.auth.throttle import Guesses
 from giftless.base import schema
@@ -219,22 +220,30 @@ def build_resource(
     if options.aliases:
         chain = Aliased(chain, options.aliases)
     guarded = Guard(chain, guesses, names_people)
+    counted: IAuthenticator = guarded
+    counted_locks: IAuthenticator = guarded
+    if options.rates.bounded:
+        rates = Rates(backends.shared, backends.secret, options.rates, clock)
+        counted = Rated(guarded, rates, "objects")
+        # git-lfs waits where a batch is refused for a while, but a push whose question for
+        # locks is refused fails: who has sent many batches may still ask that.
+        counted_locks = Rated(guarded, rates, "locks")
     tokens: IAuthenticator = transfers.tokens
     if backends.metrics is not None:
         tokens = MeasuredAuthenticator(tokens, "action", backends.metrics)
-    actions = AuthChain([tokens, guarded])
+    actions = AuthChain([tokens, counted])
     server_url = ServerURL(Proxies(options.trusted_proxies), options.public_url)
     routes = (
         *Landing(server_url).routes,
-        *ObjectEndpoints(server, guarded, actions, limits, blocking).routes,
+        *ObjectEndpoints(server, counted, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
-        *_lock_routes(options, environment, backends, gate, guarded, events),
+        *_lock_routes(options, environment, backends, gate, counted_locks, events),
         *(health_routes(backends.health) if options.admin.public_health else ()),
     )
     if options.admin.public_pages and backends.pages is not None:
         pages = AdminPages(backends.pages, guarded, gate, server_url, access.realm)
         routes = (*routes, *pages.routes)
-    brought = AdapterEndpoints(guarded, actions, gate, server, blocking)
+    brought = AdapterEndpoints(counted, actions, gate, server, blocking)
     routes = (*routes, *brought.routes(transfers.adapters, routes))
     return LFSResource(routes, server_url)
 

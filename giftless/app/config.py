@@ -17,6 +17,7 @@ import msgspec
 
 from giftless.auth.access import AccessOptions
 from giftless.auth.actions import ActionOptions
+from giftless.auth.rates import RateOptions
 from giftless.base import schema
 from giftless.base.safe_yaml import MAX_DEPTH, find_place, load_yaml
 from giftless.base.schema import EnvironmentValue
@@ -89,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar aliases: repositories that are kept under another name: paths, and the paths
         under which their objects and locks are.
     :ivar access: how refusals look, and how guessing is slowed.
+    :ivar rates: how many requests each client may send.
     :ivar locks: where file locks are kept: ``type``, that plugin's options, and
         those of :class:`giftless.usecases.locks.LockPolicy`.
     :ivar observers: who is told what the server has done: a list of observers.
@@ -120,6 +122,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     aliases: dict[str, str] = {}
     access: AccessOptions = AccessOptions()
+    rates: RateOptions = RateOptions()
     locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     observers: list[Section] = []
     transfers: list[str] = msgspec.field(
