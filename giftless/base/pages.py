@@ -28,8 +28,9 @@ PAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "icon.svg": ("GET",),
 }
 
-#: The most that a form may have, in bytes.
-MAX_FORM: Final = 4096
+#: The most that a form may have, in bytes: the longest path of a repository takes three
+#: times its length there.
+MAX_FORM: Final = 8192
 
 
 class PageRequest(msgspec.Struct, frozen=True):

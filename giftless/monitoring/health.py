@@ -1,4 +1,4 @@
-"""Whether the server can do its work: its store and its locks answer.
+"""Whether the server can do its work: its store, its locks and its catalogue answer.
 
 Nothing is ever restarted for what is found here.  The server takes no other
 storage by being started again.
@@ -7,8 +7,8 @@ storage by being started again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from giftless.base.concurrency import settle
 from giftless.base.showing import describe_failure
 from giftless.errors import LFSError
-from giftless.interfaces import ICapacity, ILockStore, IObjectStore, IProbing
+from giftless.interfaces import ICapacity, ICatalogue, ILockStore, IObjectStore, IProbing
 from giftless.lfs.locks import LockQuery
 from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Oid, Repo
 
@@ -29,18 +29,45 @@ FRESH: Final = 3.0
 #: than the ten in which an outage is known.
 PATIENCE: Final = 5.0
 
-#: How often locks are counted at most, in seconds: a database may read all to count them.
+#: How often locks and objects are counted at most, in seconds: a database may read much to
+#: count them.
 COUNT_INTERVAL: Final = 10.0
+
+#: What part of the time counting may take, and for how many seconds a count holds at most.
+COUNT_SHARE: Final = 0.05
+MAX_COUNT_INTERVAL: Final = 300.0
+
+#: Parts without which clients are served all the same.
+BESIDE: Final = frozenset({"catalogue"})
 
 #: What a store is asked for that cannot be probed; no repository can have this name.
 ABSENT: Final = ObjectKey(
     Repo((RESERVED_PREFIX,)), Oid(hashlib.sha256(b"giftless health").hexdigest())
 )
 
+T = TypeVar("T")
+
 #: Raises what is wrong.
 Check = Callable[[], Coroutine[Any, Any, None]]
 
 _log = Logger(namespace="giftless.health")
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """How much there is in all repositories, as the catalogue knows.
+
+    :ivar objects: how many objects are stored.
+    :ivar size: how many bytes these have.
+    :ivar distinct_size: the same if equal objects count once.
+    :ivar trashed: how many objects are in the trash.
+    :ivar trashed_size: how many bytes these have.
+    """
+
+    objects: int
+    size: int
+    distinct_size: int
+    trashed: int
+    trashed_size: int
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -52,32 +79,48 @@ class Report(msgspec.Struct, frozen=True):
         not known.
     :ivar locks: how many locks there are, counted within :data:`COUNT_INTERVAL`; ``None``
         if that is not known.
+    :ivar stored: what is stored, counted in the same way; ``None`` if that is not known.
     """
 
     problems: Mapping[str, str] = {}
     free_bytes: float | None = None
     locks: int | None = None
+    stored: Stored | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether everything is well."""
-        return not any(self.problems.values())
+        """Whether everything is well that clients need."""
+        return not any(problem for part, problem in self.problems.items() if part not in BESIDE)
 
 
 class Health:
-    """Looks whether the store and the locks work, when somebody asks.
+    """Looks whether the store, the locks and the catalogue work, when somebody asks.
 
     :param store: where objects are.
     :param locks: where locks are; ``None`` if there are none.
     :param clock: tells the time.
+    :param catalogue: knows what is stored; ``None`` if there is none.
     """
 
-    def __init__(self, store: IObjectStore, locks: ILockStore | None, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        store: IObjectStore,
+        locks: ILockStore | None,
+        clock: IReactorTime,
+        catalogue: ICatalogue | None = None,
+    ) -> None:
         self._store = _StoreCheck(store)
         checks: dict[str, Check] = {"store": self._store.look}
-        self._locks = None if locks is None else _LockCheck(locks, clock)
-        if self._locks is not None:
+        self._locks: _Count[int] | None = None
+        if locks is not None:
+            self._locks = _Count(locks.count, lambda: locks.page(LockQuery(1)), clock)
             checks["locks"] = self._locks.look
+        self._stored: _Count[Stored] | None = None
+        if catalogue is not None:
+            self._stored = _Count(
+                lambda: _stored(catalogue), lambda: catalogue.look([ABSENT]), clock
+            )
+            checks["catalogue"] = self._stored.look
         self._parts = {name: _Part(check, clock) for name, check in checks.items()}
         self._clock = clock
         self._report = Report()
@@ -92,7 +135,8 @@ class Health:
         for name, problem in problems.items():
             self._tell(name, self._report.problems.get(name, ""), problem)
         count = None if self._locks is None else self._locks.count
-        self._report = Report(problems, self._store.free_bytes, count)
+        stored = None if self._stored is None else self._stored.count
+        self._report = Report(problems, self._store.free_bytes, count, stored)
         self._fresh_until = self._clock.seconds() + FRESH
         return self._report
 
@@ -138,27 +182,46 @@ class _StoreCheck:
             return None
 
 
-class _LockCheck:
-    """Asks whether the database of locks answers, and now and then how many there are.
+class _Count(Generic[T]):
+    """Asks whether a database answers, and now and then how much it has.
 
-    :ivar count: see :class:`Report`.
+    :param count: counts.
+    :param ask: asks it for anything that takes less.
+    :param clock: tells the time.
+    :ivar count: what was counted within :data:`COUNT_INTERVAL`, or longer if counting takes
+        long; ``None`` if that is not known.
     """
 
-    def __init__(self, locks: ILockStore, clock: IReactorTime) -> None:
-        self._locks = locks
+    def __init__(
+        self,
+        count: Callable[[], Awaitable[T]],
+        ask: Callable[[], Awaitable[object]],
+        clock: IReactorTime,
+    ) -> None:
+        self._count_now = count
+        self._ask = ask
         self._clock = clock
         self._next_count = float("-inf")
-        self.count: int | None = None
+        self.count: T | None = None
 
     async def look(self) -> None:
         """Raise what is wrong."""
         known, self.count = self.count, None
         if known is not None and self._clock.seconds() < self._next_count:
-            await self._locks.page(LockQuery(1))
+            await self._ask()
             self.count = known
         else:
-            self.count = await self._locks.count()
-            self._next_count = self._clock.seconds() + COUNT_INTERVAL
+            began = self._clock.seconds()
+            self.count = await self._count_now()
+            ended = self._clock.seconds()
+            interval = max(COUNT_INTERVAL, (ended - began) / COUNT_SHARE)
+            self._next_count = ended + min(interval, MAX_COUNT_INTERVAL)
+
+
+async def _stored(catalogue: ICatalogue) -> Stored:
+    usage = await catalogue.usage("org", limit=1)
+    total = usage.total
+    return Stored(total.objects, total.size, usage.distinct_size, total.trashed, total.trashed_size)
 
 
 class _Part:

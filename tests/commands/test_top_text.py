@@ -116,7 +116,7 @@ class PictureTests(SynchronousTestCase):
         text = "\n".join(self.lines(overview(), 80, 24))
         for words in (
             "https://lfs.example.com",
-            "ready   locks 42   free 812 GB",
+            "ready   locks 42   free 812 GB   stored 1.3 TB in 34,200 objects   trash 31.0 GB",
             "workers: 2 serving, 1 leaving   1 died",
             "each second",
             "REFUSED AND FAILED",

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base.metrics.counts import Counts
 from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
-from giftless.monitoring.health import Report
+from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
 from tests.support.monitoring import DASHBOARD, RULES, expressions, panels
@@ -33,7 +33,14 @@ def told() -> dict[str, set[str]]:
     Metrics(Counts(Slab(counted.descriptor)))
     counted.close()
     states = {"serving": 1}
-    facts = Facts(states, [], 0, 0, {"failed": 0}, Report({"store": "", "locks": ""}, 1, 1))
+    facts = Facts(
+        states,
+        [],
+        0,
+        0,
+        {"failed": 0},
+        Report({"store": "", "locks": ""}, 1, 1, Stored(1, 1, 1, 1, 1)),
+    )
     found: dict[str, set[str]] = {}
     for family, _ in tally.sums():
         names = {family.name, *(family.name + part for part in PARTS)}

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from giftless.errors import InsufficientStorage, LocksUnavailable, StorageUnavailable
+from giftless.errors import (
+    CatalogueUnavailable,
+    InsufficientStorage,
+    LocksUnavailable,
+    StorageUnavailable,
+)
 from giftless.interfaces import ILockStore, IObjectStore, IProbing
+from giftless.interfaces.catalogue import Usage, UsageRow
 from giftless.lfs.locks import Lock, LockPage, LockQuery
-from giftless.monitoring.health import COUNT_INTERVAL, FRESH, PATIENCE, Health, Report
+from giftless.monitoring.health import COUNT_INTERVAL, FRESH, PATIENCE, Health, Report, Stored
 from tests.support.logs import observe
 from tests.support.memory import BoundedMemoryStore
 from tests.support.run import CoroutineTestCase
@@ -77,6 +83,34 @@ class Locks:
             raise self.problem
         self.counts += 1
         return self.number
+
+
+class Catalogue:
+    """A catalogue.
+
+    :ivar problem: what it raises, if not ``None``.
+    :ivar counts: how often usage was asked for.
+    :ivar answer: fires when that is answered.
+    """
+
+    answer: Deferred[None] = succeed(None)
+
+    def __init__(self) -> None:
+        self.problem: Exception | None = None
+        self.usage_now = Usage((), UsageRow("", 5, 500, 2, 20), 300)
+        self.counts = 0
+
+    async def usage(self, by: str, limit: int) -> Usage:
+        if self.problem is not None:
+            raise self.problem
+        self.counts += 1
+        await self.answer
+        return self.usage_now
+
+    async def look(self, keys: Sequence[Any]) -> Sequence[None]:
+        if self.problem is not None:
+            raise self.problem
+        return [None for _ in keys]
 
 
 def failing(error: Exception) -> Callable[[], None]:
@@ -179,6 +213,51 @@ class HealthTests(CoroutineTestCase):
     def test_without_locks_there_is_no_number(self) -> None:
         health = Health(self.store, None, self.clock)
         self.assertIsNone(self.run_now(health.report()).locks)
+
+    def test_what_is_stored_is_counted_now_and_then(self) -> None:
+        catalogue = self.know()
+        self.assertEqual(self.report().stored, Stored(5, 500, 300, 2, 20))
+        catalogue.usage_now = Usage((), UsageRow("", 6, 600, 0, 0), 300)
+        self.assertEqual(self.later(COUNT_INTERVAL - 0.1).stored, Stored(5, 500, 300, 2, 20))
+        self.assertEqual(self.later(COUNT_INTERVAL).stored, Stored(6, 600, 300, 0, 0))
+        self.assertEqual(catalogue.counts, 2)
+
+    def test_what_takes_long_to_count_is_counted_less_often(self) -> None:
+        catalogue = self.know()
+        for seconds, interval in ((1.0, 20.0), (4.0, 80.0), (0.1, COUNT_INTERVAL)):
+            catalogue.answer = Deferred()
+            asked = self.start(self.health.report())
+            self.clock.advance(seconds)
+            catalogue.answer.callback(None)
+            self.successResultOf(asked)
+            before = catalogue.counts
+            self.later(interval - 0.1)
+            self.assertEqual(catalogue.counts, before)
+            self.clock.advance(FRESH)
+
+    def test_a_catalogue_that_fails_is_told_and_its_old_figures_are_not(self) -> None:
+        """Clients are served without it."""
+        catalogue = self.know()
+        self.report()
+        catalogue.problem = CatalogueUnavailable("the catalogue does not answer", 1)
+        for seconds in (FRESH, COUNT_INTERVAL):
+            report = self.later(seconds)
+            self.assertIsNone(report.stored)
+            self.assertEqual(report.problems["catalogue"], "the catalogue does not answer")
+            self.assertTrue(report.ready)
+        catalogue.problem = None
+        self.assertEqual(self.later().stored, Stored(5, 500, 300, 2, 20))
+
+    def test_without_a_catalogue_nothing_is_told_of_it(self) -> None:
+        report = self.report()
+        self.assertIsNone(report.stored)
+        self.assertNotIn("catalogue", report.problems)
+
+    def know(self) -> Catalogue:
+        """Have a catalogue."""
+        catalogue: Any = Catalogue()
+        self.health = Health(self.store, self.locks, self.clock, catalogue)
+        return catalogue
 
     def test_changes_are_logged_and_not_each_look(self) -> None:
         self.store.result = failing(StorageUnavailable("gone", 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from giftless.auth.chain import AuthChain
 from giftless.base.pages import MAX_FORM, PAGES, PageReply, PageRequest
@@ -259,7 +260,8 @@ class OriginTests(PagesTestCase):
         async def look() -> Overview:
             return overview(("acme/secret",))
 
-        self.maker = PageMaker(look, lambda *_: None)
+        clock: Any = Clock()
+        self.maker = PageMaker(look, lambda *_: None, clock)
 
     async def make(self, request: PageRequest) -> PageReply:
         return await self.maker.make(request)

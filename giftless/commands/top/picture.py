@@ -109,6 +109,9 @@ def _head(overview: Overview, processor: float | None) -> list[Line]:
         facts = [] if health.locks is None else [f"locks {number(health.locks)}"]
         if health.free_bytes is not None:
             facts.append(f"free {size(health.free_bytes)}")
+        if (stored := health.stored) is not None:
+            facts.append(f"stored {size(stored.size)} in {number(stored.objects)} objects")
+            facts.append(f"trash {size(stored.trashed_size)}")
         rest = "   ".join(["", *facts])
         lines.append(Line(f"ready{rest}") if health.ready else Line(f"NOT READY{rest}", "alarm"))
         lines += [

@@ -18,6 +18,10 @@ REPORT_TIMEOUT: Final = PATIENCE + 1.0
 #: seconds.
 LOOK_INTERVAL: Final = 10.0
 
+#: For how many seconds metrics tell what was found: as long as Prometheus shows a value
+#: that it cannot ask for any more.
+MAX_AGE: Final = 300.0
+
 
 class Doctor:
     """Asks workers how their parts are.
@@ -35,6 +39,13 @@ class Doctor:
         self._next_look = float("-inf")
         self.last: Report | None = None
         self.looked_at: float | None = None
+
+    @property
+    def recent(self) -> Report | None:
+        """What was found within :data:`MAX_AGE`; ``None`` if nobody has looked then."""
+        if self.looked_at is None or self._clock.seconds() - self.looked_at > MAX_AGE:
+            return None
+        return self.last
 
     async def report(self) -> Report:
         """Ask a worker; what does not answer in time is not well."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, starmap
 from typing import Final
 
 from prometheus_client.core import (
@@ -23,7 +23,7 @@ from giftless import __version__
 from giftless.base.metrics.counts import OTHER
 from giftless.base.metrics.families import Family, Kind
 from giftless.base.metrics.tally import Sums
-from giftless.monitoring.health import Report
+from giftless.monitoring.health import Report, Stored
 from giftless.runtime.admin.processes import ended_cpu_seconds, figures_of
 
 #: What the text is.
@@ -39,7 +39,7 @@ class Facts:
     :ivar started: how many workers have been started.
     :ivar died: how many have failed while they served, or were killed at any time.
     :ivar reloads: how many reloads succeeded and failed.
-    :ivar report: what was found last of the health; ``None`` if nobody has looked yet.
+    :ivar report: what was found last of the health; ``None`` if nobody has looked lately.
     """
 
     states: Mapping[str, int]
@@ -156,6 +156,20 @@ def _health(report: Report) -> Iterator[Metric]:
         )
     if report.locks is not None:
         yield _gauge("giftless_locks", "Locks that there are, in all repositories.", report.locks)
+    if (stored := report.stored) is not None:
+        yield from starmap(_gauge, _stored(stored))
+
+
+def _stored(stored: Stored) -> Iterator[tuple[str, str, float]]:
+    yield "giftless_stored_objects", "Objects that are stored, in all repositories.", stored.objects
+    yield "giftless_stored_bytes", "Their bytes.", stored.size
+    yield (
+        "giftless_distinct_bytes",
+        "The same if equal objects count once.",
+        stored.distinct_size,
+    )
+    yield "giftless_trashed_objects", "Objects in the trash.", stored.trashed
+    yield "giftless_trashed_bytes", "Their bytes.", stored.trashed_size
 
 
 def _counter(name: str, words: str, value: float) -> Metric:

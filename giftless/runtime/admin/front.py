@@ -48,12 +48,12 @@ class AdminFront:
                 supervisor.started,
                 supervisor.died,
                 daemon().reloads,
-                doctor.last,
+                doctor.recent,
             )
 
         exposition = Exposition(tally.sums, facts)
         self._reporter = Reporter(reactor, time.time, tally, supervisor, doctor, daemon)
-        self._pages = PageMaker(self._reporter.look, supervisor.ask)
+        self._pages = PageMaker(self._reporter.look, supervisor.ask, reactor)
         self._supervisor = supervisor
         root = Root(exposition, doctor, lambda: supervisor.answering, self._pages.make)
         self._site = AdminSite(root, reactor)

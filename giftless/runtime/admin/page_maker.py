@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.base.pages import PageReply, PageRequest
@@ -31,12 +32,16 @@ class PageMaker:
 
     :param overview: returns what the parent knows.
     :param ask: asks a worker.
+    :param clock: tells when an answer is late.
     :ivar hosts: see :class:`giftless.runtime.admin.pages.guard.Guard`.
     """
 
-    def __init__(self, overview: Callable[[], Awaitable[Overview]], ask: Ask) -> None:
+    def __init__(
+        self, overview: Callable[[], Awaitable[Overview]], ask: Ask, clock: IReactorTime
+    ) -> None:
         self._overview = overview
         self._ask = ask
+        self._clock = clock
         self._pages: Pages | None = None
         self.hosts: Collection[str] = ()
 
@@ -47,7 +52,7 @@ class PageMaker:
                 # Not before: it takes memory.
                 from giftless.runtime.admin.pages.pages import Pages
 
-                self._pages = Pages(self._overview, self._ask, lambda: self.hosts)
+                self._pages = Pages(self._overview, self._ask, lambda: self.hosts, self._clock)
             return await self._pages.answer(request)
         except Exception:
             _log.failure("the page {path!r} cannot be shown", path=request.path)

@@ -15,7 +15,7 @@ from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
 from giftless.interfaces import Refused
 from giftless.monitoring.events import EventCounter
-from giftless.monitoring.health import Report
+from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
 from giftless.runtime.admin.processes import figures_of
@@ -26,7 +26,7 @@ FACTS = Facts(
     5,
     2,
     {"succeeded": 3, "failed": 1},
-    Report({"store": "", "locks": "gone"}, 1e12, 7),
+    Report({"store": "", "locks": "gone"}, 1e12, 7, Stored(5, 500, 300, 2, 20)),
 )
 
 
@@ -102,8 +102,17 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.named("giftless_part_ready"), {("store",): 1, ("locks",): 0})
         self.assertEqual(self.named("giftless_store_free_bytes"), {(): 1e12})
         self.assertEqual(self.named("giftless_locks"), {(): 7})
+        for name, value in (
+            ("stored_objects", 5),
+            ("stored_bytes", 500),
+            ("distinct_bytes", 300),
+            ("trashed_objects", 2),
+            ("trashed_bytes", 20),
+        ):
+            self.assertEqual(self.named(f"giftless_{name}"), {(): value})
         self.facts = Facts({}, [], 0, 0, {}, Report({"store": ""}))
         self.assertEqual(self.named("giftless_locks"), {})
+        self.assertEqual(self.named("giftless_stored_bytes"), {})
         self.facts = Facts({}, [], 0, 0, {}, None)
         self.assertEqual(self.named("giftless_ready"), {})
 

@@ -17,8 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.base.metrics.tally import Tally
 from giftless.base.pages import MAX_FORM, PageReply, PageRequest
+from giftless.monitoring.health import Report
 from giftless.monitoring.overview import Overview
-from giftless.runtime.admin.doctor import LOOK_INTERVAL, REPORT_TIMEOUT, Doctor
+from giftless.runtime.admin.doctor import LOOK_INTERVAL, MAX_AGE, REPORT_TIMEOUT, Doctor
 from giftless.runtime.admin.exposition import Exposition, Facts
 from giftless.runtime.admin.page_maker import PageMaker
 from giftless.runtime.admin.pages import pages as pages_module
@@ -55,11 +56,11 @@ class SiteTestCase(SynchronousTestCase):
         self.asked: list[Deferred[bytes] | None] = []
         self.worker: Any = Deferred
         self.doctor = Doctor(self.ask, self.clock)
-        facts = lambda: Facts({}, [], 0, 0, {}, self.doctor.last)  # noqa: E731
+        facts = lambda: Facts({}, [], 0, 0, {}, self.doctor.recent)  # noqa: E731
         tally = Tally()
         overview = reporter(self.clock, tally, self.doctor).look
         exposition = Exposition(tally.sums, facts)
-        pages = PageMaker(overview, self.ask)
+        pages = PageMaker(overview, self.ask, self.clock)
         root = Root(exposition, self.doctor, lambda: self.alive, pages.make)
         self.site = AdminSite(root, self.clock)
 
@@ -184,6 +185,17 @@ class SiteTests(SiteTestCase):
         self.clock.advance(LOOK_INTERVAL)
         self.get("/metrics")
         self.assertEqual(len(self.asked), 2)
+
+    def test_metrics_tell_no_health_that_is_old(self) -> None:
+        self.worker = lambda: succeed(msgspec.json.encode(Report({"store": ""}, locks=7)))
+        self.get("/metrics")
+        self.clock.advance(MAX_AGE)
+        self.worker = Deferred
+        self.assertIn(b"giftless_locks 7.0", self.read(self.get("/metrics"))[2])
+        self.clock.advance(0.1)
+        body = self.read(self.get("/metrics"))[2]
+        self.assertNotIn(b"giftless_locks", body)
+        self.assertNotIn(b"giftless_ready", body)
 
     def test_nothing_else_is_there_and_nothing_can_be_changed(self) -> None:
         for path in ("/metrics/x", "/health", "/org/repo/objects/batch", "/locks/", "/x"):
@@ -330,10 +342,13 @@ async def look() -> Overview:
 
 
 class PageMakerTests(CoroutineTestCase):
+    def setUp(self) -> None:
+        clock: Any = Clock()
+        self.maker = PageMaker(look, lambda *_: None, clock)
+
     def test_a_worker_is_answered(self) -> None:
-        maker = PageMaker(look, lambda *_: None)
         question = msgspec.json.encode(PageRequest("GET", "", public=True))
-        reply = msgspec.json.decode(self.run_now(maker.answer(question)), type=PageReply)
+        reply = msgspec.json.decode(self.run_now(self.maker.answer(question)), type=PageReply)
         self.assertEqual(reply.status, 200)
         self.assertIn(b"<h1>Dashboard</h1>", reply.body)
 
@@ -342,7 +357,7 @@ class PageMakerTests(CoroutineTestCase):
             raise ImportError("no such module")
 
         self.patch(pages_module, "Renderer", broken)
-        reply = self.run_now(PageMaker(look, lambda *_: None).make(PageRequest("GET", "")))
+        reply = self.run_now(self.maker.make(PageRequest("GET", "")))
         self.assertEqual(reply.status, 500)
         self.assertIn(b"restart it", reply.body)
         self.assertEqual(len(self.flushLoggedErrors(ImportError)), 1)

@@ -22,6 +22,9 @@ import msgspec
 from giftless.base.pages import PageRequest
 from giftless.runtime.admin.pages.problem import Problem
 
+#: Who does what nobody has logged in for.
+NOBODY: Final = "admin endpoint"
+
 #: What browsers say of requests that a page of another site has caused.
 _FOREIGN: Final = ("cross-site", "same-site")
 

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, Final
-from urllib.parse import parse_qs, urlencode
+from typing import Final
+from urllib.parse import urlencode
 
-import msgspec
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.pages import PageReply, PageRequest
-from giftless.runtime.admin.pages.guard import Guard
+from giftless.runtime.admin.pages.asking import Asking
+from giftless.runtime.admin.pages.forms import form_of, query_of
+from giftless.runtime.admin.pages.guard import NOBODY, Guard
 from giftless.runtime.admin.pages.problem import Problem
 from giftless.runtime.admin.pages.rendering import Renderer
 from giftless.runtime.lock_questions import LOCKS, RELEASE, Answer, LockFacts, Release, Search
-from giftless.runtime.questions import Ask, Unanswered
+from giftless.runtime.questions import Ask
 
 #: How many locks a page has.
 PAGE_SIZE: Final = 50
 
-#: What removes locks where nobody is identified.
-NOBODY: Final = "admin endpoint"
-
 #: How many searches run at once: each may read all locks, and users want the database, too.
 _SEARCHES: Final = 2
-
-#: How many others may wait for their turn: each holds a connection.
-_MAX_WAITING: Final = 20
-
-#: How many fields a form or a query may have.
-_MAX_FIELDS: Final = 20
 
 
 class LockPages:
@@ -39,17 +30,17 @@ class LockPages:
     :param renderer: makes pages.
     :param guard: knows which forms were made here.
     :param ask: asks a worker.
+    :param clock: tells when an answer is late.
     """
 
-    def __init__(self, renderer: Renderer, guard: Guard, ask: Ask) -> None:
+    def __init__(self, renderer: Renderer, guard: Guard, ask: Ask, clock: IReactorTime) -> None:
         self._renderer = renderer
         self._guard = guard
-        self._ask = ask
-        self._turns = DeferredSemaphore(_SEARCHES)
+        self._asking = Asking(ask, clock, _SEARCHES)
 
     async def list(self, request: PageRequest) -> PageReply:
         """``GET locks``: a page of all locks, or of those that have a text in them."""
-        fields = _fields(request.query)
+        fields = query_of(request)
         text, cursor = fields.get("q", "").strip(), fields.get("cursor", "")
         answer, problem, status = Answer(), "", 200
         try:
@@ -72,7 +63,7 @@ class LockPages:
 
     async def confirm(self, request: PageRequest) -> PageReply:
         """``GET release``: show one lock, and the form that releases it."""
-        lock = await self._find(_fields(request.query).get("id", ""))
+        lock = await self._find(query_of(request).get("id", ""))
         return self._renderer.page(
             "release.html",
             lock=lock,
@@ -85,9 +76,7 @@ class LockPages:
 
     async def release(self, request: PageRequest) -> PageReply:
         """``POST release``: remove a lock by force."""
-        if request.kind.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-            raise Problem(415, "a form is needed")
-        fields = _fields(request.body.decode("latin-1"))
+        fields = form_of(request)
         lock_id = fields.get("id", "")
         self._guard.check(request, _purpose(lock_id), fields.get("token", ""))
         order = Release(
@@ -97,7 +86,7 @@ class LockPages:
             request.address,
             request.request_id,
         )
-        (lock,) = (await self._question(RELEASE, order)).locks
+        (lock,) = (await self._asking.change(RELEASE, order, Answer)).locks
         return self._renderer.page("released.html", lock=lock, public=request.public)
 
     async def _find(self, lock_id: str) -> LockFacts:
@@ -107,42 +96,8 @@ class LockPages:
         return found[0]
 
     async def _search(self, search: Search) -> Answer:
-        if len(self._turns.waiting) >= _MAX_WAITING:
-            raise Problem(503, "too many searches run already; try again in a moment")
-        await self._turns.acquire()
-        try:
-            return await self._question(LOCKS, search)
-        finally:
-            self._turns.release()
-
-    async def _question(self, name: str, question: msgspec.Struct) -> Answer:
-        """Ask a worker.
-
-        :raises Problem: if there is no answer, or one that says why not.
-        """
-        asked = self._ask(name, msgspec.json.encode(question))
-        if asked is None:
-            raise Problem(503, "no worker serves and answers")
-        try:
-            answer = msgspec.json.decode(await asked, type=Answer)
-        except Unanswered as error:
-            raise Problem(503, f"a worker {error}") from None
-        if answer.problem:
-            raise Problem(answer.status, answer.problem)
-        return answer
+        return await self._asking.look(LOCKS, search, Answer)
 
 
 def _purpose(lock_id: str) -> str:
     return f"release {lock_id}"
-
-
-def _fields(text: str) -> Mapping[str, str]:
-    """Read a query or a form; the first value of a field counts.
-
-    :raises Problem: if it has too many fields.
-    """
-    try:
-        read: dict[str, list[Any]] = parse_qs(text, max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        raise Problem(400, "the form has too many fields") from None
-    return {name: values[0] for name, values in read.items()}

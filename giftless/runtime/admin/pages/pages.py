@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.base.pages import OVERVIEW, PageReply, PageRequest
@@ -26,6 +27,7 @@ class Pages:
     :param overview: returns what the parent knows.
     :param ask: asks a worker.
     :param hosts: see :class:`Guard`.
+    :param clock: tells when an answer is late.
     """
 
     def __init__(
@@ -33,11 +35,12 @@ class Pages:
         overview: Callable[[], Awaitable[Overview]],
         ask: Ask,
         hosts: Callable[[], Collection[str]],
+        clock: IReactorTime,
     ) -> None:
         self._renderer = Renderer()
         self._guard = Guard(hosts)
         dashboard = Dashboard(self._renderer, overview)
-        locks = LockPages(self._renderer, self._guard, ask)
+        locks = LockPages(self._renderer, self._guard, ask, clock)
         self._handlers: Mapping[str, Mapping[str, Handler]] = {
             "": {"GET": dashboard.page},
             OVERVIEW: {"GET": dashboard.json},

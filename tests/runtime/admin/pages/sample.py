@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from giftless.interfaces.catalogue import UsageRow
 from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
-from giftless.monitoring.health import Report
+from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.overview import CauseCount, Overview, Rates, Series, Totals, WorkerFacts
 from giftless.runtime.lock_questions import LockFacts
+from giftless.runtime.space_questions import ObjectFacts, QuotaFacts, UsageFacts
 
 #: 2026-11-28 12:00:00 UTC.
 NOW = 1_795_867_200.0
@@ -74,7 +76,12 @@ def overview(names: tuple[str, ...] = ("acme/site", "acme/film"), **members: Any
         "died": 1,
         "reloads": {"succeeded": 2, "failed": 0},
         "reload_problem": "",
-        "health": Report({"store": "", "locks": ""}, 812_000_000_000, 42),
+        "health": Report(
+            {"store": "", "locks": "", "catalogue": ""},
+            812_000_000_000,
+            42,
+            Stored(34_200, 1_270_000_000_000, 990_000_000_000, 210, 31_000_000_000),
+        ),
         "health_at": NOW - 4,
         "rates": Rates(38.2, 0.0, 1.4, 24_500_000.0, 81_200_000.0, 96.0),
         "uploads_in_progress": 3,
@@ -109,6 +116,51 @@ def locks(names: tuple[str, ...]) -> list[LockFacts]:
     return [
         LockFacts(f"id-{index}", name, f"art/{name}", name, f"basic#{name}", int(NOW) - 90 * index)
         for index, name in enumerate(names)
+    ]
+
+
+def usage(names: tuple[str, ...], count: int = 0) -> UsageFacts:
+    """Return the usage of repositories (or whatever it is) that are called so.
+
+    :param count: how many others there are, and have no row.
+    """
+    rows = [
+        UsageRow(name, 900 - index, 4_000_000_000 >> index % 20, 20 + index, 50_000_000 + index)
+        for index, name in enumerate(names)
+    ]
+    total = UsageRow(
+        "",
+        sum(row.objects for row in rows) + 10 * count,
+        sum(row.size for row in rows) + 1000 * count,
+        sum(row.trashed for row in rows),
+        sum(row.trashed_size for row in rows),
+    )
+    return UsageFacts(rows, total, total.size // 2, True)
+
+
+def objects(names: tuple[str, ...], trashed: bool = False) -> list[ObjectFacts]:
+    """Return objects whose repository, file, persons and reason are called so."""
+    return [
+        ObjectFacts(
+            name,
+            f"{index:x}".rjust(2, "0") + "6e5d2a" * 10 + "01",
+            9_000_000_000 >> index,
+            NOW - 86400 * (index + 40),
+            NOW - 3600 * (index + 1),
+            name,
+            f"basic#{name}",
+            f"art/{name}",
+            *(((NOW - 600 * index), name, name, NOW + 86400 * 30) if trashed else ()),
+        )
+        for index, name in enumerate(names)
+    ]
+
+
+def quotas(names: tuple[str, ...]) -> list[QuotaFacts]:
+    """Return quotas of repositories that are called so: full, nearly full, and well."""
+    return [
+        QuotaFacts(name, index % 2 == 0, 1000, used, 100, 800)
+        for index, (name, used) in enumerate(zip(names, (950, 750, 100) * 9, strict=False))
     ]
 
 

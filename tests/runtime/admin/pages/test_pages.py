@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from giftless.base.pages import MAX_FORM, PAGES, PageReply, PageRequest
+from giftless.lfs.objects import MAX_PATH_BYTES
 from giftless.monitoring.health import Report
 from giftless.monitoring.overview import Overview
 from giftless.runtime.admin.pages.dashboard import Dashboard
@@ -20,118 +20,7 @@ from giftless.runtime.admin.pages.rendering import Renderer
 from giftless.runtime.lock_questions import Answer, Release, Search
 from giftless.runtime.questions import Unanswered
 from tests.runtime.admin.pages import sample
-from tests.support.run import CoroutineTestCase
-
-FORM = "application/x-www-form-urlencoded"
-
-
-class Checker(HTMLParser):
-    """Reads a page, and finds what must not be in one.
-
-    :ivar tags: how often each element begins.
-    :ivar text: what can be read.
-    :ivar attributes: all attributes, with their elements.
-    :ivar open: the elements that have not ended.
-    """
-
-    VOID = ("meta", "link", "input", "br", "img")
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: dict[str, int] = {}
-        self.text = ""
-        self.attributes: list[tuple[str, str, str]] = []
-        self.open: list[str] = []
-        self.problems: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags[tag] = self.tags.get(tag, 0) + 1
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.problems.append(f"</{tag}>")
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-class PagesTestCase(CoroutineTestCase):
-    """Pages over a sample.
-
-    :ivar answers: what a worker answers, by the names of the questions.
-    :ivar asked: what it was asked.
-    """
-
-    def setUp(self) -> None:
-        self.overview = sample.overview()
-        self.answers: dict[str, Any] = {"locks": Answer(), "release": Answer()}
-        self.asked: list[Any] = []
-        self.pages = Pages(self.look, self.ask, lambda: ())
-
-    async def look(self) -> Overview:
-        """Return the sample."""
-        return self.overview
-
-    def ask(self, name: str, payload: bytes) -> Deferred[bytes] | None:
-        """Answer as a worker does."""
-        self.asked.append(
-            msgspec.json.decode(payload, type={"locks": Search, "release": Release}[name])
-        )
-        answer = self.answers[name]
-        if isinstance(answer, Exception):
-            return fail(answer)
-        if answer is None or isinstance(answer, Deferred):
-            return answer
-        return succeed(msgspec.json.encode(answer))
-
-    def get(
-        self, path: str = "", query: str = "", method: str = "GET", **members: Any
-    ) -> PageReply:
-        """Ask for a page."""
-        members.setdefault("hosts", ["127.0.0.1"])
-        request = PageRequest(method, path, query, **members)
-        reply: PageReply = self.run_now(self.pages.answer(request))
-        return reply
-
-    def read(self, reply: PageReply, status: int = 200) -> Checker:
-        """Read a page, and check that there is nothing in it that must not be."""
-        self.assertEqual(reply.status, status)
-        self.assertEqual(reply.headers["Content-Type"], "text/html; charset=utf-8")
-        self.check_headers(reply)
-        page = Checker(reply.body.decode())
-        self.assertEqual((page.problems, page.open), ([], []))
-        for tag, name, value in page.attributes:
-            self.assertNotIn(name, ("style", "srcdoc", "formaction"), tag)
-            self.assertFalse(name.startswith("on"), (tag, name))
-            if name in ("href", "src", "action"):
-                self.assertRegex(value, r"\A(\./|#content|[a-z]+(\.[a-z]+)?(\?[\w%+.=&-]*)?)\Z")
-        self.assertEqual(page.tags.get("style", 0), 0)
-        self.assertIn("title", page.tags)
-        return page
-
-    def check_headers(self, reply: PageReply) -> None:
-        """Check the headers that every page has."""
-        policy = reply.headers["Content-Security-Policy"]
-        self.assertIn("default-src 'none'", policy)
-        for part in ("base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"):
-            self.assertIn(part, policy)
-        self.assertNotIn("unsafe", policy)
-        for name, value in (
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("X-Frame-Options", "DENY"),
-            ("Referrer-Policy", "same-origin"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-        ):
-            self.assertEqual(reply.headers[name], value)
+from tests.runtime.admin.pages.support import FORM, PagesTestCase
 
 
 class DashboardTests(PagesTestCase):
@@ -332,11 +221,11 @@ class LockPageTests(PagesTestCase):
         """Each may read all locks, and whoever locks a file needs the database."""
         waiting: list[Deferred[bytes]] = []
 
-        def ask(name: str, payload: bytes) -> Deferred[bytes]:
+        def ask(name: str, payload: bytes, patience: float) -> Deferred[bytes]:
             waiting.append(Deferred())
             return waiting[-1]
 
-        pages = Pages(self.look, ask, lambda: ())
+        pages = Pages(self.look, ask, lambda: (), self.clock)
         request = PageRequest("GET", "locks", hosts=["localhost"])
         replies = [self.start(pages.answer(request)) for _ in range(22)]
         self.assertEqual(len(waiting), 2)
@@ -436,6 +325,7 @@ class ReleaseTests(PagesTestCase):
 class RequestTests(PagesTestCase):
     def test_every_page_that_is_announced_is_there(self) -> None:
         self.answers["locks"] = Answer(sample.locks(("a",)))
+        self.answers["usage"] = sample.usage(("a",))
         for path in PAGES:
             reply = self.get(path, "id=1")
             self.assertEqual(reply.status, 200, path)
@@ -486,5 +376,7 @@ class RequestTests(PagesTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_a_form_fits_its_limit(self) -> None:
-        """The longest id and a token."""
+        """The longest id, or path of a repository and object, and a token."""
         self.assertLess(128 + 64 + len("id=&token="), MAX_FORM)
+        path, moment = 3 * MAX_PATH_BYTES, len(repr(0.1 + 0.2))
+        self.assertLess(path + 64 + 64 + moment + len("repo=&oid=&before=&token="), MAX_FORM)
