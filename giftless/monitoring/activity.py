@@ -1,14 +1,14 @@
 """What a worker has done lately, by repository, and what it does just now.
 
 The daemon asks for it every few seconds and adds up what all workers say.  Objects and
-batches are counted by repository; what is rarer is told one by one, and refusals that are
-alike together, so that no flood of one washes away the others.  All of it is bounded,
-whatever clients do.
+batches are counted by repository; what is rarer is told one by one.  Refusals that are alike
+are told together, and so are objects that are deleted, moved into the trash or brought back:
+no flood of one washes away the others.  All of it is bounded, whatever clients do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from itertools import islice
 from typing import Any, Final
 
@@ -42,8 +42,12 @@ MAX_REPOSITORIES: Final = 1000
 #: What those are called that are not told apart.
 OTHERS: Final = "other repositories"
 
-#: How many kinds of refusals are kept, and how many other events.
+#: How many kinds of refusals are kept, how many kinds of what happens to many objects, and
+#: how many other events.
 MAX_EVENTS: Final = 100
+
+#: What happens to many objects at once, as observers are told it.
+OF_OBJECTS: Final = frozenset({"object.deleted", "object.trashed", "object.restored"})
 
 #: How many uploads are told.
 MAX_UPLOADS: Final = 100
@@ -116,8 +120,9 @@ class Recent(msgspec.Struct, frozen=True):
     :ivar words: one line.
     :ivar request_id: names the request in the log; empty if there is none.
     :ivar cause: of a refusal; empty for anything else.
-    :ivar count: how many refusals of this cause, for this repository, this one stands for:
-        it is the last of them.
+    :ivar count: how many this one stands for, and is the last of: refusals of one cause
+        for one repository, or objects of one repository that were deleted, moved into the
+        trash or brought back.
     :ivar since: when the first of them was, in seconds since the epoch.
     """
 
@@ -186,6 +191,34 @@ class Traffic:
         return [*named[:number], others] if any(others.weight) else named[:number]
 
 
+class Alike:
+    """The last events of each kind, and how many they stand for.
+
+    :param wall_clock: tells the date, in seconds since the epoch.
+    """
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
+        self._events: dict[Hashable, tuple[Event, float, float, int]] = {}
+
+    def add(self, kind: Hashable, event: Event) -> None:
+        """Add an event; the kind that has not come for longest may go for it."""
+        now = self._wall_clock()
+        # Out and in again: the last one is the newest.
+        _, _, since, count = self._events.pop(kind, (event, now, now, 0))
+        self._events[kind] = event, now, since, count + 1
+        if len(self._events) > MAX_EVENTS:
+            del self._events[next(iter(self._events))]
+
+    def taken(self) -> list[tuple[Event, float, float, int]]:
+        """Return the events, when they were, when the first of each kind was, and how many
+        there were; begin anew.
+        """
+        events = list(self._events.values())
+        self._events.clear()
+        return events
+
+
 @implementer(IObserver)
 class Activity:
     """Takes note of events and of uploads.
@@ -208,7 +241,7 @@ class Activity:
         self._wall_clock = wall_clock
         self._worker = worker
         self._traffic = Traffic()
-        self._refusals: dict[tuple[str, str], tuple[Refused, float, float, int]] = {}
+        self._refusals, self._objects = Alike(wall_clock), Alike(wall_clock)
         self._events: list[tuple[Any, float]] = []
         self._uploads: dict[object, tuple[ObjectKey, int | None, Any, float]] = {}
         self._take: dict[type, Callable[[Any], None]] = {
@@ -217,6 +250,7 @@ class Activity:
             BatchAnswered: self._answered,
             Refused: self._refused,
             **dict.fromkeys(_WORDS, self._happened),
+            **dict.fromkeys((ObjectDeleted, ObjectTrashed, ObjectRestored), self._changed),
         }
 
     def observe(self, event: Event) -> None:
@@ -253,11 +287,11 @@ class Activity:
         for one in repositories:
             one.name = short(one.name)
         events = [
-            *(self._recent(*refusal) for refusal in self._refusals.values()),
+            *(self._recent(*refusal) for refusal in self._refusals.taken()),
+            *(self._recent(*change) for change in self._objects.taken()),
             *(self._recent(*event) for event in self._events),
         ]
         self._traffic = Traffic()
-        self._refusals.clear()
         self._events.clear()
         ahead = self._wall_clock() - self._seconds()
         running = [
@@ -288,13 +322,10 @@ class Activity:
         self._traffic.of(event.repo.path).batches += 1
 
     def _refused(self, event: Refused) -> None:
-        kind = event.cause, "" if event.repo is None else event.repo.path
-        now = self._wall_clock()
-        # Out and in again: the last one is the newest.
-        _, _, since, count = self._refusals.pop(kind, (event, now, now, 0))
-        self._refusals[kind] = event, now, since, count + 1
-        if len(self._refusals) > MAX_EVENTS:
-            del self._refusals[next(iter(self._refusals))]
+        self._refusals.add((event.cause, "" if event.repo is None else event.repo.path), event)
+
+    def _changed(self, event: ObjectDeleted | ObjectTrashed | ObjectRestored) -> None:
+        self._objects.add((type(event), event.key.repo.path), event)
 
     def _happened(self, event: Event) -> None:
         self._events.append((event, self._wall_clock()))

@@ -17,8 +17,10 @@ from giftless.interfaces import (
     LockReleased,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
     ObjectServed,
     ObjectStored,
+    ObjectTrashed,
     Refused,
 )
 from giftless.monitoring.metrics import Metrics
@@ -57,6 +59,8 @@ class EventCounter:
             LockReleased: lambda _: metrics.locks.add(("released",)),
             LockForced: lambda _: metrics.locks.add(("forced",)),
             ObjectDeleted: lambda _: metrics.deleted.add(()),
+            ObjectTrashed: lambda _: metrics.trashed.add(()),
+            ObjectRestored: lambda _: metrics.restored.add(()),
             ObjectMarked: lambda _: metrics.marked.add(()),
         }
 

@@ -81,7 +81,15 @@ class Metrics:
             "Locks that were created, released by their owner, or forced by somebody else.",
             "change",
         )
-        self.deleted = counter("giftless_objects_deleted_total", "Objects that were deleted.")
+        self.deleted = counter(
+            "giftless_objects_deleted_total", "Objects that were deleted for good."
+        )
+        self.trashed = counter(
+            "giftless_objects_trashed_total", "Objects that were moved into the trash."
+        )
+        self.restored = counter(
+            "giftless_objects_restored_total", "Objects that were brought back from the trash."
+        )
         self.marked = counter(
             "giftless_objects_damaged_total", "Objects that were marked as damaged."
         )

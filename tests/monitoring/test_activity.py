@@ -170,6 +170,27 @@ class EventTests(ActivityTestCase):
         self.assertEqual((first.since, first.at), (DATE + 101, DATE + 1100))
         self.assertEqual(first.request_id, "req-999")
 
+    def test_what_happens_to_many_objects_of_a_repository_is_one_event(self) -> None:
+        self.activity.observe(LockForced(LOCK, "rita"))
+        for number in range(3 * MAX_EVENTS):
+            self.steady += 1
+            key = key_of(b"%d" % number, "acme/site")
+            self.activity.observe(ObjectTrashed(key, 5, "ada", "no branch needs it"))
+        self.activity.observe(ObjectTrashed(key_of(b"x", "acme/film"), 5, "ada", "old"))
+        self.activity.observe(ObjectRestored(key_of(b"x", "acme/site"), 5, "ada"))
+        self.activity.observe(ObjectDeleted(key_of(b"x", "acme/site"), "bob", "emptied"))
+        self.assertEqual(
+            [(event.kind, event.repo, event.count) for event in self.report().events],
+            [
+                ("object.trashed", "acme/site", 3 * MAX_EVENTS),
+                ("object.trashed", "acme/film", 1),
+                ("object.restored", "acme/site", 1),
+                ("object.deleted", "acme/site", 1),
+                ("lock.forced", LOCK.repo.path, 1),
+            ],
+        )
+        self.assertEqual(self.report().events, [])
+
     def test_a_flood_washes_away_nothing_else(self) -> None:
         self.activity.observe(LockForced(LOCK, "rita"))
         for number in range(3 * MAX_EVENTS):

@@ -14,8 +14,10 @@ from giftless.interfaces import (
     LockReleased,
     ObjectDeleted,
     ObjectMarked,
+    ObjectRestored,
     ObjectServed,
     ObjectStored,
+    ObjectTrashed,
     Refused,
 )
 from giftless.lfs.locks import Lock
@@ -92,6 +94,8 @@ class EventCounterTests(SynchronousTestCase):
             LockReleased(LOCK),
             LockForced(LOCK, "ada"),
             ObjectDeleted(KEY, "ada", "old"),
+            ObjectTrashed(KEY, 5, "ada", "no branch needs it"),
+            ObjectRestored(KEY, 5, "ada"),
             ObjectMarked(KEY, "ada", "bad"),
         ):
             self.counter.observe(event)
@@ -101,6 +105,8 @@ class EventCounterTests(SynchronousTestCase):
         )
         self.assertEqual(self.counted.totals("giftless_objects_deleted_total"), {(): 1})
         self.assertEqual(self.counted.totals("giftless_objects_damaged_total"), {(): 1})
+        self.assertEqual(self.counted.totals("giftless_objects_trashed_total"), {(): 1})
+        self.assertEqual(self.counted.totals("giftless_objects_restored_total"), {(): 1})
 
     def test_an_event_that_it_does_not_know_is_passed_over(self) -> None:
         unknown: object = object()

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from giftless.monitoring.activity import (
     MAX_EVENTS,
     MAX_UPLOADS,
+    OF_OBJECTS,
     Recent,
     Report,
     RepositoryTraffic,
@@ -57,7 +58,7 @@ class Gatherer:
         self._asked_at = float("-inf")
         self._answers: Deferred[Any] = DeferredList([])
         self._steps: dict[int, Traffic] = {}
-        self._refusals, self._events = Recents(), Recents()
+        self._refusals, self._objects, self._events = Recents(), Recents(), Recents()
         self._uploads: dict[int, Report] = {}
 
     def ask(self, interval: float = SHORTEST) -> None:
@@ -93,7 +94,7 @@ class Gatherer:
             self._steps[step] = Traffic()
         self._steps[step].add(report.repositories)
         for event in report.events:
-            (self._refusals if event.cause else self._events).add(event)
+            self._of(event).add(event)
         self._uploads[report.worker] = report
 
     async def told(self, payload: bytes) -> bytes:
@@ -111,7 +112,7 @@ class Gatherer:
 
     def events(self) -> list[Recent]:
         """Return what has happened, the newest first."""
-        events = [*self._refusals, *self._events]
+        events = [*self._refusals, *self._objects, *self._events]
         return sorted(events, key=lambda event: event.at, reverse=True)
 
     def uploads(self) -> tuple[list[Running], int]:
@@ -122,6 +123,11 @@ class Gatherer:
         told = [upload for report in reports for upload in report.transfers]
         told.sort(key=lambda upload: upload.began_at)
         return told[:MAX_UPLOADS], sum(report.running_total for report in reports)
+
+    def _of(self, event: Recent) -> Recents:
+        if event.cause:
+            return self._refusals
+        return self._objects if event.kind in OF_OBJECTS else self._events
 
     def _forget(self, step: int) -> None:
         self._steps = {at: it for at, it in self._steps.items() if at > step - STEPS}
@@ -143,7 +149,9 @@ async def wait_for(answers: Deferred[Any], clock: IReactorTime) -> None:
 
 
 class Recents:
-    """The last events; refusals of one cause for one repository are one."""
+    """The last events; refusals of one cause for one repository are one, and so is what
+    happens to many objects of one repository.
+    """
 
     def __init__(self) -> None:
         self._numbers = count()
@@ -151,14 +159,15 @@ class Recents:
 
     def add(self, event: Recent) -> None:
         """Add an event; the one that has not come for longest may go for it."""
-        alike: object = (event.cause, event.repo) if event.cause else next(self._numbers)
+        many = event.cause or event.kind in OF_OBJECTS
+        alike: object = (event.kind, event.cause, event.repo) if many else next(self._numbers)
         before = self._events.pop(alike, None)
         if before is not None:
             event = msgspec.structs.replace(
                 event, count=event.count + before.count, since=before.since
             )
         self._events[alike] = event
-        if len(self._events) > MAX_EVENTS // 2:
+        if len(self._events) > MAX_EVENTS // 3:
             del self._events[next(iter(self._events))]
 
     def __iter__(self) -> Iterator[Recent]:

@@ -145,6 +145,17 @@ class GathererTests(SynchronousTestCase):
         self.assertEqual(events[-1].kind, "lock.forced")
         self.assertEqual(events[0].repo, "r499")
 
+    def test_a_flood_of_objects_in_the_trash_leaves_other_events(self) -> None:
+        self.take(Recent(0, "lock.forced", "r", "forced"), refusal(0.5))
+        for number in range(500):
+            self.take(Recent(number + 1, "object.trashed", f"r{number}", "moved", since=1.0))
+            self.take(Recent(number + 1, "object.deleted", "r", "gone", count=2, since=2.0))
+        events = self.gatherer.events()
+        self.assertLessEqual(len(events), MAX_EVENTS)
+        self.assertEqual([event.kind for event in events[-2:]], ["request.refused", "lock.forced"])
+        (deleted,) = [event for event in events if event.kind == "object.deleted"]
+        self.assertEqual((deleted.count, deleted.since, deleted.at), (1000, 2.0, 500))
+
     def test_uploads_are_those_of_workers_that_run(self) -> None:
         def running(worker: int, began_at: float) -> Running:
             return Running("r", "0" * 64, 5, 1, began_at, worker)
