@@ -217,6 +217,29 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaWarned:
+    """An organisation or a repository comes near what it may store.
+
+    It is told once, and again only after there was clearly more room in between, or after a
+    restart.
+
+    :ivar name: the path of the organisation or repository.
+    :ivar org: whether it is an organisation.
+    :ivar used: how many bytes its objects have.
+    :ivar reserved: how many more are promised to uploads.
+    :ivar limit: how many bytes its objects may have.
+    :ivar warn: from which part of the limit on there is a warning, from 0 to 1.
+    """
+
+    name: str
+    org: bool
+    used: int
+    reserved: int
+    limit: int
+    warn: float
+
+
+@dataclass(frozen=True, slots=True)
 class TokenMinted:
     """``giftless token`` has made a token.  The token itself is not told.
 
@@ -260,6 +283,7 @@ Event = (
     | LockForced
     | BatchAnswered
     | Refused
+    | QuotaWarned
     | TokenMinted
     | ConfigurationReloaded
 )

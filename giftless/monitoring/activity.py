@@ -17,24 +17,19 @@ from zope.interface import implementer
 
 from giftless.interfaces import (
     BatchAnswered,
-    ConfigurationReloaded,
     Event,
     IObserver,
-    LockCreated,
-    LockForced,
-    LockReleased,
     ObjectDeleted,
-    ObjectMarked,
     ObjectRestored,
     ObjectServed,
     ObjectStored,
     ObjectTrashed,
     Payload,
     Refused,
-    RepositoryMoved,
 )
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import ObjectKey
+from giftless.monitoring.wording import TOLD, words_of
 
 #: How many repositories are told apart.
 MAX_REPOSITORIES: Final = 1000
@@ -249,7 +244,7 @@ class Activity:
             ObjectServed: self._served,
             BatchAnswered: self._answered,
             Refused: self._refused,
-            **dict.fromkeys(_WORDS, self._happened),
+            **dict.fromkeys(TOLD, self._happened),
             **dict.fromkeys((ObjectDeleted, ObjectTrashed, ObjectRestored), self._changed),
         }
 
@@ -332,7 +327,7 @@ class Activity:
         del self._events[:-MAX_EVENTS]
 
     def _recent(self, event: Any, at: float, since: float | None = None, count: int = 1) -> Recent:
-        repo, words = _WORDS.get(type(event), _refusal)(event)
+        repo, words = words_of(event)
         return Recent(
             at,
             self._name_of(event) or "",
@@ -349,75 +344,3 @@ def short(text: str) -> str:
     """Cut a text that a client may have chosen; it can be written as UTF-8."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
-def _refusal(event: Refused) -> tuple[str, str]:
-    where = f" from {event.address}" if event.address else ""
-    words = f"{event.cause} ({event.status}) for {_who(event)}{where}: {event.message}"
-    return "" if event.repo is None else event.repo.path, words
-
-
-def _created(event: LockCreated) -> tuple[str, str]:
-    return event.lock.repo.path, f"{event.lock.owner} locked {event.lock.path}"
-
-
-def _released(event: LockReleased) -> tuple[str, str]:
-    return event.lock.repo.path, f"{event.lock.owner} unlocked {event.lock.path}"
-
-
-def _forced(event: LockForced) -> tuple[str, str]:
-    lock = event.lock
-    return lock.repo.path, f"{_who(event)} removed the lock of {lock.owner} on {lock.path}"
-
-
-def _deleted(event: ObjectDeleted) -> tuple[str, str]:
-    key = event.key
-    return key.repo.path, f"{_who(event)} deleted object {key.oid[:_OID]}: {event.reason}"
-
-
-def _marked(event: ObjectMarked) -> tuple[str, str]:
-    key = event.key
-    return key.repo.path, f"object {key.oid[:_OID]} is damaged: {event.reason}"
-
-
-def _trashed(event: ObjectTrashed) -> tuple[str, str]:
-    key = event.key
-    words = f"{_who(event)} moved object {key.oid[:_OID]} into the trash: {event.reason}"
-    return key.repo.path, words
-
-
-def _restored(event: ObjectRestored) -> tuple[str, str]:
-    return event.key.repo.path, f"{_who(event)} restored object {event.key.oid[:_OID]}"
-
-
-def _moved(event: RepositoryMoved) -> tuple[str, str]:
-    return event.repo.path, f"{_who(event)} renamed it to {event.target.path}"
-
-
-def _reloaded(event: ConfigurationReloaded) -> tuple[str, str]:
-    if event.problem:
-        return "", f"the configuration stays as it was: {event.problem}"
-    return "", "the configuration was read again"
-
-
-def _who(
-    event: Refused | LockForced | ObjectDeleted | ObjectTrashed | ObjectRestored | RepositoryMoved,
-) -> str:
-    return event.who or "somebody"
-
-
-#: How many characters of an oid tell enough for people.
-_OID: Final = 12
-
-#: The repository of an event that is told by itself, and one line about it.
-_WORDS: Final[dict[type, Callable[[Any], tuple[str, str]]]] = {
-    LockCreated: _created,
-    LockReleased: _released,
-    LockForced: _forced,
-    ObjectDeleted: _deleted,
-    ObjectMarked: _marked,
-    ObjectTrashed: _trashed,
-    ObjectRestored: _restored,
-    RepositoryMoved: _moved,
-    ConfigurationReloaded: _reloaded,
-}

@@ -24,6 +24,7 @@ from giftless.interfaces import (
     ObjectServed,
     ObjectStored,
     ObjectTrashed,
+    QuotaWarned,
     Refused,
     RepositoryMoved,
     TokenMinted,
@@ -140,6 +141,19 @@ def _refused(event: Refused) -> Data:
     }
 
 
+def _warned(event: QuotaWarned) -> Data:
+    return {
+        "name": event.name,
+        "org": event.org,
+        "used": event.used,
+        "reserved": event.reserved,
+        "limit": event.limit,
+        "warn": event.warn,
+        "who": "",
+        "principal": "",
+    }
+
+
 def _minted(event: TokenMinted) -> Data:
     return {
         "subject": event.subject,
@@ -190,6 +204,7 @@ _KINDS: Final[Mapping[type, tuple[str, Callable[[Any], Data]]]] = {
     LockForced: ("lock.forced", _forced),
     BatchAnswered: ("batch.answered", _answered),
     Refused: ("request.refused", _refused),
+    QuotaWarned: ("quota.warned", _warned),
     TokenMinted: ("token.minted", _minted),
     ConfigurationReloaded: ("configuration.reloaded", _reloaded),
 }

@@ -25,6 +25,7 @@ from giftless.interfaces import (
     ObjectStored,
     ObjectTrashed,
     Payload,
+    QuotaWarned,
     Refused,
     RepositoryMoved,
 )
@@ -101,6 +102,8 @@ class EventTests(ActivityTestCase):
             ObjectTrashed(KEY, 7, "ada", "no ref leads to it"),
             ObjectRestored(KEY, 7, "will"),
             RepositoryMoved(REPO, repo_of("org/new"), "ada"),
+            QuotaWarned("acme", True, 80_000, 2_500, 100_000, 0.8),
+            QuotaWarned("acme/rocket", False, 80_000, 2_500, 100_000, 0.8),
             ConfigurationReloaded("/etc/giftless.yaml"),
             ConfigurationReloaded("/etc/giftless.yaml", "line 3: what is that"),
             refused(address="192.0.2.1", request_id="req-2"),
@@ -140,6 +143,18 @@ class EventTests(ActivityTestCase):
                 ),
                 ("object.restored", "org/repo", f"will restored object {oid}", ""),
                 ("repository.moved", "org/repo", "ada renamed it to org/new", ""),
+                (
+                    "quota.warned",
+                    "",
+                    "the organisation acme has taken 82.5 kB of its 100 kB",
+                    "",
+                ),
+                (
+                    "quota.warned",
+                    "acme/rocket",
+                    "the repository acme/rocket has taken 82.5 kB of its 100 kB",
+                    "",
+                ),
                 ("configuration.reloaded", "", "the configuration was read again", ""),
                 (
                     "configuration.reloaded",
@@ -155,7 +170,7 @@ class EventTests(ActivityTestCase):
                 ),
             ],
         )
-        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(11)])
+        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(13)])
         self.assertLess({event.kind for event in events}, set(NAMES))
         self.assertEqual(self.report().events, [])
 

@@ -18,6 +18,7 @@ from giftless.interfaces import (
     ObjectServed,
     ObjectStored,
     ObjectTrashed,
+    QuotaWarned,
     Refused,
     RepositoryMoved,
     TokenMinted,
@@ -66,6 +67,7 @@ SAMPLES: Final[tuple[Event, ...]] = (
         address="192.0.2.7",
         request_id="5f0c2d6a91b37e48",
     ),
+    QuotaWarned("acme", True, 80_000_000_000, 2_500_000_000, 100_000_000_000, 0.8),
     TokenMinted("ci", ("obj:acme/*:read",), 1795888800, "giftless token (root)"),
     ConfigurationReloaded("/etc/giftless/giftless.yaml"),
 )

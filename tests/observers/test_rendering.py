@@ -44,7 +44,11 @@ class RenderingTests(SynchronousTestCase):
                     self.assertIn(f'"{name}":', told)
 
     def test_the_repository_is_found_wherever_an_event_has_it(self) -> None:
-        without = {all_events.TokenMinted, all_events.ConfigurationReloaded}
+        without = {
+            all_events.QuotaWarned,
+            all_events.TokenMinted,
+            all_events.ConfigurationReloaded,
+        }
         for event in SAMPLES:
             repo = repo_of(event)
             if type(event) in without:
