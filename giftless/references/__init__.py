@@ -1,0 +1,4 @@
+"""Which objects git repositories need: what garbage collection keeps.
+
+Everything here blocks, and only commands use it.
+"""

@@ -1,0 +1,10 @@
+"""What ends the search for references."""
+
+from __future__ import annotations
+
+
+class NoReferences(Exception):
+    """It cannot be told which objects are needed; the text says why, in one line.
+
+    Whoever gets one must delete nothing.
+    """
