@@ -232,3 +232,20 @@ class IVouching(Interface):
     """
 
     realm: IRealm = Attribute("What the principals of its identities begin with.")
+
+
+class IHosting(IAuthenticator):
+    """An authenticator that knows where git fetches repositories from: a forge."""
+
+    git_url: str = Attribute("The root of all clone URLs.")
+
+    def clone_url(repo: Repo, token: str) -> Awaitable[str | None]:
+        """Tell from where git clones the repository whose objects are kept under a name.
+
+        :param repo: the name under which they are kept.
+        :param token: is shown to a forge that must be asked what the repository is called;
+            empty for none.
+        :returns: an awaitable of the URL, without a credential; ``None`` if nobody's objects
+            are kept under that name, as far as the token can see.
+        :raises giftless.errors.LFSError: if the forge must be asked and does not tell.
+        """

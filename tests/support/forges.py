@@ -201,9 +201,8 @@ class Names:
         return self._ids.get(path.lower(), 0)
 
     def find(self, number: int) -> str:
-        """Return the name of the repository with a number."""
-        (name,) = (name for name, found in self._ids.items() if found == number)
-        return name
+        """Return the name of the repository with a number; empty if there is none."""
+        return next((name for name, found in self._ids.items() if found == number), "")
 
     def rename(self, old: str, new: str, repos: dict[str, Any]) -> None:
         """Rename or transfer a repository.
@@ -461,6 +460,13 @@ class FakeGitea(Fake):
         self.repos = {name.lower(): repo for name, repo in repos.items()}
         self.names = Names(repos)
         self.lenient = False
+
+    @app.route("/api/v1/repositories/<int:number>")
+    def numbered_repository(self, request: Request, number: int) -> bytes:
+        """Get a repository by its number."""
+        owner, _, name = self.names.find(number).partition("/")
+        answer: bytes = self.repository(request, owner, name)
+        return answer
 
     @app.route("/api/v1/repos/<owner>/<name>")
     def repository(self, request: Request, owner: str, name: str) -> bytes:

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.forges.inquiry import Inquiry, Name
-from giftless.auth.forges.repositories import Found, folded
+from giftless.auth.forges.repositories import Found, folded, quote_path
 from giftless.auth.grants import RepoGrants
 from giftless.auth.realms import Realm, shown_name, token_part
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader
@@ -43,8 +43,8 @@ from giftless.interfaces import (
     Bearer,
     Credentials,
     Environment,
-    IAuthenticator,
     Identity,
+    IHosting,
     IVouching,
     Lookup,
     Password,
@@ -110,6 +110,7 @@ class Forge(ABC):
     """A kind of forge: how its API is asked and understood.
 
     :ivar place: where it is: host and path of its URL.
+    :ivar git_url: the root of the URLs that git clones from.
     """
 
     #: What people call it.
@@ -120,12 +121,26 @@ class Forge(ABC):
 
     place: str
 
+    git_url: str
+
     #: The name of those whose tokens do not tell whose they are.
     unnamed: ClassVar[str]
 
     def has(self, repo: Repo) -> bool:
         """Whether a repository of such a path can be there."""
         return len(repo.segments) == 2
+
+    def clone_url(self, repo: Repo) -> str:
+        """Return the URL that git clones a repository from."""
+        return f"{self.git_url}/{quote_path(repo)}.git"
+
+    @abstractmethod
+    async def name_of(self, inquiry: Inquiry, number: int) -> Repo | None:
+        """Find out what the repository with a number is called.
+
+        :returns: ``None`` if there is none, as far as the token can see.
+        :raises LFSError: what :meth:`~giftless.auth.forges.inquiry.Inquiry.ask` raises.
+        """
 
     @abstractmethod
     async def look_up(self, inquiry: Inquiry) -> Found:
@@ -146,7 +161,7 @@ class _Owner(NamedTuple):
     principal: str
 
 
-@implementer(IAuthenticator, IVouching)
+@implementer(IHosting, IVouching)
 class ForgeAuthenticator:
     """Lets in who may see the repository of the same name on a forge.
 
@@ -161,6 +176,7 @@ class ForgeAuthenticator:
     def __init__(self, forge: Forge, options: ForgeOptions, environment: Environment) -> None:
         self._count: Callable[[Lookup], None] = partial(environment.count_lookup, forge.kind)
         self.realm = Realm(forge.kind, options.realm or forge.place)
+        self.git_url = forge.git_url
         self._forge = forge
         self._options = options
         self._orgs = _parse_orgs(options.orgs)
@@ -239,19 +255,21 @@ class ForgeAuthenticator:
                 f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
                 wait,
             )
-        options = self._options
-        inquiry = Inquiry(
+        self._count("shared" if key in self._shared else "miss")
+        inquiry = self._inquiry(user, token, repo)
+        return await self._shared.ask(key, self._inquire(key, inquiry))
+
+    def _inquiry(self, user: str, token: str, repo: Repo) -> Inquiry:
+        return Inquiry(
             self._forge.name,
             user,
             token,
             repo,
             self._http,
-            options.timeout,
+            self._options.timeout,
             self._clock,
             self._wall_clock,
         )
-        self._count("shared" if key in self._shared else "miss")
-        return await self._shared.ask(key, self._inquire(key, inquiry))
 
     async def _inquire(self, key: tuple[bytes, Repo], inquiry: Inquiry) -> Identity:
         digest, _ = key
@@ -298,6 +316,16 @@ class ForgeAuthenticator:
                 " objects are kept here; use a token that may read the API"
             )
         return self._numbered(found.id)
+
+    async def clone_url(self, repo: Repo, token: str) -> str | None:
+        """See :meth:`giftless.interfaces.IHosting.clone_url`."""
+        name: Repo | None = repo
+        if self._options.by_id:
+            last = repo.segments[-1]
+            if not (last.isascii() and last.isdecimal() and self._numbered(int(last)) == repo):
+                return None
+            name = await self._forge.name_of(self._inquiry("", token, repo), int(last))
+        return self._forge.clone_url(name) if name is not None and self._serves(name) else None
 
     def _numbered(self, number: int) -> Repo:
         """Return the name of a repository with a number.

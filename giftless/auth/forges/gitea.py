@@ -46,6 +46,10 @@ class _Repository(msgspec.Struct):
     permissions: _Role | None = None
 
 
+class _Named(msgspec.Struct):
+    full_name: str
+
+
 class _User(msgspec.Struct):
     login: Name
     id: int | None = None
@@ -62,8 +66,16 @@ class Gitea(Forge):
     unnamed = "gitea-token"
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = self.git_url = url
         self.place = place_of(url)
+
+    async def name_of(self, inquiry: Inquiry, number: int) -> Repo | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.name_of`."""
+        url = f"{self._url}/api/v1/repositories/{number}"
+        answer = await inquiry.ask(url, _headers(inquiry))
+        if answer.status != 200:
+            return None
+        return inquiry.name(inquiry.read(answer, _Named).full_name)
 
     async def look_up(self, inquiry: Inquiry) -> Found:
         """See :meth:`giftless.auth.forges.forge.Forge.look_up`."""
@@ -83,7 +95,7 @@ class Gitea(Forge):
         if role.push and not repository.archived:
             # Gitea lets whoever may read begin a push, but refuses tokens
             # without the scope: neither question suffices alone.
-            url = f"{self._url}/{quote_path(repo)}.git"
+            url = self.clone_url(repo)
             if await inquiry.git_allows(url, "git-receive-pack", "oauth2") is not False:
                 return ADMIN if role.admin else READ_WRITE
         return READ if role.pull else NOTHING
@@ -101,7 +113,7 @@ class Gitea(Forge):
 
 
 def _headers(inquiry: Inquiry) -> dict[str, str]:
-    return {"Authorization": f"token {inquiry.token}"}
+    return {"Authorization": f"token {inquiry.token}"} if inquiry.token else {}
 
 
 class GiteaFactory:

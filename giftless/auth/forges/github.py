@@ -70,6 +70,10 @@ class _Repository(msgspec.Struct):
     permissions: _Role | None = None
 
 
+class _Named(msgspec.Struct):
+    full_name: str
+
+
 class _User(msgspec.Struct):
     login: Name
     id: int | None = None
@@ -88,8 +92,15 @@ class GitHub(Forge):
 
     def __init__(self, api_url: str, git_url: str) -> None:
         self._api_url = api_url
-        self._git_url = git_url
+        self.git_url = git_url
         self.place = place_of(git_url)
+
+    async def name_of(self, inquiry: Inquiry, number: int) -> Repo | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.name_of`."""
+        answer = await inquiry.ask(f"{self._api_url}/repositories/{number}", _headers(inquiry))
+        if answer.status != 200:
+            return None
+        return inquiry.name(inquiry.read(answer, _Named).full_name)
 
     async def look_up(self, inquiry: Inquiry) -> Found:
         """See :meth:`giftless.auth.forges.forge.Forge.look_up`."""
@@ -138,7 +149,7 @@ class GitHub(Forge):
 
         :param writing: what it is granted if it may push; empty not to ask that.
         """
-        url = f"{self._git_url}/{quote_path(repo)}.git"
+        url = self.clone_url(repo)
         user = "x-access-token"
         if writing and await inquiry.git_allows(url, "git-receive-pack", user):
             return writing
@@ -155,11 +166,10 @@ def derive_git_url(api_url: str) -> str:
 
 
 def _headers(inquiry: Inquiry) -> dict[str, str]:
-    return {
-        "Accept": "application/vnd.github+json",
-        "Authorization": f"Bearer {inquiry.token}",
-        "X-GitHub-Api-Version": "2022-11-28",
-    }
+    headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+    if inquiry.token:
+        headers["Authorization"] = f"Bearer {inquiry.token}"
+    return headers
 
 
 class GitHubFactory:

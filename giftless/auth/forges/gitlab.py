@@ -27,7 +27,6 @@ from giftless.auth.forges.repositories import (
     folded,
     parse_name,
     place_of,
-    quote_path,
 )
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.base.urls import check_url
@@ -94,6 +93,10 @@ class _OAuthToken(msgspec.Struct):
     scope: list[str]
 
 
+class _Named(msgspec.Struct):
+    path_with_namespace: str
+
+
 class _User(msgspec.Struct):
     username: Name
     id: int | None = None
@@ -120,9 +123,16 @@ class GitLab(Forge):
     unnamed = "gitlab-token"
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = self.git_url = url
         self.place = place_of(url)
         self._api = f"{url}/api/v4"
+
+    async def name_of(self, inquiry: Inquiry, number: int) -> Repo | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.name_of`."""
+        answer = await inquiry.ask(f"{self._api}/projects/{number}", _bearer(inquiry))
+        if answer.status != 200:
+            return None
+        return inquiry.name(inquiry.read(answer, _Named).path_with_namespace)
 
     def has(self, repo: Repo) -> bool:
         """Groups may be nested."""
@@ -203,7 +213,7 @@ class GitLab(Forge):
         return True
 
     async def _ask_git(self, inquiry: Inquiry, repo: Repo, user: str) -> frozenset[Permission]:
-        url = f"{self._url}/{quote_path(repo)}.git"
+        url = self.clone_url(repo)
         if await inquiry.git_allows(url, "git-receive-pack", user):
             return READ_WRITE
         return READ if await inquiry.git_allows(url, "git-upload-pack", user) else NOTHING
@@ -214,7 +224,7 @@ def _is_job(inquiry: Inquiry) -> bool:
 
 
 def _bearer(inquiry: Inquiry) -> dict[str, str]:
-    return {"Authorization": f"Bearer {inquiry.token}"}
+    return {"Authorization": f"Bearer {inquiry.token}"} if inquiry.token else {}
 
 
 class GitLabFactory:

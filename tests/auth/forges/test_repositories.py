@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from giftless.auth.forges.gitea import GiteaFactory
 from giftless.auth.forges.github import GitHubFactory
 from giftless.auth.forges.gitlab import GitLabFactory
 from giftless.auth.forges.repositories import folded, parse_name, redirection
 from giftless.errors import ConfigError, Forbidden, ServiceUnavailable
-from giftless.interfaces import Identity
+from giftless.interfaces import Identity, IHosting
 from giftless.lfs.objects import Permission, Repo
 from tests.auth.forges.support import ForgeTestCase
 from tests.support.forges import (
@@ -119,6 +120,39 @@ class NameContract(_Mixin):
         self.rename("Acme/Rocket", "Acme/Engine")
         for path in ("acme/rocket", "acme/engine"):
             self.assertEqual((await self.find(self.make(by_id=True), path)).repo, kept)
+
+    async def test_git_clones_from_where_the_name_says(self) -> None:
+        """Nobody need be asked for that."""
+        forge = self.make()
+        verifyObject(IHosting, forge)
+        for path, expected in (
+            ("Acme/Rocket", f"{self.fake.url}/Acme/Rocket.git"),
+            ("acme/a b#c", f"{self.fake.url}/acme/a%20b%23c.git"),
+            ("other/rocket", None),
+            ("acme", None),
+        ):
+            self.assertEqual(await forge.clone_url(repo_of(path), ""), expected, path)
+        self.assertEqual(self.fake.seen, [])
+
+    async def test_git_clones_from_where_the_forge_says_that_the_number_is(self) -> None:
+        forge = self.make(by_id=True)
+        kept, number = str(forge.realm), self.fake.names.id("acme/rocket")
+        self.rename("Acme/Rocket", "Acme/Engine")
+        for path, expected in (
+            (f"{kept}/{number}", f"{self.fake.url}/Acme/Engine.git"),
+            (f"{kept}/{number + 1}", None),
+            (f"{kept}/0{number}", None),
+            (f"{kept}/rocket", None),
+            (f"elsewhere/{number}", None),
+            ("acme/engine", None),
+        ):
+            found = await forge.clone_url(repo_of(path), self.wanda)
+            self.assertEqual(found, expected, path)
+        asking = forge.clone_url(repo_of(f"{kept}/{number}"), self.sam)
+        self.assertIsNone(await asking, "what sam must not see is not told")
+        self.fake.failure = status(500)
+        asking = forge.clone_url(repo_of(f"{kept}/{number}"), self.wanda)
+        await self.failure_of(ServiceUnavailable, asking)
 
     async def test_who_takes_an_old_name_over_gets_nothing_by_it(self) -> None:
         old = (await self.find(self.make(by_id=True), "acme/rocket")).repo
