@@ -61,6 +61,7 @@ from giftless.interfaces.environment import (
 from giftless.interfaces.events import (
     Arrival,
     BatchAnswered,
+    CollectionEnded,
     ConfigurationReloaded,
     Event,
     IObserver,
@@ -139,6 +140,7 @@ __all__ = [
     "Bearer",
     "Bound",
     "By",
+    "CollectionEnded",
     "ConfigurationReloaded",
     "CountLookup",
     "Credential",

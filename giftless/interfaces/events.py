@@ -142,6 +142,29 @@ class RepositoryMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectionEnded:
+    """``giftless gc`` has ended with a repository: it was there to move objects.
+
+    :ivar kept: how many objects stay because a ref leads to them.
+    :ivar recent: how many stay because they were offered lately.
+    :ivar trashed: how many were moved into the trash.
+    :ivar trashed_size: how many bytes these have.
+    :ivar restored: how many were brought back, because a ref leads to them again.
+    :ivar problem: why it did not come to its end; empty if it did.
+    """
+
+    repo: Repo
+    who: str
+    kept: int = 0
+    recent: int = 0
+    trashed: int = 0
+    trashed_size: int = 0
+    restored: int = 0
+    problem: str = ""
+    principal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LockCreated:
     """A path was locked, by the lock's owner."""
 
@@ -278,6 +301,7 @@ Event = (
     | ObjectTrashed
     | ObjectRestored
     | RepositoryMoved
+    | CollectionEnded
     | LockCreated
     | LockReleased
     | LockForced

@@ -18,6 +18,7 @@ from giftless.base.identities import give_to_owner
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 from giftless.interfaces import (
+    CollectionEnded,
     ConfigurationReloaded,
     Environment,
     Event,
@@ -37,6 +38,7 @@ _log = Logger(namespace="giftless.audit")
 
 #: The acts that are privileged, beside refusals of the configured causes.
 _ACTS: Final = (
+    CollectionEnded,
     ConfigurationReloaded,
     LockForced,
     ObjectDeleted,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from giftless.interfaces import (
     BatchAnswered,
+    CollectionEnded,
     ConfigurationReloaded,
     Event,
     LockCreated,
@@ -39,6 +40,8 @@ _OF_OBJECTS: Final = (
     ObjectStored | ObjectServed | ObjectDeleted | ObjectMarked | ObjectTrashed | ObjectRestored
 )
 
+_OF_REPOSITORIES: Final = BatchAnswered | CollectionEnded | Refused | RepositoryMoved
+
 #: What an event consists of, ready for JSON.
 Data = dict[str, Any]
 
@@ -61,7 +64,7 @@ def repo_of(event: Event) -> Repo | None:
         return event.lock.repo
     if isinstance(event, _OF_OBJECTS):
         return event.key.repo
-    return event.repo if isinstance(event, BatchAnswered | Refused | RepositoryMoved) else None
+    return event.repo if isinstance(event, _OF_REPOSITORIES) else None
 
 
 def encode(data: Mapping[str, Any]) -> str:
@@ -107,6 +110,19 @@ def _restored(event: ObjectRestored) -> Data:
 
 def _moved(event: RepositoryMoved) -> Data:
     return {"repo": event.repo.path, "target": event.target.path, **_somebody(event)}
+
+
+def _collected(event: CollectionEnded) -> Data:
+    return {
+        "repo": event.repo.path,
+        "kept": event.kept,
+        "recent": event.recent,
+        "trashed": event.trashed,
+        "trashed_size": event.trashed_size,
+        "restored": event.restored,
+        "problem": event.problem,
+        **_somebody(event),
+    }
 
 
 def _by_owner(event: LockCreated | LockReleased) -> Data:
@@ -199,6 +215,7 @@ _KINDS: Final[Mapping[type, tuple[str, Callable[[Any], Data]]]] = {
     ObjectTrashed: ("object.trashed", _trashed),
     ObjectRestored: ("object.restored", _restored),
     RepositoryMoved: ("repository.moved", _moved),
+    CollectionEnded: ("collection.ended", _collected),
     LockCreated: ("lock.created", _by_owner),
     LockReleased: ("lock.released", _by_owner),
     LockForced: ("lock.forced", _forced),

@@ -7,6 +7,7 @@ from typing import Final
 from giftless.interfaces import (
     Arrival,
     BatchAnswered,
+    CollectionEnded,
     ConfigurationReloaded,
     Event,
     LockCreated,
@@ -46,6 +47,7 @@ SAMPLES: Final[tuple[Event, ...]] = (
     ObjectTrashed(_KEY, 7, "giftless gc (root)", "no ref leads to it"),
     ObjectRestored(_KEY, 7, "alice", "basic#alice"),
     RepositoryMoved(repo_of("acme/rocket"), repo_of("acme/engine"), "giftless repo (root)"),
+    CollectionEnded(repo_of("acme/rocket"), "giftless gc (root)", 118, 3, 5, 1048576, 1),
     LockCreated(_HELD),
     LockReleased(_HELD),
     LockForced(_HELD, "bob", _BOB, "192.0.2.7", "5f0c2d6a91b37e48"),

@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 from giftless.app import plugins
 from giftless.errors import ConfigError
 from giftless.interfaces import (
+    CollectionEnded,
     ConfigurationReloaded,
     Environment,
     Event,
@@ -42,6 +43,7 @@ from tests.support.run import CoroutineTestCase
 
 #: The types of what is written down by default.
 PRIVILEGED = (
+    CollectionEnded,
     ConfigurationReloaded,
     LockForced,
     ObjectDeleted,
@@ -112,6 +114,7 @@ class ContentTests(AuditTestCase):
         self.assertEqual(
             sorted(events),
             [
+                "collection.ended",
                 "configuration.reloaded",
                 "lock.forced",
                 "object.deleted",
