@@ -21,7 +21,7 @@ LAYERS: Final = (
     {"lfs"},
     {"interfaces"},
     {"base"},
-    {"auth", "locks", "monitoring", "observers", "references", "storage"},
+    {"auth", "catalogue", "locks", "monitoring", "observers", "references", "storage"},
     {"transfer"},
     {"usecases"},
     {"web"},

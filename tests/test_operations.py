@@ -24,6 +24,7 @@ from giftless.app.cpus import number_of_workers
 from giftless.interfaces import (
     IAuthenticatorFactory,
     IBuilder,
+    ICatalogueFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -116,7 +117,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
         document = {key: values[0] for key, values in uncommented().items()}
         self.assertEqual(document["state_dir"], INSTALLED["state_dir"])
         plain = dict(defaults(Config))
-        for key in ("state_dir", "storage", "auth", "locks", "observers"):
+        for key in ("state_dir", "storage", "auth", "locks", "catalogue", "observers"):
             self.assertIn(key, document)
             document[key] = plain[key]
         self.assert_complete(document, Config)
@@ -148,6 +149,15 @@ class ExampleConfigurationTests(SynchronousTestCase):
         shared = LockPolicy.__struct_fields__
         policy = {key: sections["sqlite"].pop(key) for key in shared}
         self.assert_complete(policy, LockPolicy)
+        self.assertEqual(sorted(sections), sorted(own))
+        for name, options in own.items():
+            self.assert_complete(sections[name], options)
+
+    def test_every_catalogue_is_in_the_example(self) -> None:
+        """Every built-in catalogue is there with every option of it."""
+        sections = {section.pop("type"): section for section in uncommented()["catalogue"]}
+        own = built_in(ICatalogueFactory)
+        self.assertEqual(next(iter(sections)), "sqlite")
         self.assertEqual(sorted(sections), sorted(own))
         for name, options in own.items():
             self.assert_complete(sections[name], options)

@@ -25,6 +25,8 @@ from giftless.interfaces import (
     IAnonymous,
     IAuthenticator,
     IAuthenticatorFactory,
+    ICatalogue,
+    ICatalogueFactory,
     IFront,
     ILockStore,
     ILockStoreFactory,
@@ -69,6 +71,7 @@ class Backends:
     :ivar store: where objects are.
     :ivar chain: the authenticators, in the order in which they are asked.
     :ivar locks: where locks are; ``None`` if there are to be none.
+    :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
     :ivar observers: who is told of events, by the dotted paths of their sections.
     :ivar health: looks whether the store and the locks work.
     :ivar shared: what all workers count together.
@@ -81,6 +84,7 @@ class Backends:
     store: IObjectStore
     chain: Sequence[IAuthenticator]
     locks: ILockStore | None
+    catalogue: ICatalogue | None
     observers: Mapping[str, IObserver]
     health: Health
     shared: SharedTable
@@ -106,7 +110,7 @@ def build_backends(
     metrics: Metrics | None = None,
     pages: PageMaker | None = None,
 ) -> Backends:
-    """Build the storage, the authenticators, the lock store and the observers.
+    """Build the storage, the authenticators, the lock store, the catalogue and the observers.
 
     :param parts: builds each, with what is nested in it.
     :param shared: what all workers count together; ``None`` if this process serves alone.
@@ -125,6 +129,7 @@ def build_backends(
     ]
     check_realms(parts.built)
     locks = build_lock_store(options, parts)
+    catalogue = build_catalogue(options, parts)
     observers = build_observers(options, parts)
     # The store itself: what is asked for this is not counted.
     health = Health(store, locks, parts.environment.reactor)
@@ -141,7 +146,17 @@ def build_backends(
         observers = {**observers, "metrics": EventCounter(metrics), "activity": activity}
     shared = shared or SharedTable()
     return Backends(
-        secret, store, chain, locks, observers, health, shared, metrics, activity, pages
+        secret,
+        store,
+        chain,
+        locks,
+        catalogue,
+        observers,
+        health,
+        shared,
+        metrics,
+        activity,
+        pages,
     )
 
 
@@ -154,6 +169,15 @@ def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
         ILockStoreFactory, options.locks, "locks", LockPolicy.__struct_fields__
     )
     return store
+
+
+def build_catalogue(options: Config, parts: PartBuilder) -> ICatalogue | None:
+    """Build the catalogue alone, for commands that need nothing else.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    catalogue: ICatalogue | None = parts.build(ICatalogueFactory, options.catalogue, "catalogue")
+    return catalogue
 
 
 def build_observers(options: Config, parts: PartBuilder) -> Mapping[str, IObserver]:

@@ -1,7 +1,7 @@
 """Load the configuration: embedded defaults, a YAML file, the environment.
 
 The result is a frozen :class:`Config`.  Sections that select a plugin by
-``type`` (``storage``, ``auth``, ``locks``, ``observers``) stay plain here;
+``type`` (``storage``, ``auth``, ``locks``, ``catalogue``, ``observers``) stay plain here;
 :mod:`giftless.app.plugins` converts them with the plugin's own options.
 """
 
@@ -93,6 +93,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar rates: how many requests each client may send.
     :ivar locks: where file locks are kept: ``type``, that plugin's options, and
         those of :class:`giftless.usecases.locks.LockPolicy`.
+    :ivar catalogue: where it is kept what is known of objects: ``type`` and that plugin's
+        options.
     :ivar observers: who is told what the server has done: a list of observers.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
@@ -124,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     access: AccessOptions = AccessOptions()
     rates: RateOptions = RateOptions()
     locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
+    catalogue: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     observers: list[Section] = []
     transfers: list[str] = msgspec.field(
         default_factory=lambda: ["giftless", "multipart-basic", "basic"]

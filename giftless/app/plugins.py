@@ -26,6 +26,7 @@ from giftless.interfaces import (
     Environment,
     IAuthenticatorFactory,
     IBuilder,
+    ICatalogueFactory,
     IFactory,
     ILockStoreFactory,
     IObserverFactory,
@@ -43,6 +44,7 @@ KINDS: Final = (
     IStorageFactory,
     IAuthenticatorFactory,
     ILockStoreFactory,
+    ICatalogueFactory,
     ITransferFactory,
     IObserverFactory,
 )

@@ -76,7 +76,7 @@ class EntryQuery(msgspec.Struct, frozen=True, kw_only=True):
     :ivar repo: only of exactly this repository; ``None`` for all.
     :ivar states: only of these states.
     :ivar order: by the paths of their keys; or the largest, oldest or longest not offered
-        first; or those that were moved last.
+        first; or those that were moved last, and of these only such as are not ``STORED``.
     :ivar cursor: the ``next_cursor`` of the page before, of the same query.
     :ivar limit: the most entries of the page, up to :data:`MAX_ENTRIES`.
     """
@@ -177,12 +177,15 @@ class ICatalogue(Interface):
     the database fails or takes too long.  Times are seconds since the epoch.
     """
 
-    def record(entries: Sequence[Entry]) -> Awaitable[None]:
+    def record(entries: Sequence[Entry]) -> Awaitable[Mapping[ObjectKey, Sequence[ObjectKey]]]:
         """Note objects that have been stored: each has arrived, whatever was known of it.
 
         Their states become ``STORED``; names that are unknown now and were known stay.
         Room that was promised to exactly these keys is given back in the same
         transaction, so that ``used + reserved`` never falls below what is there.
+
+        :returns: where the same objects are beside, in other repositories or in the trash
+            (``in_trash`` of their key), for those that are; by key.
         """
 
     def offer(objects: Sequence[Wanted], at: float) -> Awaitable[Sequence[ObjectKey]]:

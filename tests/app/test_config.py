@@ -166,7 +166,8 @@ class MessageTests(ConfigTestCase):
                 message,
             )
         self.assertIn(
-            "allowed here: access, actions, admin, aliases, auth, cors,", self.refusal("zzz: 1")
+            "allowed here: access, actions, admin, aliases, auth, catalogue, cors,",
+            self.refusal("zzz: 1"),
         )
 
     def test_an_error_of_a_variable_names_the_variable(self) -> None:

@@ -17,6 +17,7 @@ from giftless.base.schema import allowed
 from giftless.base.units import Duration, Share, Size
 from giftless.interfaces import (
     IAuthenticatorFactory,
+    ICatalogueFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -77,6 +78,7 @@ def all_options() -> dict[str, Option]:
         (IStorageFactory, "storage."),
         (IAuthenticatorFactory, "auth.N."),
         (ILockStoreFactory, "locks."),
+        (ICatalogueFactory, "catalogue."),
         (IObserverFactory, "observers.N."),
     ):
         for name, plugin in plugins.find(interface).items():

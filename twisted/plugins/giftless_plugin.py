@@ -8,6 +8,7 @@ from twisted.application.service import ServiceMaker
 from giftless.app.plugins import LazyPlugin
 from giftless.interfaces import (
     IAuthenticatorFactory,
+    ICatalogueFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -56,6 +57,18 @@ postgresql_locks = LazyPlugin(
 )
 
 no_locks = LazyPlugin(ILockStoreFactory, "none", "giftless.locks.none.NoLocksFactory", tls=False)
+
+sqlite_catalogue = LazyPlugin(
+    ICatalogueFactory, "sqlite", "giftless.catalogue.sqlite.SQLiteFactory", tls=False
+)
+
+postgresql_catalogue = LazyPlugin(
+    ICatalogueFactory, "postgresql", "giftless.catalogue.postgresql.PostgreSQLFactory", tls=False
+)
+
+no_catalogue = LazyPlugin(
+    ICatalogueFactory, "none", "giftless.catalogue.none.NoCatalogueFactory", tls=False
+)
 
 basic_transfer = LazyPlugin(
     ITransferFactory, "basic", "giftless.transfer.basic.BasicFactory", tls=False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 #: An open connection of a driver (DB-API 2.0, PEP 249).
@@ -37,8 +37,18 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def execute_many(
+        self, connection: Connection, statement: str, rows: Iterable[Sequence[object]]
+    ) -> None:
+        """Run a statement, whose placeholders are ``?``, once for each row of values."""
+
+    @abstractmethod
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that writes."""
+
+    @abstractmethod
+    def rollback(self, connection: Connection) -> None:
+        """End a transaction that failed, if it has not ended; raises nothing."""
 
     @abstractmethod
     def check_place(self, connection: Connection) -> None:

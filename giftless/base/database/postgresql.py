@@ -5,9 +5,10 @@ The driver is psycopg 3, which comes with the extra ``giftless[postgresql]``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from giftless.base.database.dialect import Connection, Database
@@ -43,13 +44,20 @@ class PostgreSQL(Database):
     :param timeout: how long to try, in seconds.
     :param schema: the schema's history.
     :param state_dir: where it is remembered which database it was; ``None`` for nowhere.
+    :param purpose: what is in it, if one database may be used for several purposes:
+        each is remembered by itself.
     :raises ConfigError: if the driver is missing, or ``conninfo`` is malformed.
     """
 
     option = "conninfo"
 
     def __init__(
-        self, conninfo: str, timeout: int, schema: Schema, state_dir: str | None = None
+        self,
+        conninfo: str,
+        timeout: int,
+        schema: Schema,
+        state_dir: str | None = None,
+        purpose: str = "",
     ) -> None:
         try:
             import psycopg
@@ -61,7 +69,7 @@ class PostgreSQL(Database):
         self._schema = schema
         self._parameters = _parse(psycopg, conninfo, timeout)
         self.errors = psycopg.Error
-        remembered = None if state_dir is None else remembered_in(state_dir, self._place())
+        remembered = None if state_dir is None else remembered_in(state_dir, self._place(purpose))
         self._mark = Mark(schema.identity_table, self.option, remembered)
 
     def connect(self) -> Connection:
@@ -87,9 +95,21 @@ class PostgreSQL(Database):
         """See :meth:`giftless.base.database.dialect.Database.execute`."""
         return connection.execute(statement.replace("?", "%s"), values)
 
+    def execute_many(
+        self, connection: Connection, statement: str, rows: Iterable[Sequence[object]]
+    ) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.execute_many`."""
+        with connection.cursor() as cursor:
+            cursor.executemany(statement.replace("?", "%s"), rows)
+
     def begin(self, connection: Connection) -> None:
         """See :meth:`giftless.base.database.dialect.Database.begin`."""
         connection.execute("BEGIN")
+
+    def rollback(self, connection: Connection) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.rollback`."""
+        with contextlib.suppress(self.errors):
+            connection.rollback()
 
     def is_lost(self, connection: Connection) -> bool:
         """See :meth:`giftless.base.database.dialect.Database.is_lost`."""
@@ -128,13 +148,13 @@ class PostgreSQL(Database):
             if pending:
                 connection.execute(_SET_VERSION.format(self._schema.table), (self._schema.version,))
 
-    def _place(self) -> str:
+    def _place(self, purpose: str) -> str:
         """Say which database it is, without a password."""
         told = (
             self._parameters.get(name) or os.environ.get(variable, "")
             for name, variable in (("host", "PGHOST"), ("port", "PGPORT"), ("dbname", "PGDATABASE"))
         )
-        return f"postgresql {' '.join(map(str, told))}"
+        return " ".join(map(str, ("postgresql", *([purpose] if purpose else []), *told)))
 
     def _recognise(self, connection: Connection) -> None:
         (table,) = connection.execute(_FIND_TABLE, (self._mark.table,)).fetchone()

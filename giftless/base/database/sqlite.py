@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from giftless.base.database.dialect import Connection, Database
@@ -117,6 +118,12 @@ class SQLite(Database):
         """See :meth:`giftless.base.database.dialect.Database.execute`."""
         return connection.execute(statement, values)
 
+    def execute_many(
+        self, connection: Connection, statement: str, rows: Iterable[Sequence[object]]
+    ) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.execute_many`."""
+        connection.executemany(statement, rows)
+
     def begin(self, connection: Connection) -> None:
         """See :meth:`giftless.base.database.dialect.Database.begin`.
 
@@ -124,6 +131,12 @@ class SQLite(Database):
         waiting, if another one has written meanwhile.
         """
         connection.execute("BEGIN IMMEDIATE")
+
+    def rollback(self, connection: Connection) -> None:
+        """See :meth:`giftless.base.database.dialect.Database.rollback`."""
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
 
     def is_lost(self, connection: Connection) -> bool:
         """See :meth:`giftless.base.database.dialect.Database.is_lost`."""
@@ -161,8 +174,7 @@ class SQLite(Database):
             connection.execute(f"PRAGMA user_version = {self._schema.version:d}")
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            self.rollback(connection)
             raise
 
     def _is_marked(self, connection: Connection) -> bool:

@@ -1,0 +1,292 @@
+"""Write what is known of objects, and read it by their keys.
+
+Each function is one transaction of a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from giftless.catalogue.books import Books
+from giftless.catalogue.promises import drop_promises
+from giftless.catalogue.session import (
+    CODES,
+    COLUMNS,
+    DELETED,
+    IN_PLACE,
+    LEAVING,
+    STORED,
+    TRASHED,
+    Row,
+    RowKey,
+    Session,
+    chunks,
+    entry_of,
+    repo_at,
+)
+from giftless.catalogue.texts import storable
+from giftless.interfaces import Entry, State, Wanted
+from giftless.lfs.objects import ObjectKey, Oid, Repo, in_trash
+
+#: The most equal objects that are told of one.
+_MAX_EQUAL: Final = 1000
+
+_FIELDS: Final = Row._fields
+
+WRITE: Final = (
+    f"INSERT INTO giftless_catalogue_entries ({COLUMNS})"
+    f" VALUES ({', '.join('?' * len(_FIELDS))}) ON CONFLICT (repo, oid) DO UPDATE SET "
+    + ", ".join(f"{field} = excluded.{field}" for field in _FIELDS[2:])
+)
+
+DELETE: Final = "DELETE FROM giftless_catalogue_entries WHERE repo = ? AND oid = ?"
+
+_MARK_SHARED: Final = (
+    "UPDATE giftless_catalogue_entries SET shared = 1 WHERE oid = ? AND shared = 0"
+)
+
+
+def look(session: Session, keys: Sequence[ObjectKey]) -> Sequence[Entry | None]:
+    """See :meth:`giftless.interfaces.ICatalogue.look`."""
+    ids = session.repo_ids({key.repo for key in keys})
+    rows = session.rows(_row_keys(keys, ids).values())
+    found: list[Entry | None] = []
+    for key in keys:
+        number = ids.get(key.repo)
+        row = None if number is None else rows.get((number, bytes.fromhex(key.oid)))
+        found.append(None if row is None else entry_of(row, key.repo))
+    return found
+
+
+def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Sequence[ObjectKey]]:
+    """See :meth:`giftless.interfaces.ICatalogue.record`."""
+    with session.writing():
+        ids = session.repo_ids({entry.key.repo for entry in entries}, make=True)
+        rows = _rows(entries, ids)
+        known = session.rows(rows)
+        for key, row in rows.items():
+            before = known.get(key)
+            if before is not None:
+                rows[key] = row._replace(
+                    offered_at=max(row.offered_at, before.offered_at),
+                    who=row.who or before.who,
+                    principal=row.principal or before.principal,
+                    filename=row.filename or before.filename,
+                    shared=before.shared,
+                )
+        write_rows(session, known, rows)
+        drop_promises(session, rows)
+        return _equal(session, {entry.key.oid: entry.key for entry in entries}, ids)
+
+
+def offer(session: Session, objects: Sequence[Wanted], at: float) -> Sequence[ObjectKey]:
+    """See :meth:`giftless.interfaces.ICatalogue.offer`."""
+    with session.writing():
+        ids = session.repo_ids({each.key.repo for each in objects}, make=True)
+        told = _rows((Entry(each.key, each.size, at, at) for each in objects), ids)
+        known = session.rows(told)
+        changed = {}
+        for key, row in told.items():
+            before = known.get(key)
+            if before is None:
+                changed[key] = row
+            elif at > before.offered_at:
+                changed[key] = before._replace(offered_at=at)
+        write_rows(session, known, changed)
+        moved = {key for key, row in known.items() if row.state != STORED}
+        return [
+            each.key
+            for each in objects
+            if moved and (ids[each.key.repo], bytes.fromhex(each.key.oid)) in moved
+        ]
+
+
+def claim(
+    session: Session,
+    keys: Sequence[ObjectKey],
+    not_offered_since: float | None,
+    at: float,
+    reason: str,
+    who: str,
+) -> Sequence[ObjectKey]:
+    """See :meth:`giftless.interfaces.ICatalogue.claim`."""
+    left = (at, storable(reason), storable(who))
+
+    def leave(row: Row) -> Row | None:
+        if row.state == LEAVING and row[9:12] == left:
+            return row  # by an attempt of this call whose connection broke
+        if row.state != STORED:
+            return None
+        if not_offered_since is not None and row.offered_at >= not_offered_since:
+            return None
+        moved_at, why, by = left
+        return row._replace(state=LEAVING, moved_at=moved_at, reason=why, moved_by=by)
+
+    return _change(session, keys, leave)
+
+
+def settle(
+    session: Session, keys: Sequence[ObjectKey], found: State, state: State, at: float
+) -> Sequence[ObjectKey]:
+    """See :meth:`giftless.interfaces.ICatalogue.settle`."""
+    expected = CODES[found]
+
+    def change(row: Row) -> Row | None:
+        if row.state not in expected:
+            return None
+        if state is State.STORED:
+            offered_at = max(row.offered_at, at)
+            row = row._replace(offered_at=offered_at, reason="", moved_by="")
+            return row._replace(state=STORED, moved_at=0.0)
+        if state is State.TRASHED:
+            return row._replace(state=TRASHED, moved_at=at)
+        return row._replace(state=LEAVING if row.state in IN_PLACE else DELETED, moved_at=at)
+
+    return _change(session, keys, change)
+
+
+def forget(session: Session, keys: Sequence[ObjectKey], states: frozenset[State]) -> None:
+    """See :meth:`giftless.interfaces.ICatalogue.forget`."""
+    codes = {code for state in states for code in CODES[state]}
+    with session.writing():
+        ids = session.repo_ids({key.repo for key in keys})
+        rows = session.rows(_row_keys(keys, ids).values())
+        _remove(session, [row for row in rows.values() if row.state in codes])
+
+
+def merge(session: Session, listed: Sequence[Entry]) -> int:
+    """See :meth:`giftless.interfaces.ICatalogue.merge`."""
+    # Most are known: look before anybody waits for this.
+    if not _differing(session, listed, session.repo_ids({each.key.repo for each in listed}))[1]:
+        return 0
+    with session.writing():
+        ids = session.repo_ids({each.key.repo for each in listed}, make=True)
+        known, changed = _differing(session, listed, ids)
+        write_rows(session, known, changed)
+        return len(changed)
+
+
+def _differing(
+    session: Session, listed: Sequence[Entry], ids: Mapping[Repo, int]
+) -> tuple[Mapping[RowKey, Row], Mapping[RowKey, Row]]:
+    """Compare what a store lists with what is known.
+
+    :returns: the rows that there are, and those that are to be.
+    """
+    # A repository without a number has no rows; 0 is nobody's.
+    told = _rows(listed, {each.key.repo: ids.get(each.key.repo, 0) for each in listed})
+    known = session.rows(told)
+    changed = {}
+    for key, row in told.items():
+        before = known.get(key)
+        if before is None:
+            changed[key] = row
+            continue
+        offered_at = max(before.offered_at, row.offered_at)
+        after = before._replace(size=row.size, offered_at=offered_at)
+        if before.state not in (LEAVING, DELETED, row.state):
+            after = after._replace(state=row.state, moved_at=row.moved_at)
+            after = after._replace(reason=row.reason, moved_by=row.moved_by)
+        if after != before:
+            changed[key] = after
+    return known, changed
+
+
+def _change(
+    session: Session, keys: Sequence[ObjectKey], change: Callable[[Row], Row | None]
+) -> Sequence[ObjectKey]:
+    """Change rows.
+
+    :param change: returns what a row becomes; ``None`` if it stays.
+    :returns: the keys of those that were changed.
+    """
+    with session.writing():
+        row_keys = _row_keys(keys, session.repo_ids({key.repo for key in keys}))
+        known = session.rows(row_keys.values())
+        changed = {key: row for key, before in known.items() if (row := change(before)) is not None}
+        write_rows(session, known, changed)
+        return [key for key, row_key in row_keys.items() if row_key in changed]
+
+
+def _rows(entries: Iterable[Entry], ids: Mapping[Repo, int]) -> dict[RowKey, Row]:
+    """Return the rows that entries make, by their keys; of equal keys, the last."""
+    rows = {}
+    for each in entries:
+        row = Row(
+            ids[each.key.repo],
+            bytes.fromhex(each.key.oid),
+            each.size,
+            each.stored_at,
+            each.offered_at,
+            CODES[each.state][0],
+            storable(each.who),
+            storable(each.principal),
+            storable(each.filename),
+            each.moved_at,
+            storable(each.reason),
+            storable(each.moved_by),
+            0,
+        )
+        rows[row.repo, row.oid] = row
+    return rows
+
+
+def _row_keys(keys: Iterable[ObjectKey], ids: Mapping[Repo, int]) -> dict[ObjectKey, RowKey]:
+    return {key: (ids[key.repo], bytes.fromhex(key.oid)) for key in keys if key.repo in ids}
+
+
+def write_rows(session: Session, known: Mapping[RowKey, Row], rows: Mapping[RowKey, Row]) -> None:
+    """Write rows, and what they change in the sums.
+
+    :param known: the rows that there are; others are new.
+    """
+    books = Books()
+    for key, row in rows.items():
+        books.replace(known.get(key), row)
+    # In the order of the table, which touches each of its pages once.
+    session.many(WRITE, sorted(rows.values()))
+    books.write(session)
+    _mark_shared(session, [oid for repo, oid in rows if (repo, oid) not in known])
+
+
+def _remove(session: Session, rows: Sequence[Row]) -> None:
+    books = Books()
+    for row in rows:
+        books.replace(row, None)
+    session.many(DELETE, [row[:2] for row in rows])
+    books.write(session)
+
+
+def _mark_shared(session: Session, oids: Iterable[bytes]) -> None:
+    """Mark the rows of those oids that several repositories have."""
+    for some in chunks(set(oids)):
+        condition, values = session.among("oid", some)
+        several = session.execute(
+            f"SELECT oid FROM giftless_catalogue_entries WHERE {condition}"
+            " GROUP BY oid HAVING count(*) > 1",
+            values,
+        ).fetchall()
+        session.many(_MARK_SHARED, several)
+
+
+def _equal(
+    session: Session, keys: Mapping[Oid, ObjectKey], ids: Mapping[Repo, int]
+) -> Mapping[ObjectKey, Sequence[ObjectKey]]:
+    """Return where objects are that equal those of some keys."""
+    numbers = {bytes.fromhex(oid): ids[key.repo] for oid, key in keys.items()}
+    found: dict[ObjectKey, list[ObjectKey]] = {}
+    for some in chunks(numbers):
+        condition, values = session.among("e.oid", some)
+        for oid, number, state, path in session.execute(
+            "SELECT e.oid, e.repo, e.state, r.path FROM giftless_catalogue_entries e"
+            f" JOIN giftless_catalogue_repos r ON r.id = e.repo WHERE {condition}"
+            " AND e.shared <> 0 AND e.size > 0",
+            values,
+        ):
+            key = keys[Oid(oid.hex())]
+            others = found.setdefault(key, [])
+            if number != numbers[oid] and len(others) < _MAX_EQUAL:
+                other = ObjectKey(repo_at(path), key.oid)
+                others.append(other if state == STORED else in_trash(other))
+    return {key: others for key, others in found.items() if others}
