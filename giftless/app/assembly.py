@@ -20,6 +20,7 @@ from giftless.auth.throttle import Guesses
 from giftless.base import schema
 from giftless.base.metrics.counts import Counts
 from giftless.base.shared_table import SharedTable
+from giftless.catalogue.recorder import Recorder
 from giftless.interfaces import (
     Environment,
     IAnonymous,
@@ -73,6 +74,7 @@ class Backends:
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
     :ivar observers: who is told of events, by the dotted paths of their sections.
+    :ivar arrivals: the same for who is told of stored objects alone.
     :ivar health: looks whether the store and the locks work.
     :ivar shared: what all workers count together.
     :ivar metrics: what this worker counts; ``None`` if nobody is told.
@@ -86,6 +88,7 @@ class Backends:
     locks: ILockStore | None
     catalogue: ICatalogue | None
     observers: Mapping[str, IObserver]
+    arrivals: Mapping[str, IObserver]
     health: Health
     shared: SharedTable
     metrics: Metrics | None = None
@@ -131,12 +134,18 @@ def build_backends(
     locks = build_lock_store(options, parts)
     catalogue = build_catalogue(options, parts)
     observers = build_observers(options, parts)
+    around = parts.environment
+    arrivals = {}
+    if catalogue is not None:
+        recorder = Recorder(catalogue, store, around.reactor, around.wall_clock)
+        recorder.setServiceParent(around.services)
+        arrivals["catalogue"] = recorder
     # The store itself: what is asked for this is not counted.
-    health = Health(store, locks, parts.environment.reactor)
+    health = Health(store, locks, around.reactor)
     activity = None
     if metrics is not None:
-        seconds = parts.environment.reactor.seconds
-        activity = Activity(name_of, seconds, parts.environment.wall_clock, os.getpid())
+        seconds = around.reactor.seconds
+        activity = Activity(name_of, seconds, around.wall_clock, os.getpid())
         kind = options.storage["type"]
         store = measured_store(store, kind, metrics, seconds, activity.watched)
         chain = [
@@ -152,6 +161,7 @@ def build_backends(
         locks,
         catalogue,
         observers,
+        arrivals,
         health,
         shared,
         metrics,
@@ -204,7 +214,7 @@ def build_site(options: Config, environment: Environment, backends: Backends) ->
 
     :raises ConfigError: if the configuration cannot be used.
     """
-    events = Events(backends.observers)
+    events = Events(backends.observers, backends.arrivals)
     return LFSSite(
         build_resource(options, environment, backends, events).resource(),
         options.limits,

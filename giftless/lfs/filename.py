@@ -7,8 +7,16 @@ import unicodedata
 from typing import Final
 from urllib.parse import quote
 
+from giftless.lfs.objects import Extras
+
 #: The longest file name that is sent, in characters.
 _MAX_FILENAME: Final = 200
+
+
+def filename_in(extras: Extras) -> str:
+    """Return what a client calls an object (``x-filename``); empty if it does not say."""
+    filename = extras.get("filename")
+    return filename if isinstance(filename, str) else ""
 
 
 def content_disposition(filename: str | None, disposition: str | None) -> str | None:

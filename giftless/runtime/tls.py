@@ -14,6 +14,7 @@ from giftless.app import plugins
 from giftless.app.config import Config, EndpointOptions
 from giftless.interfaces import (
     IAuthenticatorFactory,
+    ICatalogueFactory,
     IFactory,
     ILockStoreFactory,
     IObserverFactory,
@@ -36,6 +37,7 @@ def uses_tls(options: Config) -> bool:
     chosen: list[tuple[type[IFactory], object]] = [
         (IStorageFactory, options.storage.get("type")),
         (ILockStoreFactory, options.locks.get("type")),
+        (ICatalogueFactory, options.catalogue.get("type")),
         *((IAuthenticatorFactory, section.get("type")) for section in options.auth),
         *((IObserverFactory, section.get("type")) for section in options.observers),
         *((ITransferFactory, name) for name in options.transfers),

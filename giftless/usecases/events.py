@@ -8,7 +8,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from giftless.errors import LFSError
-from giftless.interfaces import Event, IObserver, Refused
+from giftless.interfaces import Event, IObserver, ObjectStored, Refused
 from giftless.lfs.objects import Repo
 
 
@@ -17,14 +17,21 @@ class Events:
 
     :param observers: by the dotted paths of their sections, in the order in which
         they are told.
+    :param arrivals: the same for those that are told of
+        :class:`~giftless.interfaces.ObjectStored` alone.
     :ivar wanted: whether there is an observer; ask before an event is made.
+    :ivar arrivals_wanted: the same for ``ObjectStored``.
     """
 
     log = Logger()
 
-    def __init__(self, observers: Mapping[str, IObserver]) -> None:
+    def __init__(
+        self, observers: Mapping[str, IObserver], arrivals: Mapping[str, IObserver] | None = None
+    ) -> None:
         self._observers = tuple(observers.items())
+        self._of_arrivals = (*self._observers, *(arrivals or {}).items())
         self.wanted = bool(self._observers)
+        self.arrivals_wanted = bool(self._of_arrivals)
 
     def publish(self, event: Event) -> None:
         """Tell every observer of an event.
@@ -32,7 +39,8 @@ class Events:
         An observer that raises is logged with a traceback; the others are told, and
         the caller notices nothing.  Only ``KeyboardInterrupt`` passes.
         """
-        for path, observer in self._observers:
+        told = self._of_arrivals if type(event) is ObjectStored else self._observers
+        for path, observer in told:
             try:
                 observer.observe(event)
             except KeyboardInterrupt:

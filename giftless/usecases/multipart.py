@@ -29,6 +29,7 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import ObjectReply
+from giftless.lfs.filename import filename_in
 from giftless.lfs.objects import ObjectKey
 from giftless.transfer.kinds import ABORT, COMMIT, PART, PARTS
 from giftless.usecases.authorization import Gate
@@ -140,9 +141,11 @@ class MultipartServer:
         await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
         if self._read_back is not None:
             await self._read_back.verify(key, payload, identity)
-        if self._events.wanted:
-            who, arrival = identity.name, Arrival.COMMITTED
-            self._events.publish(ObjectStored(key, ticket.size, who, arrival, identity.principal))
+        if self._events.arrivals_wanted:
+            who, principal, filename = identity.name, identity.principal, filename_in(ticket.extras)
+            self._events.publish(
+                ObjectStored(key, ticket.size, who, Arrival.COMMITTED, principal, filename)
+            )
 
     async def abort(self, identity: Identity, key: ObjectKey) -> None:
         """Throw parts away."""

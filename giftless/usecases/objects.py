@@ -47,6 +47,7 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject
+from giftless.lfs.filename import filename_in
 from giftless.lfs.objects import EMPTY_OID, Actions, ObjectKey, Operation, Permission, Repo
 from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.registry import TransferRegistry
@@ -226,7 +227,7 @@ class LFSServer:
         checked = VerifiedBody(body, key.oid, size, self._max_object_size, self._blocking)
         extras = ticket.extras if ticket is not None else {}
         await store.put(key, Payload(size, key.oid), checked, extras)
-        if self._events.wanted:
+        if self._events.arrivals_wanted:
             self._publish_stored(key, checked.received, identity, Arrival.STREAMED)
 
     async def open(
@@ -260,14 +261,18 @@ class LFSServer:
             )
         if stored.sha256 not in (None, key.oid):
             raise Conflict(f"the stored object's SHA-256 is {stored.sha256}; upload it again")
-        if self._events.wanted and ticket is not None and ticket.kind == CONFIRM.name:
+        if self._events.arrivals_wanted and ticket is not None and ticket.kind == CONFIRM.name:
             # It went to the store directly: only now is it known that it has arrived.
             self._publish_stored(key, size, identity, Arrival.CONFIRMED)
 
     def _publish_stored(
         self, key: ObjectKey, size: int, identity: Identity, arrival: Arrival
     ) -> None:
-        self._events.publish(ObjectStored(key, size, identity.name, arrival, identity.principal))
+        ticket = identity.ticket
+        filename = "" if ticket is None else filename_in(ticket.extras)
+        self._events.publish(
+            ObjectStored(key, size, identity.name, arrival, identity.principal, filename)
+        )
 
     async def _inspect(self, key: ObjectKey) -> ObjectFacts | None:
         if IInspector.providedBy(self._store):

@@ -104,6 +104,19 @@ class PublishTests(SynchronousTestCase):
         self.assertFalse(NO_EVENTS.wanted)
         self.assertFalse(Events({}).wanted)
         self.assertTrue(events_to(Recorder()).wanted)
+        self.assertTrue(events_to(Recorder()).arrivals_wanted)
+
+    def test_some_are_told_of_arrivals_alone(self) -> None:
+        """No other event is made for them: a batch costs nothing more."""
+        everything, arrivals = Recorder(), Recorder()
+        alone = Events({}, {"catalogue": arrivals})
+        self.assertEqual((alone.wanted, alone.arrivals_wanted), (False, True))
+        stored = ObjectStored(key_of(DATA), 1, "will", Arrival.STREAMED)
+        for events in (alone, Events({"observers.0": everything}, {"catalogue": arrivals})):
+            for event in (EVENT, stored):
+                events.publish(event)
+        self.assertEqual(arrivals.seen, [stored, stored])
+        self.assertEqual(everything.seen, [EVENT, stored])
 
     def test_a_refusal_is_published_with_its_errors_cause(self) -> None:
         recorder = Recorder()
@@ -151,6 +164,15 @@ class ObjectEventTests(CoroutineTestCase):
                 key_of(DATA), len(DATA), identity.name, Arrival.STREAMED, identity.principal
             )
             self.assertEqual(self.recorder.take(), [stored])
+
+    def test_an_arrival_has_the_name_that_the_batch_told(self) -> None:
+        for extras, name in (({"filename": "a.psd"}, "a.psd"), ({"filename": 7}, ""), ({}, "")):
+            who = uploader(len(DATA), extras)
+            self.run_now(self.receive(len(DATA), identity=who))
+            who = uploader(len(DATA), extras, operation="confirm")
+            self.run_now(self.server.verify(who, key_of(DATA), len(DATA)))
+            self.assertEqual([each.filename for each in self.recorder.of(ObjectStored)], [name] * 2)
+            self.recorder.take()
 
     def test_an_upload_that_fails_is_no_arrival(self) -> None:
         self.assert_fails(WrongBody, self.receive(3, [b"abc"]))
