@@ -142,6 +142,7 @@ class GuardedFront(Front):
             "secret": SECRET.decode(),
             "storage": {"type": "local", "path": directory},
             "locks": {"type": "none"},
+            "catalogue": {"type": "none"},
             **options,
         }
         config = convert(settings, Config, "")
