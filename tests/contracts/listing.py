@@ -24,7 +24,7 @@ from giftless.interfaces import (
     ListedObject,
 )
 from giftless.lfs.objects import Extras, ObjectKey, in_trash
-from tests.support.bodies import ListBody
+from tests.support.bodies import ListBody, read_all
 from tests.support.making import key_of, oid_of, put_object, repo_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ FOREIGN = (
 )
 
 
-class _StoreContract(_Mixin):
+class StoreContract(_Mixin):
     """How the contracts reach a store.
 
     :cvar foreign: the places of which :data:`FOREIGN` the store can have.
@@ -114,6 +114,39 @@ class _StoreContract(_Mixin):
     async def prepare(self) -> None:
         """Make a store."""
         self.store = await self.make_store()
+
+    async def add_wrong(self, key: ObjectKey, data: bytes) -> None:
+        """Store bytes that are not those of the key; a store that notices needs another way."""
+        await self.add(key, data)
+
+    async def extras_of(self, key: ObjectKey) -> Extras:
+        """Return the extras that an object has."""
+        if IReadableStore.providedBy(self.store):
+            stored = await self.store.open(key)
+            assert stored is not None
+            try:
+                return dict(stored.extras)
+            finally:
+                stored.close()
+        assert IInspector.providedBy(self.store)
+        facts = await self.store.inspect(key)
+        assert facts is not None
+        return dict(facts.extras)
+
+    async def sizes(self, *keys: ObjectKey) -> list[int | None]:
+        """Ask for sizes."""
+        return list(await self.store.sizes(keys))
+
+    async def bytes_of(self, key: ObjectKey) -> bytes | None:
+        """Return an object's bytes."""
+        assert IReadableStore.providedBy(self.store)
+        stored = await self.store.open(key)
+        if stored is None:
+            return None
+        try:
+            return await read_all(stored.read(0, stored.size))
+        finally:
+            stored.close()
 
     async def fill(self, count: int, path: str = "org/repo", first: int = 0) -> set[ObjectKey]:
         """Store different objects, the oids of which come in no order.
@@ -152,7 +185,7 @@ class _StoreContract(_Mixin):
         )
 
 
-class ListingContract(_StoreContract):
+class ListingContract(StoreContract):
     """Tests of an ``IListing`` that can delete, too."""
 
     async def test_it_provides_its_interfaces(self) -> None:
@@ -361,26 +394,8 @@ class ListingContract(_StoreContract):
                     self.fail(f"{cursor!r} was taken for a cursor: {page}")
 
 
-class DeletingContract(_StoreContract):
+class DeletingContract(StoreContract):
     """Tests of an ``IDeleting``."""
-
-    async def extras_of(self, key: ObjectKey) -> Extras:
-        """Return the extras that an object has."""
-        if IReadableStore.providedBy(self.store):
-            stored = await self.store.open(key)
-            assert stored is not None
-            try:
-                return dict(stored.extras)
-            finally:
-                stored.close()
-        assert IInspector.providedBy(self.store)
-        facts = await self.store.inspect(key)
-        assert facts is not None
-        return dict(facts.extras)
-
-    async def sizes(self, *keys: ObjectKey) -> list[int | None]:
-        """Ask for sizes."""
-        return list(await self.store.sizes(keys))
 
     async def test_it_provides_its_interfaces(self) -> None:
         await self.prepare()

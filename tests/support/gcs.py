@@ -68,6 +68,8 @@ class Google:
     :ivar requests: every request: its method, its path, how it was authorised.
     :ivar refused: the codes of all refusals.
     :ivar token_lifetime: how long tokens are said to be good, in seconds.
+    :ivar rewrite_steps: how many requests copy a part of an object only, before one copies
+        the rest.
     """
 
     port: int
@@ -77,6 +79,7 @@ class Google:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     token_lifetime: int = 3600
+    rewrite_steps: int = 0
     tokens: set[str] = field(default_factory=set)
     buckets: set[str] = field(default_factory=set)
     uploads: Uploads = field(init=False)
@@ -254,6 +257,8 @@ class _Front(BaseHTTPRequestHandler):
                 self._metadata(path)
             elif path.startswith("/v1/projects/"):
                 self._sign_blob(path)
+            elif path.startswith("/storage/v1/b/"):
+                self._rewrite(path)
             else:
                 self._object(path)
         except Refusal as refusal:
@@ -412,6 +417,59 @@ class _Front(BaseHTTPRequestHandler):
         if not made - SKEW <= time.time() < made + lifetime or lifetime > 604_800:
             raise Refusal(400, "ExpiredToken", "The provided token has expired.")
 
+    # -- the JSON API
+
+    def _rewrite(self, path: str) -> None:
+        """Copy an object, with "Objects: rewrite"."""
+        query = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        self.google.requests.append((self.command, unquote(path), "bearer"))
+        place = path.removeprefix("/storage/v1/b/").split("/")
+        if self.command != "POST" or len(place) != 8 or place[3:7:3] != ["rewriteTo", "o"]:
+            self._refuse_json(404, "not in these tests")
+        elif not self._has_token():
+            self._refuse_json(401, "Invalid Credentials")
+        elif self.headers.get("Content-Length") != "0":
+            self._refuse_json(411, "a body is needed, or a length of 0")
+        elif missing := {"storage.objects.get", "storage.objects.create"} & self.google.denied:
+            self._refuse_json(403, f"{self.google.EMAIL} does not have {missing.pop()} access")
+        else:
+            self._rewrite_step(place[0], unquote(place[2]), unquote(place[7]), query)
+
+    def _rewrite_step(self, bucket: str, source: str, target: str, query: dict[str, str]) -> None:
+        items = {item["name"]: item for item in self.google.items(bucket)}
+        found = items.get(source)
+        if found is None:
+            self._refuse_json(404, f"No such object: {bucket}/{source}")
+            return
+        if query.get("ifSourceGenerationMatch", found["generation"]) != found["generation"]:
+            self._refuse_json(412, "At least one of the pre-conditions you specified did not hold.")
+            return
+        if target in items and "storage.objects.delete" in self.google.denied:
+            self._refuse_json(403, "no storage.objects.delete access")
+            return
+        answer: dict[str, object] = {
+            "kind": "storage#rewriteResponse",
+            "objectSize": found["size"],
+            "done": True,
+            "totalBytesRewritten": found["size"],
+        }
+        step = int(query.get("rewriteToken", "token 0").removeprefix("token "))
+        if step < self.google.rewrite_steps:
+            part = int(found["size"]) * (step + 1) // (self.google.rewrite_steps + 1)
+            token = f"token {step + 1}"
+            answer |= {"done": False, "totalBytesRewritten": str(part), "rewriteToken": token}
+        else:
+            names = [quote(name, safe="") for name in (source, target)]
+            url = f"/storage/v1/b/{bucket}/o/{names[0]}/rewriteTo/b/{bucket}/o/{names[1]}"
+            with self.google.connect() as store:
+                store.request("POST", url, b"", {"Content-Type": "application/json"})
+                reply = store.getresponse()
+                assert reply.status == 200, reply.read()
+        self._answer_json(200, answer)
+
+    def _refuse_json(self, status: int, message: str) -> None:
+        self._answer_json(status, {"error": {"code": status, "message": message}})
+
     # -- what there is
 
     def _object(self, path: str) -> None:
@@ -432,7 +490,7 @@ class _Front(BaseHTTPRequestHandler):
             elif what:
                 self._parts(store, bucket, name, query)
             elif self.command == "PUT" and "x-goog-copy-source" in self.headers:
-                self._copy(store, bucket, name, path)
+                self._copy(store, bucket, name)
             elif self.command == "PUT":
                 self._upload(store, bucket, name)
             elif self.command in ("GET", "HEAD"):
@@ -532,13 +590,18 @@ class _Front(BaseHTTPRequestHandler):
             self._store(store, bucket, query, kept, iter(partial(file.read, PIECE), b""))
         self._answer(200, b"", {"x-goog-stored-content-length": str(length)})
 
-    def _copy(self, store: http.client.HTTPConnection, bucket: str, name: str, path: str) -> None:
-        """Replace the metadata of an object by copying it onto itself."""
-        if unquote(self.headers["x-goog-copy-source"]) != f"/{bucket}/{name}":
+    def _copy(self, store: http.client.HTTPConnection, bucket: str, name: str) -> None:
+        """Copy an object, perhaps onto itself with other metadata."""
+        path = self.headers["x-goog-copy-source"]
+        if not unquote(path).startswith(f"/{bucket}/"):
             raise Refusal(400, "InvalidArgument", "not in these tests")
-        if self.headers["x-goog-metadata-directive"] != "REPLACE":
+        replace = self.headers.get("x-goog-metadata-directive", "COPY") == "REPLACE"
+        if unquote(path) == f"/{bucket}/{name}" and not replace:
             raise Refusal(400, "InvalidRequest", "an object cannot be copied to itself like this")
-        if "storage.objects.delete" in self.google.denied:
+        if "storage.objects.get" in self.google.denied:
+            raise Refusal(403, "AccessDenied", "no storage.objects.get access")
+        present = any(item["name"] == name for item in self.google.items(bucket))
+        if present and "storage.objects.delete" in self.google.denied:
             raise Refusal(403, "AccessDenied", "no storage.objects.delete access")
         store.request("GET", path, headers={"Host": "storage.googleapis.com"})
         reply = store.getresponse()
@@ -547,7 +610,8 @@ class _Front(BaseHTTPRequestHandler):
             raise Refusal(404, "NoSuchKey", "The specified key does not exist.")
         if self.headers["x-goog-copy-source-if-match"] != reply.getheader("ETag"):
             raise Refusal(412, "PreconditionFailed", "At least one precondition did not hold.")
-        kept = {header: value for header, value in self.headers.items() if _is_kept(header)}
+        headers = self.headers.items() if replace else reply.getheaders()
+        kept = {header: value for header, value in headers if _is_kept(header)}
         kept["Content-Length"] = str(len(data))
         self._store(store, bucket, f"name={quote(name, safe='')}", kept, [data])
         self._answer(200, b"<CopyObjectResult/>", {"Content-Type": "application/xml"})

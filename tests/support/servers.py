@@ -150,6 +150,10 @@ class S3:
             **others,
         }
 
+    def create(self, bucket: str) -> None:
+        """Make a bucket by the API, which gives it an owner."""
+        self._send("PUT", bucket, {}, {}, b"")
+
     def add_user(self, name: str, role: str = "user") -> dict[str, object]:
         """Make a user.
 

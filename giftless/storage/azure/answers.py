@@ -42,6 +42,9 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
 #: The metadata of an empty blob that is no object, and there only to be removed.
 DISCARDED: Final = "giftlessdiscarded"
 
+#: The states of copies that will not be made.
+FAILED: Final = frozenset({"failed", "aborted"})
+
 #: The codes of a marker that Azure has not given.
 WRONG_MARKER: Final = frozenset({"InvalidQueryParameterValue", "OutOfRangeInput"})
 
@@ -52,6 +55,11 @@ def error_code(answer: Answer) -> str:
         return code
     match = re.search(rb"<Code>([A-Za-z0-9]+)</Code>", answer.body)
     return match[1].decode() if match else ""
+
+
+def copy_status(answer: Answer) -> str:
+    """Return how far a blob has been copied: ``success`` also if it is no copy."""
+    return answer.headers.get("x-ms-copy-status", "success")
 
 
 def describe(answer: Answer) -> StoreError:
@@ -75,7 +83,7 @@ def read_list(answer: Answer) -> EntryPage:
     blobs, marker = listed.find("Blobs"), listed.find("NextMarker")
     if blobs is None or marker is None:
         raise StoreError("Azure's list of blobs is not all there")
-    entries = [_read_blob(blob) for blob in blobs.iterfind("Blob") if not _is_discarded(blob)]
+    entries = [_read_blob(blob) for blob in blobs.iterfind("Blob") if _is_object(blob)]
     return EntryPage(entries, marker.text or None)
 
 
@@ -92,7 +100,10 @@ def _read_blob(blob: Element) -> Entry:
     )
 
 
-def _is_discarded(blob: Element) -> bool:
+def _is_object(blob: Element) -> bool:
+    """Whether a blob is not what an abort, or a copy that is not made, has left behind."""
+    if blob.findtext("Properties/CopyStatus", "success") != "success":
+        return False
     kept = blob.find("Metadata")
     length = blob.findtext("Properties/Content-Length")
-    return length == "0" and kept is not None and any(m.tag.lower() == DISCARDED for m in kept)
+    return length != "0" or kept is None or all(m.tag.lower() != DISCARDED for m in kept)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from giftless.base.http_client import Answer
 from giftless.errors import BadRequest, ConfigError
 from giftless.interfaces import ObjectFacts, Payload, WallClock
-from giftless.lfs.objects import Action, Extras, ObjectKey
+from giftless.lfs.objects import TRASH_LENGTH, Action, Extras, ObjectKey, owner_of
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
 from giftless.storage.azure.signing import VERSION, Grant, sign_access
@@ -84,7 +84,9 @@ class BlobLayout(Layout):
                 "this server's storage takes no repository with a backslash in its name"
                 " or a dot at the end of a part of it"
             )
-        if len(name) > MAX_NAME:
+        # What can be stored can be moved to the trash.
+        most = MAX_NAME if owner_of(key.repo) else MAX_NAME - TRASH_LENGTH
+        if len(name) > most:
             raise BadRequest("the repository's path is too long for this server's storage")
         return name
 
@@ -125,18 +127,27 @@ class BlobContainer(Container):
 
         Azure keeps no SHA-256, so ``thorough`` makes no difference.
         """
+        found = await self._find(key)
+        return None if found is None else self._facts_of(found)
+
+    async def _find(self, key: ObjectKey) -> Answer | None:
+        """Return the answer to HEAD, of which :meth:`_facts_of` makes facts; see :meth:`facts`."""
         answer = await self._look(key)
         if answer.status == 404 and answers.error_code(answer) == ABSENT:
             return None
         length = answer.headers.get("content-length", "")
         if answer.status != 200 or not length.isdecimal():
             raise answers.describe(answer)
-        if length == "0" and DISCARDED_HEADER in answer.headers:
+        copied = answers.copy_status(answer)
+        if (length == "0" and DISCARDED_HEADER in answer.headers) or copied in answers.FAILED:
             await self._discard(key, answer)
             return None
-        extras = decode_extras(answer.headers.get(EXTRAS_HEADER, ""))
-        damage = decode_reason(answer.headers.get(DAMAGE_HEADER))
-        return ObjectFacts(int(length), None, extras, damage)
+        return answer if copied == "success" else None
+
+    def _facts_of(self, found: Answer) -> ObjectFacts:
+        extras = decode_extras(found.headers.get(EXTRAS_HEADER, ""))
+        damage = decode_reason(found.headers.get(DAMAGE_HEADER))
+        return ObjectFacts(int(found.headers["content-length"]), None, extras, damage)
 
     async def _look(self, key: ObjectKey, timeout: float | None = None) -> Answer:
         async def prepare() -> Request:
@@ -223,7 +234,7 @@ class BlobContainer(Container):
         return await self.client.ask(prepare, timeout)
 
     async def _discard(self, key: ObjectKey, found: Answer) -> None:
-        """Remove an empty blob that is no object, unless it has become one.
+        """Remove a blob that is no object, unless it has become one.
 
         :param found: what Azure said of it.
         """
@@ -236,12 +247,12 @@ class BlobContainer(Container):
     ) -> EntryPage:
         """See :meth:`giftless.storage.remote.container.Container.list_entries`.
 
-        By "List Blobs".  Blobs that an abort has left behind are left out.
+        By "List Blobs".  Blobs that an abort or a copy has left behind are left out.
         """
         asked = {
             "restype": "container",
             "comp": "list",
-            "include": "metadata",
+            "include": "metadata,copy",
             "prefix": prefix,
             "maxresults": str(limit),
         }

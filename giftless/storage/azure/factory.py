@@ -16,7 +16,7 @@ from giftless.storage.azure.account import (
     public_endpoint,
 )
 from giftless.storage.azure.blobs import Place
-from giftless.storage.azure.blocks import BlockContainer
+from giftless.storage.azure.copies import CopyingContainer
 from giftless.storage.azure.credentials import SigningKey, delegated, identity_chain
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
@@ -53,7 +53,7 @@ class AzureFactory(RemoteFactory[AzureOptions]):
 
     def container(
         self, options: AzureOptions, layout: Layout, client: StoreClient, environment: Environment
-    ) -> BlockContainer:
+    ) -> CopyingContainer:
         """See :meth:`RemoteFactory.container`."""
         if _CONTAINER.fullmatch(options.container) is None:
             raise ConfigError(
@@ -71,7 +71,7 @@ class AzureFactory(RemoteFactory[AzureOptions]):
             account.option,
         )
         keys = _keys(account, endpoint, options.timeout, environment)
-        return BlockContainer(
+        return CopyingContainer(
             place, layout, keys, client, environment.reactor, environment.wall_clock
         )
 

@@ -16,6 +16,14 @@ def is_from_gcs(answer: Answer) -> bool:
     return any(name.startswith(marks) for name in answer.headers) or bool(error_code(answer))
 
 
+def digests_of(answer: Answer) -> Mapping[str, str]:
+    """Return the digests of an object's bytes that an answer to HEAD tells, by their kinds."""
+    pairs = (
+        pair.strip().partition("=") for pair in answer.headers.get("x-goog-hash", "").split(",")
+    )
+    return {kind: digest for kind, _, digest in pairs if digest}
+
+
 def describe(answer: Answer) -> StoreError:
     """Say in words what an answer means that is no success."""
     code = error_code(answer)

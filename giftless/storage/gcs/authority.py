@@ -51,6 +51,9 @@ class Authority(ABC):
     #: The option that a refused signature or credential is about.
     option: str
 
+    #: Whether the daemon's own requests carry a token: which the JSON API needs.
+    has_token: bool
+
     @abstractmethod
     async def presign(self, draft: Draft, lifetime: int) -> tuple[str, int]:
         """Sign a request that a client sends.
@@ -84,6 +87,7 @@ class HmacAuthority(Authority):
     """
 
     option = "hmac_secret"
+    has_token = False
 
     def __init__(self, access_key: str, secret: str, wall_clock: WallClock) -> None:
         self._access_key = access_key
@@ -119,6 +123,7 @@ class AccountAuthority(Authority):
     """
 
     option = "credentials_file"
+    has_token = True
 
     def __init__(
         self,

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import quote
 
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
 from giftless.errors import ConfigError
-from giftless.interfaces import Payload
+from giftless.interfaces import ObjectFacts, Payload
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.gcs import answers
 from giftless.storage.gcs.authority import Authority
+from giftless.storage.gcs.rewriting import rewrite
 from giftless.storage.gcs.signing import Draft
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
 from giftless.storage.remote.urls import bucket_root, shown_url
 from giftless.storage.remote.xml_bucket import Permissions, XmlPlace
-from giftless.storage.remote.xml_parts import XmlPartsBucket
+from giftless.storage.remote.xml_copies import XmlCopiesBucket
 
 #: The largest object that there can be, and that one PUT takes, in bytes: 5 TiB.
 MAX_PUT: Final = 5 * 1024**4
@@ -33,12 +35,14 @@ class Place(XmlPlace):
     """Where a bucket is.
 
     :ivar signs: whether clients are given signed URLs.
+    :ivar json_url: the URL of its objects in the JSON API.
     """
 
     signs: bool
+    json_url: str
 
 
-class Bucket(XmlPartsBucket):
+class Bucket(XmlCopiesBucket):
     """A bucket.
 
     :param authority: authorises requests.
@@ -76,6 +80,27 @@ class Bucket(XmlPartsBucket):
     def _length_of(self, answer: Answer) -> str:
         stored = answer.headers.get("x-goog-stored-content-length")
         return super()._length_of(answer) if stored is None else stored
+
+    def _digests_of(self, answer: Answer) -> Mapping[str, str]:
+        return answers.digests_of(answer)
+
+    async def _transfer(
+        self, source: ObjectKey, target: ObjectKey, found: Answer, facts: ObjectFacts
+    ) -> bool:
+        # HMAC keys are good for the XML API only, which copies by one request.
+        if not self._authority.has_token:
+            return await super()._transfer(source, target, found, facts)
+        names = [quote(self.layout.name(key), safe="") for key in (source, target)]
+        bucket = quote(self._place.bucket, safe="")
+        url = f"{self._place.json_url}/{names[0]}/rewriteTo/b/{bucket}/o/{names[1]}"
+
+        async def ask(parameters: Mapping[str, str]) -> Answer:
+            async def prepare() -> Request:
+                return await self._authority.authorize(Draft("POST", url, parameters))
+
+            return await self._client_for(facts.size).ask(prepare)
+
+        return await rewrite(ask, found.headers.get("x-goog-generation", ""))
 
     # -- for clients
 

@@ -99,4 +99,5 @@ def _place(options: GCSOptions) -> Place:
         bucket_url(public, options.bucket),
         options.bucket,
         options.mode == "direct",
+        bucket_url(f"{endpoint}/storage/v1/b", options.bucket) + "/o",
     )

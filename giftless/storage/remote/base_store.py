@@ -10,6 +10,7 @@ from giftless.base.concurrency import settle
 from giftless.errors import ConfigError, LFSError, ObjectDamaged, StorageUnavailable
 from giftless.interfaces import (
     ICheckable,
+    ICopying,
     IDeleting,
     IInspector,
     IListing,
@@ -32,7 +33,9 @@ from giftless.storage.remote.opened_object import RemoteObject
 from giftless.storage.remote.probe import Probe
 
 
-@implementer(ICheckable, IDeleting, IInspector, IListing, IMarking, IProbing, IReadableStore)
+@implementer(
+    ICheckable, ICopying, IDeleting, IInspector, IListing, IMarking, IProbing, IReadableStore
+)
 class RemoteStore:
     """What both kinds can do.
 
@@ -140,6 +143,16 @@ class RemoteStore:
             await self.container.delete(key)
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be deleted") from error
+
+    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+        """See :meth:`giftless.interfaces.ICopying.copy`: the store itself copies."""
+        try:
+            copied = await self.container.copy(source, target)
+            if not copied:
+                await self._confirm()
+        except StoreError as error:
+            raise unavailable(error, f"{source.oid} could not be copied") from error
+        return copied
 
     async def mark(self, key: ObjectKey, reason: str) -> None:
         """See :meth:`giftless.interfaces.IMarking.mark`."""

@@ -196,6 +196,17 @@ class Container(ABC):
         """
 
     @abstractmethod
+    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+        """Copy an object with its metadata, within the store, and make sure that it was.
+
+        An object at the target that is not damaged stays if it has the same size.
+
+        :returns: ``False`` only if the store itself says that the source is absent, or if
+            it is marked as damaged.
+        :raises BadRequest: if the container cannot have the target.
+        """
+
+    @abstractmethod
     async def delete(self, key: ObjectKey) -> None:
         """Remove an object; harmless if it is absent."""
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
-from giftless.errors import ConfigError, PayloadTooLarge
+from giftless.errors import ConfigError
 from giftless.interfaces import ObjectFacts
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote.client import MAX_ANSWER, Request, StoreClient, StoreError
@@ -33,9 +33,8 @@ from giftless.storage.remote.metadata import (
     decode_reason,
     disposition,
     encode_extras,
-    encode_reason,
 )
-from giftless.storage.remote.urls import encode_path, shown_url
+from giftless.storage.remote.urls import shown_url
 from giftless.storage.remote.xml_answers import document, error_code, flag, instant, number, text
 
 #: How long the bucket's existence is believed, in seconds, and from when on it
@@ -189,16 +188,23 @@ class XmlBucket(Container):
 
     async def facts(self, key: ObjectKey, thorough: bool) -> ObjectFacts | None:
         """See :meth:`giftless.storage.remote.container.Container.facts`."""
+        found = await self._look(key, thorough)
+        return None if found is None else self._facts_of(found)
+
+    async def _look(self, key: ObjectKey, thorough: bool) -> Answer | None:
+        """Return the answer to HEAD, of which :meth:`_facts_of` makes facts; see :meth:`facts`."""
         answer = await self._ask("HEAD", key, self.digest_headers if thorough else None)
         if answer.status == 404:
             await self._confirm_absence(key, answer)
             return None
-        length = self._length_of(answer)
-        if answer.status != 200 or not length.isdecimal():
+        if answer.status != 200 or not self._length_of(answer).isdecimal():
             raise self.problem(answer)
-        extras = decode_extras(answer.headers.get(self.extras_header, ""))
-        damage = decode_reason(answer.headers.get(self._damage_header))
-        return ObjectFacts(int(length), self._sha256_of(answer), extras, damage)
+        return answer
+
+    def _facts_of(self, found: Answer) -> ObjectFacts:
+        extras = decode_extras(found.headers.get(self.extras_header, ""))
+        damage = decode_reason(found.headers.get(self._damage_header))
+        return ObjectFacts(int(self._length_of(found)), self._sha256_of(found), extras, damage)
 
     @property
     def _damage_header(self) -> str:
@@ -276,41 +282,6 @@ class XmlBucket(Container):
     async def get_request(self, key: ObjectKey, start: int, end: int) -> Request:
         """See :meth:`giftless.storage.remote.container.Container.get_request`."""
         return await self._request("GET", key, {"range": f"bytes={start}-{end - 1}"}, {}, b"")
-
-    async def mark(self, key: ObjectKey, reason: str) -> None:
-        """See :meth:`giftless.storage.remote.container.Container.mark`.
-
-        Metadata cannot be changed alone: the object is copied onto itself.
-        """
-        found = await self._ask("HEAD", key)
-        if found.status == 404:
-            await self._confirm_absence(key, found)
-            return
-        length = self._length_of(found)
-        if found.status != 200 or not length.isdecimal():
-            raise self.problem(found)
-        if int(length) > self.max_copy:
-            raise PayloadTooLarge(
-                f"the object has {length} bytes; this storage marks up to {self.max_copy}"
-            )
-        kept = ("content-type", "content-disposition", self.extras_header)
-        headers = {
-            **{name: found.headers[name] for name in kept if name in found.headers},
-            f"{self.prefix}copy-source": encode_path(
-                f"/{self._place.bucket}/{self.layout.name(key)}"
-            ),
-            f"{self.prefix}copy-source-if-match": found.headers.get("etag", ""),
-            f"{self.prefix}metadata-directive": "REPLACE",
-            self._damage_header: encode_reason(reason),
-        }
-        answer = await self._ask("PUT", key, headers)
-        # The status may have been sent before the store knew how it would end.
-        code = error_code(answer)
-        # It is another object by now, or none: what was found wrong is gone.
-        if answer.status in (404, 412) or code in ("NoSuchKey", "PreconditionFailed"):
-            return
-        if answer.status != 200 or code:
-            raise self.problem(answer)
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.storage.remote.container.Container.delete`."""

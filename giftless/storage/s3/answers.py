@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from giftless.base.http_client import Answer
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.xml_answers import element, error_code
+
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
+
+_ENCRYPTION: Final = "x-amz-server-side-encryption"
 
 
 def is_from_s3(answer: Answer) -> bool:
@@ -57,6 +62,18 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "IllegalLocationConstraintException": ("region", "the bucket is in another region"),
     "RequestTimeTooSkewed": ("", "the clocks of this machine and the store differ too much"),
 }
+
+
+def digests_of(answer: Answer) -> Mapping[str, str]:
+    """Return the digests of an object's bytes that an answer to HEAD tells, by their kinds."""
+    digests = {}
+    if (sha256 := sha256_of(answer)) is not None:
+        digests["SHA-256"] = sha256
+    # The tag of what is made of parts, or encrypted with a key of its own, is no digest.
+    tag = answer.headers.get("etag", "").strip('"')
+    if _MD5.fullmatch(tag) and answer.headers.get(_ENCRYPTION, "AES256") == "AES256":
+        digests["MD5"] = tag
+    return digests
 
 
 def sha256_of(answer: Answer) -> str | None:

@@ -20,7 +20,7 @@ from giftless.storage.remote.credentials import Refreshing
 from giftless.storage.remote.urls import bucket_root
 from giftless.storage.remote.xml_answers import error_code
 from giftless.storage.remote.xml_bucket import Permissions, XmlPlace
-from giftless.storage.remote.xml_parts import XmlPartsBucket
+from giftless.storage.remote.xml_copies import XmlCopiesBucket
 from giftless.storage.s3 import answers
 from giftless.storage.s3.signing import (
     EMPTY,
@@ -48,7 +48,7 @@ class Place(XmlPlace):
     checksum: bool
 
 
-class Bucket(XmlPartsBucket):
+class Bucket(XmlCopiesBucket):
     """A bucket.
 
     :param credentials: what signs.
@@ -89,6 +89,9 @@ class Bucket(XmlPartsBucket):
 
     def _sha256_of(self, answer: Answer) -> str | None:
         return answers.sha256_of(answer)
+
+    def _digests_of(self, answer: Answer) -> Mapping[str, str]:
+        return answers.digests_of(answer)
 
     # -- for clients
 

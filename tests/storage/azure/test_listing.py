@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.azure.support import StoreInAzurite
 from tests.storage.remote.listing_contract import RemoteListing, RemoteListingFaults
@@ -33,7 +34,9 @@ class AzureListingTestCase(RemoteTestCase, StoreInAzurite):
         return self.server.container(self.container).get_blob_client(name)
 
 
-class DirectTests(AzureListingTestCase, RemoteListingFaults, ListingContract, DeletingContract):
+class DirectTests(
+    AzureListingTestCase, RemoteListingFaults, CopyingContract, ListingContract, DeletingContract
+):
     """``mode: direct``."""
 
     async def test_blobs_that_an_abort_has_left_are_no_objects(self) -> None:
@@ -52,7 +55,9 @@ class DirectTests(AzureListingTestCase, RemoteListingFaults, ListingContract, De
         self.assertEqual(await self.listed(), [])
 
 
-class ProxyTests(AzureListingTestCase, RemoteListing, ListingContract, DeletingContract):
+class ProxyTests(
+    AzureListingTestCase, RemoteListing, CopyingContract, ListingContract, DeletingContract
+):
     """``mode: proxy``, below a prefix."""
 
     options: dict[str, Any] = {"mode": "proxy", "prefix": "/team a/\u00fc&+/"}

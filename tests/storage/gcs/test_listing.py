@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.gcs.test_parts import GCSPartsTestCase
 from tests.storage.remote.listing_contract import RemoteListing, RemoteListingFaults
@@ -16,11 +17,15 @@ class GCSListingTestCase(GCSPartsTestCase):
         self.google.write(self.bucket, name, data)
 
 
-class DirectTests(GCSListingTestCase, RemoteListingFaults, ListingContract, DeletingContract):
+class DirectTests(
+    GCSListingTestCase, RemoteListingFaults, CopyingContract, ListingContract, DeletingContract
+):
     """``mode: direct``, with a service account's key."""
 
 
-class ProxyWithHmacTests(GCSListingTestCase, RemoteListing, ListingContract, DeletingContract):
+class ProxyWithHmacTests(
+    GCSListingTestCase, RemoteListing, CopyingContract, ListingContract, DeletingContract
+):
     """``mode: proxy`` with an HMAC key, below a prefix."""
 
     options: dict[str, Any] = {"mode": "proxy", "prefix": "/team a/\u00fc&+/"}

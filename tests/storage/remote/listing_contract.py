@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from giftless.errors import BadRequest, ServiceUnavailable
 from giftless.interfaces import IStreamingStore
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.remote.listing import EntryPage, read_cursor, write_cursor
+from tests.contracts.copying import DATA, KEY, OTHER, CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.remote.parts_contract import RemoteTestCase
 from tests.support.bodies import ListBody
@@ -16,14 +18,14 @@ from tests.support.making import key_of, put_object
 
 if TYPE_CHECKING:
 
-    class _Mixin(ListingContract, DeletingContract, RemoteTestCase):
+    class _Mixin(CopyingContract, ListingContract, DeletingContract, RemoteTestCase):
         """What is mixed together."""
 else:
     _Mixin = object
 
 
-class RemoteListing(_Mixin):
-    """Listing and deleting in a real store; a test says how it is reached.
+class ReachesStore(_Mixin):
+    """Has a real store; a test says how it is reached.
 
     :cvar options: those of the stores under test.
     """
@@ -62,6 +64,25 @@ class RemoteListing(_Mixin):
     async def add_foreign(self, path: str) -> None:
         self.place(self.store.container.layout.below(path), b"foreign")
 
+    async def add_wrong(self, key: ObjectKey, data: bytes) -> None:
+        self.place(self.store.container.layout.name(key), data)
+
+    async def behind(self, timeout: int = PATIENT) -> FaultyProxy:
+        """Make the daemon's way to the store lead through a proxy that can misbehave.
+
+        :param timeout: for how many seconds an answer is waited for.
+        """
+        proxy = FaultyProxy(self.port())
+        proxy.__enter__()
+        self.addCleanup(proxy.__exit__)
+        options = {"timeout": timeout, **self.options, "endpoint_url": self.endpoint(proxy)}
+        self.store = self.build(**options)
+        return proxy
+
+
+class RemoteListing(ReachesStore):
+    """Listing and deleting in a real store."""
+
     async def test_what_is_not_below_the_prefix_is_left_out(self) -> None:
         await self.prepare()
         keys = await self.fill(2)
@@ -97,18 +118,6 @@ class RemoteListing(_Mixin):
 
 class RemoteListingFaults(RemoteListing):
     """What does not depend on the mode, beside all the rest: it takes its time."""
-
-    async def behind(self, timeout: int = PATIENT) -> FaultyProxy:
-        """Make the daemon's way to the store lead through a proxy that can misbehave.
-
-        :param timeout: for how many seconds an answer is waited for.
-        """
-        proxy = FaultyProxy(self.port())
-        proxy.__enter__()
-        self.addCleanup(proxy.__exit__)
-        options = {"timeout": timeout, **self.options, "endpoint_url": self.endpoint(proxy)}
-        self.store = self.build(**options)
-        return proxy
 
     async def assert_unavailable(self) -> None:
         """Fail unless nothing is listed."""
@@ -147,6 +156,56 @@ class RemoteListingFaults(RemoteListing):
         await self.store.delete(key_of(b"object 0"))
         self.assertEqual(len(await self.listed()), 2)
 
+    async def test_a_copy_that_is_not_confirmed_is_an_error(self) -> None:
+        await self.prepare()
+        await self.add(KEY, DATA, {"n": 1})
+        proxy = await self.behind(timeout=1)
+        for fault in (
+            RESET,
+            SLOW_DOWN,
+            answer("403 Forbidden"),
+            answer("200 OK"),
+            answer("202 Accepted"),
+            answer("200 OK", b"<html>hello</html>"),
+            answer("200 OK", b"<Error><Code>InternalError</Code></Error>"),
+            answer("200 OK", b"<CopyObjectResult></CopyObjectResult>"),
+            answer("200 OK", b'{"done": true}'),
+            answer("200 OK", b'{"done": false}'),
+            answer("200 OK", b'{"done": false, "rewriteToken": "x"}'),
+            answer("200 OK", b'{"done": false, "rewriteToken": "x", "totalBytesRewritten": "y"}'),
+            answer("302 Found", Location="http://elsewhere.example/"),
+        ):
+            proxy.fault = _copying(fault)
+            with self.assertRaises(ServiceUnavailable):
+                await self.store.copy(KEY, OTHER)
+        await self.behind()
+        self.assertEqual(await self.sizes(KEY, OTHER), [len(DATA), None])
+        self.assertIs(await self.store.copy(KEY, OTHER), True)
+
+    async def test_a_copy_is_tried_again_as_long_as_its_source_changes(self) -> None:
+        await self.prepare()
+        await self.add(KEY, DATA, {"n": 1})
+        proxy = await self.behind()
+        changed = answer("412 Precondition Failed", x_ms_error_code="SourceConditionNotMet")
+        faults = [changed, SLOW_DOWN]
+        proxy.fault = lambda head: faults.pop() if faults and _is_copy(head) else None
+        self.assertIs(await self.store.copy(KEY, OTHER), True)
+        self.assertEqual(await self.bytes_of(OTHER), DATA)
+        self.assertEqual(faults, [])
+        await self.store.delete(OTHER)
+        proxy.fault = _copying(changed)
+        with self.assertRaises(ServiceUnavailable):
+            await self.store.copy(KEY, OTHER)
+
+    async def test_what_cannot_be_looked_at_is_not_absent(self) -> None:
+        await self.prepare()
+        await self.add(KEY, DATA)
+        proxy = await self.behind(timeout=1)
+        for fault in (RESET, answer("403 Forbidden"), answer("404 Not Found")):
+            proxy.always(fault)
+            with self.assertRaises(ServiceUnavailable):
+                await self.store.copy(KEY, OTHER)
+
     async def test_deleting_that_is_not_confirmed_is_an_error(self) -> None:
         await self.prepare()
         await self.fill(1)
@@ -163,3 +222,13 @@ class RemoteListingFaults(RemoteListing):
                 await self.store.delete(key_of(b"object 0"))
         await self.behind()
         self.assertEqual(len(await self.listed()), 1)
+
+
+def _copying(fault: Fault) -> Callable[[bytes], Fault | None]:
+    """Let every request fail that copies an object."""
+    return lambda head: fault if _is_copy(head) else None
+
+
+def _is_copy(head: bytes) -> bool:
+    """Whether a request copies an object."""
+    return b"-copy-source:" in head.lower() or b"/rewriteTo/" in head

@@ -6,6 +6,7 @@ from typing import Any
 
 from giftless.interfaces import MAX_PAGE
 from giftless.storage.remote.listing import PAGE
+from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.remote.listing_contract import RemoteListing, RemoteListingFaults
 from tests.storage.s3.test_parts import S3PartsTestCase
@@ -20,7 +21,9 @@ class S3ListingTestCase(S3PartsTestCase):
         path.write_bytes(data)
 
 
-class DirectTests(S3ListingTestCase, RemoteListingFaults, ListingContract, DeletingContract):
+class DirectTests(
+    S3ListingTestCase, RemoteListingFaults, CopyingContract, ListingContract, DeletingContract
+):
     """``mode: direct``."""
 
     async def test_a_page_has_at_most_what_the_store_lists_at_once(self) -> None:
@@ -33,7 +36,9 @@ class DirectTests(S3ListingTestCase, RemoteListingFaults, ListingContract, Delet
         self.assertEqual(len(await self.listed(path)), PAGE + 100)
 
 
-class ProxyTests(S3ListingTestCase, RemoteListing, ListingContract, DeletingContract):
+class ProxyTests(
+    S3ListingTestCase, RemoteListing, CopyingContract, ListingContract, DeletingContract
+):
     """``mode: proxy``, below a prefix."""
 
     options: dict[str, Any] = {"mode": "proxy", "prefix": "/team a/\u00fc&+/"}
