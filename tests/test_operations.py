@@ -21,6 +21,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from giftless.app import plugins
 from giftless.app.config import Config
 from giftless.app.cpus import number_of_workers
+from giftless.base.units import Duration, Share, Size
 from giftless.interfaces import (
     IAuthenticatorFactory,
     IBuilder,
@@ -110,7 +111,10 @@ class ExampleConfigurationTests(SynchronousTestCase):
             if isinstance(default, msgspec.Struct):
                 self.assert_complete(section[key], type(default))
             elif default is not msgspec.NODEFAULT:
-                self.assertEqual(section[key], default, f"{struct.__name__}: {key}")
+                found = section[key]
+                if isinstance(default, Duration | Size | Share):
+                    found = type(default).of(found)
+                self.assertEqual(found, default, f"{struct.__name__}: {key}")
 
     def test_top_level_keys(self) -> None:
         """Every key is there with its default, but for paths and plugins."""

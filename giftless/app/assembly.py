@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from giftless.app import plugins
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
+from giftless.app.quotas import QuotaParts, build_quota_parts, build_quotas
 from giftless.app.secret import load_secret
 from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.aliases import Aliased
@@ -73,6 +74,7 @@ class Backends:
     :ivar chain: the authenticators, in the order in which they are asked.
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
+    :ivar quotas: what may be stored and downloaded; ``None`` if there are no quotas.
     :ivar observers: who is told of events, by the dotted paths of their sections.
     :ivar arrivals: the same for who is told of stored objects alone.
     :ivar health: looks whether the store and the locks work.
@@ -87,6 +89,7 @@ class Backends:
     chain: Sequence[IAuthenticator]
     locks: ILockStore | None
     catalogue: ICatalogue | None
+    quotas: QuotaParts | None
     observers: Mapping[str, IObserver]
     arrivals: Mapping[str, IObserver]
     health: Health
@@ -133,6 +136,7 @@ def build_backends(
     check_realms(parts.built)
     locks = build_lock_store(options, parts)
     catalogue = build_catalogue(options, parts)
+    quotas = build_quota_parts(options, catalogue, parts.environment)
     observers = build_observers(options, parts)
     around = parts.environment
     arrivals = {}
@@ -140,6 +144,8 @@ def build_backends(
         recorder = Recorder(catalogue, store, around.reactor, around.wall_clock)
         recorder.setServiceParent(around.services)
         arrivals["catalogue"] = recorder
+    if quotas is not None and quotas.rules.budgeted:
+        observers = {**observers, "quotas": quotas.budgets}
     # The store itself: what is asked for this is not counted.
     health = Health(store, locks, around.reactor)
     activity = None
@@ -160,6 +166,7 @@ def build_backends(
         chain,
         locks,
         catalogue,
+        quotas,
         observers,
         arrivals,
         health,
@@ -243,8 +250,21 @@ def build_resource(
     names_people = not all(IAnonymous.providedBy(part) for part in backends.chain)
     gate = Gate(options.access.hide_private, names_people)
     clock = environment.reactor
-    server = LFSServer(store, transfers.registry, blocking, limits.object_size, gate, events)
-    multipart = MultipartServer(store, transfers.planner, blocking, gate, clock, events)
+    quotas = budgets = None
+    if backends.quotas is not None:
+        quotas = build_quotas(backends.quotas, options, environment, store, backends.shared, events)
+        budgets = backends.quotas.budgets if backends.quotas.rules.budgeted else None
+    server = LFSServer(
+        store,
+        transfers.registry,
+        blocking,
+        limits.object_size,
+        gate,
+        events,
+        quotas=quotas,
+        budgets=budgets,
+    )
+    multipart = MultipartServer(store, transfers.planner, blocking, gate, clock, events, quotas)
     access = options.access
     guesses = None
     if access.max_failures:

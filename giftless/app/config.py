@@ -25,6 +25,7 @@ from giftless.base.showing import describe, file_name
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Section
+from giftless.usecases.quota_rules import QuotaOptions
 from giftless.web.cors import CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.proxies import UNIX
@@ -91,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         under which their objects and locks are.
     :ivar access: how refusals look, and how guessing is slowed.
     :ivar rates: how many requests each client may send.
+    :ivar quotas: how much organisations and repositories may store and download.
     :ivar locks: where file locks are kept: ``type``, that plugin's options, and
         those of :class:`giftless.usecases.locks.LockPolicy`.
     :ivar catalogue: where it is kept what is known of objects: ``type`` and that plugin's
@@ -125,6 +127,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     aliases: dict[str, str] = {}
     access: AccessOptions = AccessOptions()
     rates: RateOptions = RateOptions()
+    quotas: QuotaOptions = QuotaOptions()
     locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     catalogue: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     observers: list[Section] = []

@@ -34,6 +34,7 @@ from giftless.lfs.objects import ObjectKey
 from giftless.transfer.kinds import ABORT, COMMIT, PART, PARTS
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.quotas import Quotas
 from giftless.usecases.read_back import ReadBack
 
 
@@ -46,6 +47,7 @@ class MultipartServer:
     :param gate: decides who may do what.
     :param clock: waits before an object is read once more.
     :param events: where it is published what has happened.
+    :param quotas: promise room to uploads; ``None`` if there are none.
     :raises ConfigError: if the store wants its objects read back, and cannot be
         read, or can neither mark nor delete them.
     """
@@ -58,8 +60,10 @@ class MultipartServer:
         gate: Gate,
         clock: IReactorTime,
         events: Events = NO_EVENTS,
+        quotas: Quotas | None = None,
     ) -> None:
         self._store = store
+        self._quotas = quotas
         self._planner = planner
         self._blocking = blocking
         self._gate = gate
@@ -97,6 +101,8 @@ class MultipartServer:
             raise size
         if size == ticket.size:
             return ObjectReply(str(key.oid), ticket.size, True)
+        if self._quotas is not None:
+            await self._quotas.require(key, ticket.size, True)
         transfer = Transfer(key, ticket.size, ticket.extras, size is not None)
         requester = Requester(identity, key.repo, links, client)
         actions = await self._planner.plan(transfer, requester)
@@ -138,7 +144,12 @@ class MultipartServer:
         """
         ticket = self._admit(identity, key, COMMIT)
         payload = Payload(ticket.size, key.oid)
-        await self._multipart_store().commit(key, _upload(ticket), payload, ticket.extras)
+        store, upload = self._multipart_store(), _upload(ticket)
+        if self._quotas is None:
+            await store.commit(key, upload, payload, ticket.extras)
+        else:
+            with await self._quotas.hold(key, ticket.size):
+                await store.commit(key, upload, payload, ticket.extras)
         if self._read_back is not None:
             await self._read_back.verify(key, payload, identity)
         if self._events.arrivals_wanted:

@@ -31,16 +31,15 @@ from giftless.interfaces import (
     IBody,
     ICapacity,
     Identity,
-    IDownload,
+    IExternalStore,
     IInspector,
     ILengthy,
     ILinks,
     IObjects,
     IObjectStore,
-    IStoredObject,
+    IPartPlanner,
     IStreamingStore,
     ObjectFacts,
-    ObjectServed,
     ObjectStored,
     Payload,
     Requester,
@@ -52,38 +51,11 @@ from giftless.lfs.objects import EMPTY_OID, Actions, ObjectKey, Operation, Permi
 from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
+from giftless.usecases.budgets import Budgets
+from giftless.usecases.downloads import Download
 from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.quotas import Quotas
 from giftless.usecases.room import Capacities
-
-
-@implementer(IDownload)
-class Download:
-    """An object that is open for somebody who may read it.
-
-    :param identity: who that is.
-    """
-
-    def __init__(
-        self, stored: IStoredObject, key: ObjectKey, identity: Identity, events: Events
-    ) -> None:
-        self.stored = stored
-        self._key = key
-        self._identity = identity
-        self._events = events
-        self._told = False
-
-    def sent(self, count: int, wanted: int) -> None:
-        """See :meth:`giftless.interfaces.IDownload.sent`."""
-        if self._events.wanted and not self._told:
-            self._told = True
-            complete, who = count == wanted, self._identity
-            self._events.publish(
-                ObjectServed(self._key, self.stored.size, count, complete, who.name, who.principal)
-            )
-
-    def close(self) -> None:
-        """See :meth:`giftless.interfaces.IDownload.close`."""
-        self.stored.close()
 
 
 @implementer(IObjects)
@@ -97,6 +69,8 @@ class LFSServer:
     :param gate: decides who may do what.
     :param events: where it is published what has happened.
     :param capacities: who bounds what a repository may take, beside the store.
+    :param quotas: promise room to uploads; ``None`` if there are none.
+    :param budgets: bound downloads; ``None`` if nothing does.
     """
 
     def __init__(
@@ -108,8 +82,12 @@ class LFSServer:
         gate: Gate,
         events: Events = NO_EVENTS,
         capacities: Sequence[ICapacity] = (),
+        quotas: Quotas | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self._store = store
+        self._quotas = quotas
+        self._budgets = budgets
         self._capacities = Capacities(store, capacities)
         self._transfers = transfers
         self._blocking = blocking
@@ -153,7 +131,13 @@ class LFSServer:
             else (self._present, adapter.download)
         )
         keys = [ObjectKey(repo, item.oid) for item in wanted]
+        is_download = request.operation is Operation.DOWNLOAD
+        if self._budgets is not None and is_download:
+            await self._budgets.require(repo)
         transfers = await choose(wanted, keys, refused) if keys else []
+        if self._quotas is not None and transfers and not is_download:
+            in_parts = IPartPlanner.providedBy(adapter)
+            transfers = await self._quotas.admit(transfers, refused, in_parts)
         requester = Requester(identity, repo, links, request.client)
         made = await make(transfers, requester) if transfers else []
         actions: dict[str, Actions] = {}
@@ -162,6 +146,10 @@ class LFSServer:
                 refused[transfer.key.oid] = outcome
             else:
                 actions[transfer.key.oid] = outcome
+        if self._budgets is not None and is_download and IExternalStore.providedBy(self._store):
+            # What the store gives out itself cannot be counted on its way.
+            given = sum(each.size for each in transfers if each.key.oid in actions)
+            self._budgets.add(repo, given)
         if self._events.wanted:
             source = identity.name, address, identity.principal, request_id
             for error in refused.values():
@@ -226,7 +214,12 @@ class LFSServer:
             )
         checked = VerifiedBody(body, key.oid, size, self._max_object_size, self._blocking)
         extras = ticket.extras if ticket is not None else {}
-        await store.put(key, Payload(size, key.oid), checked, extras)
+        payload = Payload(size, key.oid)
+        if self._quotas is None:
+            await store.put(key, payload, checked, extras)
+        else:
+            with await self._quotas.hold(key, size):
+                await store.put(key, payload, checked, extras)
         if self._events.arrivals_wanted:
             self._publish_stored(key, checked.received, identity, Arrival.STREAMED)
 
@@ -235,6 +228,8 @@ class LFSServer:
     ) -> Download:
         """See :meth:`giftless.interfaces.IObjects.open`."""
         self._gate.require(identity, Permission.READ, key.repo, key.oid, kinds)
+        if self._budgets is not None:
+            await self._budgets.require(key.repo)
         stored = await self._streaming_store().open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")

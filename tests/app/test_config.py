@@ -13,6 +13,7 @@ from msgspec import inspect
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.app.config import Config, EndpointOptions, load, located
+from giftless.base.units import Duration
 from giftless.errors import ConfigError
 
 
@@ -437,6 +438,8 @@ def _another(shape: inspect.Type, default: object) -> tuple[str, object]:
         case inspect.IntType(ge=ge):
             value = ge if ge is not None and ge != default else int(str(default)) + 1
             return str(value), value
+        case inspect.CustomType(cls) if cls is Duration:
+            return "45min", Duration(2700)
         case inspect.LiteralType(values):
             (other, *_) = [value for value in values if value != default]
             return str(other), other

@@ -37,8 +37,10 @@ from giftless.transfer.basic import BasicFactory
 from giftless.transfer.kinds import BUILT_IN
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
+from giftless.usecases.budgets import Budgets
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.objects import LFSServer
+from giftless.usecases.quotas import Quotas
 from giftless.web.links import Links
 from tests.support.blocking import InlineBlocking
 
@@ -151,6 +153,8 @@ def server_of(
     hide_private: bool = False,
     events: Events = NO_EVENTS,
     capacities: Sequence[ICapacity] = (),
+    quotas: Quotas | None = None,
+    budgets: Budgets | None = None,
 ) -> LFSServer:
     """Return a server over ``store``, with the basic transfer unless others are given."""
     if not adapters:
@@ -165,6 +169,8 @@ def server_of(
         Gate(hide_private),
         events,
         capacities,
+        quotas,
+        budgets,
     )
 
 

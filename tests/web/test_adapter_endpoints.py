@@ -32,8 +32,8 @@ from giftless.interfaces import (
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Action, Actions, ObjectKey, Oid, Permission
 from giftless.transfer.kinds import VERIFY
+from giftless.usecases.downloads import Download
 from giftless.usecases.events import NO_EVENTS, Events
-from giftless.usecases.objects import Download
 from giftless.web.links import Links
 from tests.support.making import oid_of, reader, writer
 from tests.support.memory import MemoryObject

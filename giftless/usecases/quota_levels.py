@@ -1,0 +1,130 @@
+"""List the organisations and repositories that come nearest to their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from giftless.interfaces import ICatalogue
+from giftless.lfs.objects import Repo
+from giftless.usecases.budgets import Budgets
+from giftless.usecases.quota_rules import Owner, QuotaRules
+
+#: How many of the largest organisations and repositories are looked at.
+_LARGEST: Final = 1000
+
+
+class QuotaLevel(msgspec.Struct, frozen=True):
+    """How much of what an owner may have is taken, in bytes.
+
+    :ivar name: the path of the organisation or repository.
+    :ivar org: whether it is an organisation.
+    :ivar limit: how much it may store; ``None`` for any number.
+    :ivar used: how much its objects have.
+    :ivar reserved: how much more is promised to uploads.
+    :ivar warning: from how much on there is a warning; ``None`` if there is no limit.
+    :ivar downloads: how much may be downloaded in a period; ``None`` for any number.
+    :ivar downloaded: how much has been, in this one.
+    """
+
+    name: str
+    org: bool
+    limit: int | None = None
+    used: int = 0
+    reserved: int = 0
+    warning: int | None = None
+    downloads: int | None = None
+    downloaded: int = 0
+
+    @property
+    def fullness(self) -> float:
+        """Which part of its limit is taken, or of its budget if that is more."""
+        stored = _part(self.used + self.reserved, self.limit)
+        return max(stored, _part(self.downloaded, self.downloads))
+
+    @property
+    def near(self) -> bool:
+        """Whether it has reached its warning level, or its budget."""
+        stored = self.warning is not None and self.used + self.reserved >= self.warning
+        return stored or _part(self.downloaded, self.downloads) >= 1
+
+
+class QuotaLevels:
+    """Finds out who has how much.
+
+    :param rules: what may be stored and downloaded.
+    :param catalogue: knows what is.
+    :param budgets: know what was downloaded.
+    """
+
+    def __init__(self, rules: QuotaRules, catalogue: ICatalogue, budgets: Budgets) -> None:
+        self._rules = rules
+        self._catalogue = catalogue
+        self._budgets = budgets
+
+    async def fullest(self, limit: int, name: str = "") -> Sequence[QuotaLevel]:
+        """Return the owners that have taken most of what they may have, the fullest first.
+
+        Those that rules name are looked at, and of all others the largest.
+
+        :param limit: the most owners.
+        :param name: only those that this repository is charged to, or this organisation and
+            its repositories; empty for all.
+        :raises ServiceUnavailable: if the catalogue fails.
+        """
+        owners = [
+            owner
+            for owner in dict.fromkeys([*self._rules.named(), *await self._found(name)])
+            if not name
+            or owner.name == name
+            or _below(owner.name, name)
+            or _below(name, owner.name)
+        ]
+        levels = await self._levels(owners)
+        return sorted(levels, key=lambda level: level.fullness, reverse=True)[:limit]
+
+    async def _found(self, name: str) -> Iterable[Owner]:
+        orgs = await self._catalogue.usage("org", name, _LARGEST)
+        repos = await self._catalogue.usage("repo", name, _LARGEST)
+        return (
+            *filter(None, (self._rules.org(row.name) for row in orgs.rows)),
+            *(owner for row in repos.rows for owner in self._owners(row.name)),
+        )
+
+    def _owners(self, path: str) -> Iterator[Owner]:
+        terms = self._rules.terms(Repo(tuple(path.split("/"))))
+        yield from terms.bounded
+        yield from terms.budgeted
+
+    async def _levels(self, owners: Sequence[Owner]) -> list[QuotaLevel]:
+        bounds = {owner: bound for owner in owners if (bound := owner.bound) is not None}
+        found = await self._catalogue.levels(list(bounds.values())) if bounds else ()
+        stored = dict(zip(bounds, found, strict=True))
+        budgeted = [owner for owner in owners if owner.rule.downloads is not None]
+        downloaded = await self._budgets.downloaded(budgeted) if budgeted else {}
+        return [
+            QuotaLevel(
+                owner.name,
+                owner.org,
+                owner.rule.limit,
+                0 if owner not in stored else stored[owner].used,
+                0 if owner not in stored else stored[owner].reserved,
+                None if owner.rule.limit is None else int(owner.rule.limit * owner.rule.warn),
+                owner.rule.downloads,
+                downloaded.get(owner, 0),
+            )
+            for owner in owners
+            if owner.rule.limit is not None or owner.rule.downloads is not None
+        ]
+
+
+def _part(taken: int, whole: int | None) -> float:
+    if whole is None:
+        return 0.0
+    return taken / whole if whole else 1.0
+
+
+def _below(path: str, name: str) -> bool:
+    return path == name or path.startswith(f"{name}/")
