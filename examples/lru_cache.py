@@ -33,14 +33,18 @@ from io import FileIO
 from typing import Annotated, Any
 
 import msgspec
-from zope.interface import alsoProvides, implementer
+from zope.interface import implementer
 
 from giftless.errors import ConfigError, LFSError
 from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
+    ICopying,
+    IDeleting,
+    IListing,
     IMarking,
+    ISharing,
     IStorageFactory,
     IStoredFile,
     IStoredObject,
@@ -49,6 +53,7 @@ from giftless.interfaces import (
     Section,
 )
 from giftless.lfs.objects import Extras, ObjectKey, Oid
+from giftless.storage.wrapping import pass_on
 
 #: How much of a file is read at once where the kernel cannot send it, in bytes.
 READ_SIZE = 256 * 1024
@@ -156,10 +161,9 @@ class CachedStore:
         self._store = store
         self._cache = cache
         self._blocking = blocking
-        if IMarking.providedBy(store):
-            # The bytes of a copy are right, whatever has become of the store's own.
-            alsoProvides(self, IMarking)
-            self.mark = store.mark
+        # What is cached has the right bytes, whatever becomes of the store's own, and is
+        # given out only while the store has the object.
+        pass_on(self, store, IMarking, IListing, IDeleting, ICopying, ISharing)
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See ``IObjectStore.sizes``: the store knows."""

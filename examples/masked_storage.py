@@ -16,8 +16,9 @@ with a byte of a mask (XOR).  So the bytes have another length and another diges
 than the object, which :class:`~giftless.interfaces.Payload` says; and since a
 mask byte depends only on its offset, any range can be read.
 
-The wrapper provides ``IStreamingStore``, and ``IMarking`` if the inner store does, and
-nothing else that this can do: signed URLs would lead past the mask.
+The wrapper provides ``IStreamingStore``, and what the inner store provides of what is
+needed to list, delete, copy and mark objects.  It provides nothing else that this can do:
+signed URLs would lead past the mask.
 """
 
 from __future__ import annotations
@@ -34,14 +35,20 @@ from giftless.interfaces import (
     Environment,
     IBlocking,
     IBody,
+    ICopying,
+    IDeleting,
+    IListing,
     IMarking,
+    ISharing,
     IStorageFactory,
     IStoredObject,
     IStreamingStore,
+    ObjectPage,
     Payload,
     Section,
 )
-from giftless.lfs.objects import Extras, ObjectKey
+from giftless.lfs.objects import Extras, ObjectKey, Repo
+from giftless.storage.wrapping import pass_on
 
 #: What every masked object begins with.
 HEADER = b"giftless-masked\0"
@@ -96,15 +103,29 @@ class MaskedStore:
     def __init__(self, store: IStreamingStore, blocking: IBlocking) -> None:
         self._store = store
         self._blocking = blocking
-        if IMarking.providedBy(store):
-            alsoProvides(self, IMarking)
-            self.mark = store.mark
+        # Equal objects are equal with the mask on, so they may share their bytes, too.
+        pass_on(self, store, IMarking, IDeleting, ICopying, ISharing)
+        if IListing.providedBy(store):
+            alsoProvides(self, IListing)
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See ``IObjectStore.sizes``: without the header."""
         found = await self._store.sizes(keys)
         # What is shorter than a header gets a size that no object has: it is damaged.
         return [size - len(HEADER) if isinstance(size, int) else size for size in found]
+
+    async def list(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
+    ) -> ObjectPage:
+        """See ``IListing.list``: without the header; what has none is no object."""
+        store: Any = self._store
+        page: ObjectPage = await store.list(repo, cursor, limit, trash)
+        objects = [
+            msgspec.structs.replace(entry, size=entry.size - len(HEADER))
+            for entry in page.objects
+            if entry.size >= len(HEADER)
+        ]
+        return ObjectPage(objects, page.next_cursor)
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See ``IStreamingStore.put``.

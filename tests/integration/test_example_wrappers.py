@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -18,16 +20,27 @@ from giftless.errors import ConfigError
 from giftless.interfaces import (
     Arrival,
     Environment,
+    IBody,
+    ICopying,
+    IDeleting,
     IExternalStore,
+    IListing,
+    IMarking,
     IMultipartStore,
     IObserver,
     IObserverFactory,
     IPartBuilder,
+    ISharing,
     IStorageFactory,
     IStoredFile,
+    IStreamingStore,
     ObjectServed,
     ObjectStored,
+    Payload,
 )
+from giftless.lfs.objects import Extras, ObjectKey
+from tests.contracts.copying import CopyingContract
+from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.integration.test_examples import load
@@ -254,6 +267,59 @@ class CacheS3Tests(OverS3, CacheContract):
         self.assertEqual(self.sizes(key), [7])
         self.put(key, DATA)
         self.assertEqual(self.get(key), DATA)
+
+
+class WrappedTrashTests(ListingContract, CopyingContract, DeletingContract, TestCase):
+    """Both wrappers, one around the other, let the store inside list, copy and delete."""
+
+    async def make_store(self) -> Any:
+        self.directory = self.mktemp()
+        inner = {"type": "local", "path": self.directory}
+        # Built by hand: the examples are no plugins here.
+        store = build(lru_cache.lru_cache, environment(), path=self.mktemp(), store=inner)
+        return masked_storage.MaskedStore(store, environment().blocking)
+
+    async def add_foreign(self, path: str) -> None:
+        place = Path(self.directory, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"foreign, and longer than a header")
+
+    async def test_what_is_shorter_than_its_header_is_not_listed(self) -> None:
+        await self.prepare()
+        path = Path(self.directory, key_of(b"x").path)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"short")
+        self.assertEqual(await self.listed(), [])
+
+    async def test_equal_objects_share_their_bytes(self) -> None:
+        await self.prepare()
+        verifyObject(ISharing, self.store)
+        one, two = key_of(DATA), key_of(DATA, "org/other")
+        for key in (one, two):
+            await self.add(key, DATA)
+        self.assertEqual(await self.store.share(one, [two]), 1)
+        self.assertEqual(await self.bytes_of(two), DATA)
+
+    async def test_a_store_without_an_interface_lends_it_to_no_wrapper(self) -> None:
+        plain = masked_storage.MaskedStore(PlainStore(), environment().blocking)
+        cached = lru_cache.CachedStore(PlainStore(), lru_cache.Cache("", 1), environment().blocking)
+        for store in (plain, cached):
+            for interface in (IListing, IDeleting, ICopying, ISharing, IMarking):
+                self.assertFalse(interface.providedBy(store), interface)
+
+
+@implementer(IStreamingStore)
+class PlainStore:
+    """A store that can do nothing else."""
+
+    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | None]:
+        return [None] * len(keys)
+
+    async def open(self, key: ObjectKey) -> None:
+        return None
+
+    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
+        raise NotImplementedError
 
 
 class MaskedCacheTests(OverLocal, MaskedContract):

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base.http_client import Answer
 from giftless.errors import BadRequest, ServiceUnavailable
 from giftless.interfaces import ListedObject, ObjectPage
-from giftless.lfs.objects import ObjectKey, Oid, Repo
+from giftless.lfs.objects import ObjectKey, Oid, Repo, in_trash
 from giftless.storage.azure import answers as azure_answers
 from giftless.storage.azure.blobs import BlobLayout
 from giftless.storage.remote.client import StoreClient, StoreError
@@ -37,14 +37,18 @@ class LayoutTests(SynchronousTestCase):
     @given(PREFIXES, repos, oids)
     def test_a_name_tells_its_key(self, prefix: str, repo: Repo, oid: str) -> None:
         key = ObjectKey(repo, Oid(oid))
-        self.assertEqual(Layout(prefix).key_of(Layout(prefix).name(key)), key)
+        layout = Layout(prefix)
+        for one, trash in ((key, False), (in_trash(key), True)):
+            self.assertEqual(layout.key_of(layout.name(one), trash), one)
+            self.assertIsNone(layout.key_of(layout.name(one), not trash))
 
     @given(PREFIXES, st.text() | st.lists(st.text() | oids, min_size=1).map("/".join))
     def test_a_key_that_a_name_tells_has_this_name(self, prefix: str, name: str) -> None:
         layout = Layout(prefix)
         for candidate in (name, layout.below(name)):
-            key = layout.key_of(candidate)
-            self.assertIn(None if key is None else layout.name(key), (None, candidate))
+            for trash in (False, True):
+                key = layout.key_of(candidate, trash)
+                self.assertIn(None if key is None else layout.name(key), (None, candidate))
 
     def test_other_names_tell_no_key(self) -> None:
         oid = "0" * 64
@@ -60,8 +64,11 @@ class LayoutTests(SynchronousTestCase):
     def test_names_that_azure_changes_tell_none(self, repo: Repo, oid: str) -> None:
         name = Layout("").name(ObjectKey(repo, Oid(oid)))
         key = BlobLayout("").key_of(name)
-        fits = "\\" not in name and "./" not in name and len(name) <= 1024
+        # 16 characters more are needed in the trash.
+        fits = "\\" not in name and "./" not in name and len(name) <= 1024 - 16
         self.assertEqual(key is not None, fits)
+        trashed = Layout("").name(in_trash(ObjectKey(repo, Oid(oid))))
+        self.assertEqual(BlobLayout("").key_of(trashed, True) is not None, fits)
 
 
 class CursorTests(SynchronousTestCase):

@@ -1,0 +1,24 @@
+"""What wrappers around stores have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import alsoProvides
+
+from giftless.interfaces import IObjectStore
+
+
+def pass_on(wrapper: IObjectStore, store: IObjectStore, *interfaces: Any) -> None:
+    """Let a wrapper provide interfaces that the store inside provides, by its methods.
+
+    :param wrapper: provides those of them afterwards which the store provides.
+    :param interfaces: those of which every method may be called of the store itself: it
+        neither gives nor takes bytes or sizes that the wrapper has changed, nor does it lead
+        clients past the wrapper.
+    """
+    for interface in interfaces:
+        if interface.providedBy(store):
+            for name in interface.names():
+                setattr(wrapper, name, getattr(store, name))
+            alsoProvides(wrapper, interface)
