@@ -7,7 +7,7 @@ storage by being started again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from giftless.base.concurrency import settle
 from giftless.base.showing import describe_failure
 from giftless.errors import LFSError
-from giftless.interfaces import ICapacity, ICatalogue, ILockStore, IObjectStore, IProbing
+from giftless.interfaces import ICapacity, ICatalogue, ILockStore, IObjectStore, IProbing, Level
 from giftless.lfs.locks import LockQuery
 from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Oid, Repo
 
@@ -47,6 +47,9 @@ ABSENT: Final = ObjectKey(
 
 T = TypeVar("T")
 
+#: Tells how quotas are filled, the fullest first.
+Quotas = Callable[[], Awaitable[Sequence[Level]]]
+
 #: Raises what is wrong.
 Check = Callable[[], Coroutine[Any, Any, None]]
 
@@ -61,6 +64,7 @@ class Stored(msgspec.Struct, frozen=True):
     :ivar distinct_size: the same if equal objects count once.
     :ivar trashed: how many objects are in the trash.
     :ivar trashed_size: how many bytes these have.
+    :ivar quotas: how quotas are filled, the fullest first.
     """
 
     objects: int
@@ -68,6 +72,7 @@ class Stored(msgspec.Struct, frozen=True):
     distinct_size: int
     trashed: int
     trashed_size: int
+    quotas: Sequence[Level] = ()
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -100,6 +105,7 @@ class Health:
     :param locks: where locks are; ``None`` if there are none.
     :param clock: tells the time.
     :param catalogue: knows what is stored; ``None`` if there is none.
+    :param quotas: tells how quotas are filled; ``None`` if there are none.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class Health:
         locks: ILockStore | None,
         clock: IReactorTime,
         catalogue: ICatalogue | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self._store = _StoreCheck(store)
         checks: dict[str, Check] = {"store": self._store.look}
@@ -118,7 +125,7 @@ class Health:
         self._stored: _Count[Stored] | None = None
         if catalogue is not None:
             self._stored = _Count(
-                lambda: _stored(catalogue), lambda: catalogue.look([ABSENT]), clock
+                lambda: _stored(catalogue, quotas), lambda: catalogue.look([ABSENT]), clock
             )
             checks["catalogue"] = self._stored.look
         self._parts = {name: _Part(check, clock) for name, check in checks.items()}
@@ -218,10 +225,17 @@ class _Count(Generic[T]):
             self._next_count = ended + min(interval, MAX_COUNT_INTERVAL)
 
 
-async def _stored(catalogue: ICatalogue) -> Stored:
+async def _stored(catalogue: ICatalogue, quotas: Quotas | None) -> Stored:
     usage = await catalogue.usage("org", limit=1)
     total = usage.total
-    return Stored(total.objects, total.size, usage.distinct_size, total.trashed, total.trashed_size)
+    return Stored(
+        total.objects,
+        total.size,
+        usage.distinct_size,
+        total.trashed,
+        total.trashed_size,
+        await quotas() if quotas is not None else (),
+    )
 
 
 class _Part:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from giftless.interfaces import ICatalogue
+from giftless.interfaces import Bound, ICatalogue, Level
 from giftless.lfs.objects import Repo
 from giftless.usecases.budgets import Budgets
 from giftless.usecases.quota_rules import Owner, QuotaRules
 
 #: How many of the largest organisations and repositories are looked at.
 _LARGEST: Final = 1000
+
+#: How many are told to Prometheus: each is three time series.
+_TOLD: Final = 20
+
+#: How many times as many as are wanted are asked for what is promised to them.
+_SPARE: Final = 2
 
 
 class QuotaLevel(msgspec.Struct, frozen=True):
@@ -74,29 +80,44 @@ class QuotaLevels:
             its repositories; empty for all.
         :raises ServiceUnavailable: if the catalogue fails.
         """
-        owners = [
-            owner
-            for owner in dict.fromkeys([*self._rules.named(), *await self._found(name)])
-            if not name
-            or owner.name == name
-            or _below(owner.name, name)
-            or _below(name, owner.name)
-        ]
-        levels = await self._levels(owners)
+        found = await self._found(name)
+        named = [owner for owner in self._rules.named() if _concerns(owner, name)]
+        if name:
+            named += [owner for owner in self._owners(name) if owner.org]
+        # Those that are almost empty need not be asked for.
+        fullest = sorted(found, key=lambda owner: _fullness(owner, found[owner]), reverse=True)
+        levels = await self._levels([*dict.fromkeys([*named, *fullest[: _SPARE * limit]])])
         return sorted(levels, key=lambda level: level.fullness, reverse=True)[:limit]
 
-    async def _found(self, name: str) -> Iterable[Owner]:
+    async def filled(self) -> Sequence[Level]:
+        """Return how the fullest are filled that have a limit, for metrics.
+
+        :raises ServiceUnavailable: if the catalogue fails.
+        """
+        return [
+            Level(Bound(level.name, level.org, level.limit), level.used, level.reserved)
+            for level in await self.fullest(_TOLD)
+            if level.limit is not None
+        ]
+
+    async def _found(self, name: str) -> Mapping[Owner, int]:
+        """Return those that have something, and about how many bytes that are."""
         orgs = await self._catalogue.usage("org", name, _LARGEST)
         repos = await self._catalogue.usage("repo", name, _LARGEST)
-        return (
-            *filter(None, (self._rules.org(row.name) for row in orgs.rows)),
-            *(owner for row in repos.rows for owner in self._owners(row.name)),
-        )
+        found: dict[Owner, int] = {}
+        for row in repos.rows:
+            for owner in self._owners(row.name):
+                if _concerns(owner, name):
+                    found[owner] = found.get(owner, 0) + row.size
+        for row in orgs.rows:
+            org = self._rules.org(row.name)
+            if org is not None and _concerns(org, name):
+                found[org] = max(found.get(org, 0), row.size)
+        return found
 
-    def _owners(self, path: str) -> Iterator[Owner]:
+    def _owners(self, path: str) -> Iterable[Owner]:
         terms = self._rules.terms(Repo(tuple(path.split("/"))))
-        yield from terms.bounded
-        yield from terms.budgeted
+        return dict.fromkeys([*terms.bounded, *terms.budgeted])
 
     async def _levels(self, owners: Sequence[Owner]) -> list[QuotaLevel]:
         bounds = {owner: bound for owner in owners if (bound := owner.bound) is not None}
@@ -124,6 +145,14 @@ def _part(taken: int, whole: int | None) -> float:
     if whole is None:
         return 0.0
     return taken / whole if whole else 1.0
+
+
+def _fullness(owner: Owner, used: int) -> float:
+    return _part(used, owner.rule.limit)
+
+
+def _concerns(owner: Owner, name: str) -> bool:
+    return not name or _below(owner.name, name) or _below(name, owner.name)
 
 
 def _below(path: str, name: str) -> bool:

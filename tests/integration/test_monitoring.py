@@ -285,7 +285,14 @@ class HealthTests(MonitoringTestCase):
     def test_all_is_well(self) -> None:
         daemon, admin = self.serve(1)
         self.assertEqual(
-            admin.health(), (200, {"status": "ready", "parts": {"store": "well", "locks": "well"}})
+            admin.health(),
+            (
+                200,
+                {
+                    "status": "ready",
+                    "parts": {"store": "well", "locks": "well", "catalogue": "well"},
+                },
+            ),
         )
         self.assertEqual([path for path in daemon.store.rglob("*/tmp/*") if path.is_file()], [])
         samples = admin.samples()
@@ -306,7 +313,10 @@ class HealthTests(MonitoringTestCase):
         daemon.store.rename(away)
         wait_until(lambda: daemon.request("GET", "/health/ready").status == 503, "the outage")
         response = daemon.request("GET", "/health/ready")
-        self.assertEqual(response.json["parts"], {"store": "not well", "locks": "well"})
+        self.assertEqual(
+            response.json["parts"],
+            {"store": "not well", "locks": "well", "catalogue": "well"},
+        )
         self.assertNotIn(str(daemon.store).encode(), response.body)
         self.assertIn(str(daemon.store), self.becomes(admin, 503)["store"])
         away.rename(daemon.store)

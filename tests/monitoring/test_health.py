@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -15,10 +16,9 @@ from giftless.errors import (
     LocksUnavailable,
     StorageUnavailable,
 )
-from giftless.interfaces import ILockStore, IObjectStore, IProbing
+from giftless.interfaces import Bound, ILockStore, IObjectStore, IProbing, Level
 from giftless.interfaces.catalogue import Usage, UsageRow
 from giftless.lfs.locks import Lock, LockPage, LockQuery
-from giftless.lfs.objects import Repo
 from giftless.monitoring.health import COUNT_INTERVAL, FRESH, PATIENCE, Health, Report, Stored
 from tests.support.logs import observe
 from tests.support.memory import BoundedMemoryStore
@@ -69,9 +69,6 @@ class Locks:
     counts = 0
 
     async def create(self, lock: Lock) -> None:
-        raise NotImplementedError
-
-    async def rename(self, source: Repo, target: Repo) -> int:
         raise NotImplementedError
 
     async def remove(self, lock: Lock) -> bool:
@@ -256,6 +253,21 @@ class HealthTests(CoroutineTestCase):
         report = self.report()
         self.assertIsNone(report.stored)
         self.assertNotIn("catalogue", report.problems)
+
+    def test_quotas_are_told_beside_what_is_stored(self) -> None:
+        catalogue: Any = Catalogue()
+        levels = [Level(Bound("acme", True, 1000), 900, 50)]
+
+        async def filled() -> list[Level]:
+            return levels
+
+        self.health = Health(self.store, self.locks, self.clock, catalogue, filled)
+        report = self.report()
+        assert report.stored is not None
+        self.assertEqual(report.stored.quotas, levels)
+        copied = msgspec.json.decode(msgspec.json.encode(report), type=Report)
+        assert copied.stored is not None
+        self.assertEqual(list(copied.stored.quotas), levels)
 
     def know(self) -> Catalogue:
         """Have a catalogue."""

@@ -50,7 +50,7 @@ class LevelTests(QuotaTestCase):
         opened = self.run_now(self.server.open(uploader(20, operation="download"), key))
         opened.sent(5, 20)
         self.run_now(self.budgets.tell())
-        (level,) = self.run_now(self.levels.fullest(50, "named/only"))
+        level, _ = self.run_now(self.levels.fullest(50, "named/only"))
         self.assertEqual((level.downloads, level.downloaded, level.near), (10, 5, False))
 
     def test_only_what_concerns_a_name_is_told(self) -> None:
@@ -59,6 +59,18 @@ class LevelTests(QuotaTestCase):
         self.assertEqual(self.names(name="acme"), ["acme/rocket", "acme"])
         self.assertEqual(self.names(name="acme/rocket"), ["acme/rocket", "acme"])
         self.assertEqual(self.names(name="acme/plane"), ["acme"])
+
+    def test_an_organisation_is_told_when_its_new_repository_is_looked_at(self) -> None:
+        self.have(data_of("a", 90), "new/other")
+        self.assertEqual(self.names(name="new/repo"), ["new"])
+
+    def test_the_fullest_are_told_to_prometheus(self) -> None:
+        for number in range(30):
+            self.have(data_of(str(number), 10 * (number + 1)), f"org{number}/x")
+        levels = self.run_now(self.levels.filled())
+        self.assertEqual(len(levels), 20)
+        self.assertEqual(levels[0].bound.name, "org29")
+        self.assertEqual((levels[0].used, levels[0].reserved), (300, 0))
 
     def test_a_limit_of_nothing_is_full(self) -> None:
         self.assertEqual(QuotaLevel("a", True, 0, 0, 0, 0).fullness, 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, starmap
 from typing import Final
@@ -23,6 +23,7 @@ from giftless import __version__
 from giftless.base.metrics.counts import OTHER
 from giftless.base.metrics.families import Family, Kind
 from giftless.base.metrics.tally import Sums
+from giftless.interfaces import Level
 from giftless.monitoring.health import Report, Stored
 from giftless.runtime.admin.processes import ended_cpu_seconds, figures_of
 
@@ -158,6 +159,7 @@ def _health(report: Report) -> Iterator[Metric]:
         yield _gauge("giftless_locks", "Locks that there are, in all repositories.", report.locks)
     if (stored := report.stored) is not None:
         yield from starmap(_gauge, _stored(stored))
+        yield from _quotas(stored.quotas)
 
 
 def _stored(stored: Stored) -> Iterator[tuple[str, str, float]]:
@@ -170,6 +172,26 @@ def _stored(stored: Stored) -> Iterator[tuple[str, str, float]]:
     )
     yield "giftless_trashed_objects", "Objects in the trash.", stored.trashed
     yield "giftless_trashed_bytes", "Their bytes.", stored.trashed_size
+
+
+def _quotas(levels: Sequence[Level]) -> Iterator[Metric]:
+    labels = ["owner", "kind"]
+    used = GaugeMetricFamily(
+        "giftless_quota_used_bytes",
+        "What the objects of an organisation or a repository have; of the fullest ones.",
+        labels=labels,
+    )
+    reserved = GaugeMetricFamily(
+        "giftless_quota_reserved_bytes", "What is promised to its uploads.", labels=labels
+    )
+    limit = GaugeMetricFamily("giftless_quota_limit_bytes", "What it may have.", labels=labels)
+    for level in levels:
+        bound = level.bound
+        values = [bound.name, "organisation" if bound.org else "repository"]
+        used.add_metric(values, level.used)
+        reserved.add_metric(values, level.reserved)
+        limit.add_metric(values, bound.limit)
+    yield from (used, reserved, limit)
 
 
 def _counter(name: str, words: str, value: float) -> Metric:

@@ -13,7 +13,7 @@ from giftless import __version__
 from giftless.base.metrics.counts import OTHER, Counts
 from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
-from giftless.interfaces import Refused
+from giftless.interfaces import Bound, Level, Refused
 from giftless.monitoring.events import EventCounter
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
@@ -115,6 +115,18 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.named("giftless_stored_bytes"), {})
         self.facts = Facts({}, [], 0, 0, {}, None)
         self.assertEqual(self.named("giftless_ready"), {})
+
+    def test_quotas_are_told_by_owner(self) -> None:
+        levels = [
+            Level(Bound("acme", True, 1000), 900, 50),
+            Level(Bound("acme/rocket", False, 500), 300, 0),
+        ]
+        stored = Stored(5, 1200, 1200, 0, 0, levels)
+        self.facts = Facts({}, [], 0, 0, {}, Report({}, stored=stored))
+        org, repo = ("acme", "organisation"), ("acme/rocket", "repository")
+        self.assertEqual(self.named("giftless_quota_used_bytes"), {org: 900, repo: 300})
+        self.assertEqual(self.named("giftless_quota_reserved_bytes"), {org: 50, repo: 0})
+        self.assertEqual(self.named("giftless_quota_limit_bytes"), {org: 1000, repo: 500})
 
     def test_figures_of_processes_are_told(self) -> None:
         self.facts = Facts({}, [os.getpid(), 2**22 + 1], 0, 0, {}, None)
