@@ -187,14 +187,17 @@ class SQLiteStore:
         self._database.execute("PRAGMA synchronous = FULL")
         if self._sizes([key]) == [size]:
             # Somebody was faster.  The same oid means the same bytes.
-            self._database.execute(
-                "UPDATE objects SET dated = CURRENT_TIMESTAMP WHERE path = ?", (key.path,)
-            )
+            self._date(key)
             return
         self._database.execute("DELETE FROM objects WHERE path = ?", (key.path,))
         self._database.execute(
             "UPDATE objects SET path = ?, size = ?, dated = CURRENT_TIMESTAMP WHERE id = ?",
             (key.path, size, upload),
+        )
+
+    def _date(self, key: ObjectKey) -> None:
+        self._database.execute(
+            "UPDATE objects SET dated = CURRENT_TIMESTAMP WHERE path = ?", (key.path,)
         )
 
     def _discard(self, upload: int) -> None:
@@ -206,8 +209,11 @@ class SQLiteStore:
 
     def _copy(self, source: ObjectKey, target: ObjectKey) -> bool:
         (size,) = self._sizes([source])
-        if size is None or self._sizes([target]) == [size]:
-            return size is not None
+        if size is None:
+            return False
+        if self._sizes([target]) == [size]:
+            self._date(target)
+            return True
         self._delete(target)
         copy = self._database.execute(
             "INSERT INTO objects (path, size, extras)"
@@ -229,7 +235,8 @@ class SQLiteStore:
             start, end, length = f"{repo.path}/", f"{repo.path}0", len(repo.path) + 65
         # One more tells whether there is another page.
         rows = self._database.execute(
-            "SELECT path, size, CAST(strftime('%s', dated) AS REAL) FROM objects"
+            # Dates have whole seconds, and must not be too early.
+            "SELECT path, size, CAST(strftime('%s', dated) AS REAL) + 1 FROM objects"
             " WHERE path > ? AND path < ? AND length(path) = coalesce(?, length(path))"
             # No repository's own name has this in it.
             " AND (instr(path, '/.giftless/') > 0) = ?"

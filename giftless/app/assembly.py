@@ -49,6 +49,8 @@ from giftless.usecases.events import Events
 from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
+from giftless.usecases.space import Space, make_space
+from giftless.usecases.upkeep import Purging, Refreshing
 from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.admin_pages import AdminPages, PageMaker
 from giftless.web.cors import Cors
@@ -75,6 +77,8 @@ class Backends:
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
     :ivar quotas: what may be stored and downloaded; ``None`` if there are no quotas.
+    :ivar space: what is stored, and all that can be done with it.
+    :ivar refreshing: asks the catalogue what is to be known; ``None`` if there is no trash.
     :ivar observers: who is told of events, by the dotted paths of their sections.
     :ivar arrivals: the same for who is told of stored objects alone.
     :ivar health: looks whether the store and the locks work.
@@ -90,6 +94,8 @@ class Backends:
     locks: ILockStore | None
     catalogue: ICatalogue | None
     quotas: QuotaParts | None
+    space: Space
+    refreshing: Refreshing | None
     observers: Mapping[str, IObserver]
     arrivals: Mapping[str, IObserver]
     health: Health
@@ -161,6 +167,7 @@ def build_backends(
         ]
         observers = {**observers, "metrics": EventCounter(metrics), "activity": activity}
     shared = shared or SharedTable()
+    space = build_space_over(options, parts, store, catalogue, locks, Events(observers))
     return Backends(
         secret,
         store,
@@ -168,6 +175,8 @@ def build_backends(
         locks,
         catalogue,
         quotas,
+        space,
+        _keep_up(options, parts, space),
         observers,
         arrivals,
         health,
@@ -176,6 +185,40 @@ def build_backends(
         activity,
         pages,
     )
+
+
+def build_space_over(
+    options: Config,
+    parts: PartBuilder,
+    store: IObjectStore,
+    catalogue: ICatalogue | None,
+    locks: ILockStore | None,
+    events: Events,
+) -> Space:
+    """Build what moves objects, over parts that have been built."""
+    lent = parts.environment
+    return make_space(
+        store,
+        catalogue,
+        locks,
+        events,
+        lent.reactor,
+        lent.wall_clock,
+        options.trash.keep,
+        options.aliases,
+    )
+
+
+def _keep_up(options: Config, parts: PartBuilder, space: Space) -> Refreshing | None:
+    """Let a worker do what is to be done all the time."""
+    if space.trash is None or space.presence is None:
+        return None
+    lent = parts.environment
+    refreshing = Refreshing(space.presence, space.moved, space.trash, lent.reactor)
+    refreshing.setServiceParent(lent.services)
+    purging = Purging(space.trash, options.state_dir, lent.blocking, lent.reactor, lent.wall_clock)
+    purging.setServiceParent(lent.services)
+    return refreshing
 
 
 def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
@@ -255,6 +298,7 @@ def build_resource(
     if backends.quotas is not None:
         quotas = build_quotas(backends.quotas, options, environment, store, backends.shared, events)
         budgets = backends.quotas.budgets if backends.quotas.rules.budgeted else None
+    presence, moved = backends.space.presence, backends.space.moved
     server = LFSServer(
         store,
         transfers.registry,
@@ -264,16 +308,19 @@ def build_resource(
         events,
         quotas=quotas,
         budgets=budgets,
+        presence=presence,
     )
-    multipart = MultipartServer(store, transfers.planner, blocking, gate, clock, events, quotas)
+    multipart = MultipartServer(
+        store, transfers.planner, blocking, gate, clock, events, quotas, presence
+    )
     access = options.access
     guesses = None
     if access.max_failures:
         guesses = Guesses(backends.shared, backends.secret, access, clock)
     # Who shows a credential must meet all who may take it first.
     chain: IAuthenticator = AuthChain(sorted(backends.chain, key=IAnonymous.providedBy))
-    if options.aliases:
-        chain = Aliased(chain, options.aliases)
+    if options.aliases or presence is not None:
+        chain = Aliased(chain, options.aliases, moved)
     guarded = Guard(chain, guesses, names_people)
     counted: IAuthenticator = guarded
     counted_locks: IAuthenticator = guarded
@@ -284,6 +331,9 @@ def build_resource(
         # locks is refused fails: who has sent many batches may still ask that.
         counted_locks = Rated(guarded, rates, "locks")
     tokens: IAuthenticator = transfers.tokens
+    if presence is not None:
+        # They name the repository as it was called when they were made.
+        tokens = Aliased(tokens, {}, moved)
     if backends.metrics is not None:
         tokens = MeasuredAuthenticator(tokens, "action", backends.metrics)
     actions = AuthChain([tokens, counted])

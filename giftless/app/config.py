@@ -22,6 +22,7 @@ from giftless.base import schema
 from giftless.base.safe_yaml import MAX_DEPTH, find_place, load_yaml
 from giftless.base.schema import EnvironmentValue
 from giftless.base.showing import describe, file_name
+from giftless.base.units import Duration
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Section
@@ -76,6 +77,15 @@ class AdminOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return bool(self.endpoints) or self.public_pages
 
 
+class TrashOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The trash, where deleted objects are for a while.
+
+    :ivar keep: for how long they can be brought back.
+    """
+
+    keep: Duration = Duration(30 * 86_400)
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration.
 
@@ -97,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         those of :class:`giftless.usecases.locks.LockPolicy`.
     :ivar catalogue: where it is kept what is known of objects: ``type`` and that plugin's
         options.
+    :ivar trash: where deleted objects are for a while.
     :ivar observers: who is told what the server has done: a list of observers.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
@@ -130,6 +141,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quotas: QuotaOptions = QuotaOptions()
     locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     catalogue: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
+    trash: TrashOptions = TrashOptions()
     observers: list[Section] = []
     transfers: list[str] = msgspec.field(
         default_factory=lambda: ["giftless", "multipart-basic", "basic"]

@@ -77,12 +77,13 @@ class ActionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     chunked_uploads: bool = False
 
 
-class _BatchClaims(msgspec.Struct, frozen=True):
+class _BatchClaims(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the tokens of a batch have in common.
 
     :ivar op: the name of their kind.
     :ivar sub: the name of the identity that they are made for.
     :ivar who: its principal.
+    :ivar w: whether it may write to the repository.
     """
 
     exp: int
@@ -90,6 +91,7 @@ class _BatchClaims(msgspec.Struct, frozen=True):
     repo: str
     sub: str
     who: str = ""
+    w: bool = False
 
 
 class _ObjectClaims(msgspec.Struct, omit_defaults=True):
@@ -229,8 +231,10 @@ class ActionTokens:
             raise ValueError(f"the factory of a transfer does not name the kind {kind.name!r}")
         expiry = int(self._wall_clock()) + self._lifetimes[kind.name]
         chunked = self._chunked_uploads and kind.sends_bytes and not client.startswith(_NOT_CHUNKED)
+        ticket = identity.ticket
+        writes = identity.grants.allows(Permission.WRITE, None) if ticket is None else ticket.writer
         return self._signer(
-            _BatchClaims(expiry, kind.name, repo.path, identity.name, identity.principal),
+            _BatchClaims(expiry, kind.name, repo.path, identity.name, identity.principal, writes),
             chunked,
             client.startswith(_ASKING),
         )
@@ -288,7 +292,7 @@ class ActionTokens:
             common.sub,
             _ObjectGrants(Oid(claims.oid), kind.permission),
             common.who,
-            ticket=Ticket(common.op, claims.size, claims.x, _upload_of(claims)),
+            ticket=Ticket(common.op, claims.size, claims.x, _upload_of(claims), common.w),
         )
 
     def _payload(self, token: str) -> bytes:

@@ -152,12 +152,15 @@ class Ticket(msgspec.Struct, frozen=True):
     :ivar size: the object's size in bytes, as announced in the batch.
     :ivar extras: the ``x-*`` members that were given in the batch.
     :ivar upload: the upload in parts that it belongs to, if to any.
+    :ivar writer: whether it was made for somebody who may write to the repository,
+        whatever it permits itself.
     """
 
     kind: str
     size: int
     extras: Extras = {}
     upload: PartUpload | None = None
+    writer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

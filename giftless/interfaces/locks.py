@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from zope.interface import Interface
 
 from giftless.lfs.locks import Lock, LockPage, LockQuery
+from giftless.lfs.objects import Repo
 
 
 class ILockStore(Interface):
@@ -40,6 +41,15 @@ class ILockStore(Interface):
         """Count the locks of all repositories.
 
         :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
+    def rename(source: Repo, target: Repo) -> Awaitable[int]:
+        """Give all locks of a repository to another one, durably.
+
+        A lock stays whose path is locked in the other one already.
+
+        :returns: an awaitable of how many have moved.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
         """
 
     def remove(lock: Lock) -> Awaitable[bool]:

@@ -219,7 +219,7 @@ class ListedObject(msgspec.Struct, frozen=True, gc=False):
 
     :ivar size: in bytes.
     :ivar modified: when it was stored last, in seconds since the epoch; of an object in
-        the trash, when it came there.  It may be later, but never earlier.
+        the trash, when it came there.  It may be a little later, but never earlier.
     """
 
     key: ObjectKey
@@ -288,7 +288,8 @@ class ICopying(IObjectStore):
         """Copy an object with what is kept beside it, durably and at once or not at all.
 
         What is at the target already stays if it has the same size, and is replaced
-        otherwise.  On a disk both share their bytes.
+        otherwise; in the trash it is replaced, or dated anew, in any case.  On a disk both
+        share their bytes.
 
         :param target: has the same oid.  Each of the two may be in the trash.
         :returns: an awaitable of whether the object is there; ``False`` only if the

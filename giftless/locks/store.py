@@ -40,6 +40,11 @@ _COUNT: Final = "SELECT count(*) FROM giftless_locks"
 
 _DELETE: Final = "DELETE FROM giftless_locks WHERE id = ?"
 
+_RENAME: Final = (
+    "UPDATE giftless_locks SET repo = ? WHERE repo = ? AND path NOT IN"
+    " (SELECT path FROM giftless_locks WHERE repo = ?)"
+)
+
 #: Finds locks by a part of their texts.  Both sides go through the database's own
 #: ``lower``, so that it is the same for both.
 _CONTAINS: Final = (
@@ -140,6 +145,16 @@ class SQLLockStore:
             return int(number)
 
         return await self._pool.run(count)
+
+    async def rename(self, source: Repo, target: Repo) -> int:
+        """See :meth:`giftless.interfaces.ILockStore.rename`."""
+
+        def move(connection: Connection) -> int:
+            values = (target.path, source.path, target.path)
+            count: int = self._database.execute(connection, _RENAME, values).rowcount
+            return count
+
+        return await self._pool.run(move)
 
     async def remove(self, lock: Lock) -> bool:
         """See :meth:`giftless.interfaces.ILockStore.remove`."""

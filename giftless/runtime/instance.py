@@ -84,6 +84,7 @@ class Instance:
             pages = partial(_ask_for_page, ask)
             backends = build_backends(options, self._parts, shared, metrics, pages)
             self._events = Events(backends.observers)
+            self._refreshing = backends.refreshing
             built = build_fronts(options, self._parts.environment, backends)
             self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
@@ -124,6 +125,9 @@ class Instance:
         """
         self._threads.startService()
         self._services.startService()
+        if self._refreshing is not None:
+            # Before the first request: it may give the former name of a repository.
+            await self._refreshing.attempt()
         await settle(_wait_for(front.start()) for front in self._fronts.values())
         alone = number_of_workers(self._loaded.config.workers) == 1
         for descriptor, endpoint in zip(descriptors, self._endpoints, strict=True):

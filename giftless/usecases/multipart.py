@@ -34,6 +34,7 @@ from giftless.lfs.objects import ObjectKey
 from giftless.transfer.kinds import ABORT, COMMIT, PART, PARTS
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.presence import Presence, Sizes
 from giftless.usecases.quotas import Quotas
 from giftless.usecases.read_back import ReadBack
 
@@ -48,6 +49,8 @@ class MultipartServer:
     :param clock: waits before an object is read once more.
     :param events: where it is published what has happened.
     :param quotas: promise room to uploads; ``None`` if there are none.
+    :param presence: decides what clients are told is there; ``None`` if objects are never
+        moved.
     :raises ConfigError: if the store wants its objects read back, and cannot be
         read, or can neither mark nor delete them.
     """
@@ -61,6 +64,7 @@ class MultipartServer:
         clock: IReactorTime,
         events: Events = NO_EVENTS,
         quotas: Quotas | None = None,
+        presence: Presence | None = None,
     ) -> None:
         self._store = store
         self._quotas = quotas
@@ -68,6 +72,7 @@ class MultipartServer:
         self._blocking = blocking
         self._gate = gate
         self._events = events
+        self._presence = presence
         self._read_back = (
             ReadBack(store, blocking, clock, events)
             if IMultipartStore.providedBy(store) and store.reads_back
@@ -96,7 +101,10 @@ class MultipartServer:
         ticket = self._admit(identity, key, PARTS)
         if self._planner is None:
             raise NotFound("this server's storage takes no parts; ask for a basic transfer")
-        (size,) = await self._store.sizes([key])
+        sizes: Sizes = await self._store.sizes([key])
+        if self._presence is not None:
+            sizes = await self._presence.offer(identity, [key], sizes)
+        (size,) = sizes
         if isinstance(size, LFSError) and not isinstance(size, ObjectDamaged):
             raise size
         if size == ticket.size:
@@ -152,6 +160,8 @@ class MultipartServer:
                 await store.commit(key, upload, payload, ticket.extras)
         if self._read_back is not None:
             await self._read_back.verify(key, payload, identity)
+        if self._presence is not None:
+            key = await self._presence.follow(key)
         if self._events.arrivals_wanted:
             who, principal, filename = identity.name, identity.principal, filename_in(ticket.extras)
             self._events.publish(

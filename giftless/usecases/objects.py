@@ -38,6 +38,7 @@ from giftless.interfaces import (
     IObjects,
     IObjectStore,
     IPartPlanner,
+    IStoredObject,
     IStreamingStore,
     ObjectFacts,
     ObjectStored,
@@ -54,6 +55,7 @@ from giftless.usecases.authorization import Gate
 from giftless.usecases.budgets import Budgets
 from giftless.usecases.downloads import Download
 from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.presence import Presence
 from giftless.usecases.quotas import Quotas
 from giftless.usecases.room import Capacities
 
@@ -71,6 +73,8 @@ class LFSServer:
     :param capacities: who bounds what a repository may take, beside the store.
     :param quotas: promise room to uploads; ``None`` if there are none.
     :param budgets: bound downloads; ``None`` if nothing does.
+    :param presence: decides what clients are told is there; ``None`` if objects are never
+        moved.
     """
 
     def __init__(
@@ -84,10 +88,12 @@ class LFSServer:
         capacities: Sequence[ICapacity] = (),
         quotas: Quotas | None = None,
         budgets: Budgets | None = None,
+        presence: Presence | None = None,
     ) -> None:
         self._store = store
         self._quotas = quotas
         self._budgets = budgets
+        self._presence = presence
         self._capacities = Capacities(store, capacities)
         self._transfers = transfers
         self._blocking = blocking
@@ -134,10 +140,12 @@ class LFSServer:
         is_download = request.operation is Operation.DOWNLOAD
         if self._budgets is not None and is_download:
             await self._budgets.require(repo)
-        transfers = await choose(wanted, keys, refused) if keys else []
+        transfers = await choose(identity, wanted, keys, refused) if keys else []
         if self._quotas is not None and transfers and not is_download:
             in_parts = IPartPlanner.providedBy(adapter)
             transfers = await self._quotas.admit(transfers, refused, in_parts)
+        if self._presence is not None and transfers and not is_download:
+            transfers = await self._presence.spare(identity, transfers)
         requester = Requester(identity, repo, links, request.client)
         made = await make(transfers, requester) if transfers else []
         actions: dict[str, Actions] = {}
@@ -220,6 +228,8 @@ class LFSServer:
         else:
             with await self._quotas.hold(key, size):
                 await store.put(key, payload, checked, extras)
+        if self._presence is not None:
+            key = await self._presence.follow(key)
         if self._events.arrivals_wanted:
             self._publish_stored(key, checked.received, identity, Arrival.STREAMED)
 
@@ -230,7 +240,10 @@ class LFSServer:
         self._gate.require(identity, Permission.READ, key.repo, key.oid, kinds)
         if self._budgets is not None:
             await self._budgets.require(key.repo)
-        stored = await self._streaming_store().open(key)
+        store = self._streaming_store()
+        stored: IStoredObject | None = await store.open(key)
+        if stored is None and await self._is_recalled(identity, key):
+            stored = await store.open(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}")
         return Download(stored, key, identity, self._events)
@@ -248,6 +261,8 @@ class LFSServer:
         if ticket is not None and ticket.size != size:
             raise BadAction("this action is for an object of another size; ask for a new batch")
         stored = await self._inspect(key)
+        if stored is None and await self._is_recalled(identity, key):
+            stored = await self._inspect(key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")
         if stored.size != size:
@@ -278,6 +293,18 @@ class LFSServer:
             raise size
         return None if size is None else ObjectFacts(size)
 
+    async def _is_recalled(self, identity: Identity, key: ObjectKey) -> bool:
+        """Bring an object back that is absent, if it is in the trash.
+
+        :raises ObjectTrashed: if it is there, and the identity may not write.
+        """
+        if self._presence is None:
+            return False
+        (size,) = await self._presence.recall(identity, [key], [None])
+        if isinstance(size, LFSError):
+            raise size
+        return size is not None
+
     def _streaming_store(self) -> IStreamingStore:
         if not IStreamingStore.providedBy(self._store):
             raise NotFound("this server's objects are not served here; ask for a batch")
@@ -285,6 +312,7 @@ class LFSServer:
 
     async def _missing(
         self,
+        identity: Identity,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
         refused: dict[str, LFSError],
@@ -298,6 +326,8 @@ class LFSServer:
         :param keys: those of ``wanted``, at least one, all of one repository.
         """
         sizes, room = await self._capacities.sizes_and_room(keys, keys[0].repo)
+        if self._presence is not None:
+            sizes = await self._presence.offer(identity, keys, sizes)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
             if size == item.size and (size or item.text == EMPTY_OID):
@@ -312,6 +342,7 @@ class LFSServer:
 
     async def _present(
         self,
+        identity: Identity,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
         refused: dict[str, LFSError],
@@ -322,6 +353,8 @@ class LFSServer:
         ask for it when they prune.
         """
         sizes = await self._store.sizes(keys)
+        if None in sizes and self._presence is not None:
+            sizes = await self._presence.recall(identity, keys, sizes)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):
             if isinstance(size, LFSError):

@@ -443,6 +443,8 @@ def _another(shape: inspect.Type, default: object) -> tuple[str, object]:
         case inspect.LiteralType(values):
             (other, *_) = [value for value in values if value != default]
             return str(other), other
+        case inspect.CustomType():
+            return "3d", Duration.of("3d")
         case _:
             return "https://example.org", "https://example.org"
 

@@ -150,6 +150,27 @@ class ActionTokensContractTests(ChainedContract, CoroutineTestCase):
         verifyObject(IActionTokens, self.authenticator)
 
 
+class WriterTests(ActionTokensTestCase):
+    """Whoever may write gets what is in the trash, by a token for a download, too."""
+
+    def writes(self, identity: Identity) -> bool:
+        """Whether a token says that it was made for somebody who may write."""
+        found = self.accepted(bearer(self.token("download", identity=identity)))
+        assert found.ticket is not None
+        self.assertFalse(found.grants.allows(Permission.WRITE, KEY.oid))
+        return found.ticket.writer
+
+    def test_a_token_remembers_whether_it_was_made_for_a_writer(self) -> None:
+        self.assertTrue(self.writes(writer()))
+        self.assertFalse(self.writes(reader()))
+
+    def test_a_token_that_is_made_by_another_one_says_the_same(self) -> None:
+        """An upload in parts asks for tokens by a token."""
+        for writes in (True, False):
+            ticket = Ticket("parts", 3, writer=writes)
+            self.assertIs(self.writes(Identity("u", reader().grants, ticket=ticket)), writes)
+
+
 class ActionTests(ActionTokensTestCase):
     def test_an_action_goes_where_it_should(self) -> None:
         for operation in PERMITS:
@@ -414,7 +435,7 @@ class KindTests(ActionTokensTestCase):
         self.assertEqual(action.expires_in, 7)
         self.assertEqual((action.header or {})["X-Stage"], "1")
         identity = self.accepted(bearer(token_of(action)))
-        self.assertEqual(identity.ticket, Ticket("stage", 3))
+        self.assertEqual(identity.ticket, Ticket("stage", 3, writer=True))
         self.assertTrue(identity.grants.allows(Permission.WRITE, KEY.oid))
 
     def test_a_kind_that_several_transfers_share_is_one(self) -> None:

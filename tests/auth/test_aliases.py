@@ -7,7 +7,7 @@ from dataclasses import replace
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from giftless.auth.aliases import Aliased
+from giftless.auth.aliases import Aliased, Moved
 from giftless.errors import ConfigError
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Repo
@@ -62,6 +62,39 @@ class AliasTests(CoroutineTestCase):
         authenticator = Aliased(Knows(None), {"a": "b"})
         found = self.run_now(authenticator.authenticate(Credentials(), repo_of("a")))
         self.assertIsNone(found)
+
+    def moved(self, path: str, told: str | None = None) -> str | None:
+        """Return where a repository is kept, after ``org/old`` was renamed to ``org/new``."""
+        moved = Moved()
+        moved.update({"org/old": "org/new", "org/Team": "org/x"})
+        repo = None if told is None else repo_of(told)
+        aliases = {"org/a": "org/old", "org/team": "org/y"}
+        authenticator = Aliased(Knows(replace(writer(), repo=repo)), aliases, moved)
+        identity = self.run_now(authenticator.authenticate(Credentials(), repo_of(path)))
+        assert identity is not None
+        return None if identity.repo is None else identity.repo.path
+
+    def test_a_name_leads_to_where_its_repository_was_moved(self) -> None:
+        self.assertEqual(self.moved("org/old"), "org/new")
+        self.assertIsNone(self.moved("org/Old"))
+        self.assertIsNone(self.moved("org/new"))
+        self.assertEqual(self.moved("org/b", "ORG/OLD"), "org/new")
+        self.assertEqual(self.moved("org/old", "org/b"), "org/b")
+
+    def test_the_configuration_wins_over_what_was_moved(self) -> None:
+        """What it leads to may have been moved, too."""
+        self.assertEqual(self.moved("org/a"), "org/new")
+        self.assertEqual(self.moved("org/team"), "org/y")
+        self.assertEqual(self.moved("org/Team"), "org/x")
+        self.assertEqual(self.moved("org/b", "Org/TEAM"), "org/y")
+
+    def test_what_was_moved_can_be_told_anew(self) -> None:
+        moved = Moved()
+        moved.update({"a": "b"})
+        moved.update({"c": "d"})
+        self.assertIsNone(moved.kept(repo_of("a")))
+        self.assertEqual(moved.kept(repo_of("c")), repo_of("d"))
+        self.assertEqual(moved.kept(repo_of("C"), True), repo_of("d"))
 
     def test_what_is_no_repository_is_refused(self) -> None:
         for name, kept in (("a//b", "c"), ("a", "../b"), ("", "b"), ("a", ""), ("a", ".giftless")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from zope.interface.verify import verifyObject
@@ -74,6 +75,19 @@ class CopyingContract(_Mixin):
         await self.add(OTHER, DATA, {"n": 2})
         self.assertIs(await self.store.copy(KEY, OTHER), True)
         self.assertEqual(await self.extras_of(OTHER), {"n": 2})
+
+    async def test_what_comes_to_the_trash_again_is_dated_anew(self) -> None:
+        await self.prepare()
+        await self.add(KEY, DATA, {"n": 1})
+        self.assertIs(await self.store.copy(KEY, in_trash(KEY)), True)
+        before = time.time() - 0.02
+        self.assertIs(await self.store.copy(KEY, in_trash(KEY)), True)
+        (entry,) = await self.listed(trash=True)
+        self.assertEqual(entry.size, len(DATA))
+        if self.tells_time:
+            self.assertGreaterEqual(entry.modified, before)
+        self.assertEqual(await self.bytes_of(in_trash(KEY)), DATA)
+        self.assertEqual(await self.extras_of(in_trash(KEY)), {"n": 1})
 
     async def test_what_has_another_size_is_replaced(self) -> None:
         await self.prepare()

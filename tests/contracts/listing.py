@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -94,9 +95,11 @@ class StoreContract(_Mixin):
     """How the contracts reach a store.
 
     :cvar foreign: the places of which :data:`FOREIGN` the store can have.
+    :cvar tells_time: whether it tells when objects were stored.
     """
 
     foreign: ClassVar[Iterable[str]] = FOREIGN
+    tells_time: ClassVar[bool] = True
 
     async def make_store(self) -> Any:
         """Return an empty store."""
@@ -212,6 +215,20 @@ class ListingContract(StoreContract):
                 # In seconds, not in milliseconds: after 2020, and before 2100.
                 self.assertGreater(entry.modified, 1_577_836_800)
                 self.assertLess(entry.modified, 4_102_444_800)
+
+    async def test_no_object_seems_to_be_older_than_it_is(self) -> None:
+        """In the trash neither: who has just moved it must be able to bring it back."""
+        await self.prepare()
+        if not self.tells_time:
+            return
+        # File systems take their time from the last tick of the kernel's clock.
+        before = time.time() - 0.02
+        await self.add(key_of(b"abc"), b"abc")
+        await self.add(in_trash(key_of(b"abc")), b"abc")
+        for trash in (False, True):
+            (entry,) = await self.listed(trash=trash)
+            self.assertGreaterEqual(entry.modified, before)
+            self.assertLess(entry.modified, time.time() + 2)
 
     async def test_each_object_is_on_one_page_whatever_the_limit(self) -> None:
         await self.prepare()

@@ -185,6 +185,21 @@ class LockStoreContract(_Mixin):
         self.assertIs(self.run_now(self.store.remove(lock)), False)
         self.assertEqual(self.locks(), [other])
 
+    def test_the_locks_of_a_repository_can_move_to_another(self) -> None:
+        moved, stays = lock_of("a.psd"), lock_of("b.psd")
+        there, other = lock_of("b.psd", repo="org/new"), lock_of(repo="org/other")
+        for lock in (moved, stays, there, other):
+            self.create(lock)
+        rename = self.store.rename(repo_of("org/repo"), repo_of("org/new"))
+        self.assertEqual(self.run_now(rename), 1)
+        self.assertEqual(self.locks(), [stays])
+        self.assertEqual(
+            self.locks(repo="org/new"), [replace(moved, repo=repo_of("org/new")), there]
+        )
+        self.assertEqual(self.locks(repo="org/other"), [other])
+        again = self.store.rename(repo_of("org/repo"), repo_of("org/new"))
+        self.assertEqual(self.run_now(again), 0)
+
     def test_a_path_can_be_locked_again(self) -> None:
         """By another lock, which the id of the old one does not remove."""
         old, new = lock_of(), lock_of()

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,17 @@ class SQLiteListingTests(ListingContract, CopyingContract, DeletingContract, Tes
         body.provide()
         await running
         self.assert_listed(await self.listed(), [key_of(DATA)])
+
+    async def test_an_object_that_is_stored_again_is_young(self) -> None:
+        await self.prepare()
+        key = key_of(DATA)
+        await self.add(key, DATA)
+        await self.store.run(
+            self.store._database.execute, "UPDATE objects SET dated = datetime('now', '-9 day')"
+        )
+        await self.add(key, DATA)
+        (entry,) = await self.listed()
+        self.assertGreater(entry.modified, time.time() - 60)
 
     async def test_a_database_that_cannot_be_used_is_503(self) -> None:
         await self.prepare()

@@ -19,6 +19,7 @@ from giftless.errors import (
 from giftless.interfaces import Bound, ILockStore, IObjectStore, IProbing, Level
 from giftless.interfaces.catalogue import Usage, UsageRow
 from giftless.lfs.locks import Lock, LockPage, LockQuery
+from giftless.lfs.objects import Repo
 from giftless.monitoring.health import COUNT_INTERVAL, FRESH, PATIENCE, Health, Report, Stored
 from tests.support.logs import observe
 from tests.support.memory import BoundedMemoryStore
@@ -69,6 +70,9 @@ class Locks:
     counts = 0
 
     async def create(self, lock: Lock) -> None:
+        raise NotImplementedError
+
+    async def rename(self, source: Repo, target: Repo) -> int:
         raise NotImplementedError
 
     async def remove(self, lock: Lock) -> bool:

@@ -24,6 +24,7 @@ from tests.support.run import CoroutineTestCase
 
 class MemoryListingTests(ListingContract, CopyingContract, DeletingContract, TestCase):
     prefix = ""
+    tells_time = False
 
     async def make_store(self) -> MemoryStore:
         return MemoryStore(self.prefix)

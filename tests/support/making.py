@@ -40,6 +40,7 @@ from giftless.usecases.authorization import Gate
 from giftless.usecases.budgets import Budgets
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.objects import LFSServer
+from giftless.usecases.presence import Presence
 from giftless.usecases.quotas import Quotas
 from giftless.web.links import Links
 from tests.support.blocking import InlineBlocking
@@ -155,6 +156,7 @@ def server_of(
     capacities: Sequence[ICapacity] = (),
     quotas: Quotas | None = None,
     budgets: Budgets | None = None,
+    presence: Presence | None = None,
 ) -> LFSServer:
     """Return a server over ``store``, with the basic transfer unless others are given."""
     if not adapters:
@@ -171,6 +173,7 @@ def server_of(
         capacities,
         quotas,
         budgets,
+        presence,
     )
 
 

@@ -24,7 +24,7 @@ from giftless.interfaces import (
     Payload,
     Room,
 )
-from giftless.lfs.objects import Action, Extras, ObjectKey, Repo, trash_of
+from giftless.lfs.objects import Action, Extras, ObjectKey, Repo, owner_of, trash_of
 from giftless.storage.pages import check_limit
 from tests.support.bodies import ListBody
 
@@ -123,7 +123,8 @@ class MemoryStore:
         data = self.get(source)
         if data is None or self._damage(source) is not None:
             return False
-        if self._damage(target) is not None or self._size(target) != len(data):
+        trashed = owner_of(target.repo) is not None
+        if trashed or self._damage(target) is not None or self._size(target) != len(data):
             self.add(target, data, self._extras[self._place(source)])
         return True
 

@@ -101,7 +101,7 @@ class BasicExternalTests(SingleActions, CoroutineTestCase):
             credentials = shown_action(header)
             identity = self.run_now(tokens.authenticate(credentials, repo_of()))
             assert identity is not None
-            self.assertEqual(identity.ticket, Ticket(kind, 3))
+            self.assertEqual(identity.ticket, Ticket(kind, 3, writer=True))
 
     def external(self, tokens: ActionTokens) -> BasicExternal:
         return BasicExternal(self.store, tokens)

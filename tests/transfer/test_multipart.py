@@ -286,7 +286,7 @@ class AgentTests(TransferContract, CoroutineTestCase):
         credentials = shown_action(action.header)
         identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
         assert identity is not None
-        self.assertEqual(identity.ticket, Ticket("parts", 10, extras))
+        self.assertEqual(identity.ticket, Ticket("parts", 10, extras, writer=True))
 
     def test_only_an_object_of_one_piece_needs_to_be_confirmed(self) -> None:
         """git-lfs does that itself, by what the batch says and not the agent."""
@@ -295,7 +295,7 @@ class AgentTests(TransferContract, CoroutineTestCase):
             credentials = shown_action(action.header)
             identity = self.run_now(self.tokens.authenticate(credentials, repo_of()))
             assert identity is not None
-            self.assertEqual(identity.ticket, Ticket(kind, len(data)))
+            self.assertEqual(identity.ticket, Ticket(kind, len(data), writer=True))
 
     def test_it_plans_uploads(self) -> None:
         verifyObject(IPartPlanner, self.adapter)

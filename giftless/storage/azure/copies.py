@@ -19,6 +19,7 @@ from giftless.storage.azure.blobs import ABSENT
 from giftless.storage.azure.blocks import BlockContainer
 from giftless.storage.azure.signing import VERSION, Grant
 from giftless.storage.remote.client import Request, StoreError
+from giftless.storage.remote.container import stays
 
 #: For how long Azure may read what it copies, in seconds.
 SOURCE_LIFETIME: Final = 86_400
@@ -52,7 +53,7 @@ class CopyingContainer(BlockContainer):
             if found is None or facts is None or facts.damage is not None:
                 return False
             present = None if there is None else self._facts_of(there)
-            if present is not None and (present.size, present.damage) == (facts.size, None):
+            if present is not None and stays(target, present, facts):
                 return True
             if await self._transfer(source, target, found):
                 await self._confirm_copy(target, found)

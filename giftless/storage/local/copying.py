@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from giftless.lfs.objects import ObjectKey
+from giftless.lfs.objects import ObjectKey, owner_of
 from giftless.storage.local import damage
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
@@ -58,23 +58,29 @@ class Copies:
         size = size_of(here.path, here.root.enter().fd)
         if size is None:
             return False
-        if size_of(there.path, held.fd) == size:
+        # What is in the trash is dated by when it got its name there.
+        kept = size if owner_of(target.repo) is None else None
+        if kept is not None and size_of(there.path, held.fd) == kept:
             # Whoever has put it there may not have synced it yet.
             sync_names([(held, there.path)])
             return True
         self._extras.copy(source, target)
-        if not _copy_file(here, there, size):
+        if not _copy_file(here, there, kept):
             return False
         damage.clear([(held, there.path)])
         return True
 
 
-def _copy_file(source: Place, target: Place, size: int) -> bool:
-    """Put a copy of a file in a place, durably; returns ``False`` if the file is gone."""
+def _copy_file(source: Place, target: Place, kept: int | None) -> bool:
+    """Put a copy of a file in a place, durably.
+
+    :param kept: how large something is that stays if it gets there just before.
+    :returns: ``False`` if the file is gone.
+    """
     here, there = source.root.enter(), target.root.enter()
     if here is there:
         try:
-            _link(here, source.path, target.path, size)
+            _link(here, source.path, target.path, kept)
             return True
         except OSError as error:
             if error.errno in ABSENT and size_of(source.path, here.fd) is None:
@@ -84,12 +90,12 @@ def _copy_file(source: Place, target: Place, size: int) -> bool:
     return _copy_bytes(here, source.path, target)
 
 
-def _link(held: Held, source: bytes, target: bytes, size: int) -> None:
-    """Give a file a second name, durably; what has that name stays if it is as large."""
+def _link(held: Held, source: bytes, target: bytes, kept: int | None) -> None:
+    """Give a file a second name, durably; what has that name stays if it is so large."""
     try:
         move_into(held, target, lambda: _new_link(held, source, target))
     except FileExistsError:
-        if size_of(target, held.fd) != size:
+        if kept is None or size_of(target, held.fd) != kept:
             with temporary_link(held, source) as name:
                 os.rename(name, target, src_dir_fd=held.fd, dst_dir_fd=held.fd)
     sync_names([(held, target)])

@@ -14,7 +14,15 @@ from giftless.base.http_client import Answer
 from giftless.errors import BadRequest
 from giftless.interfaces import ObjectFacts, PartUpload, Payload
 from giftless.lfs.multipart import Part, PartLimits
-from giftless.lfs.objects import RESERVED_PREFIX, Action, Extras, ObjectKey, Oid, Repo
+from giftless.lfs.objects import (
+    RESERVED_PREFIX,
+    Action,
+    Extras,
+    ObjectKey,
+    Oid,
+    Repo,
+    owner_of,
+)
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.listing import EntryPage
 from giftless.storage.remote.urls import encode_path
@@ -91,6 +99,16 @@ class Place:
 
     url: str
     public_url: str
+
+
+def stays(target: ObjectKey, present: ObjectFacts, source: ObjectFacts) -> bool:
+    """Return whether an object stays that is there already where another one is copied to.
+
+    What is in the trash is dated anew by a copy.
+    """
+    if owner_of(target.repo) is not None:
+        return False
+    return present.size == source.size and present.damage is None
 
 
 class Container(ABC):
@@ -199,7 +217,7 @@ class Container(ABC):
     async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
         """Copy an object with its metadata, within the store, and make sure that it was.
 
-        An object at the target that is not damaged stays if it has the same size.
+        An object at the target stays if :func:`stays` says so.
 
         :returns: ``False`` only if the store itself says that the source is absent, or if
             it is marked as damaged.

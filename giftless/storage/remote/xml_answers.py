@@ -76,7 +76,10 @@ def flag(parent: Element, name: str) -> bool:
 
 
 def instant(parent: Element, name: str) -> float:
-    """Return the time in a child, in seconds since the epoch.
+    """Return the time in a child, in seconds since the epoch, or a little later.
+
+    Stores cut off what is less than a second, but nothing must seem to have happened
+    before it has.
 
     :raises StoreError: if there is none: as in ISO 8601 or in HTTP.
     """
@@ -85,7 +88,7 @@ def instant(parent: Element, name: str) -> float:
         read = datetime.fromisoformat if found.endswith("Z") else parsedate_to_datetime
         # Without a zone it would be this machine's time.
         if (moment := read(found)).tzinfo is not None:
-            return moment.timestamp()
+            return moment.timestamp() + (0.0 if moment.microsecond else 1.0)
     except (ValueError, OverflowError):
         pass
     raise StoreError(f"the store answers with {found[:80]!r} as {name}")

@@ -17,7 +17,7 @@ from giftless.interfaces import ObjectFacts, PartUpload
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import FoundPart
+from giftless.storage.remote.container import FoundPart, stays
 from giftless.storage.remote.metadata import encode_reason
 from giftless.storage.remote.urls import encode_path
 from giftless.storage.remote.xml_answers import document, error_code, text
@@ -76,7 +76,8 @@ class XmlCopiesBucket(XmlPartsBucket):
             facts = self._facts_of(found)
             if facts.damage is not None:
                 return False
-            if there is not None and _is_good(self._facts_of(there), facts.size):
+            present = None if there is None else self._facts_of(there)
+            if present is not None and stays(target, present, facts):
                 return True
             if await self._transfer(source, target, found, facts):
                 await self._confirm_copy(target, found, facts.size)
@@ -186,7 +187,3 @@ class XmlCopiesBucket(XmlPartsBucket):
         for kind, digest in self._digests_of(found).items():
             if theirs.get(kind, digest) != digest:
                 raise StoreError(f"a copy has another {kind} than what was copied")
-
-
-def _is_good(facts: ObjectFacts, size: int) -> bool:
-    return facts.size == size and facts.damage is None
