@@ -16,11 +16,11 @@ The trash is walked in the same way, as if each organisation's directory of it
 from __future__ import annotations
 
 import contextlib
-import heapq
 import os
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
+from typing import Final
 
 from giftless.errors import BadRequest
 from giftless.interfaces import ListedObject, ObjectPage
@@ -59,6 +59,9 @@ def _parse(cursor: str, repo: Repo | None, trash: bool) -> tuple[str, ...]:
     if key is None or owner is None or repo not in (None, owner):
         raise BadRequest("the cursor is not one that this list gave; list from the beginning")
     return (*owner.segments, key.oid)
+
+
+_name: Final = attrgetter("name")
 
 
 class _Walk:
@@ -116,9 +119,13 @@ class _Walk:
             for entry in entries:
                 text = _text(entry)
                 if self._is_directory(entry):
-                    if _repo((*segments, text)) is not None:
+                    if self._deep and _repo((*segments, text)) is not None:
                         yield from self._enter((*segments, text), ())
-                elif repo is not None and (status := _status(entry)) is not None:
+                elif (
+                    repo is not None
+                    and _is_object(entry)
+                    and (status := _status(entry)) is not None
+                ):
                     # What was moved to the trash has the time at which its bytes were
                     # written, but the kernel notes when it got its name there.
                     modified = status.st_ctime if self._trash else status.st_mtime
@@ -132,26 +139,28 @@ class _Walk:
         return self.objects(segments, after) if self.is_there(segments) else iter(())
 
     def _entries(self, directory: bytes, after: bytes) -> list[os.DirEntry[bytes]]:
-        """Return a directory's next entries that may matter, in the order of their names.
+        """Return a directory's next entries, in the order of their names.
+
+        There may be a million: each is looked at for as short as possible, and few are kept.
 
         :param after: the name after which they begin.
         """
+        kept: list[os.DirEntry[bytes]] = []
+        count, last = self._count, b""
         # Another process may remove it at any moment.
         with (
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(directory) as found,
         ):
-            return heapq.nsmallest(
-                self._count,
-                (
-                    entry
-                    for entry in found
-                    if entry.name > after
-                    and (_is_object(entry) or (self._deep and self._is_directory(entry)))
-                ),
-                attrgetter("name"),
-            )
-        return []
+            for entry in found:
+                if entry.name > after and (not last or entry.name < last):
+                    kept.append(entry)
+                    if len(kept) > 2 * count:
+                        kept.sort(key=_name)
+                        del kept[count:]
+                        last = kept[-1].name
+        kept.sort(key=_name)
+        return kept[:count]
 
     def _is_directory(self, entry: os.DirEntry[bytes]) -> bool:
         return entry.is_dir(follow_symlinks=False) or (

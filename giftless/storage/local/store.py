@@ -263,7 +263,7 @@ class LocalStore:
         For each page, the names in every directory that it passes are read, and
         in the one where the page before ended they are read again: all pages of
         a repository with ``n`` objects read ``n * n / limit`` names.  Keeps
-        ``limit`` names in memory for each directory on the way, not all.
+        ``2 * limit`` names in memory for each directory on the way, not all.
         """
         check_limit(limit)
         doing = "objects could not be listed"
