@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -23,6 +25,9 @@ from tests.support.bodies import ListBody
 from tests.support.making import environment, key_of, links_of, put_object, server_of
 from tests.support.run import CoroutineTestCase
 from tests.support.steps import Side
+
+#: A file system without a disk.
+MEMORY = "/dev/shm"
 
 #: An object, and where it is.
 DATA = b"an object that is wanted and is not"
@@ -75,10 +80,12 @@ class MovingTestCase(CoroutineTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.rightNow = 1000.0
-        os.makedirs(path := self.mktemp())
+        # In memory where that is possible: nothing is lost here but time.
+        top = tempfile.mkdtemp(dir=MEMORY if os.path.isdir(MEMORY) else None)
+        self.addCleanup(shutil.rmtree, top)
+        os.makedirs(path := os.path.join(top, "objects"))
         self.store = LocalStore(path, "", InlineBlocking())
-        os.makedirs(state := self.mktemp())
-        lent = environment(state, self.clock)
+        lent = environment(os.path.join(top, "state"), self.clock)
         self.catalogue = SQLiteFactory().build(SQLiteOptions(), lent)
         lent.services.startService()
         self.addCleanup(lambda: self.run_now(settle([_stopped(lent.services)])))

@@ -23,7 +23,7 @@ Work = Callable[[Place], Coroutine[Any, Any, Any]]
 CHANCES = rounds(30, 0)
 
 #: The same for scenarios of three sides, which have too many.
-MORE_CHANCES = rounds(30, 3000)
+MORE_CHANCES = rounds(10, 3000)
 
 
 async def collect(place: Place) -> Any:
