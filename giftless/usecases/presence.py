@@ -11,10 +11,11 @@ nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -64,6 +65,8 @@ class Presence:
         self._clock = clock
         self._wall_clock = wall_clock
         self._recent = RecentOffers()
+        #: What is being noted, by the path of the repository.
+        self._noting: dict[str, _Noting] = {}
         #: What could not be noted: the sizes of objects, by their keys.
         self._waiting: dict[ObjectKey, int] = {}
         self._down_until = 0.0
@@ -83,28 +86,51 @@ class Presence:
         here = [key for key, size in zip(keys, sizes, strict=True) if isinstance(size, int)]
         if not here:
             return sizes
-        repo, now = here[0].repo, self._clock.seconds()
-        oids = self._recent.others(repo, {key.oid for key in here}, now)
-        if not oids:
-            return sizes
-        wanted = [
-            Wanted(key, size)
+        repo, oids = here[0].repo, {key.oid for key in here}
+        while True:
+            now = self._clock.seconds()
+            oids = self._recent.others(repo, oids, now)
+            if not oids:
+                return sizes
+            noting = self._noting.get(repo.path)
+            if noting is None or not oids <= noting.oids:
+                break
+            # Another client is told the same just now.
+            await noting.end()
+        offered = [
+            (key, size)
             for key, size in zip(keys, sizes, strict=True)
             if isinstance(size, int) and key.oid in oids
         ]
-        moving = await self._note(wanted, now)
+        noting = self._noting[repo.path] = _Noting(oids)
+        try:
+            found = await self._confirmed(identity, offered, now)
+        finally:
+            if self._noting.get(repo.path) is noting:
+                del self._noting[repo.path]
+            noting.ended()
+        return [found.get(key, size) for key, size in zip(keys, sizes, strict=True)]
+
+    async def _confirmed(
+        self, identity: Identity, offered: Sequence[tuple[ObjectKey, int]], now: float
+    ) -> Mapping[ObjectKey, int | LFSError | None]:
+        """Note offers, and ask the store once more: until then, objects could be moved.
+
+        :param offered: objects of one repository, and their sizes.
+        :returns: what the client may be told of them.
+        """
+        keys = [key for key, _ in offered]
+        moving = await self._note([Wanted(key, size) for key, size in offered], now)
         if moving is None:
-            return sizes
-        offered = [item.key for item in wanted]
-        # Once more: until it was noted, the object could be moved.
+            return {}
         look = self._trash.confirm if moving else self._store.sizes
-        found = dict(zip(offered, await look(offered), strict=True))
+        found = dict(zip(keys, await look(keys), strict=True))
         lost = [key for key, size in found.items() if size is None]
         if lost:
             found.update(await self._trash.recall(lost, True, _by(identity)))
         stored = (key.oid for key, size in found.items() if isinstance(size, int))
-        self._recent.add(repo, stored, now)
-        return [found.get(key, size) for key, size in zip(keys, sizes, strict=True)]
+        self._recent.add(keys[0].repo, stored, now)
+        return found
 
     async def spare(self, identity: Identity, transfers: list[Transfer]) -> list[Transfer]:
         """Bring back what a client is about to upload and is in the trash.
@@ -200,6 +226,29 @@ class Presence:
                 del self._waiting[key]
             _log.error("{count} offers are forgotten: collect no garbage now", count=surplus)
         return None
+
+
+class _Noting:
+    """Offers that are being noted.
+
+    :ivar oids: of which objects.
+    """
+
+    def __init__(self, oids: set[Oid]) -> None:
+        self.oids = oids
+        self._waiting: list[Deferred[None]] = []
+
+    def end(self) -> Deferred[None]:
+        """Wait until that has ended, well or not."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def ended(self) -> None:
+        """Let those go on who wait."""
+        for waiting in self._waiting:
+            if not waiting.called:
+                waiting.callback(None)
 
 
 class RecentOffers:

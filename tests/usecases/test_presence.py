@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from giftless.errors import CatalogueUnavailable, LFSError, NotFound, StorageUnavailable
 from giftless.interfaces import (
     Arrival,
@@ -92,6 +94,41 @@ class CostTests(PresenceTestCase):
         entry = self.entry()
         assert entry is not None
         self.assertEqual(entry.offered_at, NOW + OFFER_RESOLUTION)
+
+    def test_clients_that_come_at_once_are_noted_once(self) -> None:
+        self.put()
+        held: Deferred[Any] = Deferred()
+        offer = self.catalogue.offer
+
+        async def slow(*arguments: Any) -> Any:
+            await held
+            return await offer(*arguments)
+
+        self.patch(self.catalogue, "offer", slow)
+        asked = [self.start(self.here.batch(writer(), "upload")) for _ in range(3)]
+        held.callback(None)
+        for each in asked:
+            (item,) = self.successResultOf(each).objects
+            self.assertEqual((item.error, item.actions), (None, None))
+        self.assertEqual(self.counted.calls, ["offer"])
+
+    def test_who_waits_for_a_client_that_fails_is_noted_itself(self) -> None:
+        self.put()
+        held: Deferred[Any] = Deferred()
+        offer = self.catalogue.offer
+
+        async def slow(*arguments: Any) -> Any:
+            await held
+            return await offer(*arguments)
+
+        patch = self.patch(self.catalogue, "offer", slow)
+        first, second = (self.start(self.here.batch(writer(), "upload")) for _ in range(2))
+        patch.restore()
+        held.errback(RuntimeError("the first one fails"))
+        self.failureResultOf(first, RuntimeError)
+        (item,) = self.successResultOf(second).objects
+        self.assertEqual((item.error, item.actions), (None, None))
+        self.assertEqual(self.counted.calls, ["offer", "offer"])
 
     def test_what_is_remembered_is_bounded(self) -> None:
         recent = RecentOffers()
