@@ -161,8 +161,9 @@ class ObjectKey(msgspec.Struct, frozen=True, gc=False):
 #: its repositories: on the organisation's own disk.
 _TRASH: Final = (RESERVED_PREFIX, "trash")
 
-#: By how many characters the path of a key in the trash is longer.
-TRASH_LENGTH: Final = len("/".join(_TRASH)) + 1
+#: The same as a path, and by how many characters the path of a key is longer there.
+TRASH: Final = "/".join(_TRASH)
+TRASH_LENGTH: Final = len(TRASH) + 1
 
 
 def trash_of(repo: Repo) -> Repo:

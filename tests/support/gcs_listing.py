@@ -24,7 +24,7 @@ def list_objects(
     :param items: all objects of the bucket, as the JSON API describes them.
     """
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    last = _last(query.get("continuation-token", ""))
+    last = max(_last(query.get("continuation-token", "")), query.get("start-after", ""))
     limit = min(int(query.get("max-keys", MAX_LISTED)), MAX_LISTED)
     is_encoded = query.get("encoding-type") == "url"
     # Objects by name; names that are grouped have none.

@@ -243,7 +243,7 @@ class BlobContainer(Container):
             raise answers.describe(answer)
 
     async def list_entries(
-        self, prefix: str, nested: bool, marker: str | None, limit: int
+        self, prefix: str, nested: bool, marker: str | None, limit: int, after: str = ""
     ) -> EntryPage:
         """See :meth:`giftless.storage.remote.container.Container.list_entries`.
 

@@ -22,7 +22,7 @@ from giftless.interfaces import (
     ObjectFacts,
     ObjectPage,
 )
-from giftless.lfs.objects import ObjectKey, Repo, trash_of
+from giftless.lfs.objects import TRASH, ObjectKey, Repo, trash_of
 from giftless.storage.pages import check_limit
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
@@ -31,6 +31,7 @@ from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.listing import PAGE, read_cursor, write_cursor
 from giftless.storage.remote.opened_object import RemoteObject
 from giftless.storage.remote.probe import Probe
+from giftless.storage.remote.trash_listing import list_trash
 
 
 @implementer(
@@ -117,9 +118,16 @@ class RemoteStore:
         if trash and repo is not None:
             repo = trash_of(repo)
         prefix = layout.below("" if repo is None else f"{repo.path}/")
-        marker = None if cursor is None else read_cursor(cursor, prefix)
+        # Markers are of another kind there.
+        skips = trash and repo is None and self.container.lists_after
+        kind = f"{prefix}/{TRASH}" if skips else prefix
+        marker = None if cursor is None else read_cursor(cursor, kind)
+        limit = min(limit, PAGE)
         try:
-            page = await self.container.list_entries(prefix, repo is None, marker, min(limit, PAGE))
+            if skips:
+                page = await list_trash(self.container, marker, limit)
+            else:
+                page = await self.container.list_entries(prefix, repo is None, marker, limit)
             if not page.entries:
                 await self._confirm()
             if page.marker is not None and page.marker == marker:
@@ -134,7 +142,7 @@ class RemoteStore:
             for key, entry in found
             if key is not None and repo in (None, key.repo)
         ]
-        following = None if page.marker is None else write_cursor(prefix, page.marker)
+        following = None if page.marker is None else write_cursor(kind, page.marker)
         return ObjectPage(objects, following)
 
     async def delete(self, key: ObjectKey) -> None:

@@ -125,10 +125,13 @@ class Container(ABC):
     :ivar max_put: how many bytes one upload may have that is not made in
         parts.
     :ivar part_limits: how parts may be.
+    :cvar lists_after: whether a list may begin after a name; names come in the order of
+        their UTF-8 then.
     """
 
     max_put: int
     part_limits: PartLimits
+    lists_after = False
 
     def __init__(
         self, place: Place, layout: Layout, client: StoreClient, clock: IReactorTime
@@ -230,7 +233,7 @@ class Container(ABC):
 
     @abstractmethod
     async def list_entries(
-        self, prefix: str, nested: bool, marker: str | None, limit: int
+        self, prefix: str, nested: bool, marker: str | None, limit: int, after: str = ""
     ) -> EntryPage:
         """List what is in the container, one page of it.
 
@@ -239,6 +242,7 @@ class Container(ABC):
         :param marker: the marker of the page before.
         :param limit: the most entries of the page, from 1 to
             :data:`giftless.storage.remote.listing.PAGE`.
+        :param after: after which name the first page begins, if :attr:`lists_after`.
         :raises BadRequest: if the store says that it knows no such marker.
         :raises StoreError: if the list, or all of the page, cannot be had.
         """

@@ -98,6 +98,7 @@ class XmlBucket(Container):
     max_extras: int
     prefix: str
     max_copy: int
+    lists_after = True
     _place: XmlPlace
     digest_headers: Mapping[str, str] = {}
 
@@ -290,7 +291,7 @@ class XmlBucket(Container):
             raise self.problem(answer)
 
     async def list_entries(
-        self, prefix: str, nested: bool, marker: str | None, limit: int
+        self, prefix: str, nested: bool, marker: str | None, limit: int, after: str = ""
     ) -> EntryPage:
         """See :meth:`giftless.storage.remote.container.Container.list_entries`.
 
@@ -308,6 +309,8 @@ class XmlBucket(Container):
             asked["delimiter"] = "/"
         if marker is not None:
             asked["continuation-token"] = marker
+        elif after:
+            asked["start-after"] = after
         answer = await self._ask("GET", None, {}, asked, limit=MAX_LIST)
         if answer.status == 400 and marker is not None and error_code(answer) == "InvalidArgument":
             raise wrong_cursor()

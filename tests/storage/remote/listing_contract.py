@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from giftless.errors import BadRequest, ServiceUnavailable
 from giftless.interfaces import IStreamingStore
-from giftless.lfs.objects import Extras, ObjectKey
+from giftless.lfs.objects import Extras, ObjectKey, Oid, Repo, in_trash
 from giftless.storage.remote.listing import EntryPage, read_cursor, write_cursor
 from tests.contracts.copying import DATA, KEY, OTHER, CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
@@ -92,6 +92,47 @@ class RemoteListing(ReachesStore):
         self.store = self.build(**self.options)
         found = [entry.key for entry in await self.listed() if entry.key.repo.path == "org/repo"]
         self.assertEqual(set(found), keys)
+
+    async def test_the_trash_is_found_without_listing_everything(self) -> None:
+        """Before it and behind it are objects, in each of the organisations."""
+        await self.prepare()
+        name = self.store.container.layout.name
+        keys = []
+        for organisation in ("+", "a", "a-", "a,", "a0", "b"):
+            for repository in ("!", "-", "zz", "zz/y"):
+                for number in range(6):
+                    key = ObjectKey(Repo((organisation, repository)), Oid(f"{number:064x}"))
+                    self.place(name(key), b"x")
+                    if organisation != "a0" and repository != "zz":
+                        keys.append(in_trash(key))
+                        self.place(name(keys[-1]), b"x")
+        for limit in (4, 100):
+            self.assert_listed(await self.listed(limit=limit, trash=True), keys)
+        if not self.store.container.lists_after:
+            return
+        pages, cursor = 0, None
+        while True:
+            page = await self.store.list(None, cursor, 4, trash=True)
+            pages, cursor = pages + 1, page.next_cursor
+            if cursor is None:
+                break
+        # All together, there are 234 objects.
+        self.assertLess(pages, 234 / 4 * 0.75)
+
+    async def test_a_list_that_begins_elsewhere_is_an_error(self) -> None:
+        await self.prepare()
+        if not self.store.container.lists_after:
+            return
+        await self.fill(3)
+        cursor = (await self.store.list(None, None, 1, trash=True)).next_cursor
+        ask = self.store.container.list_entries
+
+        async def forgetful(*asked: Any) -> EntryPage:
+            return await ask(*asked[:4])
+
+        self.patch(self.store.container, "list_entries", forgetful)
+        with self.assertRaises(ServiceUnavailable):
+            await self.store.list(None, cursor, 1, trash=True)
 
     async def test_a_list_that_goes_on_for_ever_is_an_error(self) -> None:
         await self.prepare()
