@@ -37,15 +37,15 @@ class FastRoutes(Resource):
         super().__init__()
         self._klein = klein
         self._fixed: dict[tuple[bytes, str], Start] = {}
-        self._endpoints: dict[bytes, list[tuple[re.Pattern[str], Start]]] = {}
+        self._endpoints: dict[bytes, list[tuple[str, re.Pattern[str], Start]]] = {}
         # As with Klein, names come before variables, of which a repository is one.
         for route, start in sorted(endpoints, key=lambda pair: pair[0].precedence):
-            pattern = route.pattern
+            end, pattern = route.end, route.pattern
             for method in map(str.encode, route.methods):
                 if route.level is Level.SERVER and not route.variables:
                     self._fixed.setdefault((method, route.rule), start)
                 else:
-                    self._endpoints.setdefault(method, []).append((pattern, start))
+                    self._endpoints.setdefault(method, []).append((end, pattern, start))
 
     def match(self, method: bytes, path: str) -> tuple[Start, dict[str, Any]] | None:
         """Return what starts to answer a request, and the variables of its URL.
@@ -55,8 +55,9 @@ class FastRoutes(Resource):
         fixed = self._fixed.get((method, path))
         if fixed is not None:
             return fixed, {}
-        for pattern, start in self._endpoints.get(method, ()):
-            if found := pattern.fullmatch(path):
+        for end, pattern, start in self._endpoints.get(method, ()):
+            # The end is compared much faster, and is wrong for nearly all of them.
+            if path.endswith(end) and (found := pattern.fullmatch(path)):
                 return start, found.groupdict()
         return None
 

@@ -104,6 +104,16 @@ class Route:
         """What the decoded paths of the route's URLs match as a whole."""
         return re.compile(self._render(f"(?P<{REPO}>.+?)", "(?P<{}>[^/]+)", re.escape))
 
+    @property
+    def end(self) -> str:
+        """What the decoded paths of all the route's URLs end with; empty if that varies."""
+        fixed: list[str] = []
+        for segment in reversed(self.segments):
+            if _is_variable(segment):
+                break
+            fixed.insert(0, f"/{segment}")
+        return "".join(fixed)
+
     def overlaps(self, other: Route) -> bool:
         """Whether both routes cannot be served, because URLs of one are the other's.
 

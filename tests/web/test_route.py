@@ -45,6 +45,20 @@ class GrammarTests(SynchronousTestCase):
         self.assertEqual(made.rule, "/<repo:repo>/objects/<string:oid>/a.b")
         self.assertEqual(made.pattern.pattern, r"/(?P<repo>.+?)/objects/(?P<oid>[^/]+)/a\.b")
 
+    def test_its_end_is_that_of_all_its_urls(self) -> None:
+        for template, end in (
+            ("objects/batch", "/objects/batch"),
+            ("objects/{oid}", ""),
+            ("objects/{oid}/a.b/c", "/a.b/c"),
+        ):
+            self.assertEqual(route(template).end, end)
+        self.assertEqual((server("-/").end, server("").end), ("/-/", ""))
+
+    @given(routes, st.text("ab/", min_size=1))
+    def test_no_url_of_a_route_ends_otherwise(self, made: Route, path: str) -> None:
+        if made.pattern.fullmatch(path):
+            self.assertTrue(path.endswith(made.end))
+
     def test_a_route_of_the_server_names_no_repository(self) -> None:
         made = server("health/{part}")
         self.assertEqual(made.rule, "/health/<string:part>")
