@@ -26,6 +26,11 @@ COMMANDS: Final = (
         "giftless.commands.webhooks.WebhooksCommand",
         "Test and list webhooks, and retry.",
     ),
+    ("ls", "giftless.commands.ls.LsCommand", "List stored objects."),
+    ("usage", "giftless.commands.usage.UsageCommand", "Tell how much is stored, and whose it is."),
+    ("rm", "giftless.commands.rm.RmCommand", "Move objects into the trash."),
+    ("trash", "giftless.commands.trash.TrashCommand", "List and restore what was deleted."),
+    ("repo", "giftless.commands.repo.RepoCommand", "Rename, copy and remove repositories."),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

@@ -14,11 +14,13 @@ import jwt
 import yaml
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 import giftless
 from giftless.auth.tokens.jwt import JWTFactory, JWTOptions
 from giftless.cli import COMMANDS, main
+from giftless.commands.ls import LsCommand
 from giftless.interfaces import Bearer, Credentials, Identity
 from giftless.lfs.objects import Permission
 from tests.support.making import environment, oid_of, repo_of
@@ -263,6 +265,21 @@ class GiftlessTests(CommandTestCase):
 
     def test_an_unknown_command_is_an_error(self) -> None:
         self.assert_fails("nonsense", "nonsense")
+
+    def test_options_may_stand_behind_the_arguments(self) -> None:
+        """What has the form of an option behind ``--`` is an argument all the same."""
+        for typed, limit, arguments in (
+            (["acme/rocket", "--limit", "5"], 5, "acme/rocket"),
+            (["acme/rocket", "--limit=5"], 5, "acme/rocket"),
+            (["acme/rocket", "-l5"], 5, "acme/rocket"),
+            (["-l", "5", "--", "--limit"], 5, "--limit"),
+            (["--", "--limit"], None, "--limit"),
+        ):
+            command = LsCommand()
+            command.parseOptions(typed)
+            self.assertEqual((command["limit"], command["repo"].path), (limit, arguments))
+        with self.assertRaises(usage.UsageError):
+            LsCommand().parseOptions(["acme/rocket", "--nonsense"])
 
     def test_every_command_shows_the_version(self) -> None:
         """The version is giftless's, of the command and of each subcommand."""

@@ -44,8 +44,10 @@ from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from giftless.monitoring.metrics import Metrics
 from giftless.observers.rendering import name_of
+from giftless.usecases.administration import Administration
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
+from giftless.usecases.jobs import Jobs
 from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
@@ -53,6 +55,8 @@ from giftless.usecases.space import Space, make_space
 from giftless.usecases.upkeep import Purging, Refreshing
 from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.admin_pages import AdminPages, PageMaker
+from giftless.web.administration.api import AdministrationAPI
+from giftless.web.administration.endpoints import AdministrationEndpoints
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.front import HTTPFront
@@ -79,6 +83,7 @@ class Backends:
     :ivar quotas: what may be stored and downloaded; ``None`` if there are no quotas.
     :ivar space: what is stored, and all that can be done with it.
     :ivar refreshing: asks the catalogue what is to be known; ``None`` if there is no trash.
+    :ivar administration: answers who looks at it and changes it.
     :ivar observers: who is told of events, by the dotted paths of their sections.
     :ivar arrivals: the same for who is told of stored objects alone.
     :ivar health: looks whether the store and the locks work.
@@ -96,6 +101,7 @@ class Backends:
     quotas: QuotaParts | None
     space: Space
     refreshing: Refreshing | None
+    administration: AdministrationAPI
     observers: Mapping[str, IObserver]
     arrivals: Mapping[str, IObserver]
     health: Health
@@ -177,6 +183,7 @@ def build_backends(
         quotas,
         space,
         _keep_up(options, parts, space),
+        _administration(options, parts, space),
         observers,
         arrivals,
         health,
@@ -219,6 +226,14 @@ def _keep_up(options: Config, parts: PartBuilder, space: Space) -> Refreshing | 
     purging = Purging(space.trash, options.state_dir, lent.blocking, lent.reactor, lent.wall_clock)
     purging.setServiceParent(lent.services)
     return refreshing
+
+
+def _administration(options: Config, parts: PartBuilder, space: Space) -> AdministrationAPI:
+    """Build what answers owners and operators."""
+    lent = parts.environment
+    directory = os.path.join(options.state_dir, "operations")
+    jobs = Jobs(directory, lent.reactor, lent.blocking, lent.wall_clock)
+    return AdministrationAPI(Administration(space, lent.wall_clock), jobs)
 
 
 def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
@@ -345,6 +360,10 @@ def build_resource(
         *_lock_routes(options, environment, backends, gate, counted_locks, events),
         *(health_routes(backends.health) if options.admin.public_health else ()),
     )
+    for_admins = AdministrationEndpoints(
+        backends.administration, counted, gate, server_url, options.admin.public_pages
+    )
+    routes = (*routes, *for_admins.routes)
     if options.admin.public_pages and backends.pages is not None:
         pages = AdminPages(backends.pages, guarded, gate, server_url, access.realm)
         routes = (*routes, *pages.routes)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getopt
 import os
 import pwd
-from typing import Final
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
 
 from twisted.python import usage
 
@@ -24,7 +27,18 @@ class BaseOptions(usage.Options):
 
 
 class Command(BaseOptions):
-    """A subcommand: its options, and the method that runs it."""
+    """A subcommand: its options, and the method that runs it.
+
+    Options may stand behind the arguments, unless it has subcommands itself.
+    """
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """See :meth:`twisted.python.usage.Options.parseOptions`."""
+        typed = list(sys.argv[1:] if options is None else options)
+        known: Any = self
+        if not hasattr(self, "subCommands"):
+            typed = _options_first(typed, known.shortOpt, known.longOpt)
+        super().parseOptions(typed)
 
     def run(self) -> None:
         """Run the subcommand.
@@ -37,6 +51,19 @@ class Command(BaseOptions):
 
 class CommandError(Exception):
     """A command fails; the text says why, in one line."""
+
+
+def _options_first(typed: list[str], short: str, long: list[str]) -> list[str]:
+    """Put options in front of arguments; leave what is wrong to who complains about it."""
+    try:
+        options, arguments = getopt.gnu_getopt(typed, short, long)
+    except getopt.GetoptError:
+        return typed
+    first: list[str] = []
+    for name, value in options:
+        takes_value = f"{name[2:]}=" in long if name.startswith("--") else f"{name[1:]}:" in short
+        first += [name, value] if takes_value else [name]
+    return [*first, "--", *arguments]
 
 
 def who(command: str) -> str:

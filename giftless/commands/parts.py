@@ -56,6 +56,8 @@ def use_parts(loaded: Loaded, job: Job) -> None:
             problems.append(config.located(error, loaded.source, loaded.text, os.environ))
         except CommandError as error:
             problems.append(error)
+        except BrokenPipeError:
+            discard_output()
         except OSError as error:
             problems.append(CommandError(f"cannot print: {error.strerror}"))
         except LFSError as error:
@@ -72,6 +74,11 @@ def use_parts(loaded: Loaded, job: Job) -> None:
             raise
     for problem in problems:
         raise problem
+
+
+def discard_output() -> None:
+    """Throw away what is printed from now on, because nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def publish(loaded: Loaded, event: Event) -> None:

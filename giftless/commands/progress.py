@@ -40,6 +40,7 @@ class Progress:
     :param total: how many there are; ``None`` if nobody knows.
     :param what: is done, such as ``listing``; whatever it holds, a terminal shows it only.
     :param quiet: whether nothing is shown outside a terminal (for ``--json``).
+    :param summary: whether :meth:`end` says how much was done, rather than nothing.
     :param stream: where it is shown.
     :param clock: tells the time, in seconds.
     :ivar total: may be changed when more is known.
@@ -53,6 +54,7 @@ class Progress:
         what: str,
         *,
         quiet: bool = False,
+        summary: bool = True,
         stream: IO[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +63,7 @@ class Progress:
         self._write_number = size if unit == "bytes" else number
         self._unit = "" if unit == "bytes" else f" {unit}"
         self._what = harmless(what)
+        self._summary = summary
         self._stream = stream or sys.stderr
         self._clock = clock
         self._terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -97,6 +100,11 @@ class Progress:
     def end(self) -> None:
         """Say how much was done, and show nothing more."""
         if not self._shown:
+            return
+        if not self._summary:
+            if self._terminal:
+                self._write(_CLEAR)
+            self._shown = False
             return
         seconds = self._clock() - self._began
         rate = self._write_number(self.count / seconds) if seconds >= 1 else ""

@@ -27,6 +27,8 @@ from giftless.base.threads import Threads
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.interfaces import Environment, Event, IFront
 from giftless.interfaces.environment import count_nothing
+from giftless.runtime.administration_answers import AdministrationAnswers
+from giftless.runtime.administration_questions import ADMINISTRATION
 from giftless.runtime.lock_answers import LockAnswers
 from giftless.runtime.lock_questions import LOCKS, RELEASE
 from giftless.runtime.questions import ACTIVITY, HEALTH, Answerer, Ask, Unanswered
@@ -100,6 +102,7 @@ class Instance:
             HEALTH: tell_health,
             LOCKS: answers.search,
             RELEASE: answers.release,
+            ADMINISTRATION: AdministrationAnswers(backends.administration, self._events).answer,
         }
         if (activity := backends.activity) is not None:
 

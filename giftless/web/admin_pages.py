@@ -7,21 +7,20 @@ daemon makes the pages; this process knows only who asks.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from urllib.parse import urlsplit
 
 import msgspec
 
 from giftless.base.pages import MAX_FORM, OVERVIEW, PAGES, PageReply, PageRequest
-from giftless.errors import BadRequest, LFSError, PayloadTooLarge, Unauthorized
+from giftless.errors import LFSError, PayloadTooLarge, Unauthorized
 from giftless.interfaces import IAuthenticator, Identity
 from giftless.lfs.objects import OPERATION, OWN_PAGES, Permission
 from giftless.usecases.authorization import Gate
 from giftless.web.call import Call, RepoCall
 from giftless.web.errors import Challenge
 from giftless.web.links import Links
+from giftless.web.origin import hosts_of
 from giftless.web.proxies import ServerURL
 from giftless.web.route import Level, Route
 
@@ -87,7 +86,7 @@ class AdminPages:
             query=request.uri.partition(b"?")[2].decode("latin-1"),
             kind=call.header("content-type") or "",
             body=body,
-            hosts=self._hosts(call),
+            hosts=hosts_of(call, self._server_url),
             origin=call.header("origin") or "",
             fetch_site=call.header("sec-fetch-site") or "",
             public=True,
@@ -102,12 +101,6 @@ class AdminPages:
         identity = (await named.identify(self._authenticator)).identity
         self._gate.require(identity, Permission.ADMIN, OPERATION)
         return identity
-
-    def _hosts(self, call: Call) -> list[str]:
-        hosts = [call.header("host") or ""]
-        with contextlib.suppress(BadRequest):
-            hosts.append(urlsplit(self._server_url.for_client(call.request)).netloc)
-        return hosts
 
     def _refuse(self, page: str, call: Call, error: LFSError) -> None:
         """Say why there is no page, in a form that a browser, or a program, shows."""

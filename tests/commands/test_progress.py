@@ -23,10 +23,11 @@ import itertools, sys
 from giftless.commands.progress import Progress
 clock = itertools.count()
 what = sys.argv[1].encode().decode("unicode_escape")
-with Progress(1000, "objects", what, clock=lambda: next(clock) / 2) as progress:
+summary = "silent" not in sys.argv
+with Progress(1000, "objects", what, summary=summary, clock=lambda: next(clock) / 2) as progress:
     for _ in range(10):
         progress.add(100)
-        if len(sys.argv) > 2:
+        if "break" in sys.argv:
             raise SystemExit("broken off")
 """
 
@@ -76,6 +77,9 @@ class TerminalTests(SynchronousTestCase):
         )
         self.assertIn(f"[{'#' * 20}] 100%  1,000 of 1,000 objects", pictures[-1])
         self.assertEqual(last, "listing: 1,000 objects, 5 s, 182/s\r\n")
+
+    def test_a_bar_goes_away_if_something_else_says_what_was_done(self) -> None:
+        self.assertTrue(in_terminal(100, "listing", "silent").endswith("/s\r\x1b[K"))
 
     def test_a_narrow_terminal_is_never_overrun(self) -> None:
         for columns in (40, 10, 2):

@@ -20,6 +20,7 @@ from giftless.lfs.objects import Permission, Repo
 
 #: What each user may do.
 USERS: dict[str, frozenset[Permission]] = {
+    "owner": READ_WRITE | {Permission.ADMIN},
     "writer": READ_WRITE,
     "editor": READ_WRITE,
     "reader": READ,

@@ -132,7 +132,7 @@ class ApiTestCase(SharingTestCase):
         self.daemon = self.share_daemon(
             plugin_path=[str(self.share("staff", staff))],
             auth=[{"type": "staff"}],
-            admin={"public_health": True},
+            admin={"public_health": True, "public_pages": True},
             access={"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
             limits={"header_timeout": 1, "body_rate_window": 1, "object_size": LARGEST},
         )
@@ -490,6 +490,78 @@ class HealthTests(ApiTestCase):
         self.check("inspectReady", "HEAD", path, {"503": answers["HEAD"]})
 
 
+#: What the bodies of the administration's requests are, by their operations.
+ADMIN_BODIES: dict[str, dict[str, Any]] = {
+    "removeObjects": {"oids": [ABSENT], "reason": "it is not needed"},
+    "restoreObjects": {"oids": [ABSENT]},
+    "emptyTrash": {"really": True, "older_than": "1d"},
+    "alias": {"name": "my-org/former"},
+    "rename": {"to": "my-org/next"},
+    "copy": {"to": "my-org/copied"},
+    "remove": {"really": True},
+}
+
+
+class AdministrationTests(ApiTestCase):
+    """The administration's API, likewise: below a repository, and for operators."""
+
+    def test_what_is_only_read_gives_each_documented_status(self) -> None:
+        """``GET`` and ``HEAD`` of lists and of usage."""
+        self.assertEqual(self.daemon.put(b"kept", "my-org/kept", user("writer")), 200)
+        for path, members in SPEC["paths"].items():
+            for method in ("get", "head"):
+                if ("/admin/" in path or "/-/api/" in path) and method in members:
+                    self.check(path, method.upper(), members[method]["operationId"])
+
+    def test_what_changes_something_gives_each_documented_status(self) -> None:
+        """``POST`` of all that removes, restores and moves."""
+        for path, members in SPEC["paths"].items():
+            if ("/admin/" in path or "/-/api/" in path) and "post" in members:
+                self.check(path, "POST", members["post"]["operationId"])
+
+    def check(self, path: str, method: str, name: str) -> None:
+        """Bring about each status of an operation."""
+        base = name.removeprefix("inspect").removeprefix("operator").removeprefix("Operator")
+        base = base[0].lower() + base[1:]
+        target = path if "/-/api/" in path else f"/my-org/{self.place(name)}.git/info/lfs{path}"
+        body, headers = None, {"Content-Type": "application/json"}
+        if method == "POST":
+            self.daemon.put(b"moved", f"my-org/{self.place(name)}", user("writer"))
+            given = ADMIN_BODIES[base]
+            if "/-/api/" in path:
+                given = {**given, "repo": f"my-org/{self.place(name)}"}
+            if base == "alias":
+                given = {**given, "name": f"my-org/former-{name}".lower()}
+            elif "to" in given:
+                given = {**given, "to": f"my-org/to-{name}".lower()}
+            reference = SPEC["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+            validate(given, reference["schema"])
+            body = json.dumps(given).encode()
+        documented = operation(name)["responses"]
+        exchanges = {
+            "200": self.ask(method, target, "owner", body, headers),
+            "403": self.ask(method, target, "reader", body, headers),
+            "404": self.ask(method, target, "stranger", body, headers),
+        }
+        not_here: set[str] = set()
+        if name == base:
+            exchanges |= self.everywhere(method, target, body)
+        else:
+            # What takes long is tried once: they are documented once, too.
+            self.assertIs(documented, operation(base)["responses"])
+            not_here = {"400", "401", "408", "417", "429", "431", "500", "503"}
+        if method == "POST":
+            exchanges["413"] = self.ask(method, target, "owner", b" " * 2**17, headers)
+            exchanges["415"] = self.ask(method, target, "owner", body)
+            # Two at once, or one that takes long, are the matter of other tests.
+            not_here |= {"202", "409"} & set(documented)
+        self.assert_documented(name, exchanges, frozenset(not_here))
+
+    def place(self, name: str) -> str:
+        """Return a repository for an operation, which may change it."""
+        return f"for-{name}".lower()
+
+
 class RootTests(ApiTestCase):
     """What stands at the server's root, likewise."""
 
@@ -578,7 +650,7 @@ class SurfaceTests(ApiTestCase):
         options = Config(
             storage={"type": "local", "path": self.mktemp()},
             state_dir=self.mktemp(),
-            admin=AdminOptions(public_health=True),
+            admin=AdminOptions(public_health=True, public_pages=True),
         )
         parts = part_builder(options.state_dir)
         backends = build_backends(options, parts)

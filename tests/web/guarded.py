@@ -126,6 +126,7 @@ class GuardedFront(Front):
     :param options: the configuration, but for the storage and the secret.
     :param pages: makes the operators' pages.
     :ivar blocking: what has been computed.
+    :ivar services: what the parts run beside; not started.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class GuardedFront(Front):
         config = convert(settings, Config, "")
         parts = part_builder("", clock, self.blocking, http)
         backends = build_backends(config, parts, pages=pages)
+        self.services = parts.environment.services
         self.store = backends.store
         self.site = build_site(config, parts.environment, backends)
 

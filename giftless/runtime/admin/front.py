@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
+from twisted.web.resource import IResource
 
 from giftless.base.metrics.tally import Tally
 from giftless.base.pages import PAGE
@@ -55,9 +56,12 @@ class AdminFront:
         self._reporter = Reporter(reactor, time.time, tally, supervisor, doctor, daemon)
         self._pages = PageMaker(self._reporter.look, supervisor.ask, reactor)
         self._supervisor = supervisor
-        root = Root(exposition, doctor, lambda: supervisor.answering, self._pages.make)
+        root = Root(
+            exposition, doctor, lambda: supervisor.answering, self._pages.make, self._make_api
+        )
         self._site = AdminSite(root, reactor)
         self._ports: list[IListeningPort] = []
+        self._api: IResource | None = None
 
     async def listen(
         self,
@@ -91,6 +95,15 @@ class AdminFront:
         else:
             self._reporter.stop()
         await _stop(before)
+
+    def _make_api(self) -> IResource:
+        """Make what serves the administration's API, or return what was made before."""
+        if self._api is None:
+            # Not before: it takes memory.
+            from giftless.runtime.admin.api_resource import ApiResource
+
+            self._api = ApiResource(self._supervisor.ask, lambda: self._pages.hosts)
+        return self._api
 
     async def stop(self) -> None:
         """Stop listening."""

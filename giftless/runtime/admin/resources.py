@@ -16,15 +16,17 @@ from giftless.runtime.admin.answering import answer_later
 from giftless.runtime.admin.doctor import Doctor
 from giftless.runtime.admin.exposition import CONTENT_TYPE, Exposition
 from giftless.runtime.admin.page_resource import PageMaker, PageResource
+from giftless.web.administration.names import API
 
 
 class Root(Resource):
-    """The root of all: ``/metrics``, ``/health/live``, ``/health/ready``, and the pages.
+    """The root of all: ``/metrics``, ``/health/live``, ``/health/ready``, ``/api/…``, pages.
 
     :param exposition: renders the metrics.
     :param doctor: knows the health.
     :param alive: whether some worker answers.
     :param pages: makes the pages.
+    :param api: makes what serves the administration's API, when somebody wants it.
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class Root(Resource):
         doctor: Doctor,
         alive: Callable[[], bool],
         pages: PageMaker,
+        api: Callable[[], IResource],
     ) -> None:
         super().__init__()
         self._pages = pages
+        self._api = api
         health = _Folder()
         health.putChild(b"live", _Live(alive))
         health.putChild(b"ready", _Ready(doctor))
@@ -43,8 +47,10 @@ class Root(Resource):
         self.putChild(b"metrics", _Metrics(exposition, doctor))
 
     def getChild(self, path: bytes, request: Any) -> IResource:
-        """Find a page."""
+        """Find a page, or the administration's API."""
         name = path.decode("latin-1")
+        if name == API:
+            return self._api()
         if name in PAGES and not request.postpath:
             return PageResource(name, self._pages)
         return notFound()

@@ -9,6 +9,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from giftless.base.pages import MAX_FORM
+from giftless.web.administration.names import MAX_BODY
 
 #: After how many seconds a silent connection is closed.
 IDLE: Final = 60
@@ -77,11 +78,12 @@ class AdminSite(Site):
 
 
 class AdminRequest(Request):
-    """A request of which no more than a form is kept: twisted.web would keep its whole body.
+    """A request of which not much is kept: twisted.web would keep its whole body.
 
     :ivar waits: whether it is whole, and waits for its answer.
-    :ivar form: the beginning of its body; if that is too long for a form, one byte more
-        than :data:`~giftless.base.pages.MAX_FORM`.
+    :ivar form: the beginning of its body; if that is too long for a form, or for JSON, one
+        byte more than :data:`~giftless.base.pages.MAX_FORM`, or
+        :data:`~giftless.web.administration.names.MAX_BODY`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -91,7 +93,9 @@ class AdminRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take some of the body."""
-        self.form += data[: MAX_FORM + 1 - len(self.form)]
+        kind = self.requestHeaders.getRawHeaders("content-type", [""])[0]
+        limit = MAX_BODY if "json" in kind else MAX_FORM
+        self.form += data[: limit + 1 - len(self.form)]
 
     def process(self) -> None:
         """Let a resource answer."""

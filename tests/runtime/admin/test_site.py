@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.pages import notFound
 
 from giftless.base.metrics.tally import Tally
 from giftless.base.pages import MAX_FORM, PageReply, PageRequest
@@ -61,7 +62,7 @@ class SiteTestCase(SynchronousTestCase):
         overview = reporter(self.clock, tally, self.doctor).look
         exposition = Exposition(tally.sums, facts)
         pages = PageMaker(overview, self.ask, self.clock)
-        root = Root(exposition, self.doctor, lambda: self.alive, pages.make)
+        root = Root(exposition, self.doctor, lambda: self.alive, pages.make, notFound)
         self.site = AdminSite(root, self.clock)
 
     def ask(self, name: str, patience: float) -> Deferred[bytes] | None:

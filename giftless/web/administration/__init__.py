@@ -1,0 +1,1 @@
+"""The API by which owners and operators look at what is stored, remove, restore and rename."""
