@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from giftless.catalogue.books import Books
-from giftless.catalogue.promises import drop_promises
+from giftless.catalogue.promises import drop_promises, recharge
 from giftless.catalogue.session import (
     CODES,
     COLUMNS,
@@ -75,8 +75,8 @@ def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Seq
                     filename=row.filename or before.filename,
                     shared=before.shared,
                 )
-        write_rows(session, known, rows)
         drop_promises(session, rows)
+        write_rows(session, known, rows)
         return _equal(session, {entry.key.oid: entry.key for entry in entries}, ids)
 
 
@@ -247,6 +247,9 @@ def write_rows(session: Session, known: Mapping[RowKey, Row], rows: Mapping[RowK
     # In the order of the table, which touches each of its pages once.
     session.many(WRITE, sorted(rows.values()))
     books.write(session)
+    before = {key: _stored(row) for key, row in known.items()}
+    after = {key: _stored(row) for key, row in rows.items()}
+    recharge(session, {k: size for k, size in after.items() if size != before.get(k, 0)})
     _mark_shared(session, [oid for repo, oid in rows if (repo, oid) not in known])
 
 
@@ -256,6 +259,12 @@ def _remove(session: Session, rows: Sequence[Row]) -> None:
         books.replace(row, None)
     session.many(DELETE, [row[:2] for row in rows])
     books.write(session)
+    recharge(session, {row[:2]: 0 for row in rows if _stored(row)})
+
+
+def _stored(row: Row) -> int:
+    """Return how many bytes an object has in its place."""
+    return row.size if row.state in IN_PLACE else 0
 
 
 def _mark_shared(session: Session, oids: Iterable[bytes]) -> None:

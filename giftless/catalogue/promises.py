@@ -5,7 +5,7 @@ Each function is one transaction of a job.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from giftless.catalogue.session import IN_PLACE, RowKey, Session, chunks, repo_at
@@ -96,8 +96,8 @@ def drop_promises(
 
     :param expired_at: only those that had expired by then; ``None`` for all.
     """
-    if session.execute("SELECT 1 FROM giftless_catalogue_promises LIMIT 1").fetchone() is None:
-        return  # without quotas there are none
+    if _are_none(session):
+        return
     promised = {
         key: promise
         for key, promise in _promises(session, keys).items()
@@ -105,6 +105,30 @@ def drop_promises(
     }
     session.many(_DROP, list(promised))
     _charge(session, [(key[0], -charged) for key, (_, charged, _) in promised.items()])
+
+
+def recharge(session: Session, stored: Mapping[RowKey, int]) -> None:
+    """Let promises count as what they add to what is stored, in a transaction that has begun.
+
+    An object may be stored before it is recorded, as when it is offered or restored: it must
+    not count twice.  One that is deleted may come again by the promise that it still has.
+
+    :param stored: how many bytes objects have now whose entries have changed; 0 for what
+        is not in its place.
+    """
+    if not stored or _are_none(session):
+        return
+    promised = _promises(session, stored)
+    changed = {
+        key: (size, max(size - stored[key], 0), until)
+        for key, (size, charged, until) in promised.items()
+        if charged != max(size - stored[key], 0)
+    }
+    session.many(_ADD, [(*key, *promise) for key, promise in changed.items()])
+    _charge(
+        session,
+        [(key[0], charged - promised[key][1]) for key, (_, charged, _) in changed.items()],
+    )
 
 
 def expired(session: Session, at: float, limit: int) -> Sequence[Wanted]:
@@ -136,6 +160,12 @@ def _has_all(session: Session, wanted: Sequence[Wanted], expires_at: float) -> b
         and found[2] >= expires_at
         for each, key in zip(wanted, keys, strict=True)
     )
+
+
+def _are_none(session: Session) -> bool:
+    """Return whether there are no promises, as without quotas."""
+    found = session.execute("SELECT 1 FROM giftless_catalogue_promises LIMIT 1").fetchone()
+    return found is None
 
 
 def _promises(session: Session, keys: Iterable[RowKey]) -> dict[RowKey, _Promise]:

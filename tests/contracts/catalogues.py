@@ -716,6 +716,38 @@ class CatalogueContract(_Mixin):
         self.assertEqual(self.level(bound), (40, 0))
         self.assertEqual(self.run_now(self.catalogue.expired(THEN + 9999)), [])
 
+    def test_what_is_stored_before_it_is_recorded_counts_once(self) -> None:
+        """Somebody else may be told that it is there, or list it, before its upload has ended."""
+        bound = Bound("org/repo", False, 100)
+        self.reserve(wanted_of("a", 40), wanted_of("b", 50), bounds=[bound])
+        self.offer(entry_of("a", size=40))
+        self.assertEqual(self.level(bound), (40, 50))
+        self.run_now(self.catalogue.merge([entry_of("b", size=50)]))
+        self.assertEqual(self.level(bound), (90, 0))
+        for name, size in (("a", 40), ("b", 50)):
+            self.record(entry_of(name, size=size))
+        self.assertEqual(self.level(bound), (90, 0))
+        self.assertEqual(self.run_now(self.catalogue.expired(THEN + 9999)), [])
+
+    def test_what_comes_back_from_the_trash_counts_once(self) -> None:
+        bound = Bound("org/repo", False, 100)
+        self.record(entry_of("a", size=60))
+        self.trash(key_of(b"a"))
+        self.reserve(wanted_of("a", 60), bounds=[bound])
+        self.settle(State.TRASHED, State.STORED, key_of(b"a"))
+        self.assertEqual(self.level(bound), (60, 0))
+
+    def test_who_still_has_a_promise_needs_its_room_if_the_object_is_deleted(self) -> None:
+        bound = Bound("org/repo", False, 100)
+        self.record(entry_of("a", size=60), entry_of("c", size=10))
+        self.reserve(wanted_of("a", 60), wanted_of("c", 10), bounds=[bound])
+        self.assertEqual(self.level(bound), (70, 0))
+        self.trash(key_of(b"a"))
+        self.run_now(self.catalogue.forget([key_of(b"c")], ALL))
+        self.assertEqual(self.level(bound), (0, 70))
+        refused = self.reserve(wanted_of("b", 31), bounds=[bound]).refused
+        self.assertEqual(set(refused), {key_of(b"b")})
+
     def test_only_what_has_expired_is_given_back(self) -> None:
         bound = Bound("org/repo", False, 100)
         self.reserve(wanted_of("a", 40), bounds=[bound], until=THEN + 10)
