@@ -130,7 +130,7 @@ class Instance:
         self._services.startService()
         if self._refreshing is not None:
             # Before the first request: it may give the former name of a repository.
-            await self._refreshing.attempt()
+            await self._refreshing.begin()
         await settle(_wait_for(front.start()) for front in self._fronts.values())
         alone = number_of_workers(self._loaded.config.workers) == 1
         for descriptor, endpoint in zip(descriptors, self._endpoints, strict=True):

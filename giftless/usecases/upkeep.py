@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -23,6 +23,9 @@ from giftless.usecases.repositories import REFRESHED
 from giftless.usecases.trash import Trash
 
 _log = Logger()
+
+#: How long a worker that starts waits for the catalogue, in seconds.
+FIRST: Final = 3.0
 
 #: How often it is looked whether the trash is to be emptied, in seconds.
 LOOKED: Final = 600.0
@@ -100,9 +103,19 @@ class Refreshing(Repeated):
 
     def __init__(self, presence: Presence, moved: Moved, trash: Trash, clock: IReactorTime) -> None:
         super().__init__(self.refresh, REFRESHED, clock)
+        self._clock = clock
         self._presence = presence
         self._moved = moved
         self._catalogue = trash.catalogue
+
+    async def begin(self) -> None:
+        """Ask for the first time, but hold nobody up who starts."""
+        asking = Deferred.fromCoroutine(self.attempt())
+        asking.addTimeout(FIRST, self._clock)
+        try:
+            await asking
+        except TimeoutError:
+            _log.warn("the catalogue does not answer; it is asked again later")
 
     async def refresh(self) -> None:
         """Ask the catalogue, and tell it what it could not be told before.

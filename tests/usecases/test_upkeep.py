@@ -11,7 +11,7 @@ from giftless.errors import CatalogueUnavailable
 from giftless.interfaces import State
 from giftless.lfs.objects import in_trash
 from giftless.usecases.repositories import REFRESHED
-from giftless.usecases.upkeep import LOOKED, PURGED, SWEPT, Purging, Refreshing, Repeated
+from giftless.usecases.upkeep import FIRST, LOOKED, PURGED, SWEPT, Purging, Refreshing, Repeated
 from tests.support.blocking import InlineBlocking
 from tests.support.logs import observe
 from tests.support.making import repo_of
@@ -58,6 +58,18 @@ class RefreshingTests(MovingTestCase):
         self.run_now(self.catalogue.alias("org/old", None))
         self.clock.advance(REFRESHED)
         self.assertIsNone(self.here.moved.kept(repo_of("org/old")))
+
+    def test_a_start_waits_for_the_catalogue_but_not_for_long(self) -> None:
+        self.run_now(self.catalogue.alias("org/old", "org/new"))
+        self.run_now(self.service.begin())
+        self.assertEqual(self.here.moved.kept(repo_of("org/old")), repo_of("org/new"))
+        hanging: Deferred[Any] = Deferred()
+        self.patch(self.catalogue, "aliases", lambda: hanging)
+        beginning = self.start(self.service.begin())
+        self.clock.advance(FIRST - 1)
+        self.assertNoResult(beginning)
+        self.clock.advance(1)
+        self.successResultOf(beginning)
 
     def test_a_mistake_does_not_end_it(self) -> None:
         times: list[int] = []
