@@ -31,6 +31,7 @@ COMMANDS: Final = (
     ("rm", "giftless.commands.rm.RmCommand", "Move objects into the trash."),
     ("trash", "giftless.commands.trash.TrashCommand", "List and restore what was deleted."),
     ("repo", "giftless.commands.repo.RepoCommand", "Rename, copy and remove repositories."),
+    ("gc", "giftless.commands.gc.command.GcCommand", "Move what no ref leads to into the trash."),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

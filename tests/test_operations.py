@@ -232,7 +232,8 @@ class UnitTests(SynchronousTestCase):
 
     def test_systemd_finds_no_mistake_in_the_units(self) -> None:
         """``systemd-analyze verify`` has nothing to say."""
-        units = (str(UNITS / name) for name in ("giftless.service", "giftless.socket"))
+        names = ("giftless.service", "giftless.socket", "giftless-gc.service", "giftless-gc.timer")
+        units = (str(UNITS / name) for name in names)
         done = analyze("verify", "--man=no", *units)
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 

@@ -11,7 +11,8 @@ unnoticed: after each fetch everything that the server has named must be there.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -82,21 +83,17 @@ class Clone:
 
         :raises NoReferences: if not everything can be had.
         """
-        try:
+        with self._named():
             self._fetch()
-        except NoReferences as error:
-            raise NoReferences(f"{self._source.name}: {error}") from None
 
     def is_behind(self) -> bool:
         """Whether the server names something that was not fetched.
 
         :raises NoReferences: if it cannot be asked.
         """
-        try:
+        with self._named():
             tips = self._advertised()
             return bool(tips) and (self._looks == 0 or not self._has(tips))
-        except NoReferences as error:
-            raise NoReferences(f"{self._source.name}: {error}") from None
 
     def scan(self, keep: KeepSet) -> int:
         """Add what all pointers name to what is kept.
@@ -106,13 +103,22 @@ class Clone:
         """
         found = KeepSet()
         if not self.empty:
-            try:
+            with self._named():
                 self._scan(self._directory, ["--batch-all-objects", "--unordered"], found, keep)
                 if self._reflogs and self._source.local is not None:
                     self._scan_reflogs(_git_directory(self._source.local), found, keep)
-            except NoReferences as error:
-                raise NoReferences(f"{self._source.name}: {error}") from None
         return len(found)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say of every problem which repository has it."""
+        try:
+            yield
+        except NoReferences as error:
+            raise NoReferences(f"{self._source.name}: {error}") from None
+        except OSError as error:
+            problem = f"the clone cannot be kept in {self._directory}: {error.strerror}"
+            raise NoReferences(f"{self._source.name}: {problem}") from None
 
     def _fetch(self) -> None:
         if not self._begun:

@@ -16,7 +16,8 @@ from typing import BinaryIO, Final
 from giftless.references.errors import NoReferences
 from giftless.references.sources import SCHEMES, redacted
 
-#: What would point git to another repository than the one that it is asked about.
+#: What would point git to another repository than the one that it is asked about, or let it
+#: ask somebody.
 _FOREIGN: Final = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -27,6 +28,8 @@ _FOREIGN: Final = (
     "GIT_REPLACE_REF_BASE",
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
+    # A window that asks for a password.
+    "SSH_ASKPASS",
 )
 
 _SETTINGS: Final = (
@@ -92,10 +95,22 @@ class Git:
         if (process := self._running) is not None:
             _kill(process)
 
-    def run(self, directory: Path, *arguments: str, stdin: bytes = b"") -> tuple[bytes, str]:
+    def credential(self, url: str) -> str:
+        """Return the password that the operator's credential helpers have for a URL.
+
+        :returns: it; empty if they have none.
+        """
+        try:
+            printed, _ = self.run(None, "credential", "fill", stdin=f"url={url}\n\n".encode())
+        except NoReferences:
+            return ""
+        fields = dict(line.split("=", 1) for line in printed.decode().splitlines() if "=" in line)
+        return fields.get("password", "")
+
+    def run(self, directory: Path | None, *arguments: str, stdin: bytes = b"") -> tuple[bytes, str]:
         """Run git to its end.
 
-        :param directory: the git directory.
+        :param directory: the git directory; ``None`` for none.
         :returns: what it printed, and what it complained about.
         :raises NoReferences: if it fails, or takes too long.
         """
@@ -125,13 +140,14 @@ class Git:
     @contextmanager
     def _open(
         self,
-        directory: Path,
+        directory: Path | None,
         arguments: Sequence[str],
         stdin: BinaryIO | None,
         complaints: BinaryIO,
     ) -> Iterator[BinaryIO]:
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        command = ["git", f"--git-dir={directory}", *settings, *arguments]
+        where = [] if directory is None else [f"--git-dir={directory}"]
+        command = ["git", *where, *settings, *arguments]
         if self._stopped.is_set():
             raise NoReferences("interrupted")
         try:

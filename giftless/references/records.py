@@ -6,15 +6,21 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from giftless.base.files import sync_directory
+from giftless.base.identities import give_to_owner
 from giftless.lfs.objects import Repo
 from giftless.references.errors import NoReferences
+
+#: What directories with clones begin with.
+_CLONES: Final = "clones-"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,22 +42,22 @@ class Records:
     """Keeps records, and room for clones, in a directory that one run has at a time.
 
     :param directory: where; made if need be.
-    :ivar clones: an empty directory for clones.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.clones = directory / "clones"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[Path]:
         """Keep others out, and remove what a killed run has left.
 
+        :returns: an empty directory for clones, until the end.
         :raises NoReferences: if another run has it, or if it cannot be used.
         """
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make()
             lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            give_to_owner(lock, str(self._directory))
         except OSError as error:
             raise NoReferences(f"{self._directory} cannot be used: {error.strerror}") from None
         try:
@@ -63,7 +69,7 @@ class Records:
                 ) from None
             self._clear()
             try:
-                yield
+                yield Path(tempfile.mkdtemp(prefix=_CLONES, dir=self._directory))
             finally:
                 self._clear()
         finally:
@@ -97,6 +103,7 @@ class Records:
                 file.write(msgspec.json.encode(record))
                 file.flush()
                 os.fsync(file.fileno())
+                give_to_owner(file.fileno(), str(self._directory))
             new.rename(path)
             sync_directory(str(self._directory))
         except OSError as error:
@@ -107,5 +114,16 @@ class Records:
         digest = hashlib.sha256(repo.path.encode()).hexdigest()
         return self._directory / f"{digest}.json"
 
+    def _make(self) -> None:
+        if not self._directory.is_dir():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                give_to_owner(fd, str(self._directory.parent))
+            finally:
+                os.close(fd)
+
     def _clear(self) -> None:
-        shutil.rmtree(self.clones, ignore_errors=True)
+        # What root has left, another user cannot remove; it is in nobody's way.
+        for path in self._directory.glob(f"{_CLONES}*"):
+            shutil.rmtree(path, ignore_errors=True)

@@ -39,8 +39,13 @@ def digest_of(name: str) -> bytes:
 
 def pointer(name: str) -> str:
     """Return the pointer to the object that a name stands for."""
-    oid = digest_of(name).hex()
-    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(name)}\n"
+    return pointer_to(digest_of(name).hex(), len(name)).decode()
+
+
+def pointer_to(oid: str, size: int) -> bytes:
+    """Return the pointer to an object, as git-lfs writes it."""
+    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n"
+    return text.encode()
 
 
 class GitTestCase(SynchronousTestCase):

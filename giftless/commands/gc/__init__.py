@@ -1,0 +1,1 @@
+"""``giftless gc``: move what no ref leads to into the trash."""

@@ -1,0 +1,116 @@
+"""Which repositories are collected, and which git repositories each belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from giftless.commands import CommandError
+from giftless.errors import LFSError
+from giftless.interfaces import IBlocking, IHosting, IListing
+from giftless.lfs.objects import Repo
+from giftless.references.errors import NoReferences
+from giftless.references.gathering import ObjectList
+from giftless.references.git import Git
+from giftless.references.sources import Source, parse_source
+
+#: How many objects are listed at once, to find the repositories.
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Repositories that are collected together.
+
+    :ivar repos: what is kept is the same for each of them.
+    :ivar sources: the git repositories that need objects of theirs.
+    :ivar lists: lists of objects to keep.
+    :ivar problem: why that is not known; empty if it is.
+    """
+
+    repos: Sequence[Repo]
+    sources: Sequence[Source] = ()
+    lists: Sequence[ObjectList] = ()
+    problem: str = ""
+
+
+class Forges:
+    """The forges that a configuration names, asked with the operator's credentials.
+
+    :param hosts: the authenticators that know where git clones from.
+    :param git: has the credentials.
+    """
+
+    def __init__(self, hosts: Sequence[IHosting], git: Git, blocking: IBlocking) -> None:
+        self._hosts = hosts
+        self._git = git
+        self._blocking = blocking
+        self._tokens: dict[str, str] = {}
+
+    async def job(self, repo: Repo, names: Iterable[str]) -> Job:
+        """Find the git repositories that keep their objects under a name.
+
+        :param names: what they are called: the name itself, and its aliases.
+        :returns: a job with a problem, if one of them is on no forge: then objects of it
+            could not be told from garbage.
+        """
+        sources = []
+        try:
+            for name in names:
+                url = await self._clone_url(Repo(tuple(name.split("/"))))
+                if url is None:
+                    return Job([repo], problem=f"no forge of the configuration knows {name}")
+                sources.append(parse_source(url))
+        except (LFSError, NoReferences) as error:
+            return Job([repo], problem=str(error))
+        return Job([repo], sources)
+
+    async def _clone_url(self, repo: Repo) -> str | None:
+        for host in self._hosts:
+            root = host.git_url
+            if root not in self._tokens:
+                self._tokens[root] = await self._blocking.run(self._git.credential, root)
+            url = await host.clone_url(repo, self._tokens[root])
+            if url is not None:
+                return url
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the repositories of a server are called.
+
+    :ivar aliases: the paths that they are kept under, by the names that lead there.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, repo: Repo) -> Sequence[str]:
+        """Return all names that lead to a repository: its own first."""
+        others = {name for name, kept in self.aliases.items() if kept == repo.path}
+        return [repo.path, *sorted(others - {repo.path})]
+
+    def check(self, repo: Repo) -> None:
+        """Refuse the name of a repository that is kept elsewhere.
+
+        :raises CommandError: with the name that it is kept under.
+        """
+        kept = self.aliases.get(repo.path, repo.path)
+        if kept != repo.path:
+            raise CommandError(f"{repo} is kept under {kept}: name that one")
+
+
+async def stored_repositories(store: IListing) -> Sequence[Repo]:
+    """Find all repositories that have objects, by listing everything.
+
+    :raises LFSError: if the list cannot be had.
+    """
+    found: set[Repo] = set()
+    cursor = None
+    while True:
+        page = await store.list(None, cursor, _PAGE)
+        found.update(item.key.repo for item in page.objects)
+        cursor = page.next_cursor
+        if cursor is None:
+            return sorted(found, key=lambda repo: repo.path)
