@@ -16,15 +16,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.processes import PATIENCE, installed
 
 
-class _Forking:
-    """The Python that forks; it is started when it is needed first."""
+class Forking:
+    """A Python that forks for each command."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -45,13 +45,20 @@ class _Forking:
         self._connection.close()
         self._process.wait()
 
-    def run(self, order: Mapping[str, object], descriptors: list[int]) -> int:
+    def run(
+        self,
+        order: Mapping[str, object],
+        descriptors: list[int],
+        started: Callable[[int], None] = lambda _: None,
+    ) -> int:
         """Run a script in a fork.
 
+        :param started: is told its process id.
         :returns: its exit status, or minus the number of the signal that ended it.
         """
         socket.send_fds(self._connection, [json.dumps(order).encode()], descriptors)
         pid = int(self._connection.recv(100))
+        started(pid)
         try:
             return int(self._connection.recv(100))
         except TimeoutError:
@@ -61,8 +68,8 @@ class _Forking:
 
 
 @functools.cache
-def _forking() -> _Forking:
-    return _Forking()
+def _forking() -> Forking:
+    return Forking()
 
 
 def run_command(
@@ -71,6 +78,8 @@ def run_command(
     directory: Path,
     environ: Mapping[str, str] | None = None,
     stdin: str = "",
+    forking: Forking | None = None,
+    started: Callable[[int], None] = lambda _: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the installed giftless, and wait until it has ended.
 
@@ -78,6 +87,9 @@ def run_command(
     :param directory: where it runs.
     :param environ: what its environment has beside that of daemons in tests.
     :param stdin: what it can read.
+    :param forking: runs it; ``None`` for the one that all tests share, which runs one
+        command at a time.
+    :param started: is told its process id, unless coverage measures it.
     """
     command = [str(Path(sys.executable).with_name(name)), *arguments]
     variables = {**installed().environ, **(environ or {})}
@@ -99,7 +111,7 @@ def run_command(
         files[0].write(stdin.encode())
         files[0].seek(0)
         order = {"command": command, "directory": str(directory), "environ": variables}
-        status = _forking().run(order, [file.fileno() for file in files])
+        status = (forking or _forking()).run(order, [file.fileno() for file in files], started)
         for file in files:
             file.seek(0)
         _, stdout, stderr = (file.read().decode() for file in files)
