@@ -54,11 +54,14 @@ class CommandError(Exception):
 
 
 def _options_first(typed: list[str], short: str, long: list[str]) -> list[str]:
-    """Put options in front of arguments; leave what is wrong to who complains about it."""
+    """Put options in front of arguments.
+
+    :raises UsageError: if there is an unknown one: Twisted would take it for an argument.
+    """
     try:
         options, arguments = getopt.gnu_getopt(typed, short, long)
-    except getopt.GetoptError:
-        return typed
+    except getopt.GetoptError as error:
+        raise usage.UsageError(str(error)) from None
     first: list[str] = []
     for name, value in options:
         takes_value = f"{name[2:]}=" in long if name.startswith("--") else f"{name[1:]}:" in short
