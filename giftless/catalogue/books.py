@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
-from operator import neg
+from operator import attrgetter, neg
 from typing import Final
 
 from giftless.catalogue.session import IN_PLACE, STORED, TRASHED, Row, Session
@@ -13,6 +13,9 @@ from giftless.catalogue.texts import extension_of, month_of, person_of
 
 #: What usage is counted by, beside repositories, and the numbers of these in the database.
 KINDS: Final = {"person": 1, "age": 2, "name": 3}
+
+#: What of a row is counted.
+_COUNTED: Final = attrgetter("repo", "size", "state", "who", "filename", "stored_at")
 
 _ADD_TO_REPO: Final = (
     "UPDATE giftless_catalogue_repos SET objects = objects + ?, size = size + ?,"
@@ -49,6 +52,8 @@ class Books:
 
     def replace(self, before: Row | None, after: Row | None) -> None:
         """Note that an entry has changed, came or went."""
+        if before is not None and after is not None and _COUNTED(before) == _COUNTED(after):
+            return
         if before is not None:
             self._add(before, neg)
         if after is not None:

@@ -12,7 +12,6 @@ from giftless.catalogue.books import Books
 from giftless.catalogue.promises import drop_promises, recharge
 from giftless.catalogue.session import (
     CODES,
-    COLUMNS,
     DELETED,
     IN_PLACE,
     LEAVING,
@@ -24,6 +23,7 @@ from giftless.catalogue.session import (
     chunks,
     entry_of,
     repo_at,
+    short_of,
 )
 from giftless.catalogue.texts import storable
 from giftless.interfaces import Entry, State, Wanted
@@ -32,18 +32,18 @@ from giftless.lfs.objects import ObjectKey, Oid, Repo, in_trash
 #: The most equal objects that are told of one.
 _MAX_EQUAL: Final = 1000
 
-_FIELDS: Final = Row._fields
+#: All columns but the number, which the database gives.
+_FIELDS: Final = Row._fields[:-1]
 
-WRITE: Final = (
-    f"INSERT INTO giftless_catalogue_entries ({COLUMNS})"
-    f" VALUES ({', '.join('?' * len(_FIELDS))}) ON CONFLICT (repo, oid) DO UPDATE SET "
-    + ", ".join(f"{field} = excluded.{field}" for field in _FIELDS[2:])
+_INSERT: Final = (
+    f"INSERT INTO giftless_catalogue_entries ({', '.join(_FIELDS)})"
+    f" VALUES ({', '.join('?' * len(_FIELDS))})"
 )
 
-DELETE: Final = "DELETE FROM giftless_catalogue_entries WHERE repo = ? AND oid = ?"
+_DELETE: Final = "DELETE FROM giftless_catalogue_entries WHERE number = ?"
 
 _MARK_SHARED: Final = (
-    "UPDATE giftless_catalogue_entries SET shared = 1 WHERE oid = ? AND shared = 0"
+    "UPDATE giftless_catalogue_entries SET shared = 1 WHERE short = ? AND oid = ? AND shared = 0"
 )
 
 
@@ -74,6 +74,7 @@ def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Seq
                     principal=row.principal or before.principal,
                     filename=row.filename or before.filename,
                     shared=before.shared,
+                    number=before.number,
                 )
         drop_promises(session, rows)
         write_rows(session, known, rows)
@@ -213,9 +214,10 @@ def _rows(entries: Iterable[Entry], ids: Mapping[Repo, int]) -> dict[RowKey, Row
     """Return the rows that entries make, by their keys; of equal keys, the last."""
     rows = {}
     for each in entries:
+        oid = bytes.fromhex(each.key.oid)
         row = Row(
             ids[each.key.repo],
-            bytes.fromhex(each.key.oid),
+            oid,
             each.size,
             each.stored_at,
             each.offered_at,
@@ -227,6 +229,7 @@ def _rows(entries: Iterable[Entry], ids: Mapping[Repo, int]) -> dict[RowKey, Row
             storable(each.reason),
             storable(each.moved_by),
             0,
+            short_of(oid),
         )
         rows[row.repo, row.oid] = row
     return rows
@@ -242,22 +245,48 @@ def write_rows(session: Session, known: Mapping[RowKey, Row], rows: Mapping[RowK
     :param known: the rows that there are; others are new.
     """
     books = Books()
+    new, changed, stored = [], [], {}
     for key, row in rows.items():
-        books.replace(known.get(key), row)
-    # In the order of the table, which touches each of its pages once.
-    session.many(WRITE, sorted(rows.values()))
+        before = known.get(key)
+        books.replace(before, row)
+        size = _stored(row)
+        if size != (0 if before is None else _stored(before)):
+            stored[key] = size
+        if before is None:
+            new.append(row[:-1])
+        else:
+            changed.append((before, row))
+    session.many(_INSERT, new)
+    update_rows(session, changed)
     books.write(session)
-    before = {key: _stored(row) for key, row in known.items()}
-    after = {key: _stored(row) for key, row in rows.items()}
-    recharge(session, {k: size for k, size in after.items() if size != before.get(k, 0)})
-    _mark_shared(session, [oid for repo, oid in rows if (repo, oid) not in known])
+    recharge(session, stored)
+    _mark_shared(session, [row[1] for row in new])
+
+
+def update_rows(session: Session, changed: Iterable[tuple[Row, Row]]) -> None:
+    """Write what has changed in rows, and no more: each index has its cost."""
+    by_fields: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+    for before, after in changed:
+        pairs = zip(_FIELDS, before, after, strict=False)
+        differing = {field: new for field, old, new in pairs if old != new}
+        if differing:
+            values = (*differing.values(), before.number)
+            by_fields.setdefault(tuple(differing), []).append(values)
+    for fields, rows in by_fields.items():
+        assignments = ", ".join(f"{field} = ?" for field in fields)
+        session.many(f"UPDATE giftless_catalogue_entries SET {assignments} WHERE number = ?", rows)
+
+
+def delete_rows(session: Session, rows: Iterable[Row]) -> None:
+    """Delete rows; the sums stay."""
+    session.many(_DELETE, [(row.number,) for row in rows])
 
 
 def _remove(session: Session, rows: Sequence[Row]) -> None:
     books = Books()
     for row in rows:
         books.replace(row, None)
-    session.many(DELETE, [row[:2] for row in rows])
+    delete_rows(session, rows)
     books.write(session)
     recharge(session, {row[:2]: 0 for row in rows if _stored(row)})
 
@@ -269,14 +298,20 @@ def _stored(row: Row) -> int:
 
 def _mark_shared(session: Session, oids: Iterable[bytes]) -> None:
     """Mark the rows of those oids that several repositories have."""
-    for some in chunks(set(oids)):
-        condition, values = session.among("oid", some)
+    for some in chunks({short_of(oid) for oid in oids}):
+        condition, values = session.among("short", some)
         several = session.execute(
-            f"SELECT oid FROM giftless_catalogue_entries WHERE {condition}"
-            " GROUP BY oid HAVING count(*) > 1",
+            f"SELECT short FROM giftless_catalogue_entries WHERE {condition}"
+            " GROUP BY short HAVING count(*) > 1",
             values,
         ).fetchall()
-        session.many(_MARK_SHARED, several)
+        for (short,) in several:
+            equal = session.execute(
+                "SELECT short, oid FROM giftless_catalogue_entries WHERE short = ?"
+                " GROUP BY short, oid HAVING count(*) > 1",
+                (short,),
+            ).fetchall()
+            session.many(_MARK_SHARED, equal)
 
 
 def _equal(
@@ -286,14 +321,16 @@ def _equal(
     numbers = {bytes.fromhex(oid): ids[key.repo] for oid, key in keys.items()}
     found: dict[ObjectKey, list[ObjectKey]] = {}
     for some in chunks(numbers):
-        condition, values = session.among("e.oid", some)
+        condition, values = session.among("e.short", [short_of(oid) for oid in some])
         for oid, number, state, path in session.execute(
             "SELECT e.oid, e.repo, e.state, r.path FROM giftless_catalogue_entries e"
             f" JOIN giftless_catalogue_repos r ON r.id = e.repo WHERE {condition}"
             " AND e.shared <> 0 AND e.size > 0",
             values,
         ):
-            key = keys[Oid(oid.hex())]
+            key = keys.get(Oid(oid.hex()))
+            if key is None:
+                continue  # it begins alike
             others = found.setdefault(key, [])
             if number != numbers[oid] and len(others) < _MAX_EQUAL:
                 other = ObjectKey(repo_at(path), key.oid)

@@ -1,7 +1,7 @@
 """List entries page by page; no page takes longer because many come before it.
 
-In the order of a value (size, time) the number of the repository and the oid decide
-between equal values, all three in the same direction.
+In the order of a value (size, time) the numbers of the entries decide between equal values,
+in the same direction.
 """
 
 from __future__ import annotations
@@ -10,14 +10,23 @@ import base64
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-from giftless.catalogue.session import CODES, COLUMNS, STORED, Row, Session, entry_of, repo_at
+from giftless.catalogue.session import (
+    CODES,
+    COLUMNS,
+    STORED,
+    Row,
+    Session,
+    chunks,
+    entry_of,
+    repo_at,
+)
 from giftless.errors import BadRequest
 from giftless.interfaces import MAX_ENTRIES, EntryPage, EntryQuery
-from giftless.lfs.objects import Repo
+from giftless.lfs.objects import Oid, Repo
 
 #: The columns of the orders by a value, and whether the largest come first.
 _ORDERS: Final = {
@@ -30,21 +39,23 @@ _ORDERS: Final = {
 #: The columns of repositories that say how many entries they have in a state, or more.
 _COUNTS: Final = ("objects", "leaving", "trashed", "leaving")
 
-_FIRST: Final = b""
-_LAST: Final = b"\xff" * 33
+#: What entries are ordered by: the value and the number of each, or less than these.
+_Key = tuple[Any, int]
+
+#: How many entries of a repository are read at first, at least.
+_FIRST: Final = 8
 
 
 class _Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The place behind an entry.
 
-    :ivar value: what the order is by; 0 for paths.
-    :ivar repo: the number of the repository; for paths, the repository's path.
+    :ivar place: what the order is by: a value, or the repository's path.
+    :ivar entry: the entry's number, or its oid.
     """
 
     order: str
-    value: int | float
-    repo: int | str
-    oid: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    place: int | float | str
+    entry: int | str
 
 
 _decoder: Final = msgspec.json.Decoder(_Cursor)
@@ -79,9 +90,9 @@ def page(session: Session, query: EntryQuery) -> EntryPage:
         return EntryPage(entries)
     last = rows[query.limit - 1]
     if query.order == "path":
-        return EntryPage(entries, _write(_Cursor("path", 0, paths[last.repo].path, last.oid.hex())))
+        return EntryPage(entries, _write(_Cursor("path", paths[last.repo].path, last.oid.hex())))
     value = getattr(last, _ORDERS[query.order][0])
-    return EntryPage(entries, _write(_Cursor(query.order, value, last.repo, last.oid.hex())))
+    return EntryPage(entries, _write(_Cursor(query.order, value, last.number)))
 
 
 def _write(cursor: _Cursor) -> str:
@@ -97,22 +108,30 @@ def _read(text: str, order: str) -> _Cursor:
         cursor = _decoder.decode(base64.b64decode(text, b"-_", validate=True))
     except (ValueError, RecursionError):
         cursor = None
-    if (
-        cursor is None
-        or cursor.order != order
-        or isinstance(cursor.repo, str) is not (order == "path")
-        or (isinstance(cursor.value, int) and not 0 <= cursor.value < 2**63)
-        or (isinstance(cursor.repo, int) and not 0 <= cursor.repo < 2**63)
-    ):
+    if cursor is None or cursor.order != order or not _is_place(cursor):
         raise BadRequest("the cursor is not one that this list gave; list from the beginning")
     return cursor
 
 
+def _is_place(cursor: _Cursor) -> bool:
+    """Return whether a cursor can be a place in its order."""
+    if cursor.order == "path":
+        return (
+            isinstance(cursor.place, str)
+            and "\0" not in cursor.place
+            and isinstance(cursor.entry, str)
+            and Oid.PATTERN.fullmatch(cursor.entry) is not None
+        )
+    numbers = (cursor.place, cursor.entry)
+    return not any(isinstance(each, str) for each in numbers) and all(
+        isinstance(each, float) or (isinstance(each, int) and abs(each) < 2**63) for each in numbers
+    )
+
+
 def _name(session: Session, rows: Sequence[Row], paths: dict[int, Repo]) -> None:
     """Add the repositories of rows to those that are known."""
-    absent = list({row.repo for row in rows} - set(paths))
-    for start in range(0, len(absent), 500):
-        condition, values = session.among("id", absent[start : start + 500])
+    for some in chunks({row.repo for row in rows} - set(paths)):
+        condition, values = session.among("id", some)
         for number, path in session.execute(
             f"SELECT id, path FROM giftless_catalogue_repos WHERE {condition}", values
         ):
@@ -133,13 +152,13 @@ def _by_path(
     columns = ", ".join(f"e.{column}" for column in Row._fields)
     rows: list[Row] = []
     if cursor is not None and number is None:
-        ids = session.repo_ids([repo_at(str(cursor.repo))])
+        ids = session.repo_ids([repo_at(str(cursor.place))])
         number = next(iter(ids.values()), 0)
         rows = _of_repo(session, columns, table, states, number, cursor, count)
     elif number is not None:
         return _of_repo(session, columns, table, states, number, cursor, count)
     if len(rows) < count:
-        after = "" if cursor is None else str(cursor.repo)
+        after = "" if cursor is None else str(cursor.place)
         found = session.execute(
             f"SELECT {columns} FROM giftless_catalogue_repos r CROSS JOIN {table}"
             f" WHERE e.repo = r.id AND r.path > ? AND {states}"
@@ -160,7 +179,7 @@ def _of_repo(
     cursor: _Cursor | None,
     count: int,
 ) -> list[Row]:
-    after = _FIRST if cursor is None else bytes.fromhex(cursor.oid)
+    after = b"" if cursor is None else bytes.fromhex(str(cursor.entry))
     return [
         Row._make(row)
         for row in session.execute(
@@ -183,115 +202,105 @@ class _Ordered:
 
     def __init__(self, session: Session, order: str, cursor: _Cursor | None, count: int) -> None:
         self._session = session
-        self._cursor = cursor
         self._count = count
         self._column, descending = _ORDERS[order]
         self._sign = -1 if descending else 1
-        self._direction = "DESC" if descending else "ASC"
         self._beyond = "<" if descending else ">"
-        # What lies before all oids in this direction, and behind.
-        self._before, self._behind = (_LAST, _FIRST) if descending else (_FIRST, _LAST)
+        direction = "DESC" if descending else "ASC"
+        self._in_order = f"ORDER BY {self._column} {direction}, number {direction}"
+        self._begin = None if cursor is None else (cursor.place, cursor.entry)
 
     def rows(self, codes: Sequence[int], number: int | None) -> list[Row]:
         """Return the entries of some states, of one repository or of all."""
-        streams: list[Iterator[Row]] = []
-        for code in codes:
-            if number is not None:
-                streams.append(self._of_repo(code, number))
-            elif self._session.dialect.merges:
-                streams.append(self._merged(code))
-            else:
-                streams.append(self._of_all(code))
-        return list(islice(heapq.merge(*streams, key=self._key), self._count))
+        if number is None and self._session.dialect.merges:
+            keys = heapq.merge(*(self._merged(code) for code in codes))
+            return self._numbered([self._sign * key[1] for key in islice(keys, self._count)])
+        where, values = ("", ()) if number is None else ("repo = ? AND ", (number,))
+        streams = [self._select(COLUMNS, code, where, values, self._begin) for code in codes]
+        rows = [map(Row._make, stream) for stream in streams]
+        return list(islice(heapq.merge(*rows, key=self._key), self._count))
 
-    def _key(self, row: Row) -> tuple[Any, int, int]:
+    def _key(self, row: Row) -> _Key:
         """Return what rows are ordered by."""
-        sign = self._sign
-        value = getattr(row, self._column)
-        return sign * value, sign * row.repo, sign * int.from_bytes(row.oid)
+        return self._sign * getattr(row, self._column), self._sign * row.number
 
-    def _of_repo(self, code: int, number: int) -> Iterator[Row]:
-        column, direction = self._column, self._direction
-        values: tuple[object, ...] = (number,)
-        place = ""
-        if self._cursor is not None:
-            place = f"AND ({column}, oid) {self._beyond} (?, ?)"
-            values = (number, self._cursor.value, self._bound(number))
-        return self._select(
-            f"WHERE repo = ? AND state = {code:d} {place}"
-            f" ORDER BY {column} {direction}, oid {direction} LIMIT ?",
-            values,
+    def _select(
+        self,
+        columns: str,
+        code: int,
+        where: str,
+        values: tuple[object, ...],
+        begin: tuple[object, object] | None,
+        count: int = 0,
+    ) -> Any:
+        """Select entries of a state behind a place, in order."""
+        if begin is not None:
+            where = f"{where}({self._column}, number) {self._beyond} (?, ?) AND "
+            values = (*values, *begin)
+        return self._session.execute(
+            f"SELECT {columns} FROM giftless_catalogue_entries"
+            f" WHERE {where}state = {code:d} {self._in_order} LIMIT ?",
+            (*values, count or self._count),
         )
 
-    def _bound(self, number: int) -> bytes:
-        """Return the oid behind which a repository's entries of the cursor's value begin."""
-        assert self._cursor is not None
-        if number == self._cursor.repo:
-            return bytes.fromhex(self._cursor.oid)
-        passed = self._sign * (number - int(self._cursor.repo)) < 0
-        return self._behind if passed else self._before
+    def _numbered(self, numbers: Sequence[int]) -> list[Row]:
+        """Return the entries that have these numbers, in their order."""
+        found = {}
+        for some in chunks(numbers):
+            condition, values = self._session.among("number", some)
+            for row in self._session.execute(
+                f"SELECT {COLUMNS} FROM giftless_catalogue_entries WHERE {condition}", values
+            ):
+                found[row[-1]] = Row._make(row)
+        return [found[number] for number in numbers]
 
-    def _of_all(self, code: int) -> Iterator[Row]:
-        column, direction = self._column, self._direction
-        values: tuple[object, ...] = ()
-        place = ""
-        if self._cursor is not None:
-            place = f"AND ({column}, repo, oid) {self._beyond} (?, ?, ?)"
-            cursor = self._cursor
-            values = (cursor.value, cursor.repo, bytes.fromhex(cursor.oid))
-        return self._select(
-            f"WHERE state = {code:d} {place}"
-            f" ORDER BY {column} {direction}, repo {direction}, oid {direction} LIMIT ?",
-            values,
-        )
+    # What follows reads indexes alone: of most repositories, a page has few entries or none.
 
-    def _select(self, rest: str, values: Sequence[object]) -> Iterator[Row]:
-        statement = f"SELECT {COLUMNS} FROM giftless_catalogue_entries {rest}"
-        return map(Row._make, self._session.execute(statement, (*values, self._count)))
-
-    def _merged(self, code: int) -> Iterator[Row]:
-        """Merge what all repositories have, and read of each only what is needed."""
-        heads = iter(heapq.nsmallest(self._count, self._heads(code)))
-        head = next(heads, None)
-        opened: list[tuple[Any, Row, Iterator[Row]]] = []
+    def _merged(self, code: int) -> Iterator[_Key]:
+        """Merge the orders of all repositories; read of each only what is needed."""
+        heads = sorted(self._heads(code))
+        first = max(_FIRST, min(self._count, 2 * self._count // (len(heads) or 1)))
+        waiting = iter(heads)
+        head = next(waiting, None)
+        opened: list[tuple[_Key, Iterator[_Key]]] = []
         while opened or head is not None:
-            while head is not None and (not opened or head <= opened[0][0][:2]):
-                stream = self._of_repo(code, head[1] * self._sign)
-                self._push(opened, stream)
-                head = next(heads, None)
+            # Those that begin with an equal value may come first.
+            while head is not None and (not opened or head[0] <= opened[0][0][0]):
+                _push(opened, self._keys(code, head[1], first))
+                head = next(waiting, None)
             if opened:
-                _, row, stream = heapq.heappop(opened)
-                yield row
-                self._push(opened, stream)
+                key, stream = heapq.heappop(opened)
+                yield key
+                _push(opened, stream)
 
-    def _push(self, opened: list[tuple[Any, Row, Iterator[Row]]], stream: Iterator[Row]) -> None:
-        row = next(stream, None)
-        if row is not None:
-            heapq.heappush(opened, (self._key(row), row, stream))
+    def _keys(self, code: int, repo: int, count: int) -> Iterator[_Key]:
+        """Read the order of a repository, more and more at once."""
+        begin = self._begin
+        while True:
+            columns = f"{self._column}, number"
+            found = self._select(columns, code, "repo = ? AND ", (repo,), begin, count).fetchall()
+            for value, number in found:
+                yield self._sign * value, self._sign * number
+            if len(found) < count:
+                return
+            begin, count = found[-1], 2 * count
 
     def _heads(self, code: int) -> Iterable[tuple[Any, int]]:
-        """Return the first value of each repository, and its number, as keys begin."""
-        column, direction = self._column, self._direction
+        """Return the first value of each repository, and the repository's number."""
         place = ""
         values: tuple[object, ...] = ()
-        if self._cursor is not None:
-            number = int(self._cursor.repo)
-            place = (
-                f"AND (e.{column}, e.oid) {self._beyond}"
-                " (?, CASE WHEN r.id = ? THEN ? WHEN r.id < ? THEN ? ELSE ? END)"
-            )
-            below, above = self._bound(number - 1), self._bound(number + 1)
-            oid = bytes.fromhex(self._cursor.oid)
-            values = (self._cursor.value, number, oid, number, below, above)
+        if self._begin is not None:
+            place, values = f"AND ({self._column}, number) {self._beyond} (?, ?)", self._begin
         found = self._session.execute(
-            f"SELECT (SELECT e.{column} FROM giftless_catalogue_entries e"
-            f" WHERE e.repo = r.id AND e.state = {code:d} {place}"
-            f" ORDER BY e.{column} {direction}, e.oid {direction} LIMIT 1) AS value, r.id"
+            f"SELECT (SELECT {self._column} FROM giftless_catalogue_entries"
+            f" WHERE repo = r.id AND state = {code:d} {place} {self._in_order} LIMIT 1), r.id"
             f" FROM giftless_catalogue_repos r WHERE r.{_COUNTS[code]} > 0",
             values,
         )
-        return (
-            (self._sign * value, self._sign * number)
-            for value, number in found
-            if value is not None
-        )
+        return ((self._sign * value, repo) for value, repo in found if value is not None)
+
+
+def _push(opened: list[tuple[_Key, Iterator[_Key]]], stream: Iterator[_Key]) -> None:
+    key = next(stream, None)
+    if key is not None:
+        heapq.heappush(opened, (key, stream))

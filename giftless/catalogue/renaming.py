@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from giftless.catalogue.books import Books
-from giftless.catalogue.entries import DELETE, WRITE
+from giftless.catalogue.entries import delete_rows, update_rows
 from giftless.catalogue.session import COLUMNS, STORED, Row, Session, chunks
 from giftless.lfs.objects import Repo
 
@@ -86,17 +86,19 @@ def _move(session: Session, source: int, target: int, wins: bool) -> None:
     statement = f"SELECT {COLUMNS} FROM giftless_catalogue_entries WHERE repo = ?"
     for rows in chunks(map(Row._make, session.execute(statement, (source,)).fetchall())):
         known = session.rows((target, row.oid) for row in rows)
-        written = []
+        changed, gone = [], []
         for row in rows:
             there = known.get((target, row.oid))
-            stays = row if there is None or wins else there
+            stays, goes = (row, there) if wins or there is None else (there, row)
             offered_at = max(row.offered_at, there.offered_at if there else 0)
             after = stays._replace(repo=target, offered_at=offered_at)
-            books.replace(row, None)
-            books.replace(there, after)
-            written.append(after)
-        session.many(DELETE, [row[:2] for row in rows])
-        session.many(WRITE, written)
+            changed.append((stays, after))
+            books.replace(stays, after)
+            if goes is not None:
+                gone.append(goes)
+                books.replace(goes, None)
+        delete_rows(session, gone)
+        update_rows(session, changed)
     books.write(session)
 
 

@@ -38,7 +38,7 @@ CODES: Final = {
 #: What a row of an object has, in the order of :class:`Row`.
 COLUMNS: Final = (
     "repo, oid, size, stored_at, offered_at, state, who, principal, filename, moved_at, reason,"
-    " moved_by, shared"
+    " moved_by, shared, short, number"
 )
 
 
@@ -48,6 +48,8 @@ class Row(NamedTuple):
     :ivar repo: the number of its repository.
     :ivar state: the number of its state.
     :ivar shared: 1 if another repository has, or had, the oid too.
+    :ivar short: the first eight bytes of the oid.
+    :ivar number: the entry's; 0 before it has one.
     """
 
     repo: int
@@ -63,6 +65,8 @@ class Row(NamedTuple):
     reason: str
     moved_by: str
     shared: int
+    short: int
+    number: int = 0
 
 
 #: What identifies a row: the number of its repository, and its oid.
@@ -76,6 +80,11 @@ def entry_of(row: Row, repo: Repo) -> Entry:
     """
     key = ObjectKey(repo, Oid(row.oid.hex()))
     return Entry(key, *row[2:5], *row[6:9], STATES[row.state], *row[9:12])
+
+
+def short_of(oid: bytes) -> int:
+    """Return the first eight bytes of an oid, as databases keep them."""
+    return int.from_bytes(oid[:8], signed=True)
 
 
 def repo_at(path: str) -> Repo:

@@ -16,6 +16,10 @@ from giftless.interfaces import Environment
 #: The file's name in the daemon's state directory.
 FILE: Final = "catalogue.sqlite"
 
+#: How many pages gather in the log: what a push records is all over some indexes, and its
+#: next objects change the same pages again.
+_CHECKPOINT: Final = 4000
+
 
 class SQLiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of ``catalogue: {type: sqlite}``.
@@ -40,7 +44,8 @@ class SQLiteFactory:
         """
         path = options.path or os.path.join(environment.state_dir, FILE)
         remembered = remembered_in(environment.state_dir, f"sqlite {os.path.abspath(path)}")
-        database = SQLite(path, options.timeout, catalogue_schema("sqlite"), remembered)
+        schema = catalogue_schema("sqlite")
+        database = SQLite(path, options.timeout, schema, remembered, _CHECKPOINT)
         # One at a time: more would only wait for each other.
         pool = catalogue_pool(database, 1, options.timeout, environment)
         database.prepare(pool, environment.state_dir if options.path is None else None)

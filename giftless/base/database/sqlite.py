@@ -36,18 +36,26 @@ class SQLite(Database):
     :param timeout: how long to wait for others who write, in seconds.
     :param schema: the schema's history.
     :param remembered: which file it was; ``None`` if that is not remembered.
+    :param checkpoint: how many pages gather in the log before they go into the file: more
+        if the same ones change again and again.
     """
 
     option = "path"
     errors = sqlite3.Error
 
     def __init__(
-        self, path: str, timeout: int, schema: Schema, remembered: Remembered | None = None
+        self,
+        path: str,
+        timeout: int,
+        schema: Schema,
+        remembered: Remembered | None = None,
+        checkpoint: int = 1000,
     ) -> None:
         self._path = path
         self._mark = Mark(schema.identity_table, self.option, remembered)
         self._timeout = timeout
         self._schema = schema
+        self._checkpoint = checkpoint
 
     def connect(self) -> Connection:
         """See :meth:`giftless.base.database.dialect.Database.connect`."""
@@ -63,6 +71,7 @@ class SQLite(Database):
         try:
             self._use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint:d}")
             if self._version(connection) == 0:
                 self._mark.require_new("is empty")
             self._migrate(connection)

@@ -17,6 +17,7 @@ CREATE TABLE giftless_catalogue_repos (
 -- An object of a repository: stored (state 0), leaving for the trash (1), trashed (2) or
 -- leaving it to be deleted (3).
 CREATE TABLE giftless_catalogue_entries (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     repo bigint NOT NULL,
     oid bytea NOT NULL,
     size bigint NOT NULL,
@@ -30,33 +31,34 @@ CREATE TABLE giftless_catalogue_entries (
     reason text NOT NULL,
     moved_by text NOT NULL,
     shared smallint NOT NULL,  -- 1 if another repository has, or had, the oid too
-    PRIMARY KEY (repo, oid)
+    short bigint NOT NULL,  -- the first eight bytes of the oid
+    UNIQUE (repo, oid)
 );
 
 -- Each leads through a repository, or through all, in one order.
 CREATE INDEX giftless_catalogue_by_size
-    ON giftless_catalogue_entries (repo, state, size, oid);
+    ON giftless_catalogue_entries (repo, state, size, number);
 CREATE INDEX giftless_catalogue_by_stored
-    ON giftless_catalogue_entries (repo, state, stored_at, oid);
+    ON giftless_catalogue_entries (repo, state, stored_at, number);
 CREATE INDEX giftless_catalogue_by_offered
-    ON giftless_catalogue_entries (repo, state, offered_at, oid);
+    ON giftless_catalogue_entries (repo, state, offered_at, number);
 CREATE INDEX giftless_catalogue_by_moved
-    ON giftless_catalogue_entries (repo, state, moved_at, oid) WHERE state <> 0;
+    ON giftless_catalogue_entries (repo, state, moved_at, number) WHERE state <> 0;
 CREATE INDEX giftless_catalogue_all_by_size
-    ON giftless_catalogue_entries (state, size, repo, oid);
+    ON giftless_catalogue_entries (state, size, number);
 CREATE INDEX giftless_catalogue_all_by_stored
-    ON giftless_catalogue_entries (state, stored_at, repo, oid);
+    ON giftless_catalogue_entries (state, stored_at, number);
 CREATE INDEX giftless_catalogue_all_by_offered
-    ON giftless_catalogue_entries (state, offered_at, repo, oid);
+    ON giftless_catalogue_entries (state, offered_at, number);
 CREATE INDEX giftless_catalogue_all_by_moved
-    ON giftless_catalogue_entries (state, moved_at, repo, oid) WHERE state <> 0;
+    ON giftless_catalogue_entries (state, moved_at, number) WHERE state <> 0;
 CREATE INDEX giftless_catalogue_apart
     ON giftless_catalogue_entries (repo, oid) WHERE state <> 0;
 
 CREATE INDEX giftless_catalogue_by_oid
-    ON giftless_catalogue_entries (oid);
+    ON giftless_catalogue_entries (short);
 CREATE INDEX giftless_catalogue_shared
-    ON giftless_catalogue_entries (oid, repo, size) WHERE shared <> 0;
+    ON giftless_catalogue_entries (oid, size, repo) WHERE shared <> 0;
 
 -- How much a repository has by person (1), by month (2) and by extension (3).
 CREATE TABLE giftless_catalogue_usage (

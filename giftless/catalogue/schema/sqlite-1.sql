@@ -16,7 +16,12 @@ CREATE TABLE giftless_catalogue_repos (
 
 -- An object of a repository: stored (state 0), leaving for the trash (1), trashed (2) or
 -- leaving it to be deleted (3).
+--
+-- What is pushed is appended, and indexes are small, so that recording writes few pages:
+-- they hold the number of an entry, which is never used twice, and of an oid the first eight
+-- bytes alone where several may be found.
 CREATE TABLE giftless_catalogue_entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     repo INTEGER NOT NULL,
     oid BLOB NOT NULL,
     size INTEGER NOT NULL,
@@ -30,11 +35,11 @@ CREATE TABLE giftless_catalogue_entries (
     reason TEXT NOT NULL,
     moved_by TEXT NOT NULL,
     shared INTEGER NOT NULL,  -- 1 if another repository has, or had, the oid too
-    PRIMARY KEY (repo, oid)
-) WITHOUT ROWID;
+    short INTEGER NOT NULL,  -- the first eight bytes of the oid
+    UNIQUE (repo, oid)
+);
 
--- Each leads through a repository in one order; all repositories' orders are merged.  An
--- index over all repositories would scatter what a push writes over the whole file.
+-- Each leads through a repository in one order; the orders of all repositories are merged.
 CREATE INDEX giftless_catalogue_by_size ON giftless_catalogue_entries (repo, state, size);
 CREATE INDEX giftless_catalogue_by_stored ON giftless_catalogue_entries (repo, state, stored_at);
 CREATE INDEX giftless_catalogue_by_offered ON giftless_catalogue_entries (repo, state, offered_at);
@@ -42,8 +47,9 @@ CREATE INDEX giftless_catalogue_by_moved ON giftless_catalogue_entries (repo, st
     WHERE state <> 0;
 CREATE INDEX giftless_catalogue_apart ON giftless_catalogue_entries (repo, oid) WHERE state <> 0;
 
-CREATE INDEX giftless_catalogue_by_oid ON giftless_catalogue_entries (oid);
-CREATE INDEX giftless_catalogue_shared ON giftless_catalogue_entries (oid, size) WHERE shared <> 0;
+CREATE INDEX giftless_catalogue_by_oid ON giftless_catalogue_entries (short);
+CREATE INDEX giftless_catalogue_shared ON giftless_catalogue_entries (oid, size, repo)
+    WHERE shared <> 0;
 
 -- How much a repository has by person (1), by month (2) and by extension (3).
 CREATE TABLE giftless_catalogue_usage (
