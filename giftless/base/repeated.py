@@ -57,6 +57,8 @@ class Repeated(Service):
             raise
         except LFSError as error:
             _log.warn("{problem}", problem=error.message)
+        except OSError as error:
+            _log.warn("{problem}", problem=error)
         except Exception:
             _log.failure("this will be tried again")
 

@@ -141,9 +141,16 @@ class Presence:
         """
         if not self.trashing or transfers[0].key.repo not in self.trashing:
             return transfers
-        absent = [transfer.key for transfer in transfers if not transfer.replace]
+        absent = [transfer for transfer in transfers if not transfer.replace]
         try:
-            found = await self._trash.recall(absent, True, _by(identity))
+            # Room was promised to what the client has announced, and to no more.
+            entries = await self._catalogue.look([transfer.key for transfer in absent])
+            announced = [
+                transfer.key
+                for transfer, entry in zip(absent, entries, strict=True)
+                if entry is None or entry.size == transfer.size
+            ]
+            found = await self._trash.recall(announced, True, _by(identity))
             # What has another size is damaged, and uploaded again.
             back = {each.key for each in transfers if found.get(each.key) == each.size}
             if back:

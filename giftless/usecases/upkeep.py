@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from giftless.auth.aliases import Moved
-from giftless.errors import LFSError
+from giftless.base.repeated import Repeated
 from giftless.interfaces import IBlocking, WallClock
 from giftless.usecases.locks import By
 from giftless.usecases.presence import Presence
@@ -38,58 +35,6 @@ SWEPT: Final = 86_400.0
 
 #: Who does it, in events and in the log.
 BY: Final = By("giftless (trash.keep)")
-
-
-class Repeated(Service):
-    """Does something now and then, one after the other.
-
-    :param work: does it; whatever the server depends on may fail.
-    :param interval: how long to wait before it is done again, in seconds.
-    :param clock: waits.
-    """
-
-    def __init__(
-        self,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        interval: float,
-        clock: IReactorTime,
-    ) -> None:
-        self._work = work
-        self._interval = interval
-        self._loop = LoopingCall(self._run)
-        self._loop.clock = clock
-        self._running: Deferred[None] | None = None
-
-    def startService(self) -> None:
-        """Do it for the first time when the interval is over."""
-        super().startService()
-        self._loop.start(self._interval, now=False)
-
-    def stopService(self) -> None:
-        """Give up what is being done: whoever comes next goes on with it."""
-        super().stopService()
-        if self._loop.running:
-            self._loop.stop()
-        if self._running is not None:
-            self._running.cancel()
-
-    async def attempt(self) -> None:
-        """Do it now; log why it fails."""
-        try:
-            await self._work()
-        except CancelledError:
-            raise
-        except LFSError as error:
-            _log.warn("{problem}", problem=error.message)
-        except OSError as error:
-            _log.warn("{problem}", problem=error)
-        except Exception:
-            _log.failure("this will be tried again")
-
-    def _run(self) -> Deferred[None]:
-        running = self._running = Deferred.fromCoroutine(self.attempt())
-        running.addErrback(lambda failure: failure.trap(CancelledError))
-        return running
 
 
 class Refreshing(Repeated):

@@ -45,9 +45,11 @@ class RepeatedTests(SynchronousTestCase):
     def test_what_fails_is_tried_again(self) -> None:
         self.failure = StorageUnavailable("the disk is missing", 5)
         self.clock.pump([10.0] * 2)
+        self.failure = OSError("the disk is full")
+        self.clock.advance(10)
         self.failure = ValueError("a mistake")
         self.clock.pump([10.0] * 2)
-        self.assertEqual(self.done, 4)
+        self.assertEqual(self.done, 5)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_what_takes_long_is_not_done_twice_at_once(self) -> None:

@@ -62,13 +62,18 @@ class Place:
         self.presence = Presence(self.trash, self.moved, clock, wall_clock)
         self.server = server_of(store, events=events, presence=self.presence)
 
-    async def batch(self, identity: Identity, operation: str, data: bytes = DATA) -> BatchReply:
-        """Ask for a batch of one object."""
+    async def batch(
+        self, identity: Identity, operation: str, data: bytes = DATA, size: int | None = None
+    ) -> BatchReply:
+        """Ask for a batch of one object.
+
+        :param size: what is said of its size; ``None`` for the truth.
+        """
         key = key_of(data)
         body = b'{"operation": "%s", "objects": [{"oid": "%s", "size": %d}]}' % (
             operation.encode(),
             key.oid.encode(),
-            len(data),
+            len(data) if size is None else size,
         )
         request = parse_batch(body, 10, 10**9)
         return await self.server.batch(identity, key.repo, request, links_of())

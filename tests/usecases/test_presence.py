@@ -228,6 +228,16 @@ class TrashedTests(PresenceTestCase):
         self.assertEqual(self.ask(writer(), "download"), 404)
         self.assertEqual(self.ask(reader(), "download"), 404)
 
+    def test_who_says_that_it_is_smaller_gets_nothing_back(self) -> None:
+        """Room was promised to as much as was said."""
+        self.here.presence.trashing = frozenset({KEY.repo})
+        (item,) = self.run_now(self.here.batch(writer(), "upload", DATA, 1)).objects
+        self.assertEqual(set(item.actions or ()), {"upload"})
+        self.assertFalse(self.is_there())
+        (item,) = self.run_now(self.here.batch(writer(), "upload", DATA)).objects
+        self.assertEqual((item.error, item.actions), (None, None))
+        self.assertTrue(self.is_there())
+
     def test_an_upload_of_what_is_in_the_trash_stores_it(self) -> None:
         """By a token that is older; the copy in the trash is swept later."""
         identity = writer()

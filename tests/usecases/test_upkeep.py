@@ -7,11 +7,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from giftless.base.repeated import Repeated
 from giftless.errors import CatalogueUnavailable
 from giftless.interfaces import State
 from giftless.lfs.objects import in_trash
 from giftless.usecases.repositories import REFRESHED
-from giftless.usecases.upkeep import FIRST, LOOKED, PURGED, SWEPT, Purging, Refreshing, Repeated
+from giftless.usecases.upkeep import FIRST, LOOKED, PURGED, SWEPT, Purging, Refreshing
 from tests.support.blocking import InlineBlocking
 from tests.support.logs import observe
 from tests.support.making import repo_of
