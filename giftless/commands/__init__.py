@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from twisted.python import usage
+from twisted.python.usage import Options, UsageError
 
 from giftless import __version__
 
@@ -17,7 +17,7 @@ from giftless import __version__
 CONFIG: Final = ["config", "c", None, "The daemon's configuration file; or set GIFTLESS_CONFIG."]
 
 
-class BaseOptions(usage.Options):
+class BaseOptions(Options):
     """A command line with ``--version``."""
 
     def opt_version(self) -> None:
@@ -61,7 +61,7 @@ def _options_first(typed: list[str], short: str, long: list[str]) -> list[str]:
     try:
         options, arguments = getopt.gnu_getopt(typed, short, long)
     except getopt.GetoptError as error:
-        raise usage.UsageError(str(error)) from None
+        raise UsageError(str(error)) from None
     first: list[str] = []
     for name, value in options:
         takes_value = f"{name[2:]}=" in long if name.startswith("--") else f"{name[1:]}:" in short
