@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
 from giftless.base.concurrency import settle
@@ -33,6 +35,10 @@ from giftless.storage.remote.opened_object import RemoteObject
 from giftless.storage.remote.probe import Probe
 from giftless.storage.remote.trash_listing import list_trash
 
+#: How many objects are copied at once: their questions must not wait in vain for places, nor
+#: let those of clients wait.
+COPIES_AT_ONCE: Final = 16
+
 
 @implementer(
     ICheckable, ICopying, IDeleting, IInspector, IListing, IMarking, IProbing, IReadableStore
@@ -48,6 +54,7 @@ class RemoteStore:
         self.container = container
         self._identity = identity
         self._probe = Probe(container, container.client.clock)
+        self._copies = DeferredSemaphore(COPIES_AT_ONCE)
 
     async def _confirm(self) -> None:
         """Make sure that what is absent is absent from the right store.
@@ -154,12 +161,15 @@ class RemoteStore:
 
     async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
         """See :meth:`giftless.interfaces.ICopying.copy`: the store itself copies."""
+        await self._copies.acquire()
         try:
             copied = await self.container.copy(source, target)
             if not copied:
                 await self._confirm()
         except StoreError as error:
             raise unavailable(error, f"{source.oid} could not be copied") from error
+        finally:
+            self._copies.release()
         return copied
 
     async def mark(self, key: ObjectKey, reason: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from giftless.base.concurrency import settle
@@ -29,6 +30,9 @@ QUICK_COPY: Final = 64 * 1024**2
 
 #: How large the parts are in which larger objects are copied than go at once, in bytes.
 COPY_PART: Final = 1024**3
+
+#: How many of these parts are copied at once.
+PARTS_AT_ONCE: Final = 16
 
 #: How often a copy is begun anew because its source is replaced meanwhile.
 COPY_ATTEMPTS: Final = 4
@@ -106,16 +110,17 @@ class XmlCopiesBucket(XmlPartsBucket):
         upload = PartUpload(await self.create_upload(target, facts.extras), plan)
         done = False
         try:
-            tags = await settle(
-                self._copy_part(source, target, found, upload, part) for part in plan
-            )
-            parts = {
-                part.number: FoundPart(part.size, tag)
-                for part, tag in zip(plan, tags, strict=True)
-                if tag is not None
-            }
-            if len(parts) == plan.count:
-                done = await self.complete_upload(target, upload, parts, facts.extras, True)
+            parts: dict[int, FoundPart] = {}
+            pending = iter(plan)
+            while some := list(islice(pending, PARTS_AT_ONCE)):
+                tags = await settle(
+                    self._copy_part(source, target, found, upload, part) for part in some
+                )
+                if None in tags:
+                    return False
+                for part, tag in zip(some, tags, strict=True):
+                    parts[part.number] = FoundPart(part.size, tag or "")
+            done = await self.complete_upload(target, upload, parts, facts.extras, True)
             return done
         finally:
             if not done:

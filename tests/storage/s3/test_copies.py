@@ -7,10 +7,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.base.concurrency import settle
 from giftless.base.http_client import Answer
 from giftless.errors import ServiceUnavailable
 from giftless.lfs.objects import Extras, in_trash
-from giftless.storage.remote import xml_copies
+from giftless.storage.remote import base_store, xml_copies
 from giftless.storage.s3.answers import digests_of
 from giftless.storage.s3.bucket import Bucket
 from tests.contracts.listing import StoreContract
@@ -104,6 +105,21 @@ class ConfirmationTests(S3ListingTestCase, ReachesStore, StoreContract):
         for key in (key_of(b"abc"), target):
             facts = await self.store.inspect(key)
             self.assertEqual(facts.sha256, key.oid)
+
+
+class AtOnceTests(S3ListingTestCase, ReachesStore, StoreContract):
+    """A thousand copies are asked for at once."""
+
+    async def test_a_few_objects_are_copied_at_once(self) -> None:
+        self.patch(base_store, "COPIES_AT_ONCE", 2)
+        await self.prepare()
+        keys = sorted(await self.fill(20), key=lambda key: key.oid)
+        proxy = await self.behind()
+        proxy.latency = 0.005
+        copied = await settle(self.store.copy(key, in_trash(key)) for key in keys)
+        self.assertEqual(copied, [True] * 20)
+        # Each looks at both places at the same time.
+        self.assertLessEqual(proxy.busiest, 4)
 
 
 class PermissionsTests(S3ListingTestCase, ReachesStore, StoreContract):
