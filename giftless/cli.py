@@ -27,6 +27,11 @@ COMMANDS: Final = (
         "Test and list webhooks, and retry.",
     ),
     ("ls", "giftless.commands.ls.LsCommand", "List stored objects."),
+    (
+        "catalogue",
+        "giftless.commands.catalogue.CatalogueCommand",
+        "Let the catalogue agree with the store.",
+    ),
     ("usage", "giftless.commands.usage.UsageCommand", "Tell how much is stored, and whose it is."),
     ("rm", "giftless.commands.rm.RmCommand", "Move objects into the trash."),
     ("trash", "giftless.commands.trash.TrashCommand", "List and restore what was deleted."),
