@@ -59,6 +59,7 @@ from giftless.interfaces.environment import (
     WallClock,
 )
 from giftless.interfaces.events import (
+    AliasChanged,
     Arrival,
     BatchAnswered,
     CollectionEnded,
@@ -76,6 +77,7 @@ from giftless.interfaces.events import (
     ObjectTrashed,
     QuotaWarned,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
 )
@@ -135,6 +137,7 @@ __all__ = [
     "MAX_PAGE",
     "ActionKind",
     "ActionToken",
+    "AliasChanged",
     "Arrival",
     "BatchAnswered",
     "Bearer",
@@ -225,6 +228,7 @@ __all__ = [
     "PublicKey",
     "QuotaWarned",
     "Refused",
+    "RepositoryCopied",
     "RepositoryMoved",
     "Requester",
     "Reservation",

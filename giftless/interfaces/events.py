@@ -83,6 +83,8 @@ class ObjectDeleted:
     who: str
     reason: str
     principal: str = ""
+    address: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class ObjectTrashed:
     who: str
     reason: str
     principal: str = ""
+    address: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,8 @@ class ObjectRestored:
     size: int
     who: str
     principal: str = ""
+    address: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,41 @@ class RepositoryMoved:
     target: Repo
     who: str
     principal: str = ""
+    address: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryCopied:
+    """The objects of a repository are kept under another path, too.
+
+    :ivar target: that path.
+    :ivar objects: how many they are.
+    """
+
+    repo: Repo
+    target: Repo
+    objects: int
+    who: str
+    principal: str = ""
+    address: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AliasChanged:
+    """A name leads to a repository now, or does not any more.
+
+    :ivar repo: the name.
+    :ivar target: where it leads; ``None`` if nowhere but to itself.
+    """
+
+    repo: Repo
+    target: Repo | None
+    who: str
+    principal: str = ""
+    address: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +342,8 @@ Event = (
     | ObjectTrashed
     | ObjectRestored
     | RepositoryMoved
+    | RepositoryCopied
+    | AliasChanged
     | CollectionEnded
     | LockCreated
     | LockReleased

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from giftless.base.units import size_in_words
 from giftless.interfaces import (
+    AliasChanged,
     ConfigurationReloaded,
     LockCreated,
     LockForced,
@@ -17,6 +18,7 @@ from giftless.interfaces import (
     ObjectTrashed,
     QuotaWarned,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
 )
 
@@ -64,6 +66,16 @@ def _moved(event: RepositoryMoved) -> tuple[str, str]:
     return event.repo.path, f"{_who(event)} renamed it to {event.target.path}"
 
 
+def _copied(event: RepositoryCopied) -> tuple[str, str]:
+    return event.repo.path, f"{_who(event)} copied it to {event.target.path}"
+
+
+def _named(event: AliasChanged) -> tuple[str, str]:
+    if event.target is None:
+        return event.repo.path, f"{_who(event)} ended this name of a repository"
+    return event.repo.path, f"{_who(event)} made it a name of {event.target.path}"
+
+
 def _reloaded(event: ConfigurationReloaded) -> tuple[str, str]:
     if event.problem:
         return "", f"the configuration stays as it was: {event.problem}"
@@ -71,7 +83,14 @@ def _reloaded(event: ConfigurationReloaded) -> tuple[str, str]:
 
 
 def _who(
-    event: Refused | LockForced | ObjectDeleted | ObjectTrashed | ObjectRestored | RepositoryMoved,
+    event: Refused
+    | LockForced
+    | ObjectDeleted
+    | ObjectTrashed
+    | ObjectRestored
+    | RepositoryMoved
+    | RepositoryCopied
+    | AliasChanged,
 ) -> str:
     return event.who or "somebody"
 
@@ -96,6 +115,8 @@ _WORDS: Final[dict[type, Callable[[Any], tuple[str, str]]]] = {
     ObjectTrashed: _trashed,
     ObjectRestored: _restored,
     RepositoryMoved: _moved,
+    RepositoryCopied: _copied,
+    AliasChanged: _named,
     QuotaWarned: _warned,
     ConfigurationReloaded: _reloaded,
 }

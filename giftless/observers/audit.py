@@ -18,6 +18,7 @@ from giftless.base.identities import give_to_owner
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 from giftless.interfaces import (
+    AliasChanged,
     CollectionEnded,
     ConfigurationReloaded,
     Environment,
@@ -29,6 +30,7 @@ from giftless.interfaces import (
     ObjectRestored,
     ObjectTrashed,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
 )
@@ -38,6 +40,7 @@ _log = Logger(namespace="giftless.audit")
 
 #: The acts that are privileged, beside refusals of the configured causes.
 _ACTS: Final = (
+    AliasChanged,
     CollectionEnded,
     ConfigurationReloaded,
     LockForced,
@@ -45,6 +48,7 @@ _ACTS: Final = (
     ObjectMarked,
     ObjectRestored,
     ObjectTrashed,
+    RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
 )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from giftless.interfaces import (
+    AliasChanged,
     BatchAnswered,
     CollectionEnded,
     ConfigurationReloaded,
@@ -27,6 +28,7 @@ from giftless.interfaces import (
     ObjectTrashed,
     QuotaWarned,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
 )
@@ -40,7 +42,9 @@ _OF_OBJECTS: Final = (
     ObjectStored | ObjectServed | ObjectDeleted | ObjectMarked | ObjectTrashed | ObjectRestored
 )
 
-_OF_REPOSITORIES: Final = BatchAnswered | CollectionEnded | Refused | RepositoryMoved
+_OF_REPOSITORIES: Final = (
+    AliasChanged | BatchAnswered | CollectionEnded | Refused | RepositoryCopied | RepositoryMoved
+)
 
 #: What an event consists of, ready for JSON.
 Data = dict[str, Any]
@@ -95,21 +99,33 @@ def _served(event: ObjectServed) -> Data:
     return {**_object(event.key), **sent, **_somebody(event)}
 
 
-def _gone(event: ObjectDeleted | ObjectMarked) -> Data:
+def _deleted(event: ObjectDeleted) -> Data:
+    why = {"reason": event.reason}
+    return {**_object(event.key), **why, **_somebody(event), **_request(event)}
+
+
+def _marked(event: ObjectMarked) -> Data:
     return {**_object(event.key), "reason": event.reason, **_somebody(event)}
 
 
 def _trashed(event: ObjectTrashed) -> Data:
     why = {"size": event.size, "reason": event.reason}
-    return {**_object(event.key), **why, **_somebody(event)}
+    return {**_object(event.key), **why, **_somebody(event), **_request(event)}
 
 
 def _restored(event: ObjectRestored) -> Data:
-    return {**_object(event.key), "size": event.size, **_somebody(event)}
+    size = {"size": event.size}
+    return {**_object(event.key), **size, **_somebody(event), **_request(event)}
 
 
-def _moved(event: RepositoryMoved) -> Data:
-    return {"repo": event.repo.path, "target": event.target.path, **_somebody(event)}
+def _moved(event: RepositoryMoved | AliasChanged) -> Data:
+    target = None if event.target is None else event.target.path
+    return {"repo": event.repo.path, "target": target, **_somebody(event), **_request(event)}
+
+
+def _copied(event: RepositoryCopied) -> Data:
+    what = {"repo": event.repo.path, "target": event.target.path, "objects": event.objects}
+    return {**what, **_somebody(event), **_request(event)}
 
 
 def _collected(event: CollectionEnded) -> Data:
@@ -203,18 +219,20 @@ def _somebody(event: Any) -> Data:
     return {"who": event.who, "principal": event.principal}
 
 
-def _request(event: LockForced | Refused) -> Data:
+def _request(event: Any) -> Data:
     return {"address": event.address, "request_id": event.request_id}
 
 
 _KINDS: Final[Mapping[type, tuple[str, Callable[[Any], Data]]]] = {
     ObjectStored: ("object.stored", _stored),
     ObjectServed: ("object.served", _served),
-    ObjectDeleted: ("object.deleted", _gone),
-    ObjectMarked: ("object.marked", _gone),
+    ObjectDeleted: ("object.deleted", _deleted),
+    ObjectMarked: ("object.marked", _marked),
     ObjectTrashed: ("object.trashed", _trashed),
     ObjectRestored: ("object.restored", _restored),
     RepositoryMoved: ("repository.moved", _moved),
+    RepositoryCopied: ("repository.copied", _copied),
+    AliasChanged: ("alias.changed", _moved),
     CollectionEnded: ("collection.ended", _collected),
     LockCreated: ("lock.created", _by_owner),
     LockReleased: ("lock.released", _by_owner),

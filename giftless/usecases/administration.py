@@ -12,7 +12,7 @@ import msgspec
 from twisted.logger import Logger
 
 from giftless.errors import BadRequest, NotFound
-from giftless.interfaces import ISharing, WallClock
+from giftless.interfaces import AliasChanged, ISharing, RepositoryCopied, WallClock
 from giftless.interfaces.catalogue import By as Kind
 from giftless.interfaces.catalogue import Entry, EntryPage, EntryQuery, ICatalogue, State
 from giftless.lfs.objects import ObjectKey, Repo
@@ -167,6 +167,7 @@ class Administration:
         See :meth:`giftless.usecases.repositories.Repositories.copy`.
         """
         count = await self._repositories.copy(source, target, progress)
+        self._space.events.publish(RepositoryCopied(source, target, count, *_fields(by)))
         _log_change(by, f"copied {count} objects to {target}", source)
         return MoveReport(count)
 
@@ -191,7 +192,13 @@ class Administration:
         See :meth:`giftless.usecases.repositories.Repositories.alias`.
         """
         await self._repositories.alias(name, kept)
+        self._space.events.publish(AliasChanged(name, kept, *_fields(by)))
         _log_change(by, "ended this name" if kept is None else f"let it lead to {kept}", name)
+
+
+def _fields(by: By) -> tuple[str, str, str, str]:
+    """Return who does something, as events tell it."""
+    return by.name, by.principal, by.address, by.request_id
 
 
 def _log_change(by: By, what: str, repo: Repo | None) -> None:

@@ -97,7 +97,9 @@ class Emptying:
             gone = [key for key, size in zip(deleted, sizes, strict=True) if size is None]
             await self.catalogue.forget(gone, frozenset({State.LEAVING, State.TRASHED}))
             for key in gone:
-                self.events.publish(ObjectDeleted(key, by.name, _EMPTIED, by.principal))
+                self.events.publish(
+                    ObjectDeleted(key, by.name, _EMPTIED, by.principal, by.address, by.request_id)
+                )
             count += len(gone)
         return count
 

@@ -183,7 +183,9 @@ class Repositories:
         objects = await self._for_all(source, move)
         await self._for_all(source, move, trash=True)
         left = await self._for_all(source, _count)
-        self._trash.events.publish(RepositoryMoved(source, target, by.name, by.principal))
+        self._trash.events.publish(
+            RepositoryMoved(source, target, by.name, by.principal, by.address, by.request_id)
+        )
         return Renamed(objects, locks, left)
 
     async def remove(self, repo: Repo, by: By, progress: Progress = _tell_nobody) -> Removed:

@@ -176,7 +176,11 @@ class Trash(Emptying):
         if lost:
             moved |= await self._give_back(lost)
         for key in moved:
-            self.events.publish(ObjectTrashed(key, sizes[key], by.name, reason, by.principal))
+            self.events.publish(
+                ObjectTrashed(
+                    key, sizes[key], by.name, reason, by.principal, by.address, by.request_id
+                )
+            )
         return [key for key in deleted if key in moved]
 
     async def _give_back(self, keys: Sequence[ObjectKey]) -> frozenset[ObjectKey]:
@@ -288,7 +292,9 @@ class Trash(Emptying):
         if told:
             await self.catalogue.merge(told)
         for key in restored:
-            self.events.publish(ObjectRestored(key, stored[key], by.name, by.principal))
+            self.events.publish(
+                ObjectRestored(key, stored[key], by.name, by.principal, by.address, by.request_id)
+            )
         return back
 
     async def _put_in(self, key: ObjectKey) -> bool:

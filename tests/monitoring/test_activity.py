@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from giftless.interfaces import (
+    AliasChanged,
     Arrival,
     BatchAnswered,
     ConfigurationReloaded,
@@ -27,6 +28,7 @@ from giftless.interfaces import (
     Payload,
     QuotaWarned,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
 )
 from giftless.lfs.locks import Lock
@@ -102,6 +104,9 @@ class EventTests(ActivityTestCase):
             ObjectTrashed(KEY, 7, "ada", "no ref leads to it"),
             ObjectRestored(KEY, 7, "will"),
             RepositoryMoved(REPO, repo_of("org/new"), "ada"),
+            RepositoryCopied(REPO, repo_of("org/new"), 5, "ada"),
+            AliasChanged(REPO, repo_of("org/new"), "ada"),
+            AliasChanged(REPO, None, "ada"),
             QuotaWarned("acme", True, 80_000, 2_500, 100_000, 0.8),
             QuotaWarned("acme/rocket", False, 80_000, 2_500, 100_000, 0.8),
             ConfigurationReloaded("/etc/giftless.yaml"),
@@ -143,6 +148,9 @@ class EventTests(ActivityTestCase):
                 ),
                 ("object.restored", "org/repo", f"will restored object {oid}", ""),
                 ("repository.moved", "org/repo", "ada renamed it to org/new", ""),
+                ("repository.copied", "org/repo", "ada copied it to org/new", ""),
+                ("alias.changed", "org/repo", "ada made it a name of org/new", ""),
+                ("alias.changed", "org/repo", "ada ended this name of a repository", ""),
                 (
                     "quota.warned",
                     "",
@@ -170,7 +178,7 @@ class EventTests(ActivityTestCase):
                 ),
             ],
         )
-        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(13)])
+        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(16)])
         self.assertLess({event.kind for event in events}, set(NAMES))
         self.assertEqual(self.report().events, [])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from giftless.interfaces import (
+    AliasChanged,
     Arrival,
     BatchAnswered,
     CollectionEnded,
@@ -21,6 +22,7 @@ from giftless.interfaces import (
     ObjectTrashed,
     QuotaWarned,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
 )
@@ -47,6 +49,16 @@ SAMPLES: Final[tuple[Event, ...]] = (
     ObjectTrashed(_KEY, 7, "giftless gc (root)", "no ref leads to it"),
     ObjectRestored(_KEY, 7, "alice", "basic#alice"),
     RepositoryMoved(repo_of("acme/rocket"), repo_of("acme/engine"), "giftless repo (root)"),
+    RepositoryCopied(
+        repo_of("acme/rocket"),
+        repo_of("acme/fork"),
+        118,
+        "bob",
+        _BOB,
+        "192.0.2.7",
+        "5f0c2d6a91b37e48",
+    ),
+    AliasChanged(repo_of("acme/old"), repo_of("acme/rocket"), "giftless repo (root)"),
     CollectionEnded(repo_of("acme/rocket"), "giftless gc (root)", 118, 3, 5, 1048576, 1),
     LockCreated(_HELD),
     LockReleased(_HELD),

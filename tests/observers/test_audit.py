@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 from giftless.app import plugins
 from giftless.errors import ConfigError
 from giftless.interfaces import (
+    AliasChanged,
     CollectionEnded,
     ConfigurationReloaded,
     Environment,
@@ -31,6 +32,7 @@ from giftless.interfaces import (
     ObjectRestored,
     ObjectTrashed,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
 )
@@ -43,6 +45,7 @@ from tests.support.run import CoroutineTestCase
 
 #: The types of what is written down by default.
 PRIVILEGED = (
+    AliasChanged,
     CollectionEnded,
     ConfigurationReloaded,
     LockForced,
@@ -51,6 +54,7 @@ PRIVILEGED = (
     ObjectRestored,
     ObjectTrashed,
     Refused,
+    RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
 )
@@ -114,6 +118,7 @@ class ContentTests(AuditTestCase):
         self.assertEqual(
             sorted(events),
             [
+                "alias.changed",
                 "collection.ended",
                 "configuration.reloaded",
                 "lock.forced",
@@ -121,6 +126,7 @@ class ContentTests(AuditTestCase):
                 "object.marked",
                 "object.restored",
                 "object.trashed",
+                "repository.copied",
                 "repository.moved",
                 "request.refused",
                 "token.minted",

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from giftless.errors import BadRequest, Conflict, Forbidden, LFSError, NotFound
-from giftless.interfaces import Entry, ObjectDeleted, ObjectRestored, ObjectTrashed, State
+from giftless.interfaces import (
+    AliasChanged,
+    Entry,
+    ObjectDeleted,
+    ObjectRestored,
+    ObjectTrashed,
+    RepositoryCopied,
+    RepositoryMoved,
+    State,
+)
 from giftless.lfs.objects import ObjectKey, Repo, in_trash
 from giftless.usecases.administration import Administration
 from giftless.usecases.jobs import Jobs
@@ -98,6 +107,11 @@ class APITestCase(MovingTestCase):
         failure = self.failureResultOf(self.begin(*arguments, **named), LFSError)
         assert isinstance(failure.value, LFSError)
         return failure.value
+
+    def assert_by_wanda(self, event: Any) -> None:
+        """Check that an event says who has done it, from where, and by which request."""
+        said = (event.who, event.principal, event.address, event.request_id)
+        self.assertEqual(said, ("wanda", "basic#wanda", "192.0.2.1", "f00d"))
 
     def oids(self, answer: Any) -> list[str]:
         return [each["oid"] for each in answer["objects"]]
@@ -223,7 +237,9 @@ class RemovingTests(APITestCase):
         self.assertEqual((done["state"], done["result"]), ("done", {"objects": 2}))
         self.assertEqual(self.ask("GET", "trash")["objects"], [])
         self.assertFalse(self.is_there(in_trash(key_of(DATA[0], ROCKET.path))))
-        self.assertEqual(len(self.recorder.of(ObjectDeleted)), 2)
+        deleted = self.recorder.of(ObjectDeleted)
+        self.assertEqual(len(deleted), 2)
+        self.assert_by_wanda(deleted[0])
 
     def test_emptying_one_trash_leaves_the_others(self) -> None:
         self.remove(DATA[0])
@@ -287,6 +303,7 @@ class MovingRepositoriesTests(APITestCase):
             },
         )
         self.assertEqual(self.permitted, [ENGINE])
+        self.assert_by_wanda(*self.recorder.of(RepositoryMoved))
         self.assertEqual(len(self.ask("GET", "objects", scope=ENGINE)["objects"]), 5)
         self.assertEqual(
             self.ask("GET", "aliases", scope=ENGINE),
@@ -318,6 +335,9 @@ class MovingRepositoriesTests(APITestCase):
     def test_a_repository_is_copied(self) -> None:
         done = self.ask("POST", "copy", {"to": ENGINE.path})
         self.assertEqual(done["result"]["objects"], 5)
+        (copied,) = self.recorder.of(RepositoryCopied)
+        self.assertEqual((copied.repo, copied.target, copied.objects), (ROCKET, ENGINE, 5))
+        self.assert_by_wanda(copied)
         for repo in (ROCKET, ENGINE):
             self.assertEqual(len(self.ask("GET", "objects", scope=repo)["objects"]), 5)
 
@@ -340,6 +360,9 @@ class MovingRepositoriesTests(APITestCase):
         self.assertIsInstance(self.refused("POST", "aliases", body, scope=BELOW), NotFound)
         ended = self.ask("POST", "aliases", body)
         self.assertEqual(ended, {"name": "acme/old", "repo": None})
+        changes = self.recorder.of(AliasChanged)
+        self.assertEqual([change.target for change in changes], [ROCKET, None])
+        self.assert_by_wanda(changes[0])
         self.assertEqual(self.ask("GET", "aliases")["aliases"], [])
 
     def test_a_name_with_objects_of_its_own_becomes_no_alias(self) -> None:
