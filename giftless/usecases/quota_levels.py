@@ -95,7 +95,8 @@ class QuotaLevels:
         :raises ServiceUnavailable: if the catalogue fails.
         """
         return [
-            Level(Bound(level.name, level.org, level.limit), level.used, level.reserved)
+            # As numbers: JSON does not know sizes of the configuration.
+            Level(Bound(level.name, level.org, int(level.limit)), level.used, level.reserved)
             for level in await self.fullest(_TOLD)
             if level.limit is not None
         ]

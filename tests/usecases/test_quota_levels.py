@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from giftless.interfaces import Level
 from giftless.usecases.quota_levels import QuotaLevel
 from tests.support.making import key_of, uploader
 from tests.usecases.quota_support import QuotaTestCase, data_of
@@ -71,6 +74,9 @@ class LevelTests(QuotaTestCase):
         self.assertEqual(len(levels), 20)
         self.assertEqual(levels[0].bound.name, "org29")
         self.assertEqual((levels[0].used, levels[0].reserved), (300, 0))
+        # A worker tells its parent as JSON.
+        told = msgspec.json.decode(msgspec.json.encode(levels), type=list[Level])
+        self.assertEqual(told, list(levels))
 
     def test_a_limit_of_nothing_is_full(self) -> None:
         self.assertEqual(QuotaLevel("a", True, 0, 0, 0, 0).fullness, 1.0)
