@@ -86,7 +86,7 @@ class Backends:
     :ivar administration: answers who looks at it and changes it.
     :ivar observers: who is told of events, by the dotted paths of their sections.
     :ivar arrivals: the same for who is told of stored objects alone.
-    :ivar health: looks whether the store and the locks work.
+    :ivar health: looks whether the store, the locks and the catalogue work.
     :ivar shared: what all workers count together.
     :ivar metrics: what this worker counts; ``None`` if nobody is told.
     :ivar activity: what it has done lately, in the same way.

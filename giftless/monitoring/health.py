@@ -61,7 +61,8 @@ class Stored(msgspec.Struct, frozen=True):
 
     :ivar objects: how many objects are stored.
     :ivar size: how many bytes these have.
-    :ivar distinct_size: the same if equal objects count once.
+    :ivar distinct_size: how many bytes all objects have, those in the trash included, if
+        equal ones count once.
     :ivar trashed: how many objects are in the trash.
     :ivar trashed_size: how many bytes these have.
     :ivar quotas: how quotas are filled, the fullest first.
@@ -72,7 +73,7 @@ class Stored(msgspec.Struct, frozen=True):
     distinct_size: int
     trashed: int
     trashed_size: int
-    quotas: Sequence[Level] = ()
+    quotas: tuple[Level, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -234,7 +235,7 @@ async def _stored(catalogue: ICatalogue, quotas: Quotas | None) -> Stored:
         usage.distinct_size,
         total.trashed,
         total.trashed_size,
-        await quotas() if quotas is not None else (),
+        tuple(await quotas()) if quotas is not None else (),
     )
 
 

@@ -25,15 +25,26 @@ from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError, ServiceUnavailable
-from giftless.interfaces import Environment, Event, IFront
+from giftless.interfaces import Environment, Event, IFront, ISharing
 from giftless.interfaces.environment import count_nothing
 from giftless.runtime.administration_answers import AdministrationAnswers
 from giftless.runtime.administration_questions import ADMINISTRATION
 from giftless.runtime.lock_answers import LockAnswers
 from giftless.runtime.lock_questions import LOCKS, RELEASE
-from giftless.runtime.questions import ACTIVITY, HEALTH, Answerer, Ask, Unanswered
+from giftless.runtime.questions import (
+    ACTIVITY,
+    HEALTH,
+    MAX_PATIENCE,
+    PATIENCE,
+    Answerer,
+    Ask,
+    Unanswered,
+)
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.endpoints import Listening, listenings
+from giftless.runtime.space_answers import SpaceAnswers
+from giftless.runtime.space_questions import OBJECTS, PURGE, QUOTAS, RESTORE, USAGE
+from giftless.runtime.trash_answers import TrashAnswers
 from giftless.usecases.events import Events
 from giftless.usecases.lock_administration import LockAdministration
 
@@ -98,11 +109,24 @@ class Instance:
         locks = backends.locks
         administration = None if locks is None else LockAdministration(locks, self._events)
         answers = LockAnswers(administration)
+        trash = backends.space.trash
+        space = SpaceAnswers(
+            backends.catalogue,
+            ISharing.providedBy(backends.store),
+            None if trash is None else trash.keep,
+            None if backends.quotas is None else backends.quotas.levels,
+        )
+        trashed = TrashAnswers(backends.catalogue, trash, reactor)
         self.answerers: dict[str, Answerer] = {
             HEALTH: tell_health,
             LOCKS: answers.search,
             RELEASE: answers.release,
             ADMINISTRATION: AdministrationAnswers(backends.administration, self._events).answer,
+            USAGE: space.usage,
+            OBJECTS: space.objects,
+            QUOTAS: space.quotas,
+            RESTORE: trashed.restore,
+            PURGE: trashed.purge,
         }
         if (activity := backends.activity) is not None:
 
@@ -194,7 +218,9 @@ async def _ask_for_page(ask: Ask | None, request: PageRequest) -> PageReply:
 
     :raises ServiceUnavailable: if it makes none.
     """
-    asked = None if ask is None else ask(PAGE, msgspec.json.encode(request))
+    # What a form changes may take longer than a page.
+    patience = MAX_PATIENCE if request.method == "POST" else PATIENCE
+    asked = None if ask is None else ask(PAGE, msgspec.json.encode(request), patience)
     if asked is None:
         raise ServiceUnavailable("nobody makes pages here", _RETRY_AFTER)
     try:

@@ -110,20 +110,25 @@ class QuotasOf(msgspec.Struct, frozen=True):
 
 
 class QuotaFacts(msgspec.Struct, frozen=True):
-    """How much of a quota is taken, in bytes; see
-    :class:`giftless.interfaces.catalogue.Level`.
+    """How much of what an organisation or a repository may have is taken, in bytes.
 
-    :ivar name: of the organisation or repository.
     :ivar org: whether it is an organisation.
-    :ivar warning: from how much on users are warned.
+    :ivar limit: how much it may store; ``None`` for any number.
+    :ivar used: how much its objects have.
+    :ivar reserved: how much more is promised to uploads.
+    :ivar warning: from how much on users are warned; ``None`` if there is no limit.
+    :ivar downloads: how much may be downloaded in a period; ``None`` for any number.
+    :ivar downloaded: how much has been, in this one.
     """
 
     name: str
     org: bool
-    limit: int
-    used: int
-    reserved: int
-    warning: int
+    limit: int | None = None
+    used: int = 0
+    reserved: int = 0
+    warning: int | None = None
+    downloads: int | None = None
+    downloaded: int = 0
 
 
 class QuotasFacts(msgspec.Struct, frozen=True):

@@ -260,9 +260,9 @@ class HealthTests(CoroutineTestCase):
 
     def test_quotas_are_told_beside_what_is_stored(self) -> None:
         catalogue: Any = Catalogue()
-        levels = [Level(Bound("acme", True, 1000), 900, 50)]
+        levels = (Level(Bound("acme", True, 1000), 900, 50),)
 
-        async def filled() -> list[Level]:
+        async def filled() -> tuple[Level, ...]:
             return levels
 
         self.health = Health(self.store, self.locks, self.clock, catalogue, filled)
@@ -271,7 +271,7 @@ class HealthTests(CoroutineTestCase):
         self.assertEqual(report.stored.quotas, levels)
         copied = msgspec.json.decode(msgspec.json.encode(report), type=Report)
         assert copied.stored is not None
-        self.assertEqual(list(copied.stored.quotas), levels)
+        self.assertEqual(copied.stored.quotas, levels)
 
     def know(self) -> Catalogue:
         """Have a catalogue."""

@@ -167,7 +167,7 @@ def _stored(stored: Stored) -> Iterator[tuple[str, str, float]]:
     yield "giftless_stored_bytes", "Their bytes.", stored.size
     yield (
         "giftless_distinct_bytes",
-        "The same if equal objects count once.",
+        "Bytes of all objects, those in the trash included, if equal ones count once.",
         stored.distinct_size,
     )
     yield "giftless_trashed_objects", "Objects in the trash.", stored.trashed

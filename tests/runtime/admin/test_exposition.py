@@ -50,8 +50,9 @@ class ExpositionTests(SynchronousTestCase):
         }
 
     def named(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return the values of a metric by those of its labels, in the order of their names."""
         return {
-            tuple(value for _, value in labels): number
+            tuple(value for _, value in sorted(labels)): number
             for (sample, labels), number in self.samples().items()
             if sample == name
         }
@@ -117,13 +118,13 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.named("giftless_ready"), {})
 
     def test_quotas_are_told_by_owner(self) -> None:
-        levels = [
+        levels = (
             Level(Bound("acme", True, 1000), 900, 50),
             Level(Bound("acme/rocket", False, 500), 300, 0),
-        ]
+        )
         stored = Stored(5, 1200, 1200, 0, 0, levels)
         self.facts = Facts({}, [], 0, 0, {}, Report({}, stored=stored))
-        org, repo = ("acme", "organisation"), ("acme/rocket", "repository")
+        org, repo = ("organisation", "acme"), ("repository", "acme/rocket")
         self.assertEqual(self.named("giftless_quota_used_bytes"), {org: 900, repo: 300})
         self.assertEqual(self.named("giftless_quota_reserved_bytes"), {org: 50, repo: 0})
         self.assertEqual(self.named("giftless_quota_limit_bytes"), {org: 1000, repo: 500})

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.base.pages import OVERVIEW, PageReply, PageRequest
 from giftless.monitoring.overview import Overview
+from giftless.runtime.admin.pages.asking import Asking
 from giftless.runtime.admin.pages.dashboard import Dashboard
 from giftless.runtime.admin.pages.guard import Guard
 from giftless.runtime.admin.pages.locks import LockPages
 from giftless.runtime.admin.pages.problem import Problem
 from giftless.runtime.admin.pages.rendering import Renderer
+from giftless.runtime.admin.pages.trash import TrashPages
+from giftless.runtime.admin.pages.usage import UsagePages
 from giftless.runtime.questions import Ask
 
 _log = Logger(namespace="giftless.admin")
+
+#: How many questions about stored objects run at once: users want the database, too.
+_QUESTIONS: Final = 6
 
 Handler = Callable[[PageRequest], Awaitable[PageReply]]
 
@@ -41,11 +48,19 @@ class Pages:
         self._guard = Guard(hosts)
         dashboard = Dashboard(self._renderer, overview)
         locks = LockPages(self._renderer, self._guard, ask, clock)
+        space = Asking(ask, clock, _QUESTIONS)
+        usage = UsagePages(self._renderer, space)
+        trash = TrashPages(self._renderer, self._guard, space)
         self._handlers: Mapping[str, Mapping[str, Handler]] = {
             "": {"GET": dashboard.page},
             OVERVIEW: {"GET": dashboard.json},
             "locks": {"GET": locks.list},
             "release": {"GET": locks.confirm, "POST": locks.release},
+            "usage": {"GET": usage.usage},
+            "objects": {"GET": usage.objects},
+            "trash": {"GET": trash.list},
+            "restore": {"GET": trash.confirm_restore, "POST": trash.restore},
+            "purge": {"GET": trash.confirm_purge, "POST": trash.purge},
         }
 
     async def answer(self, request: PageRequest) -> PageReply:

@@ -159,8 +159,10 @@ def objects(names: tuple[str, ...], trashed: bool = False) -> list[ObjectFacts]:
 def quotas(names: tuple[str, ...]) -> list[QuotaFacts]:
     """Return quotas of repositories that are called so: full, nearly full, and well."""
     return [
-        QuotaFacts(name, index % 2 == 0, 1000, used, 100, 800)
-        for index, (name, used) in enumerate(zip(names, (950, 750, 100) * 9, strict=False))
+        QuotaFacts(name, index % 2 == 0, 1000, used, 100, 800, *budget)
+        for index, (name, used, budget) in enumerate(
+            zip(names, (950, 750, 100) * 9, ((), (50, 20), ()) * 9, strict=False)
+        )
     ]
 
 
