@@ -10,6 +10,7 @@ promise ends; what never comes is found when its promise has expired
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
@@ -25,6 +26,10 @@ from giftless.usecases.quota_warnings import QuotaWarnings
 #: For how many seconds room is promised to an upload that has begun, and how much longer
 #: than its action is good to one that has not.
 MARGIN: Final = 600.0
+
+#: To whole multiples of this promises last, in seconds: who asks for the same again within
+#: a minute, as git-lfs does, has it already, and nothing needs to be written.
+_STEP: Final = 60.0
 
 #: How slowly a client may send an object to a cloud, in bytes a second: an upload that has
 #: begun before its URL expired ends after that, and nobody sees it on its way.
@@ -133,7 +138,7 @@ class Quotas:
             }
             wanted = [each for each in wanted if each.key not in problems]
         if terms.bounds:
-            expires_at = self._wall_clock() + lifetime
+            expires_at = math.ceil((self._wall_clock() + lifetime) / _STEP) * _STEP
             for start in range(0, len(wanted), MAX_ENTRIES):
                 some = wanted[start : start + MAX_ENTRIES]
                 outcome = await self._catalogue.reserve(some, terms.bounds, expires_at)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from giftless.catalogue.session import Session
 from giftless.errors import (
     CatalogueUnavailable,
     LengthRequired,
@@ -66,6 +69,19 @@ class BatchTests(QuotaTestCase):
     def test_what_two_clients_upload_counts_once(self) -> None:
         self.codes(A, B)
         self.assertEqual(self.codes(A, B), [0, 0])
+        self.assertEqual(self.level(), (0, 80))
+
+    def test_who_asks_again_soon_has_what_was_promised(self) -> None:
+        """Nothing is written for it; after a while the promise is made longer."""
+        self.clock.advance(40 - self.clock.seconds() % 60)
+        self.codes(A, B)
+        with mock.patch.object(Session, "writing", side_effect=AssertionError("it writes")):
+            self.clock.advance(19)
+            self.assertEqual(self.codes(A, B), [0, 0])
+        self.clock.advance(60)
+        self.codes(A, B)
+        self.clock.advance(LIFETIME + 590)
+        self.run_now(self.keeping.end())
         self.assertEqual(self.level(), (0, 80))
 
     def test_who_names_another_size_is_charged_for_it(self) -> None:
@@ -294,7 +310,7 @@ class DirectTests(QuotaTestCase):
         self.clock.advance(LIFETIME + 600 + 5 * 10**9 / 125_000 - 1)
         self.run_now(self.keeping.end())
         self.assertEqual(self.level(), (0, 5 * 10**9))
-        self.clock.advance(2)
+        self.clock.advance(61)
         self.run_now(self.keeping.end())
         self.assertEqual(self.level(), (0, 0))
 
