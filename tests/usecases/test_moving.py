@@ -6,15 +6,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from giftless.errors import Gone, LFSError
-from giftless.interfaces import State
+from giftless.interfaces import Entry, State
 from giftless.lfs.batch import BatchReply
-from giftless.lfs.objects import in_trash
-from giftless.usecases.claims import LEASE, POLL
+from giftless.lfs.objects import ObjectKey, in_trash
+from giftless.usecases.claims import HOLD, LEASE, POLL
 from giftless.usecases.locks import By
-from tests.support.making import reader, writer
+from tests.support.bodies import ListBody
+from tests.support.making import put_object, reader, writer
 from tests.support.rounds import rounds
 from tests.support.steps import Choices, Side, orders, take_turns
-from tests.usecases.moving import KEY, NOW, OPERATOR, MovingTestCase, Place
+from tests.usecases.moving import DATA, KEY, NOW, OPERATOR, MovingTestCase, Place
 
 #: Does the work of a side.
 Work = Callable[[Place], Coroutine[Any, Any, Any]]
@@ -70,6 +71,14 @@ async def push(place: Place) -> BatchReply:
 async def push_unaware(place: Place) -> BatchReply:
     """Ask to upload the object, not knowing that anything is in the trash."""
     return await place.batch(writer(), "upload")
+
+
+async def upload(place: Place) -> bool:
+    """Upload the object by an older token, and have that recorded, as the server does."""
+    await put_object(place.store, KEY, len(DATA), ListBody([DATA]), {})
+    now = NOW + place.trash.clock.seconds()
+    await place.catalogue.record([Entry(KEY, len(DATA), now, now, "ulla")])
+    return True
 
 
 async def fetch(place: Place) -> BatchReply:
@@ -238,6 +247,12 @@ class LiveTests(OrderTestCase):
         sides = {"purge": purge, "back": restore, "rm": remove}
         self.try_all(sides, self.trashed, check)
 
+    def test_the_emptying_of_the_trash_spares_what_was_brought_back(self) -> None:
+        """Whoever moves it once more relies on the copy."""
+        self.swept()
+        self.assertEqual(self.run_now(purge(self.place())), 0)
+        self.assertTrue(self.is_there(in_trash(KEY)))
+
     def test_sweeping_loses_nothing(self) -> None:
         for work in (collect, remove, push, fetch, sweep, rescue):
             self.try_all({"sweep": sweep, "it": work}, self.swept, self.check_not_lost)
@@ -248,6 +263,21 @@ class LiveTests(OrderTestCase):
         self.swept()
         self.assertEqual(self.run_now(sweep(self.place())), 1)
         self.assertEqual((self.is_there(), self.is_there(in_trash(KEY))), (True, False))
+
+    def test_an_upload_is_there_whoever_moves_the_object(self) -> None:
+        def check(sides: Mapping[str, Side]) -> None:
+            self.check_not_lost(sides)
+            (item,) = self.run_now(self.place().batch(reader(), "download")).objects
+            self.assertIsNone(item.error, "its upload was confirmed")
+
+        for work in (collect, sweep):
+            self.try_all({"it": work, "upload": upload}, self.swept, check)
+        self.try_all({"rm": remove, "upload": upload}, self.stored, self.check_not_lost)
+        self.try_all({"gc": collect, "upload": upload}, self.stored, check, jump=True)
+        for steps in range(8):
+            self.try_all({"gc": collect, "upload": upload}, self.stored, check, {"gc": steps})
+        self.try_all({"back": restore, "upload": upload}, self.trashed, check)
+        self.try_all({"purge": purge, "upload": upload}, self.trashed, check)
 
 
 class KilledTests(OrderTestCase):
@@ -302,12 +332,50 @@ class SlowTests(OrderTestCase):
     """The life of a claim passes between any two steps."""
 
     def test_a_collection_is_slow(self) -> None:
+        def check(sides: Mapping[str, Side]) -> None:
+            if any(is_present(side.result) for side in sides.values() if side.name == "push"):
+                self.assertTrue(self.is_there(), "whoever was slow gives it back")
+            self.check_not_lost(sides)
+
         for work in (push, push_unaware, fetch, rescue):
             name = "push" if work in (push, push_unaware) else "it"
-            sides = {"gc": collect, name: work}
-            self.try_all(sides, self.stored, self.check_not_lost, jump=True)
+            self.try_all({"gc": collect, name: work}, self.stored, check, jump=True)
         sides = {"gc": collect, "push": push, "rescue": rescue}
-        self.try_all(sides, self.stored, self.check_not_lost, jump=True)
+        self.try_all(sides, self.stored, check, jump=True)
+
+    def test_who_was_too_slow_gives_the_object_back(self) -> None:
+        """A client was told that it is there while it was being deleted."""
+        self.stored()
+        delete = self.store.delete
+
+        async def slow(key: ObjectKey) -> None:
+            self.clock.advance(LEASE + 1)
+            replies.append(await push(self.place()))
+            await delete(key)
+
+        replies: list[BatchReply] = []
+        patch = self.patch(self.store, "delete", slow)
+        outcome = self.run_now(collect(self.place()))
+        patch.restore()
+        self.assertTrue(is_present(replies[0]))
+        self.assertEqual((outcome.moved, outcome.spared), ([], [KEY]))
+        self.assertTrue(self.is_there())
+
+    def test_who_is_too_late_does_not_begin_to_delete(self) -> None:
+        self.stored()
+        claim = self.catalogue.claim
+
+        async def slow(*arguments: Any) -> Any:
+            claimed = await claim(*arguments)
+            self.clock.advance(HOLD + 0.1)
+            return claimed
+
+        self.patch(self.catalogue, "claim", slow)
+        outcome = self.run_now(collect(self.place()))
+        self.assertEqual((outcome.moved, outcome.spared), ([], [KEY]))
+        entry = self.entry()
+        assert entry is not None
+        self.assertEqual((entry.state, self.is_there()), (State.STORED, True))
 
 
 class LeftTests(MovingTestCase):
