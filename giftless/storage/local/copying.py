@@ -58,13 +58,15 @@ class Copies:
         size = size_of(here.path, here.root.enter().fd)
         if size is None:
             return False
+        present = size_of(there.path, held.fd) == size
         # What is in the trash is dated by when it got its name there.
         kept = size if owner_of(target.repo) is None else None
-        if kept is not None and size_of(there.path, held.fd) == kept:
+        if present and kept is not None:
             # Whoever has put it there may not have synced it yet.
             sync_names([(held, there.path)])
             return True
-        self._extras.copy(source, target)
+        # A deletion takes the extras first: whoever was killed then has copied them before.
+        self._extras.copy(source, target, clear=not present)
         if not _copy_file(here, there, kept):
             return False
         damage.clear([(held, there.path)])

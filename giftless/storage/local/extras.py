@@ -68,12 +68,15 @@ class ExtrasFiles:
         """Remove an object's extras, durably; harmless if it has none."""
         remove(self._root.enter(), self._path(key))
 
-    def copy(self, source: ObjectKey, target: ObjectKey) -> None:
-        """Give an object the extras of another one, durably."""
+    def copy(self, source: ObjectKey, target: ObjectKey, clear: bool) -> None:
+        """Give an object the extras of another one, durably.
+
+        :param clear: whether to remove those that it has, if the other one has none.
+        """
         held = self._root.enter()
         if extras := self.read(held, source):
             self.write(target, extras)
-        elif size_of(self._path(target), held.fd) is not None:
+        elif clear and size_of(self._path(target), held.fd) is not None:
             self.remove(target)
 
     def _path(self, key: ObjectKey) -> bytes:

@@ -130,6 +130,26 @@ class CopyTests(LocalTestCase):
         self.assertTrue(self.copy(key))
         self.assertEqual(self.inode(OTHER), self.inode(key))
 
+    def test_extras_survive_a_deletion_that_is_killed_half_way(self) -> None:
+        """They go first; whoever moves the object to the trash then begins anew."""
+        key = self.put(b"abc", extras={"n": 1})
+        self.assertTrue(self.copy(key, in_trash(key)))
+        (self.top / ".giftless" / "extras" / key.path).unlink()
+        self.assertTrue(self.copy(key, in_trash(key)))
+        self.run_now(self.store.delete(key))
+        stored = self.run_now(self.store.open(in_trash(key)))
+        assert stored is not None
+        self.addCleanup(stored.close)
+        self.assertEqual(dict(stored.extras), {"n": 1})
+
+    def test_extras_of_another_time_do_not_come_back(self) -> None:
+        key = self.put(b"abc")
+        kept = self.top / ".giftless" / "extras" / OTHER.path
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(b'{"n":2}')
+        self.assertTrue(self.copy(key))
+        self.assertFalse(kept.exists())
+
     def test_two_names_of_one_file_leave_no_third(self) -> None:
         """Renaming one to another does nothing, and leaves both."""
         key = self.put(b"abc")
