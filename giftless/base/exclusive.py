@@ -39,11 +39,13 @@ class Held:
 
         :param keep: whether the note stays, for whoever holds the first name next.
         """
-        for index, (descriptor, path) in enumerate(self._files):
-            if index or not keep:
-                os.unlink(path)
-            os.close(descriptor)
-        self._files.clear()
+        files, self._files = self._files, []
+        with ExitStack() as stack:
+            for descriptor, _ in files:
+                stack.callback(os.close, descriptor)
+            for index, (_, path) in enumerate(files):
+                if index or not keep:
+                    os.unlink(path)
 
 
 class Exclusive:

@@ -9,6 +9,7 @@ to be repeated.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -117,7 +118,9 @@ class _Running:
         self.state = msgspec.structs.replace(self.state, done=self.state.done + count)
         if self._clock.seconds() >= self._noted_at + _NOTE_INTERVAL:
             self._noted_at = self._clock.seconds()
-            self._held.note(msgspec.json.encode(self.state))
+            # A full disk must not end the operation.
+            with contextlib.suppress(OSError):
+                self._held.note(msgspec.json.encode(self.state))
 
     def release(self, told: bool) -> None:
         """Let others begin; leave the outcome if nobody was told."""
@@ -206,7 +209,10 @@ class Jobs:
         at = self._wall_clock()
         running.state = state = msgspec.structs.replace(running.state, ended_at=at, **kept)
         waiting, running.waiting = running.waiting, []
-        await self._blocking.run(running.release, bool(waiting))
+        try:
+            await self._blocking.run(running.release, bool(waiting))
+        except OSError as error:
+            _log.warn("the end of {job} cannot be noted: {reason}", job=state.job, reason=error)
         del self._running[state.job]
         for each in waiting:
             if isinstance(ended, Exception):

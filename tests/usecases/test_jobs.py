@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -140,6 +141,16 @@ class JobsTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.work.begun, 2)
         self.assertNoResult(running)
+
+    def test_a_directory_that_goes_away_keeps_nobody_waiting(self) -> None:
+        asked = self.ask(self.here)
+        shutil.rmtree(self.directory)
+        self.clock.advance(1)
+        self.work.count(1)
+        self.work.end.callback(b"{}")
+        self.assertEqual(self.successResultOf(asked).done, 1)
+        self.ask(self.here)
+        self.assertEqual(self.work.begun, 2)
 
     def test_only_so_many_run_at_once(self) -> None:
         for number in range(MAX_RUNNING):
