@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base.metrics.counts import Counts
 from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
+from giftless.interfaces import Bound, Level
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
@@ -33,14 +34,9 @@ def told() -> dict[str, set[str]]:
     Metrics(Counts(Slab(counted.descriptor)))
     counted.close()
     states = {"serving": 1}
-    facts = Facts(
-        states,
-        [],
-        0,
-        0,
-        {"failed": 0},
-        Report({"store": "", "locks": ""}, 1, 1, Stored(1, 1, 1, 1, 1)),
-    )
+    quotas = (Level(Bound("acme", True, 1), 1, 1),)
+    report = Report({"store": "", "locks": ""}, 1, 1, Stored(1, 1, 1, 1, 1, quotas))
+    facts = Facts(states, [], 0, 0, {"failed": 0}, report)
     found: dict[str, set[str]] = {}
     for family, _ in tally.sums():
         names = {family.name, *(family.name + part for part in PARTS)}
