@@ -83,11 +83,15 @@ class QuotaTestCase(SQLiteTestCase, CoroutineTestCase):
         return self.batch_of(*members, operation=operation, path=path)
 
     def batch_of(
-        self, *members: Any, operation: str = "upload", path: str = "org/repo"
+        self,
+        *members: Any,
+        operation: str = "upload",
+        path: str = "org/repo",
+        transfers: Sequence[str] = ("basic",),
     ) -> list[Any]:
         """Ask for a batch of these members."""
-        body = json.dumps({"operation": operation, "objects": members}).encode()
-        request = parse_batch(body, 1000, 2**62)
+        asked = {"operation": operation, "objects": members, "transfers": transfers}
+        request = parse_batch(json.dumps(asked).encode(), 1000, 2**62)
         reply = self.server.batch(writer(), repo_of(path), request, links_of(path))
         return list(self.run_now(reply).objects)
 
