@@ -26,7 +26,7 @@ class RmCommand(SpaceCommand):
     longdesc = (
         "Move objects of REPO into the trash, and print what became of each. An OID may be -,"
         " for those on stdin, one a line. 'giftless trash restore' undoes it, as long as the"
-        " trash keeps them. An object that a client is about to push is spared."
+        " trash keeps them. What somebody else is moving just now is spared."
     )
     optParameters: Any = [
         CONFIG,

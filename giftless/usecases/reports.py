@@ -138,8 +138,8 @@ class MoveReport(msgspec.Struct, frozen=True):
 class ResultReport(msgspec.Struct, frozen=True, gc=False):
     """What became of an object.
 
-    :ivar result: ``moved`` (into the trash), ``spared`` (a client is about to push it),
-        ``absent``, ``failed`` or ``restored``.
+    :ivar result: ``moved`` (into the trash), ``spared`` (somebody else is moving it
+        just now), ``absent``, ``failed`` or ``restored``.
     :ivar problem: why it failed; empty if it did not.
     """
 

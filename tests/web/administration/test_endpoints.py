@@ -71,6 +71,19 @@ class PermissionTests(EndpointTestCase):
                 response = self.request("GET", f"{base}/{name}", OWNER)
                 self.assertEqual(response.status, 200, response.body)
 
+    def test_scopes_and_grants_make_an_owner(self) -> None:
+        self.offer()
+        for scope, status in (
+            (f"obj:{REPO}/*:admin", 200),
+            ("obj:acme/*:admin", 200),
+            ("obj:*:admin", 200),
+            (f"obj:{REPO}/*:read,write", 403),
+            (f"obj:{REPO}/{oid_of(PRESENT)}:admin", 403),
+            (f"obj:{REPO}/below/*:admin", 403),
+        ):
+            response = self.request("GET", f"{SHORT}/usage", bearer(scope, "HS256"))
+            self.assertEqual(response.status, status, scope)
+
     def test_nobody_else_reaches_it(self) -> None:
         self.offer()
         for who, status in ((WANDA, 403), (RAY, 403), (OTHER, 403), ("", 401), ("Bearer x", 401)):
