@@ -6,13 +6,43 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.catalogue import renaming
+from giftless.catalogue.session import Session
 from giftless.catalogue.store import SQLCatalogue
-from tests.support.making import environment
+from giftless.interfaces import Bound
+from tests.contracts.catalogues import THEN, CatalogueContract, entry_of, wanted_of
+from tests.support.making import environment, repo_of
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.servers import shared
+
+
+class SQLCatalogueContract(CatalogueContract):
+    """What every catalogue over SQL does beside what catalogues promise."""
+
+    def test_many_entries_are_renamed(self) -> None:
+        entries = [entry_of() for _ in range(3000)]
+        with mock.patch.object(renaming, "_PART", 100):
+            self.record(*entries)
+            self.rename("org/repo", "team/new")
+        found = self.listed(repo=repo_of("team/new"))
+        self.assertEqual(len(found), 3000)
+        self.assertEqual({entry.offered_at for entry in found}, {THEN + 400})
+
+    def test_who_has_room_long_enough_asks_without_writing(self) -> None:
+        """Each upload asks again when it begins, and must not wait for those who write."""
+        bound = Bound("org/repo", False, 100)
+        self.reserve(wanted_of("a", 40), bounds=[bound])
+        with mock.patch.object(Session, "writing", side_effect=AssertionError("it writes")):
+            found = self.reserve(wanted_of("a", 40), bounds=[bound], until=THEN + 60)
+            self.assertEqual(found.refused, {})
+            self.assertEqual([level.reserved for level in found.levels], [40])
+            for wanted, until in ((wanted_of("a", 41), THEN + 60), (wanted_of("a", 40), THEN + 61)):
+                with self.assertRaisesRegex(AssertionError, "it writes"):
+                    self.reserve(wanted, bounds=[bound], until=until)
 
 
 class SQLiteTestCase(SynchronousTestCase):

@@ -6,13 +6,10 @@ import itertools
 import random
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import msgspec
 from zope.interface.verify import verifyObject
 
-from giftless.catalogue import renaming
-from giftless.catalogue.session import Session
 from giftless.errors import BadRequest
 from giftless.interfaces import (
     Bound,
@@ -416,15 +413,6 @@ class CatalogueContract(_Mixin):
         self.rename("org/repo", "org/repo")
         self.assertEqual(self.usage("repo").rows, [UsageRow("org/repo", 1, 10)])
 
-    def test_many_entries_are_renamed(self) -> None:
-        entries = [entry_of() for _ in range(3000)]
-        with mock.patch.object(renaming, "_PART", 100):
-            self.record(*entries)
-            self.rename("org/repo", "team/new")
-        found = self.listed(repo=repo_of("team/new"))
-        self.assertEqual(len(found), 3000)
-        self.assertEqual({entry.offered_at for entry in found}, {THEN + 400})
-
     def test_names_are_kept_and_none_leads_to_another(self) -> None:
         names = self.catalogue
         self.run_now(names.alias("a", "b"))
@@ -757,18 +745,6 @@ class CatalogueContract(_Mixin):
         self.assertEqual(self.level(bound), (0, 20))
         self.run_now(self.catalogue.release(keys, None))
         self.assertEqual(self.level(bound), (0, 0))
-
-    def test_who_has_room_long_enough_asks_without_writing(self) -> None:
-        """Each upload asks again when it begins, and must not wait for those who write."""
-        bound = Bound("org/repo", False, 100)
-        self.reserve(wanted_of("a", 40), bounds=[bound])
-        with mock.patch.object(Session, "writing", side_effect=AssertionError("it writes")):
-            found = self.reserve(wanted_of("a", 40), bounds=[bound], until=THEN + 60)
-            self.assertEqual(found.refused, {})
-            self.assertEqual([level.reserved for level in found.levels], [40])
-            for wanted, until in ((wanted_of("a", 41), THEN + 60), (wanted_of("a", 40), THEN + 61)):
-                with self.assertRaisesRegex(AssertionError, "it writes"):
-                    self.reserve(wanted, bounds=[bound], until=until)
 
     def test_what_an_upload_replaces_needs_no_room(self) -> None:
         bound = Bound("org/repo", False, 100)
