@@ -215,7 +215,7 @@ class Quotas:
         bound = level.bound
         kind = "organisation" if bound.org else "repository"
         promised = (
-            f", and {size_in_words(level.reserved)} more are promised to uploads under way"
+            f", {size_in_words(level.reserved)} more promised to uploads under way"
             if level.reserved
             else ""
         )

@@ -53,7 +53,7 @@ class BatchTests(QuotaTestCase):
         self.assertEqual(
             entry.error.message,
             "the repository org/repo has no room for this object of 40 bytes: 40 bytes of its"
-            " 100 bytes are used, and 40 bytes more are promised to uploads under way"
+            " 100 bytes are used, 40 bytes more promised to uploads under way"
             " (1 GB = 1,000,000,000 bytes); delete what is not needed any more, or ask ada",
         )
 
