@@ -245,9 +245,9 @@ class LocalTests(Race):
             moments = sorted(dice.randint(1, LIMIT // 2) for _ in range(2))
 
             def kill(stored: int, moments: list[int] = moments) -> None:
-                if moments and stored >= moments[0]:
+                if moments and stored >= moments[0] and (workers := self.daemon.workers):
                     del moments[0]
-                    os.kill(dice.choice(self.daemon.workers), signal.SIGKILL)
+                    os.kill(dice.choice(workers), signal.SIGKILL)
 
             self.race([self.daemon], kill)
             wait_until(self.serves, "a worker to serve")
