@@ -25,9 +25,10 @@ _log = Logger()
 FIRST: Final = 3.0
 
 #: How often it is looked whether the trash is to be emptied, in seconds.
-LOOKED: Final = 600.0
+LOOKED: Final = 60.0
 
-#: How often what is older than ``trash.keep`` is deleted, in seconds.
+#: How often what is older than ``trash.keep`` is deleted, in seconds; more often if that is
+#: less than a day.
 PURGED: Final = 3600.0
 
 #: How often copies are deleted that are not needed, in seconds: the whole trash is listed.
@@ -141,6 +142,7 @@ class Purging(Repeated):
         self._path = os.path.join(state_dir, "trash.json")
         self._blocking = blocking
         self._wall_clock = wall_clock
+        self._every = min(PURGED, max(LOOKED, trash.keep / 24))
 
     async def purge(self) -> None:
         """Empty the trash if it is time, and if no other worker does."""
@@ -151,7 +153,7 @@ class Purging(Repeated):
             now = self._wall_clock()
             done = note.done
             # A clock that was set back does not stop it.
-            if not now - PURGED < done.purged <= now:
+            if not now - self._every < done.purged <= now:
                 await self._purge(now)
                 done.purged = now
             if not now - SWEPT < done.swept <= now:

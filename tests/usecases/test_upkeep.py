@@ -134,6 +134,15 @@ class PurgingTests(MovingTestCase):
         self.assertFalse(self.is_kept())
         self.assertIsNone(self.entry())
 
+    def test_what_is_kept_for_minutes_is_deleted_within_minutes(self) -> None:
+        self.here.trash.keep = 120.0
+        service = self.worker()
+        self.run_now(service.purge())
+        self.assertTrue(self.is_kept())
+        self.clock.advance(120.0 + LOOKED)
+        self.run_now(service.purge())
+        self.assertFalse(self.is_kept())
+
     def test_it_is_done_by_itself(self) -> None:
         self.service.startService()
         self.addCleanup(self.service.stopService)
