@@ -34,6 +34,7 @@ class Asked:
         does, or all are meant.
     :ivar by: who asks.
     :ivar permit: asked about each other repository.
+    :ivar named: the path that the URL gives, which may be another name of ``scope``.
     """
 
     query: Mapping[str, str]
@@ -42,6 +43,7 @@ class Asked:
     scope: Repo | None
     by: By
     permit: Permit
+    named: Repo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,10 @@ class AdministrationAPI:
 
     async def _rename(self, asked: Asked) -> Reply:
         source, target = await self._move(asked)
+        if source == target and asked.named is not None:
+            # Under way or done: the URL's name leads to the target already.
+            source = asked.named
+        _must_differ(source, target)
 
         async def work(progress: Callable[[int], None]) -> bytes:
             done = await self._administration.rename(source, target, asked.by, progress)
@@ -178,6 +184,7 @@ class AdministrationAPI:
 
     async def _copy(self, asked: Asked) -> Reply:
         source, target = await self._move(asked)
+        _must_differ(source, target)
 
         async def work(progress: Callable[[int], None]) -> bytes:
             done = await self._administration.copy(source, target, asked.by, progress)
@@ -202,10 +209,7 @@ class AdministrationAPI:
         source, target = _repo(asked, body), requests.parse_repo(body.to)
         kept = await asked.permit(target)
         # A name that has led to the source becomes a repository of its own.
-        target = target if kept == source else kept
-        if target == source:
-            raise BadRequest("the repository has this path already")
-        return source, target
+        return source, target if kept == source else kept
 
     async def _run(self, job: Job, names: list[str], work: Any) -> Reply:
         state = await self._jobs.run(job, names, work, PATIENCE)
@@ -237,6 +241,11 @@ def _repo(asked: Asked, body: requests._Body) -> Repo:
 def _must_mean(really: bool) -> None:
     if not really:
         raise BadRequest("this is not undone by anything: say 'really': true")
+
+
+def _must_differ(source: Repo, target: Repo) -> None:
+    if source == target:
+        raise BadRequest("the repository has this path already")
 
 
 def _reply(told: object) -> Reply:

@@ -75,7 +75,7 @@ class AdministrationEndpoints:
     async def _for_owner(self, name: str, named: RepoCall) -> None:
         call = await named.identify(self._authenticator)
         self._gate.require(call.identity, Permission.ADMIN, call.repo)
-        await self._answer(name, call, call.repo)
+        await self._answer(name, call, call.repo, named.named)
 
     async def _for_operator(self, name: str, call: Call) -> None:
         named = RepoCall(call.request, call.address, OPERATION, Links("", [OWN_PAGES]), True)
@@ -86,7 +86,9 @@ class AdministrationEndpoints:
             raise Forbidden("a page of another site has sent this request")
         await self._answer(name, identified, None)
 
-    async def _answer(self, name: str, call: IdentifiedCall, scope: Repo | None) -> None:
+    async def _answer(
+        self, name: str, call: IdentifiedCall, scope: Repo | None, named: Repo | None = None
+    ) -> None:
         request, identity = call.request, call.identity
 
         async def permit(repo: Repo) -> Repo:
@@ -101,6 +103,7 @@ class AdministrationEndpoints:
             scope=scope,
             by=By(identity.name, identity.principal, call.address, request.request_id),
             permit=permit,
+            named=named,
         )
         reply = await self._api.answer(request.method.decode(), name, asked)
         for header, value in reply.headers.items():

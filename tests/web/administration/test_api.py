@@ -90,10 +90,11 @@ class APITestCase(MovingTestCase):
         body: Any = b"",
         scope: Repo | None = ROCKET,
         kind: str = JSON,
+        named: Repo | None = None,
         **query: str,
     ) -> Deferred[Reply]:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        asked = Asked(query, kind, raw, scope, WANDA, self.permit)
+        asked = Asked(query, kind, raw, scope, WANDA, self.permit, named or scope)
         return self.start(self.api.answer(method, name, asked))
 
     def ask(self, *arguments: Any, **named: Any) -> Any:
@@ -308,6 +309,24 @@ class MovingRepositoriesTests(APITestCase):
         self.assertEqual(
             self.ask("GET", "aliases", scope=ENGINE),
             {"aliases": [{"name": "acme/rocket", "repo": "acme/engine"}]},
+        )
+
+    def test_a_rename_is_asked_again_by_the_name_that_leads_to_the_target_now(self) -> None:
+        moving = self.begin("POST", "rename", {"to": ENGINE.path})
+        asked: dict[str, Any] = {"body": {"to": ENGINE.path}, "scope": ENGINE, "named": ROCKET}
+        self.assertEqual(self.run_now(self.catalogue.aliases()), {ROCKET.path: ENGINE.path})
+        again = self.begin("POST", "rename", **asked)
+        self.clock.advance(KNOWN_AFTER)
+        first = self.successResultOf(moving)
+        self.assertEqual(self.successResultOf(again), first)
+        # A worker that knows nothing of it looks once more, and finds nothing to do.
+        late = self.begin("POST", "rename", **asked)
+        self.clock.advance(KNOWN_AFTER)
+        told = json.loads(self.successResultOf(late).body)
+        self.assertEqual(told["result"], {"objects": 0, "left": 0, "locks": 0})
+        self.assertIsInstance(self.refused("POST", "copy", **asked), BadRequest)
+        self.assertIsInstance(
+            self.refused("POST", "rename", asked["body"], ENGINE, named=ENGINE), BadRequest
         )
 
     def test_an_operation_that_takes_long_goes_on_while_its_client_is_away(self) -> None:
