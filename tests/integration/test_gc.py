@@ -418,6 +418,25 @@ class ForgeTests(GcTestCase):
         (note,) = reports[REPO]["notes"]
         self.assertIn("all of it was cloned", note)
 
+    def test_repositories_of_one_name_on_two_forges_are_united(self) -> None:
+        with (self.home / ".gitconfig").open("a") as file:
+            file.write(
+                f'[url "file://{self.directory}/tea/"]\n\tinsteadOf = https://git.example/\n'
+            )
+        forges = [
+            {"type": "github", "orgs": ["acme"]},
+            {"type": "gitea", "orgs": ["acme"], "url": "https://git.example"},
+        ]
+        self.configure(auth=forges)
+        self.history("forge/acme/rocket.git", "a")
+        self.store("a", "b", "c")
+        result = self.gc("--all", "--really")
+        self.assertIn("https://git.example/acme/rocket.git", result.stdout)
+        self.assertEqual((result.returncode, self.trashed()), (1, set()))
+        self.history("tea/acme/rocket.git", "b")
+        report = self.report("--all", "--really")
+        self.assertEqual((report["named"], self.stored(), self.trashed()), (2, {"a", "b"}, {"c"}))
+
     def test_one_repository_is_asked_of_its_forge_without_more_words(self) -> None:
         self.configure(auth=[{"type": "github", "orgs": ["*"]}])
         self.history("forge/acme/rocket.git", "a")

@@ -55,26 +55,28 @@ class Forges:
         :returns: a job with a problem, if one of them is on no forge: then objects of it
             could not be told from garbage.
         """
-        sources = []
+        sources: list[Source] = []
         try:
             for name in names:
-                url = await self._clone_url(Repo(tuple(name.split("/"))))
-                if url is None:
+                urls = await self._clone_urls(Repo(tuple(name.split("/"))))
+                if not urls:
                     return Job([repo], problem=f"no forge of the configuration knows {name}")
-                sources.append(parse_source(url))
+                sources += map(parse_source, urls)
         except (LFSError, NoReferences) as error:
             return Job([repo], problem=str(error))
         return Job([repo], sources)
 
-    async def _clone_url(self, repo: Repo) -> str | None:
+    async def _clone_urls(self, repo: Repo) -> Sequence[str]:
+        """Find a repository on every forge: those of one name share their objects here."""
+        urls = []
         for host in self._hosts:
             root = host.git_url
             if root not in self._tokens:
                 self._tokens[root] = await self._blocking.run(self._git.credential, root)
             url = await host.clone_url(repo, self._tokens[root])
             if url is not None:
-                return url
-        return None
+                urls.append(url)
+        return urls
 
 
 @dataclass(frozen=True, slots=True)
