@@ -28,11 +28,11 @@ from tests.integration.support import LFS_JSON, Daemon, Git
 from tests.support.commands import Forking, run_command
 
 #: For how long offered objects stay, in seconds.
-GRACE: Final = 1.0
+GRACE: Final = 2.0
 
 #: A push that takes longer between its batch and its ref is not protected by the grace
 #: period, in seconds.
-SLOW: Final = 1.5
+SLOW: Final = 1.8
 
 #: How many refs a repository has at most, and how many commits a branch grows at once.
 _REFS: Final = 6
@@ -67,12 +67,12 @@ class Landed:
     """A ref that a push has set.
 
     :ivar offered: what the push has offered.
-    :ivar protected: whether it was quick enough for the grace period.
+    :ivar took: how long that was before, in seconds.
     """
 
     at: float
     offered: frozenset[str]
-    protected: bool
+    took: float
 
 
 @dataclass
@@ -188,7 +188,7 @@ class World:
             history.update(ref, commit)
             self.named.append((now, history.lfs, commit))
             number = self.histories.index(history)
-            self.landed[number, ref] = Landed(now, offered, now - began < SLOW)
+            self.landed[number, ref] = Landed(now, offered, now - began)
             if now - began >= SLOW:
                 self.counts["slow pushes"] += 1
 
@@ -424,7 +424,7 @@ class World:
                     landed = self.landed[number, ref]
                     if landed.at >= before:
                         excused |= commit.reaches - (
-                            landed.offered if landed.protected else frozenset()
+                            landed.offered if landed.took < SLOW else frozenset()
                         )
             touched = {
                 oid for (repo, oid), at in self.touched.items() if repo == lfs and at >= before
@@ -437,7 +437,20 @@ class World:
             }
         lost = [oid for oid in reachable - excused if not self.stored(lfs).joinpath(oid).exists()]
         if lost:
-            raise AssertionError(f"seed {self.seed}: reachable, and not stored: {lost}")
+            what = {
+                oid: (
+                    self.row(lfs, oid),
+                    before - self.touched[lfs, oid],
+                    [
+                        (ref, landed.at - before, oid in landed.offered, landed.took)
+                        for (number, ref), landed in self.landed.items()
+                        if (commit := self.histories[number].refs.get(ref))
+                        and oid in commit.reaches
+                    ],
+                )
+                for oid in lost
+            }
+            raise AssertionError(f"seed {self.seed}, {before}: reachable, not stored: {what}")
         self.counts["excused"] += len(excused & reachable)
         # What a ref has led to at some time since is not expected to have gone.
         due = garbage - touched - named
