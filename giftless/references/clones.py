@@ -123,19 +123,26 @@ class Clone:
     def _fetch(self) -> None:
         if not self._begun:
             self._begin()
+        tips = self._advertised()
         for _ in range(_TRIES):
-            tips = self._advertised()
             if not tips:
                 self.empty = self._looks == 0
                 return
-            self._fetch_all(tips)
-            if self._has(tips):
+            before, problem = tips, None
+            try:
+                self._fetch_all(tips)
+            except NoReferences as error:
+                problem = error
+            if problem is None and self._has(tips):
                 break
+            tips = self._advertised()
+            if problem is not None and tips == before:
+                raise problem
         else:
-            missing = self._missing(tips)
+            missing = [*self._missing(tips), "none any more"]
             raise NoReferences(
-                f"{len(missing)} of its refs cannot be fetched, {missing[0]} for one: they move"
-                " all the time, or git does not take their names"
+                f"{len(missing) - 1} of its refs cannot be fetched, {missing[0]} for one: they"
+                " move all the time, or git does not take their names"
             )
         self.empty = False
         if (self._directory / "shallow").exists():
@@ -196,7 +203,9 @@ class Clone:
         self._looks += 1
         target = f"{_LOOKS}/{self._looks}"
         refspecs = [f"+refs/*:{target}/refs/*"]
-        if "HEAD" in tips:
+        # Otherwise it only says which branch is the first; and that may be deleted just now.
+        others = {oid for name, oid in tips.items() if name != "HEAD"}
+        if tips.get("HEAD", "") not in {"", *others}:
             refspecs.append(f"+HEAD:{target}/HEAD")
         _, said = self._git.run(
             self._directory,

@@ -389,10 +389,17 @@ class World:
             }
             return frozenset(past) - self.reachable(lfs) - self.claimed(lfs, now)
 
-    def row(self, lfs: str, oid: str) -> object:
-        """What the catalogue has of an object, for whoever reads why a test failed."""
-        found = self.query(_ROW, lfs, bytes.fromhex(oid))
-        return found and found[0]
+    def explain(self, lfs: str, oid: str, before: float) -> str:
+        """Say what is known of an object, for whoever reads why a test failed."""
+        refs = []
+        for (number, ref), landed in self.landed.items():
+            commit = self.histories[number].refs.get(ref)
+            if commit is not None and oid in commit.reaches:
+                when = f"{landed.at - before:+.1f} s, after {landed.took:.1f} s"
+                refs.append(f"{ref} of {number} ({when}, offered: {oid in landed.offered})")
+        touched = self.touched.get((lfs, oid), 0.0) - before
+        rows = self.query(_ROW, lfs, bytes.fromhex(oid))
+        return f"{oid}, touched {touched:+.1f} s, {rows} at {before}, refs {refs}"
 
     def query(self, statement: str, *arguments: object) -> list[Any]:
         """Ask the daemon's catalogue."""
@@ -437,26 +444,14 @@ class World:
             }
         lost = [oid for oid in reachable - excused if not self.stored(lfs).joinpath(oid).exists()]
         if lost:
-            what = {
-                oid: (
-                    self.row(lfs, oid),
-                    before - self.touched[lfs, oid],
-                    [
-                        (ref, landed.at - before, oid in landed.offered, landed.took)
-                        for (number, ref), landed in self.landed.items()
-                        if (commit := self.histories[number].refs.get(ref))
-                        and oid in commit.reaches
-                    ],
-                )
-                for oid in lost
-            }
-            raise AssertionError(f"seed {self.seed}, {before}: reachable, not stored: {what}")
+            what = "; ".join(self.explain(lfs, oid, before) for oid in lost)
+            raise AssertionError(f"seed {self.seed}: reachable, and not stored: {what}")
         self.counts["excused"] += len(excused & reachable)
         # What a ref has led to at some time since is not expected to have gone.
         due = garbage - touched - named
         left = [oid for oid in due if self.stored(lfs).joinpath(oid).exists()]
         if left:
-            what = {oid: (before - self.touched[lfs, oid], self.row(lfs, oid)) for oid in left}
+            what = "; ".join(self.explain(lfs, oid, before) for oid in left)
             raise AssertionError(f"seed {self.seed}: unreachable, and still stored: {what}")
         gone = [oid for oid in due if not self.trashed(lfs).joinpath(oid).exists()]
         if gone:

@@ -195,6 +195,42 @@ class FoundTests(GitTestCase):
 class LaterTests(GitTestCase):
     """What comes while a clone is made, and afterwards."""
 
+    def test_refs_may_change_while_they_are_fetched(self) -> None:
+        """The first branch is deleted, or moved back to what is fetched by no name."""
+        repo = self.make()
+        first = self.commit(repo, {"a.bin": pointer("a")})
+        self.git(repo, "branch", "other")
+        fetch_all = Clone._fetch_all
+        change: list[str] = []
+
+        def change_and_fetch(clone: Clone, tips: Any) -> None:
+            self.git(repo, *change)
+            fetch_all(clone, tips)
+
+        self.patch(Clone, "_fetch_all", change_and_fetch)
+        for what in (("-d", "refs/heads/main"), ("refs/heads/main", first)):
+            change[:] = ["update-ref", *what]
+            self.git(repo, "checkout", "--quiet", "-B", "main", first)
+            self.commit(repo, {"b.bin": pointer("b")})
+            self.git(repo, "checkout", "--quiet", "other")
+            self.git(repo, "symbolic-ref", "HEAD", "refs/heads/main")
+            self.assert_found(repo, "a")
+
+    def test_refs_that_change_all_the_time_are_refused(self) -> None:
+        repo = self.make()
+        self.commit(repo, {"a.bin": pointer("a")})
+        fetch_all = Clone._fetch_all
+
+        def fetch_and_change(clone: Clone, tips: Any) -> None:
+            fetch_all(clone, tips)
+            self.patch(clone, "_missing", lambda _: ["refs/heads/main"])
+            self.commit(repo, {"a.bin": os.urandom(10)})
+
+        self.patch(Clone, "_fetch_all", fetch_and_change)
+        with self.assertRaises(NoReferences) as caught:
+            self.find(repo)
+        self.assertIn("move all the time", str(caught.exception))
+
     def test_what_was_pushed_since_is_fetched(self) -> None:
         repo = self.make()
         self.commit(repo, {"a.bin": pointer("a")})
