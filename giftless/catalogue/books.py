@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
-from operator import attrgetter, neg
+from operator import add, attrgetter, neg
 from typing import Final
 
 from giftless.catalogue.session import IN_PLACE, STORED, TRASHED, Row, Session
@@ -13,6 +13,9 @@ from giftless.catalogue.texts import extension_of, month_of, person_of
 
 #: What usage is counted by, beside repositories, and the numbers of these in the database.
 KINDS: Final = {"person": 1, "age": 2, "name": 3}
+
+#: Stands for all repositories together.
+ALL: Final = 0
 
 #: What of a row is counted.
 _COUNTED: Final = attrgetter("repo", "size", "state", "who", "filename", "stored_at")
@@ -62,6 +65,9 @@ class Books:
     def write(self, session: Session) -> None:
         """Write the sums."""
         session.many(_ADD_TO_REPO, _changed(self._repos.items()))
+        for (_, kind, name), sums in list(self._usage.items()):
+            whole = self._usage[ALL, kind, name]
+            whole[:] = map(add, whole, sums)
         session.many(_ADD_TO_USAGE, _changed(self._usage.items()))
         less = [key for key, sums in self._usage.items() if min(sums) < 0]
         session.many(_DROP_UNUSED, less)

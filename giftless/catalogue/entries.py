@@ -27,7 +27,7 @@ from giftless.catalogue.session import (
 )
 from giftless.catalogue.texts import storable
 from giftless.interfaces import Entry, State, Wanted
-from giftless.lfs.objects import ObjectKey, Oid, Repo, in_trash
+from giftless.lfs.objects import ObjectKey, Repo, in_trash
 
 #: The most equal objects that are told of one.
 _MAX_EQUAL: Final = 1000
@@ -77,8 +77,10 @@ def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Seq
                     number=before.number,
                 )
         drop_promises(session, rows)
-        write_rows(session, known, rows)
-        return _equal(session, {entry.key.oid: entry.key for entry in entries}, ids)
+        shared = write_rows(session, known, rows)
+        shared |= {row.oid for row in rows.values() if row.shared}
+        keys = {bytes.fromhex(entry.key.oid): entry.key for entry in entries} if shared else {}
+        return _equal(session, {oid: key for oid, key in keys.items() if oid in shared}, ids)
 
 
 def offer(session: Session, objects: Sequence[Wanted], at: float) -> Sequence[ObjectKey]:
@@ -226,8 +228,8 @@ def _rows(entries: Iterable[Entry], ids: Mapping[Repo, int]) -> dict[RowKey, Row
             storable(each.principal),
             storable(each.filename),
             each.moved_at,
-            storable(each.reason),
-            storable(each.moved_by),
+            each.reason and storable(each.reason),
+            each.moved_by and storable(each.moved_by),
             0,
             short_of(oid),
         )
@@ -239,10 +241,13 @@ def _row_keys(keys: Iterable[ObjectKey], ids: Mapping[Repo, int]) -> dict[Object
     return {key: (ids[key.repo], bytes.fromhex(key.oid)) for key in keys if key.repo in ids}
 
 
-def write_rows(session: Session, known: Mapping[RowKey, Row], rows: Mapping[RowKey, Row]) -> None:
+def write_rows(
+    session: Session, known: Mapping[RowKey, Row], rows: Mapping[RowKey, Row]
+) -> set[bytes]:
     """Write rows, and what they change in the sums.
 
     :param known: the rows that there are; others are new.
+    :returns: those oids of new ones that other repositories have, too.
     """
     books = Books()
     new, changed, stored = [], [], {}
@@ -260,7 +265,7 @@ def write_rows(session: Session, known: Mapping[RowKey, Row], rows: Mapping[RowK
     update_rows(session, changed)
     books.write(session)
     recharge(session, stored)
-    _mark_shared(session, [row[1] for row in new])
+    return _mark_shared(session, {row[-1]: row[1] for row in new})
 
 
 def update_rows(session: Session, changed: Iterable[tuple[Row, Row]]) -> None:
@@ -296,9 +301,14 @@ def _stored(row: Row) -> int:
     return row.size if row.state in IN_PLACE else 0
 
 
-def _mark_shared(session: Session, oids: Iterable[bytes]) -> None:
-    """Mark the rows of those oids that several repositories have."""
-    for some in chunks({short_of(oid) for oid in oids}):
+def _mark_shared(session: Session, oids: Mapping[int, bytes]) -> set[bytes]:
+    """Mark the rows of those oids that several repositories have.
+
+    :param oids: by their first bytes; of several that begin alike, any.
+    :returns: these oids.
+    """
+    shared: set[bytes] = set()
+    for some in chunks(oids):
         condition, values = session.among("short", some)
         several = session.execute(
             f"SELECT short FROM giftless_catalogue_entries WHERE {condition}"
@@ -312,13 +322,15 @@ def _mark_shared(session: Session, oids: Iterable[bytes]) -> None:
                 (short,),
             ).fetchall()
             session.many(_MARK_SHARED, equal)
+            shared.update(bytes(oid) for _, oid in equal)
+    return shared
 
 
 def _equal(
-    session: Session, keys: Mapping[Oid, ObjectKey], ids: Mapping[Repo, int]
+    session: Session, keys: Mapping[bytes, ObjectKey], ids: Mapping[Repo, int]
 ) -> Mapping[ObjectKey, Sequence[ObjectKey]]:
-    """Return where objects are that equal those of some keys."""
-    numbers = {bytes.fromhex(oid): ids[key.repo] for oid, key in keys.items()}
+    """Return where objects are that equal those of some keys, by oid."""
+    numbers = {oid: ids[key.repo] for oid, key in keys.items()}
     found: dict[ObjectKey, list[ObjectKey]] = {}
     for some in chunks(numbers):
         condition, values = session.among("e.short", [short_of(oid) for oid in some])
@@ -328,7 +340,7 @@ def _equal(
             " AND e.shared <> 0 AND e.size > 0",
             values,
         ):
-            key = keys.get(Oid(oid.hex()))
+            key = keys.get(oid)
             if key is None:
                 continue  # it begins alike
             others = found.setdefault(key, [])

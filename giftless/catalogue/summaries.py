@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from giftless.catalogue.books import KINDS
+from giftless.catalogue.books import ALL, KINDS
 from giftless.catalogue.promises import BELOW, below
 from giftless.catalogue.session import Session, chunks, repo_at
 from giftless.interfaces import By, Usage, UsageRow
@@ -38,6 +38,8 @@ def usage(
     name, source = _SOURCES.get(by, _BY_KIND)
     if by in KINDS:
         conditions.append(f"kind = {KINDS[by]:d}")
+        if not repo:
+            source = f"(SELECT * FROM giftless_catalogue_usage WHERE repo = {ALL:d}) s"
     size = "trashed_size" if trashed else "size"
     having = "sum(s.trashed) > 0" if trashed else "sum(s.objects) + sum(s.trashed) > 0"
     rows = session.execute(

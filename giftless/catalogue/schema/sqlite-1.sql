@@ -51,7 +51,8 @@ CREATE INDEX giftless_catalogue_by_oid ON giftless_catalogue_entries (short);
 CREATE INDEX giftless_catalogue_shared ON giftless_catalogue_entries (oid, size, repo)
     WHERE shared <> 0;
 
--- How much a repository has by person (1), by month (2) and by extension (3).
+-- How much a repository has by person (1), by month (2) and by extension (3); and how much
+-- all have together, in rows whose repo is 0.
 CREATE TABLE giftless_catalogue_usage (
     repo INTEGER NOT NULL,
     kind INTEGER NOT NULL,
