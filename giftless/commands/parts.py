@@ -38,7 +38,8 @@ def use_parts(loaded: Loaded, job: Job) -> None:
     :raises CommandError: if the job does, or something that it uses fails.
     :raises ConfigError: if the configuration cannot be used.
     """
-    problems: list[Exception] = []
+    # Whatever ends the job puts its own problem here, or none; a signal puts nothing.
+    problems: list[Exception] = [CommandError("interrupted before the end")]
     # Any callable will do, but the interface has no place for that.
     complain: Any = _complain
 
@@ -52,16 +53,18 @@ def use_parts(loaded: Loaded, job: Job) -> None:
             plugins.add_directories(loaded.config.plugin_path)
             await job(loaded.config, parts)
             sys.stdout.flush()
+            problems.clear()
         except ConfigError as error:
-            problems.append(config.located(error, loaded.source, loaded.text, os.environ))
+            problems[:] = [config.located(error, loaded.source, loaded.text, os.environ)]
         except CommandError as error:
-            problems.append(error)
+            problems[:] = [error]
         except BrokenPipeError:
+            problems.clear()
             discard_output()
         except OSError as error:
-            problems.append(CommandError(f"cannot print: {error.strerror}"))
+            problems[:] = [CommandError(f"cannot print: {error.strerror}")]
         except LFSError as error:
-            problems.append(CommandError(error.message))
+            problems[:] = [CommandError(error.message)]
         finally:
             await parts.environment.services.stopService()
             threads.stopService()

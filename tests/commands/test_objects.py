@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -22,7 +23,7 @@ from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.commands import run_command
 from tests.support.making import environment, key_of, oid_of, put_object
-from tests.support.processes import PATIENCE, installed
+from tests.support.processes import PATIENCE, installed, wait_until
 from tests.support.run import CoroutineTestCase
 
 #: Sets titles, clears the screen, turns the direction of writing, begins a new line.
@@ -395,6 +396,28 @@ class RepoTests(ObjectsTestCase):
         self.run_giftless("repo", "alias", "acme/other", "acme/rocket", status=1)
         self.run_giftless("repo", "alias", "--remove", "acme/old")
         self.assertEqual(self.run_giftless("repo", "alias"), ("", ""))
+
+
+class SignalTests(ObjectsTestCase):
+    def test_what_is_interrupted_is_no_success_and_can_be_repeated(self) -> None:
+        rename = ("repo", "rename", "acme/rocket", "acme/engine")
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("giftless")), *rename],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=self.directory,
+            env={**installed().environ, "GIFTLESS_CONFIG": str(self.config)},
+        )
+        with process:
+            # Now it waits until workers know the new name.
+            wait_until(lambda: self.is_there(DATA[4], "acme/engine"), "objects are copied")
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            errors = process.stderr.read()
+        self.assertEqual(errors, b"giftless: interrupted before the end\n")
+        self.assertEqual(process.returncode, 1)
+        self.run_giftless(*rename)
+        self.assertFalse(self.is_there(DATA[0]))
 
 
 class PipeTests(ObjectsTestCase):
