@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import math
 import os
 import random
 import shutil
@@ -42,7 +43,7 @@ _SHARED: Final = "acme/shared"
 _OWN: Final = "acme/own"
 
 
-#: For how long a killed run can be noticed, in seconds: its claims last for 15.
+#: For how long it can be noticed that claims of a killed run were ended, in seconds.
 _SHAKEN: Final = 30.0
 
 #: Which objects of a repository somebody has claimed, or which were offered since a time: as
@@ -96,8 +97,8 @@ class World:
         self.contents: dict[str, bytes] = {}
         self.touched: dict[tuple[str, str], float] = {}
         self.landed: dict[tuple[int, str], Landed] = {}
-        #: When a run was killed last that may have claimed objects of a repository: these stay
-        #: until their claims are dead, and for another grace period.
+        #: Runs that were killed may have claimed objects of these repositories, which stay until
+        #: a run ends well (infinity), and for another grace period since then.
         self.killed: dict[str, float] = {}
         #: Which commits were named by refs that were set, and when.
         self.named: list[tuple[float, str, Commit]] = []
@@ -316,9 +317,11 @@ class World:
         with self.bringing_back(lfs), self.racing(chance):
             report = self.collect(lfs, kill_after)
         if report is None:
-            self.killed[lfs] = time.time()
+            self.killed[lfs] = math.inf
         else:
             self.check_trash(lfs, garbage, before)
+            if self.killed.get(lfs) == math.inf:
+                self.killed[lfs] = time.time()
             self.counts["trashed"] += report["trashed"]["objects"]
             self.counts["restored"] += report["restored"]["objects"]
         self.fetch_all()
