@@ -103,6 +103,8 @@ class Repositories:
     async def alias(self, name: Repo, kept: Repo | None) -> None:
         """Let requests for a name reach a repository, or end that.
 
+        What comes under the name until all workers know the alias is moved to the repository.
+
         :param name: the path that requests give.
         :param kept: the repository; ``None`` to end an alias.
         :raises Conflict: if the name has objects of its own, which nobody could reach any
@@ -114,11 +116,29 @@ class Repositories:
             await self._require_no_alias(kept)
             if name == kept:
                 raise Conflict(f"{name} is the repository itself, and needs no alias")
-            if await self._for_all(name, _count):
+            known = (await self._catalogue.aliases()).get(name.path) == kept.path
+            if not known and await self._for_all(name, _count):
                 raise Conflict(
                     f"{name} has objects, which nobody could reach any more; rename or remove it"
                 )
         await self._catalogue.alias(name.path, None if kept is None else kept.path)
+        if kept is not None:
+            await self._follow(name, kept)
+
+    async def _follow(self, name: Repo, kept: Repo) -> None:
+        """Wait until all workers know an alias, and move what they have stored meanwhile."""
+
+        async def move(some: Sequence[ListedObject]) -> int:
+            copied = await self._copy(some, kept)
+            keys = [item.key for item in copied]
+            await self._enter(keys, kept)
+            await _succeed(map(self._deleting.delete, keys))
+            await self._catalogue.forget(keys, frozenset({State.STORED}))
+            return len(copied)
+
+        await deferLater(self._trash.clock, KNOWN_AFTER)
+        await self._move_locks(name, kept)
+        await self._for_all(name, move)
 
     async def copy(self, source: Repo, target: Repo, progress: Progress = _tell_nobody) -> int:
         """Copy the objects of a repository; locks stay with the repository.

@@ -52,6 +52,12 @@ class RepositoryTestCase(MovingTestCase):
             self.put(key, data)
             self.know(State.STORED, key, len(data))
 
+    def give_name(self, name: Repo, kept: Repo) -> None:
+        """Make an alias, and wait until all workers know it."""
+        making = self.start(self.repositories.alias(name, kept))
+        self.clock.advance(KNOWN_AFTER)
+        self.successResultOf(making)
+
     def lock(self, path: str, repo: Repo = OLD) -> None:
         """Lock a path."""
         lock = Lock(f"id of {path} in {repo}", repo, path, "olga", 1_700_000_000)
@@ -216,7 +222,7 @@ class RenameTests(RepositoryTestCase):
         self.assertEqual(self.rename(nothing), Renamed(0, 1))
 
     def test_it_takes_no_name_that_leads_elsewhere(self) -> None:
-        self.run_now(self.repositories.alias(NEW, repo_of("org/third")))
+        self.give_name(NEW, repo_of("org/third"))
         self.assertIn("alias", self.refused(self.repositories.rename(OLD, NEW, BY)))
         self.assertIn("alias", self.refused(self.repositories.rename(NEW, OLD, BY)))
         configured = repo_of("org/configured")
@@ -244,7 +250,7 @@ class CopyTests(RepositoryTestCase):
     def test_it_takes_no_name_that_is_taken(self) -> None:
         self.put(key_of(b"another one", "org/new"), b"another one")
         self.refused(self.repositories.copy(OLD, NEW))
-        self.run_now(self.repositories.alias(repo_of("org/free"), OLD))
+        self.give_name(repo_of("org/free"), OLD)
         self.refused(self.repositories.copy(OLD, repo_of("org/free")))
         self.refused(self.repositories.copy(repo_of("org/free"), repo_of("org/other")))
 
@@ -253,7 +259,7 @@ class RemoveTests(RepositoryTestCase):
     def test_everything_goes_and_objects_can_come_back(self) -> None:
         self.lock("a.psd")
         self.lock("b.psd", NEW)
-        self.run_now(self.repositories.alias(repo_of("org/alias"), OLD))
+        self.give_name(repo_of("org/alias"), OLD)
         removed = self.run_now(self.repositories.remove(OLD, BY))
         self.assertEqual((removed.objects, removed.locks, removed.failed), (5, 1, {}))
         self.assertEqual(removed.aliases, ["org/alias"])
@@ -267,20 +273,35 @@ class RemoveTests(RepositoryTestCase):
         self.assertEqual(self.there(OLD), OBJECTS[:1])
 
     def test_an_alias_is_not_removed_by_mistake(self) -> None:
-        self.run_now(self.repositories.alias(NEW, OLD))
+        self.give_name(NEW, OLD)
         self.refused(self.repositories.remove(NEW, BY))
         self.assertEqual(self.there(OLD), OBJECTS)
 
 
 class AliasTests(RepositoryTestCase):
     def test_an_alias_ends(self) -> None:
-        self.run_now(self.repositories.alias(NEW, OLD))
+        self.give_name(NEW, OLD)
         self.assertEqual(self.run_now(self.repositories.aliases()), {"org/new": "org/old"})
         self.run_now(self.repositories.alias(NEW, None))
         self.assertEqual(self.run_now(self.repositories.aliases()), {})
 
+    def test_what_comes_before_all_workers_know_an_alias_follows_it(self) -> None:
+        # Whoever made it before was killed.
+        self.run_now(self.catalogue.alias(NEW.path, OLD.path))
+        key, entry = key_of(b"late", "org/new"), key_of(b"late", "org/old")
+        self.put(key, b"late")
+        making = self.start(self.repositories.alias(NEW, OLD))
+        self.know(State.STORED, key, 4)
+        self.lock("late.psd", NEW)
+        self.clock.advance(KNOWN_AFTER)
+        self.successResultOf(making)
+        self.assertEqual(self.run_now(self.store.sizes([key, entry])), [None, 4])
+        self.assertEqual(self.known(NEW), [])
+        self.assertIn(entry, [each.key for each in self.known(OLD)])
+        self.assertEqual((self.locked(NEW), self.locked(OLD)), ([], ["late.psd"]))
+
     def test_names_that_cannot_be_aliases(self) -> None:
-        self.run_now(self.repositories.alias(NEW, OLD))
+        self.give_name(NEW, OLD)
         for name, kept in (
             (OLD, repo_of("org/third")),  # it has objects
             (repo_of("org/third"), NEW),  # that is one itself

@@ -369,7 +369,9 @@ class MovingRepositoriesTests(APITestCase):
         self.assertEqual(len(self.ask("GET", "objects")["objects"]), 5)
 
     def test_an_alias_is_made_listed_and_ended(self) -> None:
-        made = self.ask("POST", "aliases", {"name": "acme/old"})
+        making = self.begin("POST", "aliases", {"name": "acme/old"})
+        self.clock.advance(KNOWN_AFTER)
+        made = json.loads(self.successResultOf(making).body)
         self.assertEqual(made, {"name": "acme/old", "repo": "acme/rocket"})
         self.assertEqual(self.ask("GET", "aliases")["aliases"], [made])
         self.assertEqual(self.ask("GET", "aliases", scope=BELOW)["aliases"], [])
