@@ -68,7 +68,7 @@ def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Seq
         for key, row in rows.items():
             before = known.get(key)
             if before is not None:
-                rows[key] = row._replace(
+                known_now = row._replace(
                     offered_at=max(row.offered_at, before.offered_at),
                     who=row.who or before.who,
                     principal=row.principal or before.principal,
@@ -76,6 +76,15 @@ def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Seq
                     shared=before.shared,
                     number=before.number,
                 )
+                if before.state != STORED and before.moved_at > row.stored_at:
+                    # It arrived before it was moved: this comes late.
+                    known_now = known_now._replace(
+                        state=before.state,
+                        moved_at=before.moved_at,
+                        reason=before.reason,
+                        moved_by=before.moved_by,
+                    )
+                rows[key] = known_now
         drop_promises(session, rows)
         shared = write_rows(session, known, rows)
         shared |= {row.oid for row in rows.values() if row.shared}

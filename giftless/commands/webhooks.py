@@ -113,9 +113,6 @@ class RetryWebhooks(_WebhooksCommand):
 
     def parseArgs(self, *ids: str) -> None:
         """Take the ids."""
-        for each in ids:
-            if each.startswith("-"):
-                raise usage.UsageError(f"options come before the ids: {each}")
         self["ids"] = ids
 
     async def work(self, built: list[Webhooks]) -> None:

@@ -180,7 +180,9 @@ class ICatalogue(Interface):
     def record(entries: Sequence[Entry]) -> Awaitable[Mapping[ObjectKey, Sequence[ObjectKey]]]:
         """Note objects that have been stored: each has arrived, whatever was known of it.
 
-        Their states become ``STORED``; names that are unknown now and were known stay.
+        Their states become ``STORED``, but for those that were claimed after they had
+        arrived (``stored_at``): this call may come late.  Names that are unknown now and
+        were known stay.
         Room that was promised to exactly these keys is given back in the same
         transaction, so that ``used + reserved`` never falls below what is there.
 

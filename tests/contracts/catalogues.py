@@ -198,10 +198,24 @@ class CatalogueContract(_Mixin):
             self.record(entry)
             self.claim(entry.key)
             self.settle(State.LEAVING, state, entry.key)
-            self.record(entry)
-            self.assertEqual(self.look(entry.key), [entry])
+            (left,) = self.look(entry.key)
+            again = entry_of(str(number), stored_at=left.moved_at + 1)
+            self.record(again)
+            self.assertEqual(self.look(entry.key), [again])
         self.assertEqual(self.usage().total, UsageRow("", 2, 20))
         self.assertEqual(self.run_now(self.catalogue.trashing()), [])
+
+    def test_what_arrived_before_it_was_moved_stays_moved(self) -> None:
+        """A worker records some time after an object has arrived."""
+        entry = entry_of("x", who="olga")
+        self.record(entry_of("x"))
+        self.claim(entry.key)
+        self.settle(State.LEAVING, State.TRASHED, entry.key)
+        self.record(entry)
+        (found,) = self.look(entry.key)
+        self.assertEqual((found.state, found.who), (State.TRASHED, "olga"))
+        self.assertGreater(found.moved_at, entry.stored_at)
+        self.assertEqual(self.usage().total, UsageRow("", 0, 0, 1, entry.size))
 
     def test_equal_objects_of_other_repositories_are_told(self) -> None:
         first = entry_of("x")

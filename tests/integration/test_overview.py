@@ -67,7 +67,9 @@ class OverviewTests(MonitoringTestCase):
         self.assertTrue(event["request_id"])
         self.assertEqual(overview["url"], f"http://127.0.0.1:{daemon.port}")
         self.assertEqual(len(overview["workers"]), 2)
-        self.assertEqual(overview["health"]["problems"], {"store": "", "locks": ""})
+        self.assertEqual(
+            overview["health"]["problems"], {"store": "", "locks": "", "catalogue": ""}
+        )
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 

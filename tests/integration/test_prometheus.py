@@ -144,8 +144,8 @@ class ScrapeTests(MonitoringTestCase):
             wait_until(lambda: set(rules()) == {"ok"}, "the rules")
             requests = "sum(rate(giftless_http_requests_total[1m]))"
             wait_until(lambda: server.query(requests).get("", 0) > 0, "a rate")
-            # There was no failure, no lock that changed, and no cache.
-            words = ("lock_changes", "cache_requests", 'outcome!="ok"')
+            # There was no failure, no lock that changed, no cache and no quota.
+            words = ("lock_changes", "cache_requests", "quota_", 'outcome!="ok"')
             for each in expressions():
                 if not any(map(each.__contains__, words)):
                     # A rate takes two samples.

@@ -278,9 +278,7 @@ class CommandTests(WebhooksTestCase):
             [("ci", "object.stored", "dead", "status 400")] * 2,
         )
         self.receiver.answer(204)
-        wrong = self.command(daemon, "retry", lines[1][1], "--target", "ci")
-        self.assertIn("options come before the ids", wrong.stderr)
-        retried = self.command(daemon, "retry", lines[1][1])
+        retried = self.command(daemon, "retry", lines[1][1], "--target", "ci")
         self.assertEqual((retried.stdout, retried.stderr), ("ci\t1\n", ""))
         retried = self.command(daemon, "retry", "--target", "ci")
         self.assertEqual((retried.stdout, retried.stderr), ("ci\t1\n", ""))
