@@ -199,6 +199,7 @@ class CatalogueContract(_Mixin):
             self.claim(entry.key)
             self.settle(State.LEAVING, state, entry.key)
             (left,) = self.look(entry.key)
+            assert left is not None
             again = entry_of(str(number), stored_at=left.moved_at + 1)
             self.record(again)
             self.assertEqual(self.look(entry.key), [again])
@@ -213,6 +214,7 @@ class CatalogueContract(_Mixin):
         self.settle(State.LEAVING, State.TRASHED, entry.key)
         self.record(entry)
         (found,) = self.look(entry.key)
+        assert found is not None
         self.assertEqual((found.state, found.who), (State.TRASHED, "olga"))
         self.assertGreater(found.moved_at, entry.stored_at)
         self.assertEqual(self.usage().total, UsageRow("", 0, 0, 1, entry.size))
