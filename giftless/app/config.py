@@ -26,7 +26,7 @@ from giftless.base.units import Duration
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Section
-from giftless.usecases.quota_rules import QuotaOptions
+from giftless.usecases.quotas.rules import QuotaOptions
 from giftless.web.cors import CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.proxies import UNIX

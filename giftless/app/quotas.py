@@ -11,13 +11,13 @@ from giftless.base.repeated import Repeated
 from giftless.base.shared_table import SharedTable
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment, ICatalogue, IExternalStore, IObjectStore
-from giftless.usecases.budgets import TOLD, Budgets
 from giftless.usecases.events import Events
-from giftless.usecases.quota_keeping import LOOKED, QuotaKeeping
-from giftless.usecases.quota_levels import QuotaLevels
-from giftless.usecases.quota_rules import QuotaRules
-from giftless.usecases.quota_warnings import QuotaWarnings
-from giftless.usecases.quotas import Lifetimes, Quotas
+from giftless.usecases.quotas.budgets import TOLD, Budgets
+from giftless.usecases.quotas.keeping import LOOKED, QuotaKeeping
+from giftless.usecases.quotas.levels import QuotaLevels
+from giftless.usecases.quotas.promises import Lifetimes, Quotas
+from giftless.usecases.quotas.rules import QuotaRules
+from giftless.usecases.quotas.warnings import QuotaWarnings
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from giftless.runtime.space_questions import (
     UsageFacts,
     UsageOf,
 )
-from giftless.usecases.quota_levels import QuotaLevel, QuotaLevels
+from giftless.usecases.quotas.levels import QuotaLevel, QuotaLevels
 
 #: Which objects of the catalogue are meant.
 _STORED: Final = frozenset({State.STORED, State.LEAVING})

@@ -35,7 +35,7 @@ from giftless.transfer.kinds import ABORT, COMMIT, PART, PARTS
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.presence import Presence, Sizes
-from giftless.usecases.quotas import Quotas
+from giftless.usecases.quotas.promises import Quotas
 from giftless.usecases.read_back import ReadBack
 
 

@@ -52,11 +52,11 @@ from giftless.lfs.objects import EMPTY_OID, Actions, ObjectKey, Operation, Permi
 from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
-from giftless.usecases.budgets import Budgets
 from giftless.usecases.downloads import Download
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.presence import Presence
-from giftless.usecases.quotas import Quotas
+from giftless.usecases.quotas.budgets import Budgets
+from giftless.usecases.quotas.promises import Quotas
 from giftless.usecases.room import Capacities
 
 

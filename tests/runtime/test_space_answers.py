@@ -23,9 +23,9 @@ from giftless.runtime.space_questions import (
     UsageFacts,
     UsageOf,
 )
-from giftless.usecases.budgets import Budgets
-from giftless.usecases.quota_levels import QuotaLevels
-from giftless.usecases.quota_rules import QuotaOptions, QuotaRule, QuotaRules
+from giftless.usecases.quotas.budgets import Budgets
+from giftless.usecases.quotas.levels import QuotaLevels
+from giftless.usecases.quotas.rules import QuotaOptions, QuotaRule, QuotaRules
 from tests.catalogue.support import SQLiteTestCase
 from tests.support.run import CoroutineTestCase
 

@@ -37,11 +37,11 @@ from giftless.transfer.basic import BasicFactory
 from giftless.transfer.kinds import BUILT_IN
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
-from giftless.usecases.budgets import Budgets
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.objects import LFSServer
 from giftless.usecases.presence import Presence
-from giftless.usecases.quotas import Quotas
+from giftless.usecases.quotas.budgets import Budgets
+from giftless.usecases.quotas.promises import Quotas
 from giftless.web.links import Links
 from tests.support.blocking import InlineBlocking
 

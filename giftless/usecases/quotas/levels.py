@@ -9,8 +9,8 @@ import msgspec
 
 from giftless.interfaces import Bound, ICatalogue, Level
 from giftless.lfs.objects import Repo
-from giftless.usecases.budgets import Budgets
-from giftless.usecases.quota_rules import Owner, QuotaRules
+from giftless.usecases.quotas.budgets import Budgets
+from giftless.usecases.quotas.rules import Owner, QuotaRules
 
 #: How many of the largest organisations and repositories are looked at.
 _LARGEST: Final = 1000

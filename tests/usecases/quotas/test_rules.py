@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base.schema import convert
 from giftless.errors import ConfigError
 from giftless.interfaces import Bound
-from giftless.usecases.quota_rules import QuotaOptions, QuotaRules
+from giftless.usecases.quotas.rules import QuotaOptions, QuotaRules
 from tests.support.making import repo_of
 
 

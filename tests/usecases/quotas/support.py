@@ -14,12 +14,12 @@ from giftless.base.shared_table import SharedTable
 from giftless.errors import CatalogueUnavailable
 from giftless.interfaces import Entry, IExternalStore, Level, State
 from giftless.lfs.batch import parse_batch
-from giftless.usecases.budgets import Budgets
-from giftless.usecases.quota_keeping import QuotaKeeping
-from giftless.usecases.quota_levels import QuotaLevels
-from giftless.usecases.quota_rules import QuotaOptions, QuotaRules
-from giftless.usecases.quota_warnings import QuotaWarnings
-from giftless.usecases.quotas import Lifetimes, Quotas
+from giftless.usecases.quotas.budgets import Budgets
+from giftless.usecases.quotas.keeping import QuotaKeeping
+from giftless.usecases.quotas.levels import QuotaLevels
+from giftless.usecases.quotas.promises import Lifetimes, Quotas
+from giftless.usecases.quotas.rules import QuotaOptions, QuotaRules
+from giftless.usecases.quotas.warnings import QuotaWarnings
 from tests.catalogue.support import SQLiteTestCase
 from tests.support.bodies import ListBody
 from tests.support.events import Recorder, events_to

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from giftless.interfaces import Level
-from giftless.usecases.quota_levels import QuotaLevel
+from giftless.usecases.quotas.levels import QuotaLevel
 from tests.support.making import key_of, uploader
-from tests.usecases.quota_support import QuotaTestCase, data_of
+from tests.usecases.quotas.support import QuotaTestCase, data_of
 
 
 class LevelTests(QuotaTestCase):

@@ -16,7 +16,7 @@ from giftless.usecases.authorization import Gate
 from giftless.usecases.multipart import MultipartServer
 from tests.support.blocking import InlineBlocking
 from tests.support.making import action_tokens, key_of, links_of, server_of
-from tests.usecases.quota_support import LIFETIME, PARTS_LIFETIME, QuotaTestCase, data_of
+from tests.usecases.quotas.support import LIFETIME, PARTS_LIFETIME, QuotaTestCase, data_of
 from tests.usecases.test_read_back import PartsStore
 
 A = data_of("a", 60)

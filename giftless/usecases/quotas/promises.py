@@ -5,7 +5,7 @@ in one transaction, so clients that race for the last bytes cannot both have the
 promises room to each object that it lets a client upload; an upload that begins is promised
 it anew, which costs nothing if it has it still.  When an object is recorded as stored, its
 promise ends; what never comes is found when its promise has expired
-(:mod:`giftless.usecases.quota_keeping`).
+(:mod:`giftless.usecases.quotas.keeping`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from giftless.errors import LengthRequired, LFSError, OverQuota, PayloadTooLarge
 from giftless.interfaces import ICatalogue, IObjectStore, Level, Transfer, WallClock, Wanted
 from giftless.interfaces.catalogue import MAX_ENTRIES
 from giftless.lfs.objects import ObjectKey, Repo
-from giftless.usecases.quota_rules import Owner, QuotaRules
-from giftless.usecases.quota_warnings import QuotaWarnings
+from giftless.usecases.quotas.rules import Owner, QuotaRules
+from giftless.usecases.quotas.warnings import QuotaWarnings
 
 #: For how many seconds room is promised to an upload that has begun, and how much longer
 #: than its action is good to one that has not.

@@ -11,7 +11,7 @@ from giftless.base.shared_table import KEY_BYTES, SharedTable
 from giftless.errors import ObjectDamaged
 from giftless.interfaces import Entry, ICatalogue, IObjectStore, WallClock, Wanted
 from giftless.lfs.objects import Repo
-from giftless.usecases.quotas import MARGIN, Quotas
+from giftless.usecases.quotas.promises import MARGIN, Quotas
 
 #: How often promises are looked at, in seconds.
 LOOKED: Final = 30.0

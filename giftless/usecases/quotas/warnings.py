@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from giftless.base.shared_table import KEY_BYTES, SharedTable
 from giftless.interfaces import Level, QuotaWarned
 from giftless.usecases.events import Events
-from giftless.usecases.quota_rules import Owner
+from giftless.usecases.quotas.rules import Owner
 
 #: For how many seconds it is remembered that somebody was warned of.
 _REMEMBERED: Final = 30 * 86_400.0

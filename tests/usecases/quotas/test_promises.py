@@ -19,7 +19,7 @@ from giftless.interfaces import Wanted
 from tests.support.bodies import HeldBody, ListBody
 from tests.support.making import key_of, oid_of, repo_of, uploader, writer
 from tests.support.memory import ExternalStore
-from tests.usecases.quota_support import LIFETIME, QuotaTestCase, data_of
+from tests.usecases.quotas.support import LIFETIME, QuotaTestCase, data_of
 
 A, B, C = (data_of(name, 40) for name in "abc")
 

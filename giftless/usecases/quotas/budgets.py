@@ -20,7 +20,7 @@ from giftless.base.units import duration_in_words, size_in_words
 from giftless.errors import ServiceUnavailable, TooManyDownloads
 from giftless.interfaces import Event, ICatalogue, IObserver, ObjectServed, WallClock
 from giftless.lfs.objects import Repo
-from giftless.usecases.quota_rules import Owner, QuotaRules
+from giftless.usecases.quotas.rules import Owner, QuotaRules
 
 _log = Logger()
 

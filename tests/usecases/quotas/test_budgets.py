@@ -8,10 +8,10 @@ from zope.interface.verify import verifyObject
 
 from giftless.errors import CatalogueUnavailable, TooManyDownloads
 from giftless.interfaces import IObserver
-from giftless.usecases.budgets import Budgets
+from giftless.usecases.quotas.budgets import Budgets
 from tests.support.making import key_of, reader, repo_of, uploader
 from tests.support.memory import ExternalStore
-from tests.usecases.quota_support import QuotaTestCase, data_of
+from tests.usecases.quotas.support import QuotaTestCase, data_of
 
 A, B = data_of("a", 60), data_of("b", 50)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from giftless.errors import StorageUnavailable
 from giftless.interfaces import Wanted
-from giftless.usecases.quota_keeping import LOOKED, QuotaKeeping
+from giftless.usecases.quotas.keeping import LOOKED, QuotaKeeping
 from tests.support.making import key_of, repo_of
-from tests.usecases.quota_support import LIFETIME, QuotaTestCase, data_of
+from tests.usecases.quotas.support import LIFETIME, QuotaTestCase, data_of
 
 A, B = (data_of(name, 40) for name in "ab")
 

@@ -6,7 +6,7 @@ import os
 
 from giftless.base.shared_table import SharedTable, shared_memory
 from giftless.interfaces import QuotaWarned
-from tests.usecases.quota_support import QuotaTestCase, data_of
+from tests.usecases.quotas.support import QuotaTestCase, data_of
 
 
 class WarningTests(QuotaTestCase):

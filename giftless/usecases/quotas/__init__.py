@@ -1,0 +1,1 @@
+"""What organisations and repositories may have: rules, promises of room, budgets, warnings."""
