@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -13,22 +12,39 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     ``**`` as a whole segment for any number of segments: none or more, but at
     the end at least one, so that ``acme/**`` is what lies below ``acme``.
 
+    A match takes at most as many steps as the product of both lengths.
+
     :raises ValueError: if it has empty segments, or ``**`` beside something.
     """
-    segments = pattern.split("/")
-    expression = ""
-    for index, segment in enumerate(segments):
-        last = index == len(segments) - 1
+    *others, last = pattern.split("/")
+    parts = [""]
+    for segment in others:
         if segment == "**":
-            expression += ".+" if last else "(?:.+/)?"
-            continue
-        if not segment:
-            raise ValueError("it begins or ends with '/', or has '//' inside")
-        if "**" in segment:
-            raise ValueError("'**' must be a whole segment, as in 'acme/**'")
-        expression += "".join(_GLOBS.get(char, re.escape(char)) for char in segment)
-        expression += "" if last else "/"
-    return re.compile(expression, re.DOTALL)
+            parts.append("")
+        else:
+            parts[-1] += f"{_segment(segment)}/"
+    parts[-1] += ".+" if last == "**" else _segment(last)
+    return re.compile(_join(parts, "(?:|.+?/)"), re.DOTALL)
 
 
-_GLOBS: Final = {"*": "[^/]*", "?": "[^/]"}
+def _segment(segment: str) -> str:
+    if not segment:
+        raise ValueError("it begins or ends with '/', or has '//' inside")
+    if "**" in segment:
+        raise ValueError("'**' must be a whole segment, as in 'acme/**'")
+    parts = (re.escape(part).replace(r"\?", "[^/]") for part in segment.split("*"))
+    return _join([*parts], "[^/]*?")
+
+
+def _join(parts: list[str], gap: str) -> str:
+    """Join expressions by gaps of any length.
+
+    An atomic group matches each part between two gaps at the first place where it fits.
+    Later places need no trial: whatever can follow one of them can follow the first too.
+    Trying them for each part would take exponential time.
+    """
+    first, *others = parts
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>{gap}{part})" for part in middle) + gap + last
