@@ -6,8 +6,8 @@ A name is a module, a class or a test, as trial takes them.  Without one, all
 of ``tests`` runs, in six processes that take module after module from one list.
 With ``--soak`` tests repeat what they do for longer and with larger objects;
 without a name it runs the modules that can (``tests/support/rounds.py``).
-The last line is ``N passed, N failed`` (``, N skipped``); the exit status is 0
-only if tests ran and none failed.
+The last line is ``N passed, N failed`` (``, N skipped``), below one line ``FAILED NAME``
+for each test that failed; the exit status is 0 only if tests ran and none failed.
 
 ``tests`` is found in the checkout and ``giftless`` where it is installed:
 what is tested is what a user gets.
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import unittest
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,19 @@ LONG = ("integration", "docs", "storage")
 #: How many bytes of the list are a module's name, filled up with spaces.
 WIDTH = 128
 
-#: What came out of a run.
-Counts = dict[str, int]
+
+@dataclass
+class Outcome:
+    """What came out of a run.
+
+    :ivar passed: how many tests passed.
+    :ivar skipped: how many were skipped.
+    :ivar failed: the names of the others.
+    """
+
+    passed: int = 0
+    skipped: int = 0
+    failed: list[str] = field(default_factory=list)
 
 
 def main() -> int:
@@ -93,19 +105,20 @@ def main() -> int:
     if arguments.result:
         faulthandler.dump_traceback_later(LIMIT, exit=True)
         names = _taken(arguments.queue) if arguments.queue else iter(arguments.names)
-        counts = (_covered if arguments.coverage else _run)(_Queue(names))
-        arguments.result.write_text(json.dumps(counts), encoding="utf-8")
+        tests = _Queue(_noted(names, arguments.result))
+        outcome = (_covered if arguments.coverage else _run)(tests)
+        arguments.result.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
         return 0
     measure = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"))
     if arguments.coverage:
         measure.erase()
     flags = ["--coverage"] if arguments.coverage else []
-    counts = _run_processes(arguments.names, modules(arguments.soak), flags)
+    outcome = _run_processes(arguments.names, modules(arguments.soak), flags)
     if arguments.coverage:
         measure.combine()
         measure.save()
         measure.report()
-    return _summary(counts)
+    return _summary(outcome)
 
 
 def load(names: list[str]) -> TestSuite:
@@ -130,14 +143,14 @@ def modules(soak: bool = False) -> list[str]:
     return [*first, *(name for name in names if name not in first)]
 
 
-def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Counts:
+def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Outcome:
     """Run tests in processes of their own, and show what one wrote after the other.
 
     :param names: what one process runs; nothing for modules in several.
     :param queued: these modules.
-    :returns: their counts added up; a process that breaks down counts as failed.
+    :returns: their outcomes added up; what a process breaks down in has failed.
     """
-    total: Counts = {}
+    total = Outcome()
     with (
         tempfile.TemporaryDirectory() as directory,
         (Path(directory) / "queue").open("w+b") as queue,
@@ -151,6 +164,7 @@ def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Cou
             result = Path(directory) / f"{number}.json"
             # The first one is shown as it runs.
             output = (Path(directory) / f"{number}.log").open("w+b") if number else None
+            result.write_text("tests/run.py", encoding="utf-8")
             command = [sys.executable, __file__, *flags, "--result", str(result), *names]
             process = subprocess.Popen(
                 command, stdout=output, stderr=output, pass_fds=[queue.fileno()]
@@ -163,10 +177,25 @@ def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Cou
                 sys.stdout.buffer.write(output.read())
                 sys.stdout.flush()
                 output.close()
-            counts = {"failed": 1} if status else json.loads(result.read_text(encoding="utf-8"))
-            for outcome, count in counts.items():
-                total[outcome] = total.get(outcome, 0) + count
+            noted = result.read_text(encoding="utf-8")
+            if status:
+                total.failed.append(f"{noted}: the process that ran it ended with {status}")
+                continue
+            outcome = Outcome(**json.loads(noted))
+            total.passed += outcome.passed
+            total.skipped += outcome.skipped
+            total.failed += outcome.failed
     return total
+
+
+def _noted(names: Iterator[str], result: Path) -> Iterator[str]:
+    """Write down which name is run, lest nobody knows it if the process breaks down.
+
+    :param result: holds it until the outcome takes its place.
+    """
+    for name in names:
+        result.write_text(name, encoding="utf-8")
+        yield name
 
 
 def _taken(queue: int) -> Iterator[str]:
@@ -192,36 +221,37 @@ class _Queue(unittest.TestCase):
             load([name]).run(result)
 
 
-def _run(tests: _Queue) -> Counts:
+def _run(tests: _Queue) -> Outcome:
     result: Any = TrialRunner(TreeReporter).run(tests)
-    return {
-        "passed": result.successes,
-        "failed": len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses),
-        "skipped": len(result.skips) + len(result.expectedFailures),
-    }
+    failed = (*result.failures, *result.errors, *result.unexpectedSuccesses)
+    return Outcome(
+        result.successes,
+        len(result.skips) + len(result.expectedFailures),
+        [test.id() for test, *_ in failed],
+    )
 
 
-def _covered(tests: _Queue) -> Counts:
+def _covered(tests: _Queue) -> Outcome:
     """Run, and record the lines that ran here."""
     measure = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"), data_suffix=True)
     measure.start()
-    counts = _run(tests)
+    outcome = _run(tests)
     measure.stop()
     os.chdir(ROOT)
     measure.save()
-    return counts
+    return outcome
 
 
-def _summary(counts: Counts) -> int:
-    """Print the closing line.
+def _summary(outcome: Outcome) -> int:
+    """Print the names of what failed, and the closing line.
 
     :returns: the exit status.
     """
-    passed, failed = counts.get("passed", 0), counts.get("failed", 0)
-    skipped = counts.get("skipped", 0)
-    line = f"{passed} passed, {failed} failed"
-    print(f"{line}, {skipped} skipped" if skipped else line, flush=True)
-    return int(failed > 0 or passed == 0)
+    # A process that broke down has left its last line unfinished.
+    print("".join(f"\nFAILED {name}" for name in outcome.failed))
+    line = f"{outcome.passed} passed, {len(outcome.failed)} failed"
+    print(f"{line}, {outcome.skipped} skipped" if outcome.skipped else line, flush=True)
+    return int(bool(outcome.failed) or not outcome.passed)
 
 
 if __name__ == "__main__":

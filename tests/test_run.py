@@ -1,0 +1,89 @@
+"""What ``tests/run.py`` prints about a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import run
+from tests.support.processes import PATIENCE, base_environ
+
+#: Tests of which some fail, each in a way of its own.
+SAMPLE = """
+import os
+import unittest
+
+class Sample(unittest.TestCase):
+    def test_passes(self):
+        pass
+
+    def test_is_skipped(self):
+        self.skipTest("why")
+
+    def test_fails(self):
+        self.fail()
+
+    def test_errs(self):
+        raise ValueError
+
+    @unittest.expectedFailure
+    def test_passes_unexpectedly(self):
+        pass
+
+class Breaking(unittest.TestCase):
+    def test_ends_the_process(self):
+        os._exit(3)
+"""
+
+
+class RunTests(SynchronousTestCase):
+    """``python tests/run.py NAME ...``"""
+
+    def run_sample(self, *names: str) -> tuple[int, list[str]]:
+        """Run tests of the sample; returns the exit status and the lines of stdout."""
+        with tempfile.TemporaryDirectory() as directory:
+            Path(directory, "sample.py").write_text(SAMPLE)
+            result = subprocess.run(
+                [sys.executable, run.__file__, *names],
+                env={**base_environ(), "PYTHONPATH": directory},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+        return result.returncode, result.stdout.splitlines()
+
+    def test_what_failed_is_named_above_the_closing_line(self) -> None:
+        status, lines = self.run_sample("sample.Sample", "no_such_module")
+        self.assertEqual(status, 1)
+        *_, before, first, second, third, fourth, closing = lines
+        self.assertNotIn("FAILED sample", before)
+        self.assertEqual(
+            {first, second, third, fourth},
+            {
+                "FAILED sample.Sample.test_fails",
+                "FAILED sample.Sample.test_errs",
+                "FAILED sample.Sample.test_passes_unexpectedly",
+                "FAILED no_such_module",
+            },
+        )
+        self.assertEqual(closing, "1 passed, 4 failed, 1 skipped")
+
+    def test_a_name_whose_process_breaks_down_is_named(self) -> None:
+        status, lines = self.run_sample("sample.Sample.test_passes", "sample.Breaking")
+        self.assertEqual(status, 1)
+        self.assertEqual(
+            lines[-2:],
+            [
+                "FAILED sample.Breaking: the process that ran it ended with 3",
+                "0 passed, 1 failed",
+            ],
+        )
+
+    def test_nothing_is_named_when_all_passes(self) -> None:
+        status, lines = self.run_sample("sample.Sample.test_passes")
+        self.assertEqual((status, lines[-1]), (0, "1 passed, 0 failed"))
+        self.assertNotIn("FAILED", "".join(lines))
