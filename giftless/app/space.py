@@ -10,8 +10,9 @@ from giftless.app.assembly import (
 )
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
+from giftless.catalogue.recorder import Recorder
 from giftless.interfaces import IStorageFactory
-from giftless.usecases.events import NO_EVENTS, Events
+from giftless.usecases.events import Events
 from giftless.usecases.space import Space
 
 
@@ -20,11 +21,19 @@ def build_space(options: Config, parts: PartBuilder, publishes: bool = True) -> 
 
     What is built is used after the services of ``parts`` were started.
 
-    :param publishes: whether the observers are told what is done.
+    :param publishes: whether the observers are told what is done.  The catalogue is told
+        of what arrives in any case.
     :raises ConfigError: if the configuration cannot be used.
     """
     store = parts.build(IStorageFactory, options.storage, "storage")
     catalogue = build_catalogue(options, parts)
     locks = build_lock_store(options, parts)
-    events = Events(build_observers(options, parts)) if publishes else NO_EVENTS
+    observers = build_observers(options, parts) if publishes else {}
+    arrivals = {}
+    if catalogue is not None:
+        lent = parts.environment
+        recorder = Recorder(catalogue, store, lent.reactor, lent.wall_clock)
+        recorder.setServiceParent(lent.services)
+        arrivals["catalogue"] = recorder
+    events = Events(observers, arrivals)
     return build_space_over(options, parts, store, catalogue, locks, events)

@@ -44,8 +44,8 @@ MAX_WAITING: Final = 100_000
 _MAX_SHARING: Final = 10_000
 
 
-#: How objects arrive whose bytes the daemon has compared with their oid.
-_VERIFIED: Final = frozenset({Arrival.STREAMED, Arrival.COMMITTED})
+#: How objects arrive whose bytes were compared with their oid on the way.
+_VERIFIED: Final = frozenset({Arrival.STREAMED, Arrival.COMMITTED, Arrival.IMPORTED})
 
 
 @implementer(IObserver)

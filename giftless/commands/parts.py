@@ -24,7 +24,11 @@ from giftless.interfaces import Environment, Event
 from giftless.usecases.events import Events
 
 #: What the built-in observers log with.
-_OBSERVERS: Final = ("giftless.audit", "giftless.webhooks")
+_OBSERVERS: Final = (
+    "giftless.audit",
+    "giftless.webhooks",
+    "giftless.catalogue.recorder.Recorder",
+)
 
 #: Builds what it needs, starts the services if these are to run, and does its work.
 Job = Callable[[Config, PartBuilder], Awaitable[None]]

@@ -27,11 +27,13 @@ class Arrival(Enum):
     :cvar STREAMED: its bytes passed through the daemon.
     :cvar COMMITTED: it was made of parts.
     :cvar CONFIRMED: a client sent it to the store and had it verified afterwards.
+    :cvar IMPORTED: a command has taken it from elsewhere, and verified it.
     """
 
     STREAMED = "streamed"
     COMMITTED = "committed"
     CONFIRMED = "confirmed"
+    IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True)

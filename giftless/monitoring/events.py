@@ -25,7 +25,7 @@ from giftless.interfaces import (
 )
 from giftless.monitoring.metrics import Metrics
 
-#: What the ways are called by which objects arrive.
+#: What the ways are called by which clients' objects arrive.
 TRANSFERS: Final = {
     Arrival.STREAMED: "basic",
     Arrival.COMMITTED: "multipart",
@@ -71,8 +71,11 @@ class EventCounter:
             count(event)
 
     def _stored(self, event: ObjectStored) -> None:
+        places = self._uploaded.get(event.arrival)
+        if places is None:
+            return  # no client has sent it
         metrics = self._metrics
-        transferred, size = self._uploaded[event.arrival]
+        transferred, size = places
         metrics.bytes.values[transferred] += event.size
         metrics.sizes.observe_at(size, event.size)
 
