@@ -41,6 +41,8 @@ class Progress:
     :param what: is done, such as ``listing``; whatever it holds, a terminal shows it only.
     :param quiet: whether nothing is shown outside a terminal (for ``--json``).
     :param summary: whether :meth:`end` says how much was done, rather than nothing.
+    :param before: how many of them an earlier run has done, which goes on here: they count,
+        but make no rate.
     :param stream: where it is shown.
     :param clock: tells the time, in seconds.
     :ivar total: may be changed when more is known.
@@ -55,11 +57,13 @@ class Progress:
         *,
         quiet: bool = False,
         summary: bool = True,
+        before: int = 0,
         stream: IO[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
-        self.count = 0
+        self.count = before
+        self._before = before
         self._write_number = size if unit == "bytes" else number
         self._unit = "" if unit == "bytes" else f" {unit}"
         self._what = harmless(what)
@@ -69,7 +73,7 @@ class Progress:
         self._terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._shown = self._terminal or not quiet
         self._began = clock()
-        self._samples = deque([(self._began, 0)])
+        self._samples = deque([(self._began, before)])
         self._next = self._began + LINE_INTERVAL
         if self._terminal:
             self._draw(self._began)
@@ -97,6 +101,12 @@ class Progress:
         if self._shown and (now := self._clock()) >= self._next:
             self._draw(now)
 
+    def clear(self) -> None:
+        """Make room in a terminal for a line of something else; the bar is drawn below it."""
+        if self._shown and self._terminal:
+            self._write(_CLEAR)
+            self._next = self._clock()
+
     def end(self) -> None:
         """Say how much was done, and show nothing more."""
         if not self._shown:
@@ -107,7 +117,8 @@ class Progress:
             self._shown = False
             return
         seconds = self._clock() - self._began
-        rate = self._write_number(self.count / seconds) if seconds >= 1 else ""
+        now = self.count - self._before
+        rate = self._write_number(now / seconds) if seconds >= 1 else ""
         done = [f"{self._what}: {self._write_number(self.count)}{self._unit}", span(seconds)]
         self._write_line(", ".join([*done, f"{rate}/s"] if rate else done), last=True)
         self._shown = False

@@ -26,6 +26,9 @@ what = sys.argv[1].encode().decode("unicode_escape")
 summary = "silent" not in sys.argv
 with Progress(1000, "objects", what, summary=summary, clock=lambda: next(clock) / 2) as progress:
     for _ in range(10):
+        if "clear" in sys.argv:
+            progress.clear()
+            print("found", file=sys.stderr)
         progress.add(100)
         if "break" in sys.argv:
             raise SystemExit("broken off")
@@ -80,6 +83,11 @@ class TerminalTests(SynchronousTestCase):
 
     def test_a_bar_goes_away_if_something_else_says_what_was_done(self) -> None:
         self.assertTrue(in_terminal(100, "listing", "silent").endswith("/s\r\x1b[K"))
+
+    def test_a_line_of_something_else_takes_the_place_of_the_bar(self) -> None:
+        pictures = self.pictures(in_terminal(100, "listing", "clear"))
+        self.assertEqual(pictures.count("found\r\n"), 10)
+        self.assertEqual(sum("objects" in picture for picture in pictures), 12)
 
     def test_a_narrow_terminal_is_never_overrun(self) -> None:
         for columns in (40, 10, 2):
@@ -141,6 +149,26 @@ class PlainTests(SynchronousTestCase):
             progress.add(count)
         self.assertEqual(
             self.stream.getvalue(), "copying: 5.0 MB  500 kB/s\ncopying: 5.0 MB  1.0 kB/s\n"
+        )
+
+    def test_what_an_earlier_run_has_done_counts_but_makes_no_rate(self) -> None:
+        before = 7_000_000_000
+        with Progress(
+            8_000_000_000,
+            "bytes",
+            "copying",
+            before=before,
+            stream=self.stream,
+            clock=self.clock.seconds,
+        ) as progress:
+            self.clock.advance(10)
+            progress.add(200_000_000)
+        self.assertEqual(
+            self.stream.getvalue().splitlines(),
+            [
+                "copying: 90%  7.2 GB of 8.0 GB  20.0 MB/s  40 s left",
+                "copying: 7.2 GB, 10 s, 20.0 MB/s",
+            ],
         )
 
     def test_nothing_to_do_and_more_than_was_said_is_no_problem(self) -> None:
