@@ -186,7 +186,7 @@ class Room:
 
 
 class ICapacity(Interface):
-    """Bounds what a repository may take: a store, or something beside it, such as a quota."""
+    """A store that knows how much more a repository may take."""
 
     def room(repo: Repo) -> Awaitable[Room]:
         """Ask how much a repository may still take.

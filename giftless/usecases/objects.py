@@ -29,7 +29,6 @@ from giftless.interfaces import (
     BatchAnswered,
     IBlocking,
     IBody,
-    ICapacity,
     Identity,
     IExternalStore,
     IInspector,
@@ -57,7 +56,7 @@ from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.presence import Presence
 from giftless.usecases.quotas.budgets import Budgets
 from giftless.usecases.quotas.promises import Quotas
-from giftless.usecases.room import Capacities
+from giftless.usecases.room import StoreRoom
 
 
 @implementer(IObjects)
@@ -70,7 +69,6 @@ class LFSServer:
     :param max_object_size: the largest object that may be stored, in bytes.
     :param gate: decides who may do what.
     :param events: where it is published what has happened.
-    :param capacities: who bounds what a repository may take, beside the store.
     :param quotas: promise room to uploads; ``None`` if there are none.
     :param budgets: bound downloads; ``None`` if nothing does.
     :param presence: decides what clients are told is there; ``None`` if objects are never
@@ -85,7 +83,6 @@ class LFSServer:
         max_object_size: int,
         gate: Gate,
         events: Events = NO_EVENTS,
-        capacities: Sequence[ICapacity] = (),
         quotas: Quotas | None = None,
         budgets: Budgets | None = None,
         presence: Presence | None = None,
@@ -94,7 +91,7 @@ class LFSServer:
         self._quotas = quotas
         self._budgets = budgets
         self._presence = presence
-        self._capacities = Capacities(store, capacities)
+        self._room = StoreRoom(store)
         self._transfers = transfers
         self._blocking = blocking
         self._max_object_size = max_object_size
@@ -325,7 +322,7 @@ class LFSServer:
 
         :param keys: those of ``wanted``, at least one, all of one repository.
         """
-        sizes, room = await self._capacities.sizes_and_room(keys, keys[0].repo)
+        sizes, room = await self._room.sizes_and_room(keys, keys[0].repo)
         if self._presence is not None:
             sizes = await self._presence.offer(identity, keys, sizes)
         transfers = []

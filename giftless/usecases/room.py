@@ -1,55 +1,56 @@
-"""Ask how much a repository may still take, and divide that among the objects of a batch."""
+"""Ask how much room the store has left, and divide that among the objects of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
+from typing import Final
 
 from giftless.errors import LFSError
 from giftless.interfaces import ICapacity, IFusedCapacity, IObjectStore, Room
 from giftless.lfs.objects import ObjectKey, Repo
 
+_BOUNDLESS: Final = Room(math.inf)
+
 
 class RoomLeft:
     """What is left while the objects of one batch are given their room.
 
-    :param rooms: what there was before the batch.
+    :param room: what there was before the batch.
     """
 
-    def __init__(self, rooms: Iterable[Room]) -> None:
-        self._rooms = list(rooms)
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._taken = 0
 
     def take(self, size: int) -> str | None:
         """Set room apart for an object.
 
         :param size: its size in bytes.
-        :returns: ``None`` if there is room everywhere; otherwise what the client
-            is told, in the words of the first that has none, and nothing is
-            taken.
+        :returns: ``None`` if there is room; otherwise what the client is told, and nothing
+            is taken.
         """
         total = self._taken + size
-        for room in self._rooms:
-            if total > room.bytes:
-                return room.problem
+        if total > self._room.bytes:
+            return self._room.problem
         self._taken = total
         return None
 
 
-class Capacities:
-    """All that bound what a repository may take.
+class StoreRoom:
+    """Asks a store for its room, if it knows that.
 
-    :param store: where objects are; it is asked first if it knows its room.
-    :param others: who bounds it beside the store, such as a quota.
+    :param store: where objects are.
     """
 
-    def __init__(self, store: IObjectStore, others: Sequence[ICapacity]) -> None:
+    def __init__(self, store: IObjectStore) -> None:
         self._store = store
         self._fused: IFusedCapacity | None = None
-        self._others = list(others)
+        self._capacity: ICapacity | None = None
         if IFusedCapacity.providedBy(store):
             self._fused = store
         elif ICapacity.providedBy(store):
-            self._others.insert(0, store)
+            self._capacity = store
 
     async def sizes_and_room(
         self, keys: Sequence[ObjectKey], repo: Repo
@@ -58,14 +59,11 @@ class Capacities:
 
         :returns: what :meth:`giftless.interfaces.IObjectStore.sizes` returns,
             and the room.
-        :raises ServiceUnavailable: if one of them cannot tell now.
+        :raises ServiceUnavailable: if the store cannot tell now.
         """
-        rooms: list[Room] = []
         if self._fused is not None:
             sizes, room = await self._fused.sizes_and_room(keys, repo)
-            rooms.append(room)
-        else:
-            sizes = await self._store.sizes(keys)
-        for capacity in self._others:
-            rooms.append(await capacity.room(repo))
-        return sizes, RoomLeft(rooms)
+            return sizes, RoomLeft(room)
+        sizes = await self._store.sizes(keys)
+        room = _BOUNDLESS if self._capacity is None else await self._capacity.room(repo)
+        return sizes, RoomLeft(room)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,6 @@ from giftless.interfaces import (
     IActionTokens,
     IBlocking,
     IBody,
-    ICapacity,
     Identity,
     IGrants,
     IObjectStore,
@@ -153,7 +152,6 @@ def server_of(
     max_object_size: int = 1024**4,
     hide_private: bool = False,
     events: Events = NO_EVENTS,
-    capacities: Sequence[ICapacity] = (),
     quotas: Quotas | None = None,
     budgets: Budgets | None = None,
     presence: Presence | None = None,
@@ -170,7 +168,6 @@ def server_of(
         max_object_size,
         Gate(hide_private),
         events,
-        capacities,
         quotas,
         budgets,
         presence,

@@ -1,4 +1,4 @@
-"""A batch refuses what a repository has no room for, in the words of who bounds it."""
+"""A batch refuses what the store has no room for, in the words of the store."""
 
 from __future__ import annotations
 
@@ -19,44 +19,34 @@ from tests.support.run import CoroutineTestCase
 
 WORDS = "the server's storage has no room for this object"
 
-AWAY = ServiceUnavailable("nobody knows the quota now", 5)
-
-
-@implementer(ICapacity)
-class Quota:
-    """Bounds each repository by itself.
-
-    :param bounds: how many bytes each may still take; without a bound if it is
-        not among them.
-    :ivar asked: the repositories that it was asked for.
-    :ivar failure: what it raises, if set.
-    """
-
-    def __init__(self, name: str = "the quota", **bounds: float) -> None:
-        self._name = name
-        self._bounds = bounds
-        self.asked: list[str] = []
-        self.failure: Exception | None = None
-
-    async def room(self, repo: Repo) -> Room:
-        self.asked.append(repo.path)
-        if self.failure is not None:
-            raise self.failure
-        if repo.path not in self._bounds:
-            return Room(math.inf)
-        return Room(self._bounds[repo.path], f"{self._name} of {repo} is used up")
+AWAY = ServiceUnavailable("the disk does not answer now", 5)
 
 
 @implementer(ICapacity)
 class BoundedStore(MemoryStore):
-    """A store that tells its room apart from sizes."""
+    """A store that tells its room apart from sizes.
 
-    def __init__(self, room: Room) -> None:
+    :param others: the room of all repositories that are not among ``rooms``.
+    :param rooms: that of some, by their paths.
+    :ivar asked: the repositories whose room it was asked for.
+    :ivar away: what it raises instead of telling its room, if set.
+    """
+
+    def __init__(self, others: Room, **rooms: Room) -> None:
         super().__init__()
-        self.told = room
+        self.others = others
+        self.rooms = rooms
+        self.asked: list[str] = []
+        self.away: Exception | None = None
+
+    def told(self, repo: Repo) -> Room:
+        self.asked.append(repo.path)
+        if self.away is not None:
+            raise self.away
+        return self.rooms.get(repo.path, self.others)
 
     async def room(self, repo: Repo) -> Room:
-        return self.told
+        return self.told(repo)
 
 
 @implementer(IFusedCapacity)
@@ -72,8 +62,7 @@ class FusedStore(BoundedStore):
     async def sizes_and_room(
         self, keys: Sequence[ObjectKey], repo: Repo
     ) -> tuple[Sequence[int | LFSError | None], Room]:
-        self.repo = repo
-        return await super().sizes(keys), self.told
+        return await super().sizes(keys), self.told(repo)
 
 
 def requested(operation: Operation, *sizes: int) -> BatchRequest:
@@ -83,15 +72,13 @@ def requested(operation: Operation, *sizes: int) -> BatchRequest:
 
 
 class RoomTests(CoroutineTestCase):
-    def upload(
-        self, store: Any, *sizes: int, capacities: Sequence[Any] = (), path: str = "repo"
-    ) -> list[str | None]:
+    def upload(self, store: Any, *sizes: int, path: str = "repo") -> list[str | None]:
         """Announce uploads of these sizes.
 
         :returns: for each, the words of its refusal with status 507, or ``None``.
         """
         request = requested(Operation.UPLOAD, *sizes)
-        server = server_of(store, capacities=capacities)
+        server = server_of(store)
         reply: BatchReply = self.run_now(
             server.batch(writer(), repo_of(path), request, links_of(path))
         )
@@ -104,7 +91,7 @@ class RoomTests(CoroutineTestCase):
         return refusals
 
     def test_what_is_asked_provides_its_interface(self) -> None:
-        verifyObject(ICapacity, Quota())
+        verifyObject(ICapacity, BoundedStore(Room(1)))
         verifyObject(IFusedCapacity, FusedStore(Room(1)))
         verifyObject(IObjectStore, BoundedStore(Room(1)))
         self.assertFalse(IFusedCapacity.providedBy(BoundedStore(Room(1))))
@@ -128,51 +115,34 @@ class RoomTests(CoroutineTestCase):
     def test_a_fused_store_is_told_the_repository(self) -> None:
         store = FusedStore(Room(1))
         self.upload(store, 1, path="org/group/repo")
-        self.assertEqual(store.repo.path, "org/group/repo")
+        self.assertEqual(store.asked, ["org/group/repo"])
 
     def test_a_repository_has_its_own_room(self) -> None:
-        quota = Quota(small=3, large=30)
-        for path, refusal in (
-            ("small", "the quota of small is used up"),
-            ("large", None),
-            ("other", None),
-        ):
-            found = self.upload(MemoryStore(), 10, capacities=[quota], path=path)
-            self.assertEqual(found, [refusal])
-        self.assertEqual(quota.asked, ["small", "large", "other"])
+        for kind in (BoundedStore, FusedStore):
+            store = kind(Room(math.inf), small=Room(3, "small is full"), large=Room(30))
+            for path, refusal in (("small", "small is full"), ("large", None), ("other", None)):
+                self.assertEqual(self.upload(store, 10, path=path), [refusal])
+            self.assertEqual(store.asked, ["small", "large", "other"])
 
-    def test_of_several_that_have_no_room_the_first_speaks(self) -> None:
-        capacities = [Quota("the first", repo=10), Quota("the second", repo=5)]
-        for store, sizes, refusals in (
-            (MemoryStore(), (11,), ["the first of repo is used up"]),
-            (MemoryStore(), (6,), ["the second of repo is used up"]),
-            (FusedStore(Room(8)), (9,), [WORDS]),
-            (BoundedStore(Room(8)), (12, 5), [WORDS, None]),
-        ):
-            self.assertEqual(self.upload(store, *sizes, capacities=capacities), refusals)
-
-    def test_what_one_refuses_takes_no_room_of_the_others(self) -> None:
-        capacities = [Quota("the first", repo=10), Quota("the second", repo=6)]
-        found = self.upload(MemoryStore(), 7, 6, 1, capacities=capacities)
-        words = "the second of repo is used up"
-        self.assertEqual(found, [words, None, words])
+    def test_what_is_refused_takes_no_room(self) -> None:
+        for kind in (BoundedStore, FusedStore):
+            self.assertEqual(self.upload(kind(Room(6)), 7, 6, 1), [WORDS, None, WORDS])
 
     def test_a_room_that_is_more_than_full_takes_nothing(self) -> None:
-        found = self.upload(MemoryStore(), 1, 0, capacities=[Quota(repo=-5)])
-        self.assertEqual(found, ["the quota of repo is used up"] * 2)
+        for kind in (BoundedStore, FusedStore):
+            self.assertEqual(self.upload(kind(Room(-5)), 1, 0), [WORDS, WORDS])
 
-    def test_a_batch_is_503_if_one_of_them_cannot_tell(self) -> None:
+    def test_a_batch_is_503_if_the_store_cannot_tell_its_room(self) -> None:
         """Whether there is room is not known, so nothing is let in."""
-        fails = Quota()
-        fails.failure = AWAY
-        for store in (MemoryStore(), FusedStore(Room(99))):
+        for kind in (BoundedStore, FusedStore):
+            store = kind(Room(99))
+            store.away = AWAY
             with self.assertRaises(ServiceUnavailable) as caught:
-                self.upload(store, 1, capacities=[Quota(), fails])
+                self.upload(store, 1)
             self.assertIs(caught.exception, AWAY)
 
-    def test_a_download_asks_nobody_for_room(self) -> None:
-        quota = Quota()
-        server = server_of(MemoryStore(), capacities=[quota])
+    def test_a_download_does_not_ask_for_room(self) -> None:
+        store = BoundedStore(Room(99))
         request = requested(Operation.DOWNLOAD, 1)
-        self.run_now(server.batch(writer(), repo_of(), request, links_of()))
-        self.assertEqual(quota.asked, [])
+        self.run_now(server_of(store).batch(writer(), repo_of(), request, links_of()))
+        self.assertEqual(store.asked, [])
