@@ -171,7 +171,7 @@ class CachedStore:
         return sizes
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
-        """See ``IStreamingStore.put``: the first download fills the cache, not the upload."""
+        """See ``IWritableStore.put``: the first download fills the cache, not the upload."""
         await self._store.put(key, payload, body, extras)
 
     async def open(self, key: ObjectKey) -> CachedObject | FillingObject | None:

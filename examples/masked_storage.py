@@ -128,7 +128,7 @@ class MaskedStore:
         return ObjectPage(objects, page.next_cursor)
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
-        """See ``IStreamingStore.put``.
+        """See ``IWritableStore.put``.
 
         The digest of the masked bytes is not known before they are sent.
         """

@@ -97,7 +97,7 @@ class SQLiteStore:
         return await self.run(self._sizes, keys)
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
-        """See ``IStreamingStore.put``."""
+        """See ``IWritableStore.put``."""
         upload = await self.run(self._begin, extras)
         try:
             received = 0
@@ -109,7 +109,7 @@ class SQLiteStore:
             await self.run(self._discard, upload)
 
     async def open(self, key: ObjectKey) -> SQLiteObject | None:
-        """See ``IStreamingStore.open``."""
+        """See ``IReadableStore.open``."""
         return await self.run(self._open, key)
 
     async def list(

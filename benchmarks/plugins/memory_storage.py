@@ -39,7 +39,7 @@ class MemoryStore:
         return [None if entry is None else len(entry[0]) for entry in found]
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
-        """See ``IStreamingStore.put``."""
+        """See ``IWritableStore.put``."""
         pieces = []
         while chunks := await body.read():
             pieces.append(chunks)

@@ -127,8 +127,12 @@ class IReadableStore(IObjectStore):
         """
 
 
-class IStreamingStore(IReadableStore):
-    """A store whose bytes pass through the daemon."""
+class IWritableStore(IReadableStore):
+    """A store whose objects the daemon can read and write.
+
+    Clients need not send theirs through the daemon: that is what
+    :class:`IStreamingStore` says.  Operators' commands write into every such store.
+    """
 
     def put(key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> Awaitable[None]:
         """Store an object, durably and at once or not at all.
@@ -144,7 +148,12 @@ class IStreamingStore(IReadableStore):
         :raises giftless.errors.InsufficientStorage: if the store is full.
         :raises giftless.errors.LengthRequired: if the length is not known and
             the store cannot do without.
+        :raises giftless.errors.PayloadTooLarge: if the store takes no object so large.
         """
+
+
+class IStreamingStore(IWritableStore):
+    """A store whose bytes pass through the daemon: clients send objects to it, not to the store."""
 
 
 class IExternalStore(IObjectStore):

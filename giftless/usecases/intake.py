@@ -18,7 +18,7 @@ from giftless.interfaces import (
     IBlocking,
     IBody,
     Identity,
-    IStreamingStore,
+    IWritableStore,
     ObjectStored,
     Payload,
 )
@@ -48,9 +48,9 @@ class Intake:
     """
 
     def __init__(self, space: Space, blocking: IBlocking, by: By) -> None:
-        if not IStreamingStore.providedBy(space.store):
+        if not IWritableStore.providedBy(space.store):
             raise ConfigError("storage", "nothing can be written to it by a command")
-        self._store: IStreamingStore = space.store
+        self._store: IWritableStore = space.store
         self._space = space
         self._blocking = blocking
         self._by = by

@@ -25,8 +25,8 @@ from giftless.interfaces import (
     Identity,
     IGrants,
     IObjectStore,
-    IStreamingStore,
     ITransferAdapter,
+    IWritableStore,
     Payload,
     Ticket,
 )
@@ -72,7 +72,7 @@ def payload_of(data: bytes) -> Payload:
 
 
 def put_object(
-    store: IStreamingStore, key: ObjectKey, length: int | None, body: IBody, extras: Extras
+    store: IWritableStore, key: ObjectKey, length: int | None, body: IBody, extras: Extras
 ) -> Awaitable[None]:
     """Store an object whose bytes are those that its oid names."""
     stored: Awaitable[None] = store.put(key, Payload(length, key.oid), body, extras)

@@ -71,7 +71,7 @@ class MemoryStore:
         return [self.unknown.get(key, self._damage(key) or self._size(key)) for key in keys]
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
-        """See :meth:`giftless.interfaces.IStreamingStore.put`."""
+        """See :meth:`giftless.interfaces.IWritableStore.put`."""
         self._misbehave()
         parts: list[bytes] = []
         while chunks := await body.read():
@@ -80,7 +80,7 @@ class MemoryStore:
         self.add(key, b"".join(parts), dict(extras))
 
     async def open(self, key: ObjectKey) -> MemoryObject | None:
-        """See :meth:`giftless.interfaces.IStreamingStore.open`."""
+        """See :meth:`giftless.interfaces.IReadableStore.open`."""
         self._misbehave()
         data = self.get(key)
         if data is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -38,22 +39,29 @@ COMMIT_TIMEOUT: Final = 150.0
 _EXISTS: Final = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 _GONE: Final = frozenset({"InvalidBlockList"})
 
+#: How large a block may be, in bytes.
+MAX_PART: Final = 4000 * 1024**2
+
+#: The numbers of uploads that stand apart.
+_APART: Final = range(MAX_PART + 1, 2**32)
+
 _BLOCK: Final = re.compile(rb"<Name>([^<]*)</Name>\s*<Size>(\d+)</Size>")
 _OUR_ID: Final = re.compile(rb"giftless([0-9a-f]{8})([0-9a-f]{5})")
 
 
-def block_id(part_size: int, number: int) -> str:
+def block_id(group: int, number: int) -> str:
     """Return the id of a part's block, all of the same length, as Azure demands.
 
     It has nothing that must be percent-encoded.
 
-    :param part_size: the size of the plan's parts, in bytes.
+    :param group: which blocks belong together: the size of the plan's parts, in bytes, or
+        the number of an upload that stands apart.
     """
-    return base64.b64encode(b"giftless%08x%05x" % (part_size, number)).decode()
+    return base64.b64encode(b"giftless%08x%05x" % (group, number)).decode()
 
 
 def read_block_id(text: bytes) -> tuple[int, int] | None:
-    """Return the part size and the part's number that :func:`block_id` was given.
+    """Return the group and the part's number that :func:`block_id` was given.
 
     :returns: ``None`` if the id is another tool's.
     """
@@ -67,15 +75,18 @@ def read_block_id(text: bytes) -> tuple[int, int] | None:
 class BlockContainer(BlobContainer):
     """A container of block blobs, that are uploaded in one piece or in parts."""
 
-    part_limits = PartLimits(1, 4000 * 1024**2, 50_000)
+    part_limits = PartLimits(1, MAX_PART, 50_000)
 
     async def find_uploads(self, key: ObjectKey) -> Sequence[str]:
         """See :meth:`giftless.storage.remote.container.Container.find_uploads`: the only one."""
         return [""]
 
-    async def create_upload(self, key: ObjectKey, extras: Extras) -> str:
-        """See :meth:`giftless.storage.remote.container.Container.create_upload`: it is there."""
-        return ""
+    async def create_upload(self, key: ObjectKey, extras: Extras, apart: bool = False) -> str:
+        """See :meth:`giftless.storage.remote.container.Container.create_upload`: it is there.
+
+        One that stands apart has blocks of its own, told by a number that is no part size.
+        """
+        return f"{secrets.choice(_APART):x}" if apart else ""
 
     async def find_parts(self, key: ObjectKey, upload: PartUpload) -> Parts | None:
         """See :meth:`giftless.storage.remote.container.Container.find_parts`."""
@@ -87,8 +98,8 @@ class BlockContainer(BlobContainer):
         if not answer.whole:
             raise StoreError("the blob has too many uncommitted blocks")
         found = await for_each(_read_block, _BLOCK.finditer(answer.body), self._clock)
-        part_size = upload.plan.part_size
-        return {number: part for of_size, number, part in found if of_size == part_size}
+        group = _group(upload)
+        return {number: part for of_group, number, part in found if of_group == group}
 
     async def _list(self, key: ObjectKey, limit: int) -> Answer:
         async def prepare() -> Request:
@@ -130,8 +141,8 @@ class BlockContainer(BlobContainer):
         Only uncommitted blocks are taken: once they have become a blob, no
         second request finds them.
         """
-        part_size = upload.plan.part_size
-        ids = await for_each(lambda number: block_id(part_size, number), sorted(parts), self._clock)
+        group = _group(upload)
+        ids = await for_each(lambda number: block_id(group, number), sorted(parts), self._clock)
         answer = await self._write(key, ids, kept_headers(extras), replace)
         if answer.status != 201 and answers.error_code(answer) not in _EXISTS | _GONE:
             raise answers.describe(answer)
@@ -174,10 +185,15 @@ class BlockContainer(BlobContainer):
 
 
 def _block_query(upload: PartUpload, part: Part) -> str:
-    return f"comp=block&blockid={block_id(upload.plan.part_size, part.number)}"
+    return f"comp=block&blockid={block_id(_group(upload), part.number)}"
+
+
+def _group(upload: PartUpload) -> int:
+    """Return what the ids of an upload's blocks begin with."""
+    return int(upload.id, 16) if upload.id else upload.plan.part_size
 
 
 def _read_block(match: re.Match[bytes]) -> tuple[int, int, FoundPart]:
-    """Return the part size and the number that a listed block is of: zeros if another tool's."""
-    part_size, number = read_block_id(match[1]) or (0, 0)
-    return part_size, number, FoundPart(int(match[2]))
+    """Return the group and the number that a listed block is of: zeros if another tool's."""
+    group, number = read_block_id(match[1]) or (0, 0)
+    return group, number, FoundPart(int(match[2]))

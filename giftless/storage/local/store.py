@@ -134,7 +134,7 @@ class LocalStore:
         return await self._attempt(_NO_LOOKUP, self._lookups.sizes_and_room(keys, repo))
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
-        """See :meth:`giftless.interfaces.IStreamingStore.put`."""
+        """See :meth:`giftless.interfaces.IWritableStore.put`."""
         try:
             await self._store(key, payload, body, extras)
         except OSError as error:
@@ -252,7 +252,7 @@ class LocalStore:
             await self._blocking.run(parts.close)
 
     async def open(self, key: ObjectKey) -> LocalObject | None:
-        """See :meth:`giftless.interfaces.IStreamingStore.open`."""
+        """See :meth:`giftless.interfaces.IReadableStore.open`."""
         return await self._attempt(f"{key.oid} could not be opened", self._lookups.open(key))
 
     async def list(

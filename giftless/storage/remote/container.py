@@ -254,9 +254,11 @@ class Container(ABC):
         """Return the ids of uploads of an object that may be gone on with, newest first."""
 
     @abstractmethod
-    async def create_upload(self, key: ObjectKey, extras: Extras) -> str:
+    async def create_upload(self, key: ObjectKey, extras: Extras, apart: bool = False) -> str:
         """Begin an upload.
 
+        :param apart: whether nobody else may add parts to it, even where all uploads of an
+            object share theirs.
         :returns: its id.
         """
 

@@ -1,40 +1,25 @@
 """The two kinds of store over a container.
 
-Which one is built decides what the server can do with it: :class:`DirectStore`
+Which one is built decides what clients do with it: :class:`DirectStore`
 provides ``IExternalStore``, :class:`ProxyStore` provides ``IStreamingStore``,
-and none provides both.  The same goes for parts.
+and none provides both.  The same goes for parts.  The daemon itself can write to each.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final
-
 from zope.interface import implementer
 
-from giftless.base.bodies import collect
-from giftless.base.http_client import Answer
-from giftless.errors import LengthRequired, PayloadTooLarge
-from giftless.interfaces import (
-    IBody,
-    IExternalStore,
-    IStreamingStore,
-    Payload,
-)
+from giftless.errors import PayloadTooLarge
+from giftless.interfaces import IExternalStore, IStreamingStore
 from giftless.lfs.objects import Action, Extras, ObjectKey
-from giftless.storage.remote import streaming
-from giftless.storage.remote.client import Request, StoreError
-from giftless.storage.remote.container import Container
+from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.failures import unavailable
 from giftless.storage.remote.multipart import ExternalMultipartStore, StreamingMultipartStore
-
-#: Objects up to so many bytes are sent by the daemon in one piece: that can be
-#: tried again, and their length need not be known beforehand.
-SMALL: Final = 1024 * 1024
+from giftless.storage.remote.writing import WritableStore
 
 
 @implementer(IExternalStore)
-class DirectStore(ExternalMultipartStore):
+class DirectStore(ExternalMultipartStore, WritableStore):
     """A store that clients send objects to and fetch them from, with signed URLs."""
 
     async def upload_action(
@@ -44,7 +29,12 @@ class DirectStore(ExternalMultipartStore):
 
         :raises PayloadTooLarge: if it does not go into one request.
         """
-        _check_size(self.container, size)
+        most = self.container.max_put
+        if size > most:
+            raise PayloadTooLarge(
+                f"the object has {size} bytes; this storage takes up to {most} at once,"
+                " and larger ones only in parts (multipart), which this transfer cannot do"
+            )
         try:
             return await self.container.sign_upload(key, size, lifetime, extras, replace)
         except StoreError as error:
@@ -61,51 +51,5 @@ class DirectStore(ExternalMultipartStore):
 
 
 @implementer(IStreamingStore)
-class ProxyStore(StreamingMultipartStore):
+class ProxyStore(StreamingMultipartStore, WritableStore):
     """A store whose objects pass through the daemon."""
-
-    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
-        """See :meth:`giftless.interfaces.IStreamingStore.put`.
-
-        :raises PayloadTooLarge: if it does not go into one request.
-        :raises LengthRequired: if its length is not known, and more than a little.
-        :raises ServiceUnavailable: if the store does not take it.
-        """
-        size = payload.length
-        _check_size(self.container, size or 0)
-        try:
-            if size is None or size <= SMALL:
-                answer = await self._put_whole(key, payload, body, extras)
-            else:
-                request = await self.container.put_request(key, payload, extras)
-                answer = await streaming.upload(self.container.client, request, size, body)
-            if not 200 <= answer.status < 300:
-                raise self.container.problem(answer)
-        except StoreError as error:
-            raise unavailable(error, f"{key.oid} could not be stored") from error
-
-    async def _put_whole(
-        self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras
-    ) -> Answer:
-        try:
-            data = await collect(body, SMALL)
-        except PayloadTooLarge:
-            if payload.length is not None:
-                raise
-            raise LengthRequired("send the object with a Content-Length") from None
-
-        whole = replace(payload, length=len(data))
-
-        async def prepare() -> Request:
-            request = await self.container.put_request(key, whole, extras)
-            return replace(request, body=data)
-
-        return await self.container.client.ask(prepare)
-
-
-def _check_size(container: Container, size: int) -> None:
-    if size > container.max_put:
-        raise PayloadTooLarge(
-            f"the object has {size} bytes; this storage takes up to {container.max_put} at once,"
-            " and larger ones only in parts (multipart), which this transfer cannot do"
-        )

@@ -105,7 +105,7 @@ class XmlPartsBucket(XmlBucket):
             asked["upload-id-marker"] = text(listed, "NextUploadIdMarker")
         return [upload for _, upload in sorted(found, reverse=True) if upload]
 
-    async def create_upload(self, key: ObjectKey, extras: Extras) -> str:
+    async def create_upload(self, key: ObjectKey, extras: Extras, apart: bool = False) -> str:
         """See :meth:`giftless.storage.remote.container.Container.create_upload`."""
         answer = await self._ask("POST", key, self._creation_headers(extras), {"uploads": ""})
         if answer.status != 200:

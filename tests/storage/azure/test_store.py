@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +20,12 @@ from giftless.interfaces import (
     IExternalStore,
     IInspector,
     IStreamingStore,
+    IWritableStore,
 )
 from giftless.lfs.objects import Action
 from giftless.storage.azure.blobs import MAX_PUT
 from giftless.storage.remote.failures import RETRY_AFTER
+from giftless.storage.remote.writing import SMALL
 from tests.contracts.stores import DATA
 from tests.storage.azure.support import AzureTestCase
 from tests.storage.remote.proxy_contract import ProxyStoreContract
@@ -150,8 +153,14 @@ class DirectTests(AzureTestCase):
 
     def test_it_signs_and_does_not_stream(self) -> None:
         verifyObject(IExternalStore, self.store)
+        verifyObject(IWritableStore, self.store)
         verifyObject(IInspector, self.store)
         self.assertFalse(IStreamingStore.providedBy(self.store))
+
+    def test_the_daemon_itself_can_write_to_it(self) -> None:
+        for data in (b"", b"x", os.urandom(SMALL + 1)):
+            self.run_now(put_object(self.store, key_of(data), len(data), ListBody([data]), {}))
+            self.assertEqual(self.send("GET", self.download(data))[2], data)
 
     def test_a_damaged_object_is_replaced_by_a_signed_upload(self) -> None:
         """Which may replace it, as no other may; and that ends the mark."""

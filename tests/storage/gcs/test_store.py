@@ -23,13 +23,14 @@ from giftless.interfaces import (
     IExternalStore,
     IInspector,
     IStreamingStore,
+    IWritableStore,
     ObjectFacts,
 )
 from giftless.lfs.objects import Extras
 from giftless.storage.gcs import authority, bucket
 from giftless.storage.gcs.bucket import MAX_PUT
 from giftless.storage.remote import xml_bucket, xml_parts
-from giftless.storage.remote.modes import SMALL
+from giftless.storage.remote.writing import SMALL
 from tests.contracts.stores import DATA
 from tests.storage.gcs.support import GCSTestCase
 from tests.storage.remote.proxy_contract import ProxyStoreContract
@@ -121,9 +122,15 @@ class DirectTests(GCSTestCase):
         return self.run_now(self.store.download_action(key_of(data), len(data), 600, extras))
 
     def test_it_signs_and_does_not_stream(self) -> None:
-        for interface in (IExternalStore, IInspector, ICheckable):
+        for interface in (IExternalStore, IWritableStore, IInspector, ICheckable):
             verifyObject(interface, self.store)
         self.assertFalse(IStreamingStore.providedBy(self.store))
+
+    def test_the_daemon_itself_can_write_to_it(self) -> None:
+        for data in (b"", b"x", os.urandom(SMALL + 1)):
+            self.run_now(put_object(self.store, key_of(data), len(data), ListBody([data]), {}))
+            action = self.download_action(data)
+            self.assertEqual(send("GET", action.href)[2], data)
 
     def test_what_a_client_uploads_it_can_download(self) -> None:
         for data in (b"", b"x", os.urandom(300_000)):

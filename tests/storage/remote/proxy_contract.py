@@ -20,11 +20,14 @@ from giftless.interfaces import (
     IStreamingStore,
     Payload,
 )
-from giftless.storage.remote.modes import SMALL
+from giftless.lfs.multipart import PartLimits
+from giftless.storage.remote.writing import SMALL
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody, altered, read_all
 from tests.support.making import key_of, put_object
+
+MIB = 1024 * 1024
 
 if TYPE_CHECKING:
     from tests.support.spinning import SpinningTestCase
@@ -123,11 +126,38 @@ class ProxyStoreContract(MarkingContract, _Mixin):
             self.assertEqual(self.sizes(key_of(data)), [None])
             self.assertEqual(self.placed(), {})
 
-    def test_what_does_not_fit_into_one_request_is_refused(self) -> None:
+    def limit_requests(self) -> None:
+        """Let one request take 1 MiB, and parts have 5 MiB."""
+        self.store.container.max_put = SMALL
+        self.store.container.part_limits = PartLimits(5 * MIB, 5 * MIB, 3)
+
+    def test_what_does_not_fit_into_one_request_is_sent_in_parts(self) -> None:
+        self.limit_requests()
+        data = os.urandom(11 * MIB)
+        for extras in ({"n": 1}, {"n": 2}):
+            self.put(key_of(data), data[:7], data[7 : 8 * MIB], data[8 * MIB :], extras=extras)
+            self.assertEqual(self.get(key_of(data)), data)
+        facts = self.run_now(self.store.inspect(key_of(data)))
+        self.assertEqual(facts.size, len(data))
+
+    def test_parts_are_no_object_until_all_are_verified(self) -> None:
+        self.limit_requests()
+        data = os.urandom(6 * MIB)
+        for wrong in (altered(data), data[:-1], data + b"x"):
+            chunks = ListBody([wrong[: 5 * MIB], wrong[5 * MIB :]])
+            body = VerifiedBody(chunks, key_of(data).oid, len(data), 10**9, self.threads)
+            put = put_object(self.store, key_of(data), len(data), body, {})
+            self.assert_fails(BadRequest, put)
+            self.assertEqual(self.placed(), {})
+        self.place(self.store.container.layout.name(key_of(data)), b"damaged")
+        self.put(key_of(data), data)
+        self.assertEqual(self.get(key_of(data)), data)
+
+    def test_what_does_not_fit_into_all_parts_is_refused(self) -> None:
+        self.limit_requests()
         body = HeldBody()
-        size = self.store.container.max_put + 1
-        put = put_object(self.store, key_of(b"?"), size, body, {})
-        self.assertIn("multipart", str(self.assert_fails(PayloadTooLarge, put)))
+        put = put_object(self.store, key_of(b"?"), 15 * MIB + 1, body, {})
+        self.assertIn("even in parts", str(self.assert_fails(PayloadTooLarge, put)))
         self.assertFalse(body.wanted)
 
     def test_an_object_that_shrinks_while_it_is_read_is_an_error(self) -> None:

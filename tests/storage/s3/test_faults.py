@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from giftless.errors import ServiceUnavailable, StorageUnavailable
-from giftless.storage.remote.modes import SMALL
+from giftless.storage.remote.writing import SMALL
 from tests.storage.remote.proxy_contract import sizes_of
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import ListBody, read_all

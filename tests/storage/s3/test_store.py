@@ -16,9 +16,10 @@ from giftless.interfaces import (
     IExternalStore,
     IInspector,
     IStreamingStore,
+    IWritableStore,
     ObjectFacts,
 )
-from giftless.storage.remote.modes import SMALL
+from giftless.storage.remote.writing import SMALL
 from giftless.storage.s3.bucket import MAX_PUT
 from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.storage.s3.support import S3TestCase
@@ -95,9 +96,15 @@ class DirectTests(S3TestCase):
         return self.run_now(self.store.download_action(key_of(data), len(data), 600, extras))
 
     def test_it_signs_and_does_not_stream(self) -> None:
-        for interface in (IExternalStore, IInspector, ICheckable):
+        for interface in (IExternalStore, IWritableStore, IInspector, ICheckable):
             verifyObject(interface, self.store)
         self.assertFalse(IStreamingStore.providedBy(self.store))
+
+    def test_the_daemon_itself_can_write_to_it(self) -> None:
+        for data in (b"", b"x", os.urandom(SMALL + 1)):
+            self.run_now(put_object(self.store, key_of(data), len(data), ListBody([data]), {}))
+            action = self.download_action(data)
+            self.assertEqual(send("GET", action.href)[2], data)
 
     def test_what_a_client_uploads_it_can_download(self) -> None:
         for data in (b"", b"x", os.urandom(300_000)):
