@@ -33,8 +33,9 @@ from twisted.python.failure import Failure
 
 from benchmarks.peers.base import HEADERS, batch_body
 from benchmarks.support import Content, family, free_port, giftless_command, running, timed
+from giftless.base.database.sqlite import SQLiteOptions
 from giftless.catalogue.recorder import TOGETHER
-from giftless.catalogue.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.catalogue.sqlite import SQLiteFactory
 from giftless.interfaces import (
     MAX_ENTRIES,
     By,

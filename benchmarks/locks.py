@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 from twisted.trial.unittest import SkipTest
 
 from benchmarks.support import giftless
-from giftless.locks.store import lock_schema
+from giftless.locks.store import LOCKS
 from tests.support.postgresql import PostgreSQLServer, postgresql
 
 #: How many clients create locks at once.
@@ -96,7 +96,7 @@ def run(
 ) -> None:
     """Compare the daemon over one store with its floor."""
     floor = connect(store, place)
-    for script in lock_schema(store).scripts:
+    for script in LOCKS.schema(store).scripts:
         (floor.executescript if store == "sqlite" else floor.execute)(script)
     with giftless(root, locks={"anonymous": True, **settings}) as url:
         # SQLite has one writer; more would only wait for each other.

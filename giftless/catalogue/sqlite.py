@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
-
-from giftless.base.database.sqlite import SQLite
-from giftless.base.identities import remembered_in
+from giftless.base.database.sqlite import SQLite, SQLiteOptions, open_sqlite
 from giftless.catalogue.session import Dialect
-from giftless.catalogue.store import SQLCatalogue, catalogue_pool, catalogue_schema
+from giftless.catalogue.store import CATALOGUE, SQLCatalogue
 from giftless.interfaces import Environment
 
 #: The file's name in the daemon's state directory.
@@ -21,19 +17,8 @@ FILE: Final = "catalogue.sqlite"
 _CHECKPOINT: Final = 4000
 
 
-class SQLiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of ``catalogue: {type: sqlite}``.
-
-    :ivar path: the file, on a local disk; by default in the state directory.
-    :ivar timeout: how long anything may wait for others who write, in seconds.
-    """
-
-    path: str | None = None
-    timeout: Annotated[int, msgspec.Meta(ge=1, le=25)] = 10
-
-
 class SQLiteFactory:
-    """Builds a catalogue from :class:`SQLiteOptions`."""
+    """Builds a catalogue in a file."""
 
     Options = SQLiteOptions
 
@@ -42,14 +27,7 @@ class SQLiteFactory:
 
         :raises ConfigError: if the file cannot be made, opened or used.
         """
-        path = options.path or os.path.join(environment.state_dir, FILE)
-        remembered = remembered_in(environment.state_dir, f"sqlite {os.path.abspath(path)}")
-        schema = catalogue_schema("sqlite")
-        database = SQLite(path, options.timeout, schema, remembered, _CHECKPOINT)
-        # One at a time: more would only wait for each other.
-        pool = catalogue_pool(database, 1, options.timeout, environment)
-        database.prepare(pool, environment.state_dir if options.path is None else None)
-        pool.setServiceParent(environment.services)
+        database, pool = open_sqlite(options, CATALOGUE, FILE, environment, _CHECKPOINT)
         return SQLCatalogue(sqlite_dialect(database), pool)
 
 

@@ -8,20 +8,18 @@ from typing import Final, TypeVar
 
 from zope.interface import implementer
 
-from giftless.base.database.dialect import Connection, Database
-from giftless.base.database.migrations import Schema
+from giftless.base.database.dialect import Connection
 from giftless.base.database.pool import Pool
-from giftless.base.showing import without_quotes
+from giftless.base.database.purpose import Purpose
 from giftless.catalogue import entries, pages, promises, renaming, summaries
 from giftless.catalogue.session import Dialect, Session
-from giftless.errors import CatalogueUnavailable, ConfigError, LFSError
+from giftless.errors import CatalogueUnavailable
 from giftless.interfaces import (
     Bound,
     By,
     Entry,
     EntryPage,
     EntryQuery,
-    Environment,
     ICatalogue,
     ICheckable,
     Level,
@@ -34,37 +32,15 @@ from giftless.lfs.objects import ObjectKey, Repo
 
 T = TypeVar("T")
 
-#: When clients may ask again after the database has failed, in seconds.
-RETRY_AFTER: Final = 5
-
-
-def catalogue_schema(dialect: str) -> Schema:
-    """Return the history of the tables of catalogues.
-
-    :param dialect: ``sqlite`` or ``postgresql``.
-    """
-    return Schema.load("giftless.catalogue", dialect, "giftless_catalogue_schema")
-
-
-def catalogue_pool(database: Database, size: int, timeout: int, environment: Environment) -> Pool:
-    """Return a pool of connections to a database of a catalogue.
-
-    :param size: the most jobs that run at once.
-    :param timeout: how long a job may take, in seconds.
-    """
-    return Pool(
-        database,
-        size,
-        timeout,
-        environment.blocking,
-        environment.reactor,
-        "the catalogue",
-        _unavailable,
-    )
-
-
-def _unavailable() -> CatalogueUnavailable:
-    return CatalogueUnavailable("the catalogue cannot be reached now; try again later", RETRY_AFTER)
+#: What a database of a catalogue is for.
+CATALOGUE: Final = Purpose(
+    "the catalogue",
+    "there is no catalogue",
+    "giftless.catalogue",
+    "giftless_catalogue_schema",
+    CatalogueUnavailable,
+    "catalogue",
+)
 
 
 @implementer(ICatalogue, ICheckable)
@@ -180,19 +156,14 @@ class SQLCatalogue:
 
     async def check(self) -> None:
         """See :meth:`giftless.interfaces.ICheckable.check`: write something and undo it."""
-        try:
-            await self._run(_try)
-        except LFSError as error:
-            raise ConfigError(
-                self._dialect.database.option,
-                f"the database cannot be used: {without_quotes(error.__cause__ or error)}",
-            ) from None
+        await self._pool.check(self._job(_try))
 
     async def _run(self, job: Callable[[Session], T]) -> T:
-        def run(connection: Connection) -> T:
-            return job(Session(self._dialect, connection))
+        return await self._pool.run(self._job(job))
 
-        return await self._pool.run(run)
+    def _job(self, job: Callable[[Session], T]) -> Callable[[Connection], T]:
+        """Return a job of the pool that is given a session."""
+        return lambda connection: job(Session(self._dialect, connection))
 
 
 def _aliases(session: Session) -> Mapping[str, str]:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
-
-from giftless.base.database.sqlite import SQLite
-from giftless.base.identities import remembered_in
+from giftless.base.database.sqlite import SQLiteOptions, open_sqlite
 from giftless.interfaces import Environment
-from giftless.locks.store import BY_PATH, SQLLockStore, lock_pool, lock_schema
+from giftless.locks.store import BY_PATH, LOCKS, SQLLockStore
 
 #: The file's name in the daemon's state directory.
 FILE: Final = "locks.sqlite"
 
 
-class SQLiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of ``locks: {type: sqlite}``.
-
-    :ivar path: the file, on a local disk; by default in the state directory.
-    :ivar timeout: how long anything may wait for others who write, in seconds.
-    """
-
-    path: str | None = None
-    timeout: Annotated[int, msgspec.Meta(ge=1, le=25)] = 10
-
-
 class SQLiteFactory:
-    """Builds a lock store from :class:`SQLiteOptions`."""
+    """Builds a lock store in a file."""
 
     Options = SQLiteOptions
 
@@ -37,11 +22,4 @@ class SQLiteFactory:
 
         :raises ConfigError: if the file cannot be made, opened or used.
         """
-        path = options.path or os.path.join(environment.state_dir, FILE)
-        remembered = remembered_in(environment.state_dir, f"sqlite {os.path.abspath(path)}")
-        database = SQLite(path, options.timeout, lock_schema("sqlite"), remembered)
-        # One at a time: more would only wait for each other.
-        pool = lock_pool(database, 1, options.timeout, environment)
-        database.prepare(pool, environment.state_dir if options.path is None else None)
-        pool.setServiceParent(environment.services)
-        return SQLLockStore(database, pool, BY_PATH)
+        return SQLLockStore(*open_sqlite(options, LOCKS, FILE, environment), BY_PATH)

@@ -12,16 +12,12 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from giftless.base.database.dialect import Connection, Database
-from giftless.base.database.migrations import Schema
 from giftless.base.database.pool import Pool
-from giftless.base.showing import without_quotes
-from giftless.errors import BadRequest, ConfigError, LFSError, LocksUnavailable, ServiceUnavailable
-from giftless.interfaces import Environment, ICheckable, ILockStore
+from giftless.base.database.purpose import Purpose
+from giftless.errors import BadRequest, LocksUnavailable, ServiceUnavailable
+from giftless.interfaces import ICheckable, ILockStore
 from giftless.lfs.locks import Lock, LockPage, LockQuery, PathLocked
 from giftless.lfs.objects import Repo
-
-#: When clients may ask again after the database has failed, in seconds.
-RETRY_AFTER: Final = 5
 
 #: How often a lock is asked for whose holder lets go just then.
 _ATTEMPTS: Final = 5
@@ -80,34 +76,11 @@ BY_SHA256: Final = PathLookup(
 )
 
 
-def lock_schema(dialect: str) -> Schema:
-    """Return the history of the tables of locks.
-
-    :param dialect: ``sqlite`` or ``postgresql``.
-    """
-    return Schema.load("giftless.locks", dialect, "giftless_locks_schema")
-
-
-def lock_pool(database: Database, size: int, timeout: int, environment: Environment) -> Pool:
-    """Return a pool of connections to a database of locks.
-
-    :param size: the most jobs that run at once.
-    :param timeout: how long a job may take, in seconds.
-    """
-    return Pool(
-        database,
-        size,
-        timeout,
-        environment.blocking,
-        environment.reactor,
-        "the locks",
-        _unavailable,
-    )
-
-
-def _unavailable() -> LocksUnavailable:
-    # Not 404, which would switch locking off in the clone that asks.
-    return LocksUnavailable("the locks cannot be reached now; try again later", RETRY_AFTER)
+#: What a database of locks is for.  Its error is not 404, which would switch locking off in
+#: the clone that asks.
+LOCKS: Final = Purpose(
+    "the locks", "there are no locks", "giftless.locks", "giftless_locks_schema", LocksUnavailable
+)
 
 
 @implementer(ILockStore, ICheckable)
@@ -167,13 +140,7 @@ class SQLLockStore:
 
     async def check(self) -> None:
         """See :meth:`giftless.interfaces.ICheckable.check`: write something and undo it."""
-        try:
-            await self._pool.run(self._try)
-        except LFSError as error:
-            raise ConfigError(
-                self._database.option,
-                f"the database cannot be used: {without_quotes(error.__cause__ or error)}",
-            ) from None
+        await self._pool.check(self._try)
 
     def _insert(self, connection: Connection, lock: Lock) -> Lock | None:
         """Insert a lock, if its path has none.

@@ -56,7 +56,8 @@ class SQLiteTestCase(SynchronousTestCase):
 
     def build(self, **options: Any) -> SQLCatalogue:
         """Build a catalogue as a configuration would."""
-        from giftless.catalogue.sqlite import SQLiteFactory, SQLiteOptions
+        from giftless.base.database.sqlite import SQLiteOptions
+        from giftless.catalogue.sqlite import SQLiteFactory
 
         catalogue = SQLiteFactory().build(
             SQLiteOptions(path=str(self.path), **options), environment(str(self.directory))
@@ -80,7 +81,8 @@ class PostgreSQLTestCase(SynchronousTestCase):
 
     def build(self, state_dir: str = "", **options: Any) -> SQLCatalogue:
         """Build a catalogue as a configuration would."""
-        from giftless.catalogue.postgresql import PostgreSQLFactory, PostgreSQLOptions
+        from giftless.base.database.postgresql import PostgreSQLOptions
+        from giftless.catalogue.postgresql import PostgreSQLFactory
 
         given = {"conninfo": self.conninfo, "connections": 1, **options}
         catalogue = PostgreSQLFactory().build(PostgreSQLOptions(**given), environment(state_dir))

@@ -135,7 +135,8 @@ class RecordingTests(RecorderTestCase):
     def test_what_arrives_while_others_are_recorded_comes_next(self) -> None:
         blocking = ManualBlocking()
         around = environment(str(self.directory), self.clock, blocking)
-        from giftless.catalogue.sqlite import SQLiteFactory, SQLiteOptions
+        from giftless.base.database.sqlite import SQLiteOptions
+        from giftless.catalogue.sqlite import SQLiteFactory
 
         slow = SQLiteFactory().build(SQLiteOptions(path=str(self.path)), around)
         self.addCleanup(slow._pool.close)

@@ -11,7 +11,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from giftless.catalogue.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.base.database.sqlite import SQLiteOptions
+from giftless.catalogue.sqlite import SQLiteFactory
 from giftless.catalogue.store import SQLCatalogue
 from giftless.errors import CatalogueUnavailable, ConfigError
 from giftless.interfaces import EntryQuery, Usage

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from giftless.base.concurrency import settle
-from giftless.catalogue.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.base.database.sqlite import SQLiteOptions
+from giftless.catalogue.sqlite import SQLiteFactory
 from giftless.interfaces import Entry
 from giftless.lfs.objects import in_trash
 from giftless.storage.local.store import LocalStore

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base.database.dialect import Database
 from giftless.base.database.migrations import Schema
 from giftless.base.database.postgresql import PostgreSQL
-from giftless.locks.store import BY_PATH, BY_SHA256, SQLLockStore, lock_pool, lock_schema
+from giftless.locks.store import BY_PATH, BY_SHA256, LOCKS, SQLLockStore
 from tests.support.making import environment
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.servers import shared
@@ -42,13 +42,13 @@ ALTER TABLE no_such_table ADD COLUMN reason text;
 
 def with_script(name: str, script: str) -> Schema:
     """Return the schema of a release to come."""
-    schema = lock_schema(name)
+    schema = LOCKS.schema(name)
     return replace(schema, scripts=(*schema.scripts, script))
 
 
 def store_over(database: Database, clock: Any = None, size: int = 1) -> SQLLockStore:
     """Return a store that does everything at once, and its pool as ``pool``."""
-    pool = lock_pool(database, size, 5, environment(reactor=clock or Clock()))
+    pool = LOCKS.pool(database, size, 5, environment(reactor=clock or Clock()))
     pool.prepare()
     return SQLLockStore(database, pool, BY_SHA256 if isinstance(database, PostgreSQL) else BY_PATH)
 
@@ -64,7 +64,8 @@ class SQLiteTestCase(SynchronousTestCase):
 
     def build(self, **options: Any) -> SQLLockStore:
         """Build a store as a configuration would."""
-        from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
+        from giftless.base.database.sqlite import SQLiteOptions
+        from giftless.locks.sqlite import SQLiteFactory
 
         store = SQLiteFactory().build(
             SQLiteOptions(path=str(self.path), **options), environment(str(self.directory))
@@ -88,7 +89,8 @@ class PostgreSQLTestCase(SynchronousTestCase):
 
     def build(self, state_dir: str = "", **options: Any) -> SQLLockStore:
         """Build a store as a configuration would."""
-        from giftless.locks.postgresql import PostgreSQLFactory, PostgreSQLOptions
+        from giftless.base.database.postgresql import PostgreSQLOptions
+        from giftless.locks.postgresql import PostgreSQLFactory
 
         given = {"conninfo": self.conninfo, "connections": 1, **options}
         store = PostgreSQLFactory().build(PostgreSQLOptions(**given), environment(state_dir))

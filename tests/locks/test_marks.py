@@ -9,9 +9,10 @@ from typing import Any
 
 import psycopg
 
+from giftless.base.database.sqlite import SQLiteOptions
 from giftless.errors import ConfigError, LocksUnavailable
 from giftless.lfs.locks import LockQuery
-from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.locks.sqlite import SQLiteFactory
 from giftless.locks.store import SQLLockStore
 from tests.contracts.lockstores import lock_of
 from tests.locks.support import PostgreSQLTestCase

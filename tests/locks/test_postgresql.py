@@ -19,12 +19,12 @@ from twisted.logger import LogEvent, formatEvent
 from twisted.trial.unittest import TestCase
 
 from giftless.base.database.migrations import Schema
-from giftless.base.database.postgresql import PostgreSQL
+from giftless.base.database.postgresql import PostgreSQL, PostgreSQLOptions
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.lfs.locks import LockQuery
-from giftless.locks.postgresql import PostgreSQLFactory, PostgreSQLOptions
-from giftless.locks.store import BY_SHA256, SQLLockStore, lock_pool, lock_schema
+from giftless.locks.postgresql import PostgreSQLFactory
+from giftless.locks.store import BY_SHA256, LOCKS, SQLLockStore
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
 from tests.locks.support import (
     BROKEN_SCRIPT,
@@ -76,7 +76,7 @@ class DatabaseTests(PostgreSQLTestCase, CoroutineTestCase):
                 "client_encoding = 'LATIN1'",
             ):
                 connection.execute(f"ALTER DATABASE {self.name} SET {setting}")
-        connection = PostgreSQL(self.conninfo, 5, lock_schema("postgresql")).connect()
+        connection = PostgreSQL(self.conninfo, 5, LOCKS.schema("postgresql")).connect()
         self.addCleanup(connection.close)
         for name, value in (
             ("synchronous_commit", "on"),
@@ -88,7 +88,7 @@ class DatabaseTests(PostgreSQLTestCase, CoroutineTestCase):
     def test_a_stricter_durability_stays(self) -> None:
         with self.server.connect() as connection:
             connection.execute(f"ALTER DATABASE {self.name} SET synchronous_commit = remote_apply")
-        connection = PostgreSQL(self.conninfo, 5, lock_schema("postgresql")).connect()
+        connection = PostgreSQL(self.conninfo, 5, LOCKS.schema("postgresql")).connect()
         self.addCleanup(connection.close)
         self.assertEqual(
             connection.execute("SHOW synchronous_commit").fetchone(), ("remote_apply",)
@@ -104,7 +104,7 @@ class DatabaseTests(PostgreSQLTestCase, CoroutineTestCase):
         """Nobody notices that idle connections have died, however many."""
         store = self.build()
         self.run_now(store.create(lock_of("1")))
-        second = PostgreSQL(self.conninfo, 5, lock_schema("postgresql")).connect()
+        second = PostgreSQL(self.conninfo, 5, LOCKS.schema("postgresql")).connect()
         store._pool._idle.append(second)
         with self.server.connect() as connection:
             for pid in self.backends():
@@ -154,7 +154,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         first, second, third = lock_of("1"), lock_of("2"), lock_of("3")
         self.run_now(old.create(first))
         new = self.open(with_script("postgresql", NEXT_SCRIPT))
-        self.assertEqual(self.version(), len(lock_schema("postgresql").scripts) + 1)
+        self.assertEqual(self.version(), len(LOCKS.schema("postgresql").scripts) + 1)
         self.run_now(new.create(second))
         self.run_now(old.create(third))
         self.assertEqual(self.run_now(old.page(LockQuery(9))).locks, (third, second, first))
@@ -174,7 +174,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         self.run_now(self.build().create(lock_of()))
         with self.server.connect(self.name) as connection:
             history = connection.execute("SELECT version FROM giftless_locks_schema").fetchall()
-        self.assertEqual(history, [(1,), (len(lock_schema("postgresql").scripts),)])
+        self.assertEqual(history, [(1,), (len(LOCKS.schema("postgresql").scripts),)])
 
     def test_a_daemon_of_version_1_goes_on_beside_this_one(self) -> None:
         """What it writes belongs to a name."""
@@ -212,7 +212,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         def begin(number: int) -> None:
             try:
                 barrier.wait()
-                self.run_now(self.open(lock_schema("postgresql")).create(lock_of(f"{number}")))
+                self.run_now(self.open(LOCKS.schema("postgresql")).create(lock_of(f"{number}")))
             except BaseException as error:
                 problems.append(error)
 
@@ -225,7 +225,7 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         self.assertEqual(len(self.run_now(self.build().page(LockQuery(99))).locks), 16)
         with self.server.connect(self.name) as connection:
             history = connection.execute("SELECT version FROM giftless_locks_schema").fetchall()
-        self.assertEqual(history, [(len(lock_schema("postgresql").scripts),)])
+        self.assertEqual(history, [(len(LOCKS.schema("postgresql").scripts),)])
 
     def test_somebody_who_may_not_make_tables(self) -> None:
         """The daemon's user needs the tables and nothing else, once they are there."""
@@ -288,8 +288,8 @@ class StuckServerTests(PostgreSQLTestCase, TestCase):
         threads = Threads(reactor, 2)
         threads.startService()
         self.addCleanup(threads.stopService)
-        database = PostgreSQL(self.conninfo, 2, lock_schema("postgresql"))
-        pool = lock_pool(database, 1, 2, environment(reactor=reactor, blocking=threads))
+        database = PostgreSQL(self.conninfo, 2, LOCKS.schema("postgresql"))
+        pool = LOCKS.pool(database, 1, 2, environment(reactor=reactor, blocking=threads))
         await deferToThread(pool.prepare)
         store = SQLLockStore(database, pool, BY_SHA256)
         await store.create(lock_of())

@@ -12,11 +12,11 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from giftless.base.database.migrations import Schema
-from giftless.base.database.sqlite import SQLite
+from giftless.base.database.sqlite import SQLite, SQLiteOptions
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.lfs.locks import LockQuery
-from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
-from giftless.locks.store import BY_PATH, SQLLockStore, lock_pool, lock_schema
+from giftless.locks.sqlite import SQLiteFactory
+from giftless.locks.store import BY_PATH, LOCKS, SQLLockStore
 from tests.contracts.lockstores import CheckableLockStoreContract, lock_of
 from tests.locks.support import (
     BROKEN_SCRIPT,
@@ -106,7 +106,7 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
 
     def test_every_commit_is_on_the_disk(self) -> None:
         """A write-ahead log that each commit flushes: nothing acknowledged is lost."""
-        connection = SQLite(str(self.path), 5, lock_schema("sqlite")).connect()
+        connection = SQLite(str(self.path), 5, LOCKS.schema("sqlite")).connect()
         self.addCleanup(connection.close)
         self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone(), ("wal",))
         self.assertEqual(connection.execute("PRAGMA synchronous").fetchone(), (2,))
@@ -124,7 +124,7 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
         self.assertIn("not a database", error.problem)
 
     def test_a_write_ahead_log_is_needed(self) -> None:
-        database = SQLite(":memory:", 5, lock_schema("sqlite"))
+        database = SQLite(":memory:", 5, LOCKS.schema("sqlite"))
         self.assertEqual(self.assertRaises(ConfigError, database.connect).path, "path")
 
     def test_a_writer_that_does_not_end(self) -> None:
@@ -164,7 +164,7 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
         first, second, third = lock_of("1"), lock_of("2"), lock_of("3")
         self.run_now(old.create(first))
         new = self.open(with_script("sqlite", NEXT_SCRIPT))
-        self.assertEqual(self.version(), len(lock_schema("sqlite").scripts) + 1)
+        self.assertEqual(self.version(), len(LOCKS.schema("sqlite").scripts) + 1)
         self.run_now(new.create(second))
         self.run_now(old.create(third))
         self.assertEqual(self.run_now(old.page(LockQuery(9))).locks, (third, second, first))
@@ -188,7 +188,7 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
         self.assertEqual(self.run_now(store.page(query)).locks, (lock,))
         self.assertEqual(lock.principal, "", "it knew names alone")
         self.run_now(store.create(lock_of()))
-        self.assertEqual(self.version(), len(lock_schema("sqlite").scripts))
+        self.assertEqual(self.version(), len(LOCKS.schema("sqlite").scripts))
 
     def test_a_daemon_of_version_1_goes_on_beside_this_one(self) -> None:
         """What it writes belongs to a name."""
@@ -233,8 +233,8 @@ class TimeTests(SQLiteTestCase, CoroutineTestCase):
     def test_a_queue_that_does_not_move(self) -> None:
         """Who waits for a turn gives up, and does nothing later."""
         clock, blocking = Clock(), ManualBlocking()
-        database = SQLite(str(self.path), 5, lock_schema("sqlite"))
-        pool = lock_pool(database, 1, 5, environment(reactor=clock, blocking=blocking))
+        database = SQLite(str(self.path), 5, LOCKS.schema("sqlite"))
+        pool = LOCKS.pool(database, 1, 5, environment(reactor=clock, blocking=blocking))
         self.addCleanup(pool.close)
         store = SQLLockStore(database, pool, BY_PATH)
         slow, waiting = lock_of("slow"), lock_of("waiting")
@@ -266,9 +266,9 @@ class TimeTests(SQLiteTestCase, CoroutineTestCase):
                 return outcome
 
         aborted: list[Any] = []
-        database: Any = SQLite(str(self.path), 5, lock_schema("sqlite"))
+        database: Any = SQLite(str(self.path), 5, LOCKS.schema("sqlite"))
         database.abort = aborted.append
-        pool = lock_pool(database, 1, 5, environment(reactor=clock, blocking=Slow()))
+        pool = LOCKS.pool(database, 1, 5, environment(reactor=clock, blocking=Slow()))
         self.addCleanup(pool.close)
         self.run_now(SQLLockStore(database, pool, BY_PATH).create(lock_of()))
         self.assertEqual(aborted, [])
@@ -281,7 +281,7 @@ def _start(path: str) -> str:
     """
     from twisted.internet.defer import Deferred
 
-    store: Any = store_over(SQLite(path, 20, lock_schema("sqlite")))
+    store: Any = store_over(SQLite(path, 20, LOCKS.schema("sqlite")))
     lock = lock_of(f"{os.getpid()}-{os.urandom(4).hex()}")
     lock = type(lock)(os.urandom(8).hex(), lock.repo, lock.path, lock.owner, lock.locked_at)
     failures: list[Any] = []

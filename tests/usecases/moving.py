@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 
 from giftless.auth.aliases import Moved
 from giftless.base.concurrency import settle
-from giftless.catalogue.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.base.database.sqlite import SQLiteOptions
+from giftless.catalogue.sqlite import SQLiteFactory
 from giftless.interfaces import Entry, Identity, State
 from giftless.lfs.batch import BatchReply, parse_batch
 from giftless.lfs.objects import ObjectKey, in_trash

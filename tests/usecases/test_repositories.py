@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from giftless.base.database.sqlite import SQLiteOptions
 from giftless.errors import Conflict, NotFound, StorageUnavailable
 from giftless.interfaces import (
     EntryQuery,
@@ -14,7 +15,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.locks import Lock, LockQuery
 from giftless.lfs.objects import ObjectKey, Repo, in_trash
-from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.locks.sqlite import SQLiteFactory
 from giftless.usecases.locks import By
 from giftless.usecases.repositories import KNOWN_AFTER, Renamed, Repositories
 from giftless.usecases.trash import Trash

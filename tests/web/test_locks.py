@@ -13,10 +13,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from giftless.base.database.sqlite import SQLiteOptions
 from giftless.errors import ServiceUnavailable
 from giftless.interfaces import Identity
 from giftless.lfs.locks import Lock, LockPage, LockQuery
-from giftless.locks.sqlite import SQLiteFactory, SQLiteOptions
+from giftless.locks.sqlite import SQLiteFactory
 from giftless.usecases.locks import LockPolicy
 from tests.support.making import admin, environment, reader, stranger, writer
 from tests.support.strategies import json_values

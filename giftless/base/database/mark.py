@@ -1,6 +1,6 @@
 """Recognise a database: by an identity in a table of its own, which is remembered.
 
-A database that was emptied, or is another one, must not look like one without locks.
+A database that was emptied, or is another one, must not look like a new one.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from giftless.base.database.dialect import Connection, Database
 from giftless.base.showing import without_quotes
-from giftless.errors import ConfigError, ServiceUnavailable
+from giftless.errors import ConfigError, LFSError, ServiceUnavailable
 from giftless.interfaces import IBlocking
 
 T = TypeVar("T")
@@ -99,6 +99,19 @@ class Pool(Service):
             if watchdog.active():
                 watchdog.cancel()
             self._turns.release()
+
+    async def check(self, job: Callable[[Connection], object]) -> None:
+        """Call a job that shows whether the database can be used.
+
+        :raises ConfigError: if it cannot.
+        """
+        try:
+            await self.run(job)
+        except LFSError as error:
+            raise ConfigError(
+                self._database.option,
+                f"the database cannot be used: {without_quotes(error.__cause__ or error)}",
+            ) from None
 
     def close(self) -> None:
         """Close the connections that nobody uses.  Blocks."""

@@ -9,13 +9,22 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
+from twisted.logger import Logger
 
 from giftless.base.database.dialect import Connection, Database
 from giftless.base.database.mark import Mark
 from giftless.base.database.migrations import Schema
+from giftless.base.database.pool import Pool
+from giftless.base.database.purpose import Purpose
 from giftless.base.identities import remembered_in
+from giftless.base.showing import without_quotes
 from giftless.errors import ConfigError
+from giftless.interfaces import Environment
+
+_log = Logger()
 
 #: Who migrates holds this advisory lock: "giftless" in ASCII.
 _MIGRATING: Final = 0x676966746C657373
@@ -35,6 +44,25 @@ _FIND_TABLE: Final = "SELECT to_regclass(%s)"
 _MAKE_TABLE: Final = "CREATE TABLE IF NOT EXISTS {} (version integer NOT NULL)"
 _SET_VERSION: Final = "INSERT INTO {} VALUES (%s)"
 _GET_VERSION: Final = "SELECT max(version) FROM {}"
+
+
+class PostgreSQLOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of what is kept in a database of PostgreSQL.
+
+    :ivar conninfo: libpq's connection string or URI; best from the environment
+        if it has a password.  What it leaves out is where libpq looks for it:
+        ``PGHOST`` and so on, ``~/.pgpass``.
+    :ivar connections: the most connections that one process opens.
+    :ivar timeout: how long anything may take, in seconds.
+    """
+
+    conninfo: str = ""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
+    timeout: Annotated[int, msgspec.Meta(ge=2, le=25)] = 10
+
+    def __repr__(self) -> str:
+        """Leave out ``conninfo``: it may hold a password."""
+        return f"<PostgreSQLOptions: {self.connections} connections>"
 
 
 class PostgreSQL(Database):
@@ -173,6 +201,29 @@ class PostgreSQL(Database):
             return 0
         (version,) = connection.execute(_GET_VERSION.format(self._schema.table)).fetchone()
         return int(version or 0)
+
+
+def open_postgresql(
+    options: PostgreSQLOptions, purpose: Purpose, environment: Environment
+) -> tuple[PostgreSQL, Pool]:
+    """Open a database, and remember which one it is.  Blocks.
+
+    A server that does not answer is no reason not to serve objects: what needs the
+    database is answered with 503 until it does.
+
+    :param purpose: what the database is for.
+    :returns: the database, and connections to it for as long as the services run.
+    :raises ConfigError: if the options, or what is in the database, cannot be used.
+    """
+    schema, state_dir = purpose.schema("postgresql"), environment.state_dir
+    database = PostgreSQL(options.conninfo, options.timeout, schema, state_dir, purpose.place)
+    pool = purpose.pool(database, options.connections, options.timeout, environment)
+    try:
+        pool.prepare()
+    except database.errors as error:
+        _log.error("{lack} for now: {error}", lack=purpose.lack, error=without_quotes(error))
+    pool.setServiceParent(environment.services)
+    return database, pool
 
 
 def _parse(psycopg: Any, conninfo: str, timeout: int) -> Mapping[str, Any]:

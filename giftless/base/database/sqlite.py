@@ -7,15 +7,30 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from giftless.base.database.dialect import Connection, Database
 from giftless.base.database.mark import Mark
 from giftless.base.database.migrations import Schema
 from giftless.base.database.pool import Pool
-from giftless.base.identities import Remembered
+from giftless.base.database.purpose import Purpose
+from giftless.base.identities import Remembered, remembered_in
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
+from giftless.interfaces import Environment
+
+
+class SQLiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of what is kept in a file of SQLite.
+
+    :ivar path: the file, on a local disk; by default in the state directory.
+    :ivar timeout: how long anything may wait for others who write, in seconds.
+    """
+
+    path: str | None = None
+    timeout: Annotated[int, msgspec.Meta(ge=1, le=25)] = 10
 
 
 class _Placed(sqlite3.Connection):
@@ -114,7 +129,7 @@ class SQLite(Database):
     def check_place(self, connection: Connection) -> None:
         """See :meth:`giftless.base.database.dialect.Database.check_place`.
 
-        A file that was removed takes locks that nobody else will see.
+        What is written to a file that was removed is seen by nobody else.
         """
         if connection.place is not None and connection.place != _place(self._path):
             raise ConfigError(
@@ -194,6 +209,31 @@ class SQLite(Database):
     def _version(self, connection: Connection) -> int:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         return int(version)
+
+
+def open_sqlite(
+    options: SQLiteOptions,
+    purpose: Purpose,
+    file: str,
+    environment: Environment,
+    checkpoint: int = 1000,
+) -> tuple[SQLite, Pool]:
+    """Open a file, and remember which one it is.  Blocks.
+
+    :param purpose: what the file is for.
+    :param file: its name in the state directory, if the options have no path.
+    :param checkpoint: see :class:`SQLite`.
+    :returns: the database, and connections to it for as long as the services run.
+    :raises ConfigError: if the file cannot be made, opened or used.
+    """
+    path = options.path or os.path.join(environment.state_dir, file)
+    remembered = remembered_in(environment.state_dir, f"sqlite {os.path.abspath(path)}")
+    database = SQLite(path, options.timeout, purpose.schema("sqlite"), remembered, checkpoint)
+    # One at a time: more would only wait for each other.
+    pool = purpose.pool(database, 1, options.timeout, environment)
+    database.prepare(pool, environment.state_dir if options.path is None else None)
+    pool.setServiceParent(environment.services)
+    return database, pool
 
 
 def _place(path: str) -> tuple[int, int] | None:
