@@ -307,6 +307,12 @@ class StorageUnavailable(ServiceUnavailable):
     cause = "storage-unavailable"
 
 
+class ObjectUnreadable(StorageUnavailable):
+    """The storage works, but does not give this object: its disk or its mode does not let it."""
+
+    cause = "unreadable"
+
+
 class LocksUnavailable(ServiceUnavailable):
     """The database of locks does not answer."""
 

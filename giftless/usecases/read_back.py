@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
-
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody
 from giftless.errors import (
@@ -15,29 +10,21 @@ from giftless.errors import (
     ConfigError,
     Conflict,
     PayloadTooLarge,
-    ServiceUnavailable,
 )
 from giftless.interfaces import (
     IBlocking,
-    IBody,
     IDeleting,
     Identity,
     IMarking,
     IObjectStore,
     IReadableStore,
-    IStoredObject,
     ObjectDeleted,
     ObjectMarked,
     Payload,
 )
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
 from giftless.usecases.events import Events
-
-#: How many times in a row reading may fail before the commit fails.
-READ_ATTEMPTS: Final = 5
-
-#: How long to wait before the next attempt, in seconds.
-READ_DELAY: Final = 2.0
+from giftless.usecases.whole_object import WholeObject
 
 
 class ReadBack:
@@ -74,7 +61,7 @@ class ReadBack:
         :raises Conflict: if it is another one, or gone.
         :raises ServiceUnavailable: if it cannot be read, marked or deleted now.
         """
-        whole = _WholeObject(self._readable, key, self._clock)
+        whole = WholeObject(self._readable, key, self._clock)
         body = VerifiedBody(whole, payload.sha256, payload.length, MAX_SIZE, self._blocking)
         try:
             while await body.read():
@@ -99,49 +86,6 @@ class ReadBack:
         assert self._deleting is not None, "it can mark or delete"
         await self._deleting.delete(key)
         self._events.publish(ObjectDeleted(key, who.name, problem, who.principal))
-
-
-@implementer(IBody)
-class _WholeObject:
-    """All bytes of an object.  After a failure, reading goes on where it broke off."""
-
-    def __init__(self, store: IReadableStore, key: ObjectKey, clock: IReactorTime) -> None:
-        self._store = store
-        self._key = key
-        self._clock = clock
-        self._offset = 0
-        self._failures = 0
-        self._stored: IStoredObject | None = None
-        self._body: IBody | None = None
-
-    async def read(self) -> Sequence[bytes]:
-        while True:
-            try:
-                if self._body is None:
-                    self._body = await self._open()
-                chunks = await self._body.read()
-            except (ServiceUnavailable, OSError):
-                self.close()
-                self._failures += 1
-                if self._failures == READ_ATTEMPTS:
-                    raise
-                await deferLater(self._clock, READ_DELAY)
-                continue
-            self._failures = 0
-            self._offset += sum(map(len, chunks))
-            return chunks
-
-    async def _open(self) -> IBody:
-        stored: IStoredObject | None = await self._store.open(self._key)
-        if stored is None:
-            raise Conflict("the object was deleted meanwhile; ask for a new batch")
-        self._stored = stored
-        return stored.read(min(self._offset, stored.size), stored.size)
-
-    def close(self) -> None:
-        if self._stored is not None:
-            self._stored.close()
-        self._stored = self._body = None
 
 
 def _unfit(lack: str) -> ConfigError:

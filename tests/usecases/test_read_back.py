@@ -35,7 +35,8 @@ from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.usecases.authorization import Gate
 from giftless.usecases.multipart import MultipartServer
-from giftless.usecases.read_back import READ_ATTEMPTS, READ_DELAY, ReadBack
+from giftless.usecases.read_back import ReadBack
+from giftless.usecases.whole_object import READ_ATTEMPTS, READ_DELAY
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.events import Recorder, events_to

@@ -7,11 +7,27 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from giftless.errors import InsufficientStorage, LFSError, StorageUnavailable
+from giftless.errors import (
+    InsufficientStorage,
+    LFSError,
+    ObjectUnreadable,
+    StorageUnavailable,
+)
 from giftless.storage.local.root import NotTheStore
 
 #: The errno values that mean "no room", whatever the reason.
 FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+#: The errno values that concern one file: its mode, its sectors, or its checksums.
+_UNREADABLE: Final = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENODATA,
+    errno.EILSEQ,
+    errno.EUCLEAN,
+    errno.EBADMSG,
+}
 
 #: What clients are told to wait while the disk fails, in seconds.
 RETRY_AFTER: Final = 30
@@ -30,3 +46,11 @@ def failed(error: OSError, doing: str) -> LFSError:
     if isinstance(error, NotTheStore):
         return StorageUnavailable("the server's storage is not there; try again later", RETRY_AFTER)
     return StorageUnavailable("the server's storage fails; try again later", RETRY_AFTER)
+
+
+def unreadable(error: OSError, doing: str) -> LFSError:
+    """Do the same for an object that is there and was to be opened or read."""
+    made = failed(error, doing)
+    if error.errno not in _UNREADABLE:
+        return made
+    return ObjectUnreadable(f"{made.message} ({error.strerror})", RETRY_AFTER)

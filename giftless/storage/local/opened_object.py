@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from giftless.interfaces import IBlocking, IBody, IStoredFile
 from giftless.lfs.objects import Extras
-from giftless.storage.local.failures import failed
+from giftless.storage.local.failures import unreadable
 
 #: How much a download that the kernel cannot send reads at a time, in bytes.
 READ_SIZE: Final = 256 * 1024
@@ -61,6 +61,6 @@ class _FileBody:
             if not chunk:
                 raise OSError(errno.EIO, "the file became shorter while it was read")
         except OSError as error:
-            raise failed(error, "an object could not be read") from error
+            raise unreadable(error, "an object could not be read") from error
         self._offset += len(chunk)
         return [chunk]

@@ -45,7 +45,7 @@ from giftless.storage.local import damage
 from giftless.storage.local.copying import Copies
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
-from giftless.storage.local.failures import failed
+from giftless.storage.local.failures import failed, unreadable
 from giftless.storage.local.files import Upload, remove
 from giftless.storage.local.listing import list_page
 from giftless.storage.local.lookups import Lookups, Size
@@ -253,7 +253,8 @@ class LocalStore:
 
     async def open(self, key: ObjectKey) -> LocalObject | None:
         """See :meth:`giftless.interfaces.IReadableStore.open`."""
-        return await self._attempt(f"{key.oid} could not be opened", self._lookups.open(key))
+        doing = f"{key.oid} could not be opened"
+        return await self._attempt(doing, self._lookups.open(key), unreadable)
 
     async def list(
         self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
@@ -352,21 +353,26 @@ class LocalStore:
         """Call what blocks, in a thread: see :meth:`_attempt`."""
         return await self._attempt(doing, self._blocking.run(function, *args))
 
-    async def _attempt(self, doing: str, work: Awaitable[T]) -> T:
+    async def _attempt(
+        self, doing: str, work: Awaitable[T], fail: Callable[[OSError, str], LFSError] = failed
+    ) -> T:
         """Wait for what asks the disk.
 
         :param doing: what could not be done if it raises an :class:`OSError`, for the log.
+        :param fail: logs that, and makes what the client is told.
         :raises LFSError: what the client is told then.
         """
         try:
             return await work
         except OSError as error:
-            raise self._failed(error, doing) from error
+            raise self._failed(error, doing, fail) from error
 
-    def _failed(self, error: OSError, doing: str) -> LFSError:
+    def _failed(
+        self, error: OSError, doing: str, fail: Callable[[OSError, str], LFSError] = failed
+    ) -> LFSError:
         """Log what happened, and make what the client is told."""
         if error.errno == errno.ESTALE:
             # A server of files knows the descriptors no more; paths may work again.
             for root in self._disks.roots():
                 root.drop()
-        return failed(error, doing)
+        return fail(error, doing)

@@ -1,0 +1,1 @@
+"""Compare what is stored with what it should be: ``giftless fsck``, and the scrub."""
