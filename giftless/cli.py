@@ -37,6 +37,11 @@ COMMANDS: Final = (
     ("trash", "giftless.commands.trash.TrashCommand", "List and restore what was deleted."),
     ("repo", "giftless.commands.repo.RepoCommand", "Rename, copy and remove repositories."),
     ("gc", "giftless.commands.gc.command.GcCommand", "Move what no ref leads to into the trash."),
+    (
+        "check",
+        "giftless.commands.check.command.CheckCommand",
+        "Try whether the server can do its work.",
+    ),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

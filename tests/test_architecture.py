@@ -26,7 +26,8 @@ LAYERS: Final = (
     {"usecases"},
     {"web"},
     {"app"},
-    {"commands", "runtime"},
+    {"runtime"},
+    {"commands"},
     {"agent", "cli"},
 )
 

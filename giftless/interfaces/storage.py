@@ -341,3 +341,14 @@ class IProbing(IObjectStore):
         :raises giftless.errors.LFSError: if that fails; its message is for operators
             alone, and says what to look at.
         """
+
+
+class IDated(Interface):
+    """A store with a clock of its own, by which it judges what is signed."""
+
+    def time() -> Awaitable[float]:
+        """Ask what time it is there.
+
+        :returns: an awaitable of seconds since the epoch, at a whole second.
+        :raises giftless.errors.ServiceUnavailable: if it does not say.
+        """

@@ -99,7 +99,7 @@ class Instance:
             self._events = Events(backends.observers)
             self._refreshing = backends.refreshing
             built = build_fronts(options, self._parts.environment, backends)
-            self._fronts = _used_fronts(self._endpoints, {front.name: front for front in built})
+            self._fronts = used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
             raise self._located(error) from None
 
@@ -195,7 +195,7 @@ class Instance:
         return config.located(error, self._loaded.source, self._loaded.text, os.environ)
 
 
-def _used_fronts(
+def used_fronts(
     endpoints: Sequence[Listening], fronts: Mapping[str, IFront]
 ) -> Mapping[str, IFront]:
     """Return the fronts that endpoints name, by name.

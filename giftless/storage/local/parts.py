@@ -11,7 +11,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from twisted.application.internet import TimerService
 from twisted.internet.interfaces import IReactorTime
@@ -186,6 +186,10 @@ class PartSweeper(TimerService):
         self._parts = parts
         self._expiry = expiry
         self._blocking = blocking
+
+    def stopService(self) -> Any:
+        """See :class:`twisted.application.internet.TimerService`; it may not have begun."""
+        return super().stopService() if self.running else None
 
     async def _sweep(self) -> None:
         try:

@@ -13,6 +13,7 @@ from giftless.errors import ConfigError, LFSError, ObjectDamaged, StorageUnavail
 from giftless.interfaces import (
     ICheckable,
     ICopying,
+    IDated,
     IDeleting,
     IInspector,
     IListing,
@@ -41,7 +42,15 @@ COPIES_AT_ONCE: Final = 16
 
 
 @implementer(
-    ICheckable, ICopying, IDeleting, IInspector, IListing, IMarking, IProbing, IReadableStore
+    ICheckable,
+    ICopying,
+    IDated,
+    IDeleting,
+    IInspector,
+    IListing,
+    IMarking,
+    IProbing,
+    IReadableStore,
 )
 class RemoteStore:
     """What both kinds can do.
@@ -184,6 +193,13 @@ class RemoteStore:
         try:
             await self._probe.run()
             await self._confirm()
+        except StoreError as error:
+            raise StorageUnavailable(error.problem, RETRY_AFTER) from error
+
+    async def time(self) -> float:
+        """See :meth:`giftless.interfaces.IDated.time`."""
+        try:
+            return await self.container.time()
         except StoreError as error:
             raise StorageUnavailable(error.problem, RETRY_AFTER) from error
 

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -308,6 +309,21 @@ class Container(ABC):
     def place(self) -> str:
         """Where the objects are, without credentials."""
         return f"{self._place.url}/{self.layout.below('')}"
+
+    async def time(self) -> float:
+        """See :meth:`giftless.interfaces.IDated.time`: the date of any answer at all.
+
+        :raises StoreError: if there is none, or none with a date.
+        """
+
+        async def prepare() -> Request:
+            return Request("HEAD", self._place.url, {})
+
+        answer = await self.client.ask(prepare, CHECK_TIMEOUT)
+        try:
+            return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        except ValueError:
+            raise StoreError("its answer has no date") from None
 
     @abstractmethod
     def is_absent(self, answer: Answer) -> bool:

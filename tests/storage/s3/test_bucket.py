@@ -83,6 +83,22 @@ class BucketTestCase(CoroutineTestCase):
         asked.succeed(404, OWN, error("NoSuchKey"))
 
 
+class TimeTests(BucketTestCase):
+    """The store's clock is read without a credential."""
+
+    def test_any_answer_tells_the_time(self) -> None:
+        time = self.start(self.store.time())
+        (asked,) = self.running
+        self.assertEqual((asked.method, asked.url), ("HEAD", "http://s3.example/b"))
+        asked.succeed(403, {**OWN, "Date": "Fri, 15 Jan 2027 08:00:00 GMT"})
+        self.assertEqual(self.successResultOf(time), 1_800_000_000)
+
+    def test_an_answer_without_a_date_tells_nothing(self) -> None:
+        time = self.start(self.store.time())
+        self.running[0].succeed(403, OWN)
+        self.failureResultOf(time, ServiceUnavailable)
+
+
 class AbsenceTests(BucketTestCase):
     """'Absent' is said only when the store has said so."""
 
