@@ -220,6 +220,7 @@ class InspectedMemoryStore(MemoryStore):
 
     async def inspect(self, key: ObjectKey) -> ObjectFacts | None:
         """See :meth:`giftless.interfaces.IInspector.inspect`."""
+        self._misbehave()
         if (damaged := self._damage(key)) is not None:
             raise damaged
         size = self._size(key)

@@ -32,6 +32,10 @@ gcs_storage = LazyPlugin(IStorageFactory, "gcs", "giftless.storage.gcs.factory.G
 
 azure_storage = LazyPlugin(IStorageFactory, "azure", "giftless.storage.azure.factory.AzureFactory")
 
+moving_storage = LazyPlugin(
+    IStorageFactory, "moving", "giftless.storage.moving.factory.MovingFactory"
+)
+
 anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory", tls=False
 )

@@ -1,0 +1,14 @@
+"""``storage: {type: moving}``: two stores, while objects move from one to the other.
+
+Clients see one store.  What is new goes to the store that objects move to; what is not
+there yet is read from the other.  ``giftless migrate`` moves the objects.
+
+``store``
+    what has one meaning over both stores: sizes, reading, copies, deletions, lists;
+``listing``
+    one list of what two stores have;
+``direct``
+    signed URLs, if both stores sign;
+``factory``
+    builds both stores, and what they can do together.
+"""
