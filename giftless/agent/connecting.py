@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ssl
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from giftless.agent.errors import TransferError
-from giftless.agent.gitconfig import Settings
 from giftless.agent.interim import wait_for_final_answers
+from giftless.base.git_settings import Settings, proxy_of
 
 
 def make_pool(settings: Settings, url: str, connections: int) -> urllib3.PoolManager:
@@ -29,7 +28,7 @@ def make_pool(settings: Settings, url: str, connections: int) -> urllib3.PoolMan
 
 def _make_manager(settings: Settings, url: str, connections: int) -> urllib3.PoolManager:
     context = _context(settings)
-    proxy = _proxy(settings, url)
+    proxy = proxy_of(settings, url)
     if not proxy:
         return urllib3.PoolManager(maxsize=connections, ssl_context=context)
     try:
@@ -60,15 +59,3 @@ def _context(settings: Settings) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _proxy(settings: Settings, url: str) -> str:
-    parts = urlsplit(url)
-    proxy = settings.proxy
-    if proxy is None:
-        # As the environment says: HTTPS_PROXY, http_proxy, ALL_PROXY, NO_PROXY.
-        if proxy_bypass(parts.hostname or ""):
-            return ""
-        proxies = getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
-    return proxy if "://" in proxy or not proxy else f"http://{proxy}"

@@ -23,8 +23,8 @@ from urllib3.util import Retry, Timeout
 from giftless import __version__
 from giftless.agent.connecting import make_pool
 from giftless.agent.errors import Again, TransferError
-from giftless.agent.gitconfig import Settings, settings_for
-from giftless.agent.retrying import retry_after
+from giftless.base.git_settings import Settings, settings_for
+from giftless.base.retry_after import retry_after
 
 #: How long a connection may take to be made, or to take or give some bytes, in seconds.
 _TIMEOUT: Final = 60.0

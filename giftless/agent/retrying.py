@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 from giftless.agent.errors import Again, TransferError
@@ -75,19 +74,3 @@ def patiently(attempt: Callable[[], _T], pause: Pause, attempts: int = ATTEMPTS)
             return attempt()
         except Again as error:
             retries.wait(error)
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Read a ``Retry-After`` header (RFC 9110 section 10.2.3).
-
-    :param now: the time in seconds since the epoch.
-    :returns: how many seconds to wait; ``None`` if it does not say.
-    """
-    if value is None:
-        return None
-    if value.isascii() and value.isdecimal():
-        return float(value[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
-        return None

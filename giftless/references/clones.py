@@ -19,8 +19,9 @@ from typing import BinaryIO, Final
 from giftless.references.errors import NoReferences
 from giftless.references.git import Git
 from giftless.references.keepset import KeepSet
-from giftless.references.pointers import MAX_SIZE, MIN_SIZE, digests
+from giftless.references.pointers import MAX_SIZE, digests
 from giftless.references.sources import Source
+from giftless.references.trees import choose_small, read_blobs
 
 #: How often refs may move while they are fetched.
 _TRIES: Final = 5
@@ -249,7 +250,7 @@ class Clone:
                 "--batch-check=%(objectname) %(objecttype) %(objectsize)",
                 *which,
             ) as printed:
-                _choose(printed, blobs)
+                choose_small(printed, blobs)
             self._read(directory, blobs, found, keep)
 
     def _scan_reflogs(self, directory: Path, found: KeepSet, keep: KeepSet) -> None:
@@ -270,7 +271,7 @@ class Clone:
                 "--buffer",
                 stdin=listed,
             ) as printed:
-                _choose(printed, blobs)
+                choose_small(printed, blobs)
             self._read(directory, blobs, found, keep)
 
     def _read(self, directory: Path, blobs: BinaryIO, found: KeepSet, keep: KeepSet) -> None:
@@ -279,29 +280,10 @@ class Clone:
         with self._git.reading(
             directory, "cat-file", "--batch", "--buffer", stdin=blobs
         ) as contents:
-            while head := contents.readline():
-                try:
-                    _, kind, length = head.split()
-                    size = int(length)
-                except ValueError:
-                    raise NoReferences(f"git cat-file says {head[:200]!r}") from None
-                blob = contents.read(size + 1)
-                if kind != b"blob" or len(blob) != size + 1:
-                    raise NoReferences("git cat-file ended too early")
+            for blob in read_blobs(contents):
                 for digest in digests(blob):
                     found.add(digest)
                     keep.add(digest)
-
-
-def _choose(printed: BinaryIO, blobs: BinaryIO) -> None:
-    """Write the names of those objects that may be pointers, one a line."""
-    for line in printed:
-        name, kind, *size = line.split()
-        if kind == b"blob" and size and MIN_SIZE <= int(size[0]) <= MAX_SIZE:
-            blobs.write(name + b"\n")
-        elif not size:
-            raise NoReferences(f"git cat-file says {line[:200]!r}")
-    blobs.flush()
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -15,12 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.agent import http, retrying
 from giftless.agent.downloading import Downloader, Temporary, divide
 from giftless.agent.errors import TransferError
-from giftless.agent.gitconfig import Settings
 from giftless.agent.http import Client
 from giftless.agent.progress import Progress
 from giftless.agent.protocol import Action, Download
 from giftless.agent.slots import Slots
 from giftless.agent.workers import Workers
+from giftless.base.git_settings import Settings
 from tests.agent.server import Answer, Asked, Cut, Server
 
 KIB = 1024

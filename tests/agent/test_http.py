@@ -8,8 +8,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.agent.errors import Again, TransferError
-from giftless.agent.gitconfig import Settings
 from giftless.agent.http import Client
+from giftless.base.git_settings import Settings
 from tests.agent.server import Answer, Asked, Cut, Server
 
 DIRECT = Settings(proxy="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.agent.errors import Again, TransferError
-from giftless.agent.retrying import ATTEMPTS, Retries, patiently, retry_after
+from giftless.agent.retrying import ATTEMPTS, Retries, patiently
 
 
 class PatientlyTests(SynchronousTestCase):
@@ -66,21 +66,3 @@ class PatientlyTests(SynchronousTestCase):
         self.assertEqual(self.pauses, [7])
         error = self.assertRaises(TransferError, retries.wait, Again("busy", 3600))
         self.assertIn("3600 seconds", error.message)
-
-
-class RetryAfterTests(SynchronousTestCase):
-    def test_seconds_and_dates_are_read(self) -> None:
-        """Seconds and dates are read, nonsense is not."""
-        now = 784111770.0
-        for value, seconds in (
-            ("7", 7),
-            ("0", 0),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", 7),
-            ("Sun, 06 Nov 1994 08:49:00 GMT", 0),
-            ("soon", None),
-            ("-1", None),
-            ("²", None),
-            ("", None),
-            (None, None),
-        ):
-            self.assertEqual(retry_after(value, now), seconds, value)

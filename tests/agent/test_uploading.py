@@ -11,13 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.agent import retrying
 from giftless.agent.errors import TransferError
-from giftless.agent.gitconfig import Settings
 from giftless.agent.http import Client
 from giftless.agent.progress import Progress
 from giftless.agent.protocol import Action, Upload
 from giftless.agent.slots import Slots
 from giftless.agent.uploading import Uploader
 from giftless.agent.workers import Workers
+from giftless.base.git_settings import Settings
 from tests.agent.server import Answer, Asked, Cut, Fault, PartServer
 
 KIB = 1024

@@ -17,9 +17,10 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.ssl import optionsForClientTLS, trustRootFromCertificates
 from zope.interface import implementer
 
+from giftless.base.certificates import certificates_in
 from giftless.base.urls import DEFAULT_PORTS
 from giftless.errors import ConfigError
 from giftless.observers.webhooks.addresses import Network, may_dial
@@ -105,14 +106,10 @@ def _trusted(ca: bytes) -> Any:
     """Return whom to believe; ``None`` for those whom the system believes."""
     if not ca:
         return None
-    end = b"-----END CERTIFICATE-----"
     try:
-        certificates = [Certificate.loadPEM(part + end) for part in ca.split(end)[:-1]]
-    except Exception:  # of OpenSSL
-        certificates = []
-    if not certificates:
-        raise ConfigError("ca_file", "holds no certificates in PEM")
-    return trustRootFromCertificates(certificates)
+        return trustRootFromCertificates(certificates_in(ca))
+    except ValueError:
+        raise ConfigError("ca_file", "holds no certificates in PEM") from None
 
 
 @implementer(IStreamClientEndpoint)
