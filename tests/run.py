@@ -219,6 +219,9 @@ class _Queue(unittest.TestCase):
         """Run all tests, one name after the other."""
         for name in self._names:
             load([name]).run(result)
+            # Whoever shares nothing need not import what daemons need.
+            if sharing := sys.modules.get("tests.integration.sharing"):
+                sharing.stop_shared()
 
 
 def _run(tests: _Queue) -> Outcome:

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from tests.integration.histories import Commit, History
 from tests.integration.support import LFS_JSON, Daemon, Git
-from tests.support.commands import Forking, run_command
+from tests.support.commands import run_command
 
 #: For how long offered objects stay, in seconds.
 GRACE: Final = 2.0
@@ -92,7 +92,6 @@ class World:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.forking = Forking()
         #: Objects by oid, and when each was offered last, by repository of the server.
         self.contents: dict[str, bytes] = {}
         self.touched: dict[tuple[str, str], float] = {}
@@ -110,10 +109,6 @@ class World:
         for history in self.histories:
             history.create()
             self.push(self.random, history, "refs/heads/main", slow=0)
-
-    def close(self) -> None:
-        """End what it has started."""
-        self.forking.close()
 
     # -- what clients do
 
@@ -289,7 +284,6 @@ class World:
             *flags,
             directory=self.daemon.directory,
             environ={"HOME": str(self.git.home), "GIT_CONFIG_NOSYSTEM": "1"},
-            forking=self.forking,
             started=started,
         )
         for timer in timers:

@@ -11,17 +11,18 @@ import http.client
 import json
 import os
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.integration.sharing import SharingTestCase, running
 from tests.integration.support import LFS_JSON, Daemon, file_digest, oid_of
+from tests.support.commands import Forked, forking
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, base_environ
@@ -57,6 +58,17 @@ def ask(
         connection.close()
 
 
+@dataclass
+class Client:
+    """A giftless-client that runs.
+
+    :ivar output: what it prints, in a file.
+    """
+
+    process: Forked
+    output: IO[bytes]
+
+
 class _Cases(_Mixin):
     """What the cases have in common; a test case says which store it is.
 
@@ -67,7 +79,7 @@ class _Cases(_Mixin):
     """
 
     direct = True
-    size = 40 * MIB
+    size = rounds(33 * MIB, 200 * MIB)
     checked = False
 
     def port(self) -> int:
@@ -134,37 +146,40 @@ class _Cases(_Mixin):
         return [line for line in self.way.requests if line.startswith("PUT ")]
 
     def make_file(self, size: int) -> tuple[Path, str]:
-        """Make a file of random bytes.
+        """Make a file that no other test has, and no two parts of which are the same.
 
         :returns: it, and its oid.
         """
         path = self.directory / f"{size}.bin"
+        noise = os.urandom(MIB)
         with path.open("wb") as file:
             for start in range(0, size, MIB):
-                file.write(os.urandom(min(MIB, size - start)))
+                block = start.to_bytes(8) + noise
+                file.write(block[: min(MIB, size - start)])
         return path, file_digest(path)
 
-    def client(self, daemon: Daemon, *arguments: str) -> subprocess.Popen[bytes]:
+    def client(self, daemon: Daemon, *arguments: str) -> Client:
         """Start giftless-client."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "giftless_client.main", "-u", daemon.url, *arguments],
-            cwd=self.directory,
-            env=base_environ(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.addCleanup(process.communicate)
+        # Its program itself is imported when it runs.
+        command = ["-m", "giftless_client.main", "-u", daemon.url, *arguments]
+        output = self.enterContext(tempfile.TemporaryFile())
+        with open(os.devnull, "rb") as stdin:
+            files = (stdin.fileno(), output.fileno(), output.fileno())
+            process = forking("giftless_client.client", "click.core").start(
+                command, self.directory, base_environ(), files
+            )
         self.addCleanup(process.kill)
-        return process
+        return Client(process, output)
 
-    def upload(self, daemon: Daemon, path: Path) -> subprocess.Popen[bytes]:
+    def upload(self, daemon: Daemon, path: Path) -> Client:
         """Start the upload of a file."""
         return self.client(daemon, "upload", str(path), *self.repo.split("/"))
 
-    def assert_well(self, process: subprocess.Popen[bytes]) -> None:
+    def assert_well(self, client: Client) -> None:
         """Check that a client ends well."""
-        output, _ = process.communicate(timeout=300)
-        self.assertEqual(process.returncode, 0, output.decode())
+        status = client.process.wait(PATIENCE)
+        client.output.seek(0)
+        self.assertEqual(status, 0, client.output.read().decode())
 
     def assert_comes_down(self, daemon: Daemon, oid: str, size: int) -> None:
         """Check that a download is the object."""
@@ -256,7 +271,7 @@ class ClientCases(_Cases):
         daemon = self.serve_alone(part_size=PART)
         half = rounds(2, 4)
         path, oid = self.make_file(2 * half * PART)
-        process = self.upload(daemon, path)
+        process = self.upload(daemon, path).process
 
         def kill(head: bytes) -> Fault | None:
             if len(self.puts()) == half + 1:
@@ -265,7 +280,7 @@ class ClientCases(_Cases):
             return None
 
         self.way.fault = kill
-        self.assertEqual(process.wait(300), -signal.SIGKILL)
+        self.assertEqual(process.wait(PATIENCE), -signal.SIGKILL)
         self.assertEqual(len(self.puts()), half + 1)
         self.assertEqual(self.stored(), {})
         daemon.kill()
@@ -290,8 +305,8 @@ class ClientCases(_Cases):
                 time.sleep(0.01)
 
         self.way.fault = hold
-        for process in [self.upload(daemon, path) for _ in range(2)]:
-            self.assert_well(process)
+        for client in [self.upload(daemon, path) for _ in range(2)]:
+            self.assert_well(client)
         self.assertEqual(self.stored(), {oid: oid})
         self.assertEqual(len(self.puts()), 8)
         self.assert_comes_down(daemon, oid, 4 * PART)

@@ -36,7 +36,7 @@ class _Fixtures:
         """Start something in a directory of its own, if this module has not done so."""
         if self._owner != owner:
             self.close()
-            self._owner = owner
+        self._owner = owner
         if key not in self._made:
             directory = Path(tempfile.mkdtemp(prefix="giftless-test-"))
             self._stack.callback(shutil.rmtree, directory, ignore_errors=True)
@@ -45,11 +45,17 @@ class _Fixtures:
 
     def close(self) -> None:
         """Stop everything."""
+        self._owner = ""
         self._made.clear()
         self._stack.close()
 
 
 _FIXTURES = _Fixtures()
+
+
+def stop_shared() -> None:
+    """Stop what the tests of the last module have shared."""
+    _FIXTURES.close()
 
 
 @contextmanager

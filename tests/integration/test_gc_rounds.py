@@ -25,7 +25,6 @@ class RoundTests(IntegrationTestCase):
         directory.mkdir()
         daemon = self.start_daemon(f"daemon-{number}", config={"workers": 2})
         world = World(directory, seed, daemon, self.git)
-        self.addCleanup(world.close)
         return world
 
     def test_nothing_that_a_ref_leads_to_is_ever_lost(self) -> None:

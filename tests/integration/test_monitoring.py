@@ -262,7 +262,7 @@ class MetricsTests(MonitoringTestCase):
 
     def test_the_parent_is_small_without_admin_endpoints(self) -> None:
         """It imports what they need when there are some."""
-        daemon = self.start_daemon(config={"log_format": "json"})
+        daemon = self.start_daemon(config={"log_format": "json"}, forked=False)
         before = self.resident(daemon)
         self.change(daemon, admin={"endpoints": [f"tcp:{free_port()}:interface=127.0.0.1"]})
         self.hup(daemon)

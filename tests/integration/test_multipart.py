@@ -22,11 +22,7 @@ from tests.integration.multipart import (
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import file_digest, oid_of, stored_objects
 from tests.support.gcs import google
-from tests.support.rounds import rounds
 from tests.support.servers import shared, versitygw
-
-#: How large a large object is where parts pass through no daemon, in bytes.
-LARGE = rounds(70_000_000, 200_000_000)
 
 
 class S3Storage(SharingTestCase):
@@ -52,8 +48,6 @@ class S3Storage(SharingTestCase):
 
 class S3DirectTests(S3Storage, RemoteMultipartCases):
     """Parts go to S3."""
-
-    size = LARGE
 
     def test_browsers_may_send_parts(self) -> None:
         """By the rule of the page, and from the origin that it names only."""
@@ -111,8 +105,6 @@ class GCSStorage(SharingTestCase):
 class GCSDirectTests(GCSStorage, RemoteMultipartCases):
     """Parts go to Cloud Storage."""
 
-    size = LARGE
-
 
 class GCSProxyTests(GCSStorage, ClientCases):
     """Parts pass through the daemon to Cloud Storage."""
@@ -127,7 +119,6 @@ class LocalTests(MultipartCases, SharingTestCase):
     """Parts go to the daemon's own disk."""
 
     direct = False
-    size = LARGE
     checked = True
 
     def storage(self, directory: Path, **options: Any) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from tests.support.rounds import rounds
 #: How often all workers are replaced, and how often one of them is killed.
 ROUNDS = rounds(4, 20)
 
+#: How long each client rests, in seconds: most of the time workers start.
+PAUSE = rounds(0.1, 0.01)
+
 #: What the names of counters end with.
 COUNTERS = ("_total", "_bucket", "_count", "_sum")
 
@@ -58,7 +61,7 @@ class Clients(Crowd):
         wait_until(lambda: self.seen["uploads"] >= wanted or self.wrong, "uploads")
 
     def _run(self, chance: random.Random) -> None:
-        while not self.over.wait(0.01):
+        while not self.over.wait(PAUSE):
             data = chance.randbytes(chance.randrange(1, 20_000))
             size = len(data)
             self._do("PUT", data, 200, {"uploads": 1, "uploaded bytes": size})

@@ -8,6 +8,7 @@ What the fork runs is the installed script, in a process of its own.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -16,24 +17,72 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.processes import PATIENCE, installed
 
 
-class Forking:
-    """A Python that forks for each command."""
+class Forked:
+    """A process that was forked; it has what is used here of ``subprocess.Popen``.
 
-    def __init__(self) -> None:
+    :ivar pid: its process id.
+    :ivar returncode: its exit status, or minus the number of the signal that ended it;
+        ``None`` as long as nobody has seen that it ended.
+    """
+
+    def __init__(self, answers: socket.socket) -> None:
+        self._answers = answers
+        answers.settimeout(PATIENCE)
+        self.pid = int(answers.recv(100))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, if it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended.
+
+        :param timeout: for how long, in seconds.
+        :returns: the exit status.
+        :raises subprocess.TimeoutExpired: it has not ended.
+        """
+        if self.returncode is None:
+            self._answers.settimeout(timeout)
+            try:
+                self.returncode = int(self._answers.recv(100))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0) from None
+            self._answers.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL, if it has not ended."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Forking:
+    """A Python that forks for each command.
+
+    :param names: the modules, and packages with all in them, that it imports once.
+    """
+
+    def __init__(self, *names: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection = ours
-        self._connection.settimeout(PATIENCE)
         script = Path(__file__).with_name("forking.py")
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, str(script), str(theirs.fileno())],
+                [sys.executable, str(script), str(theirs.fileno()), *names],
                 env=dict(installed().environ),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -45,31 +94,50 @@ class Forking:
         self._connection.close()
         self._process.wait()
 
-    def run(
+    def start(
         self,
-        order: Mapping[str, object],
-        descriptors: list[int],
-        started: Callable[[int], None] = lambda _: None,
-    ) -> int:
-        """Run a script in a fork.
+        command: Sequence[str],
+        directory: Path,
+        environ: Mapping[str, str],
+        files: Sequence[int],
+    ) -> Forked:
+        """Run a command in a fork.
 
-        :param started: is told its process id.
-        :returns: its exit status, or minus the number of the signal that ended it.
+        :param command: a script and its arguments, or ``-m`` and a module with its.
+        :param directory: where it runs.
+        :param environ: its whole environment.
+        :param files: the descriptors of its stdin, stdout and stderr.
         """
-        socket.send_fds(self._connection, [json.dumps(order).encode()], descriptors)
-        pid = int(self._connection.recv(100))
-        started(pid)
-        try:
-            return int(self._connection.recv(100))
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            self._connection.recv(100)
-            raise
+        order = {"command": command, "directory": str(directory), "environ": dict(environ)}
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            message = json.dumps(order).encode()
+            socket.send_fds(self._connection, [message], [*files, theirs.fileno()])
+        return Forked(ours)
 
 
 @functools.cache
-def _forking() -> Forking:
-    return Forking()
+def forking(*names: str) -> Forking:
+    """Return the Python that has imported some modules, and forks for all tests."""
+    return Forking(*names)
+
+
+def start_twistd(
+    arguments: Sequence[str], directory: Path, environ: Mapping[str, str], stdout: int, stderr: int
+) -> Forked:
+    """Run ``twistd`` of the Python that runs the tests in a fork.
+
+    :param environ: its whole environment.
+    :param stdout: a descriptor, as ``stderr``.
+    """
+    command = [str(Path(sys.executable).with_name("twistd")), *arguments]
+    with open(os.devnull, "rb") as stdin:
+        files = [stdin.fileno(), stdout, stderr]
+        return _forking_giftless().start(command, directory, environ, files)
+
+
+def _forking_giftless() -> Forking:
+    return forking("twisted.scripts.twistd", "giftless")
 
 
 def run_command(
@@ -78,7 +146,6 @@ def run_command(
     directory: Path,
     environ: Mapping[str, str] | None = None,
     stdin: str = "",
-    forking: Forking | None = None,
     started: Callable[[int], None] = lambda _: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the installed giftless, and wait until it has ended.
@@ -87,8 +154,6 @@ def run_command(
     :param directory: where it runs.
     :param environ: what its environment has beside that of daemons in tests.
     :param stdin: what it can read.
-    :param forking: runs it; ``None`` for the one that all tests share, which runs one
-        command at a time.
     :param started: is told its process id, unless coverage measures it.
     """
     command = [str(Path(sys.executable).with_name(name)), *arguments]
@@ -110,8 +175,13 @@ def run_command(
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
         files[0].write(stdin.encode())
         files[0].seek(0)
-        order = {"command": command, "directory": str(directory), "environ": variables}
-        status = (forking or _forking()).run(order, [file.fileno() for file in files], started)
+        descriptors = [file.fileno() for file in files]
+        process = _forking_giftless().start(command, directory, variables, descriptors)
+        started(process.pid)
+        try:
+            status = process.wait(PATIENCE)
+        finally:
+            process.kill()
         for file in files:
             file.seek(0)
         _, stdout, stderr = (file.read().decode() for file in files)

@@ -1,9 +1,9 @@
 """Import what giftless needs, then fork for each script that is to be run.
 
-A script that ``tests/support/commands.py`` starts.  Its argument is the descriptor
-of a socket.  An order is a JSON object with ``command``, ``directory`` and
-``environ``, beside the descriptors of stdin, stdout and stderr; the answers are the
-process id and, later, the exit status.
+A script that ``tests/support/commands.py`` starts.  Its arguments are the descriptor
+of a socket and the modules to import.  An order is a JSON object with ``command``,
+``directory`` and ``environ``, beside the descriptors of stdin, stdout, stderr and of a
+socket for the answers: the process id and, when it has ended, the exit status.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import socket
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from typing import Any
 
 #: What a fork must import by itself: a reactor's descriptors cannot be shared.
 REACTOR = "twisted.internet.reactor"
+
+#: More than the highest descriptor that is open here.
+MANY = 4096
 
 
 class _WithoutReactor:
@@ -33,53 +37,70 @@ class _WithoutReactor:
             raise ImportError(name)
 
 
-def preload() -> None:
-    """Import all of giftless that does not import the reactor."""
-    import twisted.scripts.twistd  # noqa: F401
-
-    import giftless
-
+def preload(names: Sequence[str]) -> None:
+    """Import modules, and all in packages that does not import the reactor."""
     sys.meta_path.insert(0, _WithoutReactor)
-    for module in pkgutil.walk_packages(giftless.__path__, "giftless.", onerror=lambda _: None):
-        # The worker is a program.
-        if module.name != "giftless.runtime.worker":
-            with contextlib.suppress(ImportError):
-                importlib.import_module(module.name)
+    for name in names:
+        path = getattr(importlib.import_module(name), "__path__", [])
+        for module in pkgutil.walk_packages(path, f"{name}.", onerror=lambda _: None):
+            # The worker is a program.
+            if module.name != "giftless.runtime.worker":
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(module.name)
     sys.meta_path.remove(_WithoutReactor)
     gc.freeze()
 
 
 def become(order: dict[str, Any], descriptors: Sequence[int]) -> None:
-    """Make this process the one that the order asks for."""
+    """Run the order's script in this process, which has nothing else of its parent's."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
-        os.close(descriptor)
+    os.closerange(len(descriptors), MANY)
     os.chdir(order["directory"])
     os.environ.clear()
     os.environ.update(order["environ"])
     sys.argv = order["command"]
+    if sys.argv[0] == "-m":
+        del sys.argv[0]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def main() -> None:
     """Fork until the other end of the socket is closed."""
     del sys.path[0]
     connection = socket.socket(fileno=int(sys.argv[1]))
-    preload()
+    preload(sys.argv[2:])
+    # Processes and who is told of their ends, by a descriptor of that process.
+    running: dict[int, tuple[int, int]] = {}
+    events = select.poll()
+    events.register(connection, select.POLLIN)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(connection, 2**20, 3)
-        if not message:
-            return
-        pid = os.fork()
-        if not pid:
-            connection.close()
-            become(json.loads(message), descriptors)
-            runpy.run_path(sys.argv[0], run_name="__main__")
-            return
-        for descriptor in descriptors:
-            os.close(descriptor)
-        connection.send(b"%d" % pid)
-        _, status = os.waitpid(pid, 0)
-        connection.send(b"%d" % os.waitstatus_to_exitcode(status))
+        for descriptor, _ in events.poll():
+            if descriptor in running:
+                pid, answers = running.pop(descriptor)
+                _, status = os.waitpid(pid, 0)
+                with contextlib.suppress(OSError):
+                    os.write(answers, b"%d" % os.waitstatus_to_exitcode(status))
+                events.unregister(descriptor)
+                os.close(descriptor)
+                os.close(answers)
+                continue
+            message, descriptors, _, _ = socket.recv_fds(connection, 2**20, 4)
+            if not message:
+                return
+            *files, answers = descriptors
+            pid = os.fork()
+            if not pid:
+                become(json.loads(message), files)
+                return
+            for file in files:
+                os.close(file)
+            os.write(answers, b"%d" % pid)
+            descriptor = os.pidfd_open(pid)
+            running[descriptor] = (pid, answers)
+            events.register(descriptor, select.POLLIN)
 
 
 if __name__ == "__main__":
