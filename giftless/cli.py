@@ -7,13 +7,12 @@ which is imported when the subcommand is used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from twisted.python import usage
-from twisted.python.reflect import namedAny
 
-from giftless.commands import BaseOptions, Command, CommandError
+from giftless.commands import BaseOptions, CommandError, lazily
 from giftless.errors import ConfigError
 
 #: Each subcommand's name, class and purpose.
@@ -42,6 +41,11 @@ COMMANDS: Final = (
         "giftless.commands.check.command.CheckCommand",
         "Try whether the server can do its work.",
     ),
+    (
+        "import",
+        "giftless.commands.importing.command.ImportCommand",
+        "Take in what another LFS server has.",
+    ),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 
@@ -54,7 +58,7 @@ class Options(BaseOptions):
     def __init__(self) -> None:
         # Per instance, since each loads the command's module when it is called.
         self.subCommands = [
-            [name, None, _lazily(target), purpose] for name, target, purpose in COMMANDS
+            [name, None, lazily(target), purpose] for name, target, purpose in COMMANDS
         ]
         super().__init__()
 
@@ -67,14 +71,6 @@ class Options(BaseOptions):
         if self.subCommand is None:
             names = ", ".join(name for name, _, _ in COMMANDS)
             raise usage.UsageError(f"which command? There are: {names} (see --help)")
-
-
-def _lazily(target: str) -> Callable[[], Command]:
-    def make() -> Command:
-        command: Command = namedAny(target)()
-        return command
-
-    return make
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,9 +6,10 @@ import getopt
 import os
 import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from twisted.python.reflect import namedAny
 from twisted.python.usage import Options, UsageError
 
 from giftless import __version__
@@ -51,6 +52,19 @@ class Command(BaseOptions):
 
 class CommandError(Exception):
     """A command fails; the text says why, in one line."""
+
+
+def lazily(target: str) -> Callable[[], Command]:
+    """Return what makes a command, whose module is imported only then.
+
+    :param target: the dotted name of its class.
+    """
+
+    def make() -> Command:
+        command: Command = namedAny(target)()
+        return command
+
+    return make
 
 
 def _options_first(typed: list[str], short: str, long: list[str]) -> list[str]:

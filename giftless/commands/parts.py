@@ -34,10 +34,12 @@ _OBSERVERS: Final = (
 Job = Callable[[Config, PartBuilder], Awaitable[None]]
 
 
-def use_parts(loaded: Loaded, job: Job) -> None:
+def use_parts(loaded: Loaded, job: Job, threads: int = 1) -> None:
     """Run a job with what builds the parts of a configuration.
 
     What it has built is stopped when it has ended.
+
+    :param threads: how many there are for what blocks.
 
     :raises CommandError: if the job does, or something that it uses fails.
     :raises ConfigError: if the configuration cannot be used.
@@ -48,10 +50,10 @@ def use_parts(loaded: Loaded, job: Job) -> None:
     complain: Any = _complain
 
     async def run(reactor: Any) -> None:
-        threads = Threads(reactor, 1)
-        threads.startService()
+        pool = Threads(reactor, threads)
+        pool.startService()
         state_dir = loaded.config.state_dir
-        parts = PartBuilder(partial(Environment, reactor, threads, late_client(reactor), state_dir))
+        parts = PartBuilder(partial(Environment, reactor, pool, late_client(reactor), state_dir))
         globalLogPublisher.addObserver(complain)
         try:
             plugins.add_directories(loaded.config.plugin_path)
@@ -71,7 +73,7 @@ def use_parts(loaded: Loaded, job: Job) -> None:
             problems[:] = [CommandError(error.message)]
         finally:
             await parts.environment.services.stopService()
-            threads.stopService()
+            pool.stopService()
             globalLogPublisher.removeObserver(complain)
 
     try:

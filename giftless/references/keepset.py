@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 #: How many bytes of a digest choose its bucket, and how many are kept there.
@@ -26,6 +27,11 @@ class KeepSet:
     def __contains__(self, digest: bytes) -> bool:
         bucket = self._buckets.get(digest[:_PREFIX])
         return bucket is not None and _holds(bucket, digest[_PREFIX:])
+
+    def __iter__(self) -> Iterator[bytes]:
+        for prefix, bucket in self._buckets.items():
+            for start in range(0, len(bucket), _REST):
+                yield prefix + bucket[start : start + _REST]
 
     def add(self, digest: bytes) -> bool:
         """Add a digest of 32 bytes.

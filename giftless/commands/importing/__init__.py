@@ -1,0 +1,1 @@
+"""``giftless import``: take in what another LFS server has."""

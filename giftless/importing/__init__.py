@@ -1,0 +1,1 @@
+"""What other LFS servers keep: their directories, databases and configurations, read here."""
