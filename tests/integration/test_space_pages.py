@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -27,35 +25,10 @@ from tests.support.chromium import (
     prefer_colours,
     wait_for,
 )
+from tests.support.commands import run_trashing
 from tests.support.postgresql import postgresql
-from tests.support.processes import installed, wait_until
+from tests.support.processes import wait_until
 from tests.support.servers import shared
-
-#: Moves objects into the trash beside a daemon, each with names and reasons of its own.
-DISCARD: Final = """
-import json, os, sys
-import msgspec
-from giftless.app import config
-from giftless.app.space import build_space
-from giftless.commands.parts import use_parts
-from giftless.runtime.space_answers import key_at
-from giftless.usecases.locks import By
-
-loaded = config.load(sys.argv[1], os.environ)
-
-async def discard(options, parts):
-    space = build_space(options, parts, publishes=False)
-    parts.environment.services.startService()
-    for wanted in json.load(sys.stdin):
-        key = key_at(wanted["repo"], wanted["oid"])
-        (entry,) = await space.catalogue.look([key])
-        named = msgspec.structs.replace(entry, filename=wanted["filename"])
-        await space.catalogue.record([named])
-        done = await space.trash.discard([key], wanted["reason"], By(wanted["who"]))
-        assert done.moved == [key], done
-
-use_parts(loaded, discard)
-"""
 
 
 class SpacePagesTestCase(BrowserTestCase):
@@ -65,7 +38,7 @@ class SpacePagesTestCase(BrowserTestCase):
         """Upload an object, and wait until the catalogue knows it."""
         self.assertEqual(self.daemon.put(data, quote(repo), header(who)), 200)
         oid = oid_of(data)
-        wait_until(lambda: self.known(oid), "the catalogue to know it")
+        wait_until(lambda: self.known(oid, repo), "the catalogue to know it")
         return oid
 
     @property
@@ -73,13 +46,17 @@ class SpacePagesTestCase(BrowserTestCase):
         """Where the catalogue is."""
         return str(self.daemon.directory / "giftless-state" / "catalogue.sqlite")
 
-    def known(self, oid: str) -> int:
-        """Return how many entries there are of an object, in whatever state."""
+    def known(self, oid: str, repo: str) -> bool:
+        """Whether there is an entry of a repository's object, in whatever state."""
         database = sqlite3.connect(self.database)
         try:
-            statement = "SELECT count(*) FROM giftless_catalogue_entries WHERE oid = ?"
-            (count,) = database.execute(statement, (bytes.fromhex(oid),)).fetchone()
-            return int(count)
+            statement = (
+                "SELECT count(*) FROM giftless_catalogue_entries AS entry"
+                " JOIN giftless_catalogue_repos AS repo ON repo.id = entry.repo"
+                " WHERE entry.oid = ? AND repo.path = ?"
+            )
+            (count,) = database.execute(statement, (bytes.fromhex(oid), repo)).fetchone()
+            return bool(count)
         finally:
             database.close()
 
@@ -98,15 +75,9 @@ class SpacePagesTestCase(BrowserTestCase):
 
     def discard_all(self, *wanted: dict[str, str]) -> None:
         """Move several into the trash."""
-        done = subprocess.run(
-            [sys.executable, "-c", DISCARD, str(self.daemon.directory / "giftless.yaml")],
-            input=json.dumps(wanted),
-            cwd=self.daemon.directory,
-            env=dict(installed().environ),
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
+        stdin = json.dumps(wanted)
+        done = run_trashing(self.daemon.directory, "discard-named", stdin=stdin)
+        self.assertEqual(done, len(wanted))
 
     def audited(self, event: str) -> list[dict[str, Any]]:
         """Return what the audit log says of some events."""

@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
-import subprocess
-import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
+from tests.integration.locking import AUTH, header
+from tests.integration.sharing import SharingTestCase, running
+from tests.integration.support import Daemon, oid_of
 from tests.support.azurite import azurite
+from tests.support.commands import run_trashing
 from tests.support.gcs import google
-from tests.support.processes import installed, wait_until
+from tests.support.processes import wait_until
 from tests.support.servers import shared, versitygw
-
-#: Does something with the objects of a configuration, as commands do.
-SCRIPT = """
-import os, sys
-from giftless.app import config
-from giftless.app.space import build_space
-from giftless.commands.parts import use_parts
-from giftless.lfs.objects import ObjectKey, Oid, Repo
-from giftless.usecases.locks import By
-
-file, what, repo, *rest = sys.argv[1:]
-
-async def job(settings, parts):
-    space = build_space(settings, parts)
-    parts.environment.services.startService()
-    trash, by, repos = space.required_trash, By("a test"), space.required_repositories
-    here = Repo.parse(repo.split("/"))
-    if what == "rename":
-        print((await repos.rename(here, Repo.parse(rest[0].split("/")), by)).objects)
-        return
-    keys = [ObjectKey(here, Oid(oid)) for oid in rest]
-    if what == "discard":
-        print(len((await trash.discard(keys, "it was a test", by)).moved))
-    elif what == "restore":
-        print(len((await trash.restore(keys, by)).restored))
-    else:
-        print(await trash.purge(keys, by))
-
-use_parts(config.load(file, os.environ), job)
-"""
 
 MIB = 1024 * 1024
 
 if TYPE_CHECKING:
-    _Mixin = IntegrationTestCase
+    _Mixin = SharingTestCase
 else:
     _Mixin = object
 
@@ -56,98 +28,96 @@ else:
 class TrashContract(_Mixin):
     """What holds on every storage."""
 
-    _numbers = itertools.count()
+    def storage(self, directory: Path) -> dict[str, Any]:
+        """Return the section of a storage that is empty.
 
-    def storage(self) -> dict[str, Any]:
-        """Return the section of a storage that is empty."""
+        :param directory: where it may keep something.
+        """
         raise NotImplementedError
 
     def setUp(self) -> None:
+        """Share the daemon: anybody writes, and who has a token does what it says."""
         super().setUp()
-        self.number = next(self._numbers)
-        state = str(self.directory / "state")
-        self.config = {"storage": self.storage(), "state_dir": state}
-        self.daemon = self.start_daemon(config=self.config)
-        auth = [{"type": "anonymous", "access": "read"}]
-        self.reading = self.make_daemon("reading", config={**self.config, "auth": auth})
+
+        def start(directory: Path) -> AbstractContextManager[Daemon]:
+            auth = [*AUTH, {"type": "anonymous", "access": "read-write"}]
+            config = {"storage": self.storage(directory), "auth": auth}
+            return running(Daemon(directory, config=config))
+
+        self.daemon = self.share(type(self).__name__, start)
 
     def work(self, what: str, *arguments: str) -> int:
-        """Do something with objects; returns with how many."""
-        result = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(self.daemon.write_config()), what, *arguments],
-            cwd=self.daemon.directory,
-            env=dict(installed().environ),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return int(result.stdout)
+        """Do something with objects beside the daemon; returns with how many."""
+        return run_trashing(self.daemon.directory, what, *arguments)
 
-    def ask(self, daemon: Daemon, operation: str, data: bytes, repo: str = REPO) -> Any:
+    def ask(
+        self,
+        operation: str,
+        data: bytes,
+        repo: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """Ask for one object; return the error's code, or the names of its actions."""
-        body = {"operation": operation, "objects": [{"oid": oid_of(data), "size": len(data)}]}
-        response = daemon.request(
-            "POST", f"/{repo}.git/info/lfs/objects/batch", json.dumps(body).encode()
-        )
-        (item,) = json.loads(response.body)["objects"]
+        wanted = (oid_of(data), len(data))
+        reply = self.daemon.batch(operation, wanted, repo=repo or self.repo, headers=headers)
+        (item,) = reply.json["objects"]
         return item["error"]["code"] if "error" in item else sorted(item.get("actions", {}))
 
     def test_what_is_deleted_comes_back_for_writers(self) -> None:
-        repo = self.make_git().create(self.directory / "work", f"{self.daemon.url}/{REPO}")
+        repo = self.make_git().create(self.directory / "work", f"{self.daemon.url}/{self.repo}")
         data = os.urandom(MIB)
         self.assert_round_trip(repo, {"a.bin": data, "b.bin": b"another one"})
         oids = [oid_of(data), oid_of(b"another one")]
-        self.assertEqual(self.work("discard", REPO, *oids), 2)
-        self.reading.start()
-        self.assertEqual(self.ask(self.reading, "download", data), 410)
-        self.assertEqual(self.ask(self.reading, "download", b"something else"), 404)
-        self.reading.stop()
+        self.assertEqual(self.work("discard", self.repo, *oids), 2)
+        reader = header("rita", "obj:*:read")
+        self.assertEqual(self.ask("download", data, headers=reader), 410)
+        self.assertEqual(self.ask("download", b"something else", headers=reader), 404)
         # A clone needs both, and may write.
         clone = repo.clone(self.directory / "clone")
         self.assertEqual(clone.read("a.bin"), data)
         self.assertEqual(clone.read("b.bin"), b"another one")
         # The worker knows of the trash some seconds later.
-        self.assertEqual(self.work("discard", REPO, *oids), 2)
-        wait_until(lambda: self.ask(self.daemon, "upload", data) == [], "the trash is known")
-        self.assertEqual(self.ask(self.daemon, "upload", data), [])
-        self.assertEqual(self.work("restore", REPO, *oids), 2)
-        self.assertEqual(self.work("discard", REPO, *oids), 2)
-        self.assertEqual(self.work("purge", REPO, *oids), 2)
-        self.assertEqual(self.ask(self.daemon, "download", data), 404)
+        self.assertEqual(self.work("discard", self.repo, *oids), 2)
+        wait_until(lambda: self.ask("upload", data) == [], "the trash is known")
+        self.assertEqual(self.ask("upload", data), [])
+        self.assertEqual(self.work("restore", self.repo, *oids), 2)
+        self.assertEqual(self.work("discard", self.repo, *oids), 2)
+        self.assertEqual(self.work("purge", self.repo, *oids), 2)
+        self.assertEqual(self.ask("download", data), 404)
 
     def test_a_renamed_repository_is_found_by_both_names(self) -> None:
-        repo = self.make_git().create(self.directory / "work", f"{self.daemon.url}/{REPO}")
+        repo = self.make_git().create(self.directory / "work", f"{self.daemon.url}/{self.repo}")
         files = {"a.bin": os.urandom(MIB), "b.bin": b"another one"}
         repo.commit(files)
         repo.push()
-        self.assertEqual(self.work("rename", REPO, "org/renamed"), 2)
-        for name in (REPO, "org/renamed"):
-            self.assertEqual(self.ask(self.daemon, "download", b"another one", name), ["download"])
-        self.assertEqual(self.ask(self.daemon, "upload", b"another one"), [])
+        renamed = f"org/{self.repo}"
+        self.assertEqual(self.work("rename", self.repo, renamed), 2)
+        for name in (self.repo, renamed):
+            self.assertEqual(self.ask("download", b"another one", name), ["download"])
+        self.assertEqual(self.ask("upload", b"another one"), [])
         clone = repo.clone(self.directory / "clone")
         self.assertEqual(clone.read("a.bin"), files["a.bin"])
 
 
-class LocalTests(TrashContract, IntegrationTestCase):
-    def storage(self) -> dict[str, Any]:
-        return {"type": "local", "path": str(self.directory / "objects")}
+class LocalTests(TrashContract, SharingTestCase):
+    def storage(self, directory: Path) -> dict[str, Any]:
+        return {"type": "local", "path": str(directory / "objects")}
 
 
-class S3Tests(TrashContract, IntegrationTestCase):
-    def storage(self) -> dict[str, Any]:
-        return shared(versitygw).options(f"trash-{self.number}")
+class S3Tests(TrashContract, SharingTestCase):
+    def storage(self, directory: Path) -> dict[str, Any]:
+        return shared(versitygw).options("trash")
 
 
-class GCSTests(TrashContract, IntegrationTestCase):
-    def storage(self) -> dict[str, Any]:
+class GCSTests(TrashContract, SharingTestCase):
+    def storage(self, directory: Path) -> dict[str, Any]:
         server = shared(google)
-        server.create(bucket := f"trash-{self.number}")
-        return server.options(bucket)
+        server.create("trash")
+        return server.options("trash")
 
 
-class AzureTests(TrashContract, IntegrationTestCase):
-    def storage(self) -> dict[str, Any]:
+class AzureTests(TrashContract, SharingTestCase):
+    def storage(self, directory: Path) -> dict[str, Any]:
         server = shared(azurite)
-        server.create(container := f"trash-{self.number}")
-        return server.options(container)
+        server.create("trash")
+        return server.options("trash")

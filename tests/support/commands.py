@@ -1,4 +1,4 @@
-"""Run the commands ``twistd`` and ``giftless`` to their end, many of them.
+"""Run the commands ``twistd`` and ``giftless``, and scripts, to their end, many of them.
 
 Most of what such a command costs is that Python imports what it needs.  Here one
 Python does that once and forks for each command (``tests/support/forking.py``).
@@ -150,18 +150,19 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the installed giftless, and wait until it has ended.
 
-    :param name: ``twistd`` or ``giftless``.
+    :param name: ``twistd``, ``giftless``, or the path of a script of the tests.
     :param directory: where it runs.
     :param environ: what its environment has beside that of daemons in tests.
     :param stdin: what it can read.
     :param started: is told its process id, unless coverage measures it.
     """
-    command = [str(Path(sys.executable).with_name(name)), *arguments]
+    command = [str(Path(sys.executable).parent / name), *arguments]
     variables = {**installed().environ, **(environ or {})}
     if "COVERAGE_PROCESS_CONFIG" in variables:
         # Coverage measures a Python from its start.
-        if name == "twistd":
-            command = installed().command(*arguments)
+        command = (
+            installed().command(*arguments) if name == "twistd" else [sys.executable, *command]
+        )
         return subprocess.run(
             command,
             cwd=directory,
@@ -186,3 +187,17 @@ def run_command(
             file.seek(0)
         _, stdout, stderr = (file.read().decode() for file in files)
     return subprocess.CompletedProcess(command, status, stdout, stderr)
+
+
+def run_trashing(daemon: Path, *arguments: str, stdin: str = "") -> int:
+    """Do something with the objects of a daemon beside it, as commands do.
+
+    :param daemon: its directory, which has its configuration file.
+    :param arguments: see :mod:`tests.support.trashing`.
+    :returns: with how many objects.
+    """
+    script = Path(__file__).with_name("trashing.py")
+    result = run_command(str(script), "giftless.yaml", *arguments, directory=daemon, stdin=stdin)
+    if result.returncode != 0:
+        raise AssertionError(result.stderr)
+    return int(result.stdout)
