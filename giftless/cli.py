@@ -46,6 +46,11 @@ COMMANDS: Final = (
         "giftless.commands.importing.command.ImportCommand",
         "Take in what another LFS server has.",
     ),
+    (
+        "rescue",
+        "giftless.commands.rescue.RescueCommand",
+        "Push back what a server lacks and clones have.",
+    ),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

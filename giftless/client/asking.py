@@ -43,7 +43,7 @@ TIMEOUT: Final = 60.0
 MAX_ANSWER: Final = 16 * 1024 * 1024
 
 #: How often a request is sent before it is given up.
-ATTEMPTS: Final = 6
+ATTEMPTS: Final = 5
 
 #: The first pause between two attempts and the longest one of our own choice, in seconds.
 FIRST_PAUSE: Final = 0.5

@@ -77,13 +77,13 @@ class LFSServerClient:
     async def batch(
         self,
         operation: Operation,
-        wanted: Mapping[str, int],
+        wanted: Mapping[Any, int],
         ref: str | None = None,
         transfers: Sequence[str] = ("basic",),
     ) -> Replied:
         """Ask what to do with objects.
 
-        :param wanted: oids and sizes in bytes; more than :data:`BATCH` are asked for in
+        :param wanted: oids (text) and sizes in bytes; more than :data:`BATCH` are asked for in
             several requests, one after the other.
         :param ref: the full name of the ref that it is for.
         :param transfers: the ways of transfer that are offered.
@@ -94,7 +94,7 @@ class LFSServerClient:
         transfer = "basic"
         items = list(wanted.items())
         for start in range(0, len(items), BATCH):
-            some = dict(items[start : start + BATCH])
+            some = {str(oid): size for oid, size in items[start : start + BATCH]}
             request: dict[str, Any] = {
                 "operation": operation.value,
                 "transfers": list(transfers),
