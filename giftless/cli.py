@@ -51,6 +51,11 @@ COMMANDS: Final = (
         "giftless.commands.rescue.RescueCommand",
         "Push back what a server lacks and clones have.",
     ),
+    (
+        "migrate",
+        "giftless.commands.migrate.command.MigrateCommand",
+        "Move everything to another storage or database.",
+    ),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

@@ -29,10 +29,16 @@ class WholeObject:
     :param clock: waits before another attempt.
     :param fresh: whether a file is read from its disk, and not from the memory that the
         kernel keeps of it.
+    :param stored: the object, if it has been opened already; it is closed here.
     """
 
     def __init__(
-        self, store: IReadableStore, key: ObjectKey, clock: IReactorTime, fresh: bool = False
+        self,
+        store: IReadableStore,
+        key: ObjectKey,
+        clock: IReactorTime,
+        fresh: bool = False,
+        stored: IStoredObject | None = None,
     ) -> None:
         self._fresh = fresh
         self._store = store
@@ -40,7 +46,7 @@ class WholeObject:
         self._clock = clock
         self._offset = 0
         self._failures = 0
-        self._stored: IStoredObject | None = None
+        self._stored = stored
         self._body: IBody | None = None
 
     async def read(self) -> Sequence[bytes]:
@@ -69,7 +75,9 @@ class WholeObject:
             return chunks
 
     async def _open(self) -> IBody:
-        stored: IStoredObject | None = await self._store.open(self._key)
+        stored = self._stored
+        if stored is None:
+            stored = await self._store.open(self._key)
         if stored is None:
             raise Conflict("the object was deleted meanwhile; ask for a new batch")
         self._stored = stored

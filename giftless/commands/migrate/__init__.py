@@ -1,0 +1,1 @@
+"""``giftless migrate``: move objects, locks or the catalogue to another place."""

@@ -1,0 +1,206 @@
+"""Copy one object from store to store, and verify it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from giftless.base.bodies import VerifiedBody
+from giftless.base.pace import Pace
+from giftless.errors import (
+    Conflict,
+    InsufficientStorage,
+    LFSError,
+    NotFound,
+    ObjectDamaged,
+    ObjectUnreadable,
+    ServiceUnavailable,
+    WrongBody,
+)
+from giftless.interfaces import (
+    IBlocking,
+    IBody,
+    IReadableStore,
+    IStoredObject,
+    IWritableStore,
+    Payload,
+)
+from giftless.lfs.objects import MAX_SIZE, ObjectKey
+from giftless.usecases.whole_object import WholeObject
+
+#: How long to wait before an object is tried again, in seconds; behind the last one it has
+#: failed.
+DELAYS: Final = (1.0, 3.0, 10.0)
+
+
+class Outcome(Enum):
+    """What has become of an object that was to be copied.
+
+    :cvar COPIED: it is in the new store, and its bytes are those that its oid names.
+    :cvar GONE: it is not in the old store any more, and was not copied.
+    :cvar RESURFACED: it was deleted just while its copy appeared.
+    :cvar DAMAGED: it is marked as damaged in the old store.
+    :cvar WRONG: its bytes in the old store are others than its oid names.
+    :cvar UNREADABLE: its bytes cannot be had.
+    :cvar MISSING: it is not in the new store, and nothing was to be copied.
+    :cvar REFUSED: the new store cannot have it.
+    :cvar FAILED: one of the stores did not do what it was asked.
+    """
+
+    COPIED = "copied"
+    GONE = "gone"
+    RESURFACED = "resurfaced"
+    DAMAGED = "damaged"
+    WRONG = "wrong"
+    UNREADABLE = "unreadable"
+    MISSING = "missing"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Copier:
+    """Copies objects.
+
+    :param source: the old store.
+    :param target: the new one.
+    :param blocking: hashes.
+    :param clock: waits before another attempt.
+    :param pace: bounds how fast is read.
+    :param passed: is told how many more bytes were copied.
+    """
+
+    def __init__(
+        self,
+        source: IReadableStore,
+        target: IWritableStore,
+        blocking: IBlocking,
+        clock: IReactorTime,
+        pace: Pace,
+        passed: Callable[[int], object],
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._blocking = blocking
+        self._clock = clock
+        self._pace = pace
+        self._passed = passed
+
+    async def copy(self, key: ObjectKey) -> tuple[Outcome, str]:
+        """Copy an object, whatever the new store has.
+
+        :returns: what has become of it, and in words why it was not copied.
+        :raises InsufficientStorage: if the new store is full.
+        """
+        wrong = False
+        for delay in (*DELAYS, None):
+            try:
+                return await self._attempt(key), ""
+            except _Deleted:
+                return Outcome.GONE, ""
+            except ObjectDamaged as error:
+                return Outcome.DAMAGED, error.message
+            except ObjectUnreadable as error:
+                return Outcome.UNREADABLE, error.message
+            except InsufficientStorage:
+                raise
+            except WrongBody as error:
+                problem: Exception = error
+                if wrong:
+                    return Outcome.WRONG, error.message
+                # Somebody may have replaced it while it was read.
+                wrong = True
+                continue
+            except (ServiceUnavailable, OSError) as error:
+                problem = error
+            except LFSError as error:
+                # To ask for the same again would change nothing.
+                return Outcome.REFUSED, error.message
+            if delay is not None:
+                await deferLater(self._clock, delay)
+        return Outcome.FAILED, str(problem)
+
+    async def _attempt(self, key: ObjectKey) -> Outcome:
+        stored: IStoredObject | None = await self._source.open(key)
+        if stored is None:
+            raise _Deleted()
+        size, extras = stored.size, stored.extras
+        whole = WholeObject(self._source, key, self._clock, stored=stored)
+        try:
+            paced = _Paced(whole, self._pace, self._passed)
+            checked = VerifiedBody(paced, key.oid, size, MAX_SIZE, self._blocking)
+            body = _Guarded(checked, self._source, key)
+            try:
+                await self._target.put(key, Payload(size, key.oid), body, extras)
+            except BaseException:
+                self._passed(-paced.count)
+                raise
+        finally:
+            whole.close()
+        return Outcome.COPIED if await is_there(self._source, key) else Outcome.RESURFACED
+
+
+class _Deleted(NotFound):
+    """The object is not in the old store any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the object was deleted meanwhile")
+
+
+@implementer(IBody)
+class _Paced:
+    """A body that is read no faster than a pace allows.
+
+    :ivar count: how many bytes have been read.
+    """
+
+    def __init__(self, body: IBody, pace: Pace, passed: Callable[[int], object]) -> None:
+        self._body = body
+        self._pace = pace
+        self._passed = passed
+        self.count = 0
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`."""
+        try:
+            chunks = await self._body.read()
+        except Conflict:
+            raise _Deleted() from None
+        count = sum(map(len, chunks))
+        await self._pace.take(count)
+        self.count += count
+        self._passed(count)
+        return chunks
+
+
+@implementer(IBody)
+class _Guarded:
+    """A body that ends well only while its object is in the old store: so nothing is kept."""
+
+    def __init__(self, body: IBody, source: IReadableStore, key: ObjectKey) -> None:
+        self._body = body
+        self._source = source
+        self._key = key
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`."""
+        chunks = await self._body.read()
+        if not chunks and not await is_there(self._source, self._key):
+            raise _Deleted()
+        return chunks
+
+
+async def is_there(store: IReadableStore, key: ObjectKey) -> bool:
+    """Tell whether a store may have an object: it does not say that it is absent.
+
+    What cannot be told now counts as there: nothing is taken away for that.
+    """
+    try:
+        (size,) = await store.sizes([key])
+    except ServiceUnavailable:
+        return True
+    return size is not None

@@ -1,0 +1,115 @@
+"""Compare two stores without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from giftless.base.concurrency import settle
+from giftless.interfaces import ListedObject
+from giftless.usecases.fsck.examiner import Examiner
+from giftless.usecases.fsck.findings import Outcome as Found
+from giftless.usecases.migration.copier import Outcome
+from giftless.usecases.migration.migrator import PAGE, Left, Report, Sums
+
+#: What it means for a move that an object of the new store is not as it should be.
+_OUTCOMES: Final = {
+    Found.WRONG: Outcome.WRONG,
+    Found.UNREADABLE: Outcome.UNREADABLE,
+    Found.UNKNOWN: Outcome.FAILED,
+}
+
+
+class Verifier:
+    """Looks whether a store has all of another one.
+
+    :param source: the store whose objects should be in the other one.
+    :param target: the other one.
+    :param examiner: verifies what is in the target.
+    :param jobs: how many objects are verified at once.
+    :param trash: whether the trash counts, too.
+    :param begins: is told how much there is to do.
+    :param passed: is told how many more bytes are done that need not be read.
+    :param left: is told of each object that is not as it should be.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        target: Any,
+        examiner: Examiner,
+        *,
+        jobs: int,
+        trash: bool,
+        begins: Callable[[int, Sums], object],
+        passed: Callable[[int], object],
+        left: Callable[[Left], object],
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._examiner = examiner
+        self._jobs = jobs
+        self._trashes = (False, True) if trash else (False,)
+        self._begins = begins
+        self._passed = passed
+        self._left = left
+        self._report = Report(1)
+
+    async def run(self) -> Report:
+        """Compare.
+
+        :raises ServiceUnavailable: if a store does not say what it has.
+        """
+        await self._count(self._source, self._report.source)
+        self._begins(1, self._report.source)
+        self._report.source = Sums()
+        for trash in self._trashes:
+            cursor = None
+            while True:
+                page = await self._source.list(None, cursor, PAGE, trash)
+                await self._verify(page.objects)
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+        await self._count(self._target, self._report.target)
+        return self._report
+
+    async def _count(self, store: Any, sums: Sums) -> None:
+        for trash in self._trashes:
+            cursor = None
+            while True:
+                page = await store.list(None, cursor, PAGE, trash)
+                for item in page.objects:
+                    sums.add(item.size)
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+
+    async def _verify(self, objects: Sequence[ListedObject]) -> None:
+        rest = iter(objects)
+        await settle(self._work(rest) for _ in range(self._jobs))
+
+    async def _work(self, rest: Iterator[ListedObject]) -> None:
+        for item in rest:
+            self._report.source.add(item.size)
+            (size,) = await self._target.sizes([item.key])
+            if size == item.size:
+                finding = await self._examiner.examine(item, True)
+                if finding is None:
+                    self._report.equal.add(item.size)
+                    continue
+                outcome, problem = _OUTCOMES[finding.outcome], finding.problem
+            else:
+                self._passed(item.size)
+                outcome, problem = _compare(size)
+            left = self._report.left
+            left[outcome.value] = left.get(outcome.value, 0) + 1
+            self._left(Left(item.key, outcome, problem))
+
+
+def _compare(size: Any) -> tuple[Outcome, str]:
+    if size is None:
+        return Outcome.MISSING, "it is not in the new store"
+    if isinstance(size, int):
+        return Outcome.WRONG, f"it has {size} bytes in the new store"
+    return Outcome.FAILED, str(size)
