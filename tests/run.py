@@ -46,22 +46,38 @@ PROCESSES = 6
 #: left with a long module when the others have ended.
 LONGEST = (
     "tests.integration.test_agent",
-    "tests.integration.test_multipart",
     "tests.integration.test_memory",
-    "tests.integration.test_reloads",
+    "tests.integration.test_multipart",
     "tests.integration.test_s3",
-    "tests.integration.test_browser",
-    "tests.integration.test_locks_shared",
-    "tests.integration.test_systemd",
+    "tests.integration.test_pages",
     "tests.integration.test_multipart_azure",
+    "tests.integration.test_browser",
+    "tests.integration.test_monitoring",
+    "tests.integration.test_plugins",
+    "tests.integration.test_locks_shared",
+    "tests.integration.test_gc",
+    "tests.integration.test_prometheus",
+    "tests.integration.test_overview",
+    "tests.integration.test_outages",
+    "tests.integration.test_reloads",
     "tests.integration.test_azure",
+    "tests.integration.test_gcs",
     "tests.integration.test_workers",
-    "tests.integration.test_storage",
-    "tests.integration.test_git",
+    "tests.integration.test_browser_stores",
+    "tests.integration.test_webhooks",
+    "tests.integration.test_locks",
+    "tests.integration.test_configuration",
+    "tests.integration.test_systemd",
+    "tests.storage.azure.test_listing",
+    "tests.storage.gcs.test_listing",
+    "tests.storage.azure.test_store",
 )
 
 #: The folders whose other modules come next, because they await other processes too.
 LONG = ("integration", "docs", "storage")
+
+#: What modules import that have long rounds.
+REPEATING = ("from tests.support.rounds import", "from hypothesis import")
 
 #: How many bytes of the list are a module's name, filled up with spaces.
 WIDTH = 128
@@ -135,7 +151,7 @@ def modules(soak: bool = False) -> list[str]:
     paths = [
         path.relative_to(ROOT)
         for path in (ROOT / "tests").rglob("test_*.py")
-        if not soak or "from tests.support.rounds import" in path.read_text(encoding="utf-8")
+        if not soak or any(each in path.read_text(encoding="utf-8") for each in REPEATING)
     ]
     paths.sort(key=lambda path: (*(path.parts[1] != folder for folder in LONG), path))
     names = [".".join(path.with_suffix("").parts) for path in paths]

@@ -106,14 +106,14 @@ class MadeSecretTests(SynchronousTestCase):
         secrets: list[bytes] = []
 
         def start() -> None:
-            barrier.wait(10)
+            barrier.wait(60)
             secrets.append(self.load())
 
         threads = [threading.Thread(target=start) for _ in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         self.assertEqual(len(secrets), count)
         self.assertEqual(len(set(secrets)), 1)
         self.assertEqual(os.listdir(self.state), ["secret"])

@@ -26,7 +26,7 @@ from tests.integration.support import (
 from tests.integration.workers import WorkersTestCase
 from tests.support.ports import free_port
 from tests.support.postgresql import PostgreSQLServer, postgresql
-from tests.support.processes import ENDED, installed, wait_until
+from tests.support.processes import ENDED, PATIENCE, installed, wait_until
 from tests.support.rounds import rounds
 from tests.support.servers import shared
 from tests.support.tokens import basic
@@ -49,7 +49,7 @@ class Admin:
         self.port = port
 
     def get(self, path: str) -> tuple[int, bytes]:
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             client.request("GET", path)
             reply = client.getresponse()

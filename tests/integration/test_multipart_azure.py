@@ -17,7 +17,6 @@ from tests.integration.sharing import SharingTestCase
 from tests.integration.support import oid_of
 from tests.support.azurite import azurite
 from tests.support.processes import PATIENCE
-from tests.support.rounds import rounds
 from tests.support.servers import shared
 
 
@@ -49,8 +48,6 @@ class AzureStorage(SharingTestCase):
 
 class AzureDirectTests(AzureStorage, RemoteMultipartCases):
     """Parts go to Azure."""
-
-    size = rounds(70_000_000, 200_000_000)
 
     def test_the_store_is_asked_for_blocks_alone(self) -> None:
         """Whatever the signature permits: the client does what it is told."""

@@ -70,7 +70,7 @@ class ReloadTests(WorkersTestCase):
         """Pushes and clones come to a good end while workers are replaced all the time."""
         daemon = self.start(2)
         git = self.make_git()
-        files = {f"{number}.bin": os.urandom(300_000 + number) for number in range(150)}
+        files = {f"{number}.bin": os.urandom(300_000 + number) for number in range(rounds(50, 150))}
         over = threading.Event()
 
         def reload() -> None:

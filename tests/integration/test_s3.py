@@ -22,7 +22,7 @@ from tests.integration.support import REPO, Daemon, Git, IntegrationTestCase, ob
 from tests.support.bodies import altered
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
 from tests.support.metadata import FakeMetadata
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE, wait_until
 from tests.support.rounds import rounds
 from tests.support.servers import MARK, S3, shared, versitygw
 
@@ -445,7 +445,7 @@ class CheckTests(S3TestCase):
             request = urllib.request.Request(
                 part["href"], piece, part.get("header", {}), method="PUT"
             )
-            urllib.request.urlopen(request, timeout=30).close()
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
         for name in ("commit", "abort"):
             action = actions[name]
             status = daemon.request("POST", action["href"], b"", action["header"]).status

@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 DATA = b"loaded" * 1000
 
 #: How long each client of a load rests between two requests, in seconds.
-PAUSE = rounds(0.04, 0.01)
+PAUSE = rounds(0.1, 0.01)
 
 
 class Load(Crowd):
@@ -47,7 +47,7 @@ class Load(Crowd):
         self.errors: list[str] = []
         self.answers = 0
 
-    def more(self, answers: int = rounds(40, 200)) -> None:
+    def more(self, answers: int = rounds(20, 200)) -> None:
         """Wait for some more answers."""
         wanted = self.answers + answers
         wait_until(lambda: self.answers >= wanted or self.errors, "answers")

@@ -67,7 +67,7 @@ class SocketsTestCase(TestCase):
 
         def connect() -> bytes:
             with socket.socket(family) as client:
-                client.settimeout(10)
+                client.settimeout(30)
                 client.connect(address)
                 client.sendall(say)
                 return client.makefile("rb").read()
@@ -93,7 +93,7 @@ class TCPTests(SocketsTestCase):
         self.assertEqual(await self.greeting(address), b"second sees 127.0.0.1")
         await second.stopListening()
         # Nobody accepts now, and yet nobody is refused.
-        late = socket.create_connection(address, timeout=10)
+        late = socket.create_connection(address, timeout=30)
         self.addCleanup(late.close)
         await self.adopt(bound, TCP, "third")
         late.sendall(b"who?\n")
@@ -112,7 +112,7 @@ class TCPTests(SocketsTestCase):
 
     def test_many_may_wait(self) -> None:
         (bound,) = self.bind([TCP])
-        clients = [socket.create_connection(self.address(bound), timeout=10) for _ in range(200)]
+        clients = [socket.create_connection(self.address(bound), timeout=30) for _ in range(200)]
         for client in clients:
             client.close()
         self.assertGreater(BACKLOG, len(clients))
@@ -154,7 +154,7 @@ class TurnsTests(SynchronousTestCase):
     def connect(self, number: int) -> None:
         """Let some clients wait."""
         for _ in range(number):
-            self.addCleanup(socket.create_connection(self.address, timeout=10).close)
+            self.addCleanup(socket.create_connection(self.address, timeout=30).close)
 
     def accept(self, port: SharedTCPPort) -> int:
         """Let a port accept, as the reactor does; returns how many it takes."""

@@ -17,7 +17,7 @@ class NotifierTests(SynchronousTestCase):
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(listener.close)
         listener.bind(address)
-        listener.settimeout(10)
+        listener.settimeout(30)
         return listener
 
     def test_states_go_to_a_path(self) -> None:

@@ -74,7 +74,7 @@ class PostgreSQLServer:
         """Open a connection with the driver alone."""
         import psycopg
 
-        return psycopg.connect(self.conninfo(database), autocommit=True, connect_timeout=10)
+        return psycopg.connect(self.conninfo(database), autocommit=True, connect_timeout=60)
 
     def make_database(self, encoding: str = "UTF8") -> str:
         """Make an empty database.

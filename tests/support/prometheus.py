@@ -68,7 +68,7 @@ class Prometheus:
     def ask(self, path: str, **arguments: str) -> Any:
         """Return the data of an answer of its API."""
         query = urllib.parse.urlencode(arguments)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30) as reply:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=PATIENCE) as reply:
             answer = json.load(reply)
         assert answer["status"] == "success", answer
         return answer["data"]

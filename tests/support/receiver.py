@@ -1,8 +1,6 @@
-"""A receiver of webhooks: a process that writes down what it gets before it answers.
+"""A receiver of webhooks, in a process of its own (``tests/support/receiving.py``).
 
-    python -m tests.support.receiver PORT FILE
-
-It verifies nothing: whoever reads the file does (:meth:`Receiver.verified`).
+It verifies nothing: whoever reads its file does (:meth:`Receiver.verified`).
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +51,9 @@ class Receiver:
 
     def start(self) -> Receiver:
         """Start it, and wait until it listens."""
-        root = Path(__file__).resolve().parents[2]
+        script = Path(__file__).with_name("receiving.py")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.receiver", str(self.port), str(self.file)],
-            cwd=root,
-            stdout=subprocess.PIPE,
+            [sys.executable, str(script), str(self.port), str(self.file)], stdout=subprocess.PIPE
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"ready\n"
@@ -113,28 +108,3 @@ def kill_one(pids: list[int]) -> None:
     """Kill the first of these processes (``kill -9``), and wait until it is gone."""
     os.kill(pids[0], 9)
     wait_until(lambda: not is_running(pids[0]), "the process to be gone")
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        line = json.dumps({"path": self.path, "headers": headers, "body": body}) + "\n"
-        fd = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(fd, line.encode())
-        os.close(fd)
-        chosen = Path(sys.argv[2] + ".status")
-        self.send_response(int(chosen.read_text()) if chosen.exists() else 204)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing."""
-
-
-if __name__ == "__main__":
-    server = HTTPServer(("127.0.0.1", int(sys.argv[1])), _Handler)
-    print("ready", flush=True)
-    server.serve_forever()

@@ -1,7 +1,7 @@
 """How often tests repeat what they do, and how large their objects are.
 
 ``make test`` does little of it, ``make soak`` much.  A test module calls :func:`rounds`
-itself: ``make soak`` runs those that import it.
+itself, or lets hypothesis look for examples: ``make soak`` runs those that do.
 """
 
 from __future__ import annotations

@@ -253,7 +253,7 @@ class KernelTests(DownloadsMixin, PortTestCase):
 
         def client() -> Response:
             with socket.socket(socket.AF_UNIX) as peer:
-                peer.settimeout(20)
+                peer.settimeout(60)
                 peer.connect(path)
                 peer.sendall(render_request("GET", storage_url(oid), {"Connection": "close"}))
                 received = b"".join(iter(lambda: peer.recv(MIB), b""))
