@@ -19,6 +19,7 @@ import argparse
 import faulthandler
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -115,6 +116,9 @@ def main() -> int:
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "tests"]
     sys.path.append(str(ROOT))
     os.chdir(ROOT)
+    # A shell lets what it starts in the background ignore interrupts, and so would every
+    # daemon that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if arguments.soak:
         # For this process's children too.
         os.environ["TESTS_SOAK"] = "1"
