@@ -56,6 +56,7 @@ COMMANDS: Final = (
         "giftless.commands.migrate.command.MigrateCommand",
         "Move everything to another storage or database.",
     ),
+    ("fsck", "giftless.commands.fsck.command.FsckCommand", "Look whether all is stored well."),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

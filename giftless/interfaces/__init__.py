@@ -123,6 +123,7 @@ from giftless.interfaces.storage import (
     Payload,
     Room,
 )
+from giftless.interfaces.surveying import ISurveying, Oddity, SurveyPage
 from giftless.interfaces.transfers import (
     Fitness,
     ILengthy,
@@ -206,6 +207,7 @@ __all__ = [
     "IStoredObject",
     "IStreamingMultipartStore",
     "IStreamingStore",
+    "ISurveying",
     "ITransferAdapter",
     "ITransferFactory",
     "IVouching",
@@ -226,6 +228,7 @@ __all__ = [
     "ObjectServed",
     "ObjectStored",
     "ObjectTrashed",
+    "Oddity",
     "PartUpload",
     "Password",
     "Payload",
@@ -239,6 +242,7 @@ __all__ = [
     "Room",
     "Section",
     "State",
+    "SurveyPage",
     "Ticket",
     "TokenMinted",
     "Transfer",

@@ -33,8 +33,8 @@ class ObjectFacts:
     """What a store says about an object.
 
     :ivar size: in bytes.
-    :ivar sha256: the SHA-256 of its bytes as the store has computed it, in
-        hexadecimal; ``None`` if the store keeps none.
+    :ivar sha256: the SHA-256 of all its bytes as the store itself has computed it, in
+        hexadecimal; ``None`` if the store keeps none, or has it from a client alone.
     :ivar extras: the ``x-*`` members that it was uploaded with.
     :ivar damage: why it is marked as damaged; ``None`` if it is not.
     """

@@ -6,8 +6,6 @@ forgotten; nothing in the store changes.
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import islice
@@ -29,6 +27,7 @@ from giftless.interfaces import (
     WallClock,
 )
 from giftless.lfs.objects import ObjectKey, in_trash, owner_of
+from giftless.usecases.seen import Seen
 
 #: How many objects are looked up at once.
 _TOGETHER: Final = 1000
@@ -91,7 +90,7 @@ class Rebuilding:
         :raises ServiceUnavailable: if the store or the catalogue fails; what has been
             learned so far stays, and nothing was forgotten of what was not looked up.
         """
-        with closing(_Seen()) as seen:
+        with closing(Seen()) as seen:
             for trash in (False, True):
                 cursor = None
                 while True:
@@ -160,7 +159,7 @@ class Rebuilding:
                 )
         await self._merge(changed)
 
-    async def _forget(self, seen: _Seen, states: frozenset[State]) -> None:
+    async def _forget(self, seen: Seen, states: frozenset[State]) -> None:
         """Forget what is known, and is not there."""
         trashed = states == _TRASHED
         cursor = None
@@ -197,38 +196,6 @@ class Rebuilding:
         """Return those of some objects that are certainly not there."""
         sizes = await self._store.sizes(keys) if keys else ()
         return [key for key, size in zip(keys, sizes, strict=True) if size is None]
-
-
-class _Seen:
-    """Which objects were listed, in a temporary file.  Everything here blocks."""
-
-    def __init__(self) -> None:
-        # Without a name: SQLite makes a file when it is worth it, and removes it.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
-
-    def add(self, keys: Sequence[ObjectKey]) -> None:
-        """Note objects."""
-        names = sorted((_name(key),) for key in keys)
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", names)
-        self._database.execute("COMMIT")
-
-    def absent(self, keys: Sequence[ObjectKey]) -> list[ObjectKey]:
-        """Return those that have not been noted."""
-        look = "SELECT 1 FROM seen WHERE name = ?"
-        return [
-            key for key in keys if self._database.execute(look, (_name(key),)).fetchone() is None
-        ]
-
-    def close(self) -> None:
-        """Forget all."""
-        self._database.close()
-
-
-def _name(key: ObjectKey) -> bytes:
-    return hashlib.blake2b(key.path.encode(), digest_size=16).digest()
 
 
 def _parts(objects: Sequence[ListedObject]) -> list[list[ListedObject]]:

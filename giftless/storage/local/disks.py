@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import Final, NamedTuple, TypeVar
 
 from giftless.base.identities import Remembered
 from giftless.lfs.objects import ObjectKey, Repo
 from giftless.storage.local.own import OWN
 from giftless.storage.local.root import NotTheStore, Root
+
+T = TypeVar("T")
 
 #: The folder that remembers the linked directories.
 _MEMORY: Final = OWN + b"/disks"
@@ -94,6 +96,22 @@ class Disks:
     def roots(self) -> list[Root]:
         """Return all roots."""
         return [self.main, *self.linked.values()]
+
+    def walk(self, walk: Callable[[bytes, Collection[bytes]], T]) -> T:
+        """Call what walks through all repositories, on disks that are there all the while.
+
+        :param walk: is given the directory of all repositories, and the links that are
+            followed, as absolute paths.
+        :raises NotTheStore: if a disk is not there, or was replaced meanwhile.
+        """
+        # A disk that is not there has no empty list.
+        before = [root.enter() for root in self.roots()]
+        top = self.main.path
+        linked = {os.path.join(top, path) for path in self.linked}
+        found = walk(os.path.join(top, self._prefix), linked)
+        if [root.enter() for root in self.roots()][: len(before)] != before:
+            raise NotTheStore("a disk was replaced meanwhile")
+        return found
 
     def discover(self, path: bytes) -> bool:
         """Find the linked directory on the way to a file, to which no rename has led.

@@ -53,4 +53,4 @@ def unreadable(error: OSError, doing: str) -> LFSError:
     made = failed(error, doing)
     if error.errno not in _UNREADABLE:
         return made
-    return ObjectUnreadable(f"{made.message} ({error.strerror})", RETRY_AFTER)
+    return ObjectUnreadable(f"the server cannot read this object ({error.strerror})", RETRY_AFTER)

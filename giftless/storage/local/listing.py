@@ -15,7 +15,6 @@ The trash is walked in the same way, as if each organisation's directory of it
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
@@ -42,14 +41,7 @@ def list_page(
     :raises BadRequest: if the cursor is none of such a list.
     :raises OSError: if a directory that is there cannot be read.
     """
-    after = () if cursor is None else _parse(cursor, repo, trash)
-    start: tuple[str, ...] = () if repo is None else repo.segments
-    walk = _Walk(root, repo is None, limit + 1, linked, trash)
-    found = walk.objects(start, after[len(start) :]) if walk.is_there(start) else iter(())
-    # One more tells whether there is another page.
-    objects = list(islice(found, limit + 1))
-    page = objects[:limit]
-    return ObjectPage(page, page[-1].key.path if len(objects) > limit else None)
+    return Walk(root, repo is None, limit + 1, linked, trash).page(repo, cursor)
 
 
 def _parse(cursor: str, repo: Repo | None, trash: bool) -> tuple[str, ...]:
@@ -61,11 +53,17 @@ def _parse(cursor: str, repo: Repo | None, trash: bool) -> tuple[str, ...]:
     return (*owner.segments, key.oid)
 
 
+#: What a file system keeps for itself at its top, where the server may not enter.
+_LOST: Final = b"lost+found"
+
 _name: Final = attrgetter("name")
 
 
-class _Walk:
+class Walk:
     """Finds objects in a directory and below it, in the order of names.
+
+    Whoever looks closer (:mod:`giftless.storage.local.survey`) overrides what is called on
+    the way: :meth:`fail` and those that see something.
 
     Directories are named by the segments of the repositories' paths, in the trash as well.
 
@@ -84,6 +82,37 @@ class _Walk:
         self._count = count
         self._linked = linked
         self._trash = trash
+
+    def page(self, repo: Repo | None, cursor: str | None) -> ObjectPage:
+        """Return a page of one object less than ``count``; see :func:`list_page`.
+
+        :param repo: the only one that is listed; all, if ``deep``.
+        """
+        after = () if cursor is None else _parse(cursor, repo, self._trash)
+        start: tuple[str, ...] = () if repo is None else repo.segments
+        found = self.objects(start, after[len(start) :]) if self.is_there(start) else iter(())
+        # One more tells whether there is another page.
+        objects = list(islice(found, self._count))
+        page = objects[: self._count - 1]
+        more = len(objects) == self._count
+        return ObjectPage(page, page[-1].key.path if more else None)
+
+    # -- what somebody may want to know who looks closer
+
+    def fail(self, directory: bytes, error: OSError) -> None:
+        """A directory is there and cannot be read."""
+        raise error
+
+    def see_file(self, entry: os.DirEntry[bytes], key: ObjectKey, status: os.stat_result) -> None:
+        """There is an object."""
+
+    def see_directory(self, entry: os.DirEntry[bytes], entered: bool) -> None:
+        """There is a directory; it is not entered if no repository can have its path."""
+
+    def see_other(self, entry: os.DirEntry[bytes]) -> None:
+        """There is something that is neither a directory nor an object."""
+
+    # -- walking
 
     def is_there(self, segments: Sequence[str]) -> bool:
         """Return whether a directory is there, and is reached through no other link."""
@@ -119,17 +148,21 @@ class _Walk:
             for entry in entries:
                 text = _text(entry)
                 if self._is_directory(entry):
-                    if self._deep and _repo((*segments, text)) is not None:
-                        yield from self._enter((*segments, text), ())
-                elif (
-                    repo is not None
-                    and _is_object(entry)
-                    and (status := _status(entry)) is not None
-                ):
+                    if self._deep and (segments or entry.name != _LOST):
+                        inner = (*segments, text)
+                        entered = _repo(inner) is not None
+                        self.see_directory(entry, entered)
+                        if entered:
+                            yield from self._enter(inner, ())
+                elif repo is None or not _is_object(entry):
+                    self.see_other(entry)
+                elif (status := self._status(entry)) is not None:
+                    key = ObjectKey(repo, Oid(text))
+                    self.see_file(entry, key, status)
                     # What was moved to the trash has the time at which its bytes were
                     # written, but the kernel notes when it got its name there.
                     modified = status.st_ctime if self._trash else status.st_mtime
-                    yield ListedObject(ObjectKey(repo, Oid(text)), status.st_size, modified)
+                    yield ListedObject(key, status.st_size, modified)
             if len(entries) < self._count:
                 break
             name = entries[-1].name
@@ -147,20 +180,32 @@ class _Walk:
         """
         kept: list[os.DirEntry[bytes]] = []
         count, last = self._count, b""
-        # Another process may remove it at any moment.
-        with (
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            os.scandir(directory) as found,
-        ):
-            for entry in found:
-                if entry.name > after and (not last or entry.name < last):
-                    kept.append(entry)
-                    if len(kept) > 2 * count:
-                        kept.sort(key=_name)
-                        del kept[count:]
-                        last = kept[-1].name
+        try:
+            with os.scandir(directory) as found:
+                for entry in found:
+                    if entry.name > after and (not last or entry.name < last):
+                        kept.append(entry)
+                        if len(kept) > 2 * count:
+                            kept.sort(key=_name)
+                            del kept[count:]
+                            last = kept[-1].name
+        except (FileNotFoundError, NotADirectoryError):
+            # Another process has removed it.
+            pass
+        except OSError as error:
+            self.fail(directory, error)
         kept.sort(key=_name)
         return kept[:count]
+
+    def _status(self, entry: os.DirEntry[bytes]) -> os.stat_result | None:
+        """Look at a file; return ``None`` if somebody has deleted it meanwhile."""
+        try:
+            return entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.fail(os.path.dirname(entry.path), error)
+            return None
 
     def _is_directory(self, entry: os.DirEntry[bytes]) -> bool:
         return entry.is_dir(follow_symlinks=False) or (
@@ -179,14 +224,6 @@ def _is_object(entry: os.DirEntry[bytes]) -> bool:
 def _text(entry: os.DirEntry[bytes]) -> str:
     """Return an entry's name; bytes that are no UTF-8 become what no repository has."""
     return entry.name.decode("utf-8", "surrogateescape")
-
-
-def _status(entry: os.DirEntry[bytes]) -> os.stat_result | None:
-    """Look at a file; return ``None`` if somebody has deleted it meanwhile."""
-    try:
-        return entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def _repo(segments: tuple[str, ...]) -> Repo | None:

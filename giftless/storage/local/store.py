@@ -28,16 +28,18 @@ from giftless.interfaces import (
     ICopying,
     IDeleting,
     IFusedCapacity,
-    IListing,
     IMarking,
     IProbing,
     ISharing,
     IStreamingMultipartStore,
     IStreamingStore,
+    ISurveying,
     ObjectPage,
+    Oddity,
     PartUpload,
     Payload,
     Room,
+    SurveyPage,
 )
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import Extras, ObjectKey, Repo
@@ -47,14 +49,15 @@ from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
 from giftless.storage.local.failures import failed, unreadable
 from giftless.storage.local.files import Upload, remove
+from giftless.storage.local.leftovers import Leftovers
 from giftless.storage.local.listing import list_page
 from giftless.storage.local.lookups import Lookups, Size
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.probe import probe
-from giftless.storage.local.root import NotTheStore
 from giftless.storage.local.sharing import share_file
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
+from giftless.storage.local.survey import survey_page
 from giftless.storage.local.writer import sweep
 from giftless.storage.pages import check_limit
 
@@ -70,7 +73,7 @@ _NO_LOOKUP: Final = "objects could not be looked up"
 @implementer(
     IStreamingStore,
     IStreamingMultipartStore,
-    IListing,
+    ISurveying,
     IDeleting,
     IMarking,
     ICopying,
@@ -120,7 +123,7 @@ class LocalStore:
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: one thread job at most."""
-        return await self._attempt(_NO_LOOKUP, self._lookups.sizes(keys))
+        return await self._attempt(_NO_LOOKUP, self._lookups.sizes(keys), unreadable)
 
     async def room(self, repo: Repo) -> Room:
         """See :meth:`giftless.interfaces.ICapacity.room`: that of the repository's disk."""
@@ -270,6 +273,19 @@ class LocalStore:
         doing = "objects could not be listed"
         return await self._run(doing, self._list, repo, cursor, limit, trash)
 
+    async def survey(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
+    ) -> SurveyPage:
+        """See :meth:`giftless.interfaces.ISurveying.survey`: one thread job, as for a list."""
+        check_limit(limit)
+        doing = "the store could not be surveyed"
+        return await self._run(doing, survey_page, self._disks, repo, cursor, limit, trash)
+
+    async def leftovers(self, before: float) -> Sequence[Oddity]:
+        """See :meth:`giftless.interfaces.ISurveying.leftovers`: one thread job."""
+        work = Leftovers(self._disks, self._prefix, before)
+        return await self._run("leftovers could not be found", work.find)
+
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.interfaces.IDeleting.delete`: one thread job.
 
@@ -332,14 +348,9 @@ class LocalStore:
         return error.errno == errno.EXDEV and self._disks.discover(self._disks.path(key))
 
     def _list(self, repo: Repo | None, cursor: str | None, limit: int, trash: bool) -> ObjectPage:
-        # A disk that is not there has no empty list.
-        before = [root.enter() for root in self._disks.roots()]
-        top = self._disks.main.path
-        linked = {os.path.join(top, path) for path in self._disks.linked}
-        page = list_page(os.path.join(top, self._prefix), repo, cursor, limit, linked, trash)
-        if [root.enter() for root in self._disks.roots()][: len(before)] != before:
-            raise NotTheStore("a disk was replaced meanwhile")
-        return page
+        return self._disks.walk(
+            lambda top, linked: list_page(top, repo, cursor, limit, linked, trash)
+        )
 
     def _delete(self, key: ObjectKey) -> None:
         # The object last: if that fails, it is still listed and can be deleted again.

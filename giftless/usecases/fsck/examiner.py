@@ -107,7 +107,7 @@ class Examiner:
         except Conflict:
             return None
         except ObjectDamaged as error:
-            return Finding(Outcome.WRONG, error.message, key)
+            return Finding(Outcome.WRONG, error.message, key, marked=True)
         except ObjectUnreadable as error:
             return Finding(Outcome.UNREADABLE, error.message, key)
         except LFSError as error:

@@ -34,9 +34,11 @@ class Finding(msgspec.Struct, frozen=True):
     :ivar key: the object that it is about, in the trash with the key that it has there;
         ``None`` if it is about none.
     :ivar path: where it is, as the store calls it; empty for an object.
+    :ivar marked: whether it is marked as damaged already.
     """
 
     outcome: Outcome
     problem: str
     key: ObjectKey | None = None
     path: str = ""
+    marked: bool = False

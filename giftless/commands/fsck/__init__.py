@@ -1,0 +1,1 @@
+"""``giftless fsck``: is all that is stored what it should be?"""
