@@ -12,6 +12,7 @@ from giftless.app.plugins import PartBuilder
 from giftless.app.quotas import QuotaParts, build_quota_parts, build_quotas
 from giftless.app.secret import load_secret
 from giftless.app.transfers import build_transfers, choose_factories
+from giftless.app.upkeep import build_scrub_look, build_scrubbing, build_upkeep
 from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
 from giftless.auth.guard import Guard
@@ -20,6 +21,7 @@ from giftless.auth.realms import check_realms
 from giftless.auth.throttle import Guesses
 from giftless.base import schema
 from giftless.base.metrics.counts import Counts
+from giftless.base.repeated import Repeated
 from giftless.base.shared_table import SharedTable
 from giftless.catalogue.recorder import Recorder
 from giftless.interfaces import (
@@ -52,7 +54,7 @@ from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
 from giftless.usecases.space import Space, make_space
-from giftless.usecases.upkeep import Purging, Refreshing
+from giftless.usecases.upkeep import Refreshing
 from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.admin_pages import AdminPages, PageMaker
 from giftless.web.administration.api import AdministrationAPI
@@ -83,6 +85,7 @@ class Backends:
     :ivar quotas: what may be stored and downloaded; ``None`` if there are no quotas.
     :ivar space: what is stored, and all that can be done with it.
     :ivar refreshing: asks the catalogue what is to be known; ``None`` if there is no trash.
+    :ivar scrubbing: reads everything again and again; ``None`` if nothing does.
     :ivar administration: answers who looks at it and changes it.
     :ivar observers: who is told of events, by the dotted paths of their sections.
     :ivar arrivals: the same for who is told of stored objects alone.
@@ -101,6 +104,7 @@ class Backends:
     quotas: QuotaParts | None
     space: Space
     refreshing: Refreshing | None
+    scrubbing: Repeated | None
     administration: AdministrationAPI
     observers: Mapping[str, IObserver]
     arrivals: Mapping[str, IObserver]
@@ -160,7 +164,9 @@ def build_backends(
         observers = {**observers, "quotas": quotas.budgets}
     # The store itself: what is asked for this is not counted.
     filled = None if quotas is None else quotas.levels.filled
-    health = Health(store, locks, around.reactor, catalogue, filled)
+    look = build_scrub_look(options, around)
+    health = Health(store, locks, around.reactor, catalogue, filled, look)
+    unmeasured = store
     activity = None
     if metrics is not None:
         seconds = around.reactor.seconds
@@ -182,7 +188,8 @@ def build_backends(
         catalogue,
         quotas,
         space,
-        _keep_up(options, parts, space),
+        build_upkeep(options, parts.environment, space),
+        build_scrubbing(options, around, unmeasured, space, secret, metrics),
         _administration(options, parts, space),
         observers,
         arrivals,
@@ -214,18 +221,6 @@ def build_space_over(
         options.trash.keep,
         options.aliases,
     )
-
-
-def _keep_up(options: Config, parts: PartBuilder, space: Space) -> Refreshing | None:
-    """Let a worker do what is to be done all the time."""
-    if space.trash is None or space.presence is None:
-        return None
-    lent = parts.environment
-    refreshing = Refreshing(space.presence, space.moved, space.trash, lent.reactor)
-    refreshing.setServiceParent(lent.services)
-    purging = Purging(space.trash, options.state_dir, lent.blocking, lent.reactor, lent.wall_clock)
-    purging.setServiceParent(lent.services)
-    return refreshing
 
 
 def _administration(options: Config, parts: PartBuilder, space: Space) -> AdministrationAPI:

@@ -27,6 +27,7 @@ from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Section
 from giftless.usecases.quotas.rules import QuotaOptions
+from giftless.usecases.scrub.options import ScrubOptions
 from giftless.web.cors import CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.proxies import UNIX
@@ -108,6 +109,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :ivar catalogue: where it is kept what is known of objects: ``type`` and that plugin's
         options.
     :ivar trash: where deleted objects are for a while.
+    :ivar scrub: whether and how fast everything that is stored is read again.
     :ivar observers: who is told what the server has done: a list of observers.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
@@ -142,6 +144,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     locks: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     catalogue: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     trash: TrashOptions = TrashOptions()
+    scrub: ScrubOptions = ScrubOptions()
     observers: list[Section] = []
     transfers: list[str] = msgspec.field(
         default_factory=lambda: ["giftless", "multipart-basic", "basic"]
@@ -335,6 +338,7 @@ def _check(config: Config) -> None:
                 f"found {describe(proxy)}, allowed is an address, a network such as 10.0.0.0/8,"
                 f" or '{UNIX}'",
             ) from None
+    config.scrub.check()
     for index, host in enumerate(config.admin.hosts):
         if not _HOST_NAME.fullmatch(host):
             raise ConfigError(

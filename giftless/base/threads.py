@@ -31,11 +31,18 @@ class Threads(Service):
 
     :param reactor: the reactor to come back to.
     :param size: the most threads that run at once.
+    :param prepare: is called in each thread before its first job; must not raise.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, size: int) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFromThreads,
+        size: int,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         self._reactor = reactor
         self._size = size
+        self._prepare = prepare
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         #: How many jobs wait or run.
@@ -74,6 +81,8 @@ class Threads(Service):
         thread.start()
 
     def _work(self) -> None:
+        if self._prepare is not None:
+            self._prepare()
         while (job := self._jobs.get()) is not None:
             result, function, args = job
             try:

@@ -98,6 +98,7 @@ from giftless.interfaces.plugins import (
     IStorageFactory,
     ITransferFactory,
 )
+from giftless.interfaces.scrub_events import ObjectFaulty, ScrubEnded
 from giftless.interfaces.storage import (
     MAX_PAGE,
     ICapacity,
@@ -222,6 +223,7 @@ __all__ = [
     "Lookup",
     "ObjectDeleted",
     "ObjectFacts",
+    "ObjectFaulty",
     "ObjectMarked",
     "ObjectPage",
     "ObjectRestored",
@@ -240,6 +242,7 @@ __all__ = [
     "Requester",
     "Reservation",
     "Room",
+    "ScrubEnded",
     "Section",
     "State",
     "SurveyPage",

@@ -17,6 +17,7 @@ from enum import Enum
 
 from zope.interface import Interface
 
+from giftless.interfaces.scrub_events import ObjectFaulty, ScrubEnded
 from giftless.lfs.locks import Lock
 from giftless.lfs.objects import ObjectKey, Operation, Repo
 
@@ -341,12 +342,14 @@ Event = (
     | ObjectServed
     | ObjectDeleted
     | ObjectMarked
+    | ObjectFaulty
     | ObjectTrashed
     | ObjectRestored
     | RepositoryMoved
     | RepositoryCopied
     | AliasChanged
     | CollectionEnded
+    | ScrubEnded
     | LockCreated
     | LockReleased
     | LockForced

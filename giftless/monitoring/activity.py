@@ -20,6 +20,7 @@ from giftless.interfaces import (
     Event,
     IObserver,
     ObjectDeleted,
+    ObjectFaulty,
     ObjectRestored,
     ObjectServed,
     ObjectStored,
@@ -42,7 +43,11 @@ OTHERS: Final = "other repositories"
 MAX_EVENTS: Final = 100
 
 #: What happens to many objects at once, as observers are told it.
-OF_OBJECTS: Final = frozenset({"object.deleted", "object.trashed", "object.restored"})
+OF_OBJECTS: Final = frozenset(
+    {"object.deleted", "object.trashed", "object.restored", "object.faulty"}
+)
+
+_OF_OBJECTS: Final = (ObjectDeleted, ObjectTrashed, ObjectRestored, ObjectFaulty)
 
 #: How many uploads are told.
 MAX_UPLOADS: Final = 100
@@ -245,7 +250,7 @@ class Activity:
             BatchAnswered: self._answered,
             Refused: self._refused,
             **dict.fromkeys(TOLD, self._happened),
-            **dict.fromkeys((ObjectDeleted, ObjectTrashed, ObjectRestored), self._changed),
+            **dict.fromkeys(_OF_OBJECTS, self._changed),
         }
 
     def observe(self, event: Event) -> None:
@@ -319,7 +324,9 @@ class Activity:
     def _refused(self, event: Refused) -> None:
         self._refusals.add((event.cause, "" if event.repo is None else event.repo.path), event)
 
-    def _changed(self, event: ObjectDeleted | ObjectTrashed | ObjectRestored) -> None:
+    def _changed(
+        self, event: ObjectDeleted | ObjectTrashed | ObjectRestored | ObjectFaulty
+    ) -> None:
         self._objects.add((type(event), event.key.repo.path), event)
 
     def _happened(self, event: Event) -> None:

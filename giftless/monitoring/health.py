@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from giftless.errors import LFSError
 from giftless.interfaces import ICapacity, ICatalogue, ILockStore, IObjectStore, IProbing, Level
 from giftless.lfs.locks import LockQuery
 from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Oid, Repo
+from giftless.monitoring.scrubbing import ScrubFacts
 
 #: For how many seconds a report holds.
 FRESH: Final = 3.0
@@ -38,7 +39,7 @@ COUNT_SHARE: Final = 0.05
 MAX_COUNT_INTERVAL: Final = 300.0
 
 #: Parts without which clients are served all the same.
-BESIDE: Final = frozenset({"catalogue"})
+BESIDE: Final = frozenset({"catalogue", "scrub"})
 
 #: What a store is asked for that cannot be probed; no repository can have this name.
 ABSENT: Final = ObjectKey(
@@ -86,17 +87,31 @@ class Report(msgspec.Struct, frozen=True):
     :ivar locks: how many locks there are, counted within :data:`COUNT_INTERVAL`; ``None``
         if that is not known.
     :ivar stored: what is stored, counted in the same way; ``None`` if that is not known.
+    :ivar scrub: how far the scrub is; ``None`` if there is none, or that is not known.
     """
 
     problems: Mapping[str, str] = {}
     free_bytes: float | None = None
     locks: int | None = None
     stored: Stored | None = None
+    scrub: ScrubFacts | None = None
 
     @property
     def ready(self) -> bool:
         """Whether everything is well that clients need."""
         return not any(problem for part, problem in self.problems.items() if part not in BESIDE)
+
+
+class ScrubCheck(Protocol):
+    """Looks after the scrub.
+
+    :ivar facts: what it has found last; ``None`` if that is not known.
+    """
+
+    facts: ScrubFacts | None
+
+    async def look(self) -> None:
+        """Raise what is wrong."""
 
 
 class Health:
@@ -107,6 +122,7 @@ class Health:
     :param clock: tells the time.
     :param catalogue: knows what is stored; ``None`` if there is none.
     :param quotas: tells how quotas are filled; ``None`` if there are none.
+    :param scrub: looks after the scrub; ``None`` if there is none.
     """
 
     def __init__(
@@ -116,6 +132,7 @@ class Health:
         clock: IReactorTime,
         catalogue: ICatalogue | None = None,
         quotas: Quotas | None = None,
+        scrub: ScrubCheck | None = None,
     ) -> None:
         self._store = _StoreCheck(store)
         checks: dict[str, Check] = {"store": self._store.look}
@@ -129,6 +146,9 @@ class Health:
                 lambda: _stored(catalogue, quotas), lambda: catalogue.look([ABSENT]), clock
             )
             checks["catalogue"] = self._stored.look
+        self._scrub = scrub
+        if scrub is not None:
+            checks["scrub"] = scrub.look
         self._parts = {name: _Part(check, clock) for name, check in checks.items()}
         self._clock = clock
         self._report = Report()
@@ -144,7 +164,8 @@ class Health:
             self._tell(name, self._report.problems.get(name, ""), problem)
         count = None if self._locks is None else self._locks.count
         stored = None if self._stored is None else self._stored.count
-        self._report = Report(problems, self._store.free_bytes, count, stored)
+        scrub = None if self._scrub is None else self._scrub.facts
+        self._report = Report(problems, self._store.free_bytes, count, stored, scrub)
         self._fresh_until = self._clock.seconds() + FRESH
         return self._report
 

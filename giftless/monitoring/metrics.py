@@ -93,6 +93,18 @@ class Metrics:
         self.marked = counter(
             "giftless_objects_damaged_total", "Objects that were marked as damaged."
         )
+        self.scrub_objects = counter(
+            "giftless_scrub_objects_total", "Objects that the scrub has examined."
+        )
+        self.scrub_bytes = counter("giftless_scrub_read_bytes_total", "Bytes that it has read.")
+        self.scrub_passes = counter(
+            "giftless_scrub_passes_total", "How often it has examined everything that is stored."
+        )
+        self.scrub_findings = counter(
+            "giftless_scrub_findings_total",
+            "Objects that it found not to be well, by outcome.",
+            "outcome",
+        )
         self.authentications = counter(
             "giftless_auth_requests_total",
             "Credentials (or their absence) that an authenticator accepted or refused, or"

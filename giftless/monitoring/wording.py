@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from giftless.base.units import size_in_words
+from giftless.base.units import duration_in_words, size_in_words
 from giftless.interfaces import (
     AliasChanged,
     ConfigurationReloaded,
@@ -13,6 +13,7 @@ from giftless.interfaces import (
     LockForced,
     LockReleased,
     ObjectDeleted,
+    ObjectFaulty,
     ObjectMarked,
     ObjectRestored,
     ObjectTrashed,
@@ -20,6 +21,7 @@ from giftless.interfaces import (
     Refused,
     RepositoryCopied,
     RepositoryMoved,
+    ScrubEnded,
 )
 
 
@@ -50,6 +52,20 @@ def _deleted(event: ObjectDeleted) -> tuple[str, str]:
 def _marked(event: ObjectMarked) -> tuple[str, str]:
     key = event.key
     return key.repo.path, f"object {key.oid[:_OID]} is damaged: {event.reason}"
+
+
+def _faulty(event: ObjectFaulty) -> tuple[str, str]:
+    key = event.key
+    return key.repo.path, f"object {key.oid[:_OID]}: {event.outcome}: {event.reason}"
+
+
+def _scrubbed(event: ScrubEnded) -> tuple[str, str]:
+    found = ", ".join(f"{count} {outcome}" for outcome, count in sorted(event.findings.items()))
+    words = (
+        f"the scrub examined {event.objects} objects ({size_in_words(event.size)})"
+        f" in {duration_in_words(event.seconds)}: {found or 'all are well'}"
+    )
+    return "", words
 
 
 def _trashed(event: ObjectTrashed) -> tuple[str, str]:
@@ -112,11 +128,13 @@ _WORDS: Final[dict[type, Callable[[Any], tuple[str, str]]]] = {
     LockForced: _forced,
     ObjectDeleted: _deleted,
     ObjectMarked: _marked,
+    ObjectFaulty: _faulty,
     ObjectTrashed: _trashed,
     ObjectRestored: _restored,
     RepositoryMoved: _moved,
     RepositoryCopied: _copied,
     AliasChanged: _named,
+    ScrubEnded: _scrubbed,
     QuotaWarned: _warned,
     ConfigurationReloaded: _reloaded,
 }

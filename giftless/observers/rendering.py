@@ -21,6 +21,7 @@ from giftless.interfaces import (
     LockForced,
     LockReleased,
     ObjectDeleted,
+    ObjectFaulty,
     ObjectMarked,
     ObjectRestored,
     ObjectServed,
@@ -30,6 +31,7 @@ from giftless.interfaces import (
     Refused,
     RepositoryCopied,
     RepositoryMoved,
+    ScrubEnded,
     TokenMinted,
 )
 from giftless.lfs.locks import Lock
@@ -39,7 +41,13 @@ _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).enco
 
 #: The events that are about one object.
 _OF_OBJECTS: Final = (
-    ObjectStored | ObjectServed | ObjectDeleted | ObjectMarked | ObjectTrashed | ObjectRestored
+    ObjectStored
+    | ObjectServed
+    | ObjectDeleted
+    | ObjectMarked
+    | ObjectFaulty
+    | ObjectTrashed
+    | ObjectRestored
 )
 
 _OF_REPOSITORIES: Final = (
@@ -106,6 +114,22 @@ def _deleted(event: ObjectDeleted) -> Data:
 
 def _marked(event: ObjectMarked) -> Data:
     return {**_object(event.key), "reason": event.reason, **_somebody(event)}
+
+
+def _faulty(event: ObjectFaulty) -> Data:
+    what = {"size": event.size, "outcome": event.outcome, "reason": event.reason}
+    return {**_object(event.key), **what, **_somebody(event)}
+
+
+def _scrubbed(event: ScrubEnded) -> Data:
+    return {
+        "objects": event.objects,
+        "size": event.size,
+        "read": event.read,
+        "findings": dict(event.findings),
+        "seconds": event.seconds,
+        **_somebody(event),
+    }
 
 
 def _trashed(event: ObjectTrashed) -> Data:
@@ -228,12 +252,14 @@ _KINDS: Final[Mapping[type, tuple[str, Callable[[Any], Data]]]] = {
     ObjectServed: ("object.served", _served),
     ObjectDeleted: ("object.deleted", _deleted),
     ObjectMarked: ("object.marked", _marked),
+    ObjectFaulty: ("object.faulty", _faulty),
     ObjectTrashed: ("object.trashed", _trashed),
     ObjectRestored: ("object.restored", _restored),
     RepositoryMoved: ("repository.moved", _moved),
     RepositoryCopied: ("repository.copied", _copied),
     AliasChanged: ("alias.changed", _moved),
     CollectionEnded: ("collection.ended", _collected),
+    ScrubEnded: ("scrub.ended", _scrubbed),
     LockCreated: ("lock.created", _by_owner),
     LockReleased: ("lock.released", _by_owner),
     LockForced: ("lock.forced", _forced),

@@ -98,6 +98,7 @@ class Instance:
             backends = build_backends(options, self._parts, shared, metrics, pages)
             self._events = Events(backends.observers)
             self._refreshing = backends.refreshing
+            self._scrubbing = backends.scrubbing
             built = build_fronts(options, self._parts.environment, backends)
             self._fronts = used_fronts(self._endpoints, {front.name: front for front in built})
         except ConfigError as error:
@@ -177,6 +178,9 @@ class Instance:
         sees an error.
         """
         await self._stop_listening()
+        if self._scrubbing is not None and self._scrubbing.running:
+            # A worker of the new configuration goes on with it, if that still wants it.
+            self._scrubbing.stopService()
         await settle(_wait_for(front.retire()) for front in self._fronts.values())
 
     async def stop(self) -> None:

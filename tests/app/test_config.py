@@ -13,7 +13,7 @@ from msgspec import inspect
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.app.config import Config, EndpointOptions, load, located
-from giftless.base.units import Duration
+from giftless.base.units import Duration, Size
 from giftless.errors import ConfigError
 
 
@@ -438,6 +438,10 @@ def _another(shape: inspect.Type, default: object) -> tuple[str, object]:
         case inspect.IntType(ge=ge):
             value = ge if ge is not None and ge != default else int(str(default)) + 1
             return str(value), value
+        case inspect.UnionType((inspect.CustomType() as written, inspect.NoneType())):
+            return _another(written, default)
+        case inspect.CustomType(cls) if cls is Size:
+            return "7M", Size(7_000_000)
         case inspect.CustomType(cls) if cls is Duration:
             return "45min", Duration(2700)
         case inspect.LiteralType(values):

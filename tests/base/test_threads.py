@@ -56,6 +56,14 @@ class ThreadsTests(TestCase):
         self.addCleanup(threads.stopService)
         self.assertEqual(await result, 3)
 
+    async def test_each_thread_is_prepared_once_before_its_first_job(self) -> None:
+        prepared: list[int] = []
+        threads = Threads(reactor, 1, lambda: prepared.append(threading.get_ident()))
+        threads.startService()
+        self.addCleanup(threads.stopService)
+        there = [await threads.run(threading.get_ident) for _ in range(2)]
+        self.assertEqual(prepared, there[:1])
+
     async def test_no_more_threads_than_allowed_run_at_once(self) -> None:
         threads = self.start(2)
         lock = threading.Lock()

@@ -16,7 +16,7 @@ from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
 from tests.docs.pages import DOCS, code
-from tests.support.monitoring import RULES
+from tests.support.monitoring import RULES, SCRUB
 
 
 class MonitoringPageTests(SynchronousTestCase):
@@ -25,7 +25,7 @@ class MonitoringPageTests(SynchronousTestCase):
         counted = tally.open()
         Metrics(Counts(Slab(counted.descriptor)))
         counted.close()
-        facts = Facts({}, [], 0, 0, {}, Report({}, 1, 1, Stored(1, 1, 1, 1, 1)))
+        facts = Facts({}, [], 0, 0, {}, Report({}, 1, 1, Stored(1, 1, 1, 1, 1), SCRUB))
         text = Exposition(tally.sums, lambda: facts).render().decode()
         told = set()
         for family in text_string_to_metric_families(text):

@@ -18,7 +18,7 @@ from giftless.interfaces import Bound, Level
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
-from tests.support.monitoring import DASHBOARD, RULES, expressions, panels
+from tests.support.monitoring import DASHBOARD, RULES, SCRUB, expressions, panels
 from tests.support.prometheus import promtool
 
 #: What a name in an expression may end with if it is a histogram's.
@@ -35,7 +35,7 @@ def told() -> dict[str, set[str]]:
     counted.close()
     states = {"serving": 1}
     quotas = (Level(Bound("acme", True, 1), 1, 1),)
-    report = Report({"store": "", "locks": ""}, 1, 1, Stored(1, 1, 1, 1, 1, quotas))
+    report = Report({"store": "", "locks": ""}, 1, 1, Stored(1, 1, 1, 1, 1, quotas), SCRUB)
     facts = Facts(states, [], 0, 0, {"failed": 0}, report)
     found: dict[str, set[str]] = {}
     for family, _ in tally.sums():

@@ -15,6 +15,7 @@ from giftless.interfaces import (
     LockForced,
     LockReleased,
     ObjectDeleted,
+    ObjectFaulty,
     ObjectMarked,
     ObjectRestored,
     ObjectServed,
@@ -24,6 +25,7 @@ from giftless.interfaces import (
     Refused,
     RepositoryCopied,
     RepositoryMoved,
+    ScrubEnded,
     TokenMinted,
 )
 from giftless.lfs.locks import Lock
@@ -46,6 +48,7 @@ SAMPLES: Final[tuple[Event, ...]] = (
     ObjectServed(_KEY, 7, 7, True, "bob", _BOB),
     ObjectDeleted(_KEY, "alice", "its SHA-256 is another", "basic#alice"),
     ObjectMarked(_KEY, "alice", "its SHA-256 is another", "basic#alice"),
+    ObjectFaulty(_KEY, 7, "wrong", "it has 6 bytes", "giftless (scrub)"),
     ObjectTrashed(_KEY, 7, "giftless gc (root)", "no ref leads to it"),
     ObjectRestored(_KEY, 7, "alice", "basic#alice"),
     RepositoryMoved(repo_of("acme/rocket"), repo_of("acme/engine"), "giftless repo (root)"),
@@ -60,6 +63,7 @@ SAMPLES: Final[tuple[Event, ...]] = (
     ),
     AliasChanged(repo_of("acme/old"), repo_of("acme/rocket"), "giftless repo (root)"),
     CollectionEnded(repo_of("acme/rocket"), "giftless gc (root)", 118, 3, 5, 1048576, 1),
+    ScrubEnded(34200, 1270000000000, 1269999983616, {"wrong": 1}, 2461204.5, "giftless (scrub)"),
     LockCreated(_HELD),
     LockReleased(_HELD),
     LockForced(_HELD, "bob", _BOB, "192.0.2.7", "5f0c2d6a91b37e48"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.interfaces import Event
+from giftless.interfaces import Event, ScrubEnded
 from giftless.interfaces import events as all_events
 from giftless.observers.rendering import NAMES, data_of, encode, name_of, repo_of, time_text
 from tests.observers.samples import MOMENT, SAMPLES
@@ -46,6 +46,7 @@ class RenderingTests(SynchronousTestCase):
     def test_the_repository_is_found_wherever_an_event_has_it(self) -> None:
         without = {
             all_events.QuotaWarned,
+            ScrubEnded,
             all_events.TokenMinted,
             all_events.ConfigurationReloaded,
         }

@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts
+
 _ETC: Final = Path(__file__).resolve().parents[2] / "etc"
 
 #: The rules of Prometheus, and the dashboard of Grafana.
 RULES: Final = _ETC / "prometheus" / "giftless.rules.yml"
 DASHBOARD: Final = _ETC / "grafana" / "giftless.json"
+
+#: A scrub of which everything is told.
+SCRUB: Final = ScrubFacts(1.0, 1.0, ScrubCounts(1.0), 1, 1, ScrubCounts(1.0, 1.0), 1)
 
 #: What Grafana puts in place of its variables.
 _VARIABLES: Final = {"$__rate_interval": "1m", "$job": ".*", "$instance": ".*"}

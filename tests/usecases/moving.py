@@ -81,7 +81,10 @@ class Place:
 
 
 class MovingTestCase(CoroutineTestCase):
-    """A test case with a store on a disk, and a catalogue in SQLite."""
+    """A test case with a store on a disk, and a catalogue in SQLite.
+
+    :ivar top: the store's directory.
+    """
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -89,8 +92,9 @@ class MovingTestCase(CoroutineTestCase):
         # In memory where that is possible: nothing is lost here but time.
         top = tempfile.mkdtemp(dir=MEMORY if os.path.isdir(MEMORY) else None)
         self.addCleanup(shutil.rmtree, top)
-        os.makedirs(path := os.path.join(top, "objects"))
-        self.store = LocalStore(path, "", InlineBlocking())
+        self.top = os.path.join(top, "objects")
+        os.makedirs(self.top)
+        self.store = LocalStore(self.top, "", InlineBlocking())
         lent = environment(os.path.join(top, "state"), self.clock)
         self.catalogue = SQLiteFactory().build(SQLiteOptions(), lent)
         lent.services.startService()

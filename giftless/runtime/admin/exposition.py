@@ -25,6 +25,7 @@ from giftless.base.metrics.families import Family, Kind
 from giftless.base.metrics.tally import Sums
 from giftless.interfaces import Level
 from giftless.monitoring.health import Report, Stored
+from giftless.monitoring.scrubbing import ScrubFacts
 from giftless.runtime.admin.processes import ended_cpu_seconds, figures_of
 
 #: What the text is.
@@ -160,6 +161,8 @@ def _health(report: Report) -> Iterator[Metric]:
     if (stored := report.stored) is not None:
         yield from starmap(_gauge, _stored(stored))
         yield from _quotas(stored.quotas)
+    if (scrub := report.scrub) is not None:
+        yield from starmap(_gauge, _scrubbed(scrub))
 
 
 def _stored(stored: Stored) -> Iterator[tuple[str, str, float]]:
@@ -172,6 +175,26 @@ def _stored(stored: Stored) -> Iterator[tuple[str, str, float]]:
     )
     yield "giftless_trashed_objects", "Objects in the trash.", stored.trashed
     yield "giftless_trashed_bytes", "Their bytes.", stored.trashed_size
+
+
+def _scrubbed(scrub: ScrubFacts) -> Iterator[tuple[str, str, float]]:
+    yield (
+        "giftless_scrub_progress_ratio",
+        "Which part of the pass that runs is done, from 0 to 1.",
+        scrub.progress,
+    )
+    yield "giftless_scrub_period_seconds", "How long a pass is to take.", scrub.period
+    yield (
+        "giftless_scrub_due_timestamp_seconds",
+        "When the pass that runs is to end.",
+        scrub.due_at,
+    )
+    if scrub.last is not None:
+        yield (
+            "giftless_scrub_last_pass_timestamp_seconds",
+            "When the last pass has come to its end.",
+            scrub.last.ended_at,
+        )
 
 
 def _quotas(levels: Sequence[Level]) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from giftless.interfaces.catalogue import UsageRow
 from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.overview import CauseCount, Overview, Rates, Series, Totals, WorkerFacts
+from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts, ScrubFinding
 from giftless.runtime.lock_questions import LockFacts
 from giftless.runtime.space_questions import ObjectFacts, QuotaFacts, UsageFacts
 
@@ -81,6 +82,7 @@ def overview(names: tuple[str, ...] = ("acme/site", "acme/film"), **members: Any
             812_000_000_000,
             42,
             Stored(34_200, 1_270_000_000_000, 990_000_000_000, 210, 31_000_000_000),
+            scrub(names),
         ),
         "health_at": NOW - 4,
         "rates": Rates(38.2, 0.0, 1.4, 24_500_000.0, 81_200_000.0, 96.0),
@@ -109,6 +111,18 @@ def overview(names: tuple[str, ...] = ("acme/site", "acme/film"), **members: Any
         **members,
     }
     return Overview(**facts)
+
+
+def scrub(names: tuple[str, ...]) -> ScrubFacts:
+    """Return the facts of a scrub that has found something in each repository."""
+    findings = [
+        ScrubFinding(NOW - 900, name, "6e5d2a" * 10 + "0123", 7, "wrong", f"it is {name}", True)
+        for name in names
+    ]
+    running = ScrubCounts(NOW - 500_000, 0.0, 7_000, 250_000_000_000, 0, {"wrong": len(names)})
+    last = ScrubCounts(NOW - 3_000_000, NOW - 600_000, 34_000, 1_260_000_000_000)
+    period = 30 * 86_400.0
+    return ScrubFacts(period, NOW, running, 34_410, 1_301_000_000_000, last, 1, findings)
 
 
 def locks(names: tuple[str, ...]) -> list[LockFacts]:

@@ -46,6 +46,7 @@ class DashboardTests(PagesTestCase):
                 "1,204,311 requests",
             ),
             *("https://lfs.example.com", "2026-11-28 12:00:00 UTC", "5 started, 1 died"),
+            *("7,000 of about 34,410", "34,000 objects (1.3 TB), 0 not well", "wrong, marked"),
         ):
             self.assertIn(text, page.text)
         self.assertEqual(page.tags["svg"], 4)
