@@ -19,8 +19,8 @@ from giftless.lfs.objects import Oid
 _HEADER: Final = b"SQLite format 3\0"
 
 _QUERY: Final = (
-    "SELECT owner_name || '/' || repository.name, oid, size FROM lfs_meta_object"
-    " JOIN repository ON repository.id = repository_id ORDER BY repository.id, oid"
+    "SELECT repo.owner_name || '/' || repo.name, object.oid, object.size"
+    " FROM lfs_meta_object AS object JOIN repository AS repo ON repo.id = object.repository_id"
 )
 
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from giftless.app.config import parse as parse_config
 from giftless.importing.layouts import LAYOUTS
 from giftless.importing.xchacha20 import xchacha20
 from giftless.storage.local.store import LocalStore
@@ -143,3 +144,43 @@ class DatabaseTests(ImportTestCase):
         (self.other / "lfs.db").write_bytes(bolt.DATABASE)
         written = self.run_import("database", "other/lfs.db", "acme/rocket", status=1)
         self.assertIn("--content", written)
+
+
+class ConfigTests(ImportTestCase):
+    OLD = """
+AUTH_PROVIDERS:
+  - factory: giftless.auth.jwt:factory
+    options: {private_key: "s3cret,don'ttellany0ne"}
+  - acme.auth:factory
+"""
+
+    def test_a_configuration_is_translated_and_each_key_named(self) -> None:
+        (self.directory / "old.yaml").write_text(self.OLD)
+        written = self.run_import("config", "old.yaml", "--output", "new.yaml", status=2)
+        self.assertIn("not-translatable  AUTH_PROVIDERS.1: ", written)
+        self.assertIn("1 key translated; 1 key translated with a difference; 1 key not", written)
+        self.assertNotIn("s3cret", written)
+        path = self.directory / "new.yaml"
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        loaded = parse_config("new.yaml", path.read_text(), {}).config
+        self.assertEqual([section["type"] for section in loaded.auth], ["jwt"])
+        # Nothing that is there is replaced.
+        self.run_import("config", "old.yaml", "--output", "new.yaml", status=1)
+
+    def test_the_result_goes_to_stdout_and_what_is_told_to_stderr(self) -> None:
+        written = self.run_import("config", "-", status=2, stdin=self.OLD)
+        self.assertTrue(parse_config("", written, {}).config.auth)
+        self.assertIn("# not translated: AUTH_PROVIDERS.1: ", written)
+
+    def test_each_key_is_a_line_of_json(self) -> None:
+        (self.directory / "old.yaml").write_text(self.OLD)
+        written = self.run_import("config", "old.yaml", "-o", "new.yaml", "--json", status=2)
+        *notes, last = map(json.loads, written.splitlines())
+        self.assertEqual(last["summary"], {"translated": 1, "changed": 1, "not-translatable": 1})
+        self.assertEqual(len(notes), 3)
+        self.assertEqual(notes[-1]["key"], "AUTH_PROVIDERS.1")
+
+    def test_a_file_that_is_no_configuration_is_refused(self) -> None:
+        (self.directory / "old.yaml").write_text("x: [")
+        self.assertIn("old.yaml", self.run_import("config", "old.yaml", status=1))
+        self.assertIn("nowhere", self.run_import("config", "nowhere", status=1))

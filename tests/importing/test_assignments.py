@@ -62,10 +62,11 @@ class GiteaTests(SynchronousTestCase):
         """Make a database with the tables and columns that Gitea has."""
         with closing(sqlite3.connect(self.path)) as database, database:
             database.executescript(
-                "CREATE TABLE repository (id INTEGER PRIMARY KEY, owner_name TEXT, name TEXT);"
+                "CREATE TABLE repository (id INTEGER PRIMARY KEY, owner_name TEXT, name TEXT,"
+                " size INTEGER);"
                 "CREATE TABLE lfs_meta_object (id INTEGER PRIMARY KEY, oid TEXT, size INTEGER,"
                 " repository_id INTEGER);"
-                "INSERT INTO repository VALUES (1, 'acme', 'rocket'), (2, 'acme', 'b.git');"
+                "INSERT INTO repository VALUES (1, 'acme', 'rocket', 9), (2, 'acme', 'b.git', 9);"
             )
             database.executemany(
                 "INSERT INTO lfs_meta_object (oid, size, repository_id) VALUES (?, ?, ?)",

@@ -30,4 +30,10 @@ class ImportCommand(GroupCommand):
             lazily(f"{_HERE}.database.ImportDatabase"),
             "Import what the database of lfs-test-server knows.",
         ],
+        [
+            "config",
+            None,
+            lazily(f"{_HERE}.configuration.ImportConfig"),
+            "Translate a configuration of the Flask giftless.",
+        ],
     ]
