@@ -20,6 +20,7 @@ from twisted.internet.task import deferLater
 
 from giftless import __version__
 from giftless.base import http_client
+from giftless.base.dialling import AddressRefused
 from giftless.base.http_client import Answer
 from giftless.base.retry_after import retry_after
 from giftless.base.urls import DEFAULT_PORTS
@@ -236,6 +237,8 @@ class Asker:
                 after = problem.after
             except StoreError as error:
                 problem = ServerError(f"{outgoing.name}: {said(error.problem)}")
+            except AddressRefused as error:
+                raise ServerError(f"{outgoing.name}: {error}") from None
             except FAILURES as error:
                 problem = ServerError(f"{outgoing.name}: {describe_failure(error)}")
             if after is not None and waited + after <= ALL_PATIENCE and after <= PATIENCE:

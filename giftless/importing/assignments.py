@@ -9,10 +9,13 @@ import msgspec
 
 from giftless.errors import BadRequest
 from giftless.importing.offers import NoSource
-from giftless.lfs.objects import Oid, Repo
+from giftless.lfs.objects import MAX_SIZE, Oid, Repo
 
 #: The longest line, in bytes.
 _MAX_LINE: Final = 65_536
+
+#: The most digits of a size, and one.
+_MAX_DIGITS: Final = 20
 
 
 class Assignment(msgspec.Struct, frozen=True, gc=False):
@@ -29,8 +32,8 @@ class Assignment(msgspec.Struct, frozen=True, gc=False):
 def read_assignments(stream: BinaryIO, name: str, repo: Repo | None) -> Iterator[Assignment]:
     """Yield what a list says; blocks.
 
-    A line is ``OID REPO``; or an oid alone, or a line of ``git lfs ls-files --long``, if it
-    is known beforehand which repository is meant.
+    A line is ``OID REPO``; or an oid alone, ``OID SIZE``, or a line of ``git lfs ls-files
+    --long``, if it is known beforehand which repository is meant.
 
     :param name: what the list is called in errors.
     :param repo: the repository of all lines; ``None`` if each names its own.
@@ -44,13 +47,19 @@ def read_assignments(stream: BinaryIO, name: str, repo: Repo | None) -> Iterator
             if not Oid.PATTERN.fullmatch(oid):
                 raise NoSource(f"line {number} of {name} does not begin with an oid")
             if repo is not None:
-                yield Assignment(repo, Oid(oid))
+                yield Assignment(repo, Oid(oid), _size(rest.strip()))
             elif not rest:
                 raise NoSource(f"line {number} of {name} names no repository; say which: REPO")
             else:
                 yield Assignment(parse_repo(rest.strip(), f"line {number} of {name}"), Oid(oid))
     except OSError as error:
         raise NoSource(f"{name} cannot be read: {error.strerror}") from None
+
+
+def _size(text: str) -> int | None:
+    """Read a size in bytes; ``None`` for anything else."""
+    plain = text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS
+    return int(text) if plain and int(text) <= MAX_SIZE else None
 
 
 def parse_repo(path: str, name: str) -> Repo:

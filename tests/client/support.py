@@ -118,6 +118,7 @@ class ClientTestCase(TestCase):
                 self.patch_environ(name, None)
         for name, value in {
             "HOME": str(self.home),
+            "GIT_CEILING_DIRECTORIES": str(self.home.parent),
             "GIT_CONFIG_NOSYSTEM": "1",
             "XDG_CONFIG_HOME": str(self.home / "config"),
         }.items():

@@ -30,6 +30,7 @@ class ChoosingCommand(ImportObjects):
     """A command that imports some objects out of many.
 
     :ivar repo: where all objects go; ``None`` if they go to several repositories.
+    :ivar sources: the git repositories whose refs choose.
     """
 
     optParameters: Any = [
@@ -42,21 +43,21 @@ class ChoosingCommand(ImportObjects):
     def __init__(self) -> None:
         super().__init__()
         self.repo: Repo | None = None
-        self._sources: list[Source] = []
+        self.sources: list[Source] = []
 
     def opt_from(self, url: str) -> None:
         """Import what the refs of a git repository need: a URL or a directory (repeatable)."""
         try:
-            self._sources.append(parse_source(url))
+            self.sources.append(parse_source(url))
         except NoReferences as error:
             raise usage.UsageError(str(error)) from None
 
     def postOptions(self) -> None:
         """Check what belongs together."""
         super().postOptions()
-        if self._sources and self["list"] is not None:
+        if self.sources and self["list"] is not None:
             raise usage.UsageError("--from and --list cannot be combined")
-        if self._sources and self.repo is None:
+        if self.sources and self.repo is None:
             raise usage.UsageError("--from needs REPO: where the objects go")
         try:
             self["git-timeout"] = Duration.of(self["git-timeout"])
@@ -66,7 +67,7 @@ class ChoosingCommand(ImportObjects):
     @property
     def chooses(self) -> bool:
         """Whether only some objects are to be imported."""
-        return bool(self._sources) or self["list"] is not None
+        return bool(self.sources) or self["list"] is not None
 
     async def chosen(self, environment: Environment) -> Sequence[Assignment]:
         """Tell which objects are to be imported, where not all are.
@@ -75,8 +76,8 @@ class ChoosingCommand(ImportObjects):
         :raises NoReferences: if a git repository cannot.
         """
         run = environment.blocking.run
-        if not self._sources:
-            return in_order(await run(self._listed))
+        if not self.sources:
+            return in_order(await run(self.listed))
         git = Git(self["git-timeout"])
         # Killed in time, so that this process can end.
         reactor: Any = environment.reactor
@@ -87,13 +88,17 @@ class ChoosingCommand(ImportObjects):
         assert self.repo is not None, "it was checked"
         directory = tempfile.mkdtemp(prefix="giftless-import-")
         try:
-            gathering = Gathering(git, self._sources, (), Path(directory, "clones"))
+            gathering = Gathering(git, self.sources, (), Path(directory, "clones"))
             gathering.gather()
             return [Assignment(self.repo, Oid(digest.hex())) for digest in gathering.keep]
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
-    def _listed(self) -> list[Assignment]:
+    def listed(self) -> list[Assignment]:
+        """Read the list; blocks.
+
+        :raises NoSource: if it cannot be read.
+        """
         name = self["list"]
         if name == _STDIN:
             return list(read_assignments(sys.stdin.buffer, "the list", self.repo))

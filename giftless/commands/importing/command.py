@@ -19,6 +19,12 @@ class ImportCommand(GroupCommand):
     )
     subCommands: Any = [
         [
+            "server",
+            None,
+            lazily(f"{_HERE}.server.ImportServer"),
+            "Import what an LFS server has, over the network.",
+        ],
+        [
             "directory",
             None,
             lazily(f"{_HERE}.directory.ImportDirectory"),

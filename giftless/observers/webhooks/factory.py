@@ -13,11 +13,11 @@ from giftless.base.database.migrations import Schema
 from giftless.base.database.pool import Pool
 from giftless.base.database.postgresql import PostgreSQL
 from giftless.base.database.sqlite import SQLite
+from giftless.base.dialling import Lookups
 from giftless.base.showing import without_quotes
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.interfaces import Environment
 from giftless.observers.webhooks.courier import Courier, Limits
-from giftless.observers.webhooks.dialling import Lookups
 from giftless.observers.webhooks.leases import Leases
 from giftless.observers.webhooks.observer import Webhooks
 from giftless.observers.webhooks.options import WebhooksOptions, targets_of

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from giftless.base.addresses import Network, parse_network
 from giftless.base.files import read_file
 from giftless.base.patterns import compile_pattern
 from giftless.base.schema import join
@@ -18,7 +19,6 @@ from giftless.base.showing import describe
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.observers.rendering import NAMES
-from giftless.observers.webhooks.addresses import Network, parse_network
 from giftless.observers.webhooks.signing import parse_secret
 
 #: The events that a target gets which names none: whatever changes something.

@@ -18,11 +18,12 @@ from twisted.internet.protocol import Factory
 
 from giftless import __version__
 from giftless.base.concurrency import settle
+from giftless.base.dialling import AddressRefused, Lookup
 from giftless.base.schema import below
 from giftless.errors import ConfigError
 from giftless.interfaces import WallClock
 from giftless.observers.webhooks.connection import Answer, ReceiverConnection
-from giftless.observers.webhooks.dialling import AddressRefused, Lookup, endpoint_of
+from giftless.observers.webhooks.dialling import endpoint_of
 from giftless.observers.webhooks.options import Target
 from giftless.observers.webhooks.signing import signed_headers
 

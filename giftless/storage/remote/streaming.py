@@ -65,7 +65,11 @@ async def download(client: StoreClient, request: Request) -> tuple[Answer, Downl
         raise StoreError(describe_failure(error)) from error
     body = Download(client.clock, client.stall_timeout)
     response.deliverBody(body)
-    return Answer(response.code, plain_headers(response.headers), b"", False), body
+    headers = plain_headers(response.headers)
+    if isinstance(response.length, int):
+        # Twisted takes the header away; it is a word if the length is not known.
+        headers["content-length"] = str(response.length)
+    return Answer(response.code, headers, b"", False), body
 
 
 @implementer(IBody)

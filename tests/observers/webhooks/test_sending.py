@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
+from giftless.base.dialling import Lookups
 from giftless.errors import ConfigError
-from giftless.observers.webhooks.dialling import Lookups
 from giftless.observers.webhooks.options import TargetOptions, WebhooksOptions, targets_of
 from giftless.observers.webhooks.sending import LONGEST_PAUSE, Outcome, Sender, Verdict
 from tests.observers.webhooks.certificates import Authority

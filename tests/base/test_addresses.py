@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.observers.webhooks.addresses import may_dial, parse_network
+from giftless.base.addresses import may_dial, parse_network
 
 #: Addresses that lead to the server itself, to its network, or nowhere.
 REFUSED = (

@@ -27,6 +27,14 @@ _NOT_PUBLIC4: Final = tuple(
     map(ipaddress.IPv4Network, ("192.0.0.0/24", "168.63.129.16/32", "192.88.99.0/24"))
 )
 
+#: The networks that organisations use inside: RFC 1918, RFC 6598 and RFC 4193.
+_PRIVATE: Final[tuple[Network, ...]] = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+    )
+)
+
 
 def parse_network(text: str) -> Network:
     """Read a network, or an address that stands for itself.
@@ -42,14 +50,37 @@ def may_dial(address: str, networks: Sequence[Network]) -> bool:
     :param address: of IPv4 or IPv6, perhaps with a zone.
     :param networks: where it may be although that is not public.
     """
+    return is_within(address, networks) or nearness(address) == 0
+
+
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address, or the one that it stands for, is in one of some networks."""
     try:
         given = ipaddress.ip_address(address)
     except ValueError:
         return False
     meant = _hidden_in(given) or given
-    if any(each in network for network in networks for each in (given, meant)):
-        return True
-    return _is_public(meant)
+    return any(each in network for network in networks for each in (given, meant))
+
+
+def nearness(address: str) -> int:
+    """Tell how near an address is, and so how few can reach it.
+
+    :returns: 0 for public ones, 1 for those of private networks, 2 for those of this machine,
+        3 for those that nobody should be led to: a cloud's metadata, links, many hosts.
+    """
+    try:
+        given = ipaddress.ip_address(address)
+    except ValueError:
+        return 3
+    meant = _hidden_in(given) or given
+    if meant.is_loopback:
+        return 2
+    if _is_public(meant):
+        return 0
+    far = meant.is_link_local or meant.is_multicast or meant.is_unspecified or meant.is_reserved
+    # What Python calls private has test networks and assignments of protocols in it, too.
+    return 3 if far or not any(meant in network for network in _PRIVATE) else 1
 
 
 def _hidden_in(address: Address) -> ipaddress.IPv4Address | None:
