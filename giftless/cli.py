@@ -37,6 +37,11 @@ COMMANDS: Final = (
     ("repo", "giftless.commands.repo.RepoCommand", "Rename, copy and remove repositories."),
     ("gc", "giftless.commands.gc.command.GcCommand", "Move what no ref leads to into the trash."),
     (
+        "doctor",
+        "giftless.commands.doctor.command.DoctorCommand",
+        "Find out why large files do not go up or come down.",
+    ),
+    (
         "check",
         "giftless.commands.check.command.CheckCommand",
         "Try whether the server can do its work.",

@@ -217,7 +217,7 @@ class Asker:
             answer = await attempt(request)
             if answer.status not in _REDIRECTING or "location" not in answer.headers:
                 return answer
-            request = _redirected(request, answer.headers["location"])
+            request = redirected(request, answer.headers["location"])
         raise ServerError(f"{outgoing.name}: it is redirected more than {_REDIRECTS} times")
 
     async def _patiently(
@@ -315,8 +315,8 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
-def _redirected(request: Outgoing, location: str) -> Outgoing:
-    """Return what is sent to where a request is redirected.
+def redirected(request: Outgoing, location: str) -> Outgoing:
+    """Return what is sent to where a request is redirected: never a credential to others.
 
     :raises ServerError: if it must not be sent there.
     """

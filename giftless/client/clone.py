@@ -77,7 +77,7 @@ class Clone:
 
     def remote(self, operation: str) -> str:
         """Return the name of the remote that git-lfs uses when nobody names one."""
-        branch = (self._git("symbolic-ref", "--quiet", "--short", "HEAD") or "").strip()
+        branch = self.branch().removeprefix("refs/heads/")
         keys = []
         if operation == "upload":
             keys = [f"branch.{branch}.pushremote", "remote.lfspushdefault", "remote.pushdefault"]
@@ -86,6 +86,10 @@ class Clone:
                 return found
         remotes = self.remotes
         return remotes[0] if len(remotes) == 1 else "origin"
+
+    def branch(self) -> str:
+        """Return the full name of the branch that is checked out; empty if none is."""
+        return (self._git("symbolic-ref", "--quiet", "HEAD") or "").strip()
 
     @property
     def remotes(self) -> list[str]:
@@ -180,13 +184,14 @@ class Clone:
                         if Oid.PATTERN.fullmatch(name) and name.startswith(first + second):
                             yield Oid(name)
 
-    def needed(self, git: Git) -> Iterator[Pointer]:
-        """Yield what all refs of the clone lead to, in all of their history.
+    def needed(self, git: Git, refs: str = "--all") -> Iterator[Pointer]:
+        """Yield what refs of the clone lead to, in all of their history.
 
+        :param refs: which ones, as an option of ``git rev-list``; by default all.
         :raises ServerError: if that cannot be told.
         """
         try:
-            yield from pointers_of_refs(git, self.git_directory)
+            yield from pointers_of_refs(git, self.git_directory, refs)
         except NoReferences as error:
             raise ServerError(f"{self}: {error}") from None
 

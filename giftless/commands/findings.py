@@ -131,9 +131,9 @@ def ok(check: str, found: str) -> Finding:
     return Finding(check, "ok", found)
 
 
-def skipped(check: str, found: str) -> Finding:
+def skipped(check: str, found: str, *, user: str = "", operator: str = "") -> Finding:
     """Make a finding: there is nothing to check, or no way to."""
-    return Finding(check, "skipped", found)
+    return Finding(check, "skipped", found, user, operator)
 
 
 def warning(check: str, found: str, *, user: str = "", operator: str = "") -> Finding:

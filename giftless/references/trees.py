@@ -19,10 +19,11 @@ from giftless.references.pointers import MAX_SIZE, MIN_SIZE, Pointer, pointers
 _CHECK: Final = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
 
 
-def pointers_of_refs(git: Git, directory: Path) -> Iterator[Pointer]:
-    """Yield what all refs lead to, in all of their history; one may come more than once.
+def pointers_of_refs(git: Git, directory: Path, refs: str = "--all") -> Iterator[Pointer]:
+    """Yield what refs lead to, in all of their history; one may come more than once.
 
     :param directory: the git directory.
+    :param refs: which ones, as an option of ``git rev-list``; by default all.
     :raises NoReferences: if it cannot be read.
     """
     with tempfile.TemporaryFile() as listed, tempfile.TemporaryFile() as blobs:
@@ -31,7 +32,7 @@ def pointers_of_refs(git: Git, directory: Path) -> Iterator[Pointer]:
             "rev-list",
             "--objects",
             "--no-object-names",
-            "--all",
+            refs,
             "--missing=allow-any",
             f"--filter=blob:limit={MAX_SIZE + 1}",
         ) as printed:

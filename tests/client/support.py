@@ -77,7 +77,7 @@ class SmallServer:
             return Answer(200)
         data = self.objects[oid]
         if (wanted := asked.headers.get("range")) is not None:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            start = int(wanted.removeprefix("bytes=").partition("-")[0])
             given = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
             return Answer(206, data[start:], given)
         return Answer(200, data)
