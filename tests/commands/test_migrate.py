@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from giftless.base.concurrency import settle
 from giftless.base.exclusive import Exclusive
+from giftless.interfaces import Entry, ICatalogueFactory, ILockStoreFactory, State
+from giftless.lfs.locks import LockQuery
+from giftless.lfs.objects import in_trash
 from giftless.storage.local.store import LocalStore
+from tests.contracts.lockstores import lock_of
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, altered
 from tests.support.commands import run_command
-from tests.support.making import key_of, put_object
+from tests.support.making import key_of, part_builder, put_object
+from tests.support.postgresql import postgresql
 from tests.support.run import CoroutineTestCase
+from tests.support.servers import shared
 
 DATA = [os.urandom(1000 * (number + 1)) for number in range(5)]
 
@@ -113,3 +124,110 @@ class MigrateTests(CoroutineTestCase):
         done = self.run_it()
         self.assertEqual(done.returncode, 1)
         self.assertIn("another 'giftless migrate' does this just now (process 4711)", done.stderr)
+
+
+class DatabasesTests(CoroutineTestCase):
+    """From SQLite to PostgreSQL, and back."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).resolve()
+        (self.directory / "state").mkdir(parents=True)
+        database = shared(postgresql)
+        conninfo = database.conninfo(database.make_database())
+        self.sections = {
+            kind: (
+                {"type": "sqlite", "path": f"{kind}.old"},
+                {"type": "postgresql", "conninfo": conninfo},
+                {"type": "sqlite", "path": f"{kind}.new"},
+            )
+            for kind in ("locks", "catalogue")
+        }
+        self.write()
+
+    def write(self, file: str = "giftless.yaml", **settings: Any) -> None:
+        """Write a configuration."""
+        storage = {"type": "local", "path": "data"}
+        whole = {"storage": storage, "state_dir": "state", **settings}
+        (self.directory / file).write_text(json.dumps(whole))
+
+    def run_it(self, *arguments: str) -> Any:
+        """Run the command, which must succeed; returns its summary."""
+        command = ("migrate", "--config", "giftless.yaml", "--json", *arguments)
+        done = run_command("giftless", *command, directory=self.directory)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return json.loads(done.stdout)["summary"]
+
+    @contextmanager
+    def built(self, interface: Any, section: Any, path: str) -> Iterator[Any]:
+        """Build a part for a moment, which finds its files where the command does."""
+        before = os.getcwd()
+        os.chdir(self.directory)
+        parts = part_builder("state")
+        try:
+            part = parts.build(interface, section, path)
+            parts.environment.services.startService()
+            yield part
+            self.run_now(settle([_stopped(parts.environment.services)]))
+        finally:
+            os.chdir(before)
+
+    def test_locks_move_to_another_database_and_back(self) -> None:
+        locks = [lock_of(f"{number}.psd") for number in range(5)]
+        first, *others = self.sections["locks"]
+        with self.built(ILockStoreFactory, first, "locks") as store:
+            for lock in locks:
+                self.run_now(store.create(lock))
+        for other in others:
+            self.write(locks={"type": "moving", "from": first, "to": other})
+            summary = self.run_it("--locks")
+            self.assertEqual((summary["locks"], summary["copied"]), (5, 5))
+            self.assertEqual(self.run_it("--locks")["copied"], 0)
+            first = other
+        with self.built(ILockStoreFactory, first, "locks") as store:
+            page = self.run_now(store.page(LockQuery(100)))
+        self.assertEqual(list(reversed(page.locks)), locks)
+
+    def test_the_catalogue_moves_to_another_database_and_back(self) -> None:
+        (self.directory / "data").mkdir()
+        store = LocalStore(str(self.directory / "data"), "", InlineBlocking())
+        entries = []
+        for number, data in enumerate(DATA):
+            key = key_of(data)
+            place = in_trash(key) if number == 3 else key
+            self.run_now(put_object(store, place, len(data), ListBody([data]), {}))
+            at = 1_700_000_000.0 + number
+            entry = Entry(key, len(data), at, at, "olga", "basic#olga", f"{number}.psd")
+            if number == 3:
+                entry = msgspec.structs.replace(
+                    entry, state=State.TRASHED, moved_at=at + 1, reason="old", moved_by="root"
+                )
+            entries.append(entry)
+        first, *others = self.sections["catalogue"]
+        with self.built(ICatalogueFactory, first, "catalogue") as catalogue:
+            self.run_now(catalogue.merge(entries))
+            self.run_now(catalogue.alias("org/before", "org/repo"))
+        for other in others:
+            self.write(catalogue=first)
+            self.write("new.yaml", catalogue=other)
+            summary = self.run_it("--catalogue", "catalogue", "new.yaml")
+            self.assertEqual((summary["entries"], summary["copied"], summary["aliases"]), (5, 5, 1))
+            drift = summary["drift"]
+            self.assertEqual((drift["missing"], drift["surplus"], drift["wrong_place"]), (0, 0, 0))
+            again = self.run_it("--catalogue", "catalogue", "new.yaml")
+            self.assertEqual((again["copied"], again["aliases"]), (0, 0))
+            first = other
+        with self.built(ICatalogueFactory, first, "catalogue") as catalogue:
+            found = self.run_now(catalogue.look([entry.key for entry in entries]))
+            self.assertEqual(found, entries)
+            aliases = self.run_now(catalogue.aliases())
+        self.assertEqual(dict(aliases), {"org/before": "org/repo"})
+
+    def test_one_thing_moves_at_a_time(self) -> None:
+        command = ("migrate", "--config", "giftless.yaml", "--locks", "--catalogue")
+        done = run_command("giftless", *command, directory=self.directory)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("move locks first", done.stderr)
+
+
+async def _stopped(services: Any) -> None:
+    await services.stopService()

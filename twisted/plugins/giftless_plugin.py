@@ -60,6 +60,10 @@ postgresql_locks = LazyPlugin(
     ILockStoreFactory, "postgresql", "giftless.locks.postgresql.PostgreSQLFactory", tls=False
 )
 
+moving_locks = LazyPlugin(
+    ILockStoreFactory, "moving", "giftless.locks.moving.MovingLocksFactory", tls=False
+)
+
 no_locks = LazyPlugin(ILockStoreFactory, "none", "giftless.locks.none.NoLocksFactory", tls=False)
 
 sqlite_catalogue = LazyPlugin(

@@ -12,6 +12,7 @@ from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.units import Size
 from giftless.commands import CONFIG, Command, who
+from giftless.commands.migrate.databases import migrate_catalogue, migrate_locks
 from giftless.commands.migrate.objects import Choices, ObjectMigration
 from giftless.commands.parts import use_parts
 from giftless.usecases.locks import By
@@ -24,8 +25,8 @@ class MigrateCommand(Command):
     """Moves objects."""
 
     synopsis = (
-        "[--config FILE] [--jobs NUMBER] [--rate RATE] [--no-trash] [--verify-only] [--json]"
-        " [FROM TO]"
+        "[--config FILE] [--locks | --catalogue] [--jobs NUMBER] [--rate RATE] [--no-trash]"
+        " [--verify-only] [--json] [FROM TO]"
     )
     longdesc = (
         "Copy all objects of the storage FROM to the storage TO, while clients push and pull,"
@@ -42,6 +43,8 @@ class MigrateCommand(Command):
         ["rate", "r", None, "How many bytes a second are read at most, such as 50M.", Size.of],
     ]
     optFlags = [
+        ["locks", None, "Copy locks instead: of locks.from to locks.to, or of FROM to TO."],
+        ["catalogue", None, "Copy the catalogue instead, and compare it with the storage."],
         ["no-trash", None, "Leave the trash where it is."],
         ["verify-only", None, "Copy nothing; compare TO with FROM, and read what is in TO."],
         ["json", None, "Print JSON lines: one for each object that is left, and a summary."],
@@ -55,6 +58,8 @@ class MigrateCommand(Command):
 
     def postOptions(self) -> None:
         """Check the numbers."""
+        if self["locks"] and self["catalogue"]:
+            raise usage.UsageError("move locks first, and then the catalogue")
         if not 1 <= self["jobs"] <= 1000:
             raise usage.UsageError("--jobs is a number from 1 to 1000")
         if self["rate"] is not None and self["rate"] < 1:
@@ -79,6 +84,10 @@ class MigrateCommand(Command):
 
         async def migrate(settings: Config, parts: PartBuilder) -> None:
             nonlocal status
+            for option, move in (("locks", migrate_locks), ("catalogue", migrate_catalogue)):
+                if self[option]:
+                    status = await move(choices.names, settings, parts, choices.as_json)
+                    return
             by = By(who("giftless migrate"))
             status = await ObjectMigration(choices, settings, parts, by).run()
 

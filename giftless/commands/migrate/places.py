@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,15 +34,18 @@ class Place:
     section: Mapping[str, Any]
     file: str = ""
 
-    def build(self, interface: type[IBuilder], parts: PartBuilder) -> Any:
+    def build(
+        self, interface: type[IBuilder], parts: PartBuilder, beside: Collection[str] = ()
+    ) -> Any:
         """Build the part, unless it was built as part of another one.
 
+        :param beside: keys of the section that are not the plugin's.
         :raises ConfigError: if it cannot be built.
         """
         if not self.file and self.path in parts.built:
             return parts.built[self.path]
         try:
-            return parts.build(interface, self.section, self.path)
+            return parts.build(interface, self.section, self.path, beside)
         except ConfigError as error:
             raise schema.below(f"{self.file}:", error) if self.file else error from None
 
