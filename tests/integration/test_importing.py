@@ -5,10 +5,13 @@ A server that ``.ci/peers`` has not installed is left out, with words.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import pwd
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,6 +144,74 @@ class PeerTests(ServerTestCase):
             written = self.run_import("database", *arguments, str(self.root / "lfs.db"), repo)
             self.assertIn("2 objects stored", written)
             self.assertIn("1 object of the directory belong to nothing chosen", written)
+        self.assert_imported(*FILES)
+
+
+class GiteaTests(ServerTestCase):
+    """Gitea, if there is a program of that name: it is too large to be built for a test."""
+
+    PASSWORD = "wonder-land1"
+
+    def setUp(self) -> None:
+        self.only_in_long_rounds()
+        super().setUp()
+        try:
+            self.program = find("gitea", "get it from https://dl.gitea.com")
+        except Missing as missing:
+            raise SkipTest(str(missing)) from None
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ini = self.root / "app.ini"
+        self.ini.write_text(
+            f"RUN_USER = {pwd.getpwuid(os.getuid()).pw_name}\n"
+            f"I_AM_BEING_UNSAFE_RUNNING_AS_ROOT = {os.getuid() == 0}\n"
+            f"WORK_PATH = {self.root}\n"
+            "[server]\nHTTP_ADDR = 127.0.0.1\nOFFLINE_MODE = true\nDISABLE_SSH = true\n"
+            f"HTTP_PORT = {self.port}\nROOT_URL = {self.url}/\nLFS_START_SERVER = true\n"
+            f"LFS_JWT_SECRET = {'A' * 43}\n"
+            "[database]\nDB_TYPE = sqlite3\n"
+            "[security]\nINSTALL_LOCK = true\nSECRET_KEY = x\nINTERNAL_TOKEN = x.y.z\n"
+        )
+        self.command("migrate")
+        self.command(
+            *("admin", "user", "create", "--admin", "--must-change-password=false"),
+            *("--username", "tess", "--email", "tess@example.com", "--password", self.PASSWORD),
+        )
+
+    def command(self, *arguments: str) -> None:
+        """Run a command of Gitea."""
+        subprocess.run(
+            [self.program, "--config", str(self.ini), *arguments],
+            check=True,
+            cwd=self.root,
+            capture_output=True,
+        )
+
+    def ask(self, path: str, body: Mapping[str, str]) -> None:
+        """Ask Gitea to make something."""
+        request = urllib.request.Request(f"{self.url}/api/v1/{path}", json.dumps(body).encode())
+        given = base64.b64encode(f"tess:{self.PASSWORD}".encode()).decode()
+        request.add_header("Authorization", f"Basic {given}")
+        request.add_header("Content-Type", "application/json")
+        urllib.request.urlopen(request, timeout=60).close()
+
+    def test_its_directory_and_database_are_imported_while_it_runs(self) -> None:
+        command = [self.program, "--config", str(self.ini), "web"]
+        with running(command, self.port, self.root):
+            self.ask("orgs", {"username": "acme"})
+            for repo, files in FILES.items():
+                org, name = repo.split("/")
+                self.ask(f"orgs/{org}/repos", {"name": name})
+                given = self.url.replace("://", f"://tess:{self.PASSWORD}@")
+                lfs_url = f"{given}/{repo}.git/info/lfs"
+                work = self.git.create(self.directory / name, lfs_url)
+                work.commit(files)
+                work.push()
+            database = str(self.root / "data" / "gitea.db")
+            written = self.run_import(
+                "directory", "--database", database, str(self.root / "data" / "lfs")
+            )
+        self.assertIn("4 objects stored", written)
         self.assert_imported(*FILES)
 
 

@@ -27,6 +27,7 @@ class KeepSetTests(SynchronousTestCase):
             self.assertIs(keep.add(digest), digest not in known)
             known.add(digest)
         self.assertEqual(len(keep), len(known))
+        self.assertEqual(sorted(keep), sorted(known))
         for digest in (*added, *asked):
             self.assertIs(digest in keep, digest in known)
 
