@@ -240,7 +240,10 @@ class Asker:
             except AddressRefused as error:
                 raise ServerError(f"{outgoing.name}: {error}") from None
             except FAILURES as error:
-                problem = ServerError(f"{outgoing.name}: {describe_failure(error)}")
+                words = describe_failure(error)
+                problem = ServerError(f"{outgoing.name}: {_distrust(words) or words}")
+                if _distrust(words):
+                    raise problem from None
             if after is not None and waited + after <= ALL_PATIENCE and after <= PATIENCE:
                 if self._attempts == 1:
                     raise problem
@@ -303,6 +306,18 @@ def explain(body: bytes) -> str:
 def said(problem: str) -> str:
     """Say of a server what is said of a store."""
     return problem.replace("the store", "the server")
+
+
+def _distrust(words: str) -> str:
+    """Say why a server is not trusted; empty if a failure has another reason.
+
+    :param words: as :func:`describe_failure` says it.
+    """
+    if words.startswith("VerificationError"):
+        return "the server's certificate is for another host"
+    if "certificate verify failed" in words:
+        return "certificate verify failed; see http.sslCAInfo in git-config(1)"
+    return ""
 
 
 def same_origin(one: str, other: str) -> bool:

@@ -1,0 +1,84 @@
+"""Other LFS servers: their objects are imported, and given back to them by a clone.
+
+Only ``make soak`` starts them, where ``.ci/peers`` has installed them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from benchmarks.peers.base import Missing, Peer, Place
+from benchmarks.peers.flask import Flask
+from benchmarks.peers.lfs_test_server import LFSTestServer
+from benchmarks.peers.lfsx import LFSX
+from benchmarks.peers.rudolfs import Rudolfs
+from tests.integration.support import IntegrationTestCase, oid_of
+from tests.support.commands import run_command
+from tests.support.rounds import rounds
+
+
+class PeerTests(IntegrationTestCase):
+    def import_from(self, peer: Peer) -> None:
+        """Push to a server by git-lfs, import from it, and fill an empty one by a rescue."""
+        if not rounds(False, True):
+            raise SkipTest("make soak starts other servers")
+        try:
+            peer.version()
+        except Missing as error:
+            raise SkipTest(str(error)) from None
+        git = self.make_git()
+        files = {f"{number}.bin": os.urandom(1000 * (number + 1)) for number in range(120)}
+        places = [Place(self.make(name), 1) for name in ("full", "empty")]
+        with peer.start(places[0]) as server:
+            repo = git.create(self.directory / "work", server.lfs_url())
+            repo.commit(files)
+            repo.push()
+            config = self.directory / "giftless.yaml"
+            settings = {
+                "storage": {"type": "local", "path": str(self.directory / "store")},
+                "state_dir": str(self.directory / "state"),
+            }
+            config.write_text(json.dumps(settings))
+            where = ("--config", str(config), "--from", str(repo.remote))
+            done = run_command(
+                *("giftless", "import", "server", *where, server.lfs_url(), "acme/rocket"),
+                directory=self.directory,
+                environ=git.environ,
+            )
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        found = self.assert_intact(self.directory / "store" / "acme")
+        self.assertEqual(sorted(found), sorted(map(oid_of, files.values())))
+        with peer.start(places[1]) as server:
+            done = run_command(
+                *("giftless", "rescue", "--url", server.lfs_url(), str(repo.directory)),
+                directory=self.directory,
+                environ=git.environ,
+            )
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            clone = self.directory / "clone"
+            lfs = ("-c", f"lfs.url={server.lfs_url()}")
+            git.run(self.directory, "clone", "--quiet", *lfs, str(repo.remote), str(clone))
+            for name, data in files.items():
+                self.assertEqual((clone / name).read_bytes(), data)
+
+    def make(self, name: str) -> Path:
+        """Make a directory for a server."""
+        path = self.directory / name
+        path.mkdir()
+        return path
+
+    def test_lfs_test_server(self) -> None:
+        self.import_from(LFSTestServer())
+
+    def test_lfsx(self) -> None:
+        self.import_from(LFSX())
+
+    def test_rudolfs(self) -> None:
+        self.import_from(Rudolfs())
+
+    def test_the_flask_giftless(self) -> None:
+        self.import_from(Flask())
