@@ -157,7 +157,8 @@ async def try_parts(loaded: Loaded, parts: PartBuilder, backends: Backends, repo
             advice = "look at what it names; clients get errors until it works"
             report.add(failed("health", f"{part}: {words}", operator=advice))
         else:
-            report.add(ok("health", f"{part}: what is written there can be read and deleted"))
+            does = "what is written there can be read and deleted" if part == "store" else "answers"
+            report.add(ok("health", f"{part}: {does}"))
 
 
 def _located(error: ConfigError, loaded: Loaded) -> ConfigError:

@@ -15,7 +15,7 @@ from giftless.client.errors import ServerError
 from giftless.commands.doctor.failures import Unreachable
 from giftless.commands.doctor.reaching import Add, example_url
 from giftless.commands.doctor.session import Session, is_giftless
-from giftless.commands.findings import Finding, failed, ok, skipped
+from giftless.commands.findings import Finding, failed, ok, skipped, warning
 from giftless.lfs.objects import Operation
 from giftless.lfs.replies import Answered, GivenAction
 
@@ -85,6 +85,13 @@ async def _look(session: Session, here: str, there: str, action: GivenAction) ->
         return _unreachable(here, there, action, error)
     if is_giftless(action) and not await _is_itself(session, there):
         return _wrong(here, there, "another server answers there")
+    if is_giftless(action) and _is_internal(there):
+        return warning(
+            "urls",
+            f"you have reached the server as {here}, but it calls itself {there} and sends every"
+            " transfer there: that works from this machine, but perhaps from no other one",
+            operator=_causes(here, there),
+        )
     if is_giftless(action):
         return ok("urls", f"transfers go to {there}, which is the same server")
     return ok("urls", f"transfers go to another server, {there}, which can be reached")
@@ -114,15 +121,20 @@ def _unreachable(here: str, there: str, action: GivenAction, error: ServerError)
 
 def _wrong(here: str, there: str, why: str) -> Finding:
     """Report that the server gives URLs of a name that is not its own."""
-    causes = [_PROXY, f"set public_url to {here}, if it says {there}"]
-    if not _is_internal(there):
-        causes.reverse()
     return failed(
         "urls",
         f"you have reached the server as {here}, but it calls itself {there} and sends every"
         f" transfer there, {why}. So batches succeed and transfers fail",
-        operator=f"{causes[0]}; or {causes[1]}",
+        operator=_causes(here, there),
     )
+
+
+def _causes(here: str, there: str) -> str:
+    """Say what makes a server give URLs of another name, the likeliest cause first."""
+    causes = [_PROXY, f"set public_url to {here}, if it says {there}"]
+    if not _is_internal(there):
+        causes.reverse()
+    return "; or ".join(causes)
 
 
 def _is_internal(origin: str) -> bool:

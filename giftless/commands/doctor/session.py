@@ -32,6 +32,9 @@ from giftless.storage.remote.client import FAILURES
 #: How long an answer may take, in seconds: git-lfs gives up after as long.
 TIMEOUT: Final = 30.0
 
+#: How long a megabyte or two may take on a slow line, in seconds.
+TRANSFER_TIMEOUT: Final = 300.0
+
 #: How much of an answer is read, in bytes.
 LIMIT: Final = 16 * 1024 * 1024
 
@@ -147,11 +150,16 @@ class Session:
     # -- requests
 
     async def send(
-        self, outgoing: Outgoing, body: IBodyProducer | None = None, limit: int = LIMIT
+        self,
+        outgoing: Outgoing,
+        body: IBodyProducer | None = None,
+        limit: int = LIMIT,
+        timeout: float = TIMEOUT,
     ) -> Answer:
         """Send one request, once, and follow no redirection.
 
         :param body: its body, if it is not the request's own.
+        :param timeout: how long all of it may take, in seconds.
         :raises ServerError: if there is no answer.
         """
         check_url(outgoing.url)
@@ -166,7 +174,7 @@ class Session:
                 headers,
                 content,
                 limit,
-                TIMEOUT,
+                timeout,
                 self._clock,
             )
         except FAILURES as error:
@@ -174,13 +182,16 @@ class Session:
         self._look_at_clock(outgoing.url, answer, began)
         return answer
 
-    async def follow(self, outgoing: Outgoing, limit: int = LIMIT) -> Answer:
+    async def follow(
+        self, outgoing: Outgoing, limit: int = LIMIT, timeout: float = TIMEOUT
+    ) -> Answer:
         """Send a request, and again where it is redirected to, as git-lfs does.
 
+        :param timeout: how long each attempt may take, in seconds.
         :raises ServerError: if there is no answer, or no end.
         """
         for _ in range(_REDIRECTS + 1):
-            answer = await self.send(outgoing, limit=limit)
+            answer = await self.send(outgoing, limit=limit, timeout=timeout)
             if answer.status not in REDIRECTING or "location" not in answer.headers:
                 return answer
             outgoing = redirected(outgoing, answer.headers["location"])

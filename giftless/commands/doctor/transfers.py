@@ -20,7 +20,13 @@ from giftless.client.asking import Outgoing
 from giftless.client.errors import ServerError
 from giftless.commands.doctor import probe
 from giftless.commands.doctor.reaching import Add
-from giftless.commands.doctor.session import Session, is_giftless, told, words_of
+from giftless.commands.doctor.session import (
+    TRANSFER_TIMEOUT,
+    Session,
+    is_giftless,
+    told,
+    words_of,
+)
 from giftless.commands.findings import Finding, failed, ok, skipped, warning
 from giftless.lfs.batch import MEDIA_TYPE
 from giftless.lfs.objects import Operation
@@ -99,7 +105,7 @@ async def bring_down(session: Session, add: Add) -> None:
     limit = min(answered.size, probe.SIZE)
     try:
         request = await session.action(answered, "download", "GET", {})
-        whole = await session.follow(request, limit=limit)
+        whole = await session.follow(request, limit, TRANSFER_TIMEOUT)
     except ServerError as error:
         add(_broken("download", "a download breaks off", error, answered, "download"))
         return
@@ -120,7 +126,9 @@ async def _bring_down_piece(
     start, end = len(known) // 2, len(known) - 1
     headers = {**request.headers, "Range": f"bytes={start}-{end}"}
     try:
-        answer = await session.follow(replace(request, headers=headers), limit=len(known))
+        answer = await session.follow(
+            replace(request, headers=headers), len(known), TRANSFER_TIMEOUT
+        )
     except ServerError as error:
         add(_broken("range", "a download in pieces breaks off", error, answered, "download"))
         return
@@ -217,15 +225,17 @@ async def _pad(session: Session) -> Answer:
         Operation.DOWNLOAD, "POST", "/objects/batch", content, session.credential
     )
     assert outgoing.body is not None, "a batch has a body"
-    return await session.follow(replace(outgoing, body=outgoing.body.ljust(LARGE)))
+    return await session.follow(
+        replace(outgoing, body=outgoing.body.ljust(LARGE)), timeout=TRANSFER_TIMEOUT
+    )
 
 
 async def _put(session: Session, answered: Answered, data: bytes) -> Answer:
     outgoing = await session.action(answered, "upload", "PUT", _OCTETS)
     header = {k.lower(): v.lower() for k, v in answered.actions["upload"].header.items()}
     if header.get("transfer-encoding") == "chunked":
-        return await session.send(outgoing, Chunked(data))
-    return await session.follow(replace(outgoing, body=data))
+        return await session.send(outgoing, Chunked(data), timeout=TRANSFER_TIMEOUT)
+    return await session.follow(replace(outgoing, body=data), timeout=TRANSFER_TIMEOUT)
 
 
 async def _verify(session: Session, answered: Answered) -> Answer:
