@@ -9,6 +9,8 @@ import signal
 import socket
 import sqlite3
 import time
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -17,8 +19,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.integration.locking import AUTH, Person, header
+from tests.integration.sharing import SharingTestCase, running
 from tests.integration.support import Daemon
-from tests.integration.workers import WorkersTestCase
 from tests.runtime.admin.pages.sample import HOSTILE
 from tests.support.chromium import (
     Pages,
@@ -86,26 +88,44 @@ return missing;
 """
 
 
-class PagesTestCase(WorkersTestCase):
+def pages_config(workers: int, **settings: Any) -> dict[str, Any]:
+    """Return a configuration with an admin endpoint that shows pages, and an audit log."""
+    endpoints = [f"tcp:{free_port()}:interface=127.0.0.1"]
+    return {
+        "workers": workers,
+        "log_format": "json",
+        "admin": {"endpoints": endpoints, "public_pages": True},
+        "auth": AUTH,
+        "observers": [{"type": "audit", "file": "audit.log"}],
+        **settings,
+    }
+
+
+class PagesTestCase(SharingTestCase):
     """A daemon with an admin endpoint."""
 
-    def serve(self, workers: int = 2, **settings: Any) -> Daemon:
-        """Start the daemon; its pages are at ``pages``."""
-        self.port = free_port()
+    def serve(self, **settings: Any) -> Daemon:
+        """Start a daemon of this test's own with one worker; its pages are at ``pages``."""
+        return self._use(self.start_daemon(config=pages_config(1, **settings)))
+
+    def share_pages(self, workers: int = 2) -> Daemon:
+        """Use the daemon that tests of this module share; its pages are at ``pages``."""
+
+        def start(directory: Path) -> AbstractContextManager[Daemon]:
+            return running(Daemon(directory, config=pages_config(workers)))
+
+        daemon = self.share(f"{workers} workers", start)
+        self.addCleanup(self._assert_runs, daemon, daemon.running.pid)
+        return self._use(daemon)
+
+    def _use(self, daemon: Daemon) -> Daemon:
+        assert daemon.config is not None
+        self.daemon = daemon
+        (endpoint,) = daemon.config["admin"]["endpoints"]
+        self.port = int(endpoint.split(":")[1])
         self.pages = f"http://127.0.0.1:{self.port}"
-        admin = {"endpoints": [f"tcp:{self.port}:interface=127.0.0.1"], "public_pages": True}
-        self.audit = self.directory / "audit.log"
-        self.daemon = self.start_daemon(
-            config={
-                "workers": workers,
-                "log_format": "json",
-                "admin": admin,
-                "auth": AUTH,
-                "observers": [{"type": "audit", "file": str(self.audit)}],
-                **settings,
-            }
-        )
-        return self.daemon
+        self.audit = daemon.directory / "audit.log"
+        return daemon
 
     def lock(self, path: str, owner: str = "olga", repo: str = "acme/site") -> str:
         """Lock a path; returns the lock's id."""
@@ -134,10 +154,23 @@ class PagesTestCase(WorkersTestCase):
         finally:
             client.close()
 
-    def forced(self) -> list[dict[str, Any]]:
-        """Return what the audit log says of locks that were removed by force."""
-        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
-        return [line for line in lines if line["event"] == "lock.forced"]
+    def forced(self, lock_id: str) -> dict[str, Any]:
+        """Wait until the audit log has the only line of a lock's removal by force."""
+        found: list[dict[str, Any]] = []
+
+        def audited() -> list[dict[str, Any]]:
+            *lines, _ = self.audit.read_text().split("\n")
+            events = map(json.loads, lines)
+            found[:] = [
+                each
+                for each in events
+                if (each["event"], each.get("lock")) == ("lock.forced", lock_id)
+            ]
+            return found
+
+        wait_until(audited, "the audit log")
+        (line,) = found
+        return line
 
 
 class BrowserTestCase(PagesTestCase):
@@ -183,6 +216,14 @@ class BrowserTestCase(PagesTestCase):
         self.assertEqual(self.browser.execute_script(CONTRAST), [])
         self.assertEqual(self.browser.execute_script(UNNAMED), [])
 
+    def assert_sound_in_all_colours(self) -> None:
+        """Check that a page is sound in light and in dark colours."""
+        for scheme in ("light", "dark"):
+            prefer_colours(self.browser, scheme)
+            matches = f"return matchMedia('(prefers-color-scheme: {scheme})').matches"
+            self.assertTrue(self.browser.execute_script(matches), scheme)
+            self.assert_sound()
+
 
 class HostileTests(BrowserTestCase):
     """Whatever clients call things."""
@@ -205,24 +246,21 @@ class HostileTests(BrowserTestCase):
         for phone in (False, True):
             if phone:
                 be_phone(self.browser)
-            for scheme in ("light", "dark"):
-                prefer_colours(self.browser, scheme)
-                for path in ("/", "/locks", f"/release?id={lock_id}", f"/release?id={long_id}"):
-                    self.open(path)
-                    self.assert_sound()
-                    self.assertEqual(self.browser.find_elements(By.TAG_NAME, "img"), [])
-                text = self.text()
-                self.assertIn("y" * 4000, text)
-                self.open(f"/locks?{urlencode({'q': HOSTILE[0]})}")
-                self.assertIn(HOSTILE[0], self.text("table"))
-                self.assert_sound()
+            for path in ("/", "/locks", f"/release?id={lock_id}", f"/release?id={long_id}"):
+                self.open(path)
+                self.assert_sound_in_all_colours()
+                self.assertEqual(self.browser.find_elements(By.TAG_NAME, "img"), [])
+            self.assertIn("y" * 4000, self.text())
+            self.open(f"/locks?{urlencode({'q': HOSTILE[0]})}")
+            self.assertIn(HOSTILE[0], self.text("table"))
+            self.assert_sound_in_all_colours()
         self.open("/")
         for section in ("#repositories", "#events"):
             self.assertIn("\"onload='alert(1)'", self.text(section), section)
         self.assertIn("exe.\\u202egpj.psd", self.text("#repositories"))
 
     def test_refused_searches_are_shown_as_text(self) -> None:
-        self.serve()
+        self.share_pages()
         self.open(f"/locks?{urlencode({'q': '<script>alert(1)</script>' * 20})}")
         self.assertIn("at most 200 characters", self.text())
         self.open("/locks?cursor=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
@@ -253,12 +291,8 @@ class OperatorTests(BrowserTestCase):
         self.click("form button")
         self.wait_for_text("The lock is released")
         self.assertEqual(self.locked(), [])
-        wait_until(self.forced, "the audit log")
-        (line,) = self.forced()
-        self.assertEqual(
-            (line["lock"], line["who"], line["address"]),
-            (lock_id, "admin endpoint", "127.0.0.1"),
-        )
+        line = self.forced(lock_id)
+        self.assertEqual((line["who"], line["address"]), ("admin endpoint", "127.0.0.1"))
         self.assertEqual(len(line["request_id"]), 16)
         self.assertEqual(complaints(self.browser), [])
         # The next one to lock the path is not disturbed by a page that is still open.
@@ -287,23 +321,23 @@ class OperatorTests(BrowserTestCase):
         wait_for(lambda: "not refreshed since" in self.text("#updated"), lambda: self.text())
 
     def test_everything_works_without_javascript(self) -> None:
-        self.serve()
-        self.lock("a.psd")
+        self.share_pages()
+        self.lock("script.psd", repo=self.repo)
         disable_scripts(self.browser)
         self.open()
         began = self.text("#updated")
         self.assertFalse(self.browser.find_element(By.ID, "pause").is_displayed())
         wait_for(lambda: self.text("#updated") not in ("", began), lambda: self.text())
-        self.search("a.psd")
+        self.search("script.psd")
         self.click("tbody a")
         self.wait_for_text("by force", "h1")
         self.click("form button")
         self.wait_for_text("The lock is released")
-        self.assertEqual(self.locked(), [])
+        self.assertEqual(self.locked(self.repo), [])
 
     def test_the_keyboard_is_enough(self) -> None:
-        self.serve()
-        self.lock("a.psd")
+        self.share_pages()
+        self.lock("keyboard.psd", repo=self.repo)
         self.open("/locks")
         keys = self.browser.switch_to.active_element
         keys.send_keys(Keys.TAB)
@@ -320,10 +354,11 @@ class OperatorTests(BrowserTestCase):
                 break
         self.browser.switch_to.active_element.send_keys(Keys.ENTER)
         wait_for(lambda: "is released" in self.text("h1"), lambda: self.text())
+        self.assertEqual(self.locked(self.repo), [])
 
     def test_an_operator_logs_in_where_clients_connect(self) -> None:
-        self.serve()
-        lock_id = self.lock("a.psd")
+        self.share_pages()
+        lock_id = self.lock("login.psd", repo=self.repo)
         token = header("ada", "obj:-:admin")["Authorization"].removeprefix("Bearer ")
         place = f"127.0.0.1:{self.daemon.port}/-/"
         self.browser.get(f"http://_jwt:{token}@{place}")
@@ -333,14 +368,13 @@ class OperatorTests(BrowserTestCase):
         wait_for(lambda: self.text("#updated") != began, lambda: self.text())
         self.assertNotIn("not refreshed", self.text("#updated"))
         self.click("nav a[href=locks]")
-        self.wait_for_text("a.psd")
-        self.click("tbody a")
+        self.wait_for_text("login.psd")
+        self.click(f"tbody a[href$='{lock_id}']")
         self.wait_for_text("by force", "h1")
         self.click("form button")
         self.wait_for_text("The lock is released")
-        wait_until(self.forced, "the audit log")
-        (line,) = self.forced()
-        self.assertEqual((line["lock"], line["who"]), (lock_id, "ada"))
+        line = self.forced(lock_id)
+        self.assertEqual(line["who"], "ada")
         self.assertTrue(line["principal"].endswith("#sub:ada"), line)
         for scopes, status in (("obj:*:read,write", 403), ("obj:acme/*:admin", 403)):
             for path in ("/-/", "/-/locks", "/-/overview.json", "/-/style.css"):
@@ -366,8 +400,8 @@ class OtherSiteTests(BrowserTestCase):
         self.browser.get(f"{self.other.origin('localhost')}/{name}")
 
     def test_forms_frames_and_scripts_of_another_site_do_nothing(self) -> None:
-        self.serve()
-        lock_id = self.lock("a.psd")
+        self.share_pages()
+        lock_id = self.lock("frame.psd", repo=self.repo)
         _, page, _ = self.ask("GET", f"/release?id={lock_id}")
         token = page.partition('name="token" value="')[2].partition('"')[0]
         self.assertEqual(len(token), 64)
@@ -389,9 +423,9 @@ class OtherSiteTests(BrowserTestCase):
         wait_for(lambda: self.text("#result"), lambda: self.browser.page_source)
         self.assertIn("TypeError", self.text("#result"))
         self.browser.switch_to.frame(0)
-        self.assertNotIn("a.psd", self.browser.page_source)
+        self.assertNotIn("frame.psd", self.browser.page_source)
         self.browser.switch_to.default_content()
-        self.assertEqual(self.locked(), ["a.psd"])
+        self.assertEqual(self.locked(self.repo), ["frame.psd"])
         self.assertEqual(
             self.ask(
                 "POST",
@@ -401,16 +435,16 @@ class OtherSiteTests(BrowserTestCase):
             )[0],
             200,
         )
-        self.assertEqual(self.locked(), [])
+        self.assertEqual(self.locked(self.repo), [])
 
     def test_a_name_that_leads_here_shows_nothing(self) -> None:
         """Browsers take every name below localhost for this machine, as after a rebinding."""
-        self.serve()
-        self.lock("a.psd")
+        self.share_pages()
+        self.lock("rebound.psd", repo=self.repo)
         for path in ("/", "/locks", "/overview.json"):
             self.browser.get(f"http://evil.localhost:{self.port}{path}")
             self.assertIn("admin.hosts", self.browser.page_source)
-            self.assertNotIn("a.psd", self.browser.page_source)
+            self.assertNotIn("rebound.psd", self.browser.page_source)
 
 
 class HostTests(PagesTestCase):
@@ -431,7 +465,7 @@ class HostTests(PagesTestCase):
             self.assertEqual(self.ask("GET", "/metrics", Host=host)[0], 200, host)
 
     def test_without_a_public_url_no_other_name_is_taken(self) -> None:
-        self.serve()
+        self.share_pages()
         for host in ("evil.example", "evil$.example", ""):
             for headers in ({"Host": host}, {"Origin": f"http://{host}"}):
                 status, body, _ = self.ask("GET", "/overview.json", **headers)
@@ -442,7 +476,7 @@ class LoadTests(PagesTestCase):
     """Much of everything."""
 
     def test_a_hundred_thousand_locks_are_searched(self) -> None:
-        daemon = self.serve(workers=1)
+        daemon = self.serve()
         database = sqlite3.connect(daemon.directory / "giftless-state" / "locks.sqlite")
         self.addCleanup(database.close)
         with database:
@@ -470,7 +504,7 @@ class LoadTests(PagesTestCase):
         self.assertEqual(seen, 2000)
 
     def test_hundreds_of_silent_connections_shut_nobody_out(self) -> None:
-        daemon = self.serve(workers=1)
+        daemon = self.share_pages(workers=1)
         parent = daemon.running.pid
         connections = []
         for number in range(400):
@@ -485,7 +519,7 @@ class LoadTests(PagesTestCase):
             client.close()
 
     def test_operators_who_ask_one_worker_at_the_same_moment_get_their_pages(self) -> None:
-        self.serve(workers=1)
+        self.share_pages(workers=1)
         operator = header("ada", "obj:-:admin")
         clients = [
             http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=PATIENCE)
@@ -499,7 +533,7 @@ class LoadTests(PagesTestCase):
         self.assertEqual([client.getresponse().status for client in clients], [200] * 80)
 
     def test_a_worker_that_hangs_holds_no_page_up(self) -> None:
-        daemon = self.serve(workers=1)
+        daemon = self.share_pages(workers=1)
         self.lock("a.psd")
         self.assertEqual(self.ask("GET", "/locks")[0], 200)
         (worker,) = daemon.workers

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -13,7 +14,7 @@ import psycopg
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.integration.locking import header
+from tests.integration.locking import at_once, header
 from tests.integration.support import oid_of
 from tests.integration.test_pages import BrowserTestCase
 from tests.runtime.admin.pages.sample import HOSTILE
@@ -22,7 +23,6 @@ from tests.support.chromium import (
     be_phone,
     complaints,
     disable_scripts,
-    prefer_colours,
     wait_for,
 )
 from tests.support.commands import run_trashing
@@ -81,8 +81,9 @@ class SpacePagesTestCase(BrowserTestCase):
 
     def audited(self, event: str) -> list[dict[str, Any]]:
         """Return what the audit log says of some events."""
-        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
-        return [line for line in lines if line["event"] == event]
+        # The last line may be half written.
+        *lines, _ = self.audit.read_text().split("\n")
+        return [each for each in map(json.loads, lines) if each["event"] == event]
 
     def metrics(self) -> dict[str, float]:
         """Return the gauges that have no labels."""
@@ -122,15 +123,13 @@ class HostileTests(SpacePagesTestCase):
         for phone in (False, True):
             if phone:
                 be_phone(self.browser)
-            for scheme in ("light", "dark"):
-                prefer_colours(self.browser, scheme)
-                for path in ours:
-                    self.open(path)
-                    self.assert_sound()
-                    self.assertEqual(self.browser.find_elements(By.TAG_NAME, "img"), [], path)
-                    self.assertEqual(
-                        self.browser.find_elements(By.CSS_SELECTOR, "[role=alert]"), [], path
-                    )
+            for path in ours:
+                self.open(path)
+                self.assert_sound_in_all_colours()
+                self.assertEqual(self.browser.find_elements(By.TAG_NAME, "img"), [], path)
+                self.assertEqual(
+                    self.browser.find_elements(By.CSS_SELECTOR, "[role=alert]"), [], path
+                )
         self.open("/trash")
         text = self.text("#objects")
         for name in HOSTILE[:8]:
@@ -140,7 +139,7 @@ class HostileTests(SpacePagesTestCase):
         self.assertIn(HOSTILE[0], self.text("#rows"))
 
     def test_refused_questions_are_shown_as_text(self) -> None:
-        self.serve()
+        self.share_pages()
         evil = "<script>document.title = 'owned'</script>"
         for path in ("usage", "objects", "trash"):
             for query in ({"repo": evil * 9}, {"repo": f"a//{evil}"}, {"cursor": evil}):
@@ -254,9 +253,9 @@ class OperatorTests(SpacePagesTestCase):
         self.assertIn("There is nothing in the trash", self.text())
 
     def test_the_keyboard_is_enough(self) -> None:
-        self.serve()
-        oid = self.store(b"x" * 5000, "acme/rocket")
-        self.discard("acme/rocket", oid)
+        self.share_pages()
+        oid = self.store(b"keyboard", self.repo)
+        self.discard(self.repo, oid)
         self.open("/trash")
         self.press_until("Delete…")
         self.wait_for_text("for good?", "h1")
@@ -272,9 +271,9 @@ class OperatorTests(SpacePagesTestCase):
         self.browser.switch_to.active_element.send_keys(Keys.ENTER)
 
     def test_an_operator_logs_in_where_clients_connect(self) -> None:
-        self.serve()
-        oid = self.store(b"x" * 5000, "acme/rocket")
-        self.discard("acme/rocket", oid)
+        self.share_pages()
+        oid = self.store(b"login", self.repo)
+        self.discard(self.repo, oid)
         token = header("ada", "obj:-:admin")["Authorization"].removeprefix("Bearer ")
         place = f"127.0.0.1:{self.daemon.port}/-/"
         self.browser.get(f"http://_jwt:{token}@{place}")
@@ -282,8 +281,8 @@ class OperatorTests(SpacePagesTestCase):
         self.wait_for_text("Stored in all repositories")
         self.assert_sound()
         self.click("nav a[href=trash]")
-        self.wait_for_text("acme/rocket")
-        self.click("#objects a[href^=restore]")
+        self.wait_for_text(self.repo)
+        self.click(f"#objects a[href^=restore][href$='{oid}']")
         self.wait_for_text("Restore this object?", "h1")
         self.assertIn("ada", self.text(".notice"))
         self.click("form button")
@@ -355,10 +354,10 @@ class TroubleTests(SpacePagesTestCase):
         self.addCleanup(database.close)
         for table in ("repos", "entries", "usage"):
             database.execute(f"LOCK TABLE giftless_catalogue_{table} IN ACCESS EXCLUSIVE MODE")
-        for path in ("/usage?by=repo", "/trash", "/purge"):
-            status, body, seconds = self.ask("GET", path)
-            self.assertLess(seconds, 11, path)
-            self.assertEqual(status, 503, path)
+        paths = ("/usage?by=repo", "/trash", "/purge")
+        for status, body, seconds in at_once([partial(self.ask, "GET", path) for path in paths]):
+            self.assertLess(seconds, 30, body)
+            self.assertEqual(status, 503, body)
             self.assertIn("a worker has not answered in time", body)
         self.assertEqual(self.ask("GET", "/")[0], 200)
         # Nothing else waits for it, and no old figure is told.
@@ -371,18 +370,22 @@ class TroubleTests(SpacePagesTestCase):
         self.assertIn("not answered", json.loads(body)["parts"]["catalogue"])
         database.close()
         wait_until(lambda: self.ask("GET", "/usage")[0] == 200, "the catalogue to be back")
+        wait_until(lambda: "giftless_stored_objects" in self.metrics(), "figures to be told again")
+        # What took long to count is not counted again for minutes, but by a new worker.
+        self.daemon.running.send_signal(signal.SIGHUP)
         wait_until(lambda: self.metrics().get("giftless_stored_objects") == 2, "both to be counted")
 
     def test_a_worker_that_hangs_holds_no_page_up(self) -> None:
-        daemon = self.serve(workers=1)
+        daemon = self.serve()
         (worker,) = daemon.workers
         os.kill(worker, signal.SIGSTOP)
         try:
-            for path in ("/usage", "/trash", "/purge"):
-                status, body, seconds = self.ask("GET", path)
-                self.assertEqual(status, 503)
+            paths = ("/usage", "/trash", "/purge")
+            asking = [partial(self.ask, "GET", path) for path in paths]
+            for status, body, seconds in at_once(asking):
+                self.assertEqual(status, 503, body)
                 self.assertRegex(body, "a worker has not answered|no worker serves and answers")
-                self.assertLess(seconds, 11)
+                self.assertLess(seconds, 30)
         finally:
             os.kill(worker, signal.SIGCONT)
         wait_until(lambda: self.ask("GET", "/usage")[0] == 200, "the worker to answer again")
