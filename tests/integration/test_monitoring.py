@@ -7,14 +7,15 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.auth.passwords.test_htpasswd import quick_hash
+from tests.integration.sharing import SharingTestCase, running
 from tests.integration.support import (
     REPO,
     Daemon,
@@ -24,9 +25,10 @@ from tests.integration.support import (
     read_reply,
 )
 from tests.integration.workers import WorkersTestCase
+from tests.support.commands import run_command
 from tests.support.ports import free_port
 from tests.support.postgresql import PostgreSQLServer, postgresql
-from tests.support.processes import ENDED, PATIENCE, installed, wait_until
+from tests.support.processes import ENDED, PATIENCE, wait_until
 from tests.support.rounds import rounds
 from tests.support.servers import shared
 from tests.support.tokens import basic
@@ -36,7 +38,7 @@ OBJECT = "route=objects/storage/{oid}"
 OK_PUT = "backend=local,operation=put,outcome=ok"
 
 #: How often a worker is killed, or all are replaced.
-ROUNDS = rounds(6, 40)
+ROUNDS = rounds(4, 40)
 
 #: A sample: its name, and its labels as text.
 Samples = Mapping[tuple[str, str], float]
@@ -80,17 +82,34 @@ class Admin:
         return status, json.loads(body)
 
 
-class MonitoringTestCase(WorkersTestCase):
+def admin_config(admin: Admin, workers: int, **settings: Any) -> dict[str, Any]:
+    """Return a configuration with an admin endpoint."""
+    return {
+        "workers": workers,
+        "log_format": "json",
+        "admin": {"endpoints": [f"tcp:{admin.port}:interface=127.0.0.1"]},
+        **settings,
+    }
+
+
+class MonitoringTestCase(WorkersTestCase, SharingTestCase):
     def serve(self, workers: int = 2, **settings: Any) -> tuple[Daemon, Admin]:
         """Start a daemon with an admin endpoint."""
         admin = Admin(free_port())
-        config = {
-            "workers": workers,
-            "log_format": "json",
-            "admin": {"endpoints": [f"tcp:{admin.port}:interface=127.0.0.1"]},
-            **settings,
-        }
-        return self.start_daemon(config=config), admin
+        return self.start_daemon(config=admin_config(admin, workers, **settings)), admin
+
+    def share_admin(self) -> tuple[Daemon, Admin]:
+        """Use a daemon with one worker and an admin endpoint, to which nothing is uploaded."""
+
+        @contextmanager
+        def start(directory: Path) -> Iterator[tuple[Daemon, Admin]]:
+            admin = Admin(free_port())
+            with running(Daemon(directory, config=admin_config(admin, 1))) as daemon:
+                yield daemon, admin
+
+        daemon, admin = self.share("admin", start)
+        self.addCleanup(self._assert_runs, daemon, daemon.running.pid)
+        return daemon, admin
 
 
 class MetricsTests(MonitoringTestCase):
@@ -220,7 +239,7 @@ class MetricsTests(MonitoringTestCase):
         self.assert_no_traceback(daemon)
 
     def test_no_public_endpoint_tells_of_it(self) -> None:
-        daemon, _ = self.serve(1)
+        daemon, _ = self.share_admin()
         for path in ("/metrics", "/health/live", "/health/ready", "/-/metrics"):
             self.assertEqual(daemon.request("GET", path).status, 404, path)
 
@@ -283,7 +302,7 @@ class HealthTests(MonitoringTestCase):
         return admin.health()[1]["parts"]
 
     def test_all_is_well(self) -> None:
-        daemon, admin = self.serve(1)
+        daemon, admin = self.share_admin()
         self.assertEqual(
             admin.health(),
             (
@@ -323,7 +342,7 @@ class HealthTests(MonitoringTestCase):
         wait_until(lambda: daemon.request("GET", "/health/ready").status == 200, "the end")
 
     def test_a_store_that_is_away_is_not_ready(self) -> None:
-        daemon, admin = self.serve(1)
+        daemon, admin = self.share_admin()
         workers = daemon.workers
         away = daemon.store.with_name("away")
         daemon.store.rename(away)
@@ -335,12 +354,14 @@ class HealthTests(MonitoringTestCase):
         self.assertEqual(daemon.workers, workers)
 
     def test_a_worker_that_hangs_is_not_ready_and_not_alive(self) -> None:
-        daemon, admin = self.serve(1)
+        daemon, admin = self.share_admin()
         (worker,) = daemon.workers
         os.kill(worker, signal.SIGSTOP)
-        self.assertIn("not answered in time", self.becomes(admin, 503)["workers"])
-        wait_until(lambda: admin.get("/health/live")[0] == 503, "nobody to answer")
-        os.kill(worker, signal.SIGCONT)
+        try:
+            self.assertIn("not answered in time", self.becomes(admin, 503)["workers"])
+            wait_until(lambda: admin.get("/health/live")[0] == 503, "nobody to answer")
+        finally:
+            os.kill(worker, signal.SIGCONT)
         self.becomes(admin, 200)
 
     def test_a_database_of_locks_that_is_stopped_is_not_ready(self) -> None:
@@ -364,13 +385,8 @@ class CheckTests(IntegrationTestCase):
     def test_a_bad_endpoint_is_found_with_its_line(self) -> None:
         config = self.directory / "giftless.yaml"
         config.write_text("workers: 1\nadmin:\n  endpoints:\n    - nonsense\n")
-        python = installed()
-        done = subprocess.run(
-            python.command("giftless", "--check", "--config", str(config)),
-            env=python.environ,
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
+        done = run_command(
+            "twistd", "giftless", "--check", "--config", str(config), directory=self.directory
         )
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("admin.endpoints.0: found text that cannot be used", done.stderr)

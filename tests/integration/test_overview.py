@@ -15,6 +15,10 @@ from tests.integration.workers import MIB
 from tests.support.commands import run_command
 from tests.support.ports import free_port
 from tests.support.processes import ENDED, wait_until
+from tests.support.rounds import rounds
+
+#: How often all workers are replaced, or one is killed.
+ROUNDS = rounds(2, 10)
 
 
 class OverviewTests(MonitoringTestCase):
@@ -117,13 +121,14 @@ class OverviewTests(MonitoringTestCase):
     def test_a_reload_loses_nothing(self) -> None:
         """Workers that end tell the rest."""
         daemon, admin = self.serve()
-        for _ in range(3):
+        for _ in range(ROUNDS):
             self.exchange(daemon, 5)
             self.hup(daemon)
         wait_until(lambda: len(daemon.workers) == 2, "the end of the others")
-        self.become(admin, {REPO: (15, 15, 15, 1500, 1500)})
+        count = 5 * ROUNDS
+        self.become(admin, {REPO: (count, count, count, 100 * count, 100 * count)})
         events = self.overview(admin)["events"]
-        self.assertEqual(sum(event["kind"] == "configuration.reloaded" for event in events), 3)
+        self.assertEqual(sum(event["kind"] == "configuration.reloaded" for event in events), ROUNDS)
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 
@@ -148,14 +153,14 @@ class OverviewTests(MonitoringTestCase):
 
     def test_a_worker_that_is_killed_while_it_is_asked_is_passed_over(self) -> None:
         daemon, admin = self.serve()
-        for _ in range(3):
+        for _ in range(ROUNDS):
             victim = sorted(self.serving(daemon))[0]
             os.kill(victim, signal.SIGSTOP)
             self.overview(admin)
             os.kill(victim, signal.SIGKILL)
             self.replaced(daemon, victim)
         overview = self.overview(admin)
-        self.assertEqual((overview["died"], len(overview["workers"])), (3, 2))
+        self.assertEqual((overview["died"], len(overview["workers"])), (ROUNDS, 2))
         self.exchange(daemon, 1)
         self.become(admin, {REPO: (1, 1, 1, 100, 100)})
         self.assertEqual(daemon.stop(), ENDED)

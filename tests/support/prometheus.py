@@ -25,7 +25,7 @@ from tests.support.processes import PATIENCE, wait_until
 
 #: How often a daemon is scraped: often, so that little happens between two times; and how
 #: long it may take, which on a busy machine is as long as that.
-INTERVAL: Final = "500ms"
+INTERVAL: Final = "1s"
 
 
 def find(name: str) -> str:
