@@ -121,7 +121,14 @@ class Daemon:
             self._logged_before = stdout.tell()
             environ = {**self.installation.environ, **self.environ}
             self.process = (
-                start_twistd(arguments, self.directory, environ, stdout.fileno(), stderr.fileno())
+                start_twistd(
+                    self.installation,
+                    arguments,
+                    self.directory,
+                    environ,
+                    stdout.fileno(),
+                    stderr.fileno(),
+                )
                 if self._can_fork
                 else subprocess.Popen(
                     [*self.wrapper, *self.installation.command(*arguments)],
@@ -143,7 +150,6 @@ class Daemon:
             self.forked
             and not self.wrapper
             and not self.pass_fds
-            and self.installation == installed()
             and "COVERAGE_PROCESS_CONFIG" not in self.installation.environ
             and not any(name.startswith(("PYTHON", "LD_")) for name in self.environ)
         )

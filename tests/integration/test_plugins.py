@@ -118,8 +118,11 @@ class PluginTests(IntegrationTestCase):
         self.assertEqual(set(examples), EXAMPLES)
         self.drop_in(folder, **examples)
 
-    def start_installed(self, **config: Any) -> Daemon:
-        """Start the installed daemon."""
+    def start_installed(self, forked: bool = True, **config: Any) -> Daemon:
+        """Start the installed daemon.
+
+        :param forked: whether its parent may be forked from its Python.
+        """
         # What is run is what was installed, whatever else is on this machine.
         found = subprocess.run(
             [self.installation.python, "-c", "import giftless; print(giftless.__file__)"],
@@ -134,6 +137,7 @@ class PluginTests(IntegrationTestCase):
             installation=self.installation,
             environ={"GIFTLESS_AUTH__0__PASSWORD": PASSWORD} if "auth" in config else {},
             config=config,
+            forked=forked,
         )
 
     def assert_examples_serve(self, **config: Any) -> None:
@@ -180,7 +184,7 @@ class PluginTests(IntegrationTestCase):
     def test_plugins_serve_from_an_installed_folder(self) -> None:
         """The examples serve from the ``twisted/plugins/`` of an installed giftless."""
         self.drop_in_examples(self.installed_folder)
-        self.assert_examples_serve()
+        self.assert_examples_serve(forked=False)
 
     def test_plugins_serve_from_the_plugin_path(self) -> None:
         """They serve from a directory that ``plugin_path`` names."""

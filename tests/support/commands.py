@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.processes import PATIENCE, installed
+from tests.support.processes import PATIENCE, Installation, installed
 
 
 class Forked:
@@ -73,17 +73,19 @@ class Forked:
 class Forking:
     """A Python that forks for each command.
 
+    :param python: the interpreter.
+    :param environ: its environment, which forks do not have.
     :param names: the modules, and packages with all in them, that it imports once.
     """
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, python: str, environ: Mapping[str, str], *names: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection = ours
         script = Path(__file__).with_name("forking.py")
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, str(script), str(theirs.fileno()), *names],
-                env=dict(installed().environ),
+                [python, str(script), str(theirs.fileno()), *names],
+                env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -119,25 +121,36 @@ class Forking:
 @functools.cache
 def forking(*names: str) -> Forking:
     """Return the Python that has imported some modules, and forks for all tests."""
-    return Forking(*names)
+    return Forking(sys.executable, installed().environ, *names)
 
 
 def start_twistd(
-    arguments: Sequence[str], directory: Path, environ: Mapping[str, str], stdout: int, stderr: int
+    installation: Installation,
+    arguments: Sequence[str],
+    directory: Path,
+    environ: Mapping[str, str],
+    stdout: int,
+    stderr: int,
 ) -> Forked:
-    """Run ``twistd`` of the Python that runs the tests in a fork.
+    """Run ``twistd`` in a fork.
 
+    :param installation: the Python that is forked.
     :param environ: its whole environment.
     :param stdout: a descriptor, as ``stderr``.
     """
     command = [str(Path(sys.executable).with_name("twistd")), *arguments]
     with open(os.devnull, "rb") as stdin:
         files = [stdin.fileno(), stdout, stderr]
-        return _forking_giftless().start(command, directory, environ, files)
+        return _forking_giftless(installation.python).start(command, directory, environ, files)
 
 
-def _forking_giftless() -> Forking:
-    return forking("twisted.scripts.twistd", "giftless")
+@functools.cache
+def _forking_giftless(python: str) -> Forking:
+    environ = dict(installed().environ)
+    if python != sys.executable:
+        # It has a giftless of its own.
+        environ.pop("PYTHONPATH", None)
+    return Forking(python, environ, "twisted.scripts.twistd", "giftless")
 
 
 def run_command(
@@ -177,7 +190,9 @@ def run_command(
         files[0].write(stdin.encode())
         files[0].seek(0)
         descriptors = [file.fileno() for file in files]
-        process = _forking_giftless().start(command, directory, variables, descriptors)
+        process = _forking_giftless(sys.executable).start(
+            command, directory, variables, descriptors
+        )
         started(process.pid)
         try:
             status = process.wait(PATIENCE)
