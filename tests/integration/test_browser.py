@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import shutil
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from giftless.web.accounting import CLIENT_CLOSED
 from tests.docs.pages import ROOT
-from tests.integration.support import REPO, Daemon, oid_of, stored_objects
-from tests.integration.test_auth_jwt import WRITE, TokenTestCase
+from tests.integration.support import Daemon, oid_of, stored_objects
+from tests.integration.test_auth_jwt import TokenTestCase
 from tests.support.chromium import Pages, calm, chromium, complaints, wait_for
 from tests.support.processes import wait_until
 
@@ -28,31 +30,38 @@ class PageTestCase(TokenTestCase):
     """A browser, the page, and a daemon that lets the page in."""
 
     def setUp(self) -> None:
-        """Take the browser, and start the page's server."""
+        """Take the browser, and the page's server, which remember nothing."""
         super().setUp()
+        self.pages = self.share("pages", lambda _: closing(Pages(PAGE)))
         self.browser = chromium()
         self.addCleanup(calm, self.browser)
-        self.pages = Pages(PAGE)
-        self.addCleanup(self.pages.close)
+        # Any file of the page's origin will do; a script that is only shown costs least.
+        self.browser.get(f"{self.pages.origin()}/memory.js")
+        self.browser.execute_script("localStorage.clear(); sessionStorage.clear()")
+        self.browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+        self.pages.asked.clear()
 
-    def serve(self, part_size: int = MIB, **config: Any) -> Daemon:
-        """Start the daemon, and make a token that may write."""
-        directory = self.directory / "daemon"
-        self.daemon = self.start_daemon(
-            config={
-                "auth": [self.secret()],
-                "log_format": "json",
-                "cors": {"origins": [self.pages.origin()]},
-                "storage": {
-                    "type": "local",
-                    "path": str(directory / "objects"),
-                    "part_size": part_size,
-                },
-                **config,
-            }
-        )
-        self.writer = self.token("--scope", WRITE)
-        return self.daemon
+    def serve(self, **settings: Any) -> None:
+        """Start a daemon of this test's own, and make a token that may write."""
+        self._use(self.start_daemon(config=self._config(**settings)))
+
+    def share_server(self) -> None:
+        """Use the daemon that tests share, and make a token that may write."""
+        self._use(self.share_daemon(**self._config()))
+
+    def _config(self, **settings: Any) -> dict[str, Any]:
+        secret = self.share("secret", lambda _: nullcontext(base64.b64encode(os.urandom(48))))
+        return {
+            "auth": [{"type": "jwt", "key": secret.decode()}],
+            "log_format": "json",
+            "cors": {"origins": [self.pages.origin()]},
+            "storage": {"type": "local", "path": "objects", "part_size": MIB},
+            **settings,
+        }
+
+    def _use(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.writer = self.token("--scope", f"obj:{self.repo}/*:read,write")
 
     def make_file(self, data: bytes, name: str = "film.bin") -> Path:
         """Write a file to upload."""
@@ -83,7 +92,7 @@ class PageTestCase(TokenTestCase):
     def upload(self, file: Path, token: str | None = None) -> None:
         """Fill in everything, and begin."""
         token = self.writer if token is None else token
-        self.enter(server=self.daemon.url, repository=REPO, token=token)
+        self.enter(server=self.daemon.url, repository=self.repo, token=token)
         self.pick(file)
 
     def pick(self, file: Path) -> None:
@@ -118,16 +127,27 @@ class PageTestCase(TokenTestCase):
 
     # -- what the daemon has seen
 
+    @property
+    def objects_directory(self) -> Path:
+        """Where the repository's objects are."""
+        return self.daemon.store / self.repo
+
+    def accesses(self, method: str) -> list[dict[str, Any]]:
+        """Return the access lines of a method in the repository, up to now."""
+        return self.daemon.accesses(method, self.repo)
+
     def sent(self) -> list[str]:
         """Return the paths of the parts that were stored, in order."""
-        return [e["path"] for e in self.daemon.accesses("PUT", "/parts/") if e["status"] == 200]
+        return [
+            event["path"]
+            for event in self.accesses("PUT")
+            if "/parts/" in event["path"] and event["status"] == 200
+        ]
 
     def posted(self, end: str) -> list[int]:
         """Return the statuses of POST requests to paths with an end."""
         return [
-            event["status"]
-            for event in self.daemon.accesses("POST")
-            if event["path"].endswith(f"/{end}")
+            event["status"] for event in self.accesses("POST") if event["path"].endswith(f"/{end}")
         ]
 
     def wait_for_parts(self, count: int) -> None:
@@ -137,7 +157,7 @@ class PageTestCase(TokenTestCase):
     def assert_arrived(self, data: bytes) -> None:
         """Check that the object is there, byte for byte, and nothing else."""
         self.assertEqual(self.text("oid"), oid_of(data))
-        (path,) = stored_objects(self.daemon.store)
+        (path,) = stored_objects(self.objects_directory)
         self.assertTrue(path.read_bytes() == data, "the bytes differ")
 
 
@@ -166,14 +186,14 @@ class UploadTests(PageTestCase):
 
     def test_a_small_file_is_one_request(self) -> None:
         """What fits one part is one request, and so is nothing at all."""
-        self.serve()
+        self.share_server()
         self.open()
         for data in (b"small", b""):
             self.upload(self.make_file(data))
             self.wait_for_phase("Done")
             wait_for(lambda: self.text("oid") == oid_of(data), lambda: self.text("oid"))  # noqa: B023
-            self.assertEqual((self.daemon.store / REPO / oid_of(data)).read_bytes(), data)
-        self.assertEqual([e["status"] for e in self.daemon.accesses("PUT")], [200, 200])
+            self.assertEqual((self.objects_directory / oid_of(data)).read_bytes(), data)
+        self.assertEqual([e["status"] for e in self.accesses("PUT")], [200, 200])
         self.assertEqual(self.posted("commit"), [])
 
     def test_a_server_without_parts_gets_the_file_whole(self) -> None:
@@ -184,19 +204,19 @@ class UploadTests(PageTestCase):
         self.upload(self.make_file(data))
         self.wait_for_phase("Done")
         self.assert_arrived(data)
-        self.assertEqual([e["status"] for e in self.daemon.accesses("PUT")], [200])
+        self.assertEqual([e["status"] for e in self.accesses("PUT")], [200])
         self.assertEqual(self.posted("verify"), [])
 
     def test_what_the_server_has_is_not_sent(self) -> None:
         data = os.urandom(3 * MIB)
-        self.serve()
+        self.share_server()
         bearer = {"Authorization": f"Bearer {self.writer}"}
-        self.assertEqual(self.daemon.put(data, headers=bearer), 200)
+        self.assertEqual(self.daemon.put(data, self.repo, headers=bearer), 200)
         self.open()
         self.upload(self.make_file(data))
         self.wait_for_phase("Done")
         self.assert_arrived(data)
-        self.assertEqual(len(self.daemon.accesses("PUT")), 1)
+        self.assertEqual(len(self.accesses("PUT")), 1)
 
     def test_the_digest_of_the_page_is_sha256(self) -> None:
         """The page's SHA-256 is SHA-256, wherever a block ends and in whatever pieces."""
@@ -227,13 +247,15 @@ class UploadTests(PageTestCase):
 class ResumeTests(PageTestCase):
     """What has arrived is not sent again."""
 
-    DATA = os.urandom(40 * MIB)
+    DATA = os.urandom(20 * MIB)
 
     def begin(self) -> Path:
-        """Upload, and come back when a third has arrived, and no more than half."""
-        self.serve(part_size=2 * MIB)
+        """Upload, and come back when a third has arrived, and no more than half.
+
+        A part takes half a second, which leaves time to do something meanwhile.
+        """
         self.open()
-        self.throttle(8 * MIB)
+        self.throttle(2 * MIB)
         file = self.make_file(self.DATA)
         self.upload(file)
         self.wait_for_parts(6)
@@ -244,11 +266,15 @@ class ResumeTests(PageTestCase):
         self.wait_for_phase("Done")
         self.assert_arrived(self.DATA)
         wait_until(lambda: self.posted("commit") == [200], "the end of the log")
-        batches = self.daemon.accesses("POST", "/objects/batch")
+        batches = [e for e in self.accesses("POST") if e["path"].endswith("/objects/batch")]
         self.assertEqual([e["status"] for e in batches], [200, 200])
         events = self.daemon.events
         before, after = (
-            [(event["path"], event["status"]) for event in some if event.get("method") == "PUT"]
+            [
+                (event["path"], event["status"])
+                for event in some
+                if event.get("method") == "PUT" and self.repo in event["path"]
+            ]
             for some in (events[: events.index(batches[1])], events[events.index(batches[1]) :])
         )
         again = {path for path, _ in after}
@@ -263,6 +289,7 @@ class ResumeTests(PageTestCase):
 
     def test_a_reloaded_page_resumes_the_upload(self) -> None:
         """The page asks for the file again, and need not hash it again."""
+        self.share_server()
         file = self.begin()
         self.browser.refresh()
         self.assertIn("film.bin", self.text("unfinished"))
@@ -278,6 +305,7 @@ class ResumeTests(PageTestCase):
 
     def test_another_tab_resumes_without_the_token(self) -> None:
         """The token is this tab's alone; the rest is remembered for all."""
+        self.share_server()
         self.begin()
         self.assertEqual(self.field("token").get_attribute("value"), self.writer)
         self.browser.refresh()
@@ -294,6 +322,7 @@ class ResumeTests(PageTestCase):
         self.assertEqual(self.text("unfinished"), "")
 
     def test_a_paused_upload_can_be_resumed(self) -> None:
+        self.share_server()
         self.begin()
         self.field("pause").click()
         self.wait_for_phase("Paused")
@@ -303,18 +332,20 @@ class ResumeTests(PageTestCase):
 
     def test_a_cancelled_upload_leaves_nothing(self) -> None:
         """Nothing is left of it, neither here nor there."""
+        self.serve()
         self.begin()
         self.field("cancel").click()
         wait_until(lambda: self.posted("abort") == [200], "the upload to be thrown away")
         self.wait_for_phase("Cancelled")
-        self.assertEqual(list(stored_objects(self.daemon.store)), [])
+        self.assertEqual(list(stored_objects(self.objects_directory)), [])
         left = [p for p in (self.daemon.store / ".giftless").rglob("*") if p.is_file()]
-        self.assertLess(sum(p.stat().st_size for p in left), 2 * MIB, left)
+        self.assertLess(sum(p.stat().st_size for p in left), MIB, left)
         self.browser.refresh()
         self.assertEqual(self.text("unfinished"), "")
 
     def test_a_server_that_dies(self) -> None:
         """The page waits for it; that it knows no token any more, it takes for expiry."""
+        self.serve()
         self.begin()
         self.daemon.kill()
         stored = len(self.sent())
@@ -329,7 +360,7 @@ class ResumeTests(PageTestCase):
         self.assertGreater(len(self.sent()), stored)
         # The log has it when the connection is over, which takes its time.
         wait_until(
-            lambda: [e for e in self.daemon.accesses("PUT") if e["status"] == 403],
+            lambda: [e for e in self.accesses("PUT") if e["status"] == 403],
             "a token to be refused",
         )
 
@@ -338,18 +369,18 @@ class RefusalTests(PageTestCase):
     """What goes wrong is said in words that help."""
 
     def test_a_wrong_token_is_explained(self) -> None:
-        self.serve()
+        self.share_server()
         self.open()
         file = self.make_file(b"data")
         self.upload(file, self.writer[:-4] + "AAAA")
         problem = self.wait_for_problem()
         self.assertIn("does not accept this token", problem)
-        self.assertIn(f'giftless token --scope "obj:{REPO}/*:read,write"', problem)
+        self.assertIn(f'giftless token --scope "obj:{self.repo}/*:read,write"', problem)
         self.upload(file, "")
         wait_for(lambda: "wants a token" in self.text("problem"), lambda: self.text("problem"))
-        self.upload(file, self.token("--scope", f"obj:{REPO}/*:read"))
+        self.upload(file, self.token("--scope", f"obj:{self.repo}/*:read"))
         wait_for(lambda: "not allow" in self.text("problem"), lambda: self.text("problem"))
-        self.assertEqual(list(stored_objects(self.daemon.store)), [])
+        self.assertEqual(list(stored_objects(self.objects_directory)), [])
         # And with the right one, it goes on without a reload.
         self.upload(file)
         self.wait_for_phase("Done")
@@ -357,29 +388,29 @@ class RefusalTests(PageTestCase):
 
     def test_the_browser_holds_back_another_origin(self) -> None:
         """The browser does not even send what a page of another origin wants to."""
-        self.serve()
+        self.share_server()
         self.open("localhost")
         self.upload(self.make_file(b"data"))
         problem = self.wait_for_problem()
         self.assertIn("cors.origins", problem)
         self.assertIn(self.pages.origin("localhost"), problem)
-        self.assertEqual({e["status"] for e in self.daemon.accesses("OPTIONS")}, {403})
-        self.assertEqual(self.daemon.accesses("POST") + self.daemon.accesses("PUT"), [])
+        self.assertEqual({e["status"] for e in self.accesses("OPTIONS")}, {403})
+        self.assertEqual(self.accesses("POST") + self.accesses("PUT"), [])
         self.assertTrue(any("blocked by CORS policy" in line for line in self.complaints()))
 
     def test_an_object_that_is_not_there(self) -> None:
         """A link to it is refused with the server's own words."""
-        self.serve()
+        self.share_server()
         self.open()
         values = {"wanted-oid": oid_of(b"absent"), "wanted-size": "6"}
-        self.enter(server=self.daemon.url, repository=REPO, token=self.writer, **values)
+        self.enter(server=self.daemon.url, repository=self.repo, token=self.writer, **values)
         self.browser.find_element(By.CSS_SELECTOR, "#download button").click()
         self.assertIn("does not exist", self.wait_for_problem())
         self.assertEqual(self.text("link"), "")
 
     def test_a_file_that_changed(self) -> None:
         """Its oid is remembered, and wrong: it is sent once, nothing appears, and that is it."""
-        self.serve()
+        self.share_server()
         for data in (b"the first", os.urandom(3 * MIB)):
             self.open()
             file = self.make_file(data)
@@ -394,13 +425,13 @@ class RefusalTests(PageTestCase):
                 "localStorage.setItem('giftless.upload', arguments[0])", json.dumps(upload)
             )
             self.browser.refresh()
-            before = len(self.daemon.accesses("PUT"))
+            before = len(self.accesses("PUT"))
             self.upload(file)
             self.wait_for_problem()
-            self.assertEqual(list(stored_objects(self.daemon.store)), [])
-            self.assertLessEqual(len(self.daemon.accesses("PUT")) - before, 3)
+            self.assertEqual(list(stored_objects(self.objects_directory)), [])
+            self.assertLessEqual(len(self.accesses("PUT")) - before, 3)
             self.assertEqual(self.text("start"), "Upload")
             self.field("start").click()
             self.wait_for_phase("Done")
             self.assert_arrived(data)
-            next(stored_objects(self.daemon.store)).unlink()
+            next(stored_objects(self.objects_directory)).unlink()

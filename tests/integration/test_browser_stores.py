@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.docs.pages import DOCS, code
-from tests.integration.support import REPO, oid_of
+from tests.integration.support import oid_of
 from tests.integration.test_browser import MIB, PageTestCase
 from tests.support.azurite import azurite
 from tests.support.chromium import wait_for
@@ -25,12 +25,17 @@ from tests.support.servers import shared, versitygw
 #: The origin that the documentation's rules name.
 ORIGIN = "https://git.example.com"
 
-#: Eight parts, and no less is possible on S3.
-PART, DATA = 5 * MIB, os.urandom(40 * MIB)
+#: How many parts there are.
+PARTS = 8
 
 
 class StoreTestCase(PageTestCase):
-    """A daemon over a store, and a proxy that counts in front of the store."""
+    """A daemon over a store, and a proxy that counts in front of the store.
+
+    :cvar part_size: the size of parts, in bytes.
+    """
+
+    part_size = MIB
 
     def start_with(self, port: int, storage: Mapping[str, Any]) -> None:
         """Start the daemon.
@@ -44,7 +49,7 @@ class StoreTestCase(PageTestCase):
         public = storage["endpoint_url"].replace(f":{port}", f":{self.to_store.url[-5:]}")
         self.assertTrue(public.startswith(self.to_store.url))
         self.serve(
-            storage={**storage, "public_endpoint_url": public, "part_size": PART},
+            storage={**storage, "public_endpoint_url": public, "part_size": self.part_size},
             # This is about the store: whatever it lets in, it lets in unasked.
             access={"max_failures": 0},
         )
@@ -66,8 +71,10 @@ class StoreTestCase(PageTestCase):
     def check_upload(self) -> None:
         """Upload, reload half-way, and go on."""
         self.open()
-        self.throttle(8 * MIB)
-        file = self.make_file(DATA)
+        # A part takes more than half a second, which leaves time to do something meanwhile.
+        self.throttle(3 * self.part_size // 2)
+        data = os.urandom(PARTS * self.part_size)
+        file = self.make_file(data)
         self.upload(file)
         wait_for(lambda: self.sent_whole() >= 3, lambda: self.text("problem"))
         stored = self.sent_whole()
@@ -76,11 +83,11 @@ class StoreTestCase(PageTestCase):
         self.throttle(-1)
         self.pick(file)
         self.wait_for_phase("Done")
-        self.assertLessEqual(self.sent_to_store() - before, 8 - stored)
+        self.assertLessEqual(self.sent_to_store() - before, PARTS - stored)
         (name,) = self.objects()
-        self.assertEqual(name, f"{REPO}/{oid_of(DATA)}")
-        self.assertTrue(self.objects()[name] == DATA, "the bytes differ")
-        self.assertEqual(self.daemon.accesses("PUT"), [])
+        self.assertEqual(name, f"{self.repo}/{oid_of(data)}")
+        self.assertTrue(self.objects()[name] == data, "the bytes differ")
+        self.assertEqual(self.accesses("PUT"), [])
         self.assertEqual(self.posted("commit"), [200])
         self.assertEqual(self.complaints(), [])
 
@@ -89,7 +96,7 @@ class StoreTestCase(PageTestCase):
         self.open()
         self.upload(self.make_file(b"small", "grüße.txt"))
         self.wait_for_phase("Done")
-        self.assertEqual(self.objects(), {f"{REPO}/{oid_of(b'small')}": b"small"})
+        self.assertEqual(self.objects(), {f"{self.repo}/{oid_of(b'small')}": b"small"})
         self.assertEqual(self.complaints(), [])
 
     def check_refusal(self) -> None:
@@ -104,6 +111,9 @@ class StoreTestCase(PageTestCase):
 
 class S3Tests(StoreTestCase):
     """``type: s3``, on a versitygw."""
+
+    #: No less is possible.
+    part_size = 5 * MIB
 
     def setUp(self) -> None:
         """Make a bucket."""
