@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from giftless.base.database.sqlite import SQLiteOptions
+from giftless.base.database.sqlite import SQLite, SQLiteOptions
 from giftless.errors import ConfigError, LocksUnavailable
 from giftless.lfs.locks import LockQuery
 from giftless.locks.sqlite import SQLiteFactory
@@ -93,6 +94,31 @@ class SQLiteMarkTests(CoroutineTestCase):
         self.remembered().unlink()
         self.build()
         self.build()
+
+    def start_beside(self, look: str) -> None:
+        """Open a new database, which another process opens after one look at it.
+
+        :param look: the method that looks.
+        """
+        others: list[SQLLockStore] = []
+        real: Callable[[SQLite, Any], object] = getattr(SQLite, look)
+
+        def late(database: SQLite, connection: Any) -> object:
+            found = real(database, connection)
+            if not others:
+                patch.restore()
+                others.append(self.build())
+            return found
+
+        patch = self.patch(SQLite, look, late)
+        self.assertEqual(self.locks(self.build()), ())
+        self.assertEqual(len(others), 1)
+
+    def test_another_process_may_fill_a_database_that_was_found_empty(self) -> None:
+        self.start_beside("_version")
+
+    def test_another_process_may_mark_a_database_that_had_no_mark(self) -> None:
+        self.start_beside("_is_marked")
 
     def test_a_file_that_is_removed_while_it_is_used_is_503(self) -> None:
         """Locks would go where nobody else sees them, and be lost with the process."""

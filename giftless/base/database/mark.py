@@ -38,18 +38,36 @@ class Mark:
         self._option = option
         self._remembered = remembered
 
-    def require_new(self, what: str) -> None:
+    def known(self) -> str | None:
+        """Return what is remembered of the database; ``None`` if nothing is.
+
+        Ask before you look at the database: another process that starts at the same time
+        fills and marks a new one, and then remembers it.
+
+        :raises ConfigError: if the file that remembers cannot be read.
+        """
+        return None if self._remembered is None else self._remembered.get()
+
+    def require_new(self, known: str | None, what: str) -> None:
         """Make sure that nothing was ever kept in a database that is missing or empty.
 
+        :param known: what :meth:`known` returned before that was found.
         :param what: what was found: ``is missing``.
         :raises ConfigError: if something was.
         """
-        if self._remembered is not None and self._remembered.get() is not None:
+        if known is not None:
             raise self._wrong(what)
 
-    def check(self, execute: Callable[..., Any], marked: bool, errors: type[Exception]) -> None:
+    def check(
+        self,
+        known: str | None,
+        execute: Callable[..., Any],
+        marked: bool,
+        errors: type[Exception],
+    ) -> None:
         """Compare a database with what is remembered; mark one that is new.
 
+        :param known: what :meth:`known` returned before the table was looked for.
         :param execute: runs a statement, whose placeholders are ``?``.
         :param marked: whether it has the table.
         :param errors: what the driver raises.
@@ -57,7 +75,6 @@ class Mark:
         """
         if self._remembered is None:
             return
-        known = self._remembered.get()
         if not marked and known is not None:
             raise self._wrong("lacks the mark of the database that was there")
         try:

@@ -104,13 +104,14 @@ class PostgreSQL(Database):
         """See :meth:`giftless.base.database.dialect.Database.connect`."""
         connection = self._psycopg.connect(**self._parameters, autocommit=True)
         try:
+            known = self._mark.known()
             self._check_encoding(connection)
             for statement in _SETTINGS:
                 connection.execute(statement)
             if self._version(connection) == 0:
-                self._mark.require_new("is empty")
+                self._mark.require_new(known, "is empty")
             self._migrate(connection)
-            self._recognise(connection)
+            self._recognise(connection, known)
         except BaseException:
             connection.close()
             raise
@@ -184,7 +185,7 @@ class PostgreSQL(Database):
         )
         return " ".join(map(str, ("postgresql", *([purpose] if purpose else []), *told)))
 
-    def _recognise(self, connection: Connection) -> None:
+    def _recognise(self, connection: Connection, known: str | None) -> None:
         (table,) = connection.execute(_FIND_TABLE, (self._mark.table,)).fetchone()
         with connection.transaction():
             if table is None:
@@ -193,7 +194,7 @@ class PostgreSQL(Database):
             def execute(statement: str, values: tuple[object, ...] = ()) -> Any:
                 return self.execute(connection, statement, values)
 
-            self._mark.check(execute, table is not None, self.errors)
+            self._mark.check(known, execute, table is not None, self.errors)
 
     def _version(self, connection: Connection) -> int:
         (table,) = connection.execute(_FIND_TABLE, (self._schema.table,)).fetchone()

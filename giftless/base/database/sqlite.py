@@ -84,13 +84,15 @@ class SQLite(Database):
             check_same_thread=False,
         )
         try:
+            known = self._mark.known()
             self._use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint:d}")
             if self._version(connection) == 0:
-                self._mark.require_new("is empty")
+                self._mark.require_new(known, "is empty")
             self._migrate(connection)
-            self._mark.check(connection.execute, self._is_marked(connection), self.errors)
+            marked = self._is_marked(connection)
+            self._mark.check(known, connection.execute, marked, self.errors)
             connection.place = _place(self._path)
         except BaseException:
             connection.close()
@@ -123,8 +125,9 @@ class SQLite(Database):
 
         :raises ConfigError: if it is missing.
         """
+        known = self._mark.known()
         if _place(self._path) is None:
-            self._mark.require_new("is missing")
+            self._mark.require_new(known, "is missing")
 
     def check_place(self, connection: Connection) -> None:
         """See :meth:`giftless.base.database.dialect.Database.check_place`.
