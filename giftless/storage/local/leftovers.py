@@ -15,6 +15,7 @@ from typing import Final
 from giftless.base.units import duration_in_words
 from giftless.interfaces import Oddity
 from giftless.lfs.objects import TRASH, ObjectKey
+from giftless.storage.gaps import problem_of_parts
 from giftless.storage.local import damage
 from giftless.storage.local.disks import Disks
 from giftless.storage.local.files import ABSENT, size_of
@@ -146,20 +147,7 @@ def _problem_of_parts(found: list[tuple[bytes, os.stat_result]], size: int) -> s
     sizes = {int(name): status.st_size for name, status in found if name.isdigit()}
     if len(sizes) < len(found):
         return "something there is no part"
-    last = max(sizes)
-    # Of the last one, nobody knows how large it must be.
-    wrong = [number for number in sizes if number < last and sizes[number] != size]
-    if wrong or sizes[last] > size:
-        return f"part {min(wrong, default=last)} has another size than {size} bytes"
-    missing = [number for number in range(1, last) if number not in sizes]
-    if missing:
-        return f"of the first {last} parts, these are missing: {_numbers(missing)}"
-    return ""
-
-
-def _numbers(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:5]))
-    return f"{shown}, …" if len(numbers) > 5 else shown
+    return problem_of_parts(sizes, size)
 
 
 def _entries(path: bytes, held: Held) -> Iterator[tuple[bytes, os.stat_result]]:

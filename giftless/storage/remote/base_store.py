@@ -16,14 +16,16 @@ from giftless.interfaces import (
     IDated,
     IDeleting,
     IInspector,
-    IListing,
     IMarking,
     IProbing,
     IReadableStore,
     IStoredObject,
+    ISurveying,
     ListedObject,
     ObjectFacts,
     ObjectPage,
+    Oddity,
+    SurveyPage,
 )
 from giftless.lfs.objects import TRASH, ObjectKey, Repo, trash_of
 from giftless.storage.pages import check_limit
@@ -31,6 +33,7 @@ from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
 from giftless.storage.remote.failures import RETRY_AFTER, unavailable
 from giftless.storage.remote.identity import StoreIdentity
+from giftless.storage.remote.leftovers import find_leftovers, is_stray
 from giftless.storage.remote.listing import PAGE, read_cursor, write_cursor
 from giftless.storage.remote.opened_object import RemoteObject
 from giftless.storage.remote.probe import Probe
@@ -47,7 +50,7 @@ COPIES_AT_ONCE: Final = 16
     IDated,
     IDeleting,
     IInspector,
-    IListing,
+    ISurveying,
     IMarking,
     IProbing,
     IReadableStore,
@@ -129,6 +132,13 @@ class RemoteStore:
         self, repo: Repo | None, cursor: str | None = None, limit: int = PAGE, trash: bool = False
     ) -> ObjectPage:
         """See :meth:`giftless.interfaces.IListing.list`: one question to the store."""
+        page = await self.survey(repo, cursor, limit, trash)
+        return ObjectPage(page.objects, page.next_cursor)
+
+    async def survey(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = PAGE, trash: bool = False
+    ) -> SurveyPage:
+        """See :meth:`giftless.interfaces.ISurveying.survey`: one question to the store."""
         check_limit(limit)
         layout = self.container.layout
         if trash and repo is not None:
@@ -152,14 +162,27 @@ class RemoteStore:
                 raise StoreError("the store lists what it was not asked for")
         except StoreError as error:
             raise unavailable(error, "objects could not be listed") from error
-        found = ((layout.key_of(entry.name, trash), entry) for entry in page.entries)
-        objects = [
-            ListedObject(key, entry.size, entry.modified)
-            for key, entry in found
-            if key is not None and repo in (None, key.repo)
-        ]
+        objects: list[ListedObject] = []
+        odd: list[Oddity] = []
+        for entry in page.entries:
+            key = layout.key_of(entry.name, trash)
+            if key is None:
+                if not trash and is_stray(layout, entry.name):
+                    odd.append(Oddity(entry.name, "an object that no repository can have"))
+            elif repo in (None, key.repo):
+                objects.append(ListedObject(key, entry.size, entry.modified))
         following = None if page.marker is None else write_cursor(kind, page.marker)
-        return ObjectPage(objects, following)
+        return SurveyPage(objects, odd, following)
+
+    async def leftovers(self, before: float) -> Sequence[Oddity]:
+        """See :meth:`giftless.interfaces.ISurveying.leftovers`: uploads in parts.
+
+        Which objects are marked as damaged cannot be told without asking for each.
+        """
+        try:
+            return await find_leftovers(self.container, before)
+        except StoreError as error:
+            raise unavailable(error, "uploads in parts could not be listed") from error
 
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.interfaces.IDeleting.delete`."""

@@ -49,6 +49,20 @@ class FoundPart:
     tag: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RunningUpload:
+    """An upload in parts that has not ended.
+
+    :ivar name: what its object is to be called in the container.
+    :ivar id: what the store calls the upload.
+    :ivar began: when, in seconds since the epoch.
+    """
+
+    name: str
+    id: str
+    began: float
+
+
 #: Parts by number.
 Parts = Mapping[int, FoundPart]
 
@@ -298,6 +312,13 @@ class Container(ABC):
         :returns: whether it was done; otherwise the upload is not there any
             more, or has changed, or the object is there already.
         """
+
+    async def running_uploads(self) -> Sequence[RunningUpload]:
+        """Find the uploads in parts that run, of all objects: the first thousands.
+
+        Where the store removes by itself what nobody goes on with, there are none.
+        """
+        return ()
 
     @abstractmethod
     async def abort_upload(self, key: ObjectKey, upload: PartUpload) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
 
 from twisted.internet.interfaces import IReactorTime
@@ -27,8 +28,9 @@ from giftless.storage.remote.container import (
     Layout,
     Parts,
     Place,
+    RunningUpload,
 )
-from giftless.storage.remote.xml_answers import document, error_code, number, text
+from giftless.storage.remote.xml_answers import document, error_code, instant, number, text
 from giftless.storage.remote.xml_bucket import XmlBucket
 
 MIB: Final = 1024 * 1024
@@ -49,6 +51,9 @@ UPLOADS_PAGE: Final = 200
 #: How many answers about the uploads of one object are read: somebody may begin
 #: them by the thousand.
 MAX_UPLOADS_PAGES: Final = 5
+
+#: How many uploads that run are found in a whole bucket, at most.
+MAX_RUNNING: Final = 5000
 
 #: How many parts are signed until the reactor does something else.
 SIGNED_AT_ONCE: Final = 100
@@ -104,6 +109,34 @@ class XmlPartsBucket(XmlBucket):
             asked["key-marker"] = text(listed, "NextKeyMarker")
             asked["upload-id-marker"] = text(listed, "NextUploadIdMarker")
         return [upload for _, upload in sorted(found, reverse=True) if upload]
+
+    async def running_uploads(self) -> Sequence[RunningUpload]:
+        """See :meth:`giftless.storage.remote.container.Container.running_uploads`."""
+        asked = {"uploads": "", "prefix": self.layout.below(""), "max-uploads": str(UPLOADS_PAGE)}
+        asked["encoding-type"] = "url"
+        found: list[RunningUpload] = []
+        for _ in range(MAX_RUNNING // UPLOADS_PAGE):
+            answer = await self._ask("GET", None, {}, asked)
+            if answer.status != 200 and found:
+                # versitygw 1.8 refuses the marker that it has given: go without the rest.
+                break
+            if answer.status != 200:
+                raise self.problem(answer)
+            listed = document(answer, "ListMultipartUploadsResult")
+            decode = unquote_plus if text(listed, "EncodingType") == "url" else str
+            found += [
+                RunningUpload(
+                    decode(text(upload, "Key")),
+                    text(upload, "UploadId"),
+                    instant(upload, "Initiated"),
+                )
+                for upload in listed.iterfind("{*}Upload")
+            ]
+            if text(listed, "IsTruncated") != "true":
+                break
+            asked["key-marker"] = decode(text(listed, "NextKeyMarker"))
+            asked["upload-id-marker"] = text(listed, "NextUploadIdMarker")
+        return found
 
     async def create_upload(self, key: ObjectKey, extras: Extras, apart: bool = False) -> str:
         """See :meth:`giftless.storage.remote.container.Container.create_upload`."""

@@ -9,6 +9,7 @@ from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.azure.support import StoreInAzurite
 from tests.storage.remote.listing_contract import RemoteListing, RemoteListingFaults
 from tests.storage.remote.parts_contract import RemoteTestCase
+from tests.storage.remote.survey_contract import RemoteSurvey
 from tests.support.faulty import FaultyProxy
 from tests.support.making import key_of
 
@@ -61,3 +62,10 @@ class ProxyTests(
     """``mode: proxy``, below a prefix."""
 
     options: dict[str, Any] = {"mode": "proxy", "prefix": "/team a/\u00fc&+/"}
+
+
+class SurveyTests(AzureListingTestCase, RemoteSurvey):
+    """``mode: proxy``; Azure discards blocks by itself."""
+
+    options: dict[str, Any] = {"mode": "proxy"}
+    tells_uploads = False

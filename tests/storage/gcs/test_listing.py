@@ -8,6 +8,7 @@ from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.gcs.test_parts import GCSPartsTestCase
 from tests.storage.remote.listing_contract import RemoteListing, RemoteListingFaults
+from tests.storage.remote.survey_contract import RemoteSurvey
 
 
 class GCSListingTestCase(GCSPartsTestCase):
@@ -32,3 +33,9 @@ class ProxyWithHmacTests(
 
     def section(self, **options: Any) -> dict[str, Any]:
         return self.google.hmac_options(self.bucket, **options)
+
+
+class SurveyTests(GCSListingTestCase, RemoteSurvey):
+    """``mode: proxy``."""
+
+    options: dict[str, Any] = {"mode": "proxy"}

@@ -233,6 +233,13 @@ class InspectionTests(BucketTestCase):
             {"x_amz_checksum_sha256": f"{digest}-3"},
             {"x_amz_checksum_sha256": digest, "x_amz_checksum_type": "COMPOSITE"},
             {"x_amz_checksum_sha256": "AAAA"},
+            # What a client said when it made the object of parts, and nobody has checked.
+            {"x_amz_checksum_sha256": digest, "etag": '"0123456789abcdef0123456789abcdef-3"'},
+            {
+                "x_amz_checksum_sha256": digest,
+                "x_amz_checksum_type": "FULL_OBJECT",
+                "etag": '"0123456789abcdef0123456789abcdef-3"',
+            },
             {"x_amz_checksum_sha256": "\u00e4"},
         ):
             self.assertIsNone(self.inspect(**headers).sha256, headers)

@@ -9,6 +9,7 @@ from giftless.storage.remote.listing import PAGE
 from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.storage.remote.listing_contract import RemoteListing, RemoteListingFaults
+from tests.storage.remote.survey_contract import RemoteSurvey
 from tests.storage.s3.test_parts import S3PartsTestCase
 
 
@@ -42,3 +43,10 @@ class ProxyTests(
     """``mode: proxy``, below a prefix."""
 
     options: dict[str, Any] = {"mode": "proxy", "prefix": "/team a/\u00fc&+/"}
+
+
+class SurveyTests(S3ListingTestCase, RemoteSurvey):
+    """``mode: proxy``, below a prefix."""
+
+    options: dict[str, Any] = {"mode": "proxy", "prefix": "/team a/\u00fc&+/"}
+    compared = True
