@@ -44,7 +44,7 @@ class ScrubFinding(msgspec.Struct, frozen=True):
     """An object that is not well.
 
     :ivar at: when that was found, in seconds since the epoch.
-    :ivar repo: the repository; of an object in the trash, that in the trash.
+    :ivar repo: the repository.
     :ivar outcome: one word or two: ``wrong bytes``.
     :ivar words: what was found.
     :ivar marked: whether it was marked as damaged.

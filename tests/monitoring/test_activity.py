@@ -20,6 +20,7 @@ from giftless.interfaces import (
     LockForced,
     LockReleased,
     ObjectDeleted,
+    ObjectFaulty,
     ObjectMarked,
     ObjectRestored,
     ObjectServed,
@@ -30,6 +31,7 @@ from giftless.interfaces import (
     Refused,
     RepositoryCopied,
     RepositoryMoved,
+    ScrubEnded,
 )
 from giftless.lfs.locks import Lock
 from giftless.lfs.multipart import Part
@@ -101,6 +103,9 @@ class EventTests(ActivityTestCase):
             LockForced(LOCK, "rita", request_id="req-1"),
             ObjectDeleted(KEY, "", "it is not needed"),
             ObjectMarked(KEY, "", "its digest is wrong"),
+            ObjectFaulty(KEY, 7, "unreadable", "Input/output error", "giftless (scrub)"),
+            ScrubEnded(3, 7_000, 7_000, {}, 90.0, "giftless (scrub)"),
+            ScrubEnded(3, 7_000, 7_000, {"wrong": 2, "missing": 1}, 90.0, "giftless (scrub)"),
             ObjectTrashed(KEY, 7, "ada", "no ref leads to it"),
             ObjectRestored(KEY, 7, "will"),
             RepositoryMoved(REPO, repo_of("org/new"), "ada"),
@@ -141,6 +146,24 @@ class EventTests(ActivityTestCase):
                     "",
                 ),
                 (
+                    "object.faulty",
+                    "org/repo",
+                    f"object {oid}: unreadable: Input/output error",
+                    "",
+                ),
+                (
+                    "scrub.ended",
+                    "",
+                    "the scrub examined 3 objects (7 kB) in 1 min 30 s: all are well",
+                    "",
+                ),
+                (
+                    "scrub.ended",
+                    "",
+                    "the scrub examined 3 objects (7 kB) in 1 min 30 s: 1 missing, 2 wrong",
+                    "",
+                ),
+                (
                     "object.trashed",
                     "org/repo",
                     f"ada moved object {oid} into the trash: no ref leads to it",
@@ -178,7 +201,7 @@ class EventTests(ActivityTestCase):
                 ),
             ],
         )
-        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(16)])
+        self.assertEqual([event.at for event in events], [DATE + 101 + n for n in range(19)])
         self.assertLess({event.kind for event in events}, set(NAMES))
         self.assertEqual(self.report().events, [])
 

@@ -21,6 +21,7 @@ from giftless.interfaces.catalogue import Usage, UsageRow
 from giftless.lfs.locks import Lock, LockPage, LockQuery
 from giftless.lfs.objects import Repo
 from giftless.monitoring.health import COUNT_INTERVAL, FRESH, PATIENCE, Health, Report, Stored
+from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts
 from tests.support.logs import observe
 from tests.support.memory import BoundedMemoryStore
 from tests.support.run import CoroutineTestCase
@@ -116,6 +117,19 @@ class Catalogue:
         if self.problem is not None:
             raise self.problem
         return [None for _ in keys]
+
+
+class Scrub:
+    """What looks after a scrub."""
+
+    def __init__(self) -> None:
+        self.facts: ScrubFacts | None = None
+        self.problem: Exception | None = None
+
+    async def look(self) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.facts = ScrubFacts(100.0, 1.0, ScrubCounts(1.0))
 
 
 def failing(error: Exception) -> Callable[[], None]:
@@ -252,6 +266,18 @@ class HealthTests(CoroutineTestCase):
             self.assertTrue(report.ready)
         catalogue.problem = None
         self.assertEqual(self.later().stored, Stored(5, 500, 300, 2, 20))
+
+    def test_the_scrub_is_told_and_leaves_the_server_ready(self) -> None:
+        scrub = Scrub()
+        self.health = Health(self.store, self.locks, self.clock, scrub=scrub)
+        report = self.report()
+        self.assertEqual(report.scrub, scrub.facts)
+        self.assertEqual(report.problems["scrub"], "")
+        self.assertEqual(msgspec.json.decode(msgspec.json.encode(report), type=Report), report)
+        scrub.problem = StorageUnavailable("nothing has been examined", 1)
+        report = self.later()
+        self.assertEqual(report.problems["scrub"], "nothing has been examined")
+        self.assertTrue(report.ready)
 
     def test_without_a_catalogue_nothing_is_told_of_it(self) -> None:
         report = self.report()

@@ -10,6 +10,7 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -23,6 +24,8 @@ from giftless.interfaces import IFront
 from giftless.runtime.instance import Instance
 from giftless.runtime.sockets.binding import Sockets
 from giftless.runtime.sockets.endpoints import Listening, listenings
+from giftless.usecases.scrub import scrubbing
+from giftless.usecases.scrub.journal import Journal
 from giftless.web.front import HTTPFront
 
 #: The reactor, whose interfaces mypy does not know.
@@ -156,13 +159,16 @@ class InstanceTestCase(TestCase):
         self.sockets = Sockets(reactor)
         self.addCleanup(self.sockets.keep, [])
 
-    def instance(self, *endpoints: Any, shutdown_timeout: int = 60) -> Instance:
-        """Make an instance with the front of lines beside HTTP."""
+    def instance(self, *endpoints: Any, shutdown_timeout: int = 60, more: str = "") -> Instance:
+        """Make an instance with the front of lines beside HTTP.
+
+        :param more: what else the configuration says.
+        """
         text = (
             f"storage: {{type: local, path: {self.mktemp()}}}\n"
             f"state_dir: {self.mktemp()}\nlocks: {{type: none}}\n"
             f"shutdown_timeout: {shutdown_timeout}\n"
-            f"endpoints: {list(endpoints)}\n"
+            f"endpoints: {list(endpoints)}\n{more}"
         )
 
         def fronts(*configured: Any) -> Sequence[IFront]:
@@ -171,10 +177,10 @@ class InstanceTestCase(TestCase):
         self.loaded = parse("giftless.yaml", text, {})
         return Instance(self.loaded, reactor, fronts)
 
-    async def start(self, shutdown_timeout: int = 60) -> Instance:
-        """Start an instance with one endpoint for each front."""
+    async def start(self, shutdown_timeout: int = 60, more: str = "") -> Instance:
+        """Start an instance with one endpoint for each front; see :meth:`instance`."""
         lines = {"listen": "tcp:0:interface=127.0.0.2", "front": "lines"}
-        instance = self.instance(ANY_PORT, lines, shutdown_timeout=shutdown_timeout)
+        instance = self.instance(ANY_PORT, lines, shutdown_timeout=shutdown_timeout, more=more)
         bound = self.sockets.bind(listenings(self.loaded.config.endpoints))
         self.addresses = [self.sockets.address(descriptor) for descriptor in bound]
         await instance.start([os.dup(descriptor) for descriptor in bound])
@@ -251,6 +257,27 @@ class FrontTests(InstanceTestCase):
         await instance.start([os.dup(descriptor) for descriptor in bound])
         await instance.stop()
         self.assertEqual(self.lines.calls, [])
+
+
+class ScrubTests(InstanceTestCase):
+    async def test_who_retires_scrubs_no_more_even_while_clients_are_connected(self) -> None:
+        """The configuration that is new may not want it, or may have another store."""
+        self.patch(scrubbing, "LOOKED", 0.01)
+        instance = await self.start(more="scrub: {period: 30d}\n")
+        client = await self.connect(1)
+        await client.ask(b"one\n", b"ONE\n")
+        journal = Journal(self.loaded.config.state_dir)
+        while journal.read() is None:
+            await deferLater(reactor, 0.01)
+        self.assertIsNone(journal.take(), "it scrubs")
+        retired = Deferred.fromCoroutine(instance.retire())
+        while (held := journal.take()) is None:
+            await deferLater(reactor, 0.01)
+        held.release()
+        self.assertNoResult(retired)
+        client.transport.loseConnection()
+        await retired
+        await instance.stop()
 
 
 class ConfigurationTests(InstanceTestCase):

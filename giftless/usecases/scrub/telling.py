@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from giftless.base.units import duration_in_words, size_in_words
 from giftless.errors import ConfigError
 from giftless.interfaces import IMarking, ObjectFaulty, ScrubEnded
-from giftless.lfs.objects import ObjectKey
+from giftless.lfs.objects import ObjectKey, owner_of
 from giftless.monitoring.scrubbing import ScrubFacts, ScrubFinding
 from giftless.usecases.fsck.findings import Finding, Outcome
 from giftless.usecases.fsck.mending import Quarantine, advise
@@ -51,12 +51,15 @@ class Teller:
         """
         means, outcome, problem = self._means, finding.outcome.value, finding.problem
         marked = finding.marked or await self._mark(key, finding)
+        steps = await self._steps(key, finding, marked)
+        if (owner := owner_of(key.repo)) is not None:
+            key, problem = ObjectKey(owner, key.oid), f"in the trash: {problem}"
         _log.error(
             "the scrub found a {outcome} object: {key}: {problem}{steps}",
             outcome=outcome,
             key=key.path,
             problem=problem,
-            steps="".join(f"; {step}" for step in await self._steps(key, finding, marked)),
+            steps="".join(f"; {step}" for step in steps),
         )
         means.events.publish(ObjectFaulty(key, size, outcome, problem, BY.name))
         if means.metrics is not None:

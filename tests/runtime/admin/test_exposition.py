@@ -17,6 +17,7 @@ from giftless.interfaces import Bound, Level, Refused
 from giftless.monitoring.events import EventCounter
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
+from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts
 from giftless.runtime.admin.exposition import Exposition, Facts
 from giftless.runtime.admin.processes import figures_of
 
@@ -128,6 +129,17 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.named("giftless_quota_used_bytes"), {org: 900, repo: 300})
         self.assertEqual(self.named("giftless_quota_reserved_bytes"), {org: 50, repo: 0})
         self.assertEqual(self.named("giftless_quota_limit_bytes"), {org: 1000, repo: 500})
+
+    def test_the_scrub_is_told(self) -> None:
+        running = ScrubCounts(1000.0, 0.0, 3, 3 * 10**9)
+        scrub = ScrubFacts(100.0, 1010.0, running, 4, 4 * 10**9)
+        self.facts = Facts({}, [], 0, 0, {}, Report({}, scrub=scrub))
+        self.assertEqual(self.named("giftless_scrub_progress_ratio"), {(): 0.75})
+        self.assertEqual(self.named("giftless_scrub_period_seconds"), {(): 100})
+        self.assertEqual(self.named("giftless_scrub_due_timestamp_seconds"), {(): 1100})
+        self.assertEqual(self.named("giftless_scrub_last_pass_timestamp_seconds"), {})
+        scrub.last = ScrubCounts(800.0, 990.0)
+        self.assertEqual(self.named("giftless_scrub_last_pass_timestamp_seconds"), {(): 990})
 
     def test_figures_of_processes_are_told(self) -> None:
         self.facts = Facts({}, [os.getpid(), 2**22 + 1], 0, 0, {}, None)

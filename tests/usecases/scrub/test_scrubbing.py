@@ -14,7 +14,8 @@ from giftless.usecases.scrub.options import ScrubOptions
 from giftless.usecases.scrub.pacing import PLANNED
 from giftless.usecases.scrub.scrubbing import LOOKED, NOTED, RETRIED, Scrubbing
 from tests.support.logs import observe
-from tests.support.memory import ExternalStore
+from tests.support.making import key_of
+from tests.support.memory import ExternalStore, MemoryStore
 from tests.usecases.scrub.support import PERIOD, ScrubTestCase
 
 
@@ -236,6 +237,31 @@ class FindingTests(ScrubTestCase):
         self.assertEqual(type(size).__name__, "ObjectDamaged")
         self.assertEqual(self.found(), [(keys[0].oid, "wrong")])
         self.assertTrue(self.facts().findings[0].marked)
+
+    def test_a_damaged_object_in_the_trash_is_told_by_its_repository(self) -> None:
+        (key,) = self.add(1)
+        trashed = in_trash(key)
+        self.run_now(self.store.copy(key, trashed))
+        self.run_now(self.store.delete(key))
+        self.know(State.TRASHED, key, 100_000, moved_at=1.0)
+        self.flip(trashed)
+        self.worker(quarantine=True)
+        self.go(LOOKED + PERIOD - 10)
+        (event,) = self.recorder.of(ObjectFaulty)
+        self.assertEqual(event.key, key)
+        self.assertTrue(event.reason.startswith("in the trash: its 100000 bytes have"))
+        self.assertFalse(self.run_now(self.store.copy(trashed, key)), "it cannot be restored")
+
+    def test_an_object_that_was_marked_before_is_told_and_left_alone(self) -> None:
+        memory = MemoryStore()
+        key = key_of(b"abc")
+        memory.add(key, b"abd")
+        self.run_now(memory.mark(key, "somebody has found it wrong"))
+        self.worker(quarantine=True, store=memory, catalogue=None)
+        self.go(LOOKED + PERIOD - 10)
+        self.assertEqual(self.found(), [(key.oid, "wrong")])
+        self.assertTrue(self.facts().findings[0].marked)
+        self.assertEqual(self.recorder.of(ObjectMarked), [])
 
     def test_what_is_well_at_the_second_look_is_no_finding(self) -> None:
         (key,) = self.add(1)
