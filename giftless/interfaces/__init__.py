@@ -101,6 +101,7 @@ from giftless.interfaces.plugins import (
 from giftless.interfaces.scrub_events import ObjectFaulty, ScrubEnded
 from giftless.interfaces.storage import (
     MAX_PAGE,
+    IAdopting,
     ICapacity,
     ICopying,
     IDated,
@@ -161,6 +162,7 @@ __all__ = [
     "Fitness",
     "IActionSigner",
     "IActionTokens",
+    "IAdopting",
     "IAnonymous",
     "IAuthenticator",
     "IAuthenticatorFactory",

@@ -308,6 +308,28 @@ class ICopying(IObjectStore):
         """
 
 
+class IAdopting(IWritableStore):
+    """A store that can copy objects from some other stores itself.
+
+    Such a copy is one request; no byte passes through the server.
+    """
+
+    def adopts(store: IObjectStore) -> bool:
+        """Tell whether objects of another store may be copied; quick.
+
+        It may turn out that the other one does not allow it.
+        """
+
+    def adopt(store: IObjectStore, key: ObjectKey) -> Awaitable[bool]:
+        """Copy an object of another store, under the same key, as :meth:`ICopying.copy` does.
+
+        :param store: one that :meth:`adopts` has said yes of.
+        :returns: an awaitable of whether the object is there; ``False`` only if the other
+            store certainly does not have it, or has marked it as damaged.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be done, now or ever.
+        """
+
+
 class ISharing(IObjectStore):
     """A store on which equal objects of several repositories can take the room of one."""
 

@@ -433,10 +433,15 @@ class _Front(BaseHTTPRequestHandler):
         elif missing := {"storage.objects.get", "storage.objects.create"} & self.google.denied:
             self._refuse_json(403, f"{self.google.EMAIL} does not have {missing.pop()} access")
         else:
-            self._rewrite_step(place[0], unquote(place[2]), unquote(place[7]), query)
+            buckets = place[0], place[5]
+            self._rewrite_step(buckets, unquote(place[2]), unquote(place[7]), query)
 
-    def _rewrite_step(self, bucket: str, source: str, target: str, query: dict[str, str]) -> None:
+    def _rewrite_step(
+        self, buckets: tuple[str, str], source: str, target: str, query: dict[str, str]
+    ) -> None:
+        bucket, other = buckets
         items = {item["name"]: item for item in self.google.items(bucket)}
+        there = items if other == bucket else {item["name"] for item in self.google.items(other)}
         found = items.get(source)
         if found is None:
             self._refuse_json(404, f"No such object: {bucket}/{source}")
@@ -444,7 +449,7 @@ class _Front(BaseHTTPRequestHandler):
         if query.get("ifSourceGenerationMatch", found["generation"]) != found["generation"]:
             self._refuse_json(412, "At least one of the pre-conditions you specified did not hold.")
             return
-        if target in items and "storage.objects.delete" in self.google.denied:
+        if target in there and "storage.objects.delete" in self.google.denied:
             self._refuse_json(403, "no storage.objects.delete access")
             return
         answer: dict[str, object] = {
@@ -460,7 +465,7 @@ class _Front(BaseHTTPRequestHandler):
             answer |= {"done": False, "totalBytesRewritten": str(part), "rewriteToken": token}
         else:
             names = [quote(name, safe="") for name in (source, target)]
-            url = f"/storage/v1/b/{bucket}/o/{names[0]}/rewriteTo/b/{bucket}/o/{names[1]}"
+            url = f"/storage/v1/b/{bucket}/o/{names[0]}/rewriteTo/b/{other}/o/{names[1]}"
             with self.google.connect() as store:
                 store.request("POST", url, b"", {"Content-Type": "application/json"})
                 reply = store.getresponse()
@@ -593,8 +598,8 @@ class _Front(BaseHTTPRequestHandler):
     def _copy(self, store: http.client.HTTPConnection, bucket: str, name: str) -> None:
         """Copy an object, perhaps onto itself with other metadata."""
         path = self.headers["x-goog-copy-source"]
-        if not unquote(path).startswith(f"/{bucket}/"):
-            raise Refusal(400, "InvalidArgument", "not in these tests")
+        if unquote(path).split("/")[1] not in self.google.buckets:
+            raise Refusal(404, "NoSuchBucket", "The specified bucket does not exist.")
         replace = self.headers.get("x-goog-metadata-directive", "COPY") == "REPLACE"
         if unquote(path) == f"/{bucket}/{name}" and not replace:
             raise Refusal(400, "InvalidRequest", "an object cannot be copied to itself like this")

@@ -7,17 +7,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.python.failure import Failure
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from giftless.base.pace import Pace
 from giftless.errors import ConfigError, InsufficientStorage, StorageUnavailable
-from giftless.interfaces import State
+from giftless.interfaces import IAdopting, State
 from giftless.lfs.objects import ObjectKey, in_trash
 from giftless.storage.local.store import LocalStore
 from giftless.storage.moving.store import StreamingMovingStore
 from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.locks import By
 from giftless.usecases.migration import migrator as module
-from giftless.usecases.migration.copier import Copier, Outcome
+from giftless.usecases.migration.copier import MAX_REFUSALS, Copier, Outcome
 from giftless.usecases.migration.journal import Journal
 from giftless.usecases.migration.migrator import Left, Migrator, Report, Sums, check_stores
 from giftless.usecases.migration.resurfaced import Resurfaced
@@ -25,7 +27,12 @@ from giftless.usecases.migration.verifying import Verifier
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, altered
 from tests.support.making import key_of, put_object, writer
-from tests.support.memory import BoundedMemoryStore, ExternalStore, MemoryStore
+from tests.support.memory import (
+    BoundedMemoryStore,
+    ExternalStore,
+    InspectedMemoryStore,
+    MemoryStore,
+)
 from tests.usecases.moving import DATA, KEY, OPERATOR, MovingTestCase
 
 OTHER = key_of(b"other", "org/other")
@@ -442,6 +449,91 @@ class DeletedTests(MigrationTestCase):
         report = self.migrate(served=False)
         self.assertEqual((self.get(), report.removed), (DATA, 0))
         self.assertEqual((report.source.objects, report.target.objects), (0, 1))
+
+
+@implementer(IAdopting)
+class AdoptingStore(InspectedMemoryStore):
+    """A store in memory that copies from another one itself.
+
+    :ivar adopted: what it was asked to copy.
+    :ivar problem: what it raises instead, if set.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adopted: list[ObjectKey] = []
+        self.problem: Exception | None = None
+
+    def adopts(self, store: object) -> bool:
+        """See :meth:`giftless.interfaces.IAdopting.adopts`."""
+        return isinstance(store, InspectedMemoryStore)
+
+    async def adopt(self, store: Any, key: ObjectKey) -> bool:
+        """See :meth:`giftless.interfaces.IAdopting.adopt`."""
+        self.adopted.append(key)
+        if self.problem is not None:
+            raise self.problem
+        data = store.get(key)
+        if data is not None:
+            self.add(key, data)
+        return data is not None
+
+
+class AdoptedTests(MigrationTestCase):
+    """The new store copies objects of the old one itself."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.from_, self.to = InspectedMemoryStore(), AdoptingStore()
+        verifyObject(IAdopting, self.to)
+
+    def move(self) -> Report:
+        """Move objects."""
+        return self.migrate(source=self.from_, target=self.to)
+
+    def test_objects_are_read_once_and_copied_by_the_store(self) -> None:
+        self.from_.add(KEY, DATA)
+        self.from_.add(OTHER, b"other")
+        self.from_.digests[OTHER] = OTHER.oid
+        report = self.move()
+        self.assertEqual((set(self.to.adopted), self.to.get(KEY)), ({KEY, OTHER}, DATA))
+        self.assertTrue(report.complete)
+        # The store vouches for one of them.
+        self.assertEqual(len(self.from_.opened), 1)
+        self.assertEqual(self.bytes, 2 * (len(DATA) + 5))
+
+    def test_wrong_bytes_are_not_copied(self) -> None:
+        self.from_.add(KEY, altered(DATA))
+        self.from_.add(OTHER, b"wrong")
+        self.from_.digests[OTHER] = KEY.oid
+        self.assertEqual(self.move().left, {"wrong": 2})
+        self.assertEqual(self.to.adopted, [])
+
+    def test_a_store_that_refuses_gets_the_bytes(self) -> None:
+        self.to.problem = StorageUnavailable("no", 5)
+        for number in range(10):
+            self.from_.add(key_of(b"%d" % number), b"%d" % number)
+        self.assertTrue(self.migrate(source=self.from_, target=self.to, jobs=1).complete)
+        self.assertEqual((len(self.to.adopted), len(self.to.objects)), (MAX_REFUSALS, 10))
+
+    def test_wrong_bytes_in_the_new_store_are_replaced(self) -> None:
+        self.from_.add(KEY, DATA)
+        self.to.add(KEY, altered(DATA))
+        self.assertTrue(self.move().complete)
+        self.assertEqual((self.to.get(KEY), self.to.adopted), (DATA, []))
+
+    def test_what_is_deleted_meanwhile_is_not_copied(self) -> None:
+        self.from_.add(KEY, DATA)
+        inspect = self.from_.inspect
+
+        async def vanish(key: ObjectKey) -> Any:
+            facts = await inspect(key)
+            await self.from_.delete(key)
+            return facts
+
+        self.patch(self.from_, "inspect", vanish)
+        report = self.move()
+        self.assertEqual((self.to.objects, report.left), ({}, {}))
 
 
 class VerifierTests(MigrationTestCase):

@@ -1,4 +1,4 @@
-"""Copy blobs within a storage account.
+"""Copy blobs within a storage account, from any of its containers.
 
 As in the reference of Azure's Blob service, "Copy Blob".  Azure copies at once if it can,
 and otherwise says that it will: until then, and if it fails, the target is a blob that is
@@ -19,7 +19,7 @@ from giftless.storage.azure.blobs import ABSENT
 from giftless.storage.azure.blocks import BlockContainer
 from giftless.storage.azure.signing import VERSION, Grant
 from giftless.storage.remote.client import Request, StoreError
-from giftless.storage.remote.container import stays
+from giftless.storage.remote.container import Container, stays
 
 #: For how long Azure may read what it copies, in seconds.
 SOURCE_LIFETIME: Final = 86_400
@@ -45,31 +45,42 @@ _PENDING: Final = "PendingCopyOperation"
 class CopyingContainer(BlockContainer):
     """A container within which blobs are copied."""
 
-    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+    def reaches(self, other: Container) -> bool:
+        """See :meth:`giftless.storage.remote.container.Container.reaches`: of the account."""
+        return isinstance(other, CopyingContainer) and _service(other) == _service(self)
+
+    async def copy(
+        self, source: ObjectKey, target: ObjectKey, origin: Container | None = None
+    ) -> bool:
         """See :meth:`giftless.storage.remote.container.Container.copy`."""
+        here = self if origin is None else origin
+        assert isinstance(here, CopyingContainer), "reaches() has said yes"
         for _ in range(COPY_ATTEMPTS):
-            found, there = await settle([self._find(source), self._find(target)])
+            found, there = await settle([here._find(source), self._find(target)])
             facts = None if found is None else self._facts_of(found)
             if found is None or facts is None or facts.damage is not None:
                 return False
             present = None if there is None else self._facts_of(there)
             if present is not None and stays(target, present, facts):
                 return True
-            if await self._transfer(source, target, found):
+            if await self._transfer(here, source, target, found):
                 await self._confirm_copy(target, found)
                 return True
         raise StoreError("an object was replaced again and again while it was copied")
 
-    async def _transfer(self, source: ObjectKey, target: ObjectKey, found: Answer) -> bool:
+    async def _transfer(
+        self, here: CopyingContainer, source: ObjectKey, target: ObjectKey, found: Answer
+    ) -> bool:
         """Copy a blob, or wait for whoever does that.
 
+        :param here: where the source is.
         :param found: the answer to HEAD, which tells what is copied.
         :returns: ``False`` if it is not that any more.
         """
         etag = found.headers.get("etag", "")
 
         async def prepare() -> Request:
-            url, _ = await self._sign(self._place.url, source, Grant("r"), SOURCE_LIFETIME)
+            url, _ = await here._sign(here._place.url, source, Grant("r"), SOURCE_LIFETIME)
             headers = {
                 "x-ms-version": VERSION,
                 "x-ms-copy-source": url,
@@ -115,3 +126,9 @@ class CopyingContainer(BlockContainer):
         theirs, ours = (answer.headers.get("content-md5") for answer in (copy, found))
         if theirs is not None and ours is not None and theirs != ours:
             raise StoreError("a copy has another MD5 than what was copied")
+
+
+def _service(container: CopyingContainer) -> tuple[str, str]:
+    """Return which account has a container, and where."""
+    place = container._place
+    return place.account, place.url.removesuffix(place.container)

@@ -21,7 +21,7 @@ from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Layout
 from giftless.storage.remote.urls import bucket_root, shown_url
 from giftless.storage.remote.xml_bucket import Permissions, XmlPlace
-from giftless.storage.remote.xml_copies import XmlCopiesBucket
+from giftless.storage.remote.xml_copies import Origin, XmlCopiesBucket
 
 #: The largest object that there can be, and that one PUT takes, in bytes: 5 TiB.
 MAX_PUT: Final = 5 * 1024**4
@@ -85,14 +85,18 @@ class Bucket(XmlCopiesBucket):
         return answers.digests_of(answer)
 
     async def _transfer(
-        self, source: ObjectKey, target: ObjectKey, found: Answer, facts: ObjectFacts
+        self, source: Origin, target: ObjectKey, found: Answer, facts: ObjectFacts
     ) -> bool:
+        assert isinstance(source.bucket, Bucket), "reaches() has said yes"
         # HMAC keys are good for the XML API only, which copies by one request.
         if not self._authority.has_token:
             return await super()._transfer(source, target, found, facts)
-        names = [quote(self.layout.name(key), safe="") for key in (source, target)]
+        here, there = (
+            quote(bucket.layout.name(key), safe="")
+            for bucket, key in ((source.bucket, source.key), (self, target))
+        )
         bucket = quote(self._place.bucket, safe="")
-        url = f"{self._place.json_url}/{names[0]}/rewriteTo/b/{bucket}/o/{names[1]}"
+        url = f"{source.bucket._place.json_url}/{here}/rewriteTo/b/{bucket}/o/{there}"
 
         async def ask(parameters: Mapping[str, str]) -> Answer:
             async def prepare() -> Request:

@@ -17,6 +17,7 @@ from giftless.interfaces import (
     IDeleting,
     IInspector,
     IMarking,
+    IObjectStore,
     IProbing,
     IReadableStore,
     IStoredObject,
@@ -52,6 +53,7 @@ COPIES_AT_ONCE: Final = 16
     IInspector,
     ISurveying,
     IMarking,
+    IObjectStore,
     IProbing,
     IReadableStore,
 )
@@ -193,9 +195,21 @@ class RemoteStore:
 
     async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
         """See :meth:`giftless.interfaces.ICopying.copy`: the store itself copies."""
+        return await self._copy(source, target, None)
+
+    def adopts(self, store: IObjectStore) -> bool:
+        """See :meth:`giftless.interfaces.IAdopting.adopts`: of the same service."""
+        return isinstance(store, RemoteStore) and self.container.reaches(store.container)
+
+    async def adopt(self, store: IObjectStore, key: ObjectKey) -> bool:
+        """See :meth:`giftless.interfaces.IAdopting.adopt`."""
+        assert isinstance(store, RemoteStore), "adopts() has said yes"
+        return await self._copy(key, key, store.container)
+
+    async def _copy(self, source: ObjectKey, target: ObjectKey, origin: Container | None) -> bool:
         await self._copies.acquire()
         try:
-            copied = await self.container.copy(source, target)
+            copied = await self.container.copy(source, target, origin)
             if not copied:
                 await self._confirm()
         except StoreError as error:

@@ -231,12 +231,20 @@ class Container(ABC):
         :raises PayloadTooLarge: if the store cannot mark an object so large.
         """
 
+    def reaches(self, other: Container) -> bool:
+        """Tell whether objects of another container of the same service can be copied."""
+        return False
+
     @abstractmethod
-    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+    async def copy(
+        self, source: ObjectKey, target: ObjectKey, origin: Container | None = None
+    ) -> bool:
         """Copy an object with its metadata, within the store, and make sure that it was.
 
         An object at the target stays if :func:`stays` says so.
 
+        :param origin: the container of the source, if it is another one; :meth:`reaches`
+            has said yes of it.
         :returns: ``False`` only if the store itself says that the source is absent, or if
             it is marked as damaged.
         :raises BadRequest: if the container cannot have the target.

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from giftless.base.bodies import collect
 from giftless.base.http_client import Answer
 from giftless.errors import LengthRequired, PayloadTooLarge, WrongBody
-from giftless.interfaces import IBody, IWritableStore, PartUpload, Payload
+from giftless.interfaces import IAdopting, IBody, PartUpload, Payload
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.remote import streaming
@@ -26,7 +26,7 @@ from giftless.storage.remote.multipart import MultipartStore
 SMALL: Final = 1024 * 1024
 
 
-@implementer(IWritableStore)
+@implementer(IAdopting)
 class WritableStore(MultipartStore):
     """A store that the daemon can write to."""
 

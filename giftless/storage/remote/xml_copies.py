@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -18,10 +19,11 @@ from giftless.interfaces import ObjectFacts, PartUpload
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.remote.client import Request, StoreClient, StoreError
-from giftless.storage.remote.container import FoundPart, stays
+from giftless.storage.remote.container import Container, FoundPart, stays
 from giftless.storage.remote.metadata import encode_reason
 from giftless.storage.remote.urls import encode_path
 from giftless.storage.remote.xml_answers import document, error_code, text
+from giftless.storage.remote.xml_bucket import XmlPlace
 from giftless.storage.remote.xml_parts import XmlPartsBucket
 
 #: Larger copies may take minutes, in bytes: they are waited for as long as objects that
@@ -38,8 +40,33 @@ PARTS_AT_ONCE: Final = 16
 COPY_ATTEMPTS: Final = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An object that is copied.
+
+    :ivar bucket: where it is.
+    """
+
+    bucket: XmlCopiesBucket
+    key: ObjectKey
+
+    @property
+    def path(self) -> str:
+        """The bucket's name and the object's in it, not percent-encoded."""
+        return f"/{self.bucket.bucket}/{self.bucket.layout.name(self.key)}"
+
+
 class XmlCopiesBucket(XmlPartsBucket):
-    """A bucket within which objects are copied."""
+    """A bucket within which objects are copied, and to which they are from others beside it."""
+
+    @property
+    def bucket(self) -> str:
+        """Its name."""
+        return self._place.bucket
+
+    def reaches(self, other: Container) -> bool:
+        """See :meth:`giftless.storage.remote.container.Container.reaches`."""
+        return isinstance(other, type(self)) and _service(other._place) == _service(self._place)
 
     def _digests_of(self, answer: Answer) -> Mapping[str, str]:
         """Return what an answer to HEAD tells of the object's bytes.
@@ -69,12 +96,16 @@ class XmlCopiesBucket(XmlPartsBucket):
             self._damage_header: encode_reason(reason),
         }
         # If it is another object by now, or none, what was found wrong is gone.
-        await self._ask_to_copy(key, key, found, size, headers)
+        await self._ask_to_copy(Origin(self, key), key, found, size, headers)
 
-    async def copy(self, source: ObjectKey, target: ObjectKey) -> bool:
+    async def copy(
+        self, source: ObjectKey, target: ObjectKey, origin: Container | None = None
+    ) -> bool:
         """See :meth:`giftless.storage.remote.container.Container.copy`."""
+        bucket = self if origin is None else origin
+        assert isinstance(bucket, XmlCopiesBucket), "reaches() has said yes"
         for _ in range(COPY_ATTEMPTS):
-            found, there = await settle([self._look(source, True), self._look(target, False)])
+            found, there = await settle([bucket._look(source, True), self._look(target, False)])
             if found is None:
                 return False
             facts = self._facts_of(found)
@@ -83,13 +114,13 @@ class XmlCopiesBucket(XmlPartsBucket):
             present = None if there is None else self._facts_of(there)
             if present is not None and stays(target, present, facts):
                 return True
-            if await self._transfer(source, target, found, facts):
+            if await self._transfer(Origin(bucket, source), target, found, facts):
                 await self._confirm_copy(target, found, facts.size)
                 return True
         raise StoreError("an object was replaced again and again while it was copied")
 
     async def _transfer(
-        self, source: ObjectKey, target: ObjectKey, found: Answer, facts: ObjectFacts
+        self, source: Origin, target: ObjectKey, found: Answer, facts: ObjectFacts
     ) -> bool:
         """Copy an object.
 
@@ -104,7 +135,7 @@ class XmlCopiesBucket(XmlPartsBucket):
         return answer is not None
 
     async def _transfer_in_parts(
-        self, source: ObjectKey, target: ObjectKey, found: Answer, facts: ObjectFacts
+        self, source: Origin, target: ObjectKey, found: Answer, facts: ObjectFacts
     ) -> bool:
         plan = self.part_limits.plan(facts.size, COPY_PART)
         upload = PartUpload(await self.create_upload(target, facts.extras), plan)
@@ -128,7 +159,7 @@ class XmlCopiesBucket(XmlPartsBucket):
                     await self.abort_upload(target, upload)
 
     async def _copy_part(
-        self, source: ObjectKey, target: ObjectKey, found: Answer, upload: PartUpload, part: Part
+        self, source: Origin, target: ObjectKey, found: Answer, upload: PartUpload, part: Part
     ) -> str | None:
         """Copy part of an object, and return its tag; ``None`` if that is not there any more."""
         span = f"bytes={part.pos}-{part.pos + part.size - 1}"
@@ -145,7 +176,7 @@ class XmlCopiesBucket(XmlPartsBucket):
 
     async def _ask_to_copy(
         self,
-        source: ObjectKey,
+        source: Origin,
         target: ObjectKey,
         found: Answer,
         size: int,
@@ -157,9 +188,8 @@ class XmlCopiesBucket(XmlPartsBucket):
         :param size: how many bytes are copied.
         :returns: the answer; ``None`` if the source has been replaced or deleted.
         """
-        name = self.layout.name(source)
         asked = {
-            f"{self.prefix}copy-source": encode_path(f"/{self._place.bucket}/{name}"),
+            f"{self.prefix}copy-source": encode_path(source.path),
             f"{self.prefix}copy-source-if-match": found.headers.get("etag", ""),
             **headers,
         }
@@ -192,3 +222,8 @@ class XmlCopiesBucket(XmlPartsBucket):
         for kind, digest in self._digests_of(found).items():
             if theirs.get(kind, digest) != digest:
                 raise StoreError(f"a copy has another {kind} than what was copied")
+
+
+def _service(place: XmlPlace) -> str:
+    """Return the URL of the service that has a bucket."""
+    return place.url.replace(place.bucket, "", 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -23,11 +23,14 @@ from giftless.errors import (
     WrongBody,
 )
 from giftless.interfaces import (
+    IAdopting,
     IBlocking,
     IBody,
+    IInspector,
     IReadableStore,
     IStoredObject,
     IWritableStore,
+    ObjectFacts,
     Payload,
 )
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
@@ -36,6 +39,9 @@ from giftless.usecases.whole_object import WholeObject
 #: How long to wait before an object is tried again, in seconds; behind the last one it has
 #: failed.
 DELAYS: Final = (1.0, 3.0, 10.0)
+
+#: How many copies in a row a store may refuse to make itself until it is not asked any more.
+MAX_REFUSALS: Final = 3
 
 
 class Outcome(Enum):
@@ -89,17 +95,23 @@ class Copier:
         self._clock = clock
         self._pace = pace
         self._passed = passed
+        self._adopter: IAdopting | None = None
+        if IAdopting.providedBy(target) and IInspector.providedBy(source):
+            adopter: IAdopting = target
+            self._adopter = adopter if adopter.adopts(source) else None
+        self._refusals = 0
 
-    async def copy(self, key: ObjectKey) -> tuple[Outcome, str]:
+    async def copy(self, key: ObjectKey, replace: bool = False) -> tuple[Outcome, str]:
         """Copy an object, whatever the new store has.
 
+        :param replace: whether the new store has other bytes of the same length.
         :returns: what has become of it, and in words why it was not copied.
         :raises InsufficientStorage: if the new store is full.
         """
         wrong = False
         for delay in (*DELAYS, None):
             try:
-                return await self._attempt(key), ""
+                return await self._attempt(key, replace), ""
             except _Deleted:
                 return Outcome.GONE, ""
             except ObjectDamaged as error:
@@ -124,7 +136,55 @@ class Copier:
                 await deferLater(self._clock, delay)
         return Outcome.FAILED, str(problem)
 
-    async def _attempt(self, key: ObjectKey) -> Outcome:
+    async def _attempt(self, key: ObjectKey, replace: bool) -> Outcome:
+        adopted = self._adopter is not None and not replace and await self._adopt(key)
+        if not adopted:
+            await self._stream(key)
+        return Outcome.COPIED if await is_there(self._source, key) else Outcome.RESURFACED
+
+    async def _adopt(self, key: ObjectKey) -> bool:
+        """Let the new store copy an object whose bytes are verified.
+
+        :returns: ``False`` if it does not do that.
+        """
+        await self._verify(key)
+        if self._adopter is None or not await is_there(self._source, key):
+            raise _Deleted()
+        try:
+            copied = await self._adopter.adopt(self._source, key)
+        except LFSError:
+            self._refusals += 1
+            if self._refusals >= MAX_REFUSALS:
+                self._adopter = None
+            return False
+        if not copied:
+            raise _Deleted()
+        self._refusals = 0
+        return True
+
+    async def _verify(self, key: ObjectKey) -> None:
+        """Compare what the old store has with its oid: by the store's own SHA-256, if it has one.
+
+        :raises WrongBody: if it differs.
+        """
+        inspector: Any = self._source
+        facts: ObjectFacts | None = await inspector.inspect(key)
+        if facts is None:
+            raise _Deleted()
+        if facts.sha256 == key.oid:
+            self._passed(facts.size)
+            return
+        whole = WholeObject(self._source, key, self._clock)
+        try:
+            paced = _Paced(whole, self._pace, self._passed)
+            body = VerifiedBody(paced, key.oid, facts.size, MAX_SIZE, self._blocking)
+            while await body.read():
+                pass
+        finally:
+            whole.close()
+
+    async def _stream(self, key: ObjectKey) -> None:
+        """Copy an object through this process, which hashes it."""
         stored: IStoredObject | None = await self._source.open(key)
         if stored is None:
             raise _Deleted()
@@ -141,7 +201,6 @@ class Copier:
                 raise
         finally:
             whole.close()
-        return Outcome.COPIED if await is_there(self._source, key) else Outcome.RESURFACED
 
 
 class _Deleted(NotFound):

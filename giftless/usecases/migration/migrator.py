@@ -241,9 +241,11 @@ class Migrator:
                     break
 
     async def _copy_page(self, objects: Sequence[ListedObject]) -> None:
-        wanted: list[tuple[ListedObject, bool]] = []
         for some in _divided(objects, _TOGETHER):
-            wanted += await self._compare(some)
+            await self._copy_some(some)
+
+    async def _copy_some(self, objects: Sequence[ListedObject]) -> None:
+        wanted = await self._compare(objects)
         if not wanted:
             return
         await self._blocking.run(self._journal.begin, [item.key for item, _ in wanted])
@@ -296,7 +298,7 @@ class Migrator:
             if finding is not None and finding.outcome is Found.UNKNOWN:
                 await self._leave(item, Outcome.FAILED, finding.problem)
                 return
-        outcome, problem = await self._copier.copy(key)
+        outcome, problem = await self._copier.copy(key, seems_there)
         if outcome is Outcome.COPIED:
             self._failures = 0
             self._report.copied.add(item.size)

@@ -47,6 +47,15 @@ class ProxyStoreTests(ProxyStoreContract, AzureTestCase):
     def make_store(self) -> Any:
         return self.build(mode="proxy")
 
+    def make_other(self) -> Any:
+        mine = self.container
+        self.container = f"{mine}-other"
+        try:
+            self.server.create(self.container)
+            return self.build(mode="proxy", prefix="other/place")
+        finally:
+            self.container = mine
+
     def place(self, name: str, data: bytes) -> None:
         blob = self.server.container(self.container).get_blob_client(name)
         blob.upload_blob(data, overwrite=True)

@@ -66,6 +66,15 @@ class ProxyTests(ProxyStoreContract, GCSTestCase):
     def make_store(self) -> Any:
         return self.build(mode="proxy")
 
+    def make_other(self) -> Any:
+        mine = self.bucket
+        self.bucket = f"{mine}-other"
+        try:
+            self.google.create(self.bucket)
+            return self.build(mode="proxy", prefix="other/place")
+        finally:
+            self.bucket = mine
+
     def place(self, name: str, data: bytes) -> None:
         self.google.write(self.bucket, name, data)
 

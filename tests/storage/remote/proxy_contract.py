@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface.verify import verifyObject
 
 from giftless.base.bodies import VerifiedBody
 from giftless.errors import BadRequest, LengthRequired, PayloadTooLarge
 from giftless.interfaces import (
+    IAdopting,
     ICheckable,
     IExternalStore,
     IInspector,
@@ -21,11 +23,13 @@ from giftless.interfaces import (
     Payload,
 )
 from giftless.lfs.multipart import PartLimits
+from giftless.lfs.objects import in_trash
 from giftless.storage.remote.writing import SMALL
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody, altered, read_all
 from tests.support.making import key_of, put_object
+from tests.support.memory import MemoryStore
 
 MIB = 1024 * 1024
 
@@ -47,6 +51,10 @@ class ProxyStoreContract(MarkingContract, _Mixin):
     """
 
     keeps_sha256 = False
+
+    def make_other(self) -> Any:
+        """Return a store over another container of the server."""
+        raise NotImplementedError
 
     def place(self, name: str, data: bytes) -> None:
         """Put something into the server, or replace it."""
@@ -159,6 +167,27 @@ class ProxyStoreContract(MarkingContract, _Mixin):
         put = put_object(self.store, key_of(b"?"), 15 * MIB + 1, body, {})
         self.assertIn("even in parts", str(self.assert_fails(PayloadTooLarge, put)))
         self.assertFalse(body.wanted)
+
+    def test_objects_of_another_container_are_copied_by_the_store(self) -> None:
+        other = self.make_other()
+        self.assertTrue(self.store.adopts(other))
+        verifyObject(IAdopting, self.store)
+        for data in (b"", os.urandom(SMALL + 1)):
+            key = in_trash(key_of(data)) if data else key_of(data)
+            self.run_now(put_object(other, key, len(data), ListBody([data]), {"n": 1}))
+            self.assertIs(self.run_now(self.store.adopt(other, key)), True)
+            self.assertEqual(self.get(key), data)
+            facts = self.run_now(self.store.inspect(key))
+            self.assertEqual((facts.size, facts.extras), (len(data), {"n": 1}))
+        self.assertIs(self.run_now(self.store.adopt(other, key_of(b"absent"))), False)
+        self.assertEqual(self.sizes(key_of(b"absent")), [None])
+
+    def test_objects_of_another_service_are_not(self) -> None:
+        self.assertFalse(self.store.adopts(MemoryStore()))
+        other = self.make_other()
+        place = replace(other.container._place, url="https://elsewhere.example/bucket")
+        other.container._place = place
+        self.assertFalse(self.store.adopts(other))
 
     def test_an_object_that_shrinks_while_it_is_read_is_an_error(self) -> None:
         data = os.urandom(1000)

@@ -53,6 +53,14 @@ class ProxyTests(ProxyStoreContract, S3TestCase):
     def make_store(self) -> Any:
         return self.build(mode="proxy")
 
+    def make_other(self) -> Any:
+        mine = self.bucket
+        self.bucket = f"{mine}-other"
+        try:
+            return self.build(mode="proxy", prefix="other/place")
+        finally:
+            self.bucket = mine
+
     def place(self, name: str, data: bytes) -> None:
         path = self.server.buckets / self.bucket / name
         path.parent.mkdir(parents=True, exist_ok=True)
