@@ -49,6 +49,7 @@ LONGEST = (
     "tests.integration.test_agent",
     "tests.integration.test_memory",
     "tests.integration.test_multipart",
+    "tests.integration.test_space_pages",
     "tests.integration.test_s3",
     "tests.integration.test_pages",
     "tests.integration.test_multipart_azure",

@@ -45,6 +45,19 @@ Process = subprocess.Popen[bytes] | Forked
 REPO = "acme/rocket"
 
 
+#: What git is told beside what git-lfs has told it.
+GIT_CONFIG = """
+[user]
+    name = Tess Ter
+    email = tess@example.com
+[init]
+    defaultBranch = main
+[advice]
+    detachedHead = false
+[protocol "file"]
+    allow = always
+"""
+
 #: The media type of the Git LFS API.
 LFS_JSON = "application/vnd.git-lfs+json"
 
@@ -476,14 +489,8 @@ class Git:
             )
         self.home.mkdir()
         self.run(self.home, "lfs", "install", "--skip-repo")
-        for name, value in (
-            ("user.name", "Tess Ter"),
-            ("user.email", "tess@example.com"),
-            ("init.defaultBranch", "main"),
-            ("advice.detachedHead", "false"),
-            ("protocol.file.allow", "always"),
-        ):
-            self.run(self.home, "config", "--global", name, value)
+        with (self.home / ".gitconfig").open("a") as file:
+            file.write(GIT_CONFIG)
 
     @property
     def environ(self) -> dict[str, str]:
