@@ -79,7 +79,10 @@ def translate(text: str) -> Translation:
         config["actions"] = transfers.actions
     action_provider = keys.inside("PRE_AUTHORIZED_ACTION_PROVIDER")
     options = action_provider.inside("options")
-    words = "the tokens of actions have a secret of their own, which is made at the first start"
+    words = (
+        "the tokens of actions have a secret of their own, which is made at the first start; if"
+        " you give out tokens that are signed with this key, add a provider of type jwt for it"
+    )
     action_provider.unneeded(words)
     options.unneeded(words)
     config.update(_middleware(keys.take("MIDDLEWARE"), notes))
