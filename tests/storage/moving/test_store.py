@@ -43,7 +43,7 @@ from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import CapacityContract, StreamingStoreContract
-from tests.storage.local.test_parts import LocalMultipartContractTests
+from tests.storage.local import test_parts
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, part_builder, payload_of, put_object
@@ -77,7 +77,7 @@ class OldObjectsTests(MarkingContract, StreamingStoreContract, CoroutineTestCase
         return store
 
 
-class NewPartsTests(LocalMultipartContractTests):
+class NewPartsTests(test_parts.LocalMultipartContractTests):
     """Parts go to the new store."""
 
     async def make_store(self) -> Any:
