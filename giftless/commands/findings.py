@@ -163,9 +163,13 @@ def _plural(count: int, what: str) -> str:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    # Whoever waits for the next check sees what the others have found.
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        # Whoever waits for the next check sees what the others have found.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more; what has begun, such as a lock, comes to its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _shows_colours() -> bool:

@@ -334,6 +334,7 @@ class BrokenTests(DoctorTestCase):
         (oid,) = self.clone.objects()
         alarm = self.assert_fault(found, "objects", f"lacks 1 of 1 objects: {oid} (data.bin")
         self.assertIn("git lfs push --all origin", alarm["user"])
+        self.assertIn("look whether lfs.url names the right repository", alarm["user"])
 
     def test_a_wrong_url(self) -> None:
         for url, words in (
@@ -363,10 +364,9 @@ class AlsoBrokenTests(DoctorTestCase):
 
     def test_a_name_that_only_the_servers_machine_knows(self) -> None:
         found = self.doctor(self.through("bypassed"))
-        alarm = self.assert_fault(
-            found, "urls", "works from this machine, but perhaps from no other", verdict="warning"
-        )
-        self.assertIn("proxy_set_header Host", alarm["operator"])
+        alarm = self.assert_fault(found, "urls", f"it calls itself {self.daemon.url}")
+        self.assertTrue(alarm["operator"].startswith("let the proxy pass on"), alarm)
+        self.assertIn("another machine for each of its users", alarm["found"])
 
     def test_http_to_a_port_with_tls(self) -> None:
         found = self.doctor(self.through("good").replace("https", "http"))

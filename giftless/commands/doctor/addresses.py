@@ -77,20 +77,23 @@ async def _look(session: Session, here: str, there: str, action: GivenAction) ->
                 f"{found}. It does not know that a proxy speaks https in front of it",
                 operator=f"{_FORWARDED}; or set public_url to {here}",
             )
-        if not is_giftless(action):
-            return failed("urls", found, operator="let the store be reached by https")
+        if is_giftless(action):
+            return _wrong(session, here, there, "without TLS")
+        return failed("urls", found, operator="let the store be reached by https")
     try:
         await session.send(Outgoing("GET", f"{there}/", {}), limit=65_536)
     except ServerError as error:
-        return _unreachable(here, there, action, error)
+        return _unreachable(session, here, there, action, error)
     if is_giftless(action) and not await _is_itself(session, there):
-        return _wrong(here, there, "another server answers there")
-    if is_giftless(action) and _is_internal(there):
+        return _wrong(session, here, there, "where another server answers")
+    if is_giftless(action) and _is_loopback(there) and not _is_alias(here, there):
+        return _wrong(session, here, there, "which is another machine for each of its users")
+    if is_giftless(action) and _is_internal(there) and not _is_alias(here, there):
         return warning(
             "urls",
             f"you have reached the server as {here}, but it calls itself {there} and sends every"
             " transfer there: that works from this machine, but perhaps from no other one",
-            operator=_causes(here, there),
+            operator=_causes(session, here, there),
         )
     if is_giftless(action):
         return ok("urls", f"transfers go to {there}, which is the same server")
@@ -103,9 +106,11 @@ async def _is_itself(session: Session, there: str) -> bool:
     return not example or _origin(example) == there
 
 
-def _unreachable(here: str, there: str, action: GivenAction, error: ServerError) -> Finding:
+def _unreachable(
+    session: Session, here: str, there: str, action: GivenAction, error: ServerError
+) -> Finding:
     if is_giftless(action) or _is_internal(there):
-        return _wrong(here, there, f"which cannot be reached: {error.problem}")
+        return _wrong(session, here, there, f"which cannot be reached: {error.problem}")
     kind = error.kind if isinstance(error, Unreachable) else "other"
     return failed(
         "urls",
@@ -119,20 +124,23 @@ def _unreachable(here: str, there: str, action: GivenAction, error: ServerError)
     )
 
 
-def _wrong(here: str, there: str, why: str) -> Finding:
+def _wrong(session: Session, here: str, there: str, why: str) -> Finding:
     """Report that the server gives URLs of a name that is not its own."""
     return failed(
         "urls",
         f"you have reached the server as {here}, but it calls itself {there} and sends every"
         f" transfer there, {why}. So batches succeed and transfers fail",
-        operator=_causes(here, there),
+        operator=_causes(session, here, there),
     )
 
 
-def _causes(here: str, there: str) -> str:
-    """Say what makes a server give URLs of another name, the likeliest cause first."""
+def _causes(session: Session, here: str, there: str) -> str:
+    """Say what makes a server give URLs of another name, the likeliest cause first.
+
+    Proxies that drop ``Host`` put their own name into ``Server`` as well.
+    """
     causes = [_PROXY, f"set public_url to {here}, if it says {there}"]
-    if not _is_internal(there):
+    if session.direct or not _is_internal(there):
         causes.reverse()
     return "; or ".join(causes)
 
@@ -144,6 +152,21 @@ def _is_internal(origin: str) -> bool:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         return "." not in host
+
+
+def _is_loopback(origin: str) -> bool:
+    """Whether a name is that of every machine for itself."""
+    host = urlsplit(origin).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_alias(here: str, there: str) -> bool:
+    """Whether both are names of one port of this machine, such as ``localhost``."""
+    ports = urlsplit(here).port, urlsplit(there).port
+    return _is_loopback(here) and _is_loopback(there) and ports[0] == ports[1]
 
 
 def _origin(url: str) -> str:

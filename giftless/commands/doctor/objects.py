@@ -97,6 +97,8 @@ def _tell(session: Session, lacking: Iterable[Answered], total: int) -> Finding:
         shown.append(f"and {len(lacking) - _NAMED:,} more")
     remote = session.remote or session.clone.remote(Operation.UPLOAD.value)
     advice = []
+    if len(lacking) == total:
+        advice.append("look whether lfs.url names the right repository, since it has none of them")
     if here:
         advice.append(
             f"push the {len(here):,} that this clone has: git lfs push --all {remote}, or"

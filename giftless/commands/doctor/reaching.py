@@ -127,6 +127,7 @@ async def reach(session: Session, add: Add) -> Answer | None:
             )
         )
         return None
+    session.direct = answer.headers.get("server") == "giftless"
     base, _ = await session.base(Operation.DOWNLOAD)
     problem = await _judge(session, base, source, answer)
     add(problem or ok("server", f"{_origin(base)} answers as an LFS server"))

@@ -78,6 +78,7 @@ class Session:
     :ivar credential: the one that the server has taken; ``None`` as long as it wants none.
     :ivar writable: whether an upload batch was answered; ``None`` before it was asked for.
     :ivar giftless: whether the server is a giftless, as far as that is known.
+    :ivar direct: whether the server itself has answered, and no proxy in its name.
     :ivar samples: what the clocks of servers showed.
     :ivar present: an object of the clone that the server has, with its download action.
     :ivar largest: the largest object of the clone that the server has, as oid and size.
@@ -104,6 +105,7 @@ class Session:
         self.credential: Credential | None = None
         self.writable: bool | None = None
         self.giftless = False
+        self.direct = False
         self.samples: list[ClockSample] = []
         self.present: Answered | None = None
         self.largest: tuple[str, int] | None = None

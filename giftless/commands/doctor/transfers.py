@@ -189,7 +189,9 @@ async def send_much(session: Session, add: Add) -> None:
         action = answered.actions.get("upload")
         if action is not None and is_giftless(action):
             answer = await _put(session, answered, bytes(LARGE))
+            # A giftless says in words that these bytes are not what they claim to be.
             fine = answer.status < 500 and words_of(answer) is not None
+            fine |= 200 <= answer.status < 300
         elif session.giftless:
             add(ok("body-limit", "large bodies go straight to the store"))
             return

@@ -143,6 +143,20 @@ class OtherServerTests(DoctorTestCase):
         self.assertTrue(any(f"another server, {store.url}" in each for each in told), told)
         self.assertEqual(len([a for a in store.asked if a.method == "PUT"]), 1)
 
+    async def test_two_names_of_this_machine_raise_no_alarm(self) -> None:
+        server = SmallServer(self, [DATA])
+        server.extra = {"header": {"Giftless-Action": "token"}}
+        report = await self.doctor(server.url.replace("127.0.0.1", "localhost"))
+        self.assertEqual(report.alarms, {})
+
+    async def test_a_server_that_calls_itself_another_port_of_this_machine_is_told(self) -> None:
+        server, proxy = StoringElsewhere(self, [DATA]), SmallServer(self)
+        server.extra = {"header": {"Giftless-Action": "token"}}
+        server.store = proxy.http.url
+        report = await self.doctor(server.url, read_only=True)
+        self.assertEqual(set(report.alarms), {"urls"})
+        self.assertIn(f"it calls itself {proxy.http.url}", report.alarms["urls"].found)
+
     async def test_a_store_that_cannot_be_reached_is_named(self) -> None:
         server = StoringElsewhere(self, [DATA])
         server.store = "http://bucket.s3.invalid"
