@@ -37,6 +37,9 @@ from giftless.usecases.space import Space
 #: How many objects are read at once of a store over a network: each takes its time to begin.
 _REMOTE_JOBS = 8
 
+#: A run that began longer ago, in seconds, is not gone on with: too much may have changed.
+_FORGOTTEN = 30 * 86_400
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants.
@@ -126,8 +129,9 @@ class Run:
         journal = Journal(directory, name)
         try:
             journal.open()
-            if not journal.seed or self._plan.restarts:
-                journal.begin(secrets.token_hex(8), time.time())
+            now = time.time()
+            if not journal.seed or self._plan.restarts or now - journal.began > _FORGOTTEN:
+                journal.begin(secrets.token_hex(8), now)
         except Busy:
             raise CommandError(
                 "another 'giftless fsck' reads the same objects; wait until it has ended"
@@ -187,11 +191,10 @@ class Run:
         return reading.complete
 
     async def _report_again(self, finding: Finding) -> None:
-        """Report what an earlier run has found, unless it was mended meanwhile."""
+        """Report what an earlier run has found, unless it was mended or deleted meanwhile."""
         if finding.key in self._known:
             return
-        if finding.key is not None and finding.outcome in BROKEN and self._quarantine is not None:
-            # What is good by now must not be marked.
+        if finding.key is not None:
             again = await self._examiner.examine(ListedObject(finding.key, -1, 0.0), True)
             if again is None:
                 return
