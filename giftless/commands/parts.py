@@ -34,6 +34,10 @@ _OBSERVERS: Final = (
 Job = Callable[[Config, PartBuilder], Awaitable[None]]
 
 
+class Interrupted(CommandError):
+    """A signal has ended the command before its end."""
+
+
 def use_parts(loaded: Loaded, job: Job, threads: int = 1) -> None:
     """Run a job with what builds the parts of a configuration.
 
@@ -42,10 +46,11 @@ def use_parts(loaded: Loaded, job: Job, threads: int = 1) -> None:
     :param threads: how many there are for what blocks.
 
     :raises CommandError: if the job does, or something that it uses fails.
+    :raises Interrupted: if a signal ends it before.
     :raises ConfigError: if the configuration cannot be used.
     """
     # Whatever ends the job puts its own problem here, or none; a signal puts nothing.
-    problems: list[Exception] = [CommandError("interrupted before the end")]
+    problems: list[Exception] = [Interrupted("interrupted before the end")]
     # Any callable will do, but the interface has no place for that.
     complain: Any = _complain
 

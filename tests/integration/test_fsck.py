@@ -42,7 +42,7 @@ class CountedFactory(LocalFactory):
         async def noted(key):
             os.write(log, f"{key.oid}\\n".encode())
             if next(count) == last:
-                os.kill(os.getpid(), 9)
+                os.kill(os.getpid(), int(os.environ.get("DIES_OF", "9")))
             return await really_open(key)
 
         store.open = noted
@@ -65,19 +65,24 @@ class FsckTestCase(IntegrationTestCase):
         self, *arguments: str, status: int = 0, environ: dict[str, str] | None = None
     ) -> list[Any]:
         """Run it, and return what it writes; the summary comes last."""
+        done = self.run_fsck("--json", *arguments, environ=environ)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return list(map(json.loads, done.stdout.splitlines()))
+
+    def run_fsck(
+        self, *arguments: str, environ: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
         config = str(self.daemon.directory / "giftless.yaml")
-        done = run_command(
+        return run_command(
             "giftless",
             "fsck",
             "--config",
             config,
-            "--json",
             *arguments,
             directory=self.daemon.directory,
             environ=environ,
         )
-        self.assertEqual(done.returncode, status, done.stderr)
-        return list(map(json.loads, done.stdout.splitlines()))
 
     def wrong_sums(self) -> set[str]:
         """Return the oids of what ``sha256sum --check`` finds wrong, or cannot read."""
@@ -145,6 +150,7 @@ class KilledTests(FsckTestCase):
         self.daemon.config = {
             "storage": {"type": "counted", "path": path},
             "plugin_path": [str(plugins)],
+            "catalogue": {"type": "none"},
         }
         self.daemon.write_config()
         self.random = random.Random(18)
@@ -166,6 +172,17 @@ class KilledTests(FsckTestCase):
             data = bytearray(path.read_bytes())
             data[-1] ^= 1 << number % 8
             path.write_bytes(data if number % 2 else data[:-1])
+
+    def test_an_interrupted_run_says_how_to_go_on(self) -> None:
+        self.fill(60)
+        environ = {"OPENED": str(self.opened)}
+        dying = {**environ, "DIES_AT": "20", "DIES_OF": str(int(signal.SIGTERM))}
+        done = self.run_fsck("--read-data", environ=dying)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, "giftless: interrupted; the same command goes on from here\n")
+        (last,) = self.fsck("--read-data", environ=environ)
+        self.assertEqual(last["summary"]["read"], 60)
+        self.assertGreater(last["summary"]["resumed"], 0)
 
     def test_what_was_read_is_not_read_again(self) -> None:
         count, kills = rounds((400, 3), (100_000, 8))

@@ -14,7 +14,7 @@ from giftless.app.space import build_space
 from giftless.base.units import Size
 from giftless.commands import CONFIG, Command, CommandError
 from giftless.commands.fsck.running import Plan, Run
-from giftless.commands.parts import use_parts
+from giftless.commands.parts import Interrupted, use_parts
 from giftless.commands.spaces import JSON_LINES
 from giftless.usecases.fsck.selection import Subset
 
@@ -80,11 +80,13 @@ class FsckCommand(Command):
 
         :raises SystemExit: with the status of the worst that was found.
         """
-        reads = bool(self["read-data"] or self["read-data-subset"])
-        use_parts(config.load(self["config"], os.environ), self._work)
-        if self._run is None or self._run.status is None:
-            again = "; the same command goes on from here" if reads else ""
-            raise CommandError(f"interrupted before the end{again}")
+        try:
+            use_parts(config.load(self["config"], os.environ), self._work)
+        except Interrupted:
+            if not self["read-data"] and not self["read-data-subset"]:
+                raise
+            raise CommandError("interrupted; the same command goes on from here") from None
+        assert self._run is not None, "it has ended well"
         if self._run.status:
             raise SystemExit(self._run.status)
 
