@@ -6,13 +6,14 @@ another host than the one that it was meant for.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
@@ -40,8 +41,9 @@ T = TypeVar("T")
 #: How long an answer may take, in seconds.
 TIMEOUT: Final = 60.0
 
-#: How much of an answer is read, in bytes: more than a batch of a hundred objects has.
-MAX_ANSWER: Final = 16 * 1024 * 1024
+#: How much of an answer is read, in bytes: ten times what a batch of a hundred objects has.
+#: What JSON becomes takes up to twenty times as much memory.
+MAX_ANSWER: Final = 4 * 1024 * 1024
 
 #: How often a request is sent before it is given up.
 ATTEMPTS: Final = 5
@@ -212,7 +214,7 @@ class Asker:
         self, outgoing: Outgoing, attempt: Callable[[Outgoing], Awaitable[Answer]]
     ) -> Answer:
         """Send a request, and again where the answer says so (as git-lfs: same method)."""
-        request = outgoing
+        request = _logged_in(outgoing)
         for _ in range(_REDIRECTS + 1):
             answer = await attempt(request)
             if answer.status not in _REDIRECTING or "location" not in answer.headers:
@@ -239,6 +241,9 @@ class Asker:
                 problem = ServerError(f"{outgoing.name}: {said(error.problem)}")
             except AddressRefused as error:
                 raise ServerError(f"{outgoing.name}: {error}") from None
+            except ValueError:
+                # Of names and addresses that look like some, and are none.
+                raise ServerError(f"{outgoing.name}: its host is no name or address") from None
             except FAILURES as error:
                 words = describe_failure(error)
                 problem = ServerError(f"{outgoing.name}: {_distrust(words) or words}")
@@ -335,7 +340,10 @@ def redirected(request: Outgoing, location: str) -> Outgoing:
 
     :raises ServerError: if it must not be sent there.
     """
-    url = urljoin(request.url, location).partition("#")[0]
+    try:
+        url = without_user(urljoin(request.url, location).partition("#")[0])
+    except ValueError:
+        url = ""
     check_url(url)
     if urlsplit(request.url).scheme == "https" and urlsplit(url).scheme != "https":
         raise ServerError(f"{request.name}: it is redirected from https to {shown(url)}")
@@ -343,6 +351,24 @@ def redirected(request: Outgoing, location: str) -> Outgoing:
     if not same_origin(request.url, url):
         headers = {k: v for k, v in headers.items() if k.lower() not in _SECRET}
     return replace(request, url=url, headers=headers)
+
+
+def _logged_in(outgoing: Outgoing) -> Outgoing:
+    """Let a user and a password in the URL become a header."""
+    parts = urlsplit(outgoing.url)
+    if parts.username is None:
+        return outgoing
+    headers = dict(outgoing.headers)
+    if "authorization" not in {name.lower() for name in headers}:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    return replace(outgoing, url=without_user(outgoing.url), headers=headers)
+
+
+def without_user(url: str) -> str:
+    """Leave the user and the password out of a URL."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _plain(request: Outgoing) -> Request:

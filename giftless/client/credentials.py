@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from giftless.base.git_settings import run_git
 from giftless.base.urls import DEFAULT_PORTS
@@ -172,12 +172,6 @@ def extra_headers(printed: str, url: str) -> Mapping[str, str]:
         if colon and name.strip():
             headers[name.strip()] = value.strip()
     return headers
-
-
-def without_user(url: str) -> str:
-    """Leave the user and the password out of a URL."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _described(url: str, *, user: bool = True) -> str:

@@ -12,8 +12,8 @@ import msgspec
 from twisted.internet.defer import DeferredLock
 
 from giftless.base.http_client import Answer
-from giftless.client.asking import MAX_ANSWER, Asker, Outgoing, same_origin
-from giftless.client.credentials import Credential, Credentials, without_user
+from giftless.client.asking import MAX_ANSWER, Asker, Outgoing, same_origin, without_user
+from giftless.client.credentials import Credential, Credentials
 from giftless.client.endpoints import Endpoint, authenticate
 from giftless.client.errors import ServerError
 from giftless.errors import LFSError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+from giftless.client.asking import Outgoing
 from giftless.client.errors import ServerError
 from giftless.interfaces import IBody
 from giftless.lfs.objects import Operation
@@ -246,7 +247,7 @@ class HostileTests(ClientTestCase):
         self.assertIn("'ssh'", error.problem)
 
     async def test_a_reply_without_end_is_cut_off(self) -> None:
-        body = b'{"objects": [' + b" " * (17 * 1024 * 1024)
+        body = b'{"objects": [' + b" " * (5 * 1024 * 1024)
         error = await self.refused(Answer(200, body))
         self.assertIn("more than", error.problem)
 
@@ -263,3 +264,36 @@ class HostileTests(ClientTestCase):
         [answered] = (await client.batch(Operation.DOWNLOAD, {OID: 1})).objects
         error = await self.failing(client.download(answered))
         self.assertIn("no http:// or https:// URL", error.problem)
+
+    async def test_hosts_that_are_none_end_in_words(self) -> None:
+        asker = self.connections(attempts=1).asker
+        for url in (
+            "http://.../",
+            "http://a..b/",
+            "http://-h/",
+            "http://xn--/",
+            "http://h%41/",
+            "http://[fe80::1%25eth0]/",
+            f"http://{'a' * 300}/",
+        ):
+            for work in (asker.ask, asker.fetch):
+                error = await self.failing(work(Outgoing("GET", url, {})))
+                self.assertIn("its host is no name or address", error.problem, url)
+
+    async def test_a_redirect_to_nonsense_ends_in_words(self) -> None:
+        server = SmallServer(self)
+        for location in ("http://[::1/", "//[", "http://h:99999/", "//a..b/"):
+            server.fault = lambda asked, to=location: Answer(  # type: ignore[misc]
+                302, headers={"Location": to}
+            )
+            await self.failing(self.client(server.url).batch(Operation.DOWNLOAD, {OID: 1}))
+
+    async def test_a_user_in_an_action_becomes_a_header(self) -> None:
+        server = SmallServer(self, [DATA])
+        url = server.http.url.replace("://", "://tess:secret@")
+        server.extra = {"href": f"{url}/data/{OID}"}
+        client = self.client(server.url)
+        [answered] = (await client.batch(Operation.DOWNLOAD, {OID: 1})).objects
+        _, body = await client.download(answered)
+        self.assertEqual(await all_of(body), DATA)
+        self.assertEqual(server.asked("GET", OID)[0].headers["authorization"][:6], "Basic ")

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from giftless.base.http_client import Answer
-from giftless.client.credentials import Credential, without_user
+from giftless.client.asking import without_user
+from giftless.client.credentials import Credential
 from giftless.client.errors import ServerError
 from giftless.commands.doctor import probe
 from giftless.commands.doctor.reaching import Add

@@ -16,9 +16,16 @@ from twisted.web.iweb import IBodyProducer
 
 from giftless.base import http_client
 from giftless.base.http_client import Answer
-from giftless.client.asking import USER_AGENT, Outgoing, check_url, redirected, same_origin
+from giftless.client.asking import (
+    USER_AGENT,
+    Outgoing,
+    check_url,
+    redirected,
+    same_origin,
+    without_user,
+)
 from giftless.client.clone import Clone
-from giftless.client.credentials import Credential, Credentials, without_user
+from giftless.client.credentials import Credential, Credentials
 from giftless.client.endpoints import Endpoint, authenticate
 from giftless.client.errors import ServerError
 from giftless.commands.doctor.failures import unreachable
