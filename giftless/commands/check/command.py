@@ -166,6 +166,7 @@ def _located(error: ConfigError, loaded: Loaded) -> ConfigError:
 
 
 def _look_at_machine(options: Config, daemon: list[Process]) -> Iterator[Finding]:
+    disks: set[int] = set()
     for folder in written_folders(options):
-        yield from look_at_folder(folder)
+        yield from look_at_folder(folder, disks)
     yield from look_at_daemon(daemon, options.limits)

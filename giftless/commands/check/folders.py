@@ -60,8 +60,12 @@ def _named(section: Any) -> Iterator[str]:
             yield from _named(each)
 
 
-def look_at_folder(folder: str) -> Iterator[Finding]:
-    """Look at one of the folders, as the user that this process runs as."""
+def look_at_folder(folder: str, disks: set[int]) -> Iterator[Finding]:
+    """Look at one of the folders, as the user that this process runs as.
+
+    :param disks: those that were looked at with other folders, by device number; the
+        folder's own is added.
+    """
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield failed(
             "folders",
@@ -70,6 +74,10 @@ def look_at_folder(folder: str) -> Iterator[Finding]:
         )
         return
     yield ok("folders", f"{folder} can be read and written")
+    disk = os.stat(folder).st_dev
+    if disk in disks:
+        return
+    disks.add(disk)
     yield _room(folder)
     files = _files(folder)
     if files is not None:

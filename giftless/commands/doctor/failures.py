@@ -88,7 +88,7 @@ USER: Final = {
     "refused": "correct the port in that setting; otherwise the server is down",
     "silent": "look whether this machine needs a VPN, or a proxy (git config http.proxy)",
     "certificate": "if the server's authority is your own, name its file: git config --global"
-    " http.sslCAInfo FILE",
+    " http.sslCAInfo FILE (GIT_SSL_CAINFO in the environment comes first)",
     "identity": "write the host in that setting as the certificate names it",
     "tls": "write http:// if the server really speaks no TLS; look at http.proxy as well",
     "protocol": "write https:// instead of http:// if the server speaks TLS there",

@@ -107,7 +107,7 @@ class CertificateTests(FolderTestCase):
 
 class WrittenFoldersTests(FolderTestCase):
     def verdicts(self) -> dict[str, str]:
-        return {each.check: each.verdict for each in look_at_folder(str(self.folder))}
+        return {each.check: each.verdict for each in look_at_folder(str(self.folder), set())}
 
     def test_all_folders_of_a_configuration_are_looked_at(self) -> None:
         for name in ("state", "objects", "db", "log"):
@@ -133,6 +133,13 @@ class WrittenFoldersTests(FolderTestCase):
         self.assertEqual(found, dict.fromkeys(("folders", "disk", "inodes", "time"), "ok"))
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_a_disk_with_several_folders_is_looked_at_once(self) -> None:
+        disks: set[int] = set()
+        first = [each.check for each in look_at_folder(str(self.folder), disks)]
+        self.assertIn("disk", first)
+        again = [each.check for each in look_at_folder(str(self.folder), disks)]
+        self.assertEqual(again, ["folders"])
+
     def test_a_full_disk_is_told(self) -> None:
         for share, verdict in ((1e18, "failed"), (0, "warning")):
             with (
@@ -157,13 +164,15 @@ class WrittenFoldersTests(FolderTestCase):
             return os.stat_result(facts)
 
         with patch.object(os, "fstat", ahead):
-            (finding,) = (each for each in look_at_folder(str(self.folder)) if each.check == "time")
+            (finding,) = (
+                each for each in look_at_folder(str(self.folder), set()) if each.check == "time"
+            )
         self.assertEqual(finding.verdict, "warning")
         self.assertIn("ahead of this machine's", finding.found)
 
     def test_a_folder_without_permission_is_told(self) -> None:
         with patch.object(os, "access", lambda *_: False):
-            (finding,) = look_at_folder(str(self.folder))
+            (finding,) = look_at_folder(str(self.folder), set())
         self.assertEqual((finding.check, finding.verdict), ("folders", "failed"))
 
 
