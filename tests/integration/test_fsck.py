@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.support import REPO, IntegrationTestCase, oid_of
+from tests.integration.test_s3 import S3TestCase
 from tests.support.commands import run_command
 from tests.support.failing_file import FailingFile
+from tests.support.faulty import SLOW_DOWN
 from tests.support.rounds import rounds
 
 #: A store on a disk that notes each object that is opened, and can die of it.
@@ -135,6 +137,37 @@ class DaemonTests(FsckTestCase):
         # A file in the place of which something is mounted cannot be moved.
         self.assertTrue(found["not_quarantined"])
         self.assertEqual((last["summary"]["read"], last["summary"]["unreadable"]), (3, 1))
+
+
+class BucketTests(S3TestCase):
+    """On a bucket, which may be away."""
+
+    def test_a_bucket_that_is_away_is_told_apart_from_one_that_has_wrong_objects(self) -> None:
+        proxy = self.proxy(self.server.port)
+        storage = self.server.options(self.bucket, endpoint_url=proxy.url, timeout=1)
+        self.daemon = self.make_daemon(config={"storage": storage, "catalogue": {"type": "none"}})
+        config = str(self.daemon.write_config())
+        data = [os.urandom(500) for _ in range(5)]
+        for each in data[:4]:
+            self.server.upload(self.bucket, f"{REPO}/{oid_of(each)}", each)
+        for wrong, fault, status in ((False, None, 0), (True, None, 2), (True, SLOW_DOWN, 4)):
+            if wrong:
+                self.server.upload(self.bucket, f"{REPO}/{oid_of(data[4])}", b"wrong")
+            proxy.always(fault)
+            done = run_command(
+                "giftless",
+                "fsck",
+                "--config",
+                config,
+                "--read-data",
+                "--json",
+                directory=self.daemon.directory,
+            )
+            self.assertEqual(done.returncode, status, done.stderr)
+            *found, last = map(json.loads, done.stdout.splitlines())
+            self.assertEqual(last["summary"]["complete"], status != 4)
+            outcomes = {0: set(), 2: {"wrong"}, 4: {"unknown"}}
+            self.assertEqual({each["outcome"] for each in found}, outcomes[status])
 
 
 class KilledTests(FsckTestCase):
