@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 from giftless.base.units import Duration
@@ -13,9 +14,10 @@ from giftless.lfs.objects import ObjectKey, in_trash
 from giftless.usecases.scrub.options import ScrubOptions
 from giftless.usecases.scrub.pacing import PLANNED
 from giftless.usecases.scrub.scrubbing import LOOKED, NOTED, RETRIED, Scrubbing
+from tests.support.failing_file import FailingFile
 from tests.support.logs import observe
-from tests.support.making import key_of
-from tests.support.memory import ExternalStore, MemoryStore
+from tests.support.making import key_of, oid_of
+from tests.support.memory import ExternalStore, InspectedMemoryStore, MemoryStore
 from tests.usecases.scrub.support import PERIOD, ScrubTestCase
 
 
@@ -262,6 +264,31 @@ class FindingTests(ScrubTestCase):
         self.assertEqual(self.found(), [(key.oid, "wrong")])
         self.assertTrue(self.facts().findings[0].marked)
         self.assertEqual(self.recorder.of(ObjectMarked), [])
+
+    def test_an_object_that_the_disk_does_not_give_is_unreadable(self) -> None:
+        keys = self.add(3)
+        with FailingFile(Path(self.path_of(keys[1])), 50_000) as failing:
+            self.worker(quarantine=True)
+            self.go(LOOKED + PERIOD - 10)
+            self.assertGreaterEqual(failing.refused, 2)
+        self.assertEqual(self.found(), [(keys[1].oid, "unreadable")])
+        self.assertIn("Input/output error", self.facts().findings[0].words)
+        self.assertFalse(self.facts().findings[0].marked, "its bytes may be well")
+        self.assertEqual(self.facts().running.objects, 3)
+
+    def test_what_the_store_has_computed_itself_is_not_read(self) -> None:
+        memory = InspectedMemoryStore()
+        good, bad = key_of(b"abc"), key_of(b"abd")
+        memory.add(good, b"abc")
+        memory.add(bad, b"xyz")
+        memory.digests = {good: good.oid, bad: oid_of(b"xyz")}
+        self.worker(store=memory, catalogue=None)
+        self.go(LOOKED + PERIOD - 10)
+        self.assertEqual(self.found(), [(bad.oid, "wrong")])
+        counts = self.facts().running
+        self.assertEqual((counts.objects, counts.size), (2, 6))
+        self.assertEqual(counts.read, 6, "only what looks wrong is read, at each look")
+        self.assertTrue(all(each.closed for each in memory.opened))
 
     def test_what_is_well_at_the_second_look_is_no_finding(self) -> None:
         (key,) = self.add(1)
