@@ -241,7 +241,7 @@ class Jobs:
 def _read(note: bytes) -> State | None:
     try:
         return msgspec.json.decode(note, type=State)
-    except msgspec.MsgspecError:
+    except ValueError:
         return None
 
 

@@ -62,6 +62,11 @@ class DatabaseTests(SynchronousTestCase):
         with self.assertRaises(NoSource):
             read_contents(Bolt(DATABASE[: 2 * PAGE]))
 
+    def test_locks_that_are_no_text_are_refused(self) -> None:
+        data = DATABASE.replace(b'"name":"alice"', b'"name":"\xff\xff\xff\xff\xff"')
+        with self.assertRaises(NoSource):
+            read_contents(Bolt(data))
+
     @given(st.data())
     def test_damage_ends_in_an_error_or_an_answer(self, data: st.DataObject) -> None:
         """Never in anything else, nor in a loop."""

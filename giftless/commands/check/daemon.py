@@ -141,7 +141,7 @@ async def look_at_public_url(url: str, http: HTTPClient, clock: IReactorTime) ->
         )
     try:
         told = msgspec.json.decode(answer.body, type=_Welcome).lfs_url
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         told = ""
     if not told.startswith(f"{wanted}/"):
         return failed(

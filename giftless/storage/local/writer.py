@@ -43,7 +43,9 @@ class Writer:
 
     def __del__(self) -> None:
         if self._lock >= 0:
-            os.close(self._lock)
+            # A child of this process that runs no other program yet has closed it.
+            with contextlib.suppress(OSError):
+                os.close(self._lock)
 
     def new_path(self) -> bytes:
         """Return a path, below the root, that no other temporary file has or had."""

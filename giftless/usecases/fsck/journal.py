@@ -128,7 +128,7 @@ class Journal:
         for text in lines:
             try:
                 line = decode(text)
-            except msgspec.DecodeError:
+            except ValueError:
                 # A line that was cut off by the end of a machine, or of a disk.
                 continue
             self._take(line)

@@ -92,7 +92,7 @@ class Journal:
                 return msgspec.json.decode(file.read(), type=ScrubState)
         except FileNotFoundError:
             return None
-        except msgspec.MsgspecError:
+        except ValueError:
             _log.warn("{path} says nothing of use: the scrub begins anew", path=self._path)
             return None
 

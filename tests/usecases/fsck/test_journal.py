@@ -92,6 +92,15 @@ class JournalTests(SynchronousTestCase):
         self.journal.note(KEYS[1], 7, None)
         self.assertEqual(self.again().done, {KEYS[0].path, KEYS[1].path})
 
+    def test_a_line_that_is_no_text_is_no_problem(self) -> None:
+        self.begin()
+        self.journal.note(KEYS[0], 7, None)
+        self.journal.close()
+        with open(os.path.join(self.directory, "name.journal"), "ab") as file:
+            file.write(b'{"seed":"\xff"}\n')
+        self.journal = self.opened()
+        self.assertEqual(self.journal.done, {KEYS[0].path})
+
     def test_an_end_forgets_the_run(self) -> None:
         self.begin()
         self.journal.note(KEYS[0], 7, None)

@@ -197,12 +197,19 @@ class ResumingTests(ScrubTestCase):
         self.go(PERIOD - 100)
         self.assertEqual(len(self.opened), 3)
 
-    def test_a_journal_that_says_nothing_of_use_begins_anew(self) -> None:
+    def test_a_journal_that_was_cut_off_begins_anew(self) -> None:
+        self.begin_anew(b'{"store": ')
+
+    def test_a_journal_that_is_no_text_begins_anew(self) -> None:
+        self.begin_anew(b'{"store": "\xff"}')
+
+    def begin_anew(self, written: bytes) -> None:
+        """Begin with a journal that says nothing of use."""
         self.add(3)
         directory = os.path.join(self.state_dir, "scrub")
         os.makedirs(directory)
-        with open(os.path.join(directory, "state.json"), "w") as file:
-            file.write('{"store": ')
+        with open(os.path.join(directory, "state.json"), "wb") as file:
+            file.write(written)
         self.worker()
         self.go(LOOKED + PERIOD - 10)
         self.assertEqual(self.facts().passes, 1)
