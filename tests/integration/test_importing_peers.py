@@ -71,14 +71,14 @@ class PeerTests(IntegrationTestCase):
         path.mkdir()
         return path
 
-    def test_lfs_test_server(self) -> None:
+    def test_lfs_test_server_gives_all_it_has(self) -> None:
         self.import_from(LFSTestServer())
 
-    def test_lfsx(self) -> None:
+    def test_lfsx_gives_all_it_has(self) -> None:
         self.import_from(LFSX())
 
-    def test_rudolfs(self) -> None:
+    def test_rudolfs_gives_all_it_has(self) -> None:
         self.import_from(Rudolfs())
 
-    def test_the_flask_giftless(self) -> None:
+    def test_the_flask_giftless_gives_all_it_has(self) -> None:
         self.import_from(Flask())
