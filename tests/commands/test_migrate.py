@@ -13,10 +13,14 @@ import msgspec
 
 from giftless.base.concurrency import settle
 from giftless.base.exclusive import Exclusive
+from giftless.commands import CommandError
+from giftless.commands.migrate.problems import told_problems
 from giftless.interfaces import Entry, ICatalogueFactory, ILockStoreFactory, State
 from giftless.lfs.locks import LockQuery
 from giftless.lfs.objects import in_trash
 from giftless.storage.local.store import LocalStore
+from giftless.storage.remote.client import StoreError
+from giftless.storage.remote.failures import unavailable
 from tests.contracts.lockstores import lock_of
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, altered
@@ -231,3 +235,13 @@ class DatabasesTests(CoroutineTestCase):
 
 async def _stopped(services: Any) -> None:
     await services.stopService()
+
+
+class ProblemsTests(CoroutineTestCase):
+    def test_a_storage_that_fails_is_told_with_what_it_has_logged(self) -> None:
+        """Clients are told less."""
+        with self.assertRaises(CommandError) as caught, told_problems():
+            raise unavailable(StoreError("S3 answers with status 400\x1b[2J"), "objects")
+        self.assertIn("does not answer as it should", str(caught.exception))
+        self.assertIn(": objects: S3 answers with status 400", str(caught.exception))
+        self.assertNotIn("\x1b", str(caught.exception))

@@ -14,6 +14,7 @@ from giftless.base.units import Size
 from giftless.commands import CONFIG, Command, who
 from giftless.commands.migrate.databases import migrate_catalogue, migrate_locks
 from giftless.commands.migrate.objects import Choices, ObjectMigration
+from giftless.commands.migrate.problems import told_problems
 from giftless.commands.parts import use_parts
 from giftless.usecases.locks import By
 
@@ -89,7 +90,8 @@ class MigrateCommand(Command):
                     status = await move(choices.names, settings, parts, choices.as_json)
                     return
             by = By(who("giftless migrate"))
-            status = await ObjectMigration(choices, settings, parts, by).run()
+            with told_problems():
+                status = await ObjectMigration(choices, settings, parts, by).run()
 
         use_parts(config.load(file, os.environ), migrate, _THREADS)
         if status:
