@@ -122,6 +122,14 @@ class Pages:
         asked = self.asked
 
         class Handler(SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/favicon.ico":
+                    # A browser asks for it unasked, whenever it likes.
+                    self.send_response_only(204)
+                    self.end_headers()
+                else:
+                    super().do_GET()
+
             def log_request(self, code: Any = "-", size: Any = "-") -> None:
                 asked.append(self.path)
 

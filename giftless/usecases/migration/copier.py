@@ -112,7 +112,7 @@ class Copier:
         for delay in (*DELAYS, None):
             try:
                 return await self._attempt(key, replace), ""
-            except _Deleted:
+            except NotFound:
                 return Outcome.GONE, ""
             except ObjectDamaged as error:
                 return Outcome.DAMAGED, error.message
@@ -149,7 +149,7 @@ class Copier:
         """
         await self._verify(key)
         if self._adopter is None or not await is_there(self._source, key):
-            raise _Deleted()
+            raise _deleted()
         try:
             copied = await self._adopter.adopt(self._source, key)
         except LFSError:
@@ -158,7 +158,7 @@ class Copier:
                 self._adopter = None
             return False
         if not copied:
-            raise _Deleted()
+            raise _deleted()
         self._refusals = 0
         return True
 
@@ -170,7 +170,7 @@ class Copier:
         inspector: Any = self._source
         facts: ObjectFacts | None = await inspector.inspect(key)
         if facts is None:
-            raise _Deleted()
+            raise _deleted()
         if facts.sha256 == key.oid:
             self._passed(facts.size)
             return
@@ -187,7 +187,7 @@ class Copier:
         """Copy an object through this process, which hashes it."""
         stored: IStoredObject | None = await self._source.open(key)
         if stored is None:
-            raise _Deleted()
+            raise _deleted()
         size, extras = stored.size, stored.extras
         whole = WholeObject(self._source, key, self._clock, stored=stored)
         try:
@@ -203,11 +203,9 @@ class Copier:
             whole.close()
 
 
-class _Deleted(NotFound):
-    """The object is not in the old store any more."""
-
-    def __init__(self) -> None:
-        super().__init__("the object was deleted meanwhile")
+def _deleted() -> NotFound:
+    """Make the error of an object that is not in the old store any more."""
+    return NotFound("the object was deleted meanwhile")
 
 
 @implementer(IBody)
@@ -228,7 +226,7 @@ class _Paced:
         try:
             chunks = await self._body.read()
         except Conflict:
-            raise _Deleted() from None
+            raise _deleted() from None
         count = sum(map(len, chunks))
         await self._pace.take(count)
         self.count += count
@@ -249,7 +247,7 @@ class _Guarded:
         """See :meth:`giftless.interfaces.IBody.read`."""
         chunks = await self._body.read()
         if not chunks and not await is_there(self._source, self._key):
-            raise _Deleted()
+            raise _deleted()
         return chunks
 
 
