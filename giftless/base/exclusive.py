@@ -66,7 +66,8 @@ class Exclusive:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         held = Held()
         with ExitStack() as stack:
-            stack.callback(held.release, True)
+            # What the last holder has left stays; a file that was made here goes.
+            stack.callback(lambda: held.release(keep=bool(held.before)))
             # Two who take several at once meet at the first, whatever they say first.
             for index, name in enumerate(sorted(set(names))):
                 path = os.path.join(self._directory, hashlib.sha256(name.encode()).hexdigest())

@@ -52,6 +52,21 @@ class ExclusiveTests(SynchronousTestCase):
         self.take("a").release()
         held.release()
 
+    def test_who_takes_names_in_vain_leaves_nothing(self) -> None:
+        held = self.take("b")
+        self.assertIsInstance(self.names.take(["a", "b"], b"other"), bytes)
+        held.release()
+        self.assertEqual(os.listdir(self.directory), [])
+
+    def test_who_takes_names_in_vain_leaves_the_note_of_the_last_holder(self) -> None:
+        self.take("a", note=b"the outcome").release(keep=True)
+        held = self.take("b")
+        self.assertIsInstance(self.names.take(["a", "b"], b"other"), bytes)
+        held.release()
+        again = self.take("a")
+        self.assertEqual(again.before, b"the outcome")
+        again.release()
+
     def test_a_note_that_is_kept_is_there_for_who_comes_next(self) -> None:
         held = self.take("a", note=b"the outcome")
         held.release(keep=True)
