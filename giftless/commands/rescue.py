@@ -12,13 +12,13 @@ import msgspec
 from twisted.python import usage
 
 from giftless.base.pace import Pace
-from giftless.base.units import Size
 from giftless.client.clone import Clone
 from giftless.client.connections import Connections
 from giftless.client.endpoints import Endpoint, endpoint_of
 from giftless.client.rescuing import PROBLEMS, Finding, Holdings, Rescue, Totals
 from giftless.commands import Command
 from giftless.commands.alone import run_alone
+from giftless.commands.amounts import MOST_JOBS, read_amounts
 from giftless.commands.harmless import harmless
 from giftless.commands.progress import Progress
 from giftless.commands.spaces import JSON_LINES, as_json_line, counted, write_lines
@@ -26,8 +26,8 @@ from giftless.commands.units import size
 from giftless.interfaces import IBlocking
 from giftless.references.git import Git
 
-#: How many objects are sent at once by default, and at most.
-_JOBS, _MOST_JOBS = 8, 64
+#: How many objects are sent at once by default.
+_JOBS: Final = 8
 
 #: How long one run of git may take, in seconds.
 _GIT_TIMEOUT: Final = 7200.0
@@ -82,7 +82,7 @@ class RescueCommand(Command):
         ["url", None, None, "The LFS server, instead of the one that the clones name."],
         ["remote", None, None, "Whose LFS server it is; as git-lfs chooses if not given."],
         ["rate", None, None, "The most bytes to send each second, such as 50M."],
-        ["jobs", None, _JOBS, f"How many objects at once, up to {_MOST_JOBS}.", int],
+        ["jobs", None, _JOBS, f"How many objects at once, up to {MOST_JOBS}.", int],
     ]
     optFlags: Any = [
         ["everything", None, "Send what no ref leads to as well."],
@@ -102,15 +102,7 @@ class RescueCommand(Command):
 
     def postOptions(self) -> None:
         """Check the options."""
-        if not 1 <= self["jobs"] <= _MOST_JOBS:
-            raise usage.UsageError(f"--jobs is from 1 to {_MOST_JOBS}")
-        if self["rate"] is not None:
-            try:
-                self["rate"] = Size.of(self["rate"])
-            except ValueError as error:
-                raise usage.UsageError(f"--rate: {error}") from None
-            if not self["rate"]:
-                raise usage.UsageError("--rate must be more than 0")
+        read_amounts(self)
 
     def run(self) -> None:
         """Rescue, and end with :data:`INCOMPLETE` if servers still lack something."""

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from twisted.python import usage
 
 from giftless.app import config
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.app.space import build_space
 from giftless.base.pace import Pace
-from giftless.base.units import Size
 from giftless.commands import CONFIG, Command, CommandError, who
+from giftless.commands.amounts import MOST_JOBS, read_amounts
 from giftless.commands.harmless import harmless
 from giftless.commands.parts import discard_output, use_parts
 from giftless.commands.progress import Progress
@@ -28,8 +27,8 @@ from giftless.usecases.importing import PROBLEMS, Importing, Opener, Outcome, To
 from giftless.usecases.intake import Intake
 from giftless.usecases.locks import By
 
-#: How many objects are taken in at once by default, and at most.
-_JOBS, _MOST_JOBS = 4, 64
+#: How many objects are taken in at once by default.
+_JOBS: Final = 4
 
 #: The status of a command that has left something undone.
 INCOMPLETE: Final = 2
@@ -38,7 +37,7 @@ INCOMPLETE: Final = 2
 PARAMETERS: Final = [
     CONFIG,
     ["rate", None, None, "The most bytes to read each second, such as 50M."],
-    ["jobs", None, _JOBS, f"How many objects at once, up to {_MOST_JOBS}.", int],
+    ["jobs", None, _JOBS, f"How many objects at once, up to {MOST_JOBS}.", int],
 ]
 FLAGS: Final = [["dry-run", "n", "Only say what would be stored."], JSON_LINES]
 
@@ -83,15 +82,7 @@ class ImportObjects(Command):
 
     def postOptions(self) -> None:
         """Check the amounts."""
-        if not 1 <= self["jobs"] <= _MOST_JOBS:
-            raise usage.UsageError(f"--jobs is from 1 to {_MOST_JOBS}")
-        if self["rate"] is not None:
-            try:
-                self["rate"] = Size.of(self["rate"])
-            except ValueError as error:
-                raise usage.UsageError(f"--rate: {error}") from None
-            if not self["rate"]:
-                raise usage.UsageError("--rate must be more than 0")
+        read_amounts(self)
 
     def run(self) -> None:
         """Import, and end with :data:`INCOMPLETE` if something could not be imported."""
