@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
-
-from twisted.trial.unittest import SynchronousTestCase
-
 from giftless.agent import gitconfig
 from giftless.agent.errors import TransferError
 from giftless.agent.gitconfig import temporary_folder
+from tests.support.repository import RepositoryTestCase
 
 
-class RepositoryTests(SynchronousTestCase):
+class RepositoryTests(RepositoryTestCase):
     """git itself is asked."""
-
-    def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
-        self.directory.mkdir()
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.directory),
-            "GIT_CONFIG_NOSYSTEM": "1",
-        }
-        self.repo = self.directory / "repo"
-        self.repo.mkdir()
-        self.git = lambda *arguments: subprocess.run(
-            ["git", *arguments], cwd=self.repo, env=environ, check=True, capture_output=True
-        )
-        self.git("init", "--quiet")
-        self.git("config", "user.name", "Tess Ter")
-        self.git("config", "user.email", "tess@example.com")
-        self.work_in(self.repo)
-
-    def work_in(self, folder: Path) -> None:
-        before = os.getcwd()
-        os.chdir(folder)
-        self.addCleanup(os.chdir, before)
 
     def test_unfinished_files_lie_where_git_lfs_keeps_them(self) -> None:
         """Unfinished files lie where git-lfs keeps its own, also for work trees."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.base import git_settings
 from giftless.base.git_settings import Settings, parse_settings, settings_for
+from tests.support.repository import RepositoryTestCase
 
 
 class ParseTests(SynchronousTestCase):
@@ -53,31 +52,8 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parse_settings("http.proxy\n\0", {}).proxy, "")
 
 
-class RepositoryTests(SynchronousTestCase):
+class RepositoryTests(RepositoryTestCase):
     """git itself is asked."""
-
-    def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
-        self.directory.mkdir()
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.directory),
-            "GIT_CONFIG_NOSYSTEM": "1",
-        }
-        self.repo = self.directory / "repo"
-        self.repo.mkdir()
-        self.git = lambda *arguments: subprocess.run(
-            ["git", *arguments], cwd=self.repo, env=environ, check=True, capture_output=True
-        )
-        self.git("init", "--quiet")
-        self.git("config", "user.name", "Tess Ter")
-        self.git("config", "user.email", "tess@example.com")
-        self.work_in(self.repo)
-
-    def work_in(self, folder: Path) -> None:
-        before = os.getcwd()
-        os.chdir(folder)
-        self.addCleanup(os.chdir, before)
 
     def test_the_settings_of_the_url_count(self) -> None:
         """The settings of the server's URL count."""
