@@ -25,7 +25,7 @@ LAYERS: Final = (
     {"importing", "transfer"},
     {"client"},
     {"usecases"},
-    {"web"},
+    {"ssh", "web"},
     {"app"},
     {"runtime"},
     {"commands"},

@@ -26,6 +26,7 @@ from giftless.base.units import Duration
 from giftless.base.urls import check_url
 from giftless.errors import ConfigError
 from giftless.interfaces import Section
+from giftless.ssh.options import SSHOptions
 from giftless.usecases.quotas.rules import QuotaOptions
 from giftless.usecases.scrub.options import ScrubOptions
 from giftless.web.cors import CorsOptions
@@ -110,6 +111,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         options.
     :ivar trash: where deleted objects are for a while.
     :ivar scrub: whether and how fast everything that is stored is read again.
+    :ivar ssh: whether and how Git LFS is served over SSH.
     :ivar observers: who is told what the server has done: a list of observers.
     :ivar transfers: the transfer adapters to offer, best first.
     :ivar actions: how long the actions of batch replies are good.
@@ -145,6 +147,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     catalogue: Section = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     trash: TrashOptions = TrashOptions()
     scrub: ScrubOptions = ScrubOptions()
+    ssh: SSHOptions = SSHOptions()
     observers: list[Section] = []
     transfers: list[str] = msgspec.field(
         default_factory=lambda: ["giftless", "multipart-basic", "basic"]

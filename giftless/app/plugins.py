@@ -28,6 +28,7 @@ from giftless.interfaces import (
     IBuilder,
     ICatalogueFactory,
     IFactory,
+    IKeyringFactory,
     ILockStoreFactory,
     IObserverFactory,
     IPartBuilder,
@@ -43,6 +44,7 @@ F = TypeVar("F", bound=IFactory)
 KINDS: Final = (
     IStorageFactory,
     IAuthenticatorFactory,
+    IKeyringFactory,
     ILockStoreFactory,
     ICatalogueFactory,
     ITransferFactory,

@@ -26,9 +26,9 @@ from giftless.interfaces.auth import (
     IRealm,
     IVouching,
     Password,
-    PublicKey,
     Ticket,
     Unreadable,
+    Vouched,
 )
 from giftless.interfaces.bodies import IBody
 from giftless.interfaces.catalogue import (
@@ -82,6 +82,7 @@ from giftless.interfaces.events import (
     TokenMinted,
 )
 from giftless.interfaces.fronts import IFront
+from giftless.interfaces.keyrings import IKeyring, KeyOwner, KnownKey, OfferedKey
 from giftless.interfaces.locks import ILockStore
 from giftless.interfaces.multipart import (
     IExternalMultipartStore,
@@ -93,6 +94,7 @@ from giftless.interfaces.plugins import (
     IAuthenticatorFactory,
     ICatalogueFactory,
     ICheckable,
+    IKeyringFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -187,6 +189,8 @@ __all__ = [
     "IGrants",
     "IHosting",
     "IInspector",
+    "IKeyring",
+    "IKeyringFactory",
     "ILengthy",
     "ILinks",
     "IListing",
@@ -216,6 +220,8 @@ __all__ = [
     "IVouching",
     "IWritableStore",
     "Identity",
+    "KeyOwner",
+    "KnownKey",
     "Level",
     "Lifetime",
     "ListedObject",
@@ -233,10 +239,10 @@ __all__ = [
     "ObjectStored",
     "ObjectTrashed",
     "Oddity",
+    "OfferedKey",
     "PartUpload",
     "Password",
     "Payload",
-    "PublicKey",
     "QuotaWarned",
     "Refused",
     "RepositoryCopied",
@@ -254,6 +260,7 @@ __all__ = [
     "Unreadable",
     "Usage",
     "UsageRow",
+    "Vouched",
     "WallClock",
     "Wanted",
 ]

@@ -59,18 +59,18 @@ class ActionToken(msgspec.Struct, frozen=True):
         return "<ActionToken>"
 
 
-class PublicKey(msgspec.Struct, frozen=True):
-    """A public key whose private key the client has proved to hold (SSH, RFC 4252).
+class Vouched(msgspec.Struct, frozen=True):
+    """A user whom somebody has identified whose word is good: who owns a key of SSH is.
 
-    :ivar algorithm: the key's algorithm, such as ``ssh-ed25519``.
-    :ivar blob: the key in the encoding of RFC 4253 section 6.6.
+    Nobody can send such a credential over HTTP.
+
+    :ivar user: the user.
+    :ivar realm: the text of the :class:`IRealm` that the user is in.  An authenticator of
+        another realm passes it over: its users of that name are other people.
     """
 
-    algorithm: str
-    blob: bytes
-
-    def __repr__(self) -> str:
-        return "<PublicKey>"
+    user: str
+    realm: str
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class Unreadable(msgspec.Struct, frozen=True):
         return "<Unreadable>"
 
 
-Credential: TypeAlias = Password | Bearer | ActionToken | PublicKey | Unreadable
+Credential: TypeAlias = Password | Bearer | ActionToken | Vouched | Unreadable
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -120,9 +120,9 @@ class Credentials(msgspec.Struct, frozen=True):
         return tuple(item for item in self.items if isinstance(item, Bearer))
 
     @property
-    def public_keys(self) -> tuple[PublicKey, ...]:
-        """The public keys."""
-        return tuple(item for item in self.items if isinstance(item, PublicKey))
+    def vouched(self) -> tuple[Vouched, ...]:
+        """The users whom somebody else has identified."""
+        return tuple(item for item in self.items if isinstance(item, Vouched))
 
     def each(self) -> tuple[Credentials, ...]:
         """Return the credentials one by one: each alone, or none at all."""

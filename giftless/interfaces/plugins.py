@@ -12,6 +12,7 @@ from giftless.interfaces.auth import IAuthenticator
 from giftless.interfaces.catalogue import ICatalogue
 from giftless.interfaces.environment import Environment, IBuilder, IFactory
 from giftless.interfaces.events import IObserver
+from giftless.interfaces.keyrings import IKeyring
 from giftless.interfaces.locks import ILockStore
 from giftless.interfaces.storage import IObjectStore
 from giftless.interfaces.transfers import ITransferAdapter
@@ -65,6 +66,13 @@ class ICatalogueFactory(IBuilder):
 
         See :meth:`IBuilder.build`.
         """
+
+
+class IKeyringFactory(IBuilder):
+    """Builds a keyring."""
+
+    def build(options: Any, environment: Environment) -> IKeyring:
+        """Build the keyring.  See :meth:`IBuilder.build`."""
 
 
 class ITransferFactory(IFactory):

@@ -17,8 +17,8 @@ from giftless.interfaces import (
     IAuthenticator,
     Identity,
     Password,
-    PublicKey,
     Unreadable,
+    Vouched,
 )
 from giftless.lfs.objects import Repo
 from tests.contracts.authenticators import AuthenticatorContract
@@ -129,7 +129,7 @@ class CredentialsTests(CoroutineTestCase):
         Password("alice", "s3cr3t"),
         Bearer("t0k3n"),
         Bearer("t0k3n", in_url=True),
-        PublicKey("ssh-ed25519", b"bl0b"),
+        Vouched("carol", "basic"),
         Unreadable("negotiate"),
     )
 
@@ -139,11 +139,11 @@ class CredentialsTests(CoroutineTestCase):
             self.assertTrue(Credentials((item,)).given)
 
     def test_credentials_can_be_asked_for_by_kind(self) -> None:
-        password, bearer, in_url, public_key, _ = self.EACH
+        password, bearer, in_url, vouched, _ = self.EACH
         credentials = Credentials(self.EACH)
         self.assertEqual(credentials.passwords, (password,))
         self.assertEqual(credentials.bearers, (bearer, in_url))
-        self.assertEqual(credentials.public_keys, (public_key,))
+        self.assertEqual(credentials.vouched, (vouched,))
 
     def test_no_representation_shows_a_secret(self) -> None:
         """Nor the user, which may be a token."""

@@ -28,8 +28,8 @@ from giftless.interfaces import (
     IAuthenticator,
     Identity,
     Password,
-    PublicKey,
     Unreadable,
+    Vouched,
 )
 from giftless.lfs.objects import Repo
 from tests.support.making import SECRET, repo_of
@@ -172,8 +172,8 @@ class BoundTests(ThrottleTestCase):
         self.assertEqual(self.outcome(*many), "wait")
         self.assertEqual(self.judge.asked, [])
 
-    def test_tokens_and_keys_are_counted_together(self) -> None:
-        shown = (Bearer("a"), Bearer("b", in_url=True), PublicKey("ssh-ed25519", b"c"), Bearer("d"))
+    def test_tokens_and_vouched_users_are_counted_together(self) -> None:
+        shown = (Bearer("a"), Bearer("b", in_url=True), Vouched("c", "basic"), Bearer("d"))
         self.assertEqual([self.outcome(item) for item in shown], ["refused"] * 3 + ["wait"])
 
     def test_a_network_of_ipv6_is_one_address(self) -> None:

@@ -19,8 +19,8 @@ from giftless.interfaces import (
     Identity,
     IGrants,
     Password,
-    PublicKey,
     Unreadable,
+    Vouched,
 )
 from giftless.lfs.objects import Permission, Repo
 from tests.support.making import oid_of, repo_of
@@ -49,7 +49,7 @@ FOREIGN = (
     Credentials((Bearer("a." * 50_000),)),
     Credentials((Bearer("\u00e9\u20ac.\ufffd."),)),
     Credentials((Password("_jwt", "not a token"),)),
-    Credentials((PublicKey("ssh-ed25519", b"\0\0\0\x0bssh-ed25519"),)),
+    Credentials((Vouched("alice", "elsewhere"),)),
     Credentials((Bearer("", in_url=True),)),
     Credentials((Bearer("not a token", in_url=True),)),
     Credentials((Bearer(_JWT),)),
@@ -58,7 +58,7 @@ FOREIGN = (
 
 _PASSWORDS = st.builds(Password, st.sampled_from(["", "_jwt", "alice"]) | st.text(), st.text())
 _BEARERS = st.builds(Bearer, st.text(), st.booleans())
-_OTHERS = st.builds(Unreadable, st.text()) | st.builds(PublicKey, st.text(), st.binary())
+_OTHERS = st.builds(Unreadable, st.text()) | st.builds(Vouched, st.text(), st.text())
 
 
 class AuthenticatorContract(_Mixin):

@@ -18,6 +18,7 @@ from giftless.base.units import Duration, Share, Size
 from giftless.interfaces import (
     IAuthenticatorFactory,
     ICatalogueFactory,
+    IKeyringFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -77,6 +78,7 @@ def all_options() -> dict[str, Option]:
     for interface, path in (
         (IStorageFactory, "storage."),
         (IAuthenticatorFactory, "auth.N."),
+        (IKeyringFactory, "ssh.keys.N."),
         (ILockStoreFactory, "locks."),
         (ICatalogueFactory, "catalogue."),
         (IObserverFactory, "observers.N."),

@@ -1,0 +1,1 @@
+"""Git LFS over SSH: sessions of ``git-lfs-transfer`` and ``git-lfs-authenticate``."""
