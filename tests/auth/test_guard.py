@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from giftless.auth.access import AccessOptions
 from giftless.auth.anonymous import AnonymousAuthenticator
 from giftless.auth.guard import MAX_CREDENTIALS, Guard
-from giftless.errors import BadRequest, Unauthorized
+from giftless.auth.throttle import Guesses
+from giftless.base.shared_table import SharedTable
+from giftless.errors import BadRequest, TooManyFailures, Unauthorized
 from giftless.interfaces import (
     Bearer,
     Credential,
@@ -18,6 +22,7 @@ from giftless.interfaces import (
     Identity,
     Password,
     Unreadable,
+    Vouched,
 )
 from giftless.lfs.objects import Repo
 from tests.auth.test_chain import Fixed
@@ -132,3 +137,36 @@ class GuardTests(CoroutineTestCase):
         self.assert_fails(Unauthorized, authenticating)
         self.assertEqual([c.items for c, _ in asked.asked], [(item,) for item in items])
         self.assertEqual([c.address for c, _ in asked.asked], ["192.0.2.1"] * 3)
+
+
+class VouchedTests(CoroutineTestCase):
+    """Who is vouched for has guessed nothing."""
+
+    def setUp(self) -> None:
+        self.table = SharedTable()
+        options = AccessOptions(max_failures=2)
+        self.guesses = Guesses(self.table, b"s" * 32, options, Clock())
+
+    def ask(self, answer: Identity | Exception | None, *items: Credential) -> Any:
+        """Ask a guard that counts, over an authenticator with one answer."""
+        guard = Guard(Fixed(answer), self.guesses)
+        return self.run_now(guard.authenticate(Credentials(items, "192.0.2.1"), repo_of()))
+
+    def test_refusals_of_a_vouched_user_are_no_guesses(self) -> None:
+        for answer in (None, Unauthorized("no")):
+            for number in range(10):
+                vouched = Vouched(f"user{number}", "basic")
+                self.assertRaises(Unauthorized, self.ask, answer, vouched)
+        self.assertRaises(Unauthorized, self.ask, Unauthorized("no"), Password("alice", "x"))
+
+    def test_a_vouched_user_is_not_refused_for_the_guesses_of_others(self) -> None:
+        for number in range(2):
+            wrong = Password("alice", str(number))
+            self.assertRaises(Unauthorized, self.ask, Unauthorized("no"), wrong)
+        self.assertRaises(TooManyFailures, self.ask, writer(), Password("alice", "right"))
+        good = writer()
+        self.assertIs(self.ask(good, Vouched("alice", "basic")), good)
+
+    def test_a_vouched_user_is_never_anonymous(self) -> None:
+        anonymous = Identity("anonymous", writer().grants, anonymous=True)
+        self.assertRaises(Unauthorized, self.ask, anonymous, Vouched("alice", "elsewhere"))

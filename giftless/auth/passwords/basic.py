@@ -1,7 +1,8 @@
-"""``auth: {type: basic}``: users with passwords, and what each may do.
+"""``auth: {type: basic}``: users with passwords or keys, and what each may do.
 
 Passwords stand in an htpasswd file, grants in a YAML file; both are read again
-when they change.  HTTP Basic authentication is RFC 7617.
+when they change.  HTTP Basic authentication is RFC 7617.  Who owns a key, a keyring
+knows (``giftless.auth.keys``); what the owner may do stands in the same file of grants.
 """
 
 from __future__ import annotations
@@ -51,24 +52,25 @@ _WRONG: Final = 8192
 class BasicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of ``auth: [{type: basic}]``.
 
-    :ivar htpasswd: the file of users and password hashes.
+    :ivar htpasswd: the file of users and password hashes; empty if nobody has a password.
     :ivar access: the YAML file of grants.
     :ivar realm: what tells the users of this file from those of another.
     """
 
-    htpasswd: str
     access: str
+    htpasswd: str = ""
     realm: str = ""
 
 
 @implementer(IAuthenticator, IVouching)
 class BasicAuthenticator:
-    """Recognises the users of an htpasswd file by their passwords.
+    """Recognises the users of an htpasswd file by their passwords, and vouched users.
 
-    If the user is not in the file, the next authenticator is asked, after as
-    much work as a wrong password costs.
+    If the user of a password is not in the file, the next authenticator is asked, after as
+    much work as a wrong password costs.  A user for whom somebody vouches needs no line in
+    it: who is a user, whoever vouches decides.
 
-    :param users: the passwords.
+    :param users: the passwords; ``None`` if nobody has one.
     :param access: the grants.
     :param blocking: computes hashes.
     :param clock: tells the time.
@@ -78,7 +80,7 @@ class BasicAuthenticator:
 
     def __init__(
         self,
-        users: WatchedFile[Passwords],
+        users: WatchedFile[Passwords] | None,
         access: WatchedFile[Access],
         blocking: IBlocking,
         clock: IReactorTime,
@@ -100,12 +102,18 @@ class BasicAuthenticator:
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
+        for vouched in credentials.vouched:
+            if vouched.user and vouched.realm == str(self.realm):
+                return await self._identity(vouched.user, repo)
+        if self._users is None:
+            return None
         network = network_of_host(credentials.address)
         return await first_good(
             credentials.passwords, lambda shown: self._identify(shown, repo, network)
         )
 
     async def _identify(self, shown: Password, repo: Repo, network: str) -> Identity | None:
+        assert self._users is not None
         users = await self._users.current()
         if not users.hashes:
             return None
@@ -114,9 +122,12 @@ class BasicAuthenticator:
             return None
         if not right:
             raise not_accepted()
+        return await self._identity(shown.user, repo)
+
+    async def _identity(self, user: str, repo: Repo) -> Identity:
         access = await self._access.current()
-        grants = RepoGrants(access.permissions(shown.user, repo))
-        return Identity(shown_name(shown.user), grants, self.realm.principal(shown.user))
+        grants = RepoGrants(access.permissions(user, repo))
+        return Identity(shown_name(user), grants, self.realm.principal(user))
 
     async def _check(self, shown: Password, users: Passwords, network: str) -> bool:
         stored = users.hashes.get(shown.user)
@@ -151,8 +162,11 @@ class BasicFactory:
         :raises ConfigError: if a file cannot be read or used.
         """
         blocking, clock = environment.blocking, environment.reactor
+        users = None
+        if options.htpasswd:
+            users = WatchedFile(options.htpasswd, Passwords.parse, "htpasswd", blocking, clock)
         return BasicAuthenticator(
-            WatchedFile(options.htpasswd, Passwords.parse, "htpasswd", blocking, clock),
+            users,
             WatchedFile(options.access, Access.parse, "access", blocking, clock),
             blocking,
             clock,

@@ -9,7 +9,7 @@
       public/**: read
 
 Grants add up: the most that any line gives counts, and no line takes away.
-``*`` as a user stands for everybody with a password.
+``*`` as a user stands for everybody who has a password or a key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from giftless.base.safe_yaml import find_place, load_yaml
 from giftless.base.showing import describe
 from giftless.lfs.objects import Permission, Repo
 
-#: Stands for every user who has a password.
+#: Stands for every user who has a password or a key.
 EVERYBODY: Final = "*"
 
 _LEVELS: Final[Mapping[str, frozenset[Permission]]] = {

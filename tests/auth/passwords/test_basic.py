@@ -19,7 +19,7 @@ from giftless.auth.passwords.basic import BasicAuthenticator, BasicFactory
 from giftless.auth.passwords.htpasswd import check, verify
 from giftless.base.schema import convert
 from giftless.errors import ConfigError, Unauthorized
-from giftless.interfaces import Bearer, Credentials, Identity, Password
+from giftless.interfaces import Bearer, Credentials, Identity, Password, Vouched
 from tests.auth.forges.support import level
 from tests.auth.passwords.test_htpasswd import VECTORS, quick_hash
 from tests.contracts.authenticators import ChainedContract
@@ -54,13 +54,14 @@ class BasicCase(CoroutineTestCase):
         """Count a look into a cache."""
         self.lookups[lookup[0], lookup[1]] += 1
 
-    def build(self, blocking: Any = None, realm: str = "") -> BasicAuthenticator:
+    def build(
+        self, blocking: Any = None, realm: str = "", passwords: bool = True
+    ) -> BasicAuthenticator:
         factory = BasicFactory()
-        options = convert(
-            {"htpasswd": str(self.users), "access": str(self.access), "realm": realm},
-            factory.Options,
-            "auth.0",
-        )
+        section = {"access": str(self.access), "realm": realm}
+        if passwords:
+            section["htpasswd"] = str(self.users)
+        options = convert(section, factory.Options, "auth.0")
         blocking = blocking or self.blocking
         lent = environment(reactor=self.clock, blocking=blocking, count_lookup=self.count)
         return factory.build(options, lent)
@@ -99,6 +100,8 @@ class ContractTests(ChainedContract, BasicCase):
             Credentials((Password("bob", "pass:w\u00f6rd"),)),
             Credentials((Password("carol", "password"),)),
             Credentials((Password("alice", "wrong"), Password("bob", "pass:w\u00f6rd"))),
+            Credentials((Vouched("alice", "basic"),)),
+            Credentials((Password("alice", "wrong"), Vouched("bob", "basic"))),
         ]
 
 
@@ -390,8 +393,8 @@ class OptionsTests(BasicCase):
             self.assertEqual(error.path, option)
             path.write_text(good)
 
-    def test_both_files_must_be_named(self) -> None:
-        for options in ({"htpasswd": "x"}, {"access": "x"}, {}):
+    def test_the_file_of_grants_must_be_named(self) -> None:
+        for options in ({"htpasswd": "x"}, {}):
             error = self.assertRaises(ConfigError, convert, options, BasicFactory.Options, "auth.0")
             self.assertIn("is missing", error.problem)
 
@@ -418,3 +421,75 @@ class PrincipalTests(BasicCase):
         assert identity is not None
         self.assertEqual(identity.principal, "basic:staff#alice")
         self.assertEqual(identity.name, "alice")
+
+
+class VouchedTests(BasicCase):
+    """Users whom somebody else has identified: by a key of SSH."""
+
+    def of(
+        self, authenticator: Any, user: str, realm: str = "basic", path: str = "org/repo"
+    ) -> Identity | None:
+        """Return what becomes of a vouched user."""
+        credentials = Credentials((Vouched(user, realm),), "192.0.2.1")
+        identity: Identity | None = self.run_now(
+            authenticator.authenticate(credentials, repo_of(path))
+        )
+        return identity
+
+    def test_a_vouched_user_is_the_one_with_the_password(self) -> None:
+        """So locks that were made in one way can be removed in the other."""
+        for name, realm in (("", "basic"), ("staff", "basic:staff")):
+            basic = self.build(realm=name)
+            shown, vouched = self.ask(basic, "alice", "secret"), self.of(basic, "alice", realm)
+            assert shown is not None and vouched is not None
+            self.assertEqual(
+                (vouched.name, vouched.principal, level(vouched), vouched.anonymous),
+                (shown.name, shown.principal, level(shown), False),
+            )
+
+    def test_a_vouched_user_of_another_realm_is_another_person(self) -> None:
+        basic = self.build(realm="staff")
+        for realm in ("", "basic", "basic:", "basic:Staff", "staff", "github:github.com", "#"):
+            self.assertIsNone(self.of(basic, "alice", realm), realm)
+
+    def test_no_password_is_hashed_for_a_vouched_user(self) -> None:
+        basic = self.build()
+        for user in ("alice", "nobody"):
+            self.of(basic, user)
+        self.assertEqual(self.hashes(), 0)
+
+    def test_a_server_may_have_no_passwords(self) -> None:
+        basic = self.build(passwords=False)
+        identity = self.of(basic, "alice")
+        assert identity is not None
+        self.assertEqual((identity.principal, level(identity)), ("basic#alice", "write"))
+        for user, password in (("alice", "secret"), ("alice", ""), ("", "")):
+            self.assertIsNone(self.ask(basic, user, password))
+        self.assertEqual(self.hashes(), 0)
+
+    def test_a_vouched_user_without_a_password_has_the_grants_of_everybody(self) -> None:
+        self.access.write_text('"*":\n  public/*: read\nalice:\n  org/*: write\n')
+        basic = self.build()
+        for user, path, expected in (
+            ("erin", "public/site", "read"),
+            ("erin", "org/repo", "nothing"),
+            ("*", "org/repo", "nothing"),
+            ("Alice", "org/repo", "nothing"),
+            ("alice ", "org/repo", "nothing"),
+        ):
+            identity = self.of(basic, user, path=path)
+            assert identity is not None
+            self.assertEqual(level(identity), expected, user)
+            self.assertFalse(identity.anonymous)
+
+    def test_nobody_is_vouched_for_without_a_name(self) -> None:
+        self.assertIsNone(self.of(self.build(), ""))
+
+    def test_a_changed_grant_counts_at_the_next_question(self) -> None:
+        basic = self.build()
+        self.of(basic, "alice")
+        self.access.write_text("bob:\n  org/repo: read\n")
+        self.clock.advance(1)
+        identity = self.of(basic, "alice")
+        assert identity is not None
+        self.assertEqual(level(identity), "nothing")
