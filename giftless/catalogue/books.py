@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from operator import add, attrgetter, neg
+from operator import attrgetter
 from typing import Final
 
 from giftless.catalogue.session import IN_PLACE, STORED, TRASHED, Row, Session
@@ -41,6 +41,9 @@ _DROP_UNUSED: Final = (
 #: Objects and bytes that are stored, and objects and bytes in the trash.
 _Sums = list[int]
 
+#: A repository, a state, a person, a month and an extension.
+_Alike = tuple[int, int, str, str, str]
+
 
 def _zero(count: int) -> _Sums:
     return [0] * count
@@ -50,45 +53,44 @@ class Books:
     """What some changes of entries change in the sums."""
 
     def __init__(self) -> None:
-        self._repos: dict[int, _Sums] = defaultdict(partial(_zero, 5))
-        self._usage: dict[tuple[int, int, str], _Sums] = defaultdict(partial(_zero, 4))
+        # Objects and bytes of what is counted alike: most of a push is.
+        self._alike: dict[_Alike, _Sums] = defaultdict(partial(_zero, 2))
 
     def replace(self, before: Row | None, after: Row | None) -> None:
         """Note that an entry has changed, came or went."""
         if before is not None and after is not None and _COUNTED(before) == _COUNTED(after):
             return
         if before is not None:
-            self._add(before, neg)
+            self._add(before, -1)
         if after is not None:
-            self._add(after, int)
+            self._add(after, 1)
 
     def write(self, session: Session) -> None:
         """Write the sums."""
-        session.many(_ADD_TO_REPO, _changed(self._repos.items()))
-        for (_, kind, name), sums in list(self._usage.items()):
-            whole = self._usage[ALL, kind, name]
-            whole[:] = map(add, whole, sums)
-        session.many(_ADD_TO_USAGE, _changed(self._usage.items()))
-        less = [key for key, sums in self._usage.items() if min(sums) < 0]
+        repos: dict[int, _Sums] = defaultdict(partial(_zero, 5))
+        usage: dict[tuple[int, int, str], _Sums] = defaultdict(partial(_zero, 4))
+        for (repo, state, who, month, extension), (objects, size) in self._alike.items():
+            place = 0 if state in IN_PLACE else 2
+            kinds = ((1, person_of(who)), (2, month), (3, extension))
+            for sums in (
+                repos[repo],
+                *(usage[whose, *kind] for kind in kinds for whose in (repo, ALL)),
+            ):
+                sums[place] += objects
+                sums[place + 1] += size
+            if state not in (STORED, TRASHED):
+                repos[repo][4] += objects
+        session.many(_ADD_TO_REPO, _changed(repos.items()))
+        session.many(_ADD_TO_USAGE, _changed(usage.items()))
+        less = [key for key, sums in usage.items() if min(sums) < 0]
         session.many(_DROP_UNUSED, less)
 
-    def _add(self, row: Row, sign: Callable[[int], int]) -> None:
-        one, size = sign(1), sign(row.size)
-        place = 0 if row.state in IN_PLACE else 2
-        repo = row.repo
-        sums = self._repos[repo]
-        sums[place] += one
-        sums[place + 1] += size
-        if row.state not in (STORED, TRASHED):
-            sums[4] += one
-        for kind, name in (
-            (1, person_of(row.who)),
-            (2, month_of(row.stored_at)),
-            (3, extension_of(row.filename)),
-        ):
-            sums = self._usage[repo, kind, name]
-            sums[place] += one
-            sums[place + 1] += size
+    def _add(self, row: Row, sign: int) -> None:
+        alike = self._alike[
+            row.repo, row.state, row.who, month_of(row.stored_at), extension_of(row.filename)
+        ]
+        alike[0] += sign
+        alike[1] += sign * row.size
 
 
 def _changed(sums: Iterable[tuple[object, _Sums]]) -> list[tuple[object, ...]]:

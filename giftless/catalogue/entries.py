@@ -6,6 +6,7 @@ Each function is one transaction of a job.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from giftless.catalogue.books import Books
@@ -31,6 +32,9 @@ from giftless.lfs.objects import ObjectKey, Repo, in_trash
 
 #: The most equal objects that are told of one.
 _MAX_EQUAL: Final = 1000
+
+#: The same few people store many objects.
+_storable: Final = lru_cache(1024)(storable)
 
 #: All columns but the number, which the database gives.
 _FIELDS: Final = Row._fields[:-1]
@@ -68,7 +72,7 @@ def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Seq
         for key, row in rows.items():
             before = known.get(key)
             if before is not None:
-                known_now = row._replace(
+                merged = row._replace(
                     offered_at=max(row.offered_at, before.offered_at),
                     who=row.who or before.who,
                     principal=row.principal or before.principal,
@@ -78,13 +82,13 @@ def record(session: Session, entries: Sequence[Entry]) -> Mapping[ObjectKey, Seq
                 )
                 if before.state != STORED and before.moved_at > row.stored_at:
                     # It arrived before it was moved: this comes late.
-                    known_now = known_now._replace(
+                    merged = merged._replace(
                         state=before.state,
                         moved_at=before.moved_at,
                         reason=before.reason,
                         moved_by=before.moved_by,
                     )
-                rows[key] = known_now
+                rows[key] = merged
         drop_promises(session, rows)
         shared = write_rows(session, known, rows)
         shared |= {row.oid for row in rows.values() if row.shared}
@@ -232,10 +236,10 @@ def _rows(entries: Iterable[Entry], ids: Mapping[Repo, int]) -> dict[RowKey, Row
             each.size,
             each.stored_at,
             each.offered_at,
-            CODES[each.state][0],
-            storable(each.who),
-            storable(each.principal),
-            storable(each.filename),
+            STORED if each.state is State.STORED else CODES[each.state][0],
+            _storable(each.who),
+            _storable(each.principal),
+            each.filename and storable(each.filename),
             each.moved_at,
             each.reason and storable(each.reason),
             each.moved_by and storable(each.moved_by),

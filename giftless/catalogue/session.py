@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from struct import Struct
 from typing import Any, Final, NamedTuple, TypeVar
 
 from giftless.base.database.dialect import Connection, Database
@@ -14,9 +15,14 @@ from giftless.lfs.objects import ObjectKey, Oid, Repo
 
 T = TypeVar("T")
 
-#: How many values a statement is given at once: each number of them is another statement,
-#: and drivers keep few.
+#: How many values a statement is given at once.
 _CHUNK: Final = 500
+
+#: To how many its values are filled up by repeating the last: each number of them is
+#: another statement, and drivers keep few.
+_COUNTS: Final = (1, 8, 64, _CHUNK)
+
+_SHORT: Final = Struct(">q").unpack_from
 
 #: The numbers of states in the database.  What is deleted from the trash is leaving, too,
 #: and counts as trashed until it is gone.
@@ -84,7 +90,8 @@ def entry_of(row: Row, repo: Repo) -> Entry:
 
 def short_of(oid: bytes) -> int:
     """Return the first eight bytes of an oid, as databases keep them."""
-    return int.from_bytes(oid[:8], signed=True)
+    short: int = _SHORT(oid)[0]
+    return short
 
 
 def repo_at(path: str) -> Repo:
@@ -150,7 +157,9 @@ class Session:
         """Return a condition that a column has one of some values, and its own values."""
         if self.dialect.arrays:
             return f"{column} = ANY(?)", [list(values)]
-        return f"{column} IN ({','.join('?' * len(values))})", values
+        count = next(size for size in _COUNTS if size >= len(values))
+        filled = [*values, *[values[-1]] * (count - len(values))]
+        return f"{column} IN ({','.join('?' * count)})", filled
 
     def repo_ids(self, repos: Iterable[Repo], make: bool = False) -> dict[Repo, int]:
         """Return the numbers of repositories.

@@ -141,7 +141,7 @@ class LFSServer:
         if self._quotas is not None and transfers and not is_download:
             in_parts = IPartPlanner.providedBy(adapter)
             transfers = await self._quotas.admit(transfers, refused, in_parts)
-        if self._presence is not None and transfers and not is_download:
+        if self._presence is not None and self._presence.trashing and not is_download:
             transfers = await self._presence.spare(identity, transfers)
         requester = Requester(identity, repo, links, request.client)
         made = await make(transfers, requester) if transfers else []
@@ -323,7 +323,7 @@ class LFSServer:
         :param keys: those of ``wanted``, at least one, all of one repository.
         """
         sizes, room = await self._room.sizes_and_room(keys, keys[0].repo)
-        if self._presence is not None:
+        if self._presence is not None and sizes.count(None) < len(sizes):
             sizes = await self._presence.offer(identity, keys, sizes)
         transfers = []
         for item, key, size in zip(wanted, keys, sizes, strict=True):

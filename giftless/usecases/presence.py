@@ -81,8 +81,6 @@ class Presence:
         :raises ServiceUnavailable: if objects are moved just now, and it cannot be told
             what becomes of them.
         """
-        if sizes.count(None) == len(sizes):
-            return sizes
         here = [key for key, size in zip(keys, sizes, strict=True) if isinstance(size, int)]
         if not here:
             return sizes
@@ -139,7 +137,7 @@ class Presence:
             client may write to.
         :returns: what has to be uploaded.
         """
-        if not self.trashing or transfers[0].key.repo not in self.trashing:
+        if not transfers or transfers[0].key.repo not in self.trashing:
             return transfers
         absent = [transfer for transfer in transfers if not transfer.replace]
         try:

@@ -49,6 +49,16 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
         for name in ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm"):
             self.assertEqual(stat.S_IMODE((state / name).stat().st_mode), 0o600)
 
+    def test_every_number_of_entries_is_recorded_whole(self) -> None:
+        """Rows are inserted many at once, and looked up by filled-up lists."""
+        catalogue, expected = self.build(), 0
+        for count in (1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 300, 501):
+            entries = [entry_of(repo=f"org/of-{count}") for _ in range(count)]
+            self.run_now(catalogue.record(entries))
+            expected += count
+            self.assertEqual(self.usage(catalogue).total.objects, expected)
+            self.assertEqual(self.run_now(catalogue.look(keys_of(entries))), entries)
+
     def test_a_newer_schema_is_refused_in_words(self) -> None:
         self.build()
         with sqlite3.connect(self.path) as database:

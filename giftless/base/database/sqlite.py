@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from itertools import chain
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -31,6 +33,14 @@ class SQLiteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     path: str | None = None
     timeout: Annotated[int, msgspec.Meta(ge=1, le=25)] = 10
+
+
+#: What is inserted for one row.
+_VALUES: Final = re.compile(r"\bVALUES (\(\?(?:, \?)*\))")
+
+#: How many rows are inserted by one statement: few numbers, because the driver keeps few
+#: statements.
+_AT_ONCE: Final = (128, 16, 1)
 
 
 class _Placed(sqlite3.Connection):
@@ -148,8 +158,23 @@ class SQLite(Database):
     def execute_many(
         self, connection: Connection, statement: str, rows: Iterable[Sequence[object]]
     ) -> None:
-        """See :meth:`giftless.base.database.dialect.Database.execute_many`."""
-        connection.executemany(statement, rows)
+        """See :meth:`giftless.base.database.dialect.Database.execute_many`.
+
+        Each run of a statement gives the interpreter's lock up and has to get it back from
+        the reactor, so rows are inserted many at once.
+        """
+        inserted = _VALUES.search(statement)
+        if inserted is None:
+            connection.executemany(statement, rows)
+            return
+        rows = list(rows)
+        begun = 0
+        for count in _AT_ONCE:
+            values = ", ".join([inserted[1]] * count)
+            many = f"{statement[: inserted.start(1)]}{values}{statement[inserted.end(1) :]}"
+            while len(rows) - begun >= count:
+                connection.execute(many, [*chain.from_iterable(rows[begun : begun + count])])
+                begun += count
 
     def begin(self, connection: Connection) -> None:
         """See :meth:`giftless.base.database.dialect.Database.begin`.
