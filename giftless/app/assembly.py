@@ -1,63 +1,26 @@
-"""From a configuration to a site: build the parts and put them together."""
+"""From a configuration to the fronts: put together all that a worker serves."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from giftless.app import plugins
+from giftless.app.backends import Backends
 from giftless.app.config import Config
-from giftless.app.plugins import PartBuilder
-from giftless.app.quotas import QuotaParts, build_quota_parts, build_quotas
-from giftless.app.secret import load_secret
+from giftless.app.services import Services, build_services
 from giftless.app.transfers import build_transfers, choose_factories
-from giftless.app.upkeep import build_scrub_look, build_scrubbing, build_upkeep
 from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
-from giftless.auth.guard import Guard
-from giftless.auth.rates import Rated, Rates
-from giftless.auth.realms import check_realms
-from giftless.auth.throttle import Guesses
-from giftless.base import schema
-from giftless.base.metrics.counts import Counts
-from giftless.base.repeated import Repeated
-from giftless.base.shared_table import SharedTable
-from giftless.catalogue.recorder import Recorder
 from giftless.interfaces import (
     Environment,
-    IAnonymous,
     IAuthenticator,
-    IAuthenticatorFactory,
-    ICatalogue,
-    ICatalogueFactory,
     IFront,
-    ILockStore,
-    ILockStoreFactory,
-    IObjectStore,
-    IObserver,
-    IObserverFactory,
-    IStorageFactory,
 )
-from giftless.monitoring.activity import Activity
-from giftless.monitoring.events import EventCounter
-from giftless.monitoring.health import Health
 from giftless.monitoring.http import HTTPCounter
-from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
-from giftless.monitoring.metrics import Metrics
-from giftless.observers.rendering import name_of
-from giftless.usecases.administration import Administration
-from giftless.usecases.authorization import Gate
+from giftless.monitoring.measuring import MeasuredAuthenticator
 from giftless.usecases.events import Events
-from giftless.usecases.jobs import Jobs
-from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
-from giftless.usecases.objects import LFSServer
-from giftless.usecases.space import Space, make_space
-from giftless.usecases.upkeep import Refreshing
 from giftless.web.adapter_endpoints import AdapterEndpoints
-from giftless.web.admin_pages import AdminPages, PageMaker
-from giftless.web.administration.api import AdministrationAPI
+from giftless.web.admin_pages import AdminPages
 from giftless.web.administration.endpoints import AdministrationEndpoints
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
@@ -73,277 +36,65 @@ from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 
 
-@dataclass(frozen=True, slots=True)
-class Backends:
-    """What plugins have built, and what they are not told.
-
-    :ivar secret: what tokens are signed with.
-    :ivar store: where objects are.
-    :ivar chain: the authenticators, in the order in which they are asked.
-    :ivar locks: where locks are; ``None`` if there are to be none.
-    :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
-    :ivar quotas: what may be stored and downloaded; ``None`` if there are no quotas.
-    :ivar space: what is stored, and all that can be done with it.
-    :ivar refreshing: asks the catalogue what is to be known; ``None`` if there is no trash.
-    :ivar scrubbing: reads everything again and again; ``None`` if nothing does.
-    :ivar administration: answers who looks at it and changes it.
-    :ivar observers: who is told of events, by the dotted paths of their sections.
-    :ivar arrivals: the same for who is told of stored objects alone.
-    :ivar health: looks whether the store, the locks and the catalogue work.
-    :ivar shared: what all workers count together.
-    :ivar metrics: what this worker counts; ``None`` if nobody is told.
-    :ivar activity: what it has done lately, in the same way.
-    :ivar pages: makes the operators' pages; ``None`` if nothing does.
-    """
-
-    secret: bytes = field(repr=False)
-    store: IObjectStore
-    chain: Sequence[IAuthenticator]
-    locks: ILockStore | None
-    catalogue: ICatalogue | None
-    quotas: QuotaParts | None
-    space: Space
-    refreshing: Refreshing | None
-    scrubbing: Repeated | None
-    administration: AdministrationAPI
-    observers: Mapping[str, IObserver]
-    arrivals: Mapping[str, IObserver]
-    health: Health
-    shared: SharedTable
-    metrics: Metrics | None = None
-    activity: Activity | None = None
-    pages: PageMaker | None = None
-
-
-def build_metrics(options: Config, counts: Counts | None) -> Metrics | None:
-    """Build what a process counts with, unless the configuration lets nobody see it.
-
-    Counting makes an event for each refused object: count only if somebody can read it.
-
-    :param counts: where this process counts; ``None`` if nobody is told.
-    """
-    return Metrics(counts) if counts is not None and options.admin.shown else None
-
-
-def build_backends(
-    options: Config,
-    parts: PartBuilder,
-    shared: SharedTable | None = None,
-    metrics: Metrics | None = None,
-    pages: PageMaker | None = None,
-) -> Backends:
-    """Build the storage, the authenticators, the lock store, the catalogue and the observers.
-
-    :param parts: builds each, with what is nested in it.
-    :param shared: what all workers count together; ``None`` if this process serves alone.
-    :param metrics: what this process counts with, from :func:`build_metrics`.
-    :param pages: makes the operators' pages; ``None`` if nothing does.
-    :raises ConfigError: if the configuration cannot be used.
-    """
-    plugins.add_directories(options.plugin_path)
-    plugins.report_broken_files()
-    # First, because it tells best what is wrong with the state directory.
-    secret = load_secret(options.secret, options.secret_file, options.state_dir)
-    store = parts.build(IStorageFactory, options.storage, "storage")
-    chain = [
-        parts.build(IAuthenticatorFactory, section, f"auth.{index}")
-        for index, section in enumerate(options.auth)
-    ]
-    check_realms(parts.built)
-    locks = build_lock_store(options, parts)
-    catalogue = build_catalogue(options, parts)
-    quotas = build_quota_parts(options, catalogue, parts.environment)
-    observers = build_observers(options, parts)
-    around = parts.environment
-    arrivals = {}
-    if catalogue is not None:
-        recorder = Recorder(catalogue, store, around.reactor, around.wall_clock)
-        recorder.setServiceParent(around.services)
-        arrivals["catalogue"] = recorder
-    if quotas is not None and quotas.rules.budgeted:
-        observers = {**observers, "quotas": quotas.budgets}
-    # The store itself: what is asked for this is not counted.
-    filled = None if quotas is None else quotas.levels.filled
-    look = build_scrub_look(options, around)
-    health = Health(store, locks, around.reactor, catalogue, filled, look)
-    unmeasured = store
-    activity = None
-    if metrics is not None:
-        seconds = around.reactor.seconds
-        activity = Activity(name_of, seconds, around.wall_clock, os.getpid())
-        kind = options.storage["type"]
-        store = measured_store(store, kind, metrics, seconds, activity.watched)
-        chain = [
-            MeasuredAuthenticator(part, section["type"], metrics)
-            for part, section in zip(chain, options.auth, strict=True)
-        ]
-        observers = {**observers, "metrics": EventCounter(metrics), "activity": activity}
-    shared = shared or SharedTable()
-    space = build_space_over(options, parts, store, catalogue, locks, Events(observers))
-    return Backends(
-        secret,
-        store,
-        chain,
-        locks,
-        catalogue,
-        quotas,
-        space,
-        build_upkeep(options, parts.environment, space),
-        build_scrubbing(options, around, unmeasured, space, secret, metrics),
-        _administration(options, parts, space),
-        observers,
-        arrivals,
-        health,
-        shared,
-        metrics,
-        activity,
-        pages,
-    )
-
-
-def build_space_over(
-    options: Config,
-    parts: PartBuilder,
-    store: IObjectStore,
-    catalogue: ICatalogue | None,
-    locks: ILockStore | None,
-    events: Events,
-) -> Space:
-    """Build what moves objects, over parts that have been built."""
-    lent = parts.environment
-    return make_space(
-        store,
-        catalogue,
-        locks,
-        events,
-        lent.reactor,
-        lent.wall_clock,
-        options.trash.keep,
-        options.aliases,
-    )
-
-
-def _administration(options: Config, parts: PartBuilder, space: Space) -> AdministrationAPI:
-    """Build what answers owners and operators."""
-    lent = parts.environment
-    directory = os.path.join(options.state_dir, "operations")
-    jobs = Jobs(directory, lent.reactor, lent.blocking, lent.wall_clock)
-    return AdministrationAPI(Administration(space, lent.wall_clock), jobs)
-
-
-def build_lock_store(options: Config, parts: PartBuilder) -> ILockStore | None:
-    """Build the lock store alone, for commands that need nothing else.
-
-    :raises ConfigError: if the configuration cannot be used.
-    """
-    store: ILockStore | None = parts.build(
-        ILockStoreFactory, options.locks, "locks", LockPolicy.__struct_fields__
-    )
-    return store
-
-
-def build_catalogue(options: Config, parts: PartBuilder) -> ICatalogue | None:
-    """Build the catalogue alone, for commands that need nothing else.
-
-    :raises ConfigError: if the configuration cannot be used.
-    """
-    catalogue: ICatalogue | None = parts.build(ICatalogueFactory, options.catalogue, "catalogue")
-    return catalogue
-
-
-def build_observers(options: Config, parts: PartBuilder) -> Mapping[str, IObserver]:
-    """Build the observers of events, by the dotted paths of their sections.
-
-    :raises ConfigError: if the configuration cannot be used.
-    """
-    sections = {f"observers.{index}": part for index, part in enumerate(options.observers)}
-    return {
-        path: parts.build(IObserverFactory, section, path) for path, section in sections.items()
-    }
-
-
 def build_fronts(options: Config, environment: Environment, backends: Backends) -> Sequence[IFront]:
     """Build the ways by which clients reach the server; endpoints choose by name.
 
     :raises ConfigError: if the configuration cannot be used.
     """
-    return [HTTPFront(build_site(options, environment, backends))]
+    events = Events(backends.observers, backends.arrivals)
+    services = build_services(options, environment, backends, events)
+    site = build_site(options, environment, backends, services)
+    return [HTTPFront(site)]
 
 
-def build_site(options: Config, environment: Environment, backends: Backends) -> LFSSite:
+def build_site(
+    options: Config, environment: Environment, backends: Backends, services: Services
+) -> LFSSite:
     """Build the HTTP site that a configuration describes.
 
     :raises ConfigError: if the configuration cannot be used.
     """
-    events = Events(backends.observers, backends.arrivals)
     return LFSSite(
-        build_resource(options, environment, backends, events).resource(),
+        build_resource(options, environment, backends, services).resource(),
         options.limits,
         Proxies(options.trusted_proxies),
         environment.reactor,
         Challenge(options.access.realm, options.access.www_authenticate),
         Cors(options.cors),
-        events,
+        services.events,
         None if backends.metrics is None else HTTPCounter(backends.metrics),
     )
 
 
 def build_resource(
-    options: Config, environment: Environment, backends: Backends, events: Events
+    options: Config, environment: Environment, backends: Backends, services: Services
 ) -> LFSResource:
     """Build the resource tree of the site; see :func:`build_site`."""
-    store = backends.store
     transfers = build_transfers(
         choose_factories(options.transfers),
-        store,
+        backends.store,
         backends.secret,
         options.actions,
         environment.wall_clock,
     )
     blocking, limits = environment.blocking, options.limits
-    names_people = not all(IAnonymous.providedBy(part) for part in backends.chain)
-    gate = Gate(options.access.hide_private, names_people)
-    clock = environment.reactor
-    quotas = budgets = None
-    if backends.quotas is not None:
-        quotas = build_quotas(backends.quotas, options, environment, store, backends.shared, events)
-        budgets = backends.quotas.budgets if backends.quotas.rules.budgeted else None
-    presence, moved = backends.space.presence, backends.space.moved
-    server = LFSServer(
-        store,
-        transfers.registry,
-        blocking,
-        limits.object_size,
-        gate,
-        events,
-        quotas=quotas,
-        budgets=budgets,
-        presence=presence,
-    )
+    gate, presence = services.gate, backends.space.presence
+    server = services.server(transfers.registry)
     multipart = MultipartServer(
-        store, transfers.planner, blocking, gate, clock, events, quotas, presence
+        backends.store,
+        transfers.planner,
+        blocking,
+        gate,
+        environment.reactor,
+        services.events,
+        services.quotas,
+        presence,
     )
-    access = options.access
-    guesses = None
-    if access.max_failures:
-        guesses = Guesses(backends.shared, backends.secret, access, clock)
-    # Who shows a credential must meet all who may take it first.
-    chain: IAuthenticator = AuthChain(sorted(backends.chain, key=IAnonymous.providedBy))
-    if options.aliases or presence is not None:
-        chain = Aliased(chain, options.aliases, moved)
-    guarded = Guard(chain, guesses, names_people)
-    counted: IAuthenticator = guarded
-    counted_locks: IAuthenticator = guarded
-    if options.rates.bounded:
-        rates = Rates(backends.shared, backends.secret, options.rates, clock)
-        counted = Rated(guarded, rates, "objects")
-        # git-lfs waits where a batch is refused for a while, but a push whose question for
-        # locks is refused fails: who has sent many batches may still ask that.
-        counted_locks = Rated(guarded, rates, "locks")
+    counted = services.counted
     tokens: IAuthenticator = transfers.tokens
     if presence is not None:
         # They name the repository as it was called when they were made.
-        tokens = Aliased(tokens, {}, moved)
+        tokens = Aliased(tokens, {}, backends.space.moved)
     if backends.metrics is not None:
         tokens = MeasuredAuthenticator(tokens, "action", backends.metrics)
     actions = AuthChain([tokens, counted])
@@ -352,7 +103,7 @@ def build_resource(
         *Landing(server_url).routes,
         *ObjectEndpoints(server, counted, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
-        *_lock_routes(options, environment, backends, gate, counted_locks, events),
+        *_lock_routes(services),
         *(health_routes(backends.health) if options.admin.public_health else ()),
     )
     for_admins = AdministrationEndpoints(
@@ -360,25 +111,14 @@ def build_resource(
     )
     routes = (*routes, *for_admins.routes)
     if options.admin.public_pages and backends.pages is not None:
-        pages = AdminPages(backends.pages, guarded, gate, server_url, access.realm)
+        pages = AdminPages(backends.pages, services.guarded, gate, server_url, options.access.realm)
         routes = (*routes, *pages.routes)
     brought = AdapterEndpoints(counted, actions, gate, server, blocking)
     routes = (*routes, *brought.routes(transfers.adapters, routes))
     return LFSResource(routes, server_url)
 
 
-def _lock_routes(
-    options: Config,
-    environment: Environment,
-    backends: Backends,
-    gate: Gate,
-    authenticator: IAuthenticator,
-    events: Events,
-) -> Sequence[Route]:
-    keys = LockPolicy.__struct_fields__
-    section = {key: value for key, value in options.locks.items() if key in keys}
-    policy = schema.convert(section, LockPolicy, "locks")
-    if backends.locks is None:
+def _lock_routes(services: Services) -> Sequence[Route]:
+    if services.locks is None:
         return routes_without_locks()
-    service = LockService(backends.locks, gate, policy, environment.wall_clock, events)
-    return LockEndpoints(service, authenticator).routes
+    return LockEndpoints(services.locks, services.counted_locks).routes

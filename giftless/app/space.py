@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from giftless.app.assembly import (
+from giftless.app.backends import (
     build_catalogue,
     build_lock_store,
     build_observers,

@@ -12,7 +12,7 @@ import msgspec
 from twisted.python import usage
 
 from giftless.app import config
-from giftless.app.assembly import build_catalogue
+from giftless.app.backends import build_catalogue
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.commands import CONFIG, Command, CommandError

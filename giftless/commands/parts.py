@@ -13,7 +13,7 @@ from twisted.internet.task import react
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from giftless.app import config, plugins
-from giftless.app.assembly import build_observers
+from giftless.app.backends import build_observers
 from giftless.app.config import Config, Loaded
 from giftless.app.plugins import PartBuilder
 from giftless.base.late_client import late_client

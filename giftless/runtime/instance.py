@@ -12,7 +12,8 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IListeningPort
 
 from giftless.app import config
-from giftless.app.assembly import Backends, build_backends, build_fronts, build_metrics
+from giftless.app.assembly import build_fronts
+from giftless.app.backends import Backends, build_backends, build_metrics
 from giftless.app.config import Config, Loaded
 from giftless.app.cpus import number_of_workers
 from giftless.app.plugins import PartBuilder

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from giftless.base.received_body import RequestBody
 from giftless.errors import RequestTimeout
-from giftless.web.body import RequestBody
 from giftless.web.limits import Limits
 
 

@@ -14,12 +14,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from giftless.base.client_memory import Place
+from giftless.base.sending import send, sends_at_once, unsent
 from giftless.errors import LFSError, RequestTimeout
 from giftless.web.chunks import ChunkDecoder
 from giftless.web.context import Context
-from giftless.web.delivery import Delivery, send, sends_at_once, unsent
+from giftless.web.delivery import Delivery
 from giftless.web.headers import Headers
-from giftless.web.memory import Place
 from giftless.web.parser import Head, HeadParser
 from giftless.web.refusing import refuse
 from giftless.web.request import DRAIN_BYTES, LINGER_SECONDS, LFSRequest

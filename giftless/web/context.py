@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.client_memory import Memory
 from giftless.monitoring.http import HTTPCounter
 from giftless.usecases.events import Events
 from giftless.web.connections import Connections
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
 from giftless.web.limits import Limits
-from giftless.web.memory import Memory
 from giftless.web.proxies import Proxies
 
 

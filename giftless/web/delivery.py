@@ -6,15 +6,8 @@ once, and then nothing for minutes while the client reads them.
 
 from __future__ import annotations
 
-import array
-import contextlib
-import fcntl
-import termios
 from collections.abc import Callable
-from typing import Any
 
-from twisted.internet import tcp, unix
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from giftless.web.limits import Limits
@@ -84,46 +77,3 @@ class Delivery:
     def _give_up(self) -> None:
         self.stop()
         self._cut()
-
-
-def unsent(transport: Any) -> int:
-    """Return how many bytes of a connection wait here for the client, in bytes.
-
-    Those that the client's machine has not acknowledged wait in the kernel.
-
-    :param transport: what a protocol writes to; over TLS, what is encrypted counts.
-    """
-    # TLS is a protocol that is another one's transport.
-    while not isinstance(transport, FileDescriptor):
-        transport = getattr(transport, "transport", None)
-        if transport is None:
-            return 0
-    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    queued = array.array("i", [0])
-    with contextlib.suppress(OSError, ValueError):
-        fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, queued)
-    return waiting + queued[0]
-
-
-def sends_at_once(transport: Any) -> bool:
-    """Whether :func:`send` can be used: the transport is a plain socket."""
-    return type(transport) in (tcp.Server, unix.Server) and not getattr(transport, "TLS", False)
-
-
-def send(transport: Any, data: bytes) -> None:
-    """Send bytes, at once if the socket takes them.
-
-    Otherwise they wait in the transport, which asks the reactor to call it when there
-    is room: that takes three system calls and a turn of the reactor.
-
-    :param transport: a plain socket.
-    """
-    if len(data) <= transport.SEND_LIMIT and not (
-        transport.dataBuffer or transport._tempDataLen or transport.disconnecting
-    ):
-        sent = transport.writeSomeData(data)
-        if sent == len(data):
-            return
-        if isinstance(sent, int):  # else the transport finds the error again
-            data = data[sent:]
-    transport.write(data)

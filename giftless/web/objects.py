@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from giftless.base.client_memory import ACTION_BYTES
 from giftless.errors import LFSError, Unprocessable
 from giftless.interfaces import IAuthenticator, IBlocking
 from giftless.lfs.batch import BatchReply, parse_batch, render_batch
@@ -14,7 +15,6 @@ from giftless.lfs.verification import parse_verification
 from giftless.usecases.objects import LFSServer
 from giftless.web.call import IdentifiedCall, RepoCall
 from giftless.web.limits import Limits
-from giftless.web.memory import ACTION_BYTES
 from giftless.web.ranges import etag, matches, parse_range
 from giftless.web.route import Route, for_actions, never_401
 from giftless.web.sending import send_object

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from giftless.base.client_memory import ACTION_BYTES
 from giftless.errors import BadRequest, NotFound
 from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.usecases.multipart import MultipartServer
 from giftless.web.call import RepoCall
-from giftless.web.memory import ACTION_BYTES
 from giftless.web.route import Route, for_actions
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from giftless.base.uncaught import new_request_id
 from giftless.errors import LFSError
 from giftless.web import access_log
 from giftless.web.context import Context
-from giftless.web.errors import error_response, new_request_id
+from giftless.web.errors import error_response
 from giftless.web.headers import Headers
 from giftless.web.proxies import host_of
 

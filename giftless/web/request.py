@@ -16,19 +16,20 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from twisted.web.http import parse_qs
 
+from giftless.base.client_memory import SMALL_ANSWER, Held
+from giftless.base.received_body import RequestBody
+from giftless.base.uncaught import new_request_id, uncaught
 from giftless.errors import BadRequest, Disconnected, LFSError, Unauthorized
 from giftless.interfaces import Identity
 from giftless.lfs.batch import MEDIA_TYPE
 from giftless.lfs.objects import Repo
 from giftless.web import accounting
 from giftless.web.arrival import Arrival
-from giftless.web.body import RequestBody
 from giftless.web.context import Context
 from giftless.web.cors import is_preflight
-from giftless.web.errors import error_body, new_request_id, uncaught
+from giftless.web.errors import error_body
 from giftless.web.framing import ASTERISK, HOST, ends_connection, refusal, split_target
 from giftless.web.interim import interim_limit
-from giftless.web.memory import SMALL_ANSWER, Held
 from giftless.web.parser import Head
 from giftless.web.resource_request import ResourceRequest
 

@@ -18,10 +18,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from giftless.base.sending import sends_at_once, unsent
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IDownload, IStoredFile, IStoredObject
 from giftless.web.accounting import complete
-from giftless.web.delivery import Delivery, sends_at_once, unsent
+from giftless.web.delivery import Delivery
 from giftless.web.request import LFSRequest
 
 #: What goes in one piece with the headers if it is in memory, in bytes.  Every

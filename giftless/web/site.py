@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
+from giftless.base.client_memory import Memory
 from giftless.errors import TooManyConnections
 from giftless.monitoring.http import HTTPCounter
 from giftless.usecases.events import NO_EVENTS, Events
@@ -22,7 +23,6 @@ from giftless.web.cors import Cors, CorsOptions
 from giftless.web.errors import Challenge
 from giftless.web.headers import Headers
 from giftless.web.limits import Limits
-from giftless.web.memory import Memory
 from giftless.web.proxies import Proxies
 from giftless.web.refusing import refuse
 from giftless.web.request import LFSRequest
@@ -73,6 +73,11 @@ class LFSSite(Factory):
             events,
             counter,
         )
+
+    @property
+    def memory(self) -> Memory:
+        """What this process holds in memory for its clients."""
+        return self._context.memory
 
     def acceptableProtocols(self) -> list[bytes]:
         """Offer HTTP/1.1 only: HTTP/2 belongs to a proxy in front."""

@@ -10,8 +10,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.app.assembly import Backends, build_backends, build_resource
+from giftless.app.assembly import build_resource
+from giftless.app.backends import Backends, build_backends
 from giftless.app.config import Config
+from giftless.app.services import build_services
 from giftless.base.schema import convert
 from giftless.errors import ConfigError
 from giftless.usecases.events import NO_EVENTS
@@ -37,7 +39,9 @@ class QuotaAssemblyTests(SynchronousTestCase):
         config = convert(settings, Config, "")
         self.parts = part_builder(self.directory, Clock())
         backends = build_backends(config, self.parts)
-        build_resource(config, self.parts.environment, backends, NO_EVENTS)
+        around = self.parts.environment
+        services = build_services(config, around, backends, NO_EVENTS)
+        build_resource(config, around, backends, services)
         return backends
 
     def services(self) -> int:

@@ -23,8 +23,10 @@ import yaml
 from jsonschema import Draft202012Validator
 from twisted.internet.task import Clock
 
-from giftless.app.assembly import build_backends, build_resource
+from giftless.app.assembly import build_resource
+from giftless.app.backends import build_backends
 from giftless.app.config import AdminOptions, Config
+from giftless.app.services import build_services
 from giftless.auth.actions import ActionOptions, ActionTokens
 from giftless.interfaces import PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
@@ -667,7 +669,8 @@ class SurfaceTests(ApiTestCase):
         )
         parts = part_builder(options.state_dir)
         backends = build_backends(options, parts)
-        return build_resource(options, parts.environment, backends, NO_EVENTS)
+        services = build_services(options, parts.environment, backends, NO_EVENTS)
+        return build_resource(options, parts.environment, backends, services)
 
     def test_an_undocumented_method_is_answered_with_405(self) -> None:
         """A method that is not documented is answered with 405 and the documented ones."""

@@ -1,7 +1,7 @@
 """The front as a configuration describes it, with everything that guards it.
 
 Storage, authenticators and site are put together by the daemon's own
-:func:`~giftless.app.assembly.build_backends` and
+:func:`~giftless.app.backends.build_backends` and
 :func:`~giftless.app.assembly.build_site`; only the connections and the time are the
 test's.  Forges are fakes on the loopback interface.
 """
@@ -22,9 +22,12 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
 from giftless.app import plugins
-from giftless.app.assembly import build_backends, build_site
+from giftless.app.assembly import build_site
+from giftless.app.backends import build_backends
 from giftless.app.config import Config
+from giftless.app.services import build_services
 from giftless.base.schema import convert
+from giftless.usecases.events import Events
 from giftless.web.admin_pages import PageMaker
 from tests.auth.forges.support import NOW, ForgeTestCase
 from tests.auth.passwords.test_htpasswd import quick_hash
@@ -151,7 +154,9 @@ class GuardedFront(Front):
         backends = build_backends(config, parts, pages=pages)
         self.services = parts.environment.services
         self.store = backends.store
-        self.site = build_site(config, parts.environment, backends)
+        events = Events(backends.observers, backends.arrivals)
+        services = build_services(config, parts.environment, backends, events)
+        self.site = build_site(config, parts.environment, backends, services)
 
 
 class GuardedTestCase(FrontTestCase, ForgeTestCase):  # type: ignore[misc]  # the front's come first

@@ -6,7 +6,8 @@ from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.web.delivery import Delivery, send
+from giftless.base.sending import send
+from giftless.web.delivery import Delivery
 from giftless.web.limits import Limits
 
 

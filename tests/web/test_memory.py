@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.base.client_memory import Memory, Place, Pool
 from giftless.errors import Overloaded
 from giftless.web.limits import Limits
-from giftless.web.memory import Memory, Place, Pool
 from tests.support.logs import observe
 from tests.web.support import FrontTestCase, render_request
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from giftless.app import config, permissions, plugins
-from giftless.app.assembly import Backends, build_backends, build_fronts
+from giftless.app.assembly import build_fronts
+from giftless.app.backends import Backends, build_backends
 from giftless.app.config import Config, Loaded
 from giftless.app.plugins import PartBuilder
 from giftless.app.selfcheck import problem_of

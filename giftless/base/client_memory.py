@@ -1,7 +1,7 @@
 """What a worker holds in memory for its clients, within ``limits.memory``.
 
 It has three parts.  A quarter is for bodies on their way to a store: whoever sends one
-is held up while its share waits (:mod:`giftless.web.body`).  A quarter is for bodies
+is held up while its share waits (:mod:`giftless.base.received_body`).  A quarter is for bodies
 that are needed whole, such as a batch.  Half is for answers that wait for their client.
 What does not fit there is refused with 503, or takes the place of what is oldest:
 clients that trickle or do not read are slow, and so the oldest are theirs.
@@ -15,8 +15,8 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from giftless.base.received_body import BodyBudget
 from giftless.errors import Overloaded
-from giftless.web.body import BodyBudget
 
 #: An answer of up to so many bytes is not counted: the socket takes it.
 SMALL_ANSWER: Final = 128 * 1024
@@ -33,7 +33,7 @@ _RETRY_AFTER: Final = 10
 #: How often the log says that the memory is used up, in seconds at least.
 _QUIET: Final = 60
 
-_log = Logger(namespace="giftless.web.memory")
+_log = Logger(namespace="giftless.base.client_memory")
 
 
 class Memory:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from giftless.base.received_body import BodyBudget, RequestBody
 from giftless.errors import BadRequest, Disconnected
 from giftless.interfaces import IBody
-from giftless.web.body import BodyBudget, RequestBody
 from tests.support.bodies import read_all
 from tests.support.run import CoroutineTestCase
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.app.assembly import build_backends, build_metrics
+from giftless.app.backends import build_backends, build_metrics
 from giftless.app.config import AdminOptions, Config
 from giftless.base.metrics.counts import Counts
 from giftless.monitoring.metrics import Metrics
