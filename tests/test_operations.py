@@ -26,6 +26,7 @@ from giftless.interfaces import (
     IAuthenticatorFactory,
     IBuilder,
     ICatalogueFactory,
+    IKeyringFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -124,6 +125,7 @@ class ExampleConfigurationTests(SynchronousTestCase):
         for key in ("state_dir", "storage", "auth", "locks", "catalogue", "observers"):
             self.assertIn(key, document)
             document[key] = plain[key]
+        document["ssh"]["keys"] = plain["ssh"].keys
         self.assert_complete(document, Config)
 
     def test_every_store_is_in_the_example(self) -> None:
@@ -171,6 +173,14 @@ class ExampleConfigurationTests(SynchronousTestCase):
         (auth,) = uncommented()["auth"]
         sections = {section.pop("type"): section for section in auth}
         own = built_in(IAuthenticatorFactory)
+        self.assertEqual(sorted(sections), sorted(own))
+        for name, options in own.items():
+            self.assert_complete(sections[name], options)
+
+    def test_every_keyring_is_in_the_example(self) -> None:
+        """Every built-in keyring is there with every option of it."""
+        sections = {section.pop("type"): section for section in uncommented()["ssh"][0]["keys"]}
+        own = built_in(IKeyringFactory)
         self.assertEqual(sorted(sections), sorted(own))
         for name, options in own.items():
             self.assert_complete(sections[name], options)

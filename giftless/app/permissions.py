@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from giftless.app.config import Config
 from giftless.base.safe_yaml import load_yaml
 
@@ -26,12 +28,16 @@ _SECRETS: Final = {
 #: Options that name a file with a secret.
 _SECRET_FILES: Final = {
     "credentials_file",
+    "host_keys",
     "htpasswd",
     "key_file",
     "private_key_file",
     "secret_file",
     "secrets_file",
 }
+
+#: Options that name a file that says who may do what.
+_TRUSTED_FILES: Final = {"access", "keys_file"}
 
 #: Variables that name files with credentials, by the type of the storage that reads
 #: them; and where these are without the variable.
@@ -68,7 +74,7 @@ def warnings(config: Config, source: str, text: str, environ: Mapping[str, str])
     for name, value in dict.fromkeys(_options(sections)):
         if name in _SECRET_FILES:
             yield from _look(value, secret=True)
-        elif name == "access":
+        elif name in _TRUSTED_FILES:
             yield from _look(value)
         elif name == "type" and value in _CREDENTIALS:
             variable, usual = _CREDENTIALS[value]
@@ -99,6 +105,8 @@ def _look(path: str, secret: bool = False, group: bool = False) -> Iterator[str]
 
 def _options(value: Any) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of all options, at any depth, and of lists of texts."""
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if isinstance(inner, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 
 import msgspec
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 
 class OfferedKey(msgspec.Struct, frozen=True):
@@ -48,6 +48,11 @@ class KnownKey(msgspec.Struct, frozen=True):
 
 class IKeyring(Interface):
     """Knows whose keys are."""
+
+    realm: str = Attribute(
+        "The text of the realm that all its users are in.  The server does not start unless an"
+        " authenticator has it."
+    )
 
     def owner(offered: OfferedKey) -> Awaitable[KeyOwner | None]:
         """Find out whose a key is.

@@ -16,6 +16,7 @@ from giftless.interfaces import (
     IAuthenticatorFactory,
     ICatalogueFactory,
     IFactory,
+    IKeyringFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -39,6 +40,7 @@ def uses_tls(options: Config) -> bool:
         (ILockStoreFactory, options.locks.get("type")),
         (ICatalogueFactory, options.catalogue.get("type")),
         *((IAuthenticatorFactory, section.get("type")) for section in options.auth),
+        *((IKeyringFactory, section.get("type")) for section in options.ssh.keys),
         *((IObserverFactory, section.get("type")) for section in options.observers),
         *((ITransferFactory, name) for name in options.transfers),
     ]

@@ -45,6 +45,7 @@ class PermissionsTests(SynchronousTestCase):
             f"observers: [{{type: webhooks, targets: [{{secrets_file: {path}}}]}}]",
             f"storage: {{type: gcs, credentials_file: {path}}}",
             f"storage: {{type: wrapper, stores: [{{store: {{credentials_file: {path}}}}}]}}",
+            f"ssh: {{host_keys: [{path}]}}",
             f"endpoints: ['ssl:443:privateKey={path}:certKey=x']",
             f"endpoints: [{{listen: 'ssl:443:privateKey={path}'}}]",
         ):
@@ -63,6 +64,7 @@ class PermissionsTests(SynchronousTestCase):
             (f"secret_file: {path}", path),
             (f"auth: [{{type: basic, htpasswd: {path}, access: x}}]", path),
             (f"auth: [{{type: basic, htpasswd: x, access: {path}}}]", path),
+            (f"ssh: {{keys: [{{type: file, keys_file: {path}}}]}}", path),
             (f"plugin_path: [{directory}]", directory),
         ):
             (warning,) = self.found(text)

@@ -9,6 +9,7 @@ from giftless.app.plugins import LazyPlugin
 from giftless.interfaces import (
     IAuthenticatorFactory,
     ICatalogueFactory,
+    IKeyringFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -51,6 +52,8 @@ github = LazyPlugin(IAuthenticatorFactory, "github", "giftless.auth.forges.githu
 gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.forges.gitea.GiteaFactory")
 
 gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.forges.gitlab.GitLabFactory")
+
+keys_file = LazyPlugin(IKeyringFactory, "file", "giftless.auth.keys.file.FileFactory", tls=False)
 
 sqlite_locks = LazyPlugin(
     ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory", tls=False

@@ -24,8 +24,8 @@ from giftless.auth.grants import RepoGrants
 from giftless.auth.passwords.grants_file import Access
 from giftless.auth.passwords.hashing import HashQueue
 from giftless.auth.passwords.htpasswd import Passwords, check
-from giftless.auth.passwords.watched_file import WatchedFile
 from giftless.auth.realms import Realm, shown_name
+from giftless.auth.watched_file import WatchedFile
 from giftless.base.networks import network_of_host
 from giftless.interfaces import (
     Credentials,

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
-from giftless.auth.passwords.watched_file import FileProblem
+from giftless.auth.watched_file import FileProblem
 from giftless.base.patterns import compile_pattern
 from giftless.base.safe_yaml import find_place, load_yaml
 from giftless.base.showing import describe

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from giftless.auth.passwords.watched_file import FileProblem
+from giftless.auth.watched_file import FileProblem
 
 #: The work factor of new hashes: about a quarter of a second.
 COST: Final = 12

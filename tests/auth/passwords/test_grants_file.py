@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from giftless.auth.grants import READ, READ_WRITE
 from giftless.auth.passwords.grants_file import Access
-from giftless.auth.passwords.watched_file import FileProblem
+from giftless.auth.watched_file import FileProblem
 from giftless.base.patterns import compile_pattern
 from giftless.lfs.objects import Permission
 from tests.support.making import repo_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from giftless.auth.passwords.watched_file import FileProblem, WatchedFile
+from giftless.auth.watched_file import FileProblem, WatchedFile
 from giftless.errors import ConfigError
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.logs import observe
@@ -33,7 +33,7 @@ class WatchedFileTests(CoroutineTestCase):
         observe(self, self.observe)
 
     def observe(self, event: Any) -> None:
-        if event.get("log_namespace", "").startswith("giftless.auth.passwords.watched_file"):
+        if event.get("log_namespace", "").startswith("giftless.auth.watched_file"):
             self.log.append(event["log_format"].format(**event))
 
     def watch(self, blocking: Any = None) -> WatchedFile[int]:

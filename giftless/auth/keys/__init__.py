@@ -1,0 +1,1 @@
+"""Keyrings: whose the public keys are that clients of SSH show."""
