@@ -37,7 +37,7 @@ _SECRET_FILES: Final = {
 }
 
 #: Options that name a file that says who may do what.
-_TRUSTED_FILES: Final = {"access", "keys_file"}
+_TRUSTED_FILES: Final = {"access", "authorities_file", "keys_file", "revoked_file"}
 
 #: Variables that name files with credentials, by the type of the storage that reads
 #: them; and where these are without the variable.

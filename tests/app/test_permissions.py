@@ -65,6 +65,8 @@ class PermissionsTests(SynchronousTestCase):
             (f"auth: [{{type: basic, htpasswd: {path}, access: x}}]", path),
             (f"auth: [{{type: basic, htpasswd: x, access: {path}}}]", path),
             (f"ssh: {{keys: [{{type: file, keys_file: {path}}}]}}", path),
+            (f"ssh: {{keys: [{{authorities_file: {path}, revoked_file: x}}]}}", path),
+            (f"ssh: {{keys: [{{authorities_file: x, revoked_file: {path}}}]}}", path),
             (f"plugin_path: [{directory}]", directory),
         ):
             (warning,) = self.found(text)

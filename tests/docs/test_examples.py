@@ -37,7 +37,8 @@ class ConfigurationTests(IntegrationTestCase):
             (etc / name).write_bytes(pem)
         (etc / "jwt.key").write_text("0123456789abcdef" * 4)
         (etc / "htpasswd").write_text("")
-        (etc / "authorized_keys").write_text("")
+        for name in ("authorized_keys", "user_ca.pub", "revoked"):
+            (etc / name).write_text("")
         (etc / "access.yaml").write_text('"*":\n  public/**: read\n')
 
     def check(self, block: Directive) -> subprocess.CompletedProcess[str]:

@@ -55,6 +55,13 @@ gitlab = LazyPlugin(IAuthenticatorFactory, "gitlab", "giftless.auth.forges.gitla
 
 keys_file = LazyPlugin(IKeyringFactory, "file", "giftless.auth.keys.file.FileFactory", tls=False)
 
+certificates = LazyPlugin(
+    IKeyringFactory,
+    "certificates",
+    "giftless.auth.keys.certificates.keyring.CertificateFactory",
+    tls=False,
+)
+
 sqlite_locks = LazyPlugin(
     ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory", tls=False
 )
