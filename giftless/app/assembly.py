@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from giftless.app.backends import Backends
 from giftless.app.config import Config
 from giftless.app.services import Services, build_services
+from giftless.app.ssh import build_ssh_front
 from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
@@ -44,7 +45,10 @@ def build_fronts(options: Config, environment: Environment, backends: Backends) 
     events = Events(backends.observers, backends.arrivals)
     services = build_services(options, environment, backends, events)
     site = build_site(options, environment, backends, services)
-    return [HTTPFront(site)]
+    fronts: list[IFront] = [HTTPFront(site)]
+    if options.ssh.enabled:
+        fronts.append(build_ssh_front(options, environment, backends, services, site.memory))
+    return fronts
 
 
 def build_site(

@@ -8,6 +8,7 @@ a status other than 200 and hang on a reply that leaves an object out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -170,34 +171,55 @@ def parse_batch(
         operation = Operation(wire.operation)
     except ValueError:
         raise Unprocessable("the operation must be 'upload' or 'download'") from None
-    if not wire.objects:
-        raise Unprocessable("the batch names no objects")
-    if len(wire.objects) > max_objects:
-        raise PayloadTooLarge(
-            f"the batch names {len(wire.objects)} objects; send at most {max_objects} at a time"
-            " (git config lfs.transfer.batchSize)"
-        )
+    check_count(len(wire.objects), max_objects)
     limit = max_object_size if operation is Operation.UPLOAD else MAX_SIZE
-    objects: dict[str, RequestedObject] = {}
-    conflict = (
-        None
-        if wire.hash_algo in (msgspec.UNSET, None, "", HASH_ALGORITHM)
-        else _HashAlgorithmConflict(f"this server's objects are named by {HASH_ALGORITHM}")
-    )
-    for member in wire.objects:
-        parsed = _parse_object(member, limit, conflict)
-        first = objects.setdefault(parsed.text, parsed)
-        if first.size != parsed.size:
-            objects[parsed.text] = RequestedObject(
-                first.text, first.size, {}, Unprocessable("the batch gives this oid two sizes")
-            )
+    named = None if wire.hash_algo is msgspec.UNSET else wire.hash_algo
+    conflict = hash_conflict(named)
     return BatchRequest(
         operation,
-        tuple(objects.values()),
+        distinct(_parse_object(member, limit, conflict) for member in wire.objects),
         tuple(wire.transfers or ("basic",)),
         client,
         wire.is_first_version,
     )
+
+
+def check_count(count: int, most: int) -> None:
+    """Raise an error unless a batch has as many objects as it may have.
+
+    :param count: how many it has.
+    :raises Unprocessable: if it has none.
+    :raises PayloadTooLarge: if it has more than ``most``.
+    """
+    if not count:
+        raise Unprocessable("the batch names no objects")
+    if count > most:
+        raise PayloadTooLarge(
+            f"the batch names {count} objects; send at most {most} at a time"
+            " (git config lfs.transfer.batchSize)"
+        )
+
+
+def hash_conflict(algorithm: str | None) -> LFSError | None:
+    """Return why objects cannot be named by a hash algorithm; ``None`` if they can.
+
+    :param algorithm: its name; ``None`` or empty if the client does not say.
+    """
+    if algorithm in (None, "", HASH_ALGORITHM):
+        return None
+    return _HashAlgorithmConflict(f"this server's objects are named by {HASH_ALGORITHM}")
+
+
+def distinct(objects: Iterable[RequestedObject]) -> tuple[RequestedObject, ...]:
+    """Return one object for each oid, in order; those with two sizes are refused."""
+    found: dict[str, RequestedObject] = {}
+    for item in objects:
+        first = found.setdefault(item.text, item)
+        if first.size != item.size:
+            found[item.text] = RequestedObject(
+                first.text, first.size, {}, Unprocessable("the batch gives this oid two sizes")
+            )
+    return tuple(found.values())
 
 
 def _parse_object(
@@ -210,15 +232,28 @@ def _parse_object(
         raise Unprocessable("each object needs an 'oid' (a string) and a 'size' (a whole number)")
     # Most objects have an oid and a size and nothing else.
     extras, error = _parse_extras(member) if len(member) > 2 else (NO_EXTRAS, None)
-    if conflict is not None:
-        error = conflict
-    elif not 0 <= size <= MAX_SIZE:
-        error = Unprocessable(f"the size must be between 0 and {MAX_SIZE} bytes")
-    elif size > max_size:
-        error = PayloadTooLarge(f"the object has {size} bytes; this server takes up to {max_size}")
+    problem = object_problem(oid, size, max_size, conflict)
+    return RequestedObject(oid, size, extras, problem or error)
+
+
+def object_problem(
+    oid: str, size: int, max_size: int, conflict: LFSError | None = None
+) -> LFSError | None:
+    """Return why an object of a batch is refused, whatever the store has; ``None`` if it is not.
+
+    :param size: its size in bytes.
+    :param max_size: the largest that it may have.
+    :param conflict: what is wrong with all objects of the batch, if anything is.
+    """
     if not Oid.PATTERN.fullmatch(oid):
-        error = Unprocessable(Oid.FORM)
-    return RequestedObject(oid, size, extras, error)
+        return Unprocessable(Oid.FORM)
+    if conflict is not None:
+        return conflict
+    if not 0 <= size <= MAX_SIZE:
+        return Unprocessable(f"the size must be between 0 and {MAX_SIZE} bytes")
+    if size > max_size:
+        return PayloadTooLarge(f"the object has {size} bytes; this server takes up to {max_size}")
+    return None
 
 
 class _HashAlgorithmConflict(LFSError):

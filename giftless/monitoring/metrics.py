@@ -45,6 +45,21 @@ class Metrics:
             HTTP_SECONDS,
             *("route", "method"),
         )
+        self.ssh_sessions = gauge(
+            "giftless_ssh_sessions", "Sessions of git-lfs-transfer that are open."
+        )
+        self.ssh_requests = counter(
+            "giftless_ssh_requests_total",
+            "Requests in such sessions, by command and status; 499 if the client left before"
+            " the reply was complete.",
+            *("command", "status"),
+        )
+        self.ssh_seconds = histogram(
+            "giftless_ssh_request_duration_seconds",
+            "How long they took, from the end of their lines to that of the reply.",
+            HTTP_SECONDS,
+            "command",
+        )
         self.batches = counter(
             "giftless_batches_total",
             "Batches that were answered, by operation and transfer.",

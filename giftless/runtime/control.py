@@ -128,7 +128,7 @@ class Control(LineOnlyReceiver):
             self._instance = Instance(
                 loaded, self._reactor, shared=shared, counts=counts, ask=self._questions.ask
             )
-            sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(loaded.config.endpoints))
+            sockets = range(FIRST_SOCKET, FIRST_SOCKET + self._instance.sockets)
             self._answerers.update(self._instance.answerers)
             await self._instance.start(sockets)
         except ConfigError as error:

@@ -33,7 +33,7 @@ from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
 from giftless.runtime.orders import COMMAND, write_orders, write_reload
 from giftless.runtime.sockets.binding import Sockets
-from giftless.runtime.sockets.endpoints import Listening, admin_listenings, listenings
+from giftless.runtime.sockets.endpoints import Listening, admin_listenings, worker_listenings
 from giftless.runtime.supervision.process import Plan
 from giftless.runtime.supervision.supervisor import Supervisor, WorkerFailed
 from giftless.runtime.systemd import Notifier, watchdog_interval
@@ -140,10 +140,23 @@ class Daemon(Service):
 
     def _bind(self, loaded: Loaded) -> list[int]:
         """Bind the endpoints, and behind them the admin endpoints."""
+        options = loaded.config
         try:
+            if options.ssh.enabled and not options.ssh.socket:
+                self._make_state_dir(options.state_dir)
             return self._sockets.bind(_places(loaded))
         except ConfigError as error:
             raise _located(error, loaded) from None
+
+    def _make_state_dir(self, path: str) -> None:
+        """Make the state directory: workers would, but a socket is bound in it before.
+
+        :raises ConfigError: if that is impossible.
+        """
+        try:
+            self._sockets.make_directory(path)
+        except OSError as error:
+            raise ConfigError("state_dir", f"cannot be made: {error.strerror}") from None
 
     async def _listen_for_admins(self, loaded: Loaded, descriptors: list[int]) -> None:
         """Serve the admin endpoints, and pages to workers.
@@ -163,7 +176,7 @@ class Daemon(Service):
         try:
             await self._admin.listen(
                 endpoints,
-                descriptors[len(options.endpoints) :],
+                descriptors[len(worker_listenings(options)) :],
                 _hosts(options),
                 options.admin.public_pages,
             )
@@ -177,7 +190,7 @@ class Daemon(Service):
         return DaemonFacts(
             self._began,
             self._url,
-            list(map(_describe, listenings(options.endpoints))),
+            list(map(_describe, worker_listenings(options))),
             list(map(_describe, admin_listenings(options.admin))),
             self._reloads,
             self._problem,
@@ -188,7 +201,7 @@ class Daemon(Service):
         return Plan(
             number_of_workers(options.workers),
             write_orders(loaded, self._log_format),
-            descriptors[: len(options.endpoints)],
+            descriptors[: len(worker_listenings(options))],
             options.shutdown_timeout + PATIENCE,
             self._shared,
         )
@@ -351,7 +364,7 @@ class Daemon(Service):
 def _places(loaded: Loaded) -> list[Listening]:
     """Return where to listen: the endpoints, and then the admin endpoints."""
     options = loaded.config
-    return [*listenings(options.endpoints), *admin_listenings(options.admin)]
+    return [*worker_listenings(options), *admin_listenings(options.admin)]
 
 
 def _hosts(options: Config) -> set[str]:

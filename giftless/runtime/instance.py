@@ -42,7 +42,7 @@ from giftless.runtime.questions import (
     Unanswered,
 )
 from giftless.runtime.sockets.adopting import adopt
-from giftless.runtime.sockets.endpoints import Listening, listenings
+from giftless.runtime.sockets.endpoints import Listening, worker_listenings
 from giftless.runtime.space_answers import SpaceAnswers
 from giftless.runtime.space_questions import OBJECTS, PURGE, QUOTAS, RESTORE, USAGE
 from giftless.runtime.trash_answers import TrashAnswers
@@ -68,6 +68,7 @@ class Instance:
     :raises ConfigError: if the configuration cannot be used; its text says
         where the value of the key was set.
     :ivar answerers: who answers what the daemon asks, by the names of the questions.
+    :ivar sockets: how many listening sockets it uses.
     """
 
     def __init__(
@@ -93,7 +94,8 @@ class Instance:
             count_lookup=count_nothing if metrics is None else metrics.count_lookup,
         )
         self._parts = PartBuilder(lend)
-        self._endpoints = listenings(options.endpoints)
+        self._endpoints = worker_listenings(options)
+        self.sockets = len(self._endpoints)
         try:
             pages = partial(_ask_for_page, ask)
             backends = build_backends(options, self._parts, shared, metrics, pages)

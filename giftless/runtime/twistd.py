@@ -70,7 +70,7 @@ class Options(usage.Options):
         from giftless.runtime.sockets.endpoints import (
             admin_listenings,
             check_endpoints,
-            listenings,
+            worker_listenings,
         )
 
         limit_modes()
@@ -86,7 +86,7 @@ class Options(usage.Options):
                 instance = Instance(loaded, reactor)
             try:
                 options = loaded.config
-                check_endpoints(reactor, listenings(options.endpoints))
+                check_endpoints(reactor, worker_listenings(options))
                 check_endpoints(reactor, admin_listenings(options.admin))
             except ConfigError as error:
                 raise config.located(error, loaded.source, loaded.text, os.environ) from None

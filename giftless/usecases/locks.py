@@ -165,6 +165,10 @@ class LockService:
         query = replace(self._query(repo, paging), path=path, id=lock_id)
         return await self._store.page(query) if query.satisfiable else LockPage()
 
+    def owns(self, identity: Identity, lock: Lock) -> bool:
+        """Whether a lock belongs to an identity."""
+        return self._owners.owns(identity, lock)
+
     async def verify(self, identity: Identity, repo: Repo, paging: Paging) -> Verification:
         """List a repository's locks for a client that is about to push.
 

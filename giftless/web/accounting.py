@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from giftless.web import access_log
+from giftless.base import access_log
 
 #: The status of a request whose client left before its response was complete
 #: (nginx's convention).

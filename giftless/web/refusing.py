@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from giftless.base import access_log
 from giftless.base.uncaught import new_request_id
 from giftless.errors import LFSError
-from giftless.web import access_log
 from giftless.web.context import Context
 from giftless.web.errors import error_response
 from giftless.web.headers import Headers

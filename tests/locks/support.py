@@ -53,6 +53,17 @@ def store_over(database: Database, clock: Any = None, size: int = 1) -> SQLLockS
     return SQLLockStore(database, pool, BY_SHA256 if isinstance(database, PostgreSQL) else BY_PATH)
 
 
+def lock_store(case: Any, path: str, **options: Any) -> SQLLockStore:
+    """Build a store in a file as a configuration would, for as long as a test runs."""
+    from giftless.base.database.sqlite import SQLiteOptions
+    from giftless.locks.sqlite import SQLiteFactory
+
+    given = SQLiteOptions(path=path, **options)
+    store = SQLiteFactory().build(given, environment(str(Path(path).parent)))
+    case.addCleanup(store._pool.close)
+    return store
+
+
 class SQLiteTestCase(SynchronousTestCase):
     """A test with a directory for a database."""
 
@@ -64,14 +75,7 @@ class SQLiteTestCase(SynchronousTestCase):
 
     def build(self, **options: Any) -> SQLLockStore:
         """Build a store as a configuration would."""
-        from giftless.base.database.sqlite import SQLiteOptions
-        from giftless.locks.sqlite import SQLiteFactory
-
-        store = SQLiteFactory().build(
-            SQLiteOptions(path=str(self.path), **options), environment(str(self.directory))
-        )
-        self.addCleanup(store._pool.close)
-        return store
+        return lock_store(self, str(self.path), **options)
 
 
 class PostgreSQLTestCase(SynchronousTestCase):

@@ -34,7 +34,7 @@ from giftless.runtime.instance import used_fronts
 from giftless.runtime.sockets.endpoints import (
     admin_listenings,
     check_endpoints,
-    listenings,
+    worker_listenings,
 )
 
 _CORRECT = "correct it; the reference of the configuration explains every key"
@@ -77,7 +77,7 @@ class CheckCommand(Command):
     def _examine(self, loaded: Loaded, report: Report) -> None:
         options = loaded.config
         endpoints = [
-            *(each.description for each in listenings(options.endpoints)),
+            *(each.description for each in worker_listenings(options)),
             *(each.description for each in admin_listenings(options.admin)),
         ]
         daemon = find_daemon(endpoints)
@@ -131,7 +131,7 @@ def build(loaded: Loaded, parts: PartBuilder, report: Report) -> Backends | None
     try:
         backends = build_backends(options, parts)
         fronts = build_fronts(options, environment, backends)
-        endpoints = listenings(options.endpoints)
+        endpoints = worker_listenings(options)
         used_fronts(endpoints, {front.name: front for front in fronts})
         check_endpoints(environment.reactor, endpoints)
         check_endpoints(environment.reactor, admin_listenings(options.admin))

@@ -70,6 +70,17 @@ class Sockets:
             descriptors.append(kept.descriptor)
         return descriptors
 
+    def make_directory(self, path: str) -> None:
+        """Make a directory that sockets are to be in, if it is missing.
+
+        :raises OSError: if that is impossible.
+        """
+        if os.path.isdir(path):
+            return
+        os.makedirs(path, mode=0o700)
+        if self._owner is not None:
+            os.chown(path, *self._owner)
+
     def keep(self, descriptors: Iterable[int]) -> Deferred[Any]:
         """Close all other sockets; workers that still accept on them go on.
 

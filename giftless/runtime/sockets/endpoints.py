@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from zope.interface import directlyProvides, providedBy
 
-from giftless.app.config import DEFAULT_FRONT, AdminOptions, EndpointOptions
+from giftless.app.config import DEFAULT_FRONT, AdminOptions, Config, EndpointOptions
 from giftless.errors import ConfigError
 from giftless.runtime import tls
 
@@ -21,6 +22,9 @@ SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
 
 #: The front of the admin endpoints, which no other endpoint can name.
 ADMIN: Final = "admin"
+
+#: The front for sessions of SSH.
+SESSIONS: Final = "ssh"
 
 #: Parts of endpoints that are no secrets.
 _SHOWN: Final = re.compile(
@@ -54,6 +58,28 @@ def listenings(endpoints: Sequence[str | EndpointOptions]) -> list[Listening]:
         else:
             found.append(Listening(endpoint.listen, endpoint.front, f"{path}.listen"))
     return found
+
+
+def worker_listenings(options: Config) -> list[Listening]:
+    """Return where workers are to listen: at the endpoints, and for sessions of SSH."""
+    return [*listenings(options.endpoints), *session_listenings(options)]
+
+
+def session_listenings(options: Config) -> list[Listening]:
+    """Return where keys and sessions of SSH reach a worker; nowhere if there are none.
+
+    Who is at the other end is asked of the kernel, so whoever may be trusted may connect.
+    """
+    if not options.ssh.enabled:
+        return []
+    mode = 666 if options.ssh.trusted else 600
+    path = quoteStringArgument(session_socket(options))
+    return [Listening(f"unix:{path}:mode={mode}", SESSIONS, "ssh.socket")]
+
+
+def session_socket(options: Config) -> str:
+    """Return the path of the Unix socket for sessions of SSH."""
+    return options.ssh.socket or os.path.join(options.state_dir, "ssh.sock")
 
 
 def admin_listenings(options: AdminOptions) -> list[Listening]:

@@ -1,0 +1,1 @@
+"""Git LFS over SSH as values: command lines, pkt-lines, requests and replies."""

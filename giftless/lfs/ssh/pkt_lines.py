@@ -1,0 +1,175 @@
+"""pkt-lines: how both sides of ``git-lfs-transfer`` divide what they send into packets.
+
+A packet is its length, in four hexadecimal digits that count themselves, and a payload.
+The lengths 0 and 1 have no payload: a *flush* ends a message, and a *delim* divides it.
+A line of text ends with a line feed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final
+
+from giftless.errors import BadRequest
+
+#: The most bytes that a payload has which is sent: as many as git-lfs sends.
+MAX_PAYLOAD: Final = 65516
+
+#: The largest length that is taken (Git's own LARGE_PACKET_MAX).
+MAX_LENGTH: Final = 65520
+
+#: The most bytes that a packet with a line of text has: longer ones nobody needs.
+MAX_TEXT: Final = 16384
+
+#: How many bytes a length has.
+HEADER_BYTES: Final = 4
+
+FLUSH: Final = b"0000"
+DELIM: Final = b"0001"
+
+_LENGTH: Final = re.compile(rb"[0-9a-fA-F]{4}")
+
+
+class Mark(Enum):
+    """A packet without a payload.
+
+    :cvar FLUSH: ends a message.
+    :cvar DELIM: divides one.
+    """
+
+    FLUSH = 0
+    DELIM = 1
+
+
+class BrokenStream(BadRequest):
+    """What arrives is no pkt-line: where the next one begins cannot be known."""
+
+    cause = "broken-stream"
+
+
+def header(length: int) -> bytes:
+    """Return what stands in front of a payload.
+
+    :param length: of the payload, in bytes, at most :data:`MAX_PAYLOAD`.
+    """
+    return b"%04x" % (length + HEADER_BYTES)
+
+
+def text_packet(line: str) -> bytes:
+    """Return a line of text as a packet.
+
+    A line feed inside becomes a space, and what does not fit is left out.
+    """
+    payload = line.replace("\n", " ").encode(errors="replace")
+    if len(payload) >= MAX_PAYLOAD:
+        payload = payload[: MAX_PAYLOAD - 1].decode(errors="ignore").encode()
+    return b"%04x%b\n" % (len(payload) + HEADER_BYTES + 1, payload)
+
+
+def text_packets(lines: Iterable[str]) -> bytes:
+    """Return lines of text as packets; see :func:`text_packet`."""
+    return b"".join(map(text_packet, lines))
+
+
+def text_of(payload: bytes) -> str:
+    """Return the line of text that a payload is.
+
+    :raises BadRequest: if it is not UTF-8.
+    """
+    try:
+        return payload.removesuffix(b"\n").decode()
+    except UnicodeDecodeError:
+        raise BadRequest("a line of the request is not UTF-8") from None
+
+
+class PacketDecoder:
+    """Cuts what arrives into packets, however it is divided on its way."""
+
+    def __init__(self) -> None:
+        #: What has come and was not taken, from its offset on.
+        self._data: bytes | bytearray = b""
+        self._offset = 0
+        #: How many bytes of a payload are still to come that is taken in pieces.
+        self._left = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes have come and were not taken."""
+        return len(self._data) - self._offset
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes that have arrived."""
+        if not self.waiting:
+            self._data, self._offset = data, 0
+            return
+        if not isinstance(self._data, bytearray):
+            # Bytes may come one by one: this grows in place.
+            self._data = bytearray(self._data)
+        del self._data[: self._offset]
+        self._offset = 0
+        self._data += data
+
+    def packet(self) -> bytes | Mark | None:
+        """Take the next packet, whole.
+
+        :returns: its payload or what it marks; ``None`` if it has not come yet.
+        :raises BrokenStream: if what comes is no packet, or too long for a line of text.
+        """
+        length = self._length()
+        if length is None or isinstance(length, Mark):
+            return self._skip(length)
+        if length > MAX_TEXT:
+            raise BrokenStream(f"a line of text has at most {MAX_TEXT} bytes, not {length}")
+        if self.waiting < length:
+            return None
+        self._offset += HEADER_BYTES
+        return self._take(length - HEADER_BYTES)
+
+    def piece(self) -> bytes | Mark | None:
+        """Take what has come of the next packet: it need not be whole.
+
+        :returns: bytes of payloads or what a packet marks; ``None`` if nothing is here.
+        :raises BrokenStream: if what comes is no packet.
+        """
+        while not self._left:
+            length = self._length()
+            if length is None or isinstance(length, Mark):
+                return self._skip(length)
+            self._offset += HEADER_BYTES
+            self._left = length - HEADER_BYTES
+        count = min(self._left, self.waiting)
+        if not count:
+            return None
+        self._left -= count
+        return self._take(count)
+
+    def _length(self) -> int | Mark | None:
+        """Look at the next length; ``None`` if it is not here."""
+        start = self._offset
+        digits = self._data[start : start + HEADER_BYTES]
+        if len(digits) < HEADER_BYTES:
+            return None
+        if not _LENGTH.fullmatch(digits):
+            raise BrokenStream("this is no pkt-line: its length is not four hexadecimal digits")
+        length = int(digits, 16)
+        if length <= Mark.DELIM.value:
+            return Mark(length)
+        if not HEADER_BYTES <= length <= MAX_LENGTH:
+            raise BrokenStream(f"a pkt-line has 4 to {MAX_LENGTH} bytes, not {length}")
+        return length
+
+    def _skip(self, mark: Mark | None) -> Mark | None:
+        if mark is not None:
+            self._offset += HEADER_BYTES
+        return mark
+
+    def _take(self, count: int) -> bytes:
+        start = self._offset
+        self._offset = start + count
+        data = self._data
+        if isinstance(data, bytes):
+            return data[start : self._offset]
+        with memoryview(data) as view:
+            return bytes(view[start : self._offset])

@@ -1,0 +1,57 @@
+"""Who has opened a session, and what for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from giftless.base.uncaught import new_request_id
+from giftless.errors import Forbidden
+from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.lfs.objects import Operation, Repo
+from giftless.lfs.ssh.commands import Command
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who has opened a session.
+
+    Who that is was found out once, by a key.  What may be done is asked for again with each
+    request: sessions last for hours, and a right may be lost meanwhile.
+
+    :ivar credentials: whom somebody has identified.
+    :ivar command: what the session is for.
+    :ivar identity: who that is, as it was found out last; ``None`` if it was not yet.
+    :ivar id: names the session in the log: 16 hexadecimal digits.
+    """
+
+    credentials: Credentials
+    command: Command
+    identity: Identity | None = None
+    id: str = field(default_factory=new_request_id)
+
+    @property
+    def address(self) -> str:
+        """The client's IP address; empty if unknown."""
+        return self.credentials.address
+
+    async def identify(self, authenticator: IAuthenticator) -> tuple[Identity, Repo]:
+        """Find out what may be done now.
+
+        :param authenticator: a chain, which ends with an identity or an error.
+        :returns: who asks, and the repository by the name under which it is kept.
+        """
+        named = self.command.repo
+        identity = await authenticator.authenticate(self.credentials, named)
+        assert identity is not None, "a chain ends with an identity or an error"
+        self.identity = identity
+        return identity, identity.repo or named
+
+    def require_upload(self) -> None:
+        """Raise an error unless the session is for uploads.
+
+        Whoever has let the client in may have decided by that: gitolite does.
+
+        :raises Forbidden: if it is for downloads.
+        """
+        if self.command.operation is not Operation.UPLOAD:
+            raise Forbidden("this session is for downloads; nothing can be changed in it")

@@ -1,0 +1,1 @@
+"""Tests of the front for SSH: what serves the Unix socket, without any SSH."""
