@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from giftless.app.backends import Backends
 from giftless.app.config import Config
 from giftless.app.services import Services, build_services
-from giftless.app.ssh import build_ssh_front
 from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
@@ -47,6 +46,9 @@ def build_fronts(options: Config, environment: Environment, backends: Backends) 
     site = build_site(options, environment, backends, services)
     fronts: list[IFront] = [HTTPFront(site)]
     if options.ssh.enabled:
+        # Not before: it takes memory.
+        from giftless.app.ssh import build_ssh_front
+
         fronts.append(build_ssh_front(options, environment, backends, services, site.memory))
     return fronts
 

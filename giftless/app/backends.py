@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from giftless.app import plugins
 from giftless.app.config import Config
@@ -44,6 +45,9 @@ from giftless.usecases.upkeep import Refreshing
 from giftless.web.admin_pages import PageMaker
 from giftless.web.administration.api import AdministrationAPI
 
+if TYPE_CHECKING:
+    from giftless.auth.keys.keyrings import Keyrings
+
 
 @dataclass(frozen=True, slots=True)
 class Backends:
@@ -52,6 +56,7 @@ class Backends:
     :ivar secret: what tokens are signed with.
     :ivar store: where objects are.
     :ivar chain: the authenticators, in the order in which they are asked.
+    :ivar keyrings: who knows whose keys of SSH are; ``None`` if nothing is served over SSH.
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
     :ivar quotas: what may be stored and downloaded; ``None`` if there are no quotas.
@@ -71,6 +76,7 @@ class Backends:
     secret: bytes = field(repr=False)
     store: IObjectStore
     chain: Sequence[IAuthenticator]
+    keyrings: Keyrings | None
     locks: ILockStore | None
     catalogue: ICatalogue | None
     quotas: QuotaParts | None
@@ -122,6 +128,12 @@ def build_backends(
         for index, section in enumerate(options.auth)
     ]
     check_realms(parts.built)
+    keyrings = None
+    if options.ssh.enabled:
+        # Not before: it takes memory.
+        from giftless.app.keyrings import build_keyrings
+
+        keyrings = build_keyrings(options, parts, chain)
     locks = build_lock_store(options, parts)
     catalogue = build_catalogue(options, parts)
     quotas = build_quota_parts(options, catalogue, parts.environment)
@@ -156,6 +168,7 @@ def build_backends(
         secret,
         store,
         chain,
+        keyrings,
         locks,
         catalogue,
         quotas,

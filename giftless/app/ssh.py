@@ -39,6 +39,7 @@ def build_ssh_front(
             Peers(options.ssh.trusted),
             Sessions(limits.connections_per_address, clock),
             _processor(options, backends, services),
+            backends.keyrings,
             counter=None if backends.metrics is None else SSHCounter(backends.metrics),
         )
     )
