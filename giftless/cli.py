@@ -6,14 +6,10 @@ which is imported when the subcommand is used.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import Final
-
-from twisted.python import usage
-
-from giftless.commands import BaseOptions, CommandError, lazily
-from giftless.errors import ConfigError
 
 #: Each subcommand's name, class and purpose.
 COMMANDS: Final = (
@@ -65,28 +61,12 @@ COMMANDS: Final = (
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 
-
-class Options(BaseOptions):
-    """The command line of ``giftless``."""
-
-    longdesc = "The daemon itself is started by: twistd giftless"
-
-    def __init__(self) -> None:
-        # Per instance, since each loads the command's module when it is called.
-        self.subCommands = [
-            [name, None, lazily(target), purpose] for name, target, purpose in COMMANDS
-        ]
-        super().__init__()
-
-    def getSynopsis(self) -> str:
-        """Say how the command, or the beginning of a subcommand, is written."""
-        return "Usage: giftless" if self.subCommand else "Usage: giftless COMMAND [OPTIONS]"
-
-    def postOptions(self) -> None:
-        """Insist on a command."""
-        if self.subCommand is None:
-            names = ", ".join(name for name, _, _ in COMMANDS)
-            raise usage.UsageError(f"which command? There are: {names} (see --help)")
+#: The same of those that somebody waits for: modules with a function ``main``, which
+#: import no Twisted.
+QUICK_COMMANDS: Final = (
+    ("ssh-serve", "giftless.openssh.serve", "Serve a user whom OpenSSH's server has let in."),
+    ("ssh-keys", "giftless.openssh.keys", "Tell OpenSSH's server whose keys are."),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,9 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     :param arguments: the command line; that of the process if ``None``.
     :raises SystemExit: with one line for stderr and status 1, if it fails.
     """
-    options = Options()
-    try:
-        options.parseOptions(sys.argv[1:] if arguments is None else list(arguments))
-        options.subOptions.run()
-    except (usage.UsageError, CommandError, ConfigError) as error:
-        raise SystemExit(f"giftless: {error}") from None
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    for name, target, _ in QUICK_COMMANDS:
+        if typed[:1] == [name]:
+            importlib.import_module(target).main(typed[1:])
+            return
+    # It imports Twisted.
+    from giftless.commands.command_line import run
+
+    run(typed, COMMANDS, QUICK_COMMANDS)

@@ -28,7 +28,7 @@ LAYERS: Final = (
     {"ssh", "web"},
     {"app"},
     {"runtime"},
-    {"commands"},
+    {"commands", "openssh"},
     {"agent", "cli"},
 )
 
@@ -50,6 +50,9 @@ PURE: Final = {
 
 #: What the transfer agent uses beside its own modules; these import nothing of the package.
 AGENT_MAY_USE: Final = ("giftless.base.git_settings", "giftless.base.retry_after")
+
+#: What the commands that sshd runs use beside their own modules, and only where asked to.
+OPENSSH_MAY_USE: Final = ("giftless.base.safe_yaml",)
 
 #: The longest that a module may be, in lines.
 MAX_LINES: Final = 400
@@ -175,6 +178,16 @@ class ArchitectureTests(SynchronousTestCase):
                     allowed = part_of(target) in ("", "agent") or target in AGENT_MAY_USE
                     self.assertTrue(allowed, f"{module} imports {name}")
                     self.assertNotEqual(name.split(".")[0], "twisted", module)
+
+    def test_the_commands_that_sshd_runs_stand_alone(self) -> None:
+        """They start in no time."""
+        for module, tree in self.modules.items():
+            if part_of(module) == "openssh":
+                for name in imports(tree):
+                    target = self.target(name)
+                    allowed = part_of(target) in ("", "openssh") or target in OPENSSH_MAY_USE
+                    self.assertTrue(allowed, f"{module} imports {name}")
+                    self.assertNotIn(name.split(".")[0], ("twisted", "msgspec"), module)
 
     def test_modules_are_small(self) -> None:
         for path in ROOT.rglob("*.py"):

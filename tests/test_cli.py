@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import giftless
 from giftless.auth.tokens.jwt import JWTFactory, JWTOptions
-from giftless.cli import COMMANDS, main
+from giftless.cli import COMMANDS, QUICK_COMMANDS, main
 from giftless.commands.ls import LsCommand
 from giftless.interfaces import Bearer, Credentials, Identity
 from giftless.lfs.objects import Permission
@@ -32,6 +32,8 @@ from tests.support.tokens import (
     public_pem,
     verification_key,
 )
+
+ALL_COMMANDS = (*COMMANDS, *QUICK_COMMANDS)
 
 SCOPE = "obj:org/repo/*:read"
 
@@ -283,12 +285,12 @@ class GiftlessTests(CommandTestCase):
 
     def test_every_command_shows_the_version(self) -> None:
         """The version is giftless's, of the command and of each subcommand."""
-        for arguments in (("--version",), *((name, "--version") for name, _, _ in COMMANDS)):
+        for arguments in (("--version",), *((name, "--version") for name, _, _ in ALL_COMMANDS)):
             self.assert_prints(f"giftless {giftless.__version__}\n", *arguments)
 
     def test_the_help_lists_every_command(self) -> None:
         """Every subcommand is listed, and has a help that begins with how to write it."""
-        for name, _, purpose in COMMANDS:
+        for name, _, purpose in ALL_COMMANDS:
             self.assert_prints(f"{name} ", "--help")
             self.assert_prints(purpose, "--help")
             self.assert_prints(f"Usage: giftless {name} ", name, "--help")
@@ -301,6 +303,10 @@ class GiftlessTests(CommandTestCase):
             main(arguments)
         self.assertIn(caught.exception.code, (0, None))
         self.assertIn(text, output.getvalue())
+
+    def test_the_commands_that_sshd_runs_are_the_first_word(self) -> None:
+        """They have options of their own."""
+        self.assert_fails("write: giftless ssh-serve", "--", "ssh-serve", "alice")
 
     def test_a_failure_exits_with_status_1(self) -> None:
         """As a process, it writes a failure to stderr and exits with status 1."""
