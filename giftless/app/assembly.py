@@ -107,7 +107,7 @@ def build_resource(
     server_url = ServerURL(Proxies(options.trusted_proxies), options.public_url)
     routes = (
         *Landing(server_url).routes,
-        *ObjectEndpoints(server, counted, actions, limits, blocking).routes,
+        *ObjectEndpoints(server, services.api, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
         *_lock_routes(services),
         *(health_routes(backends.health) if options.admin.public_health else ()),
@@ -127,4 +127,4 @@ def build_resource(
 def _lock_routes(services: Services) -> Sequence[Route]:
     if services.locks is None:
         return routes_without_locks()
-    return LockEndpoints(services.locks, services.counted_locks).routes
+    return LockEndpoints(services.locks, services.api_locks).routes

@@ -11,6 +11,11 @@ from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
 from giftless.auth.guard import Guard
 from giftless.auth.rates import Rated, Rates
+from giftless.auth.repository_tokens import (
+    RepositoryTokenAuthenticator,
+    RepositoryTokens,
+    RepositoryTokensRefused,
+)
 from giftless.auth.throttle import Guesses
 from giftless.base import schema
 from giftless.interfaces import (
@@ -19,6 +24,7 @@ from giftless.interfaces import (
     IAuthenticator,
     IBlocking,
 )
+from giftless.monitoring.measuring import MeasuredAuthenticator
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
@@ -35,7 +41,10 @@ class Services:
     :ivar gate: decides who may do what.
     :ivar guarded: identifies who sends a request, as often as anybody likes.
     :ivar counted: the same for requests of which a client may send so many a minute.
-    :ivar counted_locks: the same for requests about locks.
+    :ivar api: the same for batches, which may come with repository tokens.
+    :ivar api_locks: the same for requests about locks.
+    :ivar counted_locks: the same for such requests in sessions of SSH.
+    :ivar repository_tokens: makes these tokens; ``None`` if nothing is served over SSH.
     :ivar locks: the use cases of locks; ``None`` if there are no locks.
     :ivar quotas: promise room to uploads; ``None`` if there are no quotas.
     """
@@ -45,6 +54,9 @@ class Services:
     guarded: IAuthenticator
     counted: IAuthenticator
     counted_locks: IAuthenticator
+    api: IAuthenticator
+    api_locks: IAuthenticator
+    repository_tokens: RepositoryTokens | None
     locks: LockService | None
     quotas: Quotas | None
     _backends: Backends
@@ -86,21 +98,28 @@ def build_services(
         quotas = build_quotas(
             backends.quotas, options, environment, backends.store, backends.shared, events
         )
-    guarded = _guard(options, environment, backends, names_people)
-    counted: IAuthenticator = guarded
-    counted_locks: IAuthenticator = guarded
+    tokens = None
+    if options.ssh.enabled:
+        lifetime, clock = max(1, int(options.ssh.token_lifetime)), environment.wall_clock
+        tokens = RepositoryTokens(backends.secret, lifetime, clock)
+    guarded, guarded_api = _guards(options, environment, backends, names_people, tokens)
+    counted, counted_locks = guarded, guarded
+    api, api_locks = guarded_api, guarded_api
     if options.rates.bounded:
         rates = Rates(backends.shared, backends.secret, options.rates, environment.reactor)
-        counted = Rated(guarded, rates, "objects")
         # git-lfs waits where a batch is refused for a while, but a push whose question for
         # locks is refused fails: who has sent many batches may still ask that.
-        counted_locks = Rated(guarded, rates, "locks")
+        counted, counted_locks = (Rated(guarded, rates, kind) for kind in ("objects", "locks"))
+        api, api_locks = (Rated(guarded_api, rates, kind) for kind in ("objects", "locks"))
     return Services(
         events,
         gate,
         guarded,
         counted,
         counted_locks,
+        api,
+        api_locks,
+        tokens,
         _locks(options, environment, backends, gate, events),
         quotas,
         backends,
@@ -109,10 +128,18 @@ def build_services(
     )
 
 
-def _guard(
-    options: Config, environment: Environment, backends: Backends, names_people: bool
-) -> IAuthenticator:
-    """Build what identifies everybody, and slows down who guesses."""
+def _guards(
+    options: Config,
+    environment: Environment,
+    backends: Backends,
+    names_people: bool,
+    tokens: RepositoryTokens | None,
+) -> tuple[IAuthenticator, IAuthenticator]:
+    """Build what identifies everybody, and slows down who guesses.
+
+    :param tokens: reads repository tokens; ``None`` if there are none.
+    :returns: what refuses repository tokens, and what takes them.
+    """
     access = options.access
     guesses = None
     if access.max_failures:
@@ -121,7 +148,18 @@ def _guard(
     chain: IAuthenticator = AuthChain(sorted(backends.chain, key=IAnonymous.providedBy))
     if options.aliases or backends.space.presence is not None:
         chain = Aliased(chain, options.aliases, backends.space.moved)
-    return Guard(chain, guesses, names_people)
+    if tokens is None:
+        guarded = Guard(chain, guesses, names_people)
+        return guarded, guarded
+    taking: IAuthenticator = RepositoryTokenAuthenticator(tokens, chain)
+    if backends.metrics is not None:
+        taking = MeasuredAuthenticator(taking, "repository-token", backends.metrics)
+    # Nobody else is shown a token of this server.
+    refused, taken = (
+        Guard(AuthChain([first, chain]), guesses, names_people)
+        for first in (RepositoryTokensRefused(), taking)
+    )
+    return refused, taken
 
 
 def _locks(

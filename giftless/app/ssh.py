@@ -8,6 +8,7 @@ from giftless.app.services import Services
 from giftless.base.client_memory import Memory
 from giftless.interfaces import Environment, IStreamingStore
 from giftless.monitoring.ssh import SSHCounter
+from giftless.ssh.authenticate import RepositoryAuthentication
 from giftless.ssh.context import Context
 from giftless.ssh.front import SSHFront
 from giftless.ssh.peers import Peers
@@ -40,7 +41,8 @@ def build_ssh_front(
             Sessions(limits.connections_per_address, clock),
             _processor(options, backends, services),
             backends.keyrings,
-            counter=None if backends.metrics is None else SSHCounter(backends.metrics),
+            _authentication(options, services),
+            None if backends.metrics is None else SSHCounter(backends.metrics),
         )
     )
 
@@ -61,3 +63,10 @@ def _processor(options: Config, backends: Backends, services: Services) -> Proce
         limits.batch_objects,
         limits.object_size,
     )
+
+
+def _authentication(options: Config, services: Services) -> RepositoryAuthentication:
+    """Build what answers ``git-lfs-authenticate``."""
+    tokens = services.repository_tokens
+    assert tokens is not None, "there are repository tokens where there is SSH"
+    return RepositoryAuthentication(tokens, services.guarded, services.gate, options.public_url)

@@ -25,6 +25,7 @@ class Options(BaseOptions):
         commands: Sequence[tuple[str, str, str]],
         quick: Sequence[tuple[str, str, str]],
     ) -> None:
+        self._names = [name for name, _, _ in (*commands, *quick)]
         # Per instance, since each loads the command's module when it is called.
         self.subCommands = [
             *([name, None, lazily(target), purpose] for name, target, purpose in commands),
@@ -39,7 +40,7 @@ class Options(BaseOptions):
     def postOptions(self) -> None:
         """Insist on a command."""
         if self.subCommand is None:
-            names = ", ".join(name for name, *_ in self.subCommands)
+            names = ", ".join(self._names)
             raise usage.UsageError(f"which command? There are: {names} (see --help)")
 
 

@@ -251,7 +251,8 @@ class WhereTests(SessionTestCase):
         file.write_text("a: [")
         with self.assertRaisesRegex(SystemExit, "not valid YAML"):
             self.path({"config": str(file)})
-        for settings in ([], "text", {"ssh": []}, {"ssh": {"socket": None}}):
+        others: tuple[Any, ...] = ([], "text", {"ssh": []}, {"ssh": {"socket": None}})
+        for settings in others:
             self.assertEqual(self.path({"config": self.configure(settings)}), self.path())
 
 
@@ -273,7 +274,7 @@ class ProcessTests(SessionTestCase):
 
     def test_it_relays_a_session_in_constant_memory(self) -> None:
         """What the client says goes to the daemon, and back."""
-        peaks = []
+        peaks: list[int] = []
 
         def echo(question: Greeting, connection: socket.socket) -> None:
             connection.sendall(msgspec.json.encode(Admitted(open=True)) + b"\nbegun ")
