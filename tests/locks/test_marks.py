@@ -120,6 +120,23 @@ class SQLiteMarkTests(CoroutineTestCase):
     def test_another_process_may_mark_a_database_that_had_no_mark(self) -> None:
         self.start_beside("_is_marked")
 
+    def test_another_process_may_have_made_no_more_than_the_table_of_the_mark(self) -> None:
+        self.build()
+        self.remembered().unlink()
+        with sqlite3.connect(self.path) as database:
+            database.execute("DELETE FROM giftless_locks_schema_identity")
+        self.assertEqual(self.locks(self.build()), ())
+        ((identity,),) = database.execute("SELECT id FROM giftless_locks_schema_identity")
+        database.close()
+        self.assertIn(identity, self.remembered().read_text())
+
+    def test_a_table_without_a_mark_is_refused_if_one_is_remembered(self) -> None:
+        self.build()
+        with sqlite3.connect(self.path) as database:
+            database.execute("DELETE FROM giftless_locks_schema_identity")
+        database.close()
+        self.assertIn("the mark of another database", self.refusal())
+
     def test_a_file_that_is_removed_while_it_is_used_is_503(self) -> None:
         """Locks would go where nobody else sees them, and be lost with the process."""
         store, other = self.build(), self.build()

@@ -83,6 +83,10 @@ class Mark:
                 execute(_MAKE_TABLE.format(self.table))
                 execute(_MARK.format(self.table), (new_identity(),))
             row = execute(_READ.format(self.table)).fetchone()
+            if known is None and row is None:
+                # Another process has made the table, and has not marked it yet.
+                execute(_MARK.format(self.table), (new_identity(),))
+                row = execute(_READ.format(self.table)).fetchone()
         except errors as error:
             _log.warn(
                 "the database cannot be marked: {error}; if it is emptied one day, that may"
