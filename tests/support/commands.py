@@ -21,7 +21,32 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from giftless.app import config
+from giftless.app.cpus import number_of_workers
+from giftless.errors import ConfigError
+from giftless.runtime.tls import uses_tls
+from tests.support.forking import WITHOUT_TLS
 from tests.support.processes import PATIENCE, Installation, installed
+
+#: What a daemon imports at its start, in the parent or in a worker, if it keeps all on its
+#: own disk and has no use for TLS.
+SERVING = (
+    "twisted.internet.epollreactor",
+    "twisted.internet.endpoints",
+    "twisted.plugins.giftless_plugin",
+    # Twisted's cache of plugins names them.
+    "twisted.cred.strcred",
+    "twisted.trial.itrial",
+    "twisted.words.iwords",
+    "giftless.runtime.twistd",
+    "giftless.runtime.daemon",
+    "giftless.runtime.control",
+    "giftless.storage.local.factory",
+    "giftless.auth.anonymous",
+    "giftless.locks.sqlite",
+    "giftless.catalogue.sqlite",
+    "giftless.transfer.agent",
+)
 
 
 class Forked:
@@ -102,6 +127,7 @@ class Forking:
         directory: Path,
         environ: Mapping[str, str],
         files: Sequence[int],
+        workers: int = 0,
     ) -> Forked:
         """Run a command in a fork.
 
@@ -109,8 +135,14 @@ class Forking:
         :param directory: where it runs.
         :param environ: its whole environment.
         :param files: the descriptors of its stdin, stdout and stderr.
+        :param workers: how many of a daemon's workers are forked, too.
         """
-        order = {"command": command, "directory": str(directory), "environ": dict(environ)}
+        order = {
+            "command": command,
+            "directory": str(directory),
+            "environ": dict(environ),
+            "workers": workers,
+        }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             message = json.dumps(order).encode()
@@ -132,25 +164,41 @@ def start_twistd(
     stdout: int,
     stderr: int,
 ) -> Forked:
-    """Run ``twistd`` in a fork.
+    """Run ``twistd`` in a fork, and the workers that it starts first in forks as well.
 
     :param installation: the Python that is forked.
+    :param arguments: the last one is the name of the configuration file, if ``--config``
+        is there.
     :param environ: its whole environment.
     :param stdout: a descriptor, as ``stderr``.
     """
     command = [str(Path(sys.executable).with_name("twistd")), *arguments]
+    file = arguments[-1] if "--config" in arguments else None
+    try:
+        configured = config.load(file, environ).config
+    except ConfigError:
+        # The daemon will say so.
+        workers, plain = 0, False
+    else:
+        workers, plain = number_of_workers(configured.workers), not uses_tls(configured)
+    forks = _forking_giftless(installation.python, plain and installation == installed())
     with open(os.devnull, "rb") as stdin:
         files = [stdin.fileno(), stdout, stderr]
-        return _forking_giftless(installation.python).start(command, directory, environ, files)
+        return forks.start(command, directory, environ, files, workers)
 
 
 @functools.cache
-def _forking_giftless(python: str) -> Forking:
+def _forking_giftless(python: str, plain: bool = False) -> Forking:
+    """Return the Python that has imported giftless, and forks for all tests.
+
+    :param plain: whether it has imported only what a daemon does that leaves TLS out.
+    """
     environ = dict(installed().environ)
     if python != sys.executable:
         # It has a giftless of its own.
         environ.pop("PYTHONPATH", None)
-    return Forking(python, environ, "twisted.scripts.twistd", "giftless")
+    needed = (WITHOUT_TLS, *SERVING) if plain else ("giftless",)
+    return Forking(python, environ, *needed, "twisted.scripts.twistd")
 
 
 def run_command(

@@ -1,14 +1,20 @@
 """Import what giftless needs, then fork for each script that is to be run.
 
 A script that ``tests/support/commands.py`` starts.  Its arguments are the descriptor
-of a socket and the modules to import.  An order is a JSON object with ``command``,
-``directory`` and ``environ``, beside the descriptors of stdin, stdout, stderr and of a
-socket for the answers: the process id and, when it has ended, the exit status.
+of a socket and the modules to import, ``-OpenSSL`` first if they are imported as if it
+were not installed.  An order is a JSON object with ``command``, ``directory``, ``environ``
+and ``workers``, beside the descriptors of stdin, stdout, stderr and of a socket for the
+answers: the process id and, when it has ended, the exit status.
+
+A daemon's parent starts its workers by Twisted.  The first ``workers`` of them have been
+forked from here for it: they run the same program with the same descriptors and the same
+environment.  Those that replace them are started by Python, as everywhere.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -18,14 +24,27 @@ import runpy
 import select
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 #: What a fork must import by itself: a reactor's descriptors cannot be shared.
 REACTOR = "twisted.internet.reactor"
 
+#: The module of the program that becomes a worker.
+WORKER = "giftless.runtime.worker"
+
+#: Says that what follows is imported as if OpenSSL were not installed.
+WITHOUT_TLS = "-OpenSSL"
+
 #: More than the highest descriptor that is open here.
 MANY = 4096
+
+#: How many descriptors come with one message at most.
+DESCRIPTORS = 64
+
+#: How many bytes a message has at most.
+MESSAGE = 2**20
 
 
 class _WithoutReactor:
@@ -38,27 +57,139 @@ class _WithoutReactor:
 
 
 def preload(names: Sequence[str]) -> None:
-    """Import modules, and all in packages that does not import the reactor."""
+    """Import modules, and all in packages that does not import the reactor.
+
+    :param names: what to import; :data:`WITHOUT_TLS` first if a worker without TLS is to
+        find what it would have imported by itself.
+    """
     sys.meta_path.insert(0, _WithoutReactor)
+    plain = WITHOUT_TLS in names
+    if plain:
+        # As giftless.runtime.tls does.
+        sys.modules["OpenSSL"] = None  # type: ignore[assignment]
     for name in names:
+        if name == WITHOUT_TLS:
+            continue
         path = getattr(importlib.import_module(name), "__path__", [])
         for module in pkgutil.walk_packages(path, f"{name}.", onerror=lambda _: None):
             # The worker is a program.
-            if module.name != "giftless.runtime.worker":
+            if module.name != WORKER:
                 with contextlib.suppress(ImportError):
                     importlib.import_module(module.name)
+    if plain:
+        del sys.modules["OpenSSL"]
+        # It would not know TLS even where it has to.
+        assert "twisted.web.client" not in sys.modules
     sys.meta_path.remove(_WithoutReactor)
     gc.freeze()
 
 
-def become(order: dict[str, Any], descriptors: Sequence[int]) -> None:
-    """Run the order's script in this process, which has nothing else of its parent's."""
-    for number, descriptor in enumerate(descriptors):
+@dataclass
+class Prepared:
+    """A process that waits to become a worker.
+
+    :ivar pid: its process id.
+    :ivar orders: takes what the worker is to be, and its descriptors.
+    """
+
+    pid: int
+    orders: socket.socket
+
+    def start(
+        self,
+        command: Sequence[str],
+        directory: str,
+        environ: Mapping[str, str],
+        descriptors: Mapping[int, int],
+    ) -> None:
+        """Let it run a program.
+
+        :param command: an interpreter, its options, ``-m``, a module and its arguments.
+        :param directory: where it runs.
+        :param environ: its whole environment.
+        :param descriptors: of this process, by the numbers that they get.
+        """
+        mask = os.umask(0)
+        os.umask(mask)
+        order = {
+            "command": command[command.index("-m") :],
+            "directory": directory,
+            "environ": environ,
+            "umask": mask,
+            "numbers": list(descriptors),
+        }
+        with self.orders:
+            socket.send_fds(self.orders, [json.dumps(order).encode()], list(descriptors.values()))
+
+
+def prepare(number: int) -> list[Prepared]:
+    """Fork processes that wait to become this one's workers, as long as it runs."""
+    prepared: list[Prepared] = []
+    for _ in range(number):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if not pid:
+            for each in (ours, *(one.orders for one in prepared)):
+                each.close()
+            message, descriptors, _, _ = socket.recv_fds(theirs, MESSAGE, DESCRIPTORS)
+            if message:
+                order = json.loads(message)
+                os.umask(order["umask"])
+                become(order, dict(zip(order["numbers"], descriptors, strict=True)))
+                sys.exit()
+            os._exit(0)
+        theirs.close()
+        prepared.append(Prepared(pid, ours))
+    return prepared
+
+
+def start_workers_from(prepared: list[Prepared]) -> None:
+    """Let Twisted start workers as processes that are prepared, as long as there are any."""
+    process: Any = importlib.import_module("twisted.internet.process").Process
+    spawn = process._trySpawnInsteadOfFork
+
+    def start(
+        self: Any,
+        path: str,
+        uid: int | None,
+        gid: int | None,
+        executable: str,
+        arguments: Sequence[bytes],
+        environ: Mapping[bytes, bytes],
+        options: Mapping[str, Any],
+    ) -> bool:
+        command = [os.fsdecode(argument) for argument in arguments]
+        if not prepared or WORKER not in command:
+            return bool(spawn(self, path, uid, gid, executable, arguments, environ, options))
+        variables = {os.fsdecode(name): os.fsdecode(value) for name, value in environ.items()}
+        worker = prepared.pop()
+        worker.start(command, path, variables, options["fdmap"])
+        # What Twisted notes of a process that it has started.
+        self.pid, self.status = worker.pid, -1
+        return True
+
+    process._trySpawnInsteadOfFork = start
+
+
+def become(order: dict[str, Any], descriptors: Mapping[int, int]) -> None:
+    """Run the order's script in this process, which has nothing else of its parent's.
+
+    :param descriptors: what it has open, by the numbers that they get.
+    """
+    above = max(descriptors) + 1
+    moved = {
+        number: fcntl.fcntl(descriptor, fcntl.F_DUPFD, above)
+        for number, descriptor in descriptors.items()
+    }
+    os.closerange(0, above)
+    for number, descriptor in moved.items():
         os.dup2(descriptor, number)
-    os.closerange(len(descriptors), MANY)
+    os.closerange(above, MANY)
     os.chdir(order["directory"])
     os.environ.clear()
     os.environ.update(order["environ"])
+    if workers := order.get("workers"):
+        start_workers_from(prepare(workers))
     sys.argv = order["command"]
     if sys.argv[0] == "-m":
         del sys.argv[0]
@@ -87,13 +218,13 @@ def main() -> None:
                 os.close(descriptor)
                 os.close(answers)
                 continue
-            message, descriptors, _, _ = socket.recv_fds(connection, 2**20, 4)
+            message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE, 4)
             if not message:
                 return
             *files, answers = descriptors
             pid = os.fork()
             if not pid:
-                become(json.loads(message), files)
+                become(json.loads(message), dict(enumerate(files)))
                 return
             for file in files:
                 os.close(file)
