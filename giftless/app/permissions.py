@@ -34,6 +34,7 @@ _SECRET_FILES: Final = {
     "private_key_file",
     "secret_file",
     "secrets_file",
+    "token_file",
 }
 
 #: Options that name a file that says who may do what.

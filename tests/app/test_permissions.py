@@ -46,6 +46,7 @@ class PermissionsTests(SynchronousTestCase):
             f"storage: {{type: gcs, credentials_file: {path}}}",
             f"storage: {{type: wrapper, stores: [{{store: {{credentials_file: {path}}}}}]}}",
             f"ssh: {{host_keys: [{path}]}}",
+            f"auth: [{{type: github, orgs: [acme], token_file: {path}}}]",
             f"endpoints: ['ssl:443:privateKey={path}:certKey=x']",
             f"endpoints: [{{listen: 'ssl:443:privateKey={path}'}}]",
         ):

@@ -43,10 +43,32 @@ class Seen:
     headers: Mapping[str, str]
 
 
+@dataclass
+class Person:
+    """An account of a forge.
+
+    :ivar keys: public keys to log in with.
+    :ivar number: the account's number, if not the one that is made of its name.
+    :ivar is_shut_out: whether it is suspended, blocked or may not log in.
+    :ivar signing: public keys that are for signing only, and such that have expired.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    number: int | None = None
+    is_shut_out: bool = False
+    signing: list[str] = field(default_factory=list)
+
+    def id(self, name: str) -> int:
+        """Return the number by which the forge knows it."""
+        return account_id(name) if self.number is None else self.number
+
+
 class Fake(Resource):
     """What all fake forges share: they listen, take notes and can misbehave.
 
     :ivar seen: the requests, in order.
+    :ivar people: accounts by name, and their keys.
+    :ivar orgs: the names of those who belong to each organisation.
     :ivar failure: what happens instead of an answer, if set.
     :ivar fails_on: which requests it happens to: those with this in the path.
     """
@@ -59,6 +81,8 @@ class Fake(Resource):
         self.seen: list[Seen] = []
         self.failure: Failure | None = None
         self.fails_on = ""
+        self.people: dict[str, Person] = {}
+        self.orgs: dict[str, list[str]] = {}
         self._waiting: list[Deferred[None]] = []
         self._answers = self.app.resource()
 
@@ -76,6 +100,11 @@ class Fake(Resource):
     def paths(self) -> list[str]:
         """The paths that were asked for, in order."""
         return [seen.path for seen in self.seen]
+
+    def person(self, name: str) -> tuple[str, Person] | None:
+        """Find an account, whatever the case of its name."""
+        named = {known.lower(): (known, person) for known, person in self.people.items()}
+        return named.get(name.lower())
 
     def render(self, request: Request) -> Any:
         path = request.uri.decode()
@@ -178,6 +207,17 @@ def _basic(request: Request) -> tuple[str, str] | None:
 def account_id(user: str) -> int:
     """Return the number by which a forge knows an account for ever."""
     return zlib.crc32(user.encode())
+
+
+def _page(request: Request, items: list[Any], size: str) -> bytes:
+    """Answer one page of a list.
+
+    :param size: the parameter that says how long a page is.
+    """
+    number = int(request.args.get(b"page", [b"1"])[0])
+    most = 100 if size == "per_page" else 50
+    length = min(most, int(request.args.get(size.encode(), [b"30"])[0]))
+    return _json(request, items[(number - 1) * length : number * length])
 
 
 class Names:
@@ -340,6 +380,60 @@ class FakeGitHub(Fake):
             },
         )
 
+    @app.route("/users/<name>")
+    def public_user(self, request: Request, name: str) -> bytes:
+        """Get a user."""
+        found = self.person(name)
+        if found is None:
+            return self._error(request, 404, "Not Found")
+        return _json(request, self._user(*found))
+
+    @app.route("/users/<name>/keys")
+    def keys(self, request: Request, name: str) -> bytes:
+        """List public SSH keys for a user: those to log in with."""
+        found = self.person(name)
+        if found is None:
+            return self._error(request, 404, "Not Found")
+        keys = [{"id": number, "key": key} for number, key in enumerate(found[1].keys)]
+        return _page(request, keys, "per_page")
+
+    @app.route("/orgs/<org>/members")
+    def members(self, request: Request, org: str) -> bytes:
+        """List organization members."""
+        names = self.orgs.get(org.lower(), [])
+        return _page(request, [self._user(n, self.people[n]) for n in names], "per_page")
+
+    @app.route("/repos/<owner>/<name>/collaborators/<user>/permission")
+    def permission(self, request: Request, owner: str, name: str, user: str) -> bytes:
+        """Get repository permissions for a user."""
+        token = self._token(request)
+        if isinstance(token, bytes):
+            return token
+        path = f"{owner}/{name}".lower()
+        repo = self.repos.get(path)
+        if repo is None or not self._sees(token, path, repo):
+            return self._error(request, 404, "Not Found")
+        if self._level(token, repo) < 2:
+            return self._error(
+                request, 403, "Must have push access to view collaborator permission."
+            )
+        found = self.person(user)
+        if found is None:
+            return self._error(request, 404, f"{user} is not a user")
+        level = self._level(HubToken(found[0]), repo)
+        document = {
+            "permission": ("none", "read", "read", "write", "write", "admin")[level + 1],
+            "role_name": ("none", *self._ROLES)[level + 1],
+            "user": self._user(*found),
+        }
+        return _json(request, document)
+
+    def _user(self, name: str, person: Person) -> dict[str, Any]:
+        document = {"login": name, "id": person.id(name), "type": "User", "site_admin": False}
+        if person.is_shut_out:
+            document["suspended_at"] = "2025-01-01T00:00:00Z"
+        return document
+
     @app.route("/<owner>/<name>.git/info/refs")
     def refs(self, request: Request, owner: str, name: str) -> bytes:
         """Begin a fetch or a push."""
@@ -450,6 +544,7 @@ class FakeGitea(Fake):
     """Gitea's API and git endpoint.
 
     :ivar lenient: whether a bad token is taken for none, as before version 1.20.
+    :ivar admins: who may ask in the name of others, and is told who is shut out.
     """
 
     app = Klein()
@@ -460,6 +555,7 @@ class FakeGitea(Fake):
         self.repos = {name.lower(): repo for name, repo in repos.items()}
         self.names = Names(repos)
         self.lenient = False
+        self.admins: set[str] = set()
 
     @app.route("/api/v1/repositories/<int:number>")
     def numbered_repository(self, request: Request, number: int) -> bytes:
@@ -519,15 +615,46 @@ class FakeGitea(Fake):
             return self._error(request, 401, "token is required")
         if not token.has("read", "user"):
             return self._lacks(request, "read:user")
-        return _json(
-            request,
-            {
-                "id": account_id(token.user),
-                "login": token.user,
-                "full_name": "",
-                "username": token.user,
-            },
-        )
+        person = self.people.get(token.user, Person())
+        return _json(request, self._user(token.user, person, is_told=True))
+
+    @app.route("/api/v1/users/<name>")
+    def public_user(self, request: Request, name: str) -> bytes:
+        """Get a user."""
+        found = self.person(name)
+        if name.lower() in self.names.moved:
+            return self._redirect(request, name)
+        if found is None:
+            return self._error(request, 404, "user redirect does not exist")
+        token = self.tokens.get(_authorization(request, "token", "bearer") or "")
+        is_told = token is not None and token.user in self.admins
+        return _json(request, self._user(*found, is_told=is_told))
+
+    @app.route("/api/v1/users/<name>/keys")
+    def keys(self, request: Request, name: str) -> bytes:
+        """List the given user's public keys."""
+        found = self.person(name)
+        if found is None:
+            return self._error(request, 404, "user redirect does not exist")
+        keys = [{"id": number, "key": key} for number, key in enumerate(found[1].keys)]
+        return _page(request, keys, "limit")
+
+    @app.route("/api/v1/orgs/<org>/members")
+    def members(self, request: Request, org: str) -> bytes:
+        """List an organization's members."""
+        names = self.orgs.get(org.lower(), [])
+        users = [self._user(name, self.people[name], is_told=False) for name in names]
+        return _page(request, users, "limit")
+
+    def _user(self, name: str, person: Person, is_told: bool) -> dict[str, Any]:
+        return {
+            "id": person.id(name),
+            "login": name,
+            "full_name": "",
+            "username": name,
+            "active": is_told,
+            "prohibit_login": is_told and person.is_shut_out,
+        }
 
     @app.route("/<owner>/<name>.git/info/refs")
     def refs(self, request: Request, owner: str, name: str) -> bytes:
@@ -562,6 +689,14 @@ class FakeGitea(Fake):
         token = self.tokens.get(_authorization(request, "token", "bearer") or "")
         if token is None and not self.lenient:
             return self._error(request, 401, "invalid username, password or token")
+        sudo = request.getHeader("sudo")
+        if sudo is not None and token is not None:
+            if token.user not in self.admins:
+                return _json(request, {"message": "Only administrators allowed to sudo."}, 403)
+            found = self.person(sudo)
+            if found is None:
+                return self._error(request, 404, "user does not exist")
+            return TeaToken(found[0], token.scopes)
         return token
 
     def _redirect(self, request: Request, path: str) -> bytes:
@@ -695,6 +830,59 @@ class FakeGitLab(Fake):
                 "state": "active",
             },
         )
+
+    @app.route("/api/v4/users")
+    def users(self, request: Request) -> bytes:
+        """List users, by their name."""
+        found = self.person(request.args[b"username"][0].decode())
+        return _json(request, [] if found is None else [self._user(*found)])
+
+    @app.route("/api/v4/users/<int:number>/keys")
+    def keys(self, request: Request, number: int) -> bytes:
+        """List SSH keys for a user."""
+        found = self._numbered(number)
+        if found is None:
+            return _json(request, {"message": "404 User Not Found"}, 404)
+        usage = ("auth_and_signing", "auth")
+        good = [(key, usage[place % 2], None) for place, key in enumerate(found[1].keys)]
+        past = "2010-01-01T00:00:00.000Z"
+        bad = [
+            listed
+            for key in found[1].signing
+            for listed in ((key, "signing", None), (key, "auth", past))
+        ]
+        keys = [
+            {"id": 1, "title": "x", "key": key, "usage_type": use, "expires_at": expiry}
+            for key, use, expiry in (*good, *bad)
+        ]
+        return _page(request, keys, "per_page")
+
+    @app.route("/api/v4/groups/<group>/members/all")
+    def group_members(self, request: Request, group: str) -> bytes:
+        """List all members of a group, inherited and invited ones too."""
+        names = self.orgs.get(unquote(group).lower(), [])
+        users = [{**self._user(n, self.people[n]), "access_level": 30} for n in names]
+        return _page(request, users, "per_page")
+
+    @app.route("/api/v4/projects/<int:project>/members/all/<int:number>")
+    def project_member(self, request: Request, project: int, number: int) -> bytes:
+        """Get a member of a project, an inherited or invited one too."""
+        token = self._token(request, "api", "read_api")
+        if isinstance(token, bytes):
+            return token
+        found = self._numbered(number)
+        level = 0 if found is None else self.projects[self.names.find(project)].level(found[0])
+        if found is None or not level:
+            return _json(request, {"message": "404 Not found"}, 404)
+        return _json(request, {**self._user(*found), "access_level": level})
+
+    def _numbered(self, number: int) -> tuple[str, Person] | None:
+        people = self.people.items()
+        return next(((n, person) for n, person in people if person.id(n) == number), None)
+
+    def _user(self, name: str, person: Person) -> dict[str, Any]:
+        state = "blocked" if person.is_shut_out else "active"
+        return {"id": person.id(name), "username": name, "name": "John Smith", "state": state}
 
     @app.route("/api/v4/personal_access_tokens/self")
     def token_itself(self, request: Request) -> bytes:

@@ -1,73 +1,20 @@
-"""What authentication by a forge (GitHub, Gitea, GitLab …) has in common.
-
-The password that git sends is a token of the forge.  What the token's owner
-may do with the repository of the same name there decides what they may do
-here.  If the forge cannot answer, the request is refused: with 503, or with 429 if
-the forge wants to be asked less often.
-
-Tokens are not stored.  Answers are cached under a hash of the token, made with a
-key that only this process has.
-"""
+"""What forges (GitHub, Gitea, GitLab …) have in common: options, accounts, questions."""
 
 from __future__ import annotations
 
-import hmac
-import math
-import re
-import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Annotated, ClassVar, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final
 
 import msgspec
-from zope.interface import implementer
 
-from giftless.auth.cache import Shared, TTLCache
-from giftless.auth.forges.inquiry import Inquiry, Name
-from giftless.auth.forges.repositories import Found, folded, quote_path
-from giftless.auth.grants import RepoGrants
-from giftless.auth.realms import Realm, shown_name, token_part
-from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader
-from giftless.base.showing import describe
-from giftless.errors import (
-    BadRequest,
-    ConfigError,
-    Forbidden,
-    ForgeLimit,
-    ServiceUnavailable,
-    TooManyRequests,
-    Unauthorized,
-)
-from giftless.interfaces import (
-    Bearer,
-    Credentials,
-    Environment,
-    Identity,
-    IHosting,
-    IVouching,
-    Lookup,
-    Password,
-)
+from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.forges.questions import Name, Questions
+from giftless.auth.forges.repositories import Found, quote_path
 from giftless.lfs.objects import Permission, Repo
 
 #: The permissions of a user whom the forge knows and who may do nothing here.
 NOTHING: Final[frozenset[Permission]] = frozenset()
-
-#: How often a forge is asked about a token that it refuses, within how many seconds.  More
-#: than once, because a new token may not be known to all machines of a forge yet.
-_REFUSALS: Final = 3
-_REFUSED_TTL: Final = 30.0
-
-#: What can be a token: nothing that does not fit into a header.
-_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
-
-#: How the tokens of each forge are known to begin: another forge's is not
-#: shown to this one.
-_PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
-    "GitHub": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    "GitLab": ("glpat-", "gloas-", "gldt-", "glcbt-", "glrt-", "glptt-", "glft-"),
-}
 
 
 class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +31,8 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         not set.
     :ivar by_id: whether objects and locks are kept under a repository's number, which
         never changes, instead of its name.
+    :ivar token_file: the file of the token by which the server asks what users may do who
+        are known by their keys of SSH; empty if none are.
     """
 
     orgs: list[str]
@@ -93,6 +42,7 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     cache_size: Annotated[int, msgspec.Meta(ge=1)] = 4096
     realm: str = ""
     by_id: bool = False
+    token_file: str = ""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -104,6 +54,12 @@ class Account(msgspec.Struct, frozen=True):
 
     name: Name
     id: int | None = None
+
+    @property
+    def part(self) -> str:
+        """What stands for the account in principals: its number, if it has one."""
+        # Names change hands: whoever renames an account sets its name free.
+        return f"login:{self.name}" if self.id is None else f"id:{self.id}"
 
 
 class Forge(ABC):
@@ -153,228 +109,33 @@ class Forge(ABC):
     async def account(self, inquiry: Inquiry) -> Account | None:
         """Find out whose a token is; ``None`` if that is not told."""
 
+    @abstractmethod
+    async def find_account(self, questions: Questions, name: str) -> Account | None:
+        """Find out who has a name at present.
 
-class _Owner(NamedTuple):
-    """Whose a token is, as identities say it."""
-
-    name: str
-    principal: str
-
-
-@implementer(IHosting, IVouching)
-class ForgeAuthenticator:
-    """Lets in who may see the repository of the same name on a forge.
-
-    :param forge: the forge.
-    :param options: which repositories, how long, how many.
-    :param environment: its client asks the forge, and must keep no cookies; its reactor
-        tells when answers expire, and when to give up waiting for one; its wall clock is
-        compared with the forge's dates.
-    :raises ConfigError: if ``orgs`` is empty or names something impossible.
-    """
-
-    def __init__(self, forge: Forge, options: ForgeOptions, environment: Environment) -> None:
-        self._count: Callable[[Lookup], None] = partial(environment.count_lookup, forge.kind)
-        self.realm = Realm(forge.kind, options.realm or forge.place)
-        self.git_url = forge.git_url
-        self._forge = forge
-        self._options = options
-        self._orgs = _parse_orgs(options.orgs)
-        if options.by_id:
-            try:
-                self._numbered(0)
-            except BadRequest as error:
-                raise ConfigError("realm", f"cannot be part of a path: {error.message}") from None
-        self._http = environment.http
-        self._clock = clock = environment.reactor
-        self._wall_clock = environment.wall_clock
-        self._key = secrets.token_bytes(32)
-        size = options.cache_size
-        self._identities: TTLCache[tuple[bytes, Repo], Identity] = TTLCache(size, clock)
-        self._owners: TTLCache[bytes, _Owner] = TTLCache(size, clock)
-        self._limited: TTLCache[bytes, float] = TTLCache(size, clock)
-        self._refused: TTLCache[bytes, tuple[int, Unauthorized]] = TTLCache(size, clock)
-        self._shared: Shared[tuple[bytes, Repo], Identity] = Shared()
-
-    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
-        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
-
-        :raises ForgeLimit: if the forge wants to be asked less often.
+        :param name: what is quoted in URLs.
+        :returns: ``None`` if nobody has it, or somebody who is shut out.
+        :raises LFSError: what :meth:`~giftless.auth.forges.questions.Questions.ask` raises.
         """
-        if not self._serves(repo):
-            return None
-        known: Identity | None = None
-        refusal: Unauthorized | None = None
-        for user, token in _tokens(credentials):
-            if self._is_foreign(token):
-                continue
-            try:
-                identity = await self._identify(user, token, repo)
-            except Unauthorized as error:
-                refusal = error
-                continue
-            if identity.grants.allows(Permission.READ, None):
-                return identity
-            known = known or identity
-        if known is None and refusal is not None:
-            raise refusal
-        return known
 
-    def _serves(self, repo: Repo) -> bool:
-        """Whether the repository is one that may be asked about.
+    @abstractmethod
+    async def look_up_for(self, inquiry: Inquiry, account: Account) -> Found:
+        """Find out what somebody may do, whoever has the token that asks.
 
-        Forges do not distinguish upper and lower case in names.
+        :raises LFSError: what :meth:`~giftless.auth.forges.inquiry.Inquiry.ask` raises.
         """
-        parents = folded(repo).segments[:-1]
-        return self._forge.has(repo) and any(parents[: len(org)] == org for org in self._orgs)
 
-    def _is_foreign(self, token: str) -> bool:
-        return any(
-            token.startswith(prefixes)
-            for name, prefixes in _PREFIXES.items()
-            if name != self._forge.name
-        )
+    @abstractmethod
+    async def members(self, questions: Questions, org: str) -> Sequence[Account]:
+        """Find out who belongs to an organisation or a group.
 
-    async def _identify(self, user: str, token: str, repo: Repo) -> Identity:
-        digest = hmac.digest(self._key, f"{user}\0{token}".encode(), "sha256")
-        # One entry for all spellings: they are one repository to the forge.
-        key = digest, folded(repo)
-        identity = self._identities.get(key)
-        if identity is not None:
-            self._count("hit")
-            return identity
-        times, refusal = self._refused.get(digest) or (0, None)
-        if refusal is not None and times >= _REFUSALS:
-            self._count("hit")
-            raise type(refusal)(refusal.message)
-        until = self._limited.get(digest)
-        if until is not None:
-            self._count("hit")
-            wait = math.ceil(until - self._clock.seconds())
-            raise ForgeLimit(
-                f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
-                wait,
-            )
-        self._count("shared" if key in self._shared else "miss")
-        inquiry = self._inquiry(user, token, repo)
-        return await self._shared.ask(key, self._inquire(key, inquiry))
-
-    def _inquiry(self, user: str, token: str, repo: Repo) -> Inquiry:
-        return Inquiry(
-            self._forge.name,
-            user,
-            token,
-            repo,
-            self._http,
-            self._options.timeout,
-            self._clock,
-            self._wall_clock,
-        )
-
-    async def _inquire(self, key: tuple[bytes, Repo], inquiry: Inquiry) -> Identity:
-        digest, _ = key
-        try:
-            found = await self._forge.look_up(inquiry)
-            owner = self._owners.get(digest) or await self._find_owner(inquiry)
-        except Unauthorized as error:
-            # A wrong token that is sent again and again is one guess, and no new question.
-            times, _ = self._refused.get(digest) or (0, None)
-            self._refused.put(digest, (times + 1, type(error)(error.message)), _REFUSED_TTL)
-            raise
-        except ServiceUnavailable:
-            raise
-        except TooManyRequests as error:
-            # To go on asking could get the forge to shut us out.
-            until = self._clock.seconds() + error.retry_after
-            self._limited.put(digest, until, error.retry_after)
-            raise
-        options = self._options
-        ttl = options.write_ttl if Permission.WRITE in found.permissions else options.read_ttl
-        repo = self._kept_as(inquiry.repo, found)
-        identity = Identity(owner.name, RepoGrants(found.permissions), owner.principal, repo=repo)
-        self._owners.put(digest, owner, options.write_ttl)
-        self._identities.put(key, identity, ttl)
-        return identity
-
-    def _kept_as(self, asked: Repo, found: Found) -> Repo | None:
-        """Return the name under which a repository's objects and locks are kept.
-
-        :returns: ``None`` for that which was asked for: nothing may be done there, or
-            the forge does not tell another one.
+        :raises LFSError: what :meth:`~giftless.auth.forges.questions.Questions.ask` raises.
         """
-        if not found.permissions:
-            return None
-        if found.repo is not None and not self._serves(found.repo):
-            raise Forbidden(
-                f"{self._forge.name} has moved {asked} to {found.repo}, which is not served here"
-            )
-        if not self._options.by_id:
-            return found.repo
-        if found.id is None:
-            raise Forbidden(
-                f"{self._forge.name} does not tell this token the number of {asked}, by which its"
-                " objects are kept here; use a token that may read the API"
-            )
-        return self._numbered(found.id)
 
-    async def clone_url(self, repo: Repo, token: str) -> str | None:
-        """See :meth:`giftless.interfaces.IHosting.clone_url`."""
-        name: Repo | None = repo
-        if self._options.by_id:
-            last = repo.segments[-1]
-            if not (last.isascii() and last.isdecimal() and self._numbered(int(last)) == repo):
-                return None
-            name = await self._forge.name_of(self._inquiry("", token, repo), int(last))
-        return self._forge.clone_url(name) if name is not None and self._serves(name) else None
+    @abstractmethod
+    async def keys(self, questions: Questions, account: Account) -> Sequence[str]:
+        """Find out with which keys of SSH somebody logs in.
 
-    def _numbered(self, number: int) -> Repo:
-        """Return the name of a repository with a number.
-
-        :raises BadRequest: if the realm cannot be part of one.
+        :returns: the keys as files have them; nobody has looked at them.
+        :raises LFSError: what :meth:`~giftless.auth.forges.questions.Questions.ask` raises.
         """
-        return Repo.parse([*str(self.realm).split("/"), str(number)])
-
-    async def _find_owner(self, inquiry: Inquiry) -> _Owner:
-        account = await self._forge.account(inquiry)
-        if account is None:
-            name, part = self._forge.unnamed, token_part(inquiry.token)
-        else:
-            # Names change hands: whoever renames an account sets its name free.
-            name = account.name
-            part = f"login:{name}" if account.id is None else f"id:{account.id}"
-        return _Owner(shown_name(name), self.realm.principal(part))
-
-
-def _parse_orgs(orgs: Sequence[str]) -> list[tuple[str, ...]]:
-    if not orgs:
-        raise ConfigError(
-            "orgs", "found an empty list, allowed is one organisation or more, or '*' for all"
-        )
-    parsed = []
-    for index, org in enumerate(orgs):
-        segments = () if org == "*" else tuple(org.encode().lower().decode().split("/"))
-        if "" in segments or any("*" in segment for segment in segments):
-            raise ConfigError(
-                f"orgs.{index}",
-                f"found {describe(org)}, allowed is a name, 'group/subgroup', or '*'",
-            )
-        parsed.append(segments)
-    return parsed
-
-
-def _tokens(credentials: Credentials) -> Iterator[tuple[str, str]]:
-    """Find what may be a forge's token, and the user that came with it.
-
-    A bearer token that is a JWT is never a forge's; a JWT as password may be, because
-    some forges give out such tokens.
-    """
-    for item in credentials.items:
-        found = ("", "")
-        if isinstance(item, Password) and item.user != TOKEN_USER:
-            # Tokens may stand in a remote's URL, where the user is.
-            in_user = item.password in ("", "x-oauth-basic")
-            found = ("", item.user) if in_user else (item.user, item.password)
-        elif isinstance(item, Bearer) and not item.in_url and TokenHeader.of(item.token) is None:
-            found = ("", item.token)
-        if _TOKEN.fullmatch(found[1]):
-            yield found

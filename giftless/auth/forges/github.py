@@ -11,20 +11,23 @@ token's *owner*.  How much of it a token carries is told otherwise:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from giftless.auth.forges.authenticator import ForgeAuthenticator
 from giftless.auth.forges.forge import (
     NOTHING,
     Account,
     Forge,
-    ForgeAuthenticator,
     ForgeOptions,
 )
-from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.forges.questions import Name, Questions
 from giftless.auth.forges.repositories import Found, place_of, quote_path
+from giftless.auth.forges.server_token import refused
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.base.urls import check_url
 from giftless.interfaces import Environment
@@ -77,6 +80,18 @@ class _Named(msgspec.Struct):
 class _User(msgspec.Struct):
     login: Name
     id: int | None = None
+    type: str = "User"
+    suspended_at: str | None = None
+
+
+class _Collaborator(msgspec.Struct):
+    permission: str
+    role_name: str = ""
+    user: _User | None = None
+
+
+class _Key(msgspec.Struct):
+    key: str
 
 
 class GitHub(Forge):
@@ -142,6 +157,49 @@ class GitHub(Forge):
         user = inquiry.read(answer, _User)
         return Account(user.login, user.id)
 
+    async def find_account(self, questions: Questions, name: str) -> Account | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.find_account`."""
+        url = f"{self._api_url}/users/{quote(name, safe='')}"
+        answer = await questions.ask(url, _headers(questions))
+        if answer.status != 200:
+            return None
+        user = questions.read(answer, _User)
+        if user.type != "User" or user.suspended_at is not None:
+            return None
+        return Account(user.login, user.id)
+
+    async def look_up_for(self, inquiry: Inquiry, account: Account) -> Found:
+        """See :meth:`giftless.auth.forges.forge.Forge.look_up_for`."""
+        url = f"{self._api_url}/repos/{quote_path(inquiry.repo)}"
+        answer = await inquiry.ask_for_repository(self._api_url, url, _headers(inquiry))
+        if answer.status != 200:
+            return Found(NOTHING)
+        repository = inquiry.read(answer, _Repository)
+        repo = inquiry.name(repository.full_name)
+        url = f"{self._api_url}/repos/{quote_path(repo)}/collaborators"
+        url = f"{url}/{quote(account.name, safe='')}/permission"
+        answer = await inquiry.ask(url, _headers(inquiry))
+        if answer.status == 403:
+            raise refused(self.name, "it may not ask for the permissions of others")
+        if answer.status != 200:
+            return Found(NOTHING)
+        collaborator = inquiry.read(answer, _Collaborator)
+        if collaborator.user is not None and collaborator.user.id != account.id:
+            return Found(NOTHING)
+        return Found(_role(collaborator, repository), repo, repository.id)
+
+    async def members(self, questions: Questions, org: str) -> Sequence[Account]:
+        """See :meth:`giftless.auth.forges.forge.Forge.members`."""
+        url = f"{self._api_url}/orgs/{quote(org, safe='')}/members?per_page=100&page="
+        users = await questions.pages(url, _headers(questions), list[_User], 100)
+        return [Account(user.login, user.id) for user in users or () if user.type == "User"]
+
+    async def keys(self, questions: Questions, account: Account) -> Sequence[str]:
+        """See :meth:`giftless.auth.forges.forge.Forge.keys`."""
+        url = f"{self._api_url}/users/{quote(account.name, safe='')}/keys?per_page=100&page="
+        keys = await questions.pages(url, _headers(questions), list[_Key], 100)
+        return [key.key for key in keys or ()]
+
     async def _ask_git(
         self, inquiry: Inquiry, repo: Repo, writing: frozenset[Permission]
     ) -> frozenset[Permission]:
@@ -156,6 +214,18 @@ class GitHub(Forge):
         return READ if await inquiry.git_allows(url, "git-upload-pack", user) else NOTHING
 
 
+def _role(collaborator: _Collaborator, repository: _Repository) -> frozenset[Permission]:
+    """Return what a role allows; only maintainers get ``ADMIN``.
+
+    ``permission`` of a maintainer is ``write``, and of a role of an organisation's own what
+    that begins with.
+    """
+    role = collaborator.permission
+    if role in ("admin", "write") and not repository.archived:
+        return ADMIN if role == "admin" or collaborator.role_name == "maintain" else READ_WRITE
+    return READ if role in ("admin", "write", "read") else NOTHING
+
+
 def derive_git_url(api_url: str) -> str:
     """Return the root of the repositories' URLs that belongs to an API's."""
     parts = urlsplit(api_url)
@@ -165,10 +235,10 @@ def derive_git_url(api_url: str) -> str:
     return api_url.removesuffix("/api/v3")
 
 
-def _headers(inquiry: Inquiry) -> dict[str, str]:
+def _headers(questions: Questions) -> dict[str, str]:
     headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-    if inquiry.token:
-        headers["Authorization"] = f"Bearer {inquiry.token}"
+    if questions.token:
+        headers["Authorization"] = f"Bearer {questions.token}"
     return headers
 
 

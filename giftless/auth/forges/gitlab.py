@@ -9,25 +9,29 @@ only) are judged by git's own endpoint.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from giftless.auth.forges.authenticator import ForgeAuthenticator
 from giftless.auth.forges.forge import (
     NOTHING,
     Account,
     Forge,
-    ForgeAuthenticator,
     ForgeOptions,
 )
-from giftless.auth.forges.inquiry import Inquiry, Name
+from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.forges.questions import Name, Questions
 from giftless.auth.forges.repositories import (
     Found,
     folded,
     parse_name,
     place_of,
 )
+from giftless.auth.forges.server_token import refused
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
 from giftless.base.urls import check_url
 from giftless.interfaces import Environment
@@ -100,6 +104,34 @@ class _Named(msgspec.Struct):
 class _User(msgspec.Struct):
     username: Name
     id: int | None = None
+    state: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether somebody is not shut out."""
+        return self.state == "active" and self.id is not None
+
+
+class _Member(msgspec.Struct):
+    access_level: int
+    state: str = ""
+    membership_state: str = "active"
+
+    @property
+    def level(self) -> int:
+        """The access level; 0 for who is shut out, or waits for approval."""
+        return self.access_level if self.state == self.membership_state == "active" else 0
+
+
+class _Key(msgspec.Struct):
+    key: str
+    usage_type: str = "auth"
+    expires_at: datetime | None = None
+
+    def logs_in(self, now: float) -> bool:
+        """Whether it is a key to log in with, and not to sign commits with only."""
+        is_valid = self.expires_at is None or now < self.expires_at.timestamp()
+        return is_valid and self.usage_type.startswith("auth")
 
 
 class _Pipeline(msgspec.Struct):
@@ -197,6 +229,56 @@ class GitLab(Forge):
             user = inquiry.read(answer, _User) if answer.status == 200 else None
         return None if user is None else Account(user.username, user.id)
 
+    async def find_account(self, questions: Questions, name: str) -> Account | None:
+        """See :meth:`giftless.auth.forges.forge.Forge.find_account`."""
+        url = f"{self._api}/users?username={quote(name, safe='')}"
+        answer = await questions.ask(url, _bearer(questions))
+        users = questions.read(answer, list[_User]) if answer.status == 200 else []
+        for user in users:
+            if user.username.lower() == name.lower() and user.is_active:
+                return Account(user.username, user.id)
+        return None
+
+    async def look_up_for(self, inquiry: Inquiry, account: Account) -> Found:
+        """See :meth:`giftless.auth.forges.forge.Forge.look_up_for`.
+
+        Whether somebody who is no member may see an internal project is not told.
+        """
+        url = f"{self._api}/projects/{quote(inquiry.repo.path, safe='')}"
+        answer = await inquiry.ask_for_repository(self._api, url, _bearer(inquiry))
+        if answer.status == 403:
+            raise refused(self.name, "it may not ask for projects")
+        if answer.status != 200:
+            return Found(NOTHING)
+        project = inquiry.read(answer, _Project)
+        repo = inquiry.name(project.path_with_namespace)
+        if project.id is None or project.repository_access_level == "disabled":
+            return Found(NOTHING)
+        url = f"{self._api}/projects/{project.id}/members/all/{account.id}"
+        answer = await inquiry.ask(url, _bearer(inquiry))
+        if answer.status == 403:
+            raise refused(self.name, "it may not ask for the members of a project")
+        member = inquiry.read(answer, _Member) if answer.status == 200 else None
+        level = 0 if member is None else member.level
+        granted = READ if project.is_open and project.visibility == "public" else NOTHING
+        if level >= _DEVELOPER and not project.archived:
+            granted = ADMIN if level >= _MAINTAINER else READ_WRITE
+        elif level >= _REPORTER:
+            granted = READ
+        return Found(granted, repo, project.id)
+
+    async def members(self, questions: Questions, org: str) -> Sequence[Account]:
+        """See :meth:`giftless.auth.forges.forge.Forge.members`."""
+        url = f"{self._api}/groups/{quote(org, safe='')}/members/all?per_page=100&page="
+        users = await questions.pages(url, _bearer(questions), list[_User], 100)
+        return [Account(user.username, user.id) for user in users or () if user.is_active]
+
+    async def keys(self, questions: Questions, account: Account) -> Sequence[str]:
+        """See :meth:`giftless.auth.forges.forge.Forge.keys`."""
+        url = f"{self._api}/users/{account.id}/keys?per_page=100&page="
+        keys = await questions.pages(url, _bearer(questions), list[_Key], 100)
+        return [key.key for key in keys or () if key.logs_in(questions.now())]
+
     async def _job(self, inquiry: Inquiry) -> _Job | None:
         answer = await inquiry.ask(f"{self._api}/job", {"JOB-TOKEN": inquiry.token})
         return inquiry.read(answer, _Job) if answer.status == 200 else None
@@ -223,8 +305,8 @@ def _is_job(inquiry: Inquiry) -> bool:
     return inquiry.user == _JOB_USER or inquiry.token.startswith("glcbt-")
 
 
-def _bearer(inquiry: Inquiry) -> dict[str, str]:
-    return {"Authorization": f"Bearer {inquiry.token}"} if inquiry.token else {}
+def _bearer(questions: Questions) -> dict[str, str]:
+    return {"Authorization": f"Bearer {questions.token}"} if questions.token else {}
 
 
 class GitLabFactory:

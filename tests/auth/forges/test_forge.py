@@ -17,7 +17,7 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.ssl import CertificateOptions
 from twisted.web.server import Site
 
-from giftless.auth.forges.forge import ForgeAuthenticator
+from giftless.auth.forges.authenticator import ForgeAuthenticator
 from giftless.auth.forges.github import GitHubFactory
 from giftless.base.schema import convert
 from giftless.errors import (

@@ -1,0 +1,60 @@
+"""The token by which the server itself asks a forge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from twisted.logger import Logger
+
+from giftless.auth.watched_file import FileProblem, WatchedFile
+from giftless.errors import IdentityUnavailable, Unauthorized
+from giftless.interfaces import Environment
+
+_log: Final = Logger()
+
+#: What can be a token: nothing that does not fit into a header.
+_TOKEN: Final = re.compile(rb"[\x21-\x7e]{1,4096}")
+
+#: What clients are told to wait until somebody has given the server a good token, in seconds.
+_RETRY_AFTER: Final = 300
+
+
+def watch_token(path: str, environment: Environment) -> WatchedFile[str]:
+    """Read a file that holds a token and nothing else.
+
+    :raises ConfigError: if it holds something else.
+    """
+    lent = (environment.blocking, environment.reactor)
+    return WatchedFile(path, _parse, "token_file", *lent)
+
+
+def _parse(content: bytes) -> str:
+    token = content.strip()
+    if not _TOKEN.fullmatch(token):
+        raise FileProblem("found something else than a token, alone in its file")
+    return token.decode()
+
+
+@contextmanager
+def own_token(forge: str) -> Iterator[None]:
+    """Blame nobody but the operator for a token of the server that a forge refuses.
+
+    :param forge: what the forge is called.
+    :raises IdentityUnavailable: if it does.
+    """
+    try:
+        yield
+    except Unauthorized as error:
+        raise refused(forge, error.message) from None
+
+
+def refused(forge: str, problem: str) -> IdentityUnavailable:
+    """Log that the server's token does not suffice, and make the error for clients."""
+    _log.error("the token in token_file is of no use: {problem}", problem=problem)
+    return IdentityUnavailable(
+        f"{forge} does not tell this server what it must know about you; tell its operator",
+        _RETRY_AFTER,
+    )

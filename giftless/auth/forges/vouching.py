@@ -1,0 +1,148 @@
+"""What users of a forge may do who are known otherwise than by a token: by keys of SSH.
+
+The forge is asked with a token of the server.  A user is ``NAME#NUMBER``, or a name alone:
+names change hands, and then it is the number that counts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.chain import not_accepted
+from giftless.auth.forges.forge import Account, Forge, ForgeOptions
+from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.forges.repositories import Found, folded
+from giftless.auth.forges.server_token import own_token
+from giftless.auth.watched_file import WatchedFile
+from giftless.errors import ForgeLimit, ServiceUnavailable, TooManyRequests
+from giftless.interfaces import Identity, Lookup
+from giftless.lfs.objects import Permission, Repo
+
+#: What a user is called: nothing that means something else in a URL.
+_USER: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,254})(?:#(\d{1,18}))?", re.ASCII)
+
+#: How many questions one user may be the reason for, within how many seconds: all share the
+#: limit of the server's token.
+_QUESTIONS: Final = 60
+_WINDOW: Final = 60
+
+
+class _Count:
+    """How many questions a user was the reason for."""
+
+    value = 0
+
+
+class VouchedUsers:
+    """Finds out what users may do, with a token of the server.
+
+    :param forge: the forge.
+    :param options: how long something is remembered, and how much.
+    :param token: the server's token.
+    :param inquire: begins an inquiry with a token, about a repository.
+    :param identify: makes an identity: of a repository, what the forge tells of it, and what a
+        user is called and stands for.
+    :param clock: tells when answers expire.
+    :param count: counts looks for what is remembered.
+    """
+
+    def __init__(
+        self,
+        forge: Forge,
+        options: ForgeOptions,
+        token: WatchedFile[str],
+        inquire: Callable[[str, Repo], Inquiry],
+        identify: Callable[[Repo, Found, str, str], Identity],
+        clock: IReactorTime,
+        count: Callable[[Lookup], None],
+    ) -> None:
+        self._forge = forge
+        self._options = options
+        self._token = token
+        self._inquire = inquire
+        self._identify = identify
+        self._clock = clock
+        self._count = count
+        self._limited_until = clock.seconds()
+        size = options.cache_size
+        self._identities: TTLCache[tuple[str, Repo], Identity] = TTLCache(size, clock)
+        self._accounts: TTLCache[str, tuple[Account | None]] = TTLCache(size, clock)
+        self._asked: TTLCache[str, _Count] = TTLCache(size, clock)
+        self._shared: Shared[tuple[str, Repo], Identity] = Shared()
+
+    async def identify(self, user: str, repo: Repo) -> Identity:
+        """Find out what a user may do in a repository.
+
+        :raises Unauthorized: if the forge does not know the user, or has shut them out.
+        :raises ForgeLimit: if the forge wants to be asked less often.
+        :raises TooManyRequests: if the user is the reason for too many questions.
+        :raises ServiceUnavailable: if the forge does not tell.
+        """
+        # One entry for all spellings: they are one repository to the forge.
+        key = user, folded(repo)
+        identity = self._identities.get(key)
+        if identity is not None:
+            self._count("hit")
+            return identity
+        if key in self._shared:
+            self._count("shared")
+        else:
+            self._count("miss")
+            self._check_limits(user)
+        return await self._shared.ask(key, self._find(key, repo))
+
+    def _check_limits(self, user: str) -> None:
+        wait = math.ceil(self._limited_until - self._clock.seconds())
+        if wait > 0:
+            raise ForgeLimit(
+                f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
+                wait,
+            )
+        asked = self._asked.get(user)
+        if asked is None:
+            asked = _Count()
+            self._asked.put(user, asked, _WINDOW)
+        if asked.value >= _QUESTIONS:
+            raise TooManyRequests(
+                f"too many repositories within a minute; try again in {_WINDOW} seconds", _WINDOW
+            )
+        asked.value += 1
+
+    async def _find(self, key: tuple[str, Repo], repo: Repo) -> Identity:
+        user, _ = key
+        inquiry = self._inquire(await self._token.current(), repo)
+        try:
+            with own_token(self._forge.name):
+                account = await self._account(inquiry, user)
+                found = None if account is None else await self._forge.look_up_for(inquiry, account)
+        except ServiceUnavailable:
+            raise
+        except TooManyRequests as error:
+            self._limited_until = self._clock.seconds() + error.retry_after
+            raise
+        if account is None or found is None:
+            raise not_accepted()
+        identity = self._identify(repo, found, account.name, account.part)
+        options = self._options
+        ttl = options.write_ttl if Permission.WRITE in found.permissions else options.read_ttl
+        self._identities.put(key, identity, ttl)
+        return identity
+
+    async def _account(self, inquiry: Inquiry, user: str) -> Account | None:
+        """Return who a user is; ``None`` if nobody, or somebody else by now."""
+        known = self._accounts.get(user)
+        if known is None:
+            account = None
+            if parts := _USER.fullmatch(user):
+                account = await self._forge.find_account(inquiry, parts[1])
+                if account is not None and parts[2] and account.id != int(parts[2]):
+                    account = None
+            known = (account,)
+            self._accounts.put(user, known, self._options.read_ttl)
+        return known[0]
