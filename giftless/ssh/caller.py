@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from giftless.base import access_log
 from giftless.base.uncaught import new_request_id
 from giftless.errors import Forbidden
 from giftless.interfaces import Credentials, IAuthenticator, Identity
@@ -28,6 +29,17 @@ class Caller:
     command: Command
     identity: Identity | None = None
     id: str = field(default_factory=new_request_id)
+
+    def log(self, status: int, sent: int, seconds: float) -> None:
+        """Write the line of the access log, when the session has ended.
+
+        :param status: of its last request, or why there is no session.
+        :param sent: how many bytes of objects were sent.
+        :param seconds: how long it lasted.
+        """
+        command = self.command
+        path = f"/{command.repo.path}/{command.program.value}/{command.operation.value}"
+        access_log.write("SSH", path, status, sent, seconds, self.id, self.identity, self.address)
 
     @property
     def address(self) -> str:

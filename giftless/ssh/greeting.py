@@ -130,14 +130,19 @@ class GreetingProtocol(Protocol):
         """Begin a session, or say why there is none."""
         try:
             command = parse_command(asked.command)
-            credentials = Credentials((Vouched(asked.user, asked.realm),), asked.address)
-            caller = Caller(credentials, command)
+        except LFSError as error:
+            self._say(_refused(error))
+            return
+        credentials = Credentials((Vouched(asked.user, asked.realm),), asked.address)
+        caller, began = Caller(credentials, command), self._context.clock.seconds()
+        try:
             if command.program is Program.AUTHENTICATE:
                 await self._authenticate(caller)
             else:
                 await self._transfer(caller)
         except LFSError as error:
             self._say(_refused(error))
+            caller.log(error.code, 0, self._context.clock.seconds() - began)
 
     async def _authenticate(self, caller: Caller) -> None:
         authentication, command = self._context.authentication, caller.command

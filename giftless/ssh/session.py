@@ -14,7 +14,6 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from giftless.base import access_log
 from giftless.base.client_memory import SMALL_ANSWER, Held
 from giftless.base.concurrency import begin
 from giftless.base.received_body import RequestBody
@@ -308,6 +307,7 @@ class Session(Protocol):
         status = CLIENT_CLOSED
         if not failure.check(Disconnected):
             status = uncaught(failure, self._caller.id).code
+        self._ending = True
         self._end_request(status)
         self.abort()
 
@@ -346,17 +346,7 @@ class Session(Protocol):
         context.sessions.leave(caller.address)
         if context.counter is not None:
             context.counter.closed()
-        command = caller.command
-        access_log.write(
-            "SSH",
-            f"/{command.repo.path}/{command.program.value}/{command.operation.value}",
-            self._status,
-            self._sent,
-            context.clock.seconds() - self._opened,
-            caller.id,
-            caller.identity,
-            caller.address,
-        )
+        caller.log(self._status, self._sent, context.clock.seconds() - self._opened)
         context.sessions.closed(self)
 
     # -- the client is held up

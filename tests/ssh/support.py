@@ -136,7 +136,7 @@ class SSHTestCase(TestCase):
         )
         self.front = SSHFront(self.context)
         self.path = os.path.join(self.directory, "ssh.sock")
-        port = await UNIXServerEndpoint(reactor, self.path).listen(self.front.factory)
+        port = await UNIXServerEndpoint(reactor, self.path, backlog=500).listen(self.front.factory)
         self.addCleanup(self.front.drain, 0)
         self.addCleanup(port.stopListening)
 
