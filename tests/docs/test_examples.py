@@ -35,6 +35,7 @@ class ConfigurationTests(IntegrationTestCase):
         pem = make_certificate()
         for name in ("tls.pem", "tls.key"):
             (etc / name).write_bytes(pem)
+        (etc / "forge-token").write_text("0123456789abcdef")
         (etc / "jwt.key").write_text("0123456789abcdef" * 4)
         (etc / "htpasswd").write_text("")
         for name in ("authorized_keys", "user_ca.pub", "revoked"):

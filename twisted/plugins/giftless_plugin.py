@@ -62,6 +62,12 @@ certificates = LazyPlugin(
     tls=False,
 )
 
+github_keys = LazyPlugin(IKeyringFactory, "github", "giftless.auth.keys.forges.GitHubKeysFactory")
+
+gitea_keys = LazyPlugin(IKeyringFactory, "gitea", "giftless.auth.keys.forges.GiteaKeysFactory")
+
+gitlab_keys = LazyPlugin(IKeyringFactory, "gitlab", "giftless.auth.keys.forges.GitLabKeysFactory")
+
 sqlite_locks = LazyPlugin(
     ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory", tls=False
 )

@@ -25,7 +25,7 @@ from giftless.auth.forges.forge import (
     ForgeOptions,
 )
 from giftless.auth.forges.inquiry import Inquiry
-from giftless.auth.forges.questions import Name, Questions
+from giftless.auth.forges.questions import MOVED, Name, Questions
 from giftless.auth.forges.repositories import Found, place_of, quote_path
 from giftless.auth.forges.server_token import refused
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
@@ -160,7 +160,7 @@ class GitHub(Forge):
     async def find_account(self, questions: Questions, name: str) -> Account | None:
         """See :meth:`giftless.auth.forges.forge.Forge.find_account`."""
         url = f"{self._api_url}/users/{quote(name, safe='')}"
-        answer = await questions.ask(url, _headers(questions))
+        answer = await questions.ask(url, _headers(questions), MOVED)
         if answer.status != 200:
             return None
         user = questions.read(answer, _User)

@@ -24,7 +24,7 @@ from giftless.auth.forges.forge import (
     ForgeOptions,
 )
 from giftless.auth.forges.inquiry import Inquiry
-from giftless.auth.forges.questions import Name, Questions
+from giftless.auth.forges.questions import MOVED, Name, Questions
 from giftless.auth.forges.repositories import (
     Found,
     folded,
@@ -232,7 +232,7 @@ class GitLab(Forge):
     async def find_account(self, questions: Questions, name: str) -> Account | None:
         """See :meth:`giftless.auth.forges.forge.Forge.find_account`."""
         url = f"{self._api}/users?username={quote(name, safe='')}"
-        answer = await questions.ask(url, _bearer(questions))
+        answer = await questions.ask(url, _bearer(questions), MOVED)
         users = questions.read(answer, list[_User]) if answer.status == 200 else []
         for user in users:
             if user.username.lower() == name.lower() and user.is_active:

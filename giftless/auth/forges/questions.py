@@ -122,12 +122,13 @@ class Questions:
         :param url: the URL up to the number of the page.
         :param items: what a page is.
         :param full: how many items every page has but the last one; 1 if that is not certain.
-        :returns: the items of all pages; ``None`` if there is no such list.
+        :returns: the items of all pages; ``None`` if there is no such list, or it is
+            somewhere else.
         :raises LFSError: see :meth:`ask`; also if there are too many pages.
         """
         found: list[S] = []
         for page in range(1, _MAX_PAGES + 1):
-            answer = await self.ask(f"{url}{page}", headers)
+            answer = await self.ask(f"{url}{page}", headers, MOVED)
             if answer.status != HTTPStatus.OK:
                 return None
             new = self.read(answer, items)
