@@ -25,10 +25,13 @@ FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
 
 
 @contextmanager
-def running_forge(name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run a fake forge, and tell where it is."""
+def running_forge(name: str, *people: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a fake forge, and tell where it is.
+
+    :param people: names and public keys; see :mod:`tests.support.forge_server`.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.forge_server", name],
+        [sys.executable, "-m", "tests.support.forge_server", name, *people],
         cwd=ROOT,
         env={**base_environ(), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -1,5 +1,8 @@
 """Run a fake forge as a process: ``python -m tests.support.forge_server github``.
 
+``NAME=KEY`` behind the kind of forge gives people a public key of SSH.  All of them belong to
+the organisation ``acme``.
+
 It has the repositories ``acme/rocket`` and ``acme/Engine``, which was called
 ``acme/booster`` before, and the tokens of :data:`TOKENS`, prints
 its URL and serves until it is killed.
@@ -20,6 +23,7 @@ from tests.support.forges import (
     HubRepo,
     HubToken,
     LabToken,
+    Person,
     Project,
     TeaRepo,
     TeaToken,
@@ -83,6 +87,10 @@ def make(kind: str) -> Fake:
 def main() -> None:
     """Serve."""
     fake = make(sys.argv[1])
+    for argument in sys.argv[2:]:
+        name, _, key = argument.partition("=")
+        fake.people[name] = Person([key])
+    fake.orgs["acme"] = list(fake.people)
     fake.listen(reactor)
     print(fake.url, flush=True)
     reactor.run()

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import gatherResults
 
+from giftless.auth.chain import AuthChain
 from giftless.auth.forges.gitea import GiteaFactory
 from giftless.auth.forges.github import GitHubFactory
 from giftless.auth.forges.gitlab import GitLabFactory
+from giftless.auth.passwords.basic import BasicFactory, BasicOptions
 from giftless.errors import (
     ConfigError,
     Forbidden,
@@ -40,7 +42,7 @@ from tests.support.forges import (
     status,
 )
 from tests.support.logs import observe
-from tests.support.making import repo_of
+from tests.support.making import environment, repo_of
 
 if TYPE_CHECKING:
     _Mixin = ForgeTestCase
@@ -348,6 +350,22 @@ class GitHubTests(VouchedMixin, ForgeTestCase):
     async def test_a_token_must_be_able_to_push_to_ask_about_others(self) -> None:
         await self.failure_of(ServiceUnavailable, self.of(self.user("wanda"), "acme/closed"))
         self.assertEqual(len(self.flush("may not ask for the permissions of others")), 1)
+
+    async def test_a_local_user_of_the_same_name_is_another_person(self) -> None:
+        """Wherever the two authenticators stand in the chain."""
+        access = Path(self.mktemp())
+        access.write_text("wanda:\n  acme/*: read\nray:\n  acme/*: admin\n")
+        basic = BasicFactory().build(BasicOptions(access=str(access)), environment())
+        for order in ([basic, self.forge], [self.forge, basic]):
+            chain = AuthChain(order)
+            for name, here, there in (("wanda", "read", "write"), ("ray", "write", "read")):
+                local, remote = (
+                    await self.of(name, forge=chain, realm="basic"),
+                    await self.of(self.user(name), forge=chain, realm=str(self.forge.realm)),
+                )
+                assert local is not None and remote is not None
+                self.assertEqual((level(local), level(remote)), (here, there))
+                self.assertNotEqual(local.principal, remote.principal)
 
     async def test_an_organisation_is_no_user(self) -> None:
         self.fake.failure, self.fake.fails_on = (

@@ -17,8 +17,10 @@ from giftless.auth.passwords import basic as module
 from giftless.auth.passwords import htpasswd
 from giftless.auth.passwords.basic import BasicAuthenticator, BasicFactory
 from giftless.auth.passwords.htpasswd import check, verify
+from giftless.auth.rates import Rated, RateOptions, Rates
 from giftless.base.schema import convert
-from giftless.errors import ConfigError, Unauthorized
+from giftless.base.shared_table import SharedTable
+from giftless.errors import ConfigError, TooManyRequests, Unauthorized
 from giftless.interfaces import Bearer, Credentials, Identity, Password, Vouched
 from tests.auth.forges.support import level
 from tests.auth.passwords.test_htpasswd import VECTORS, quick_hash
@@ -481,6 +483,14 @@ class VouchedTests(BasicCase):
             assert identity is not None
             self.assertEqual(level(identity), expected, user)
             self.assertFalse(identity.anonymous)
+
+    def test_limits_hold_for_a_user_whichever_way_they_come(self) -> None:
+        rates = Rates(SharedTable(), b"s" * 32, RateOptions(per_minute=1), self.clock)
+        rated = Rated(self.build(), rates, "objects")
+        self.assertIsNotNone(self.ask(rated, "alice", "secret"))
+        self.assertRaises(TooManyRequests, self.of, rated, "alice")
+        self.assertIsNotNone(self.of(rated, "bob"))
+        self.assertRaises(TooManyRequests, self.ask, rated, "bob", "pass:w\u00f6rd")
 
     def test_nobody_is_vouched_for_without_a_name(self) -> None:
         self.assertIsNone(self.of(self.build(), ""))
