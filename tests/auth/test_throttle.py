@@ -172,9 +172,10 @@ class BoundTests(ThrottleTestCase):
         self.assertEqual(self.outcome(*many), "wait")
         self.assertEqual(self.judge.asked, [])
 
-    def test_tokens_and_vouched_users_are_counted_together(self) -> None:
+    def test_tokens_are_counted_together_and_vouched_users_are_not(self) -> None:
         shown = (Bearer("a"), Bearer("b", in_url=True), Vouched("c", "basic"), Bearer("d"))
-        self.assertEqual([self.outcome(item) for item in shown], ["refused"] * 3 + ["wait"])
+        self.assertEqual([self.outcome(item) for item in shown], ["refused"] * 4)
+        self.assertEqual(self.outcome(Bearer("e")), "wait")
 
     def test_a_network_of_ipv6_is_one_address(self) -> None:
         for number in range(1, 6):

@@ -45,7 +45,9 @@ class PasswordTests(SharingTestCase):
 
     def configure(self, etc: Path) -> dict[str, Any]:
         """Write the file of who may do what, and return the configuration."""
-        configuration, access = (block.content for block in code(DOCS / "auth/basic.rst", "yaml"))
+        configuration, access, *_ = (
+            block.content for block in code(DOCS / "auth/basic.rst", "yaml")
+        )
         (etc / "access.yaml").write_text(access)
         configuration = configuration.replace("/etc/giftless", str(etc))
         return {"log_format": "json", **yaml.safe_load(configuration)}
