@@ -27,16 +27,10 @@ from giftless.lfs.objects import Permission, Repo
 #: What a user is called: nothing that means something else in a URL.
 _USER: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,254})(?:#(\d{1,18}))?", re.ASCII)
 
-#: How many questions one user may be the reason for, within how many seconds: all share the
-#: limit of the server's token.
-_QUESTIONS: Final = 60
+#: About how many repositories one user may be the reason for questions, within how many
+#: seconds: all share the limit of the server's token.
+_REPOSITORIES: Final = 60
 _WINDOW: Final = 60
-
-
-class _Count:
-    """How many questions a user was the reason for."""
-
-    value = 0
 
 
 class VouchedUsers:
@@ -73,7 +67,7 @@ class VouchedUsers:
         size = options.cache_size
         self._identities: TTLCache[tuple[str, Repo], Identity] = TTLCache(size, clock)
         self._accounts: TTLCache[str, tuple[Account | None]] = TTLCache(size, clock)
-        self._asked: TTLCache[str, _Count] = TTLCache(size, clock)
+        self._asked: TTLCache[str, set[Repo]] = TTLCache(size, clock)
         self._shared: Shared[tuple[str, Repo], Identity] = Shared()
 
     async def identify(self, user: str, repo: Repo) -> Identity:
@@ -94,10 +88,10 @@ class VouchedUsers:
             self._count("shared")
         else:
             self._count("miss")
-            self._check_limits(user)
+            self._check_limits(*key)
         return await self._shared.ask(key, self._find(key, repo))
 
-    def _check_limits(self, user: str) -> None:
+    def _check_limits(self, user: str, repo: Repo) -> None:
         wait = math.ceil(self._limited_until - self._clock.seconds())
         if wait > 0:
             raise ForgeLimit(
@@ -106,13 +100,13 @@ class VouchedUsers:
             )
         asked = self._asked.get(user)
         if asked is None:
-            asked = _Count()
+            asked = set()
             self._asked.put(user, asked, _WINDOW)
-        if asked.value >= _QUESTIONS:
+        if len(asked) >= _REPOSITORIES and repo not in asked:
             raise TooManyRequests(
                 f"too many repositories within a minute; try again in {_WINDOW} seconds", _WINDOW
             )
-        asked.value += 1
+        asked.add(repo)
 
     async def _find(self, key: tuple[str, Repo], repo: Repo) -> Identity:
         user, _ = key

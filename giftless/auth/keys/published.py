@@ -34,7 +34,7 @@ T = TypeVar("T")
 #: Stands for everybody's keys.
 ANYBODY: Final = "*"
 
-#: What everybody logs in as who does not say who they are.
+#: What clients log in as that do not say who they are, where any other name may be somebody's.
 _SHARED_LOGIN: Final = "git"
 
 #: What an account can be called: nothing that means something else in a URL.
@@ -154,10 +154,12 @@ class PublishedKeyring:
             return None
         login = offered.login.lower()
         people = await self._whose()
-        if login in people or (self._anybody and login != _SHARED_LOGIN and is_account(login)):
+        if login in people:
             return await self._owner_named(blob, login, people, offered.address)
-        if login == _SHARED_LOGIN:
+        if not self._anybody or login == _SHARED_LOGIN:
             return await self._owner_among(blob, people)
+        if is_account(login):
+            return await self._owner_named(blob, login, people, offered.address)
         return None
 
     async def keys(self) -> Sequence[KnownKey]:

@@ -251,8 +251,15 @@ class VouchedMixin(_Mixin):
             await self.failure_of(TooManyRequests, self.of(user, f"acme/r{number}"))
         self.assertEqual(len(self.fake.seen), asked)
         self.assertEqual((await self.may("wanda"))[1], "write")
+        self.assertIsNotNone(await self.of(user, "acme/r7"))
         self.clock.advance(60)
         self.assertIsNotNone(await self.of(user, "acme/r201"))
+
+    async def test_a_long_push_to_one_repository_is_not_slowed_down(self) -> None:
+        """Although nothing is remembered."""
+        forge = self.make(read_ttl=0, write_ttl=0)
+        for _ in range(70):
+            self.assertIsNotNone(await self.of(self.user("wanda"), forge=forge))
 
     async def test_a_forge_that_does_not_tell_lets_nobody_in(self) -> None:
         user = self.user("wanda")

@@ -151,10 +151,16 @@ class PublishedMixin(_Mixin):
             (SAM, "sam", None),
             (EVE, "git", None),
             (EVE, "wanda", None),
-            (WANDA, "root", None),
-            (WANDA, "", None),
+            (WANDA, "lfs", "Wanda"),
+            (SAM, "root", None),
+            (RAY, "", "ray"),
         ):
             self.assertEqual(await self.user(keyring, line, login), user, (line, login))
+
+    async def test_where_any_name_may_be_somebodys_named_users_share_one_login(self) -> None:
+        keyring = self.make("wanda", "*")
+        for login, user in (("git", "Wanda"), ("wanda", "Wanda"), ("lfs", None), ("", None)):
+            self.assertEqual(await self.user(keyring, WANDA, login), user, login)
 
     async def test_the_keys_of_members_are_theirs(self) -> None:
         keyring = self.make(orgs=["Acme"])
