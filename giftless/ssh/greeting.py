@@ -183,4 +183,4 @@ class GreetingProtocol(Protocol):
 
 
 def _refused(error: LFSError) -> Admitted:
-    return Admitted(status=1, stderr=f"giftless: {error.message}\n")
+    return Admitted(status=1, stderr=f"giftless: {' '.join(error.message.split())}\n")
