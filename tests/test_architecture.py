@@ -26,7 +26,7 @@ LAYERS: Final = (
     {"client"},
     {"usecases"},
     {"ssh", "web"},
-    {"app"},
+    {"app", "sshd"},
     {"runtime"},
     {"commands", "openssh"},
     {"agent", "cli"},

@@ -10,7 +10,7 @@ import os
 import secrets
 from typing import Final
 
-from giftless.base.files import read_file
+from giftless.base.files import create_private_file, read_file
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 
@@ -34,7 +34,7 @@ def load_secret(secret: str | None, secret_file: str | None, state_dir: str) -> 
     try:
         os.makedirs(state_dir, mode=0o700, exist_ok=True)
         if not os.path.exists(path):
-            _create(path)
+            create_private_file(path, secrets.token_hex(MIN_BYTES).encode() + b"\n")
     except OSError as error:
         raise ConfigError(
             "state_dir",
@@ -42,20 +42,6 @@ def load_secret(secret: str | None, secret_file: str | None, state_dir: str) -> 
             " give a directory that the daemon may write to",
         ) from None
     return _long_enough(read_file(path, "state_dir").strip(), "state_dir")
-
-
-def _create(path: str) -> None:
-    temporary = f"{path}.{secrets.token_hex(8)}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, secrets.token_hex(MIN_BYTES).encode() + b"\n")
-        os.fsync(fd)
-        os.link(temporary, path)
-    except FileExistsError:
-        pass  # another process was faster; its secret counts
-    finally:
-        os.close(fd)
-        os.unlink(temporary)
 
 
 def _long_enough(secret: bytes, key: str) -> bytes:

@@ -1,0 +1,1 @@
+"""The daemon's own SSH listener: it encrypts, knows clients by their keys, and relays."""
