@@ -31,7 +31,7 @@ from giftless.interfaces import (
     IObserverFactory,
     IStorageFactory,
 )
-from giftless.runtime.daemon import PATIENCE as DAEMON_PATIENCE
+from giftless.runtime.plans import PATIENCE as DAEMON_PATIENCE
 from giftless.runtime.supervision.process import HEARTBEAT, SILENT
 from giftless.usecases.locks import LockPolicy
 from tests import run

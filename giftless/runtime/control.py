@@ -1,7 +1,8 @@
-"""Serve in a worker, and obey its parent.
+"""Serve in a process that the daemon has started, and obey it.
 
 It adopts the listening sockets that its parent has bound.  What passes between
-the two is described in :mod:`giftless.runtime.supervision.process`.
+the two is described in :mod:`giftless.runtime.supervision.process`; what the process
+serves is a :class:`Serving`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import faulthandler
 import gc
 import os
 import signal
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
@@ -22,19 +24,14 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from giftless.app import config
-from giftless.base.metrics.counts import Counts
-from giftless.base.metrics.slab import Slab
-from giftless.base.shared_table import SharedTable
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
-from giftless.interfaces import ConfigurationReloaded
+from giftless.interfaces import ConfigurationReloaded, Event
 from giftless.runtime.clock import use_monotonic_time
-from giftless.runtime.instance import Instance
 from giftless.runtime.logs import WorkerLog
 from giftless.runtime.malloc import Trimmer, keep_buffers
 from giftless.runtime.modes import limit_modes
-from giftless.runtime.orders import Orders, Reload, read_orders, read_reload
+from giftless.runtime.orders import Reload, log_format_of, read_reload
 from giftless.runtime.questions import (
     ACTIVITY,
     ANSWER,
@@ -42,6 +39,7 @@ from giftless.runtime.questions import (
     ERROR,
     Answerer,
     Answers,
+    Ask,
     Questions,
     Unanswered,
 )
@@ -74,10 +72,43 @@ _LAST_PATIENCE: Final = 1.0
 _log = Logger(namespace="giftless")
 
 
+class Serving(Protocol):
+    """What a process serves, built from its orders."""
+
+    @property
+    def answerers(self) -> Mapping[str, Answerer]:
+        """Who answers what the daemon asks, by the names of the questions."""
+
+    @property
+    def sockets(self) -> int:
+        """How many listening sockets it adopts."""
+
+    async def start(self, descriptors: Sequence[int], /) -> None:
+        """Serve on sockets that are bound already.
+
+        :raises ConfigError: if an endpoint cannot be made.
+        """
+
+    def publish(self, event: Event, /) -> None:
+        """Tell observers, if there are any, of what concerns the whole daemon."""
+
+    async def retire(self) -> None:
+        """Accept no more connections, and wait until those that are open have ended."""
+
+    async def stop(self) -> None:
+        """Accept no more connections, let running transfers finish in time, and end."""
+
+
+#: Builds what a process serves: of its orders in one line, the reactor, and what asks the
+#: daemon.  Raises ``ConfigError`` if the configuration cannot be used.
+Build: TypeAlias = Callable[[bytes, Any, Ask], Serving]
+
+
 class Control(LineOnlyReceiver):
     """Follows the parent, and ends with it.
 
     :param reactor: the reactor that everything runs on.
+    :param build: builds what this process serves.
     :ivar status: what the process is to end with.
     """
 
@@ -86,19 +117,20 @@ class Control(LineOnlyReceiver):
     #: The longest that a configuration may be, in bytes.
     MAX_LENGTH = 2**24
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, build: Build) -> None:
         self._reactor = reactor
-        self._instance: Instance | None = None
+        self._build = build
+        self._serving: Serving | None = None
         self._stopping = False
         self._has_parent = True
-        # Filled when there is an instance.
+        # Filled when the orders have come.
         self._answerers: dict[str, Answerer] = {}
         self._answers = Answers(self._answerers, self._send, reactor)
         self._questions = Questions(self._send, reactor)
         self.status = 0
 
     def connectionMade(self) -> None:
-        """Stop the instance before the reactor ends."""
+        """Stop serving before the reactor ends."""
         self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
 
     def lineReceived(self, line: bytes) -> None:
@@ -113,24 +145,19 @@ class Control(LineOnlyReceiver):
         elif word == RELOADED:
             self._tell(read_reload(line))
         else:
-            Deferred.fromCoroutine(self._begin(read_orders(line)))
+            Deferred.fromCoroutine(self._begin(line))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop when the parent is gone; running transfers may finish in time."""
         self._has_parent = False
         self.stop()
 
-    async def _begin(self, orders: Orders) -> None:
-        log = _begin_logging(orders.log_format, self._reactor)
+    async def _begin(self, orders: bytes) -> None:
+        log = _begin_logging(log_format_of(orders), self._reactor)
         try:
-            loaded = config.parse(orders.source, orders.text, os.environ)
-            shared, counts = SharedTable(SHARED), Counts(Slab(COUNTS))
-            self._instance = Instance(
-                loaded, self._reactor, shared=shared, counts=counts, ask=self._questions.ask
-            )
-            sockets = range(FIRST_SOCKET, FIRST_SOCKET + self._instance.sockets)
-            self._answerers.update(self._instance.answerers)
-            await self._instance.start(sockets)
+            self._serving = serving = self._build(orders, self._reactor, self._questions.ask)
+            self._answerers.update(serving.answerers)
+            await serving.start(range(FIRST_SOCKET, FIRST_SOCKET + serving.sockets))
         except ConfigError as error:
             self._fail(str(error))
         except Exception as error:
@@ -155,17 +182,17 @@ class Control(LineOnlyReceiver):
         return self._has_parent
 
     def _tell(self, reload: Reload) -> None:
-        assert self._instance is not None, "only a worker that serves is told of a reload"
-        self._instance.publish(ConfigurationReloaded(reload.source, reload.problem))
+        assert self._serving is not None, "only a worker that serves is told of a reload"
+        self._serving.publish(ConfigurationReloaded(reload.source, reload.problem))
 
     async def _retire(self) -> None:
-        assert self._instance is not None, "only a worker that serves is told to retire"
-        await self._instance.retire()
+        assert self._serving is not None, "only a worker that serves is told to retire"
+        await self._serving.retire()
         self.stop()
 
-    async def _shut_down_instance(self) -> None:
-        if self._instance is not None:
-            await self._instance.stop()
+    async def _stop_serving(self) -> None:
+        if self._serving is not None:
+            await self._serving.stop()
             await self._tell_the_rest()
 
     async def _tell_the_rest(self) -> None:
@@ -176,7 +203,7 @@ class Control(LineOnlyReceiver):
                 await self._questions.ask(ACTIVITY, await report(b""), _LAST_PATIENCE)
 
     def _shut_down(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._shut_down_instance())
+        return Deferred.fromCoroutine(self._stop_serving())
 
     def stop(self) -> None:
         """Let running transfers finish in time, and end.  Harmless when repeated."""
@@ -195,10 +222,11 @@ def _begin_logging(log_format: str, reactor: Any) -> WorkerLog:
     return log
 
 
-def serve(begun: bytes) -> int:
+def serve(begun: bytes, build: Build) -> int:
     """Serve until the parent says otherwise.
 
     :param begun: what has been read of its orders, from their beginning.
+    :param build: builds what this process serves.
     :returns: the exit status.
     """
     limit_modes()
@@ -216,7 +244,7 @@ def serve(begun: bytes) -> int:
 
     running: Any = reactor
     use_monotonic_time(running)
-    control = Control(running)
+    control = Control(running, build)
 
     def begin() -> None:
         # Twisted's own handler, which comes when the reactor runs, would stop it twice.

@@ -11,7 +11,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -22,8 +22,7 @@ from twisted.logger import ILogObserver, Logger
 
 from giftless import __version__
 from giftless.app import config, permissions
-from giftless.app.config import DEFAULT_FRONT, Config, Loaded
-from giftless.app.cpus import number_of_workers
+from giftless.app.config import Config, Loaded
 from giftless.base.metrics.tally import Tally
 from giftless.base.shared_table import shared_memory
 from giftless.base.showing import describe_failure
@@ -31,9 +30,17 @@ from giftless.errors import ConfigError
 from giftless.runtime.banner import Place, banner, server_url
 from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
-from giftless.runtime.orders import COMMAND, write_orders, write_reload
+from giftless.runtime.orders import write_reload
+from giftless.runtime.plans import SSH_WORKER, WORKER, environment_of_ssh, plan_ssh, plan_workers
 from giftless.runtime.sockets.binding import Sockets
-from giftless.runtime.sockets.endpoints import Listening, admin_listenings, worker_listenings
+from giftless.runtime.sockets.endpoints import (
+    Listening,
+    admin_listenings,
+    described,
+    places,
+    public_listenings,
+)
+from giftless.runtime.supervision.fleet import Fleet
 from giftless.runtime.supervision.process import Plan
 from giftless.runtime.supervision.supervisor import Supervisor, WorkerFailed
 from giftless.runtime.systemd import Notifier, watchdog_interval
@@ -43,10 +50,6 @@ if TYPE_CHECKING:
     from giftless.runtime.admin.overview import DaemonFacts
 
 _log = Logger(namespace="giftless")
-
-#: How many seconds longer than its own time-out a worker may take to end.
-#: ``TimeoutStopSec=`` in the unit is longer still.
-PATIENCE: Final = 5
 
 #: Environment variables for this process alone; workers do not inherit them.
 _OWN: Final = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
@@ -71,7 +74,7 @@ class Daemon(Service):
         self._log_format = loaded.config.log_format
         self._log = Log(twistd, self._log_format, reactor)
         self._sockets = Sockets(reactor, _owner(twistd))
-        self._descriptors: list[int] = []
+        self._descriptors: dict[Listening, int] = {}
         self._url = ""
         self._shared = shared_memory()
         self._tally = Tally()
@@ -80,9 +83,16 @@ class Daemon(Service):
         # twistd may change the directory; workers run where the daemon was started,
         # so that relative paths stay right.
         environ = {name: value for name, value in os.environ.items() if name not in _OWN}
-        self._supervisor = Supervisor(
-            reactor, COMMAND, environ, os.getcwd(), self._log.write, self._changed, self._tally
-        )
+
+        def supervisor(name: str, command: Sequence[str], environ: Mapping[str, str]) -> Supervisor:
+            return Supervisor(
+                *(name, reactor, command, environ, os.getcwd()),
+                *(self._log.write, self._changed, self._tally),
+            )
+
+        self._supervisor = supervisor("worker", WORKER, environ)
+        ssh = supervisor("SSH process", SSH_WORKER, environment_of_ssh(environ))
+        self._fleet = Fleet(self._supervisor, ssh)
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         self._watchdog = LoopingCall(self._tell_watchdog)
         self._watchdog.clock = reactor
@@ -128,23 +138,27 @@ class Daemon(Service):
         interval = watchdog_interval(os.environ, os.getpid())
         if interval is not None:
             self._watchdog.start(interval)
-        self._supervisor.startService()
+        self._fleet.startService()
         self._run(self._start())
 
     async def _start(self) -> None:
         try:
             await self._listen_for_admins(self._loaded, self._descriptors)
-            await self._supervisor.replace(self._plan(self._loaded, self._descriptors))
+            await self._fleet.replace(self._plans(self._loaded, self._descriptors))
         except (ConfigError, WorkerFailed) as error:
             self._cannot_start(error)
 
-    def _bind(self, loaded: Loaded) -> list[int]:
-        """Bind the endpoints, and behind them the admin endpoints."""
+    def _bind(self, loaded: Loaded) -> dict[Listening, int]:
+        """Bind all endpoints.
+
+        :returns: the descriptor of each one's socket.
+        """
         options = loaded.config
+        endpoints = places(options)
         try:
             if options.ssh.enabled and not options.ssh.socket:
                 self._make_state_dir(options.state_dir)
-            return self._sockets.bind(_places(loaded))
+            return dict(zip(endpoints, self._sockets.bind(endpoints), strict=True))
         except ConfigError as error:
             raise _located(error, loaded) from None
 
@@ -158,7 +172,9 @@ class Daemon(Service):
         except OSError as error:
             raise ConfigError("state_dir", f"cannot be made: {error.strerror}") from None
 
-    async def _listen_for_admins(self, loaded: Loaded, descriptors: list[int]) -> None:
+    async def _listen_for_admins(
+        self, loaded: Loaded, descriptors: Mapping[Listening, int]
+    ) -> None:
         """Serve the admin endpoints, and pages to workers.
 
         :param descriptors: see :meth:`_bind`.
@@ -176,7 +192,7 @@ class Daemon(Service):
         try:
             await self._admin.listen(
                 endpoints,
-                descriptors[len(worker_listenings(options)) :],
+                [descriptors[endpoint] for endpoint in endpoints],
                 _hosts(options),
                 options.admin.public_pages,
             )
@@ -190,21 +206,17 @@ class Daemon(Service):
         return DaemonFacts(
             self._began,
             self._url,
-            list(map(_describe, worker_listenings(options))),
-            list(map(_describe, admin_listenings(options.admin))),
+            list(map(described, public_listenings(options))),
+            list(map(described, admin_listenings(options.admin))),
             self._reloads,
             self._problem,
         )
 
-    def _plan(self, loaded: Loaded, descriptors: list[int]) -> Plan:
-        options = loaded.config
-        return Plan(
-            number_of_workers(options.workers),
-            write_orders(loaded, self._log_format),
-            descriptors[: len(worker_listenings(options))],
-            options.shutdown_timeout + PATIENCE,
-            self._shared,
-        )
+    def _plans(self, loaded: Loaded, descriptors: Mapping[Listening, int]) -> list[Plan]:
+        return [
+            plan_workers(loaded, descriptors, self._log_format, self._shared),
+            plan_ssh(loaded, descriptors, self._log_format, self._shared),
+        ]
 
     def _cannot_start(self, problem: Exception) -> None:
         _log.critical("{error}", error=str(problem))
@@ -258,12 +270,12 @@ class Daemon(Service):
     async def _try_reload(self) -> None:
         loaded = config.load(self._file, os.environ)
         descriptors = self._bind(loaded)
-        await self._supervisor.replace(self._plan(loaded, descriptors))
+        await self._fleet.replace(self._plans(loaded, descriptors))
         await self._listen_for_admins(loaded, descriptors)
         self._use(loaded, descriptors)
         self._warn(loaded)
 
-    def _use(self, loaded: Loaded, descriptors: list[int]) -> None:
+    def _use(self, loaded: Loaded, descriptors: dict[Listening, int]) -> None:
         """Go by a configuration from now on.
 
         :param descriptors: see :meth:`_bind`.
@@ -279,15 +291,15 @@ class Daemon(Service):
             _log.warn("{warning}", warning=warning)
 
     def _changed(self) -> None:
-        """Update systemd's status when a worker's state changes."""
-        status = self._supervisor.status
+        """Update systemd's status when the state of a process changes."""
+        status = self._fleet.status
         if self._problem:
             status += f"; cannot reload: {self._problem}"
-        if self._settled or self._busy or not self._supervisor.settled:
+        if self._settled or self._busy or not self._fleet.settled:
             self._notifier.send(STATUS=status)
             return
         self._settled = True
-        self._sockets.keep(self._descriptors)
+        self._sockets.keep(self._descriptors.values())
         self._notifier.ready(status)
         if not self._problem:
             self._say_hello()
@@ -299,7 +311,7 @@ class Daemon(Service):
         _log.info(
             "giftless {version} listens on {endpoints}",
             version=__version__,
-            endpoints=", ".join(map(_describe, _places(self._loaded))),
+            endpoints=", ".join(map(described, places(self._loaded.config))),
         )
         if not self._loaded.source:
             _log.warn(
@@ -312,10 +324,10 @@ class Daemon(Service):
 
     def _places(self) -> list[Place]:
         """Return where the daemon listens, and the address of each socket."""
-        addresses = map(self._sockets.address, self._descriptors)
-        return list(zip(_places(self._loaded), addresses, strict=True))
+        return [(place, self._sockets.address(it)) for place, it in self._descriptors.items()]
 
     def _tell_watchdog(self) -> None:
+        # Only by the workers: a restart would break off what they do, for SSH that is down.
         if self._supervisor.answering:
             self._notifier.send(WATCHDOG=1)
 
@@ -347,7 +359,7 @@ class Daemon(Service):
     async def _stop(self) -> None:
         self._notifier.stopping()
         # Workers stop accepting first, so nobody waits for an answer in vain.
-        ended = self._supervisor.stopService()
+        ended = self._fleet.stopService()
         await self._sockets.keep([])
         await ended
         if self._admin is not None:
@@ -359,12 +371,6 @@ class Daemon(Service):
         """Stop accepting, let running transfers finish, then end."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
-
-
-def _places(loaded: Loaded) -> list[Listening]:
-    """Return where to listen: the endpoints, and then the admin endpoints."""
-    options = loaded.config
-    return [*worker_listenings(options), *admin_listenings(options.admin)]
 
 
 def _hosts(options: Config) -> set[str]:
@@ -383,12 +389,6 @@ def _owner(twistd: Mapping[str, Any]) -> tuple[int, int] | None:
     if uid is None and gid is None:
         return None
     return -1 if uid is None else uid, -1 if gid is None else gid
-
-
-def _describe(endpoint: Listening) -> str:
-    """Say where it listens, and for which front if that is not HTTP."""
-    is_http = endpoint.front == DEFAULT_FRONT
-    return endpoint.description if is_http else f"{endpoint.description} ({endpoint.front})"
 
 
 def _complain(problem: Exception) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 from twisted.application.service import MultiService
-from twisted.internet.interfaces import IListeningPort
 
 from giftless.app import config
 from giftless.app.assembly import build_fronts
@@ -41,7 +40,7 @@ from giftless.runtime.questions import (
     Ask,
     Unanswered,
 )
-from giftless.runtime.sockets.adopting import adopt
+from giftless.runtime.sockets.adopting import Ports
 from giftless.runtime.sockets.endpoints import Listening, worker_listenings
 from giftless.runtime.space_answers import SpaceAnswers
 from giftless.runtime.space_questions import OBJECTS, PURGE, QUOTAS, RESTORE, USAGE
@@ -138,7 +137,7 @@ class Instance:
                 return msgspec.json.encode(activity.report())
 
             self.answerers[ACTIVITY] = tell_activity
-        self._ports: list[IListeningPort] = []
+        self._ports = Ports(reactor, number_of_workers(options.workers) == 1)
 
     def run_checks(self) -> list[ConfigError]:
         """Let every part that can try whether it works do so; runs the reactor.
@@ -160,14 +159,12 @@ class Instance:
             # Before the first request: it may give the former name of a repository.
             await self._refreshing.begin()
         await settle(_wait_for(front.start()) for front in self._fronts.values())
-        alone = number_of_workers(self._loaded.config.workers) == 1
         for descriptor, endpoint in zip(descriptors, self._endpoints, strict=True):
             factory = self._fronts[endpoint.front].factory
             try:
-                port = await adopt(self._reactor, descriptor, endpoint, factory, alone)
+                await self._ports.adopt(descriptor, endpoint, factory)
             except ConfigError as error:
                 raise self._located(error) from None
-            self._ports.append(port)
 
     def publish(self, event: Event) -> None:
         """Tell the observers of what concerns the whole daemon."""
@@ -180,7 +177,7 @@ class Instance:
         response; a silent one ends by the limits that always hold.  So no client
         sees an error.
         """
-        await self._stop_listening()
+        await self._ports.stop()
         if self._scrubbing is not None and self._scrubbing.running:
             # A worker of the new configuration goes on with it, if that still wants it.
             self._scrubbing.stopService()
@@ -188,15 +185,11 @@ class Instance:
 
     async def stop(self) -> None:
         """Accept no more connections, let running transfers finish in time, and end."""
-        await self._stop_listening()
+        await self._ports.stop()
         timeout = self._loaded.config.shutdown_timeout
         await settle(_wait_for(front.drain(timeout)) for front in self._fronts.values())
         await self._services.stopService()
         self._threads.stopService()
-
-    async def _stop_listening(self) -> None:
-        ports, self._ports = self._ports, []
-        await settle(_stop(port) for port in ports)
 
     def _located(self, error: ConfigError) -> ConfigError:
         return config.located(error, self._loaded.source, self._loaded.text, os.environ)
@@ -238,10 +231,3 @@ async def _ask_for_page(ask: Ask | None, request: PageRequest) -> PageReply:
 
 async def _wait_for(awaitable: Awaitable[None]) -> None:
     await awaitable
-
-
-async def _stop(port: IListeningPort) -> None:
-    # It stops at once; what it returns says when the descriptor is closed as well.
-    stopped = port.stopListening()
-    if stopped is not None:
-        await stopped

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Final
-
 import msgspec
 
 from giftless.app.config import Loaded
 from giftless.runtime.supervision.process import RELOADED
-
-#: What starts a worker.  ``-P``: nothing is imported from where it runs, which
-#: may be a directory that the service writes to.  It is a program of its own, not a
-#: copy of the parent, which has not imported what only workers need.
-COMMAND: Final = (sys.executable, "-P", "-m", "giftless.runtime.worker")
+from giftless.sshd.options import ListenerOptions
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -32,6 +25,33 @@ class Orders(msgspec.Struct, frozen=True):
 
     source: str
     text: str
+    log_format: str = "text"
+
+
+class SSHOrders(msgspec.Struct, frozen=True):
+    """What a process that serves SSH is told when it starts: only what it needs.
+
+    The rules for new members are those of :class:`Orders`.
+
+    :ivar source: the configuration file; empty for the embedded defaults.
+    :ivar endpoints: where it listens, as Twisted server endpoint strings.
+    :ivar processes: how many of its kind there are.
+    :ivar shutdown_timeout: how long sessions may take to end after SIGTERM, in seconds.
+    :ivar options: what it is to do.
+    :ivar log_format: how to log: as the parent does.
+    """
+
+    source: str
+    endpoints: list[str]
+    processes: int
+    shutdown_timeout: float
+    options: ListenerOptions
+    log_format: str = "text"
+
+
+class _Logging(msgspec.Struct, frozen=True):
+    """What all orders have in common."""
+
     log_format: str = "text"
 
 
@@ -59,6 +79,21 @@ def read_reload(line: bytes) -> Reload:
 def write_orders(loaded: Loaded, log_format: str) -> bytes:
     """Write orders down, in one line."""
     return msgspec.json.encode(Orders(loaded.source, loaded.text, log_format))
+
+
+def write_ssh_orders(orders: SSHOrders) -> bytes:
+    """Write the orders of a process that serves SSH down, in one line."""
+    return msgspec.json.encode(orders)
+
+
+def read_ssh_orders(line: bytes) -> SSHOrders:
+    """Read what :func:`write_ssh_orders` has written."""
+    return msgspec.json.decode(line, type=SSHOrders)
+
+
+def log_format_of(line: bytes) -> str:
+    """Return how the orders of whatever process want it to log."""
+    return msgspec.json.decode(line, type=_Logging).log_format
 
 
 def read_orders(line: bytes) -> Orders:

@@ -13,6 +13,7 @@ from twisted.python.util import switchUID
 
 from giftless import __version__
 from giftless.app import config, permissions, plugins
+from giftless.app.config import Loaded
 from giftless.errors import ConfigError
 from giftless.runtime import tls
 from giftless.runtime.clock import use_monotonic_time
@@ -67,11 +68,7 @@ class Options(usage.Options):
         """
         # Not before: these import the reactor (see makeService).
         from giftless.runtime.daemon import Daemon
-        from giftless.runtime.sockets.endpoints import (
-            admin_listenings,
-            check_endpoints,
-            worker_listenings,
-        )
+        from giftless.runtime.sockets.endpoints import check_endpoints, places
 
         limit_modes()
         twistd = self.twistd
@@ -85,9 +82,9 @@ class Options(usage.Options):
 
                 instance = Instance(loaded, reactor)
             try:
-                options = loaded.config
-                check_endpoints(reactor, worker_listenings(options))
-                check_endpoints(reactor, admin_listenings(options.admin))
+                check_endpoints(reactor, places(loaded.config))
+                if self.builds_parts and loaded.config.ssh.endpoints:
+                    _check_listener(loaded, reactor)
             except ConfigError as error:
                 raise config.located(error, loaded.source, loaded.text, os.environ) from None
         except ConfigError as error:
@@ -102,6 +99,18 @@ class Options(usage.Options):
             print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")
             raise SystemExit(0)
         return Daemon(loaded, self["config"], reactor, twistd)
+
+
+def _check_listener(loaded: Loaded, reactor: Any) -> None:
+    """Check that the listener for clients of SSH can be built.
+
+    :raises ConfigError: if it cannot.
+    """
+    # Not before: Conch takes time and memory.
+    from giftless.runtime.plans import ssh_orders
+    from giftless.runtime.ssh_instance import SSHInstance
+
+    SSHInstance(ssh_orders(loaded, loaded.config.log_format), reactor)
 
 
 def _become_user(twistd: Mapping[str, Any]) -> None:

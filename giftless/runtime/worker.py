@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 from giftless.app import config
 from giftless.errors import ConfigError
 from giftless.runtime import tls
 from giftless.runtime.orders import read_orders
-from giftless.runtime.supervision.process import ORDERS
+from giftless.runtime.supervision.process import COUNTS, SHARED, read_first_order
 
-#: How much is read of the orders at once, in bytes: what a pipe holds.
-_BLOCK = 65536
+if TYPE_CHECKING:
+    from giftless.runtime.instance import Instance
+    from giftless.runtime.questions import Ask
 
 
 def main() -> int:
@@ -24,25 +26,28 @@ def main() -> int:
 
     :returns: the exit status.
     """
-    begun = _read_orders()
+    begun = read_first_order()
     if not _uses_tls(begun):
         tls.leave_out()
     from giftless.runtime.control import serve
 
-    return serve(begun)
+    return serve(begun, _build)
 
 
-def _read_orders() -> bytes:
-    """Wait for the first line from the parent; returns it, and what has come behind it.
+def _build(line: bytes, reactor: Any, ask: Ask) -> Instance:
+    """Build the parts and the fronts of the configuration that the orders bring.
 
-    It is not whole if the parent is gone.
+    :raises ConfigError: if it cannot be used.
     """
-    begun = bytearray()
-    while block := os.read(ORDERS, _BLOCK):
-        begun += block
-        if b"\n" in block:
-            break
-    return bytes(begun)
+    from giftless.base.metrics.counts import Counts
+    from giftless.base.metrics.slab import Slab
+    from giftless.base.shared_table import SharedTable
+    from giftless.runtime.instance import Instance
+
+    orders = read_orders(line)
+    loaded = config.parse(orders.source, orders.text, os.environ)
+    shared, counts = SharedTable(SHARED), Counts(Slab(COUNTS))
+    return Instance(loaded, reactor, shared=shared, counts=counts, ask=ask)
 
 
 def _uses_tls(begun: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
@@ -40,10 +40,15 @@ class StoppingReactor:
             trigger()
 
 
+def refuse(orders: bytes, reactor: Any, ask: Any) -> NoReturn:
+    """Build nothing: no test gives orders."""
+    raise AssertionError("nobody has given orders")
+
+
 class StopTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = StoppingReactor()
-        self.control = Control(self.reactor)
+        self.control = Control(self.reactor, refuse)
         self.control.connectionMade()
 
     def test_several_reasons_at_once_end_it_once(self) -> None:
@@ -75,11 +80,11 @@ class LastReportTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.control = Control(self.clock)
+        self.control = Control(self.clock, refuse)
         self.sent: list[bytes] = []
         self.patch(self.control, "sendLine", self.sent.append)
         instance: Any = Instance(self.sent)
-        self.control._instance = instance
+        self.control._serving = instance
         self.control._answerers[ACTIVITY] = self.report
 
     async def report(self, _: bytes) -> bytes:
@@ -137,7 +142,7 @@ TWICE = f"""{WORKER}
         os.kill(os.getpid(), signal.SIGTERM)
 
 control.Control = Control
-sys.exit(control.serve(b""))
+sys.exit(control.serve(b"", None))
 """
 
 #: It is told to end while it obeys its orders, and then once more.
@@ -148,7 +153,7 @@ AT_ONCE = f"""{WORKER}
         reactor.callLater(0, self.stop)
 
 control.Control = Control
-sys.exit(control.serve(b"serve\\n"))
+sys.exit(control.serve(b"serve\\n", None))
 """
 
 

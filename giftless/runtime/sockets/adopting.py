@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
 from giftless.runtime.sockets.endpoints import InPlaceOfReactor, Listening, elsewhere, parse
@@ -28,6 +28,34 @@ def adopt(
     endpoint = parse(adopter, elsewhere(listening.description), listening.path)
     assert endpoint is not None, "systemd's sockets are not looked for"
     return endpoint.listen(factory)
+
+
+class Ports:
+    """The ports of this process.
+
+    :param reactor: the reactor.
+    :param alone: whether no other process accepts on their sockets.
+    """
+
+    def __init__(self, reactor: Any, alone: bool) -> None:
+        self._reactor = reactor
+        self._alone = alone
+        self._ports: list[IListeningPort] = []
+
+    async def adopt(self, descriptor: int, listening: Listening, factory: Any) -> None:
+        """Accept connections on one more socket.
+
+        See :func:`adopt` for the parameters.
+
+        :raises ConfigError: if the endpoint cannot be made.
+        """
+        self._ports.append(await adopt(self._reactor, descriptor, listening, factory, self._alone))
+
+    async def stop(self) -> None:
+        """Accept no more connections."""
+        ports, self._ports = self._ports, []
+        # They stop at once; what they return says when the descriptors are closed as well.
+        await gatherResults([maybeDeferred(port.stopListening) for port in ports])
 
 
 class _Adopter(InPlaceOfReactor):

@@ -15,6 +15,7 @@ from zope.interface import directlyProvides, providedBy
 from giftless.app.config import DEFAULT_FRONT, AdminOptions, Config, EndpointOptions
 from giftless.errors import ConfigError
 from giftless.runtime import tls
+from giftless.ssh.options import SSHOptions
 
 #: The part of an endpoint that names a socket which systemd has bound.
 SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
@@ -25,6 +26,9 @@ ADMIN: Final = "admin"
 
 #: The front for sessions of SSH.
 SESSIONS: Final = "ssh"
+
+#: The front of the endpoints of SSH, which processes of their own serve.
+SSH: Final = "sshd"
 
 #: Parts of endpoints that are no secrets.
 _SHOWN: Final = re.compile(
@@ -82,12 +86,36 @@ def session_socket(options: Config) -> str:
     return options.ssh.socket or os.path.join(options.state_dir, "ssh.sock")
 
 
+def ssh_listenings(options: SSHOptions) -> list[Listening]:
+    """Return where SSH processes are to listen, in the order of the configuration."""
+    return [
+        Listening(endpoint, SSH, f"ssh.endpoints.{index}")
+        for index, endpoint in enumerate(options.endpoints)
+    ]
+
+
 def admin_listenings(options: AdminOptions) -> list[Listening]:
     """Return where the parent itself is to listen, in the order of the configuration."""
     return [
         Listening(endpoint, ADMIN, f"admin.endpoints.{index}")
         for index, endpoint in enumerate(options.endpoints)
     ]
+
+
+def public_listenings(options: Config) -> list[Listening]:
+    """Return where clients connect."""
+    return [*worker_listenings(options), *ssh_listenings(options.ssh)]
+
+
+def places(options: Config) -> list[Listening]:
+    """Return where to listen: where clients connect, and then the admin endpoints."""
+    return [*public_listenings(options), *admin_listenings(options.admin)]
+
+
+def described(endpoint: Listening) -> str:
+    """Say where it listens, and for which front if that is not HTTP."""
+    is_http = endpoint.front == DEFAULT_FRONT
+    return endpoint.description if is_http else f"{endpoint.description} ({endpoint.front})"
 
 
 def check_endpoints(reactor: Any, endpoints: Sequence[Listening]) -> None:

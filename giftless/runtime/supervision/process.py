@@ -11,6 +11,7 @@ logs comes on its standard output, in whole lines, and is passed on as it is.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,6 +78,23 @@ SILENT: Final = 6
 STARTING: Final = 12
 
 
+#: How much a process reads of its orders at once, in bytes: what a pipe holds.
+_BLOCK: Final = 65536
+
+
+def read_first_order() -> bytes:
+    """Wait, in a process that has been started, for the first line from the parent.
+
+    :returns: this line, and what has come behind it; not whole if the parent is gone.
+    """
+    begun = bytearray()
+    while block := os.read(ORDERS, _BLOCK):
+        begun += block
+        if b"\n" in block:
+            break
+    return bytes(begun)
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Which workers are to run.
@@ -98,9 +116,11 @@ class Plan:
 class Reports(Protocol):
     """Receives what workers report.
 
+    :ivar kind: what the log calls one of these processes.
     :ivar answers: who answers what workers ask, by the names of the questions.
     """
 
+    kind: str
     answers: dict[str, Answerer]
 
     def write(self, lines: bytes, /) -> object:
@@ -160,7 +180,7 @@ class Worker(ProcessProtocol):
 
     def retire(self) -> None:
         """Tell it to accept no more connections, and to end when those it has are over."""
-        _log.info("worker {pid} accepts no more connections", pid=self.pid)
+        _log.info("{kind} {pid} accepts no more connections", kind=self._reports.kind, pid=self.pid)
         self.state = "leaving"
         self._order(RETIRE)
 
@@ -191,7 +211,9 @@ class Worker(ProcessProtocol):
         self.silence += 1
         limit = STARTING if self.state == "starting" else SILENT
         if self.silence == limit:
-            _log.error("worker {pid} does not answer and is killed", pid=self.pid)
+            _log.error(
+                "{kind} {pid} does not answer and is killed", kind=self._reports.kind, pid=self.pid
+            )
             # It shows where it hangs, if it still can.
             self._signal(signal.SIGABRT)
         elif self.silence > limit:
@@ -220,7 +242,7 @@ class Worker(ProcessProtocol):
         how = _how(end)
         self._questions.lost(f"has not answered: it {how}")
         killed = end.signal not in (None, signal.SIGTERM)
-        self._reports.over(self, self._problem or f"worker {self.pid} {how}", killed)
+        self._reports.over(self, self._problem or f"{self._reports.kind} {self.pid} {how}", killed)
 
     def _hear(self, line: bytes) -> None:
         self.silence = 0

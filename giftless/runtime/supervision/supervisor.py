@@ -48,6 +48,7 @@ class WorkerFailed(Exception):
 class Supervisor(Service):
     """Starts, replaces and ends workers.
 
+    :param kind: what the log calls one of them: ``worker``.
     :param reactor: starts processes, and tells the time.
     :param command: the command line of a worker.
     :param environ: its environment.
@@ -62,6 +63,7 @@ class Supervisor(Service):
 
     def __init__(
         self,
+        kind: str,
         reactor: Any,
         command: Sequence[str],
         environ: Mapping[str, str],
@@ -70,6 +72,7 @@ class Supervisor(Service):
         changed: Callable[[], object],
         tally: Tally,
     ) -> None:
+        self.kind = kind
         self._reactor = reactor
         self._command = command
         self._environ = environ
@@ -91,6 +94,16 @@ class Supervisor(Service):
         self._pulse.clock = reactor
 
     # -- for the daemon
+
+    @property
+    def plural(self) -> str:
+        """What several of them are called."""
+        return f"{self.kind}{'es' if self.kind.endswith('s') else 's'}"
+
+    @property
+    def plan(self) -> Plan | None:
+        """Which workers are wanted; ``None`` before the start and after the end."""
+        return self._plan
 
     @property
     def settled(self) -> bool:
@@ -147,15 +160,15 @@ class Supervisor(Service):
     def status(self) -> str:
         """How many workers are in each state, in one line."""
         counts = [f"{count} {state}" for state, count in self.states.items() if count]
-        return f"workers: {', '.join(counts) or 'none'}"
+        return f"{self.plural}: {', '.join(counts) or 'none'}"
 
     def replace(self, plan: Plan) -> Deferred[None]:
         """Replace all workers, if there are any, one by one.
 
         Not while the outcome of another plan is open.
 
-        :returns: fires when the first of the new ones serves; the others
-            follow.  Fails with :class:`WorkerFailed` if it cannot start: then
+        :returns: fires when the first of the new ones serves, if there are any; the
+            others follow.  Fails with :class:`WorkerFailed` if it cannot start: then
             all is as it was.
         """
         assert self._trial is None, "one trial at a time"
@@ -163,6 +176,9 @@ class Supervisor(Service):
         self._plan = plan
         self._deaths.clear()
         self._step()
+        if not plan.number:
+            self._proven, self._trial = plan, None
+            trial.callback(None)
         return trial
 
     def tell_one(self, order: bytes) -> None:
@@ -206,7 +222,7 @@ class Supervisor(Service):
 
     def ready(self, worker: Worker) -> None:
         """See :class:`~giftless.runtime.supervision.process.Reports`."""
-        _log.info("worker {pid} is ready", pid=worker.pid)
+        _log.info("{kind} {pid} is ready", kind=self.kind, pid=worker.pid)
         if worker.plan is self._plan:
             self._proven = self._plan
             if self._trial is not None:
@@ -222,7 +238,7 @@ class Supervisor(Service):
             if killed:
                 _log.error("{reason} before it had finished", pid=worker.pid, reason=reason)
             else:
-                _log.info("worker {pid} has ended", pid=worker.pid)
+                _log.info("{kind} {pid} has ended", kind=self.kind, pid=worker.pid)
             self.died += killed
         elif self._trial is not None and worker.state == "starting" and worker.plan is self._plan:
             self._plan = self._proven
@@ -311,7 +327,7 @@ class Supervisor(Service):
                 childFDs=descriptors,
             )
         except OSError as error:
-            reason = f"a worker cannot be started: {error.strerror}"
+            reason = f"no {self.kind} can be started: {error.strerror}"
             self._reactor.callLater(0, self.over, worker, reason, False)
             return False
         finally:

@@ -28,7 +28,7 @@ DATE = 1_700_000_000.0
 
 def supervisor(reactor: Any, tally: Tally) -> Supervisor:
     """Return one that has nothing to supervise."""
-    return Supervisor(reactor, ["worker"], {}, "/", lambda _: None, lambda: None, tally)
+    return Supervisor("worker", reactor, ["worker"], {}, "/", lambda _: None, lambda: None, tally)
 
 
 def reporter(reactor: Any, tally: Tally, doctor: Doctor) -> Reporter:

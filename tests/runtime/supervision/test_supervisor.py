@@ -122,6 +122,7 @@ class SupervisorTestCase(SynchronousTestCase):
         self.changes = 0
         self.tally = Tally()
         self.supervisor = Supervisor(
+            "worker",
             self.reactor,
             ["python", "worker"],
             {"A": "b"},
@@ -211,9 +212,7 @@ class StartTests(SupervisorTestCase):
         trial = self.supervisor.replace(plan(3))
         self.reactor.advance(0)
         problem = self.failureResultOf(trial, WorkerFailed).value
-        self.assertEqual(
-            str(problem), "a worker cannot be started: Resource temporarily unavailable"
-        )
+        self.assertEqual(str(problem), "no worker can be started: Resource temporarily unavailable")
 
 
 class DeathTests(SupervisorTestCase):

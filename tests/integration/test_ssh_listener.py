@@ -1,0 +1,360 @@
+"""The daemon's own SSH listener: git-lfs over OpenSSH, and signals in the middle of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from giftless.lfs.ssh.pkt_lines import header, text_packet
+from tests.integration.sharing import SharingTestCase, running
+from tests.integration.support import Daemon, Git, IntegrationTestCase, temporaries
+from tests.support.ports import free_port
+from tests.support.processes import ENDED, PATIENCE, base_environ, wait_until
+from tests.support.rounds import rounds
+
+MIB = 1024 * 1024
+FLUSH, DELIM = b"0000", b"0001"
+
+
+def make_key(folder: Path, name: str = "key") -> Path:
+    """Make a key of a user; returns its file."""
+    file = folder / name
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return file
+
+
+def ssh_command(key: Path) -> list[str]:
+    """Return how OpenSSH's client is called."""
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityFile": str(key),
+        "StrictHostKeyChecking": "accept-new",
+        "UserKnownHostsFile": str(key.with_name("known_hosts")),
+        "LogLevel": "ERROR",
+    }
+    return ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
+
+
+class Server:
+    """A daemon that knows a key, whose is ``ada``.
+
+    :ivar key: the file of the key.
+    """
+
+    def __init__(self, directory: Path, **config: Any) -> None:
+        self.key = make_key(directory)
+        self.ssh_port = free_port()
+        kind, encoded, *_ = self.key.with_suffix(".pub").read_text().split()
+        (directory / "keys").write_text(f'principals="ada" {kind} {encoded}\n')
+        (directory / "access").write_text("ada: {'acme/*': admin}\n")
+        for name in ("keys", "access"):
+            (directory / name).chmod(0o600)
+        self.daemon = Daemon(
+            directory,
+            config={
+                "auth": [{"type": "basic", "access": str(directory / "access")}],
+                "ssh": {
+                    "endpoints": [f"tcp:{self.ssh_port}:interface=127.0.0.1"],
+                    "keys": [{"type": "file", "keys_file": str(directory / "keys")}],
+                },
+                **config,
+            },
+        )
+
+    def url(self, repo: str) -> str:
+        return f"ssh://git@127.0.0.1:{self.ssh_port}/{repo}.git"
+
+    def pids(self, module: str) -> list[int]:
+        """Return the processes of the daemon that run a module."""
+        found = []
+        for pid in self.daemon.workers:
+            with contextlib.suppress(FileNotFoundError):
+                if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
+    @property
+    def ssh_processes(self) -> list[int]:
+        return self.pids("giftless.runtime.ssh_worker")
+
+    def command(self, *words: str) -> list[str]:
+        """Return a command line that runs words on the server."""
+        port = ["-p", str(self.ssh_port)]
+        return [*ssh_command(self.key), *port, "git@127.0.0.1", *words]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run words on the server, to the end."""
+        return subprocess.run(
+            self.command(*words),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=base_environ(),
+            timeout=PATIENCE,
+        )
+
+
+class Transfer:
+    """A session of ``git-lfs-transfer``, spoken by hand."""
+
+    def __init__(self, server: Server, operation: str, repo: str = "acme/rocket") -> None:
+        self.process = subprocess.Popen(
+            server.command("git-lfs-transfer", repo, operation),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=base_environ(),
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._in, self._out = self.process.stdin, self.process.stdout
+        self.reply()
+        self.send(text_packet("version 1"), FLUSH)
+        self.reply()
+
+    def send(self, *packets: bytes) -> None:
+        self._in.write(b"".join(packets))
+        self._in.flush()
+
+    def begin_upload(self, data: bytes) -> None:
+        """Send the beginning of an upload, without its content."""
+        oid = hashlib.sha256(data).hexdigest()
+        size = f"size={len(data)}"
+        self.send(text_packet("batch"), text_packet("transfer=ssh"), DELIM)
+        self.send(text_packet(f"{oid} {len(data)}"), FLUSH)
+        self.reply()
+        self.send(text_packet(f"put-object {oid}"), text_packet(size), DELIM)
+
+    def content(self, data: bytes) -> None:
+        """Send some of the content."""
+        for begin in range(0, len(data), 32768):
+            piece = data[begin : begin + 32768]
+            self.send(header(len(piece)), piece)
+
+    def reply(self) -> bytes:
+        """Read a whole reply; returns its content, packets joined."""
+        content = b""
+        while True:
+            length = int(self._read(4), 16)
+            if length == 0:
+                return content
+            content += b"|" if length == 1 else self._read(length - 4)
+
+    def _read(self, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            ready, _, _ = select.select([self._out], [], [], PATIENCE)
+            assert ready, "the server does not answer"
+            piece = os.read(self._out.fileno(), length - len(data))
+            assert piece, "the session has ended"
+            data += piece
+        return data
+
+    def end(self) -> int:
+        """End the input; returns the exit status."""
+        with contextlib.suppress(BrokenPipeError):
+            self._in.close()
+        status = self.process.wait(PATIENCE)
+        self._out.close()
+        return status
+
+
+class ServeTests(SharingTestCase):
+    """What does not need a daemon of its own."""
+
+    def serve(self) -> Server:
+        @contextmanager
+        def start(directory: Path) -> Iterator[Server]:
+            server = Server(directory)
+            with running(server.daemon):
+                yield server
+
+        return self.share("server", start)
+
+    def make_git_of(self, server: Server) -> Git:
+        git = self.make_git()
+        with (git.home / ".gitconfig").open("a") as file:
+            file.write(f'[core]\n\tsshCommand = "{" ".join(ssh_command(server.key))}"\n')
+        return git
+
+    def test_git_pushes_clones_and_locks(self) -> None:
+        server = self.serve()
+        git = self.make_git_of(server)
+        repo = git.create(self.directory / "work", server.url("acme/rocket"))
+        files = {f"{number}.bin": os.urandom(10_000) for number in range(rounds(20, 10_000))}
+        files["large.bin"] = os.urandom(rounds(5, 500) * MIB)
+        self.assert_round_trip(repo, files)
+        repo.git("lfs", "lock", "large.bin")
+        self.assertIn("ada", repo.git("lfs", "locks"))
+        repo.git("lfs", "unlock", "large.bin")
+
+    def test_whoever_has_no_grant_gets_nothing(self) -> None:
+        server = self.serve()
+        ended = server.run("git-lfs-transfer", "other/rocket", "download")
+        self.assertNotEqual(ended.returncode, 0)
+        self.assertIn("giftless: ", ended.stderr)
+
+    def test_other_commands_end_at_once_with_words(self) -> None:
+        server = self.serve()
+        for words in (["id"], ["sh", "-c", "id"], ["git-upload-pack", "'/acme/rocket'"], []):
+            ended = server.run(*words)
+            self.assertNotEqual(ended.returncode, 0, words)
+            self.assertEqual(ended.stdout, "")
+            self.assertIn("giftless: ", ended.stderr)
+
+    def test_a_token_for_http_is_handed_out(self) -> None:
+        ended = self.serve().run("git-lfs-authenticate", "acme/rocket", "download")
+        self.assertIn('"Authorization"', ended.stdout, ended.stderr)
+
+    def test_a_stranger_does_not_log_in(self) -> None:
+        server = self.serve()
+        other = make_key(self.directory, "other")
+        command = [each.replace(str(server.key), str(other)) for each in server.command("id")]
+        ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        self.assertEqual(ended.returncode, 255)
+        self.assertIn("Permission denied (publickey)", ended.stderr)
+
+    def test_the_process_inherits_no_secret(self) -> None:
+        server = self.serve()
+        (pid,) = server.ssh_processes
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        self.assertNotIn(b"GIFTLESS_", environ)
+
+    def test_a_client_that_is_killed_leaves_nothing_behind(self) -> None:
+        server = self.serve()
+        data = os.urandom(4 * MIB)
+        pids = [*server.ssh_processes, *server.pids("giftless.runtime.worker")]
+
+        def descriptors() -> list[int]:
+            return [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
+
+        def run(kill_at: int) -> None:
+            transfer = Transfer(server, "upload")
+            if kill_at > 0:
+                transfer.begin_upload(data)
+                transfer.content(data[: kill_at * MIB])
+            transfer.process.kill()
+            transfer.process.wait()
+            for stream in (transfer._in, transfer._out):
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+        run(0)
+        wait_until(lambda: not temporaries(server.daemon.store), "no temporary files")
+        before = descriptors()
+        for kill_at in (0, 1, 3):
+            run(kill_at)
+        wait_until(lambda: not temporaries(server.daemon.store), "no temporary files")
+        wait_until(
+            lambda: all(now <= then for now, then in zip(descriptors(), before, strict=True)),
+            "no descriptors",
+        )
+
+
+class SignalTests(IntegrationTestCase):
+    """What comes while a session runs."""
+
+    def start(self, **config: Any) -> Server:
+        folder = self.directory / "daemon"
+        folder.mkdir()
+        server = Server(folder, **config)
+        self.addCleanup(server.daemon.kill)
+        server.daemon.start()
+        return server
+
+    def begin(self, server: Server, data: bytes) -> Transfer:
+        """Begin an upload, and wait until half of it has arrived."""
+        transfer = Transfer(server, "upload")
+        transfer.begin_upload(data)
+        transfer.content(data[: len(data) // 2])
+        wait_until(lambda: temporaries(server.daemon.store), "the upload")
+        return transfer
+
+    def finish(self, transfer: Transfer, data: bytes) -> None:
+        transfer.content(data[len(data) // 2 :])
+        transfer.send(FLUSH)
+        self.assertIn(b"status 200", transfer.reply())
+
+    def test_a_reload_disturbs_no_session(self) -> None:
+        server = self.start()
+        data = os.urandom(4 * MIB)
+        transfer = self.begin(server, data)
+        before = server.ssh_processes
+        server.daemon.running.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(set(server.ssh_processes) - set(before)) == 1, "another process")
+        # Both serve: the old one whom it has, the new one whoever comes.
+        wait_until(
+            lambda: (
+                server.daemon.stdout.count("SSH process") > 2
+                and Transfer(server, "download").end() == 0
+            ),
+            "a new session",
+        )
+        self.assertLessEqual(set(before), set(server.ssh_processes))
+        self.finish(transfer, data)
+        self.assertEqual(transfer.end(), 0)
+        wait_until(lambda: not set(before) & set(server.ssh_processes), "the end of the old one")
+
+    def test_sigterm_lets_a_session_finish(self) -> None:
+        server = self.start(shutdown_timeout=600)
+        data = os.urandom(4 * MIB)
+        transfer = self.begin(server, data)
+        server.daemon.terminate()
+        wait_until(lambda: not server.daemon.listens(server.ssh_port), "no more connections")
+        self.finish(transfer, data)
+        self.assertEqual(transfer.end(), 0)
+        self.assertEqual(server.daemon.wait(), ENDED)
+
+    def test_a_killed_process_is_replaced_and_leaves_nothing(self) -> None:
+        server = self.start()
+        transfer = self.begin(server, os.urandom(4 * MIB))
+        (before,) = server.ssh_processes
+        os.kill(before, signal.SIGKILL)
+        self.assertEqual(transfer.end(), 255)
+        wait_until(lambda: not temporaries(server.daemon.store), "no temporary file")
+        self.assertEqual(Transfer(server, "download").end(), 0)
+
+    def test_a_killed_worker_ends_its_sessions_alone(self) -> None:
+        server = self.start(workers=2)
+        transfer = self.begin(server, os.urandom(4 * MIB))
+        before = server.ssh_processes
+        for pid in server.pids("giftless.runtime.worker"):
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(Transfer(server, "download").end(), 0)
+        transfer.end()
+        self.assertEqual(server.ssh_processes, before)
+
+    def test_a_session_that_is_stopped_goes_on(self) -> None:
+        server = self.start(
+            limits={"idle_timeout": 1, "stall_timeout": 1, "body_min_rate": 1_000_000_000}
+        )
+        data = os.urandom(4 * MIB)
+        transfer = self.begin(server, data)
+        transfer.process.send_signal(signal.SIGSTOP)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            transfer.process.wait(rounds(3, 600))
+        transfer.process.send_signal(signal.SIGCONT)
+        self.finish(transfer, data)
+        self.assertEqual(transfer.end(), 0)
+
+    def test_a_bad_host_key_changes_nothing(self) -> None:
+        server = self.start()
+        before = server.daemon.workers
+        config = dict(server.daemon.config or {})
+        config["ssh"] = {**config["ssh"], "host_keys": ["/none/key"]}
+        server.daemon.config = config
+        server.daemon.write_config()
+        server.daemon.running.send_signal(signal.SIGHUP)
+        wait_until(lambda: "stays as it was" in server.daemon.stdout, "the refusal")
+        self.assertIn("ssh.host_keys.0", server.daemon.stdout)
+        wait_until(lambda: server.run("id").returncode == 1, "the listener")
+        self.assertLessEqual(set(server.ssh_processes), set(before))
