@@ -20,11 +20,18 @@ from twisted.logger import LogEvent, formatEvent
 from twisted.python import systemd
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from giftless.app.config import Config
 from giftless.errors import ConfigError
 from giftless.runtime.sockets.adopting import adopt
 from giftless.runtime.sockets.binding import Sockets
-from giftless.runtime.sockets.endpoints import check_endpoints, listenings
+from giftless.runtime.sockets.endpoints import (
+    check_endpoints,
+    listenings,
+    session_listenings,
+    worker_listenings,
+)
 from giftless.runtime.sockets.ports import BACKLOG, TURN, SharedTCPPort
+from giftless.ssh.options import SSHOptions
 from tests.support.logs import observe
 
 TCP = "tcp:0:interface=127.0.0.1"
@@ -334,3 +341,39 @@ class SystemdTests(SocketsTestCase):
         check_endpoints(reactor, listenings(["systemd:domain=INET:index=7"]))
         error = self.assertRaises(ConfigError, self.bind, ["systemd:domain=INET:index=7"])
         self.assertIn("start the .socket unit", error.problem)
+
+
+class SessionSocketTests(SocketsTestCase):
+    """The Unix socket by which sessions of SSH reach workers."""
+
+    def config(self, **ssh: Any) -> Config:
+        """Return a configuration."""
+        return Config(state_dir=self.mktemp(), ssh=SSHOptions(**ssh))
+
+    def test_it_is_there_if_anything_is_served_over_ssh(self) -> None:
+        self.assertEqual(session_listenings(self.config()), [])
+        for given in ({"endpoints": ["tcp:2222"]}, {"trusted": ["git"]}, {"socket": "/run/x"}):
+            (listening,) = session_listenings(self.config(**given))
+            self.assertEqual((listening.front, listening.path), ("ssh", "ssh.socket"))
+
+    def test_workers_listen_there_behind_all_endpoints(self) -> None:
+        options = self.config(trusted=["git"])
+        self.assertEqual(
+            [each.path for each in worker_listenings(options)], ["endpoints.0", "ssh.socket"]
+        )
+
+    def test_who_may_connect_depends_on_whom_the_kernel_is_asked_for(self) -> None:
+        for number, (trusted, mode) in enumerate((([], 0o600), (["git"], 0o666))):
+            path = f"{self.mktemp()[-40:]}: {number}.sock"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            listening = session_listenings(self.config(socket=path, trusted=trusted))
+            self.sockets.bind(listening)
+            self.assertEqual(Path(path).stat().st_mode & 0o777, mode)
+
+    def test_the_directory_is_made_for_the_daemon_alone(self) -> None:
+        path = os.path.join(self.mktemp(), "state")
+        for _ in range(2):
+            self.sockets.make_directory(path)
+        self.assertEqual(Path(path).stat().st_mode & 0o777, 0o700)
+        with self.assertRaises(OSError):
+            self.sockets.make_directory("/proc/no-such-directory/state")
