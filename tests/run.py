@@ -3,7 +3,7 @@
     python tests/run.py [--coverage] [--soak] [NAME ...]
 
 A name is a module, a class or a test, as trial takes them.  Without one, all
-of ``tests`` runs, in six processes that take module after module from one list.
+of ``tests`` runs, in some processes that take module after module from one list.
 With ``--soak`` tests repeat what they do for longer and with larger objects;
 without a name it runs the modules that can (``tests/support/rounds.py``).
 The last line is ``N passed, N failed`` (``, N skipped``), below one line ``FAILED NAME``
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,38 +41,53 @@ LIMIT = 4500
 
 #: How many processes take modules.  More than there are processors, so that one
 #: goes on while the daemons of another start.
-PROCESSES = 6
+PROCESSES = 5
 
-#: The modules that take longest, in this order: taken first, so that no process is
-#: left with a long module when the others have ended.
-LONGEST = (
-    "tests.integration.test_agent",
-    "tests.integration.test_memory",
-    "tests.integration.test_multipart",
-    "tests.integration.test_space_pages",
-    "tests.integration.test_s3",
-    "tests.integration.test_pages",
-    "tests.integration.test_multipart_azure",
-    "tests.integration.test_browser",
-    "tests.integration.test_monitoring",
-    "tests.integration.test_plugins",
-    "tests.integration.test_locks_shared",
-    "tests.integration.test_gc",
-    "tests.integration.test_prometheus",
-    "tests.integration.test_overview",
-    "tests.integration.test_outages",
-    "tests.integration.test_reloads",
-    "tests.integration.test_azure",
-    "tests.integration.test_gcs",
-    "tests.integration.test_workers",
-    "tests.integration.test_browser_stores",
-    "tests.integration.test_webhooks",
-    "tests.integration.test_locks",
-    "tests.integration.test_configuration",
-    "tests.integration.test_systemd",
-    "tests.storage.azure.test_listing",
-    "tests.storage.gcs.test_listing",
-    "tests.storage.azure.test_store",
+#: What is taken first, in this order, so that no process is left with something long when
+#: the others have ended.  One process takes all modules of a line: they use the same
+#: browser, emulator or database, which takes long to start.
+FIRST = (
+    ("tests.integration.test_agent",),
+    ("tests.integration.test_space_pages", "tests.integration.test_pages"),
+    ("tests.integration.test_memory",),
+    ("tests.integration.test_prometheus", "tests.integration.test_monitoring"),
+    (
+        "tests.integration.test_browser",
+        "tests.integration.test_browser_stores",
+        "tests.integration.test_landing",
+    ),
+    ("tests.integration.test_webhooks", "tests.integration.test_outages"),
+    (
+        "tests.integration.test_locks_shared",
+        "tests.catalogue.test_postgresql",
+        "tests.locks.test_postgresql",
+    ),
+    ("tests.integration.test_multipart", "tests.integration.test_s3"),
+    (
+        "tests.integration.test_multipart_azure",
+        "tests.integration.test_azure",
+        "tests.storage.azure.test_listing",
+        "tests.storage.azure.test_store",
+        "tests.storage.azure.test_blocks",
+    ),
+    (
+        "tests.integration.test_gcs",
+        "tests.storage.gcs.test_listing",
+        "tests.storage.gcs.test_store",
+    ),
+    ("tests.integration.test_gc",),
+    ("tests.integration.test_plugins",),
+    ("tests.integration.test_systemd",),
+    ("tests.integration.test_overview",),
+    ("tests.integration.test_reloads",),
+    ("tests.integration.test_locks",),
+    ("tests.integration.test_workers",),
+    ("tests.integration.test_migrate",),
+    ("tests.integration.test_clock",),
+    ("tests.integration.test_configuration",),
+    ("tests.integration.test_trash",),
+    ("tests.docs.test_nginx",),
+    ("tests.commands.test_objects",),
 )
 
 #: The folders whose other modules come next, because they await other processes too.
@@ -81,8 +96,8 @@ LONG = ("integration", "docs", "storage")
 #: What modules import that have long rounds.
 REPEATING = ("from tests.support.rounds import", "from hypothesis import")
 
-#: How many bytes of the list are a module's name, filled up with spaces.
-WIDTH = 128
+#: How many bytes of the list are the names that are taken at once, filled up with spaces.
+WIDTH = 256
 
 
 @dataclass
@@ -160,8 +175,19 @@ def modules(soak: bool = False) -> list[str]:
     ]
     paths.sort(key=lambda path: (*(path.parts[1] != folder for folder in LONG), path))
     names = [".".join(path.with_suffix("").parts) for path in paths]
-    first = [name for name in LONGEST if name in names]
+    first = [name for batch in FIRST for name in batch if name in names]
     return [*first, *(name for name in names if name not in first)]
+
+
+def batches(names: list[str]) -> list[str]:
+    """Divide modules into what one process takes at once.
+
+    :param names: as :func:`modules` returns them.
+    :returns: the names of such modules, divided by spaces.
+    """
+    first = [[name for name in batch if name in names] for batch in FIRST]
+    together = [" ".join(batch) for batch in first if batch]
+    return together + names[sum(map(len, first)) :]
 
 
 def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Outcome:
@@ -178,7 +204,7 @@ def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Out
     ):
         if not names:
             flags = [*flags, "--queue", str(queue.fileno())]
-            queue.writelines(name.encode().ljust(WIDTH) for name in queued)
+            queue.writelines(batch.encode().ljust(WIDTH) for batch in batches(queued))
             queue.seek(0)
         running = []
         for number in range(1 if names else PROCESSES):
@@ -223,10 +249,10 @@ def _taken(queue: int) -> Iterator[str]:
     """Take modules from the list, one after the other.
 
     :param queue: the list's file descriptor.  All processes share its offset, and
-        one read moves it at once: each module is taken by one.
+        one read moves it at once: each batch is taken by one.
     """
     while record := os.read(queue, WIDTH):
-        yield record.decode().rstrip()
+        yield from record.decode().split()
 
 
 class _Queue(unittest.TestCase):
@@ -245,8 +271,26 @@ class _Queue(unittest.TestCase):
                 sharing.stop_shared()
 
 
+class _Reporter(TreeReporter):
+    """Shows at once why a test has failed, too: a run that is cut off has no summary."""
+
+    def addError(self, test: Any, error: Any) -> None:
+        """Show an error."""
+        super().addError(test, error)
+        self._show(self.errors)
+
+    def addFailure(self, test: Any, fail: Any) -> None:
+        """Show a failure."""
+        super().addFailure(test, fail)
+        self._show(self.failures)
+
+    def _show(self, found: Sequence[Any]) -> None:
+        _, reason = found[-1]
+        print(reason.getTraceback(), flush=True)
+
+
 def _run(tests: _Queue) -> Outcome:
-    result: Any = TrialRunner(TreeReporter).run(tests)
+    result: Any = TrialRunner(_Reporter).run(tests)
     failed = (*result.failures, *result.errors, *result.unexpectedSuccesses)
     return Outcome(
         result.successes,

@@ -401,7 +401,14 @@ class MakeTests(SynchronousTestCase):
 
     def test_the_modules_that_are_taken_first_are_there(self) -> None:
         """What is renamed loses its place in the list, and all tests take longer."""
-        self.assertEqual(run.modules()[: len(run.LONGEST)], list(run.LONGEST))
+        first = [name for batch in run.FIRST for name in batch]
+        self.assertEqual(run.modules()[: len(first)], first)
+
+    def test_each_module_is_in_one_batch(self) -> None:
+        for names in (run.modules(), run.modules(soak=True)):
+            batches = run.batches(names)
+            self.assertEqual(" ".join(batches).split(), names)
+            self.assertLessEqual(max(map(len, batches)), run.WIDTH)
 
     def test_a_soak_runs_the_modules_with_long_rounds(self) -> None:
         """Modules that repeat nothing are left out."""

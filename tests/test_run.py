@@ -72,6 +72,11 @@ class RunTests(SynchronousTestCase):
         )
         self.assertEqual(closing, "1 passed, 4 failed, 1 skipped")
 
+    def test_why_a_test_failed_is_shown_before_the_next_one_runs(self) -> None:
+        _, lines = self.run_sample("sample.Sample.test_errs", "sample.Sample.test_passes")
+        shown = "\n".join(lines)
+        self.assertIn("ValueError", shown[shown.index("test_errs") : shown.index("test_passes")])
+
     def test_a_name_whose_process_breaks_down_is_named(self) -> None:
         status, lines = self.run_sample("sample.Sample.test_passes", "sample.Breaking")
         self.assertEqual(status, 1)
