@@ -2,7 +2,8 @@
 
 A client that finds no place waits, without a word from the server, until another has
 logged in or is gone.  One address may have half of the places, so that others get in
-whatever it does; an office behind one address is served quickly, one after the other.
+whatever it does; an office behind one address is served quickly, one after the other.  Who
+has come last is next: idle connections of that address do not stand before its users.
 Whoever takes long to log in loses the place, but only if it keeps somebody waiting.
 """
 
@@ -64,7 +65,7 @@ class Logins:
         if len(self._waiting) >= MAX_WAITING * self._places:
             waiting_from = Counter(each.network for each in self._waiting)
             greedy, _ = waiting_from.most_common(1)[0]
-            victim = next(each for each in reversed(self._waiting) if each.network == greedy)
+            victim = next(each for each in self._waiting if each.network == greedy)
             victim.turn_away("too many others wait to log in")
         deadline = self._clock.callLater(
             self._timeout, client.turn_away, "it has taken too long to log in"
@@ -92,8 +93,9 @@ class Logins:
     def _step(self) -> None:
         """Give places to those who wait, as far as there are any."""
         while self._waiting and len(self._busy) < self._places:
-            # Whoever comes from where the fewest are logging in; the first of these.
-            client = min(self._waiting, key=lambda each: self._busy_from[each.network])
+            # Whoever comes from where the fewest are logging in; the last of these, since
+            # connections that wait for long may be there for nothing else.
+            client = min(reversed(self._waiting), key=lambda each: self._busy_from[each.network])
             if self._busy_from[client.network] >= self._share:
                 break
             del self._waiting[client]

@@ -113,6 +113,12 @@ class LoginsTests(SynchronousTestCase):
                     client.log_in()
         self.assertEqual(self.states(office, "in"), 50)
 
+    def test_idle_connections_that_wait_do_not_stand_before_users(self) -> None:
+        self.enter(50 + 300)
+        (user,) = self.enter(1)
+        self.clock.advance(PATIENCE)
+        self.assertEqual(user.state, "busy")
+
     def test_those_who_wait_are_bounded_and_the_greediest_loses(self) -> None:
         modest = self.enter(51, "10.0.0.2")
         greedy = self.enter(2 * MAX_WAITING * PLACES)
