@@ -18,6 +18,7 @@ from giftless.base.metrics.counts import Counts
 from giftless.base.repeated import Repeated
 from giftless.base.shared_table import SharedTable
 from giftless.catalogue.recorder import Recorder
+from giftless.errors import ConfigError
 from giftless.interfaces import (
     IAuthenticator,
     IAuthenticatorFactory,
@@ -134,6 +135,9 @@ def build_backends(
         from giftless.app.keyrings import build_keyrings
 
         keyrings = build_keyrings(options, parts, chain)
+    elif options.ssh.keys:
+        problem = "would let nobody in without ssh.endpoints, ssh.socket or ssh.trusted"
+        raise ConfigError("ssh.keys", problem)
     locks = build_lock_store(options, parts)
     catalogue = build_catalogue(options, parts)
     quotas = build_quota_parts(options, catalogue, parts.environment)

@@ -19,16 +19,31 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from giftless.base.schema import convert
-from giftless.errors import ConfigError, InsufficientStorage, StorageUnavailable, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticatorFactory, IStorageFactory, Password
+from giftless.errors import (
+    ConfigError,
+    InsufficientStorage,
+    ServiceUnavailable,
+    StorageUnavailable,
+    Unauthorized,
+)
+from giftless.interfaces import (
+    Credentials,
+    IAuthenticatorFactory,
+    IKeyringFactory,
+    IStorageFactory,
+    OfferedKey,
+    Password,
+)
 from giftless.lfs.objects import ObjectKey, Permission
 from tests.contracts.authenticators import ChainedContract
 from tests.contracts.copying import CopyingContract
+from tests.contracts.keyrings import KeyringContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody
 from tests.support.making import environment, key_of, put_object
 from tests.support.run import CoroutineTestCase
+from tests.support.ssh_keys import blob_of, public_key
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -46,6 +61,7 @@ def load(name: str) -> Any:
 
 sqlite_storage = load("sqlite_storage")
 shared_password = load("shared_password")
+sqlite_keyring = load("sqlite_keyring")
 
 
 def build(factory: Any, **section: Any) -> Any:
@@ -188,3 +204,40 @@ class SharedPasswordTests(ChainedContract, CoroutineTestCase):
             self.make_authenticator(password="change-me")
         self.assertEqual(caught.exception.path, "password")
         self.assertNotIn("change-me", str(caught.exception))
+
+
+class SQLiteKeyringTests(KeyringContract, CoroutineTestCase):
+    """The keyring."""
+
+    def make_keyring(self) -> Any:
+        self.path = self.mktemp()
+        with closing(sqlite3.connect(self.path)) as database:
+            database.execute("CREATE TABLE keys (line TEXT PRIMARY KEY, user TEXT NOT NULL)")
+            for name in ("alice", "bob"):
+                database.execute("INSERT INTO keys VALUES (?, ?)", (public_key(name), name))
+            database.commit()
+        return build(sqlite_keyring.sqlite_keyring, path=self.path)
+
+    def owned(self) -> list[tuple[OfferedKey, str]]:
+        names = ("alice", "bob")
+        return [(OfferedKey(blob_of(public_key(name)), "git"), name) for name in names]
+
+    def unknown(self) -> list[OfferedKey]:
+        return [OfferedKey(blob_of(public_key("eve")), "alice")]
+
+    def test_the_factory_provides_its_interface(self) -> None:
+        verifyObject(IKeyringFactory, sqlite_keyring.sqlite_keyring)
+
+    def test_a_database_that_cannot_be_read_lets_nobody_in(self) -> None:
+        with closing(sqlite3.connect(self.path)) as database:
+            database.execute("DROP TABLE keys")
+        offered, _ = self.owned()[0]
+        self.assert_fails(ServiceUnavailable, self.keyring.owner(offered))
+        self.assert_fails(ServiceUnavailable, self.keyring.keys())
+
+    def test_a_database_without_the_table_keeps_the_daemon_from_starting(self) -> None:
+        with closing(sqlite3.connect(self.mktemp())) as database:
+            database.execute("CREATE TABLE other (x)")
+        for path in (self.mktemp(), "/nowhere/keys.db"):
+            error = self.assertRaises(ConfigError, build, sqlite_keyring.sqlite_keyring, path=path)
+            self.assertEqual(error.path, "path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 
 from giftless.base.ssh_greeting import Listed, Owned, WhichKeys, WhoseKey
 from tests.auth.keys.certificates.making import Authority
+from tests.docs.pages import ROOT
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import REPO, Git, GitRepo
 from tests.integration.test_auth_forges import running_forge
@@ -21,14 +23,14 @@ from tests.support.forge_server import TOKENS
 from tests.support.forges import account_id
 from tests.support.ssh_keys import blob_of, public_key
 
-ALICE, WANDA, SAM, EVE = (public_key(name) for name in ("alice", "wanda", "sam", "eve"))
+ALICE, DORA, WANDA, SAM, EVE = map(public_key, ("alice", "dora", "wanda", "sam", "eve"))
 AUTHORITY = Authority()
 
 WANDA_THERE, SAM_THERE = (f"{name}#{account_id(name)}" for name in ("wanda", "sam"))
 
 
 class KeyringTests(SharingTestCase):
-    """A daemon with a file of keys, an authority, and a fake GitHub."""
+    """A daemon with a file of keys, an authority, a fake GitHub, and a keyring of an example."""
 
     def setUp(self) -> None:
         """Run the forge and the daemon."""
@@ -39,6 +41,7 @@ class KeyringTests(SharingTestCase):
         self.realm = f"github:{self.forge.partition('//')[2]}"
         asked = {"api_url": self.forge, "token_file": str(folder / "token")}
         self.daemon = self.share_daemon(
+            plugin_path=[str(ROOT / "examples")],
             auth=[
                 {"type": "basic", "access": str(folder / "access.yaml")},
                 {"type": "github", "orgs": ["acme"], **asked},
@@ -49,6 +52,7 @@ class KeyringTests(SharingTestCase):
                     {"type": "file", "keys_file": str(folder / "keys")},
                     {"type": "certificates", "authorities_file": str(folder / "authorities")},
                     {"type": "github", "orgs": ["acme"], **asked},
+                    {"type": "sqlite", "path": str(folder / "keys.db")},
                 ],
             },
         )
@@ -60,6 +64,10 @@ class KeyringTests(SharingTestCase):
         (folder / "token").write_text(TOKENS["github"]["wanda"])
         (folder / "access.yaml").write_text("alice:\n  org/*: write\n")
         (folder / "keys").write_text(f'principals="alice" {ALICE}\n')
+        with contextlib.closing(sqlite3.connect(folder / "keys.db")) as database:
+            database.execute("CREATE TABLE keys (line TEXT PRIMARY KEY, user TEXT NOT NULL)")
+            database.execute("INSERT INTO keys VALUES (?, 'dora')", (DORA,))
+            database.commit()
         (folder / "authorities").write_text(f"{AUTHORITY.line}\n")
         return contextlib.nullcontext(folder)
 
@@ -77,10 +85,11 @@ class KeyringTests(SharingTestCase):
         return msgspec.json.decode(self.ask(WhoseKey(blob, login)), type=Owned)
 
     def test_each_keyring_knows_its_users(self) -> None:
-        """A local user, one whom an authority vouches for, and two of the forge."""
+        """Local users, one whom an authority vouches for, and two of the forge."""
         for blob, owned in (
             (blob_of(ALICE), Owned("alice", "basic")),
             (AUTHORITY.certify(EVE, ("carol",)), Owned("carol", "basic")),
+            (blob_of(DORA), Owned("dora", "basic")),
             (blob_of(WANDA), Owned(WANDA_THERE, self.realm)),
             (blob_of(SAM), Owned(SAM_THERE, self.realm)),
             (blob_of(EVE), Owned()),
@@ -93,12 +102,12 @@ class KeyringTests(SharingTestCase):
         listed = msgspec.json.decode(self.ask(WhichKeys()), type=Listed)
         self.assertEqual(
             {(key.user, key.line) for key in listed.keys},
-            {("alice", ALICE), (WANDA_THERE, WANDA), (SAM_THERE, SAM)},
+            {("alice", ALICE), ("dora", DORA), (WANDA_THERE, WANDA), (SAM_THERE, SAM)},
         )
         done = run_command("giftless", "ssh-keys", "-s", self.socket, directory=self.directory)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         keys = sorted(" ".join(line.split()[-2:]) for line in done.stdout.splitlines())
-        self.assertEqual(keys, sorted((ALICE, WANDA, SAM)))
+        self.assertEqual(keys, sorted((ALICE, DORA, WANDA, SAM)))
 
     def repository(self, blob: bytes, path: str = REPO) -> GitRepo:
         """Make a repository whose objects go where the owner of a key may bring them."""
