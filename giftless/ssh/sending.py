@@ -1,49 +1,32 @@
 """Send the bytes of an object as pkt-lines, without ever blocking the reactor.
 
-A file is read into a buffer that has the lengths of the packets in it already, and goes
-from there to the socket: bytes are not copied in between.  A client that reads slowly
-costs one such buffer.
+The kernel copies a file to the socket by itself (``sendfile``), one packet after the other:
+a client that reads slowly costs no memory.  A small file goes in one piece.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from giftless.base.page_cache import WARM_BYTES, in_memory, read_into_memory, read_now
 from giftless.base.sending import send
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IDownload, IStoredFile
-from giftless.lfs.ssh.pkt_lines import FLUSH, HEADER_BYTES, MAX_PAYLOAD, header
+from giftless.lfs.ssh.pkt_lines import FLUSH, MAX_PAYLOAD, header
 
-#: How many packets a buffer has room for: about what a Unix socket takes at once.
-_PACKETS: Final = 4
+#: What goes in one piece if it is in memory, in bytes.
+SMALL_BYTES: Final = MAX_PAYLOAD
 
-#: How many bytes of an object that is.
-_BUFFER_BYTES: Final = _PACKETS * MAX_PAYLOAD
-
-
-def frame(size: int) -> tuple[bytearray, list[memoryview]]:
-    """Make a buffer for the packets of some bytes.
-
-    :param size: how many bytes; at least 1.
-    :returns: the buffer, with lengths in it, and the places between for the bytes.
-    """
-    count = -(-size // MAX_PAYLOAD)
-    buffer = bytearray(size + count * HEADER_BYTES)
-    view, places = memoryview(buffer), []
-    offset = 0
-    for start in range(0, size, MAX_PAYLOAD):
-        length = min(MAX_PAYLOAD, size - start)
-        view[offset : offset + HEADER_BYTES] = header(length)
-        offset += HEADER_BYTES
-        places.append(view[offset : offset + length])
-        offset += length
-    return buffer, places
+#: How much is sent in one turn of the reactor, in bytes: more than a Unix socket takes.
+SEND_BYTES: Final = 1024 * 1024
 
 
 async def send_object(
@@ -59,32 +42,24 @@ async def send_object(
     :raises OSError: if the object became shorter.
     """
     stored = download.stored
+    size = stored.size
+    sender: _FileSender | _Passing
     if IStoredFile.providedBy(stored):
-        if stored.size <= _BUFFER_BYTES:
-            await _send_small(transport, head, download, stored.fileno(), blocking)
+        data = read_now(stored.fileno(), 0, size) if size <= SMALL_BYTES else None
+        if data is not None:
+            # Before it is sent: whoever has all of it finds it counted.
+            download.sent(size, size)
+            send(transport, b"".join((head, header(size), data, FLUSH)) if size else head + FLUSH)
             return
-        sender: _FileSender | _Passing = _FileSender(transport, download, stored.fileno(), blocking)
+        sender = _FileSender(transport, download, stored.fileno(), blocking)
     else:
         sender = _Passing(transport, download)
     send(transport, head)
     try:
         await sender.run()
     finally:
-        download.sent(sender.sent, download.stored.size)
+        download.sent(sender.sent, size)
     send(transport, FLUSH)
-
-
-async def _send_small(
-    transport: Any, head: bytes, download: IDownload, fd: int, blocking: IBlocking
-) -> None:
-    """Send a file in one piece."""
-    size = download.stored.size
-    buffer, places = frame(size)
-    if size and not _read_now(fd, places, 0, size):
-        await blocking.run(_read, fd, places, 0, size)
-    # Before it is sent: whoever has all of it finds it counted.
-    download.sent(size, size)
-    send(transport, b"".join((head, buffer, FLUSH)))
 
 
 async def taken(transport: Any) -> None:
@@ -131,32 +106,29 @@ class _Taken:
 
 @implementer(IPullProducer)
 class _FileSender:
-    """Sends a large file, whenever the socket has room.
+    """Lets the kernel send a file, whenever the socket has room.
 
     :param transport: the connection's.
     :param download: the object; it is told when all of it is on its way.
     :param fd: its file.
     :param blocking: reads from the disk what is not in memory.
+    :ivar sent: how many bytes of the object were sent.
     """
 
     def __init__(self, transport: Any, download: IDownload, fd: int, blocking: IBlocking) -> None:
         self._transport = transport
         self._download = download
         self._fd = fd
-        self._offset = 0
         self._size = download.stored.size
+        self.sent = 0
+        #: What is left of a packet: of its length, and of the bytes behind that.
+        self._length = b""
+        self._left = 0
+        #: Up to where the file is in memory.
+        self._warm = 0
         self._blocking = blocking
-        self._buffer, self._places = frame(_BUFFER_BYTES)
-        #: What of it is to be sent.
-        self._rest = memoryview(b"")
-        self._is_reading = False
-        self._reading: Deferred[None] | None = None
+        self._warming: Deferred[None] | None = None
         self._done: Deferred[None] = Deferred()
-
-    @property
-    def sent(self) -> int:
-        """How many bytes of the object were sent, or nearly so."""
-        return self._offset - len(self._rest)
 
     async def run(self) -> None:
         """Send everything.
@@ -171,70 +143,86 @@ class _FileSender:
         finally:
             if not self._transport.disconnected:
                 self._transport.unregisterProducer()
-            if self._reading is not None:
+            if self._warming is not None:
                 # The caller closes the file next; a thread may still read it.
-                await self._reading
+                await self._warming
 
     def resumeProducing(self) -> None:
         """Send what the socket has room for."""
-        if self._done.called or self._is_reading:
+        if self._done.called:
             return
-        transport = self._transport
-        if not is_taken(transport):
-            transport.startWriting()
+        if not is_taken(self._transport):
+            self._transport.startWriting()
             return
-        if not self._rest and not self._fill():
-            return
+        end = min(self._size, self.sent + SEND_BYTES)
         try:
-            sent = transport.socket.send(self._rest)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.stopProducing()
+            while self.sent < end:
+                if self.sent >= self._warm and not self._warm_up():
+                    return
+                if not self._send():
+                    break
+        except OSError as error:
+            # EPIPE and the like; the transport notices by itself.
+            gone = error.errno in (errno.EPIPE, errno.ECONNRESET)
+            self._finish(Disconnected("the client went away") if gone else error)
             return
-        self._rest = self._rest[sent:]
-        if self._rest or self._offset < self._size:
-            transport.startWriting()
-        else:
+        if self.sent == self._size:
             self._finish(None)
+        else:
+            self._transport.startWriting()
 
     def stopProducing(self) -> None:
         """End with an error, since the connection is over."""
         self._finish(Disconnected("the client went away"))
 
-    def _fill(self) -> bool:
-        """Read what is to be sent next.
+    def _send(self) -> bool:
+        """Send some of a packet; return whether the socket may have room for more.
 
-        :returns: whether it is here; otherwise sending goes on when it is.
+        :raises OSError: if that is impossible, or the file became shorter.
         """
-        count = min(_BUFFER_BYTES, self._size - self._offset)
-        if count < _BUFFER_BYTES:
-            self._buffer, self._places = frame(count)
-        if _read_now(self._fd, self._places, self._offset, count):
-            self._filled(count)
+        if not self._left:
+            self._left = min(MAX_PAYLOAD, self._size - self.sent)
+            self._length = header(self._left)
+        try:
+            if self._length:
+                count = self._transport.socket.send(self._length, socket.MSG_MORE)
+                self._length = self._length[count:]
+                if self._length:
+                    return False
+            wanted = min(self._left, self._warm - self.sent)
+            if self.sent + wanted == self._size:
+                # Before it is sent: whoever has all of it finds it counted.
+                self._download.sent(self._size, self._size)
+            count = os.sendfile(self._transport.fileno(), self._fd, self.sent, wanted)
+        except BlockingIOError:
+            return False
+        if not count:
+            raise OSError(errno.EIO, "the file became shorter while it was sent")
+        self.sent += count
+        self._left -= count
+        return count == wanted
+
+    def _warm_up(self) -> bool:
+        """Make sure that the next part of the file is in memory.
+
+        :returns: whether it is; otherwise sending goes on when it is.
+        """
+        begin, finish = self.sent, min(self._size, self.sent + WARM_BYTES)
+        self._warm = finish
+        if in_memory(self._fd, begin, finish):
             return True
-        self._is_reading = True
-        self._reading = Deferred.fromCoroutine(self._fill_from_disk(count))
+        reading = self._blocking.run(read_into_memory, self._fd, begin, finish)
+        self._warming = Deferred.fromCoroutine(self._warmed_up(reading))
         return False
 
-    async def _fill_from_disk(self, count: int) -> None:
+    async def _warmed_up(self, reading: Awaitable[None]) -> None:
         try:
-            await self._blocking.run(_read, self._fd, self._places, self._offset, count)
+            await reading
         except Exception as error:
             self._finish(error)
-            return
-        finally:
-            self._is_reading = False
-        self._filled(count)
-        if not self._done.called:
-            self._transport.startWriting()
-
-    def _filled(self, count: int) -> None:
-        self._offset += count
-        if self._offset == self._size:
-            # Before it is sent: whoever has all of it finds it counted.
-            self._download.sent(self._size, self._size)
-        self._rest = memoryview(self._buffer)
+        else:
+            if not self._done.called:
+                self._transport.startWriting()
 
     def _finish(self, error: BaseException | None) -> None:
         if self._done.called:
@@ -243,24 +231,6 @@ class _FileSender:
             self._done.callback(None)
         else:
             self._done.errback(error)
-
-
-def _read_now(fd: int, places: list[memoryview], offset: int, count: int) -> bool:
-    """Read part of a file if that need not wait for a disk; returns whether it was."""
-    try:
-        return os.preadv(fd, places, offset, os.RWF_NOWAIT) == count
-    except OSError:
-        return False
-
-
-def _read(fd: int, places: list[memoryview], offset: int, count: int) -> None:
-    """Read part of a file.  Blocks.
-
-    :raises OSError: if it is not all there.
-    """
-    os.posix_fadvise(fd, offset, 8 * count, os.POSIX_FADV_WILLNEED)
-    if os.preadv(fd, places, offset) != count:
-        raise OSError(errno.EIO, "the file became shorter while it was sent")
 
 
 @implementer(IPushProducer)

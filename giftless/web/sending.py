@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from giftless.base.page_cache import WARM_BYTES, in_memory, read_into_memory, read_now
 from giftless.base.sending import sends_at_once, unsent
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IDownload, IStoredFile, IStoredObject
@@ -35,9 +36,6 @@ SEND_BYTES: Final = 2 * 1024 * 1024
 #: How many bytes at the end of a file are sent by themselves if there are more: the response
 #: counts as complete before that.  As many as sockets take at once anyway.
 LAST_BYTES: Final = 256 * 1024
-
-#: In what steps a file is made sure to be in memory before it is sent.
-WARM_BYTES: Final = 8 * 1024 * 1024
 
 
 async def send_object(
@@ -70,7 +68,7 @@ async def _send(
     if request.connection is None:
         raise Disconnected("the client went away")
     if end - start <= SMALL_BYTES and IStoredFile.providedBy(stored):
-        data = _read_now(stored.fileno(), start, end)
+        data = read_now(stored.fileno(), start, end)
         if data is not None:
             request.write(data)  # and the headers
             return
@@ -189,9 +187,9 @@ class _FileSender:
         """
         begin, finish = self._offset, min(self._end, self._offset + WARM_BYTES)
         self._warm = finish
-        if _in_memory(self._fd, begin, finish):
+        if in_memory(self._fd, begin, finish):
             return True
-        reading = self._blocking.run(_read_into_memory, self._fd, begin, finish)
+        reading = self._blocking.run(read_into_memory, self._fd, begin, finish)
         self._warming = Deferred.fromCoroutine(self._warmed_up(reading))
         return False
 
@@ -211,41 +209,6 @@ class _FileSender:
             self._done.callback(None)
         else:
             self._done.errback(error)
-
-
-def _read_now(fd: int, start: int, end: int) -> bytes | None:
-    """Read part of a file if that need not wait for a disk."""
-    buffer = bytearray(end - start)
-    try:
-        count = os.preadv(fd, [buffer], start, os.RWF_NOWAIT)
-    except OSError:
-        return None
-    return bytes(buffer) if count == end - start else None
-
-
-def _in_memory(fd: int, begin: int, end: int) -> bool:
-    """Whether reading there would not wait for a disk, as far as is known."""
-    probe = bytearray(1)
-    try:
-        return all(
-            os.preadv(fd, [probe], offset, os.RWF_NOWAIT) == 1
-            for offset in (begin, (begin + end) // 2, end - 1)
-        )
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        # A file system in memory need not support the question.
-        return error.errno == errno.EOPNOTSUPP
-
-
-def _read_into_memory(fd: int, begin: int, end: int) -> None:
-    buffer = bytearray(1024 * 1024)
-    os.posix_fadvise(fd, begin, 2 * (end - begin), os.POSIX_FADV_WILLNEED)
-    while begin < end:
-        count = os.preadv(fd, [buffer], begin)
-        if count == 0:
-            return
-        begin += count
 
 
 @implementer(IPushProducer)

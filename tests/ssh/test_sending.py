@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
-
 from giftless.interfaces import ObjectServed
-from giftless.lfs.ssh.pkt_lines import MAX_PAYLOAD, PacketDecoder
+from giftless.lfs.ssh.pkt_lines import MAX_PAYLOAD
 from giftless.ssh import sending
-from giftless.ssh.sending import frame
 from tests.ssh.client import Ended, Line, request
 from tests.ssh.support import MB, SSHTestCase
 from tests.support.making import key_of, oid_of
@@ -22,20 +18,6 @@ from tests.support.memory import MemoryStore
 
 #: More than sockets and buffers take, and no multiple of a packet.
 LARGE = random.Random("large").randbytes(5 * MB + 12_345)
-
-
-class FrameTests(SynchronousTestCase):
-    @given(st.integers(0, 5 * MAX_PAYLOAD))
-    def test_a_frame_has_room_for_each_byte_between_the_lengths(self, size: int) -> None:
-        buffer, places = frame(size)
-        self.assertEqual(sum(map(len, places)), size)
-        for number, place in enumerate(places):
-            place[:] = bytes([number]) * len(place)
-        decoder = PacketDecoder()
-        decoder.feed(bytes(buffer))
-        found = b"".join(filter(None, iter(decoder.piece, None)))  # type: ignore[arg-type]
-        self.assertEqual((len(found), decoder.waiting), (size, 0))
-        self.assertEqual(len(set(found)), len(places))
 
 
 class FileTests(SSHTestCase):
@@ -70,27 +52,38 @@ class FileTests(SSHTestCase):
 
     async def test_what_is_not_in_memory_is_read_in_a_thread(self) -> None:
         await self.serve()
-        self.patch(sending, "_read_now", lambda *_: False)
+        self.patch(sending, "read_now", lambda *_: None)
+        self.patch(sending, "in_memory", lambda *_: False)
         small = LARGE[:1000]
         for data in (small, LARGE):
             self.put(data)
         await self.download(small, LARGE, small)
 
-    async def test_what_is_in_memory_in_part_is_read_in_a_thread(self) -> None:
+    async def test_a_file_larger_than_what_is_made_sure_of_at_once_arrives_whole(self) -> None:
+        await self.serve()
+        self.patch(sending, "WARM_BYTES", MB + 1)
+        self.patch(sending, "SEND_BYTES", 100_001)
+        self.put(LARGE)
+        await self.download(LARGE)
+
+    async def test_a_disk_that_fails_ends_the_session(self) -> None:
         await self.serve()
         self.put(LARGE)
-        read = os.preadv
-        calls = 0
 
-        def preadv(fd: int, places: Any, offset: int, flags: int = 0) -> int:
-            nonlocal calls
-            calls += 1
-            if flags and calls % 3 == 0:
-                places = places[:1]
-            return read(fd, places, offset, flags)
+        def fail(*_: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
 
-        self.patch(os, "preadv", preadv)
-        await self.download(LARGE)
+        self.patch(sending, "in_memory", lambda *_: False)
+        self.patch(sending, "read_into_memory", fail)
+
+        def session(line: Line) -> None:
+            line.open("download")
+            with self.assertRaises((Ended, ConnectionError)):
+                line.get(LARGE)
+
+        await self.session(session)
+        await self.until(lambda: not self.sessions._open)
+        self.assertEqual(self.lines[0].split(" ")[4], "503")
 
     async def test_a_file_that_became_shorter_ends_the_session(self) -> None:
         """No byte that is not the object's takes the place of those that are missing."""
@@ -111,29 +104,20 @@ class FileTests(SSHTestCase):
         (event,) = self.recorder.of(ObjectServed)
         self.assertFalse(event.complete)
 
-    async def test_a_client_that_does_not_read_costs_one_buffer(self) -> None:
+    async def test_a_client_that_does_not_read_costs_no_memory(self) -> None:
         await self.serve()
         self.put(LARGE)
-        filled = 0
-        fill = sending._FileSender._filled
-
-        def note(sender: Any, count: int) -> None:
-            nonlocal filled
-            filled += count
-            fill(sender, count)
-
-        self.patch(sending._FileSender, "_filled", note)
+        ask = request(f"get-object {oid_of(LARGE)}", [f"size={len(LARGE)}"])
         line = await self.in_thread(lambda: self.line().open("download"))
-        await self.in_thread(
-            lambda: line.send(request(f"get-object {oid_of(LARGE)}", [f"size={len(LARGE)}"]))
-        )
-        await self.until(lambda: filled)
+        await self.in_thread(lambda: line.send(ask))
         await self.in_thread(lambda: line.packet())
-        self.assertLess(filled, 2 * MB)
+        (session,) = self.sessions._open
+        transport: Any = session.transport  # type: ignore[attr-defined]
+        self.assertEqual((transport.dataBuffer, transport._tempDataLen), (b"", 0))
         line.close()
         await self.settled()
         (event,) = self.recorder.of(ObjectServed)
-        self.assertEqual((event.complete, event.sent < 2 * MB), (False, True))
+        self.assertEqual((event.complete, event.sent < MB), (False, True))
 
 
 class OtherStoreTests(SSHTestCase):
