@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ import msgspec
 from giftless.base.ssh_greeting import Listed, Owned, WhichKeys, WhoseKey
 from tests.auth.keys.certificates.making import Authority
 from tests.docs.pages import ROOT
-from tests.integration.sharing import SharingTestCase
-from tests.integration.support import REPO, Git, GitRepo
+from tests.integration.sharing import SharingTestCase, running
+from tests.integration.support import REPO, Daemon, Git, GitRepo
 from tests.integration.test_auth_forges import running_forge
+from tests.integration.test_ssh_listener import ssh_command
 from tests.support.commands import run_command
 from tests.support.forge_server import TOKENS
 from tests.support.forges import account_id
-from tests.support.ssh_keys import blob_of, public_key
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, base_environ
+from tests.support.ssh_keys import blob_of, keygen, make_key, public_key
 
 ALICE, DORA, WANDA, SAM, EVE = map(public_key, ("alice", "dora", "wanda", "sam", "eve"))
 AUTHORITY = Authority()
@@ -36,18 +40,21 @@ class KeyringTests(SharingTestCase):
         """Run the forge and the daemon."""
         super().setUp()
         people = (f"wanda={WANDA}", f"sam={SAM}")
-        _, self.forge = self.share("github", lambda _: running_forge("github", *people))
-        folder = self.share("files", self.make_files)
-        self.realm = f"github:{self.forge.partition('//')[2]}"
-        asked = {"api_url": self.forge, "token_file": str(folder / "token")}
-        self.daemon = self.share_daemon(
-            plugin_path=[str(ROOT / "examples")],
-            auth=[
+        _, forge = self.share("github", lambda _: running_forge("github", *people))
+        self.folder = folder = self.share("files", self.make_files)
+        self.port = self.share("port", lambda _: contextlib.nullcontext(free_port()))
+        self.realm = f"github:{forge.partition('//')[2]}"
+        self.socket = str(folder / "ssh.sock")
+        asked = {"api_url": forge, "token_file": str(folder / "token")}
+        config = {
+            "plugin_path": [str(ROOT / "examples")],
+            "auth": [
                 {"type": "basic", "access": str(folder / "access.yaml")},
                 {"type": "github", "orgs": ["acme"], **asked},
             ],
-            ssh={
-                "socket": str(folder / "ssh.sock"),
+            "ssh": {
+                "socket": self.socket,
+                "endpoints": [f"tcp:{self.port}:interface=127.0.0.1"],
                 "keys": [
                     {"type": "file", "keys_file": str(folder / "keys")},
                     {"type": "certificates", "authorities_file": str(folder / "authorities")},
@@ -55,20 +62,21 @@ class KeyringTests(SharingTestCase):
                     {"type": "sqlite", "path": str(folder / "keys.db")},
                 ],
             },
-        )
-        self.socket = str(folder / "ssh.sock")
+        }
+        self.share("daemon", lambda directory: running(Daemon(directory, config=config)))
 
     @staticmethod
     def make_files(folder: Path) -> Any:
         """Write what the configuration names."""
         (folder / "token").write_text(TOKENS["github"]["wanda"])
-        (folder / "access.yaml").write_text("alice:\n  org/*: write\n")
+        (folder / "access.yaml").write_text("alice:\n  org/*: write\ncarol:\n  org/*: read\n")
         (folder / "keys").write_text(f'principals="alice" {ALICE}\n')
         with contextlib.closing(sqlite3.connect(folder / "keys.db")) as database:
             database.execute("CREATE TABLE keys (line TEXT PRIMARY KEY, user TEXT NOT NULL)")
             database.execute("INSERT INTO keys VALUES (?, 'dora')", (DORA,))
             database.commit()
-        (folder / "authorities").write_text(f"{AUTHORITY.line}\n")
+        other = make_key(folder / "authority").read_text()
+        (folder / "authorities").write_text(f"{AUTHORITY.line}\n{other}")
         return contextlib.nullcontext(folder)
 
     def ask(self, question: WhoseKey | WhichKeys) -> bytes:
@@ -96,6 +104,36 @@ class KeyringTests(SharingTestCase):
             (Authority().certify(EVE, ("carol",)), Owned()),
         ):
             self.assertEqual(self.owner(blob), owned)
+
+    def log_in(self, key: Path, login: str) -> subprocess.CompletedProcess[str]:
+        """Ask with OpenSSH's client how objects can be downloaded.
+
+        :param key: the file of a key; its certificate is beside it.
+        """
+        place = ["-p", str(self.port), f"{login}@127.0.0.1"]
+        return subprocess.run(
+            [*ssh_command(key), *place, "git-lfs-authenticate org/repo download"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=base_environ(),
+            timeout=PATIENCE,
+        )
+
+    def test_openssh_logs_in_with_certificates_for_every_kind_of_key(self) -> None:
+        """The listener verifies who has the key, and the keyring whose it is."""
+        for kind, bits in (("ed25519", ""), ("ecdsa", "384"), ("rsa", "2048")):
+            key = self.directory / kind
+            public = make_key(key, kind, bits)
+            sign = ("-q", "-s", str(self.folder / "authority"), "-I", "carol@work")
+            keygen(*sign, "-n", "carol,ops", str(public))
+            let_in, ambiguous = self.log_in(key, "carol"), self.log_in(key, "git")
+            self.assertEqual((let_in.returncode, ambiguous.returncode), (0, 255), let_in.stderr)
+            self.assertIn("Bearer", let_in.stdout)
+            for wrong in (("-n", "carol", "-V", "-2h:-1h"), ("-h", "-n", "carol"), ()):
+                keygen(*sign, *wrong, str(public))
+                refused = self.log_in(key, "carol")
+                self.assertEqual((refused.returncode, refused.stdout), (255, ""), wrong)
 
     def test_keys_are_listed_for_sshd(self) -> None:
         """``giftless ssh-keys`` prints a line for each key that can be listed."""
