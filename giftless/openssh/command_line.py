@@ -20,6 +20,9 @@ DEFAULT_STATE_DIR: Final = "giftless-state"
 #: The socket's name in that directory.
 SOCKET_NAME: Final = "ssh.sock"
 
+#: What an IP address consists of.
+_OF_ADDRESS: Final = frozenset("0123456789abcdefABCDEF.:")
+
 
 class Option(NamedTuple):
     """An option that takes a value.
@@ -102,6 +105,15 @@ def socket_path(options: Mapping[str, str], environ: Mapping[str, str]) -> str:
         return str(named)
     directory = environ.get(_STATE_DIR) or settings.get("state_dir") or DEFAULT_STATE_DIR
     return os.path.join(str(directory), SOCKET_NAME)
+
+
+def client_address(connection: str) -> str:
+    """Return where a client comes from; empty if that is unknown.
+
+    :param connection: what sshd says of the connection: the client's address comes first.
+    """
+    address = connection.partition(" ")[0].partition("%")[0]
+    return address if _OF_ADDRESS.issuperset(address) else ""
 
 
 def _settings(file: str) -> dict[Any, Any]:

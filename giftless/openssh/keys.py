@@ -12,11 +12,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from giftless.openssh.command_line import WHERE, Option, failure, parse, socket_path
+from giftless.openssh.command_line import (
+    WHERE,
+    Option,
+    client_address,
+    failure,
+    parse,
+    socket_path,
+)
 from giftless.openssh.lines import is_certificate, line_of
 from giftless.openssh.server import ask
 
-SYNOPSIS: Final = "giftless ssh-keys [OPTIONS] [LOGIN TYPE KEY]"
+SYNOPSIS: Final = "giftless ssh-keys [OPTIONS] [LOGIN TYPE KEY [CONNECTION]]"
 
 OPTIONS: Final = (
     *WHERE,
@@ -30,13 +37,12 @@ def main(typed: Sequence[str]) -> None:
     :raises SystemExit: if the daemon cannot be asked, or cannot tell everything.
     """
     options, arguments = parse(typed, SYNOPSIS, OPTIONS)
-    if len(arguments) not in (0, 3):
-        raise failure("ssh-keys needs no arguments, or three: %u %t %k of AuthorizedKeysCommand")
+    if len(arguments) not in (0, 3, 4):
+        raise failure("ssh-keys needs no arguments, or %u %t %k [%C] of AuthorizedKeysCommand")
     path = os.path.abspath(socket_path(options, os.environ))
     serve = _words(options.get("command")) or [_giftless(), "ssh-serve", "--socket", path]
     if arguments:
-        login, kind, key = arguments
-        found, problem = _owner(path, login, kind, key)
+        found, problem = _owner(path, *arguments)
     else:
         found, problem = _all(path)
     for owned in found:
@@ -48,12 +54,16 @@ def main(typed: Sequence[str]) -> None:
         raise failure(problem)
 
 
-def _owner(path: str, login: str, kind: str, key: str) -> tuple[Sequence[Sequence[str]], str]:
+def _owner(
+    path: str, login: str, kind: str, key: str, connection: str = ""
+) -> tuple[Sequence[Sequence[str]], str]:
     """Ask whose one key is.
 
+    :param connection: see :func:`client_address`.
     :returns: user, realm and key, if it is anybody's; and why that cannot be told.
     """
-    answer = ask(path, {"ask": "owner", "blob": key, "login": login}).answer
+    address = client_address(connection)
+    answer = ask(path, {"ask": "owner", "blob": key, "login": login, "address": address}).answer
     user = str(answer.get("user", ""))
     found = [(user, str(answer.get("realm", "")), f"{kind} {key}")] if user else []
     return found, str(answer.get("problem", ""))

@@ -11,7 +11,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from giftless.openssh.command_line import WHERE, Option, failure, parse, socket_path
+from giftless.openssh.command_line import (
+    WHERE,
+    Option,
+    client_address,
+    failure,
+    parse,
+    socket_path,
+)
 from giftless.openssh.relay import relay, write
 from giftless.openssh.server import ask
 
@@ -22,9 +29,6 @@ OPTIONS: Final = (
     *WHERE,
     Option("realm", "r", f"Whose user USER is, if not those of {DEFAULT_REALM}."),
 )
-
-#: What an IP address consists of.
-_OF_ADDRESS: Final = frozenset("0123456789abcdefABCDEF.:")
 
 
 def main(typed: Sequence[str]) -> None:
@@ -40,7 +44,7 @@ def main(typed: Sequence[str]) -> None:
         "user": _text(arguments[0], "the user's name"),
         "realm": _text(options.get("realm") or DEFAULT_REALM, "the realm"),
         "command": _text(os.environ.get("SSH_ORIGINAL_COMMAND", ""), "the command"),
-        "address": client_address(os.environ),
+        "address": client_address(os.environ.get("SSH_CONNECTION", "")),
     }
     answered = ask(socket_path(options, os.environ), question)
     try:
@@ -62,12 +66,6 @@ def _tell(answer: Mapping[str, Any]) -> None:
     if words := str(answer.get("stderr", "")):
         write(2, words.encode() if words.endswith("\n") else f"{words}\n".encode())
     raise SystemExit(int(answer.get("status", 0)))
-
-
-def client_address(environ: Mapping[str, str]) -> str:
-    """Return where a client comes from, as sshd says; empty if it does not."""
-    address = environ.get("SSH_CONNECTION", "").partition(" ")[0].partition("%")[0]
-    return address if _OF_ADDRESS.issuperset(address) else ""
 
 
 def _text(value: str, what: str) -> str:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
 from giftless.base.ssh_greeting import Listed, ListedKey, Owned, WhichKeys, WhoseKey
 from giftless.openssh import keys
 from giftless.openssh.lines import line_of
@@ -163,7 +165,11 @@ class CommandTests(SessionTestCase):
     def test_the_owner_of_the_key_that_sshd_asks_about_gets_a_line(self) -> None:
         daemon = self.stand_in(answering(Owned("alice", "basic")))
         self.assertEqual(self.run_keys("git", KIND, KEY), (self.line("alice"), "", ""))
-        self.assertEqual(daemon.asked, [WhoseKey(base64.b64decode(KEY), "git")])
+        asked = WhoseKey(base64.b64decode(KEY), "git")
+        self.assertEqual(daemon.asked, [asked])
+        self.run_keys("git", KIND, KEY, "198.51.100.7 50000 192.0.2.1 22")
+        asked = msgspec.structs.replace(asked, address="198.51.100.7")
+        self.assertEqual(daemon.asked[1:], [asked])
 
     def test_nobodys_key_gets_no_line(self) -> None:
         self.stand_in(answering(Owned()))
@@ -210,6 +216,6 @@ class CommandTests(SessionTestCase):
         )
         self.assertRegex(self.run_keys("--command", "'")[2], "--command: No closing quotation")
 
-    def test_it_takes_none_or_three_arguments(self) -> None:
-        for arguments in (("git",), ("git", KIND), ("git", KIND, KEY, "x")):
-            self.assertRegex(self.run_keys(*arguments)[2], "no arguments, or three")
+    def test_it_takes_what_sshd_knows_of_a_key_or_nothing(self) -> None:
+        for arguments in (("git",), ("git", KIND), ("git", KIND, KEY, "x", "y")):
+            self.assertRegex(self.run_keys(*arguments)[2], "needs no arguments, or")
