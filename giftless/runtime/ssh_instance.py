@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 
+from giftless.base.metrics.counts import Counts
 from giftless.errors import ConfigError
 from giftless.interfaces import Event
 from giftless.runtime.orders import SSHOrders
@@ -30,6 +31,7 @@ class SSHInstance:
 
     :param orders: what to serve.
     :param reactor: the reactor that it runs on.
+    :param counts: where this process counts what it does; ``None`` if nobody is told.
     :raises ConfigError: if the configuration cannot be used.
     :ivar answerers: who answers what the daemon asks: nobody.
     :ivar sockets: how many endpoints there are.
@@ -37,9 +39,9 @@ class SSHInstance:
 
     answerers: Mapping[str, Answerer] = {}
 
-    def __init__(self, orders: SSHOrders, reactor: Any) -> None:
+    def __init__(self, orders: SSHOrders, reactor: Any, counts: Counts | None = None) -> None:
         self._orders = orders
-        self._front = build_listener(orders.options, reactor)
+        self._front = build_listener(orders.options, reactor, counts)
         self._ports = Ports(reactor, alone=orders.processes == 1)
         self.sockets = len(orders.endpoints)
 
@@ -68,9 +70,12 @@ class SSHInstance:
         await self._front.drain(self._orders.shutdown_timeout)
 
 
-def build_listener(options: ListenerOptions, reactor: Any) -> ListenerFront:
+def build_listener(
+    options: ListenerOptions, reactor: Any, counts: Counts | None = None
+) -> ListenerFront:
     """Build what serves clients of SSH.
 
+    :param counts: see :class:`SSHInstance`.
     :raises ConfigError: if Conch is not installed, or there are no host keys.
     """
     if not all(map(find_spec, _NEEDED)):
@@ -83,4 +88,4 @@ def build_listener(options: ListenerOptions, reactor: Any) -> ListenerFront:
     keys = load_host_keys(options.host_keys, options.state_dir)
     for fingerprint in keys.fingerprints:
         _log.info("clients of SSH know this server by {fingerprint}", fingerprint=fingerprint)
-    return ListenerFront(options, keys, reactor)
+    return ListenerFront(options, keys, reactor, counts or Counts())

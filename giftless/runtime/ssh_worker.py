@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from giftless.runtime import tls
 from giftless.runtime.orders import read_ssh_orders
-from giftless.runtime.supervision.process import SHARED, read_first_order
+from giftless.runtime.supervision.process import COUNTS, SHARED, read_first_order
 
 if TYPE_CHECKING:
     from giftless.runtime.questions import Ask
@@ -39,9 +39,11 @@ def _build(line: bytes, reactor: Any, ask: Ask) -> SSHInstance:
 
     :raises ConfigError: if it cannot serve.
     """
+    from giftless.base.metrics.counts import Counts
+    from giftless.base.metrics.slab import Slab
     from giftless.runtime.ssh_instance import SSHInstance
 
-    return SSHInstance(read_ssh_orders(line), reactor)
+    return SSHInstance(read_ssh_orders(line), reactor, Counts(Slab(COUNTS)))
 
 
 if __name__ == "__main__":

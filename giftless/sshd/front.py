@@ -12,12 +12,14 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
+from giftless.base.metrics.counts import Counts
 from giftless.interfaces import IFront
 from giftless.sshd.channel import Channel
 from giftless.sshd.connection import Connection
 from giftless.sshd.host_keys import HostKeys
 from giftless.sshd.login import Login, User
 from giftless.sshd.logins import Logins
+from giftless.sshd.metrics import ListenerMetrics
 from giftless.sshd.options import ListenerOptions
 from giftless.sshd.session import Session
 from giftless.sshd.transport import ServerTransport
@@ -32,6 +34,7 @@ class Connections(Factory):
     :param host_keys: by which clients know the server.
     :param workers: who serves sessions.
     :param clock: tells the time.
+    :param metrics: where connections and logins are counted.
     :ivar publicKeys: the host keys by their kinds, as Conch asks for them.
     :ivar privateKeys: the same.
     """
@@ -39,10 +42,16 @@ class Connections(Factory):
     noisy = False
 
     def __init__(
-        self, options: ListenerOptions, host_keys: HostKeys, workers: Workers, clock: Any
+        self,
+        options: ListenerOptions,
+        host_keys: HostKeys,
+        workers: Workers,
+        clock: Any,
+        metrics: ListenerMetrics,
     ) -> None:
         self.publicKeys, self.privateKeys = host_keys.public, host_keys.private
         self.clock = clock
+        self.metrics = metrics
         self.logins = Logins(clock, options.max_logins, options.login_timeout)
         self._options = options
         self._signatures = host_keys.signatures
@@ -59,6 +68,7 @@ class Connections(Factory):
         as_of_conch: Any = self
         transport.factory = as_of_conch
         self._open.add(transport)
+        self.metrics.opened()
         return transport
 
     def getService(
@@ -121,6 +131,7 @@ class Connections(Factory):
     def closed(self, transport: ServerTransport) -> None:
         """Note that a connection is over."""
         self._open.discard(transport)
+        self.metrics.closed()
         self._check_over()
 
     def _connections(self) -> list[Connection]:
@@ -153,13 +164,17 @@ class ListenerFront:
     :param options: what to do.
     :param host_keys: by which clients know the server.
     :param reactor: the reactor.
+    :param counts: where connections and logins are counted.
     """
 
     name = "sshd"
 
-    def __init__(self, options: ListenerOptions, host_keys: HostKeys, reactor: Any) -> None:
+    def __init__(
+        self, options: ListenerOptions, host_keys: HostKeys, reactor: Any, counts: Counts
+    ) -> None:
         workers = Workers(reactor, options.socket)
-        self.factory = Connections(options, host_keys, workers, reactor)
+        metrics = ListenerMetrics(counts)
+        self.factory = Connections(options, host_keys, workers, reactor, metrics)
 
     async def start(self) -> None:
         """Be ready: there is nothing to prepare."""

@@ -27,6 +27,7 @@ from giftless.sshd.algorithms import (
 )
 from giftless.sshd.errors import BrokenProtocol
 from giftless.sshd.logins import Logins
+from giftless.sshd.metrics import ListenerMetrics, LoginResult
 from giftless.sshd.packets import Opener, Sealer
 
 _log = Logger(namespace="giftless.ssh")
@@ -70,10 +71,12 @@ class Owner(Protocol):
 
     :ivar clock: tells the time.
     :ivar logins: the places for those who log in.
+    :ivar metrics: where logins are counted.
     """
 
     clock: IReactorTime
     logins: Logins
+    metrics: ListenerMetrics
 
     def getService(self, transport: Any, service: bytes) -> Callable[[], Any] | None:
         """Return what makes the service that a client asks for, as Conch asks it."""
@@ -108,21 +111,29 @@ class ServerTransport(SSHServerTransport):
     def __init__(self, owner: Owner, signatures: list[bytes]) -> None:
         self._owner = owner
         self.supportedPublicKeys = signatures
-        self.address = self.network = ""
+        self.network = ""
         self._sealer: Sealer | None = None
         self._opener: Opener | None = None
         self._exchange: _Exchange | None = None
         self._begun = self._ended = False
         self._problem = ""
+        self._result = LoginResult.LEFT
         self._paused = self._deaf = False
         self._answers = 0
         self._linger: IDelayedCall | None = None
 
     # -- the beginning and the end
 
+    @property
+    def address(self) -> str:
+        """The client's IP address; empty if it has none.
+
+        Behind the PROXY protocol it is the proxy's until the client has sent something.
+        """
+        return getattr(self.transport.getPeer(), "host", "")
+
     def connectionMade(self) -> None:
         """Wait for a place among those who log in."""
-        self.address = getattr(self.transport.getPeer(), "host", "")
         self.network = network_of_host(self.address)
         self.transport.bufferSize = BUFFER
         self.transport.pauseProducing()
@@ -141,6 +152,7 @@ class ServerTransport(SSHServerTransport):
         :param reason: why, for the log.
         """
         self._problem = self._problem or reason
+        self._result = LoginResult.TURNED_AWAY
         self._owner.logins.leave(self)
         if self._begun:
             self.sendDisconnect(DISCONNECT_BY_APPLICATION, reason.encode())
@@ -154,6 +166,7 @@ class ServerTransport(SSHServerTransport):
         """
         self.user = user
         self._owner.logins.leave(self)
+        self._owner.metrics.ended(LoginResult.SUCCEEDED)
 
     def abort(self) -> None:
         """Close the connection at once."""
@@ -165,6 +178,8 @@ class ServerTransport(SSHServerTransport):
         if self._ended:
             return
         self._problem = self._problem or desc.decode("ascii", "replace")
+        if self._result is LoginResult.LEFT:
+            self._result = LoginResult.REFUSED
         # Otherwise the transport would wait for a word of its producer.
         self.transport.unregisterProducer()
         super().sendDisconnect(reason, desc)
@@ -186,6 +201,7 @@ class ServerTransport(SSHServerTransport):
                     problem=self._problem,
                 )
         else:
+            self._owner.metrics.ended(self._result)
             _log.info(
                 "a client from {address} has not logged in: {problem}",
                 address=self.address,

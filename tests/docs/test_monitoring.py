@@ -15,6 +15,7 @@ from giftless.base.metrics.tally import Tally
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
+from giftless.sshd.metrics import ListenerMetrics
 from tests.docs.pages import DOCS, code
 from tests.support.monitoring import RULES, SCRUB
 
@@ -23,7 +24,9 @@ class MonitoringPageTests(SynchronousTestCase):
     def test_every_metric_is_on_the_page_and_no_other(self) -> None:
         tally = Tally()
         counted = tally.open()
-        Metrics(Counts(Slab(counted.descriptor)))
+        counts = Counts(Slab(counted.descriptor))
+        Metrics(counts)
+        ListenerMetrics(counts)
         counted.close()
         facts = Facts({}, [], 0, 0, {}, Report({}, 1, 1, Stored(1, 1, 1, 1, 1), SCRUB))
         text = Exposition(tally.sums, lambda: facts).render().decode()

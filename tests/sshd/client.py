@@ -28,17 +28,23 @@ class Client(SSHClientTransport):
     :ivar got: the messages that have come, as numbers and payloads.
     :ivar encrypted: fires when keys are exchanged.
     :ivar lost: whether the server has closed the connection.
+    :param preface: what is sent before everything else.
     """
 
     _log = Logger(observer=LogPublisher())
     transport: Any
 
-    def __init__(self) -> None:
+    def __init__(self, preface: bytes = b"") -> None:
+        self._preface = preface
         self.got: list[tuple[int, bytes]] = []
         self.encrypted: Deferred[None] = Deferred()
         self.lost = False
         self.disconnected = b""
         self._wanted: list[tuple[int, Deferred[bytes]]] = []
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._preface)
+        super().connectionMade()
 
     def verifyHostKey(self, key: bytes, fingerprint: bytes) -> Deferred[None]:
         verified: Deferred[None] = Deferred()
@@ -133,16 +139,18 @@ class Client(SSHClientTransport):
         self.sendPacket(94, uint32(number) + string(data))
 
 
-async def connect(port: int) -> Client:
+async def connect(port: int, preface: bytes = b"") -> Client:
     """Connect and exchange keys."""
-    client: Client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Client())
+    client: Client = await connectProtocol(
+        TCP4ClientEndpoint(reactor, "127.0.0.1", port), Client(preface)
+    )
     await client.encrypted
     return client
 
 
-async def log_in(port: int, key: Key) -> Client:
+async def log_in(port: int, key: Key, preface: bytes = b"") -> Client:
     """Connect and log in."""
-    client = await connect(port)
+    client = await connect(port, preface)
     client.sendPacket(5, string(b"ssh-userauth"))
     await client.get(6)
     client.sign(key)

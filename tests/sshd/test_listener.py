@@ -12,10 +12,15 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
+from twisted.protocols.haproxy import proxyEndpoint
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from giftless.base.metrics.counts import Counts
+from giftless.base.metrics.slab import Slab
+from giftless.base.metrics.tally import Tally
 from giftless.base.ssh_greeting import Owned, Session, WhoseKey
 from giftless.interfaces import IFront
 from giftless.runtime.ssh_instance import build_listener
@@ -58,13 +63,24 @@ class ListenerTestCase(TestCase):
             max_logins=100,
             max_channels=self.max_channels,
         )
-        self.front = build_listener(options, reactor)
+        tally = Tally()
+        counted = tally.open()
+        self.front = build_listener(options, reactor, Counts(Slab(counted.descriptor)))
+        self.addCleanup(tally.retire, counted)
+        self.tally = tally
         port = reactor.listenTCP(0, self.front.factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.port = port.getHost().port
         self.addCleanup(lambda: Deferred.fromCoroutine(self.front.drain(0)))
         self.key = Key(ed25519.Ed25519PrivateKey.generate())
         self.workers.owners[self.key.public().blob()] = Owned("ada", "test")
+
+    def counted(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return the numbers of a family that are not 0, by the values of its labels."""
+        for family, series in self.tally.sums():
+            if family.name == name:
+                return {labels: number for labels, (number,) in series.items() if number}
+        raise AssertionError(f"nobody counts {name}")
 
     async def wait_for(self, condition: Callable[[], Any]) -> None:
         """Wait until something is so; the test's own time-out ends that."""
@@ -95,6 +111,15 @@ class LoginTests(ListenerTestCase):
         client.sendPacket(5, string(b"ssh-userauth"))
         await client.get(6)
         return client
+
+    async def test_a_proxy_says_where_a_client_comes_from(self) -> None:
+        endpoint = proxyEndpoint(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+        port: Any = await endpoint.listen(self.front.factory)
+        self.addCleanup(port.stopListening)
+        await log_in(port.getHost().port, self.key, b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n")
+        (greeting,) = self.workers.greetings
+        assert isinstance(greeting, WhoseKey)
+        self.assertEqual(greeting.address, "192.0.2.7")
 
     async def test_only_keys_are_offered_as_a_way_to_log_in(self) -> None:
         client = await self.started()
@@ -382,6 +407,21 @@ class BackPressureTests(ListenerTestCase):
 
 
 class BrokenProtocolTests(ListenerTestCase):
+    async def test_what_comes_of_logins_is_counted(self) -> None:
+        client = await log_in(self.port, self.key)
+        strangers = [await connect(self.port) for _ in range(3)]
+        self.assertEqual(self.counted("giftless_ssh_connections"), {(): 4})
+        strangers[0].transport.loseConnection()
+        strangers[1].sendPacket(90, b"")
+        await self.wait_for(lambda: len(self.counted("giftless_ssh_logins_total")) == 3)
+        await self.front.drain(0)
+        await self.wait_for(lambda: strangers[2].lost and client.lost)
+        self.assertEqual(
+            self.counted("giftless_ssh_logins_total"),
+            {(result,): 1 for result in ("succeeded", "refused", "turned_away", "left")},
+        )
+        self.assertEqual(self.counted("giftless_ssh_connections"), {})
+
     async def test_whatever_breaks_the_protocol_ends_the_connection_alone(self) -> None:
         window = 2 * 2**20
         for number, payload in (
