@@ -164,18 +164,18 @@ class Session(Protocol):
         return self._body is None or self._body.complete
 
     def _step(self) -> bool:
-        """Take the next packet, or the next piece of an object; return whether one was there."""
+        """Take the next packet, or what has come of an object; return whether to go on."""
         body = self._body
         if body is not None and not body.complete:
-            piece = self._decoder.piece()
-            if piece is Mark.FLUSH:
+            payload, mark = self._decoder.payload()
+            if payload:
+                body.deliver(payload)
+            if mark is Mark.FLUSH:
                 body.end()
                 self._reply()
-            elif piece is Mark.DELIM:
+            elif mark is Mark.DELIM:
                 raise BrokenStream("there is a delim among the bytes of an object")
-            elif piece is not None:
-                body.deliver(piece)
-            return piece is not None
+            return mark is not None
         if self._request is not None:
             return False
         packet = self._decoder.packet()

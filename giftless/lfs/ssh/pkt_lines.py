@@ -127,23 +127,34 @@ class PacketDecoder:
         self._offset += HEADER_BYTES
         return self._take(length - HEADER_BYTES)
 
-    def piece(self) -> bytes | Mark | None:
-        """Take what has come of the next packet: it need not be whole.
+    def payload(self) -> tuple[bytes, Mark | None]:
+        """Take all that has come of payloads up to the next mark: no packet need be whole.
 
-        :returns: bytes of payloads or what a packet marks; ``None`` if nothing is here.
+        :returns: their bytes, and the mark behind them; ``None`` if that has not come.
         :raises BrokenStream: if what comes is no packet.
         """
-        while not self._left:
-            length = self._length()
-            if length is None or isinstance(length, Mark):
-                return self._skip(length)
-            self._offset += HEADER_BYTES
-            self._left = length - HEADER_BYTES
-        count = min(self._left, self.waiting)
-        if not count:
-            return None
-        self._left -= count
-        return self._take(count)
+        found: list[memoryview] = []
+        mark = None
+        with memoryview(self._data) as data:
+            while mark is None:
+                if not self._left:
+                    length = self._length()
+                    if length is None:
+                        break
+                    self._offset += HEADER_BYTES
+                    if isinstance(length, Mark):
+                        mark = length
+                        break
+                    self._left = length - HEADER_BYTES
+                count = min(self._left, self.waiting)
+                if not count and self._left:
+                    break
+                found.append(data[self._offset : self._offset + count])
+                self._offset += count
+                self._left -= count
+            payload = b"".join(found)
+            found.clear()
+        return payload, mark
 
     def _length(self) -> int | Mark | None:
         """Look at the next length; ``None`` if it is not here."""

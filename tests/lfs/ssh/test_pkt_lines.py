@@ -44,14 +44,22 @@ def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     return [data[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def decode(pieces: Sequence[bytes], in_pieces: bool = False) -> list[bytes | Mark]:
-    """Take all packets out of pieces as they come."""
-    decoder, found = PacketDecoder(), []
+def decode(pieces: Sequence[bytes], as_payload: bool = False) -> list[bytes | Mark]:
+    """Take all packets out of pieces as they come.
+
+    :param as_payload: whether to take what has come of them, instead of each when it is whole.
+    """
+    decoder = PacketDecoder()
+    found: list[bytes | Mark] = []
     for piece in pieces:
         decoder.feed(piece)
-        take = decoder.piece if in_pieces else decoder.packet
-        while (packet := take()) is not None:
-            found.append(packet)
+        if as_payload:
+            mark: Mark | None = Mark.FLUSH
+            while mark is not None:
+                payload, mark = decoder.payload()
+                found.extend(it for it in (payload, mark) if it)
+        else:
+            found.extend(iter(decoder.packet, None))
     return found
 
 
@@ -64,10 +72,10 @@ class DecoderTests(SynchronousTestCase):
         self.assertEqual(decode(cut(data, places)), wanted)
 
     @given(packets, st.lists(st.integers(0, 10_000), max_size=20))
-    def test_pieces_join_to_the_same_bytes(
+    def test_payloads_join_to_the_same_bytes(
         self, wanted: list[bytes | Mark], places: list[int]
     ) -> None:
-        """An empty packet has no piece; where one packet ends does not show."""
+        """Where a packet ends does not show."""
         data = b"".join(map(sent, wanted))
 
         def joined(found: list[bytes | Mark]) -> list[bytes | Mark]:
@@ -82,16 +90,18 @@ class DecoderTests(SynchronousTestCase):
         self.assertEqual(joined(decode(cut(data, places), True)), joined(wanted))
 
     @given(packets, packets)
-    def test_what_is_taken_whole_and_in_pieces_follows_each_other(
+    def test_bytes_follow_packets_that_were_taken_whole(
         self, lines: list[bytes | Mark], body: list[bytes | Mark]
     ) -> None:
         decoder = PacketDecoder()
         decoder.feed(b"".join(map(sent, [*lines, *body])))
         self.assertEqual([decoder.packet() for _ in lines], lines)
-        rest = b"".join(item for item in body if isinstance(item, bytes))
-        pieces = iter(decoder.piece, None)
-        self.assertEqual(b"".join(item for item in pieces if isinstance(item, bytes)), rest)
-        self.assertEqual(decoder.waiting, 0)
+        wanted = b"".join(item for item in body if isinstance(item, bytes))
+        found, mark = decoder.payload()
+        while mark is not None:
+            more, mark = decoder.payload()
+            found += more
+        self.assertEqual((found, decoder.waiting), (wanted, 0))
 
     def test_byte_by_byte_nothing_is_lost(self) -> None:
         data = text_packet("version 1") + FLUSH + header(MAX_TEXT - 4) + b"x" * (MAX_TEXT - 4)
@@ -104,15 +114,15 @@ class DecoderTests(SynchronousTestCase):
 
     def test_what_is_no_length_breaks_the_stream(self) -> None:
         for data in (b"GET / HTTP/1.1", b"00-1", b"+00a", b" 00a", b"0x0a", b"\xff\xff\xff\xff"):
-            for in_pieces in (False, True):
+            for as_payload in (False, True):
                 with self.assertRaises(BrokenStream):
-                    decode([data], in_pieces)
+                    decode([data], as_payload)
 
     def test_lengths_that_no_packet_has_break_the_stream(self) -> None:
         for data in (b"0002", b"0003", b"fff1", b"ffff"):
-            for in_pieces in (False, True):
+            for as_payload in (False, True):
                 with self.assertRaises(BrokenStream):
-                    decode([data], in_pieces)
+                    decode([data], as_payload)
 
     def test_the_largest_packet_of_git_is_taken_as_bytes(self) -> None:
         payload = b"x" * (MAX_LENGTH - 4)
@@ -125,9 +135,9 @@ class DecoderTests(SynchronousTestCase):
 
     @given(st.binary(max_size=60))
     def test_any_bytes_are_packets_or_break_the_stream(self, data: bytes) -> None:
-        for in_pieces in (False, True):
+        for as_payload in (False, True):
             try:
-                found = decode([data], in_pieces)
+                found = decode([data], as_payload)
             except BrokenStream:
                 continue
             size = sum(len(item) for item in found if isinstance(item, bytes))
