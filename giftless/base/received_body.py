@@ -85,6 +85,8 @@ class RequestBody(ArrivingBody):
         self._resume = resume
         self.enough = _MAX_READ
         self._discarding = False
+        #: Whether the reader gets what is here, however little.
+        self._hurried = False
         #: How many bytes the handler works on.
         self._handed = 0
         self.complete = False
@@ -106,6 +108,7 @@ class RequestBody(ArrivingBody):
             raise self._failure
         # At the end the handler still has what it got last.
         self._handed += self._waiting
+        self._hurried = False
         chunks = self._take()
         self._let_go()
         return chunks
@@ -143,6 +146,12 @@ class RequestBody(ArrivingBody):
             self.paused = True
             self._pause()
 
+    def hand_over(self) -> None:
+        """Give the reader what is here, however little: more may not come for long."""
+        if self._waiting:
+            self._hurried = True
+            self._wake()
+
     def end(self) -> None:
         """Note that the last byte has arrived."""
         self.complete = True
@@ -160,7 +169,7 @@ class RequestBody(ArrivingBody):
 
     @property
     def _worthwhile(self) -> bool:
-        return self._waiting >= min(self.enough, self._budget.read_size)
+        return self._hurried or self._waiting >= min(self.enough, self._budget.read_size)
 
     def _let_go(self) -> None:
         if self.paused:

@@ -65,11 +65,12 @@ class GreetingProtocol(Protocol):
         context = self._context
         uid = context.peers.uid(self.transport)
         if not context.peers.trusts(uid):
-            _log.warn(
-                "a process of the user {uid} was not listened to at the Unix socket of SSH;"
-                " see ssh.trusted",
-                uid=uid,
-            )
+            if context.peers.is_news(uid):
+                _log.warn(
+                    "processes of the user {uid} are not listened to at the Unix socket of SSH;"
+                    " see ssh.trusted",
+                    uid=uid,
+                )
             self.abort()
             return
         self._deadline = context.clock.callLater(_PATIENCE, self.abort)

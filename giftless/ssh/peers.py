@@ -26,6 +26,7 @@ class Peers:
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._trusted = {os.geteuid(), *(_uid(index, it) for index, it in enumerate(trusted))}
+        self._refused: set[int | None] = set()
 
     def uid(self, transport: Any) -> int | None:
         """Return the id of the user at the other end; ``None`` if that cannot be known."""
@@ -35,6 +36,12 @@ class Peers:
         told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         uid: int = _CREDENTIALS.unpack(told)[1]
         return uid
+
+    def is_news(self, uid: int | None) -> bool:
+        """Whether a user is refused for the first time: the log need not say it again."""
+        new = uid not in self._refused
+        self._refused.add(uid)
+        return new
 
     def trusts(self, uid: int | None) -> bool:
         """Whether that user's processes are believed."""

@@ -41,6 +41,10 @@ _REQUEST_READ: Final = 32 * 1024
 #: seconds: git-lfs may be about to ask for the next object.
 _PAUSE: Final = 3.0
 
+#: After how long what has come of an object goes to the store although more may follow, in
+#: seconds: it must not wait in memory for as long as its sender likes.
+_LULL: Final = 1.0
+
 #: The status of a request whose client left before its reply was complete.
 CLIENT_CLOSED: Final = 499
 
@@ -78,6 +82,7 @@ class Session(Protocol):
         #: Whether the client will send no more, and whether it is gone.
         self._eof = self._gone = False
         self._closing: IDelayedCall | None = None
+        self._lull: IDelayedCall | None = None
         self._opened = self._began = context.clock.seconds()
         self._sent = 0
         self._status = 200
@@ -150,7 +155,9 @@ class Session(Protocol):
     def _settle(self) -> None:
         """Hold the client up or let it go on; close if no more is to come."""
         if self._request is not None:
-            if self._decoder.waiting and self._body_is_over:
+            if not self._body_is_over:
+                self._watch_for_lull()
+            elif self._decoder.waiting:
                 self._hold(_BUSY)
         elif self._ending or self._eof:
             self.transport.loseConnection()
@@ -158,6 +165,16 @@ class Session(Protocol):
             self._release(_BUSY)
             if self._context.sessions.draining:
                 self.drain()
+
+    def _watch_for_lull(self) -> None:
+        """Let what is here of an object go to the store after a while."""
+        if self._lull is None:
+            self._lull = self._context.clock.callLater(_LULL, self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._lull = None
+        if self._body is not None:
+            self._body.hand_over()
 
     @property
     def _body_is_over(self) -> bool:
@@ -318,6 +335,9 @@ class Session(Protocol):
         self._request = None
         self._status = status
         self._held.release()
+        if self._lull is not None:
+            self._lull.cancel()
+            self._lull = None
         if self._body is not None:
             self._body.abandon()
             self._body = None

@@ -107,6 +107,23 @@ class RequestBodyTests(BodyTestCase):
         self.body.deliver(piece)
         self.assertEqual(self.successResultOf(read), [piece] * 4)
 
+    def test_what_is_handed_over_is_taken_however_little_it_is(self) -> None:
+        read = self.read()
+        self.body.hand_over()
+        self.assertNoResult(read)
+        self.body.deliver(b"abc")
+        self.body.hand_over()
+        self.assertEqual(self.successResultOf(read), [b"abc"])
+        self.assertNoResult(self.read())
+
+    def test_what_is_handed_over_waits_for_a_reader_that_is_busy(self) -> None:
+        self.body.deliver(b"abc")
+        self.body.hand_over()
+        self.assertEqual(self.successResultOf(self.read()), [b"abc"])
+        read = self.read()
+        self.body.deliver(b"d")
+        self.assertNoResult(read)
+
     def test_what_is_small_is_taken_at_the_end(self) -> None:
         read = self.read()
         self.body.deliver(b"abc")

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.base.client_memory import Memory
@@ -31,6 +32,7 @@ from giftless.ssh.sessions import Sessions
 from tests.ssh.client import ADDRESS, REALM, Ended, Line, request
 from tests.ssh.support import MB, SSHTestCase
 from tests.support.blocking import InlineBlocking
+from tests.support.logs import observe
 from tests.support.making import repo_of
 
 #: The id of a user that no process of the tests has.
@@ -206,13 +208,18 @@ class PeerTests(SSHTestCase):
         peers = Peers([])
         self.patch(peers, "_trusted", {NOBODY})
         await self.serve(peers=peers)
+        said: list[str] = []
+        observe(self, lambda event: said.append(formatEvent(event)))
 
         def client(line: Line) -> None:
             with self.assertRaises((Ended, ConnectionError)):
                 line.admit("git-lfs-transfer org/repo download")
 
-        await self.session(client)
+        for _ in range(3):
+            await self.session(client)
         await self.settled()
+        (warning,) = [line for line in said if "ssh.trusted" in line]
+        self.assertIn(f"the user {os.geteuid()} ", warning)
 
     def test_the_daemons_own_user_and_those_listed_are_trusted(self) -> None:
         peers = Peers([str(NOBODY), pwd.getpwuid(0).pw_name])

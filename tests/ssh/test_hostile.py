@@ -109,6 +109,9 @@ class BrokenOffTests(SSHTestCase):
 
 
 class NonsenseTests(SSHTestCase):
+    #: In seconds: rounds of ``make soak`` take longer than other tests may.
+    timeout = rounds(120, 3600)
+
     async def test_what_is_no_packet_ends_the_session_with_words(self) -> None:
         await self.serve()
 
@@ -192,6 +195,27 @@ class NonsenseTests(SSHTestCase):
         self.assertLessEqual(self.context.memory.bodies.used, MB)
         await self.settled()
 
+    async def test_uploads_that_pause_do_not_take_the_memory_of_others(self) -> None:
+        """What has come of them goes to the store after a moment, however little it is."""
+        await self.serve(memory=4 * MB)
+        sizes = (5, 5000, 100_000, 300_000)
+
+        def begin() -> list[Line]:
+            lines = []
+            for size in sizes * 10:
+                line = self.line().open()
+                line.send(put_request(b"p" * (size + 10))[: size + 100])
+                lines.append(line)
+            return lines
+
+        lines = await self.in_thread(begin)
+        passing = self.context.memory.passing
+        await self.until(lambda: passing._bodies == len(lines) and not passing.used)
+        self.assertEqual((await self.session(lambda line: line.open().put(b"q" * MB))).status, 200)
+        for line in lines:
+            line.close()
+        await self.settled()
+
     async def test_random_sessions_leave_nothing_behind(self) -> None:
         """Whatever comes is answered with replies, and a session more works."""
         await self.serve(locking=False)
@@ -239,6 +263,9 @@ def scrambled(seed: random.Random) -> bytes:
 
 
 class CommandLineTests(SSHTestCase):
+    #: The same as above.
+    timeout = rounds(120, 3600)
+
     async def test_command_lines_of_any_kind_are_refused_in_words(self) -> None:
         await self.serve()
         seed = random.Random("lines")

@@ -155,7 +155,8 @@ class EndTests(SSHTestCase):
         self.assertEqual(len(reactor.getDelayedCalls()), before)
         await self.in_thread(lambda: line.send(put_request(DATA)[:-4]))
         await self.until(lambda: self.context.memory.passing._bodies)
-        self.assertEqual(len(reactor.getDelayedCalls()), before)
+        passing = self.context.memory.passing
+        await self.until(lambda: not passing.used and len(reactor.getDelayedCalls()) == before)
         await self.in_thread(lambda: line.send(b"0000"))
         self.assertEqual((await self.in_thread(line.reply)).status, 200)
         line.close()
