@@ -331,6 +331,12 @@ class IdentityUnavailable(ServiceUnavailable):
     cause = "identity-unavailable"
 
 
+class TokenRefused(IdentityUnavailable):
+    """A forge does not tell who the client is, because of the token that the server has."""
+
+    cause = "server-token-refused"
+
+
 class LogInsBusy(ServiceUnavailable):
     """Too many passwords are waiting to be checked."""
 

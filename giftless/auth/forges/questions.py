@@ -41,8 +41,9 @@ _MAX_PATIENCE: Final = 3600
 #: The most that is read of an answer, in bytes; descriptions of repositories are shorter.
 _MAX_BODY: Final = 1024 * 1024
 
-#: How many pages a list may have.
-_MAX_PAGES: Final = 100
+#: How many pages a list may have, and how many items.
+_MAX_PAGES: Final = 250
+_MAX_ITEMS: Final = 10_000
 
 #: How GitLab says that a token was good once; other forges do not tell.
 _WAS_GENUINE: Final = (b"Token is expired", b"Token was revoked")
@@ -124,18 +125,22 @@ class Questions:
         :param full: how many items every page has but the last one; 1 if that is not certain.
         :returns: the items of all pages; ``None`` if there is no such list, or it is
             somewhere else.
-        :raises LFSError: see :meth:`ask`; also if there are too many pages.
+        :raises LFSError: see :meth:`ask`; also if there are too many.
         """
         found: list[S] = []
         for page in range(1, _MAX_PAGES + 1):
-            answer = await self.ask(f"{url}{page}", headers, MOVED)
+            headers = {"Accept": "application/json", **headers}
+            # Nobody asks for it again, and it may be large.
+            answer = await self.get(f"{url}{page}", headers, _MAX_BODY, MOVED)
             if answer.status != HTTPStatus.OK:
                 return None
             new = self.read(answer, items)
             found.extend(new)
             if len(new) < full:
                 return found
-        self.log.warn("{forge} gives a list of too many pages", forge=self.forge)
+            if len(found) > _MAX_ITEMS:
+                break
+        self.log.warn("{forge} gives a list without end", forge=self.forge)
         raise self.unavailable("does not make sense")
 
     async def get(

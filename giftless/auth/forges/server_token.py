@@ -10,7 +10,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from giftless.auth.watched_file import FileProblem, WatchedFile
-from giftless.errors import IdentityUnavailable, Unauthorized
+from giftless.errors import TokenRefused, Unauthorized
 from giftless.interfaces import Environment
 
 _log: Final = Logger()
@@ -43,7 +43,7 @@ def own_token(forge: str) -> Iterator[None]:
     """Blame nobody but the operator for a token of the server that a forge refuses.
 
     :param forge: what the forge is called.
-    :raises IdentityUnavailable: if it does.
+    :raises TokenRefused: if it does.
     """
     try:
         yield
@@ -51,10 +51,10 @@ def own_token(forge: str) -> Iterator[None]:
         raise refused(forge, error.message) from None
 
 
-def refused(forge: str, problem: str) -> IdentityUnavailable:
+def refused(forge: str, problem: str) -> TokenRefused:
     """Log that the server's token does not suffice, and make the error for clients."""
     _log.error("the token in token_file is of no use: {problem}", problem=problem)
-    return IdentityUnavailable(
+    return TokenRefused(
         f"{forge} does not tell this server what it must know about you; tell its operator",
         _RETRY_AFTER,
     )

@@ -20,7 +20,7 @@ from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.forges.repositories import Found, folded
 from giftless.auth.forges.server_token import own_token
 from giftless.auth.watched_file import WatchedFile
-from giftless.errors import ForgeLimit, ServiceUnavailable, TooManyRequests
+from giftless.errors import ForgeLimit, ServiceUnavailable, TokenRefused, TooManyRequests
 from giftless.interfaces import Identity, Lookup
 from giftless.lfs.objects import Permission, Repo
 
@@ -31,6 +31,10 @@ _USER: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,254})(?:#(\d{1,18}))?"
 #: seconds: all share the limit of the server's token.
 _REPOSITORIES: Final = 60
 _WINDOW: Final = 60
+
+#: For how many seconds it is remembered that the server's token did not suffice: forges shut
+#: out who goes on with a bad one.
+_REFUSED_TTL: Final = 30
 
 
 class VouchedUsers:
@@ -68,6 +72,7 @@ class VouchedUsers:
         self._identities: TTLCache[tuple[str, Repo], Identity] = TTLCache(size, clock)
         self._accounts: TTLCache[str, tuple[Account | None]] = TTLCache(size, clock)
         self._asked: TTLCache[str, set[Repo]] = TTLCache(size, clock)
+        self._refused: TTLCache[tuple[str, Repo], TokenRefused] = TTLCache(size, clock)
         self._shared: Shared[tuple[str, Repo], Identity] = Shared()
 
     async def identify(self, user: str, repo: Repo) -> Identity:
@@ -84,6 +89,10 @@ class VouchedUsers:
         if identity is not None:
             self._count("hit")
             return identity
+        refused = self._refused.get(key)
+        if refused is not None:
+            self._count("hit")
+            raise TokenRefused(refused.message, refused.retry_after)
         if key in self._shared:
             self._count("shared")
         else:
@@ -115,6 +124,9 @@ class VouchedUsers:
             with own_token(self._forge.name):
                 account = await self._account(inquiry, user)
                 found = None if account is None else await self._forge.look_up_for(inquiry, account)
+        except TokenRefused as error:
+            self._refused.put(key, TokenRefused(error.message, error.retry_after), _REFUSED_TTL)
+            raise
         except ServiceUnavailable:
             raise
         except TooManyRequests as error:

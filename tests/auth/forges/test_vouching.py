@@ -303,6 +303,13 @@ class VouchedMixin(_Mixin):
         forge = self.make()
         error = await self.failure_of(ServiceUnavailable, self.of(self.user("wanda"), forge=forge))
         self.assertIn("tell its operator", error.message)
+        asked = len(self.fake.seen)
+        for _ in range(5):
+            again = await self.failure_of(
+                ServiceUnavailable, self.of(self.user("wanda"), forge=forge)
+            )
+            self.assertEqual(again.message, error.message)
+        self.assertEqual(len(self.fake.seen), asked)
         (logged,) = self.flush("token_file is of no use")
         self.assertNotIn("other", logged)
 
@@ -312,7 +319,7 @@ class VouchedMixin(_Mixin):
         await self.failure_of(ServiceUnavailable, self.of(self.user("wanda"), forge=forge))
         self.flush("token_file is of no use")
         self.token_file.write_text(self.server)
-        self.clock.advance(1)
+        self.clock.advance(30)
         self.assertIsNotNone(await self.of(self.user("wanda"), forge=forge))
 
     def test_the_file_must_hold_a_token(self) -> None:

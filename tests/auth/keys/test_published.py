@@ -351,7 +351,11 @@ class PublishedMixin(_Mixin):
         page = [{"login": "x", "username": "x", "id": 1, "state": "active"}] * 100
         self.fake.failure = status(200, page)
         await self.failure_of(ServiceUnavailable, self.user(keyring, RAY))
-        self.assertEqual(len(self.fake.seen), 100)
+        self.assertEqual(len(self.fake.seen), 101)
+        self.fake.failure = status(200, page * 150)
+        self.clock.advance(10)
+        await self.failure_of(ServiceUnavailable, self.user(keyring, RAY))
+        self.assertEqual(len(self.fake.seen), 102)
 
     async def test_what_is_remembered_stays_good_while_the_forge_is_away(self) -> None:
         keyring = self.make("ray")
