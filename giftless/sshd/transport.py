@@ -215,7 +215,9 @@ class ServerTransport(SSHServerTransport):
     # -- what comes in
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what the client sends."""
+        """Take what the client sends; nothing any more if the connection is to be closed."""
+        if self._ended:
+            return
         try:
             self._receive(data)
         except Exception as error:

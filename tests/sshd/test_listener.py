@@ -14,6 +14,7 @@ from twisted.conch.ssh.keys import Key
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
 from twisted.protocols.haproxy import proxyEndpoint
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
@@ -446,6 +447,15 @@ class BrokenProtocolTests(ListenerTestCase):
             client.sendPacket(number, payload)
             await self.wait_for(partial(getattr, client, "lost"))
         await self.wait_for(lambda: not self.front.factory._open)
+
+    async def test_nothing_is_kept_of_what_comes_behind_the_end(self) -> None:
+        transport = self.front.factory.buildProtocol(None)
+        transport.makeConnection(StringTransport())
+        transport.dataReceived(b"SSH-2.0-client\r\n" + bytes(100))
+        for _ in range(10):
+            transport.dataReceived(bytes(100_000))
+        self.assertLess(len(transport.buf), 1000)
+        transport.connectionLost()
 
     async def test_more_than_the_window_is_refused(self) -> None:
         client = await log_in(self.port, self.key)
