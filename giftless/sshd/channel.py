@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from giftless.sshd.errors import BrokenProtocol
 from giftless.sshd.transport import ServerTransport
+from giftless.sshd.windows import FIRST
 from giftless.sshd.wire import MAX_UINT32, string, uint32
 
 #: The longest piece of data that is taken in one message, in bytes.
@@ -87,7 +88,7 @@ class Channel:
         self._room = room
         self._max_data = max_data
         self._window = window
-        self._left = self._size = window()
+        self._left = min(FIRST, window())
         self._untaken = 0
         self._waiting: deque[tuple[bool, memoryview]] = deque()
         self._held = False

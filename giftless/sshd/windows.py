@@ -13,6 +13,10 @@ from typing import Final
 LARGEST: Final = 2 * 1024 * 1024
 SMALLEST: Final = 64 * 1024
 
+#: The largest window of a channel before anything is taken from it, in bytes: a session that
+#: stalls at once never has more.
+FIRST: Final = 256 * 1024
+
 #: How much the windows of one connection's channels may be, in bytes.
 OF_CONNECTION: Final = 8 * 1024 * 1024
 
