@@ -75,6 +75,7 @@ bench:
 	@.ci/apt git=git git-lfs=git-lfs curl=curl nginx=nginx-light wrk=wrk
 	@.ci/stores versitygw
 	@$(if $(filter locks,$(BENCH)),.ci/stores pg_ctlcluster)
+	@$(if $(filter ssh,$(BENCH)),.ci/apt sshd=openssh-server && .ci/git-lfs)
 	@.ci/peers
 	@.ci/venv test
 	@$(bin)/python -m benchmarks.$(BENCH) $(ARGS)

@@ -143,7 +143,8 @@ class Client:
             capture_output=True,
         )
         if done.returncode:
-            raise SystemExit(f"git {shlex.join(arguments)}: {done.stderr.decode()[-1000:]}")
+            said = done.stderr.decode()[-1000:]
+            raise SystemExit(f"{ssh}\ngit {shlex.join(arguments)}: {said}")
 
     def clone(self, directory: Path, way: Way, repo: str, objects: Objects) -> Path:
         """Make a clone with the commit, and without objects."""
@@ -231,13 +232,15 @@ def site(root: Path) -> Iterator[tuple[Sequence[Way], SSHServer, Path]]:
     }
     (root / "sshd").mkdir()
     with ExitStack() as stack:
-        server = stack.enter_context(SSHServer(root / "sshd").running())
+        server = stack.enter_context(
+            SSHServer(root / "sshd", {"Subsystem": "sftp internal-sftp"}).running()
+        )
         command = giftless_command(root, port, **config)
         stack.enter_context(running(command, port, root))
         giftless = Path(sys.executable).with_name("giftless")
         serve = f"{giftless} ssh-serve --socket {root / 'state' / 'ssh.sock'} -- alice"
         lines = []
-        for name, run in (("giftless", serve), ("charm", f"{CHARM} $2 $3"), ("scp", "")):
+        for name, run in (("giftless", serve), ("charm", f"{CHARM} .$2 $3"), ("scp", "")):
             forced = ""
             if run:
                 wrapper = root / f"{name}.sh"
