@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-#: The longest line, in bytes.
+#: The longest line that asks, in bytes; one that lists keys may be longer.
 MAX_LINE: Final = 64 * 1024
 
 

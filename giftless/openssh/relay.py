@@ -35,32 +35,24 @@ def relay(server: socket.socket, begun: bytes, stdin: int = 0, stdout: int = 1) 
     waiting.register(server, select.POLLIN)
     # Errors are told without being asked for.
     waiting.register(stdout, 0)
-    source, buffer = server.fileno(), memoryview(bytearray(_BUFFER))
+    buffer = memoryview(bytearray(_BUFFER))
     while True:
         if any(descriptor == stdout for descriptor, _ in waiting.poll()):
             raise BrokenPipeError(errno.EPIPE, "the client is gone")
-        if not _pass_on(source, stdout, buffer):
+        size = server.recv_into(buffer)
+        if not size:
             return
+        write(stdout, buffer[:size])
 
 
 def _send(stdin: int, server: socket.socket) -> None:
     """Send what the client says, and tell the daemon where it ends."""
-    target, buffer = server.fileno(), memoryview(bytearray(_BUFFER))
+    buffer = memoryview(bytearray(_BUFFER))
     # If the daemon takes nothing more, its side of the session tells how that ends.
     with contextlib.suppress(OSError):
-        while _pass_on(stdin, target, buffer):
-            pass
+        while size := os.readv(stdin, [buffer]):
+            server.sendall(buffer[:size])
         server.shutdown(socket.SHUT_WR)
-
-
-def _pass_on(source: int, target: int, buffer: memoryview) -> bool:
-    """Pass on what has arrived, or wait for it.
-
-    :returns: whether there was anything: otherwise it has ended.
-    """
-    size = os.readv(source, [buffer])
-    write(target, buffer[:size])
-    return size > 0
 
 
 def write(target: int, data: bytes | memoryview) -> None:

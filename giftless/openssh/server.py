@@ -58,6 +58,8 @@ def ask(path: str, question: Mapping[str, str]) -> Answered:
         received, begun = _read_line(connection)
     except TimeoutError:
         raise failure("the server does not answer; try again later") from None
+    except (ConnectionResetError, BrokenPipeError):
+        raise _unreachable(path, _hangs_up()) from None
     except OSError as error:
         raise _unreachable(path, error.strerror or str(error)) from None
     try:
@@ -87,9 +89,11 @@ def _read_line(connection: socket.socket) -> tuple[bytes, bytes]:
             raise OSError("its answer has no end")
     if pieces:
         raise OSError("it has ended while it answered")
-    raise PermissionError(
-        None, f"it hangs up; is {os.getuid()}, this process's user, in ssh.trusted?"
-    )
+    raise ConnectionResetError
+
+
+def _hangs_up() -> str:
+    return f"it hangs up; is {os.getuid()}, this process's user, in ssh.trusted?"
 
 
 def _unreachable(path: str, reason: str) -> SystemExit:

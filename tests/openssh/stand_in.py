@@ -23,11 +23,18 @@ class StandIn:
     :param path: where it listens.
     :param answer: given the question and the connection, answers; the connection is
         closed afterwards.
+    :param deaf: whether it closes each connection as soon as something comes.
     :ivar asked: the questions.
     :ivar lines: the same as they came.
     """
 
-    def __init__(self, path: Path, answer: Callable[[Greeting, socket.socket], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        answer: Callable[[Greeting, socket.socket], None],
+        deaf: bool = False,
+    ) -> None:
+        self._deaf = deaf
         self.asked: list[Greeting] = []
         self.lines: list[bytes] = []
         self._answer = answer
@@ -45,6 +52,9 @@ class StandIn:
                 return
             with connection:
                 connection.settimeout(PATIENCE)
+                if self._deaf:
+                    connection.recv(1, socket.MSG_PEEK)
+                    continue
                 line = b""
                 while not line.endswith(b"\n") and (byte := connection.recv(1)):
                     line += byte

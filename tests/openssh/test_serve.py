@@ -60,9 +60,9 @@ class SessionTestCase(SynchronousTestCase):
         self.environ: dict[str, str] = {}
         self.patch(os, "environ", self.environ)
 
-    def stand_in(self, answer: Any) -> StandIn:
+    def stand_in(self, answer: Any, deaf: bool = False) -> StandIn:
         """Start what stands in for the daemon."""
-        daemon = StandIn(self.socket, answer)
+        daemon = StandIn(self.socket, answer, deaf)
         self.addCleanup(daemon.close)
         return daemon
 
@@ -183,10 +183,14 @@ class AnswerTests(SessionTestCase):
         self.assertRegex(str(status), "cannot be reached by .* too long")
 
     def test_a_daemon_that_hangs_up_does_not_trust_this_user(self) -> None:
-        self.stand_in(lambda question, connection: None)
-        self.assertRegex(
-            str(self.serve("x")[0]), f"it hangs up; is {os.getuid()}, .*, in ssh.trusted"
-        )
+        """It does so at once, or when it has the question."""
+        words = f"it hangs up; is {os.getuid()}, .*, in ssh.trusted"
+        daemon = StandIn(self.socket, lambda question, connection: None)
+        self.assertRegex(str(self.serve("x")[0]), words)
+        daemon.close()
+        self.socket.unlink()
+        self.stand_in(lambda question, connection: None, deaf=True)
+        self.assertRegex(str(self.serve("x")[0]), words)
 
     def test_a_daemon_that_answers_nonsense_is_a_failure(self) -> None:
         for line in (b"\n", b"[]\n", b"nonsense\n", b"{\n", b"\xff\n", b"[" * 100_000 + b"\n"):
