@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _Mixin
 else:
     _Mixin = object
+
+
+@functools.lru_cache(maxsize=4)
+def bytes_of(size: int) -> bytes:
+    """Return so many bytes."""
+    return (bytes(range(251)) * (size // 251 + 1))[:size]
 
 
 class MultipartContract(_Mixin):
@@ -53,7 +60,7 @@ class MultipartContract(_Mixin):
         """Make a store, and an object of three parts."""
         self.store = await self.make_store()
         size = 2 * self.part_size + 7
-        self.data = (bytes(range(251)) * (size // 251 + 1))[:size]
+        self.data = bytes_of(size)
         self.key = key_of(self.data)
         self.plan: PartPlan = self.store.plan(size)
 

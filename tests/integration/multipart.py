@@ -16,10 +16,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tests.integration.locking import at_once
 from tests.integration.sharing import SharingTestCase, running
 from tests.integration.support import LFS_JSON, Daemon, file_digest, oid_of
 from tests.support.commands import Forked, forking
@@ -384,13 +386,13 @@ class RemoteMultipartCases(MultipartCases):
         back = FaultyProxy(self.port())
         back.__enter__()
         self.addCleanup(back.__exit__)
-        daemon = self.serve_alone(part_size=PART, timeout=3, endpoint_url=back.url)
+        daemon = self.serve_alone(part_size=PART, timeout=15, endpoint_url=back.url)
         data = bytes(PART + 1000)
         actions = self.batch(daemon, oid_of(data), len(data))
         for fault in (SLOW_DOWN, HANG):
             back.always(fault)
-            for name in ("commit", "abort"):
-                self.assertEqual(self.step(daemon, actions[name])[0], 503)
+            steps = (partial(self.step, daemon, actions[name]) for name in ("commit", "abort"))
+            self.assertEqual([status for status, _ in at_once(steps)], [503, 503])
         back.always(None)
         self.assertEqual(self.step(daemon, actions["abort"])[0], 200)
         for secret in ("Signature", "Traceback", "uploadId"):

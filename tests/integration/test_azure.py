@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from functools import partial
 from typing import Any
 
 import yaml
 
 from tests.docs.pages import DOCS, code
-from tests.integration.locking import check
+from tests.integration.locking import at_once, check
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
 from tests.support.azurite import azurite
 from tests.support.faulty import HANG, SLOW_DOWN, FaultyProxy
@@ -160,14 +161,14 @@ class FailureTests(AzureTestCase):
     def test_an_unavailable_store_is_answered_with_503(self) -> None:
         """Batches get 503 with Retry-After in time; nothing is called absent or leaks."""
         store = self.proxy(self.server.port)
-        daemon = self.start(endpoint_url=f"{store.url}/{self.server.ACCOUNT}", timeout=6)
+        daemon = self.start(endpoint_url=f"{store.url}/{self.server.ACCOUNT}", timeout=15)
         # Few, because the emulator is slow and a busy machine makes it slower.
         objects = [(oid_of(b"%d" % number), 5) for number in range(20)]
         self.assertEqual(daemon.batch("upload", *objects).status, 200)
         for fault in (SLOW_DOWN, HANG):
             store.always(fault)
-            for operation in ("upload", "download"):
-                reply = daemon.batch(operation, *objects)
+            asked = (partial(daemon.batch, name, *objects) for name in ("upload", "download"))
+            for reply in at_once(asked):
                 self.assertEqual(reply.status, 503)
                 self.assertGreater(int(reply.headers["retry-after"]), 0)
         wait_until(lambda: store.open == 0, "connections to close")

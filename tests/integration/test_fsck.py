@@ -144,9 +144,8 @@ class BucketTests(S3TestCase):
 
     def test_a_bucket_that_is_away_is_told_apart_from_one_that_has_wrong_objects(self) -> None:
         proxy = self.proxy(self.server.port)
-        storage = self.server.options(self.bucket, endpoint_url=proxy.url, timeout=1)
-        self.daemon = self.make_daemon(config={"storage": storage, "catalogue": {"type": "none"}})
-        config = str(self.daemon.write_config())
+        storage = self.server.options(self.bucket, endpoint_url=proxy.url)
+        self.daemon = self.make_daemon()
         data = [os.urandom(500) for _ in range(5)]
         for each in data[:4]:
             self.server.upload(self.bucket, f"{REPO}/{oid_of(each)}", each)
@@ -154,11 +153,14 @@ class BucketTests(S3TestCase):
             if wrong:
                 self.server.upload(self.bucket, f"{REPO}/{oid_of(data[4])}", b"wrong")
             proxy.always(fault)
+            # What fails is waited for in vain.
+            storage["timeout"] = 1 if fault else 60
+            self.daemon.config = {"storage": storage, "catalogue": {"type": "none"}}
             done = run_command(
                 "giftless",
                 "fsck",
                 "--config",
-                config,
+                str(self.daemon.write_config()),
                 "--read-data",
                 "--json",
                 directory=self.daemon.directory,

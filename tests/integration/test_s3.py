@@ -12,12 +12,13 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import yaml
 
 from tests.docs.pages import DOCS, code
-from tests.integration.locking import check
+from tests.integration.locking import at_once, check
 from tests.integration.support import REPO, Daemon, Git, IntegrationTestCase, object_path, oid_of
 from tests.support.bodies import altered
 from tests.support.faulty import HANG, SLOW_DOWN, Fault, FaultyProxy
@@ -35,6 +36,10 @@ FILES = {
     "large.bin": os.urandom(5 * MIB),
     "empty.bin": b"",
 }
+
+
+#: What a batch may be for.
+OPERATIONS = ("upload", "download")
 
 
 class S3TestCase(IntegrationTestCase):
@@ -256,11 +261,12 @@ class FaultTests(S3TestCase):
     def test_errors_reach_git_in_time(self) -> None:
         back = self.proxy(self.server.port)
         data = os.urandom(1000)
-        daemon = self.serve(endpoint_url=back.url, timeout=4)
+        daemon = self.serve(endpoint_url=back.url, timeout=12)
+        wanted = (oid_of(data), len(data))
         for fault in (SLOW_DOWN, HANG, Fault("reset")):
             back.always(fault)
-            for operation in ("upload", "download"):
-                reply = daemon.batch(operation, (oid_of(data), len(data)))
+            asked = (partial(daemon.batch, operation, wanted) for operation in OPERATIONS)
+            for reply in at_once(asked):
                 self.assertEqual(reply.status, 503)
                 self.assertGreater(int(reply.headers["retry-after"]), 0)
                 self.assertIn("storage does not answer", reply.json["message"])
@@ -269,14 +275,14 @@ class FaultTests(S3TestCase):
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("storage does not answer", result.stderr)
         back.always(None)
-        self.assertEqual(daemon.batch("upload", (oid_of(data), len(data))).status, 200)
+        self.assertEqual(daemon.batch("upload", wanted).status, 200)
 
     def test_one_object_of_a_batch(self) -> None:
         back = self.proxy(self.server.port)
         objects = [(oid_of(b"%d" % number), number) for number in range(5)]
         hanging = objects[2][0].encode()
         back.fault = lambda head: HANG if hanging in head else None
-        daemon = self.serve(endpoint_url=back.url, timeout=4)
+        daemon = self.serve(endpoint_url=back.url, timeout=20)
         reply = daemon.batch("upload", *objects)
         self.assertEqual(reply.status, 200)
         errors = [entry.get("error", {}).get("code") for entry in reply.json["objects"]]

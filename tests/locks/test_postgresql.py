@@ -256,7 +256,7 @@ class AbsentServerTests(CoroutineTestCase):
         with postgresql(self.directory) as server:
             conninfo = f"{server.conninfo()} password=hunter2"
             server.stop()
-            options = PostgreSQLOptions(conninfo=conninfo, connections=1, timeout=2)
+            options = PostgreSQLOptions(conninfo=conninfo, connections=1, timeout=20)
             store = PostgreSQLFactory().build(options, environment())
             self.addCleanup(store._pool.close)
             self.assert_fails(ServiceUnavailable, store.create(lock_of()))

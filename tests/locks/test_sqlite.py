@@ -129,7 +129,7 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
 
     def test_a_writer_that_does_not_end(self) -> None:
         """Another process keeps the file: 503 after a while, then all is well again."""
-        store = self.build(timeout=1)
+        store = self.build(timeout=5)
         other = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(other.close)
         other.execute("BEGIN IMMEDIATE")

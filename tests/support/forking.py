@@ -132,6 +132,7 @@ def prepare(number: int) -> list[Prepared]:
             for each in (ours, *(one.orders for one in prepared)):
                 each.close()
             message, descriptors, _, _ = socket.recv_fds(theirs, MESSAGE, DESCRIPTORS)
+            theirs.detach()
             if message:
                 order = json.loads(message)
                 os.umask(order["umask"])
@@ -224,6 +225,8 @@ def main() -> None:
             *files, answers = descriptors
             pid = os.fork()
             if not pid:
+                # Its descriptor is closed, and will be that of something else.
+                connection.detach()
                 become(json.loads(message), dict(enumerate(files)))
                 return
             for file in files:

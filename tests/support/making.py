@@ -51,8 +51,9 @@ SECRET = b"a secret that is long enough to sign with"
 NOTHING: frozenset[Permission] = frozenset()
 
 
+@functools.lru_cache(maxsize=4)
 def oid_of(data: bytes) -> Oid:
-    """Return the oid of an object's bytes."""
+    """Return the oid of an object's bytes; quick if it was asked for lately."""
     return Oid(hashlib.sha256(data).hexdigest())
 
 

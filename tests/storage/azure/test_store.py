@@ -291,7 +291,7 @@ class PatienceTests(AzureTestCase):
             self.assert_fails(ServiceUnavailable, store.sizes([key_of(b"x")]))
 
     def test_one_object_that_cannot_be_told_does_not_spoil_the_rest(self) -> None:
-        store, proxy = self.behind_proxy(timeout=8)
+        store, proxy = self.behind_proxy(timeout=20)
         bad, good = key_of(b"bad"), key_of(b"good")
         proxy.fault = lambda data: SLOW_DOWN if bad.oid.encode() in data else None
         first, second = self.run_now(store.sizes([bad, good]))

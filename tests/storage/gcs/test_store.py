@@ -506,7 +506,7 @@ class FaultTests(GCSTestCase):
         self.assertEqual(self.run_now(self.behind().sizes([key_of(b"x")])), [None])
 
     def test_of_some_objects_it_can_be_told(self) -> None:
-        store = self.behind(timeout=8)
+        store = self.behind(timeout=20)
         self.google.write(self.bucket, key_of(b"x").path, b"x")
         bad = key_of(b"y").oid.encode()
         self.proxy.fault = lambda head: SLOW_DOWN if bad in head else None
@@ -539,7 +539,7 @@ class FaultTests(GCSTestCase):
         self.assertEqual(self.google.objects(self.bucket), {})
 
     def test_signing_that_fails_is_an_error_of_the_object(self) -> None:
-        store = self.behind(timeout=8, service_account_email=Google.MANAGED)
+        store = self.behind(timeout=20, service_account_email=Google.MANAGED)
         for fault in (SLOW_DOWN, answer("200 OK", b"{}"), answer("403 Forbidden", b"no")):
             self.proxy.always(fault)
             signed = store.download_action(key_of(b"x"), 1, 60, {})

@@ -1,0 +1,56 @@
+"""Commands and workers that are forked (``tests/support/forking.py``)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.support import IntegrationTestCase
+from tests.support.commands import run_command
+from tests.support.processes import wait_until
+
+#: Has many files open, and looks at its end whether they still are.
+SCRIPT = """
+import atexit, os, sys
+
+opened = [os.dup(0) for _ in range(100)]
+
+def look():
+    for descriptor in opened:
+        os.fstat(descriptor)
+    print("all are open")
+
+atexit.register(look)
+sys.exit(3)
+"""
+
+
+class CommandTests(SynchronousTestCase):
+    def test_a_fork_closes_nothing_of_the_command(self) -> None:
+        """The descriptors that it had before are those of other files now."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        (directory / "script.py").write_text(SCRIPT)
+        path = (directory / "script.py").resolve()
+        result = run_command(str(path), directory=directory)
+        self.assertEqual((result.stdout, result.stderr), ("all are open\n", ""))
+        self.assertEqual(result.returncode, 3)
+
+
+class WorkerTests(IntegrationTestCase):
+    def test_the_first_workers_are_forked_and_those_that_replace_them_are_not(self) -> None:
+        daemon = self.start_daemon(config={"workers": 2})
+        first = daemon.workers
+        self.assertEqual([self.is_forked(pid) for pid in first], [True, True])
+        os.kill(first[0], signal.SIGKILL)
+        wait_until(lambda: set(daemon.workers) - set(first), "another worker")
+        (replaced,) = set(daemon.workers) - set(first)
+        wait_until(lambda: not self.is_forked(replaced), "Python to start")
+        self.assertEqual(daemon.put(b"data"), 200)
+
+    def is_forked(self, pid: int) -> bool:
+        """Whether a process is not one that Python itself has become."""
+        return b"giftless.runtime.worker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
