@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from socket import IPPROTO_TCP, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from typing import Any, Final, Protocol
 
 from twisted.conch.ssh.transport import (
@@ -48,6 +49,11 @@ _OVERHEAD: Final = 64
 
 #: For how many seconds a connection may last that is to be closed: its client may not read.
 _LINGER: Final = 10
+
+#: After how many seconds of silence the kernel asks whether the client is still there, how
+#: often it asks in vain, and how many seconds lie between: one that sleeps for a quarter of
+#: an hour goes on, one whose machine is gone leaves no session behind.
+_KEEPALIVE: Final = {TCP_KEEPIDLE: 600, TCP_KEEPCNT: 10, TCP_KEEPINTVL: 60}
 
 #: Numbers of messages (RFC 4250 section 4.1).  The first four mean something at any time.
 _ANY_TIME: Final = range(1, 5)
@@ -136,6 +142,8 @@ class ServerTransport(SSHServerTransport):
         """Wait for a place among those who log in."""
         self.network = network_of_host(self.address)
         self.transport.bufferSize = BUFFER
+        if self.address:
+            _watch_peer(self.transport)
         self.transport.pauseProducing()
         self._owner.logins.enter(self)
 
@@ -355,3 +363,11 @@ class ServerTransport(SSHServerTransport):
         service: Any = self.service
         if self.writable and service is not None:
             service.go_on()
+
+
+def _watch_peer(transport: Any) -> None:
+    """Let the kernel find out whether the client is still there, and send small answers now."""
+    transport.setTcpNoDelay(True)
+    transport.setTcpKeepAlive(True)
+    for option, value in _KEEPALIVE.items():
+        transport.getHandle().setsockopt(IPPROTO_TCP, option, value)

@@ -6,11 +6,20 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
+from socket import (
+    IPPROTO_TCP,
+    SO_KEEPALIVE,
+    SO_RCVBUF,
+    SO_SNDBUF,
+    SOL_SOCKET,
+    TCP_KEEPIDLE,
+    TCP_NODELAY,
+)
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from twisted.conch.ssh.keys import Key
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
@@ -448,9 +457,17 @@ class BrokenProtocolTests(ListenerTestCase):
             await self.wait_for(partial(getattr, client, "lost"))
         await self.wait_for(lambda: not self.front.factory._open)
 
+    async def test_the_kernel_finds_out_whether_a_client_is_still_there(self) -> None:
+        await log_in(self.port, self.key)
+        (transport,) = self.front.factory._open
+        socket = transport.transport.getHandle()
+        self.assertTrue(socket.getsockopt(SOL_SOCKET, SO_KEEPALIVE))
+        self.assertEqual(socket.getsockopt(IPPROTO_TCP, TCP_KEEPIDLE), 600)
+        self.assertTrue(socket.getsockopt(IPPROTO_TCP, TCP_NODELAY))
+
     async def test_nothing_is_kept_of_what_comes_behind_the_end(self) -> None:
         transport = self.front.factory.buildProtocol(None)
-        transport.makeConnection(StringTransport())
+        transport.makeConnection(StringTransport(peerAddress=UNIXAddress(None)))
         transport.dataReceived(b"SSH-2.0-client\r\n" + bytes(100))
         for _ in range(10):
             transport.dataReceived(bytes(100_000))
