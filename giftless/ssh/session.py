@@ -107,8 +107,7 @@ class Session(Protocol):
     def readConnectionLost(self) -> None:
         """End when all is answered that has come whole: the client will send no more."""
         self._eof = True
-        if self._body is not None and not self._body.complete:
-            self._body.fail(Disconnected("the client went away"))
+        self._end_body()
         self._go_on()
 
     def writeConnectionLost(self) -> None:
@@ -121,7 +120,17 @@ class Session(Protocol):
             self._closing.cancel()
         if self._request is None:
             self._over()
-        elif self._body is not None and not self._body.complete:
+        else:
+            self._end_body()
+
+    def _end_body(self) -> None:
+        """End an object of which no more will come, or the request if nobody wants the object."""
+        if self._body_is_over:
+            return
+        if self._answer is not None:
+            self._answer = None
+            self._end_request(CLIENT_CLOSED)
+        elif self._body is not None:
             self._body.fail(Disconnected("the client went away"))
 
     # -- those who end service call these

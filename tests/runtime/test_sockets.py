@@ -377,3 +377,9 @@ class SessionSocketTests(SocketsTestCase):
         self.assertEqual(Path(path).stat().st_mode & 0o777, 0o700)
         with self.assertRaises(OSError):
             self.sockets.make_directory("/proc/no-such-directory/state")
+
+    def test_a_path_that_is_too_long_is_refused_in_words(self) -> None:
+        listening = session_listenings(self.config(socket="/tmp/" + "x" * 120))
+        error = self.assertRaises(ConfigError, self.sockets.bind, listening)
+        self.assertEqual(error.path, "ssh.socket")
+        self.assertIn("at most 107 bytes", error.problem)

@@ -64,6 +64,23 @@ class BrokenOffTests(SSHTestCase):
         await self.session(session)
         await self.settled()
 
+    async def test_a_refused_upload_that_breaks_off_leaves_nothing_behind(self) -> None:
+        """Nobody reads its bytes any more, and the client was to be answered behind them."""
+        await self.serve()
+        sent = put_request(DATA, "no oid")
+
+        def clients() -> None:
+            for length in range(len(sent) - 10, len(sent)):
+                with self.line() as line:
+                    line.open().send(sent[:length])
+                    line.end()
+                    self.assertEqual(line.rest(), b"")
+                with self.line() as line:
+                    line.open().send(sent[:length])
+
+        await self.in_thread(clients)
+        await self.settled()
+
     async def test_a_large_upload_that_breaks_off_leaves_nothing_behind(self) -> None:
         await self.serve()
         sent = put_request(b"x" * (3 * MB))

@@ -233,6 +233,9 @@ def _why(error: BaseException | None) -> str:
     problem = getattr(error, "socketError", error)
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
+    if isinstance(problem, OSError) and "too long" in str(problem):
+        # Python says it itself, without an errno.
+        return "a Unix socket's path has at most 107 bytes"
     return _UNSUITABLE if isinstance(problem, RuntimeError) else type(problem).__name__
 
 
