@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.integration.support import IntegrationTestCase
 from tests.support.commands import run_command
@@ -42,6 +42,8 @@ class CommandTests(SynchronousTestCase):
 
 class WorkerTests(IntegrationTestCase):
     def test_the_first_workers_are_forked_and_those_that_replace_them_are_not(self) -> None:
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:
+            raise SkipTest("coverage measures a Python from its start")
         daemon = self.start_daemon(config={"workers": 2})
         first = daemon.workers
         self.assertEqual([self.is_forked(pid) for pid in first], [True, True])

@@ -102,9 +102,9 @@ class Daemon:
     :ivar wrapper: a command in front of the daemon's own.
     :ivar pass_fds: descriptors that it inherits.
     :ivar unix: the socket that it listens on, instead of the port.
-    :ivar forked: whether the parent may be forked from a Python that has imported all of
-        giftless, which saves a third of the start; not where the parent's imports or
-        its memory matter.
+    :ivar forked: whether the parent and its first workers may be forked from a Python that
+        has imported giftless, which saves most of the start; not where their imports or
+        their memory matter.
     """
 
     directory: Path

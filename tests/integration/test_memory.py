@@ -31,7 +31,7 @@ class UploadTests(IntegrationTestCase):
 
     def test_sixteen_at_once(self) -> None:
         """Sixteen large uploads at once raise the peak by less than 64 MB."""
-        daemon = self.start_daemon()
+        daemon = self.start_daemon(forked=False)
         self.assertEqual(daemon.put(os.urandom(MIB)), 200)
         data = os.urandom(rounds(32, 128) * MIB)
         oid = oid_of(data)
@@ -75,7 +75,7 @@ class SlowReaderTests(IntegrationTestCase):
 
     def test_slow_readers_cost_little_memory(self) -> None:
         """On plain TCP the kernel holds what is on its way."""
-        self.assert_cheap(self.start_daemon(), 32 * 1024)
+        self.assert_cheap(self.start_daemon(forked=False), 32 * 1024)
 
     def test_slow_readers_cost_little_memory_over_tls(self) -> None:
         """Over TLS a reader costs a piece or two of what is sent."""
@@ -83,7 +83,9 @@ class SlowReaderTests(IntegrationTestCase):
         port = free_port()
         endpoint = f"ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
         config = {"endpoints": [endpoint]}
-        self.assert_cheap(self.start_daemon(config=config, port=port, scheme="https"), MIB)
+        self.assert_cheap(
+            self.start_daemon(forked=False, config=config, port=port, scheme="https"), MIB
+        )
 
 
 def batch_head(length: int) -> bytes:
@@ -105,7 +107,7 @@ class HostileTests(IntegrationTestCase):
 
     def test_bodies_that_come_slowly(self) -> None:
         """300 MB of batches that never end; those that were first get 503."""
-        daemon = self.start_daemon(config={"limits": {"body_min_rate": 0}})
+        daemon = self.start_daemon(forked=False, config={"limits": {"body_min_rate": 0}})
         before = daemon.memory("VmRSS")
         clients = [daemon.connect(f"127.0.0.{1 + number % 9}") for number in range(400)]
         for client in clients:
@@ -117,7 +119,7 @@ class HostileTests(IntegrationTestCase):
 
     def test_small_uploads_that_come_slowly(self) -> None:
         """80 MB of small objects of which the end is missing."""
-        daemon = self.start_daemon(config={"limits": {"body_min_rate": 0}})
+        daemon = self.start_daemon(forked=False, config={"limits": {"body_min_rate": 0}})
         before = daemon.memory("VmRSS")
         for number in range(400):
             client = daemon.connect(f"127.0.0.{1 + number % 9}")
@@ -129,10 +131,11 @@ class HostileTests(IntegrationTestCase):
     def test_long_lists_of_parts_that_nobody_reads(self) -> None:
         """Twelve answers of 30 MB; those for which there is no memory are 503."""
         daemon = self.start_daemon(
+            forked=False,
             config={
                 "storage": {"type": "local", "path": str(self.directory / "o"), "part_size": 1},
                 "transfers": ["multipart-basic", "basic"],
-            }
+            },
         )
         before = daemon.memory("VmRSS")
         heads = []
@@ -161,7 +164,7 @@ class RateTests(IntegrationTestCase):
 
     def test_who_keeps_up_the_rate_is_served_and_who_does_not_is_cut_off(self) -> None:
         limits = {"response_min_rate": 50_000, "response_rate_window": 2}
-        daemon = self.start_daemon(config={"limits": limits, "log_format": "json"})
+        daemon = self.start_daemon(forked=False, config={"limits": limits, "log_format": "json"})
         data = os.urandom(64 * MIB)
         self.assertEqual(daemon.put(data), 200)
         with daemon.connect() as slow, daemon.connect() as steady:
