@@ -165,6 +165,7 @@ class Session(Protocol):
         """Hold the client up or let it go on; close if no more is to come."""
         if self._request is not None:
             if not self._body_is_over:
+                self._release(_BUSY)
                 self._watch_for_lull()
             elif self._decoder.waiting:
                 self._hold(_BUSY)

@@ -176,6 +176,22 @@ class NonsenseTests(SSHTestCase):
         await self.session(session)
         await self.settled()
 
+    async def test_uploads_that_come_all_at_once_are_stored_one_by_one(self) -> None:
+        await self.serve()
+        objects = [bytes([number]) * size for number in range(5) for size in (10, MB)]
+
+        def session(line: Line) -> None:
+            line.open()
+            sent = b"".join(map(put_request, objects))
+            sender = threading.Thread(target=line.send, args=(sent,))
+            sender.start()
+            for _ in objects:
+                self.assertEqual(line.reply().status, 200)
+            sender.join()
+
+        await self.session(session)
+        await self.settled()
+
     async def test_lines_that_never_end_their_request_are_not_kept(self) -> None:
         await self.serve(memory=4 * MB, max_request=MB)
 
