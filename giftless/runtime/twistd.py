@@ -13,7 +13,6 @@ from twisted.python.util import switchUID
 
 from giftless import __version__
 from giftless.app import config, permissions, plugins
-from giftless.app.config import Loaded
 from giftless.errors import ConfigError
 from giftless.runtime import tls
 from giftless.runtime.clock import use_monotonic_time
@@ -68,6 +67,7 @@ class Options(usage.Options):
         """
         # Not before: these import the reactor (see makeService).
         from giftless.runtime.daemon import Daemon
+        from giftless.runtime.plans import check_listener
         from giftless.runtime.sockets.endpoints import check_endpoints, places
 
         limit_modes()
@@ -84,7 +84,7 @@ class Options(usage.Options):
             try:
                 check_endpoints(reactor, places(loaded.config))
                 if self.builds_parts and loaded.config.ssh.endpoints:
-                    _check_listener(loaded, reactor)
+                    check_listener(loaded, reactor)
             except ConfigError as error:
                 raise config.located(error, loaded.source, loaded.text, os.environ) from None
         except ConfigError as error:
@@ -99,18 +99,6 @@ class Options(usage.Options):
             print(f"giftless: {loaded.source or 'embedded defaults'}: the configuration is fine")
             raise SystemExit(0)
         return Daemon(loaded, self["config"], reactor, twistd)
-
-
-def _check_listener(loaded: Loaded, reactor: Any) -> None:
-    """Check that the listener for clients of SSH can be built.
-
-    :raises ConfigError: if it cannot.
-    """
-    # Not before: Conch takes time and memory.
-    from giftless.runtime.plans import ssh_orders
-    from giftless.runtime.ssh_instance import SSHInstance
-
-    SSHInstance(ssh_orders(loaded, loaded.config.log_format), reactor)
 
 
 def _become_user(twistd: Mapping[str, Any]) -> None:

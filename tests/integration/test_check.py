@@ -137,6 +137,19 @@ class BrokenTests(CheckTestCase):
         self.assertIn("auth.0", parts["found"])
         self.assertIn("are no certificate", certificates["found"])
 
+    def test_a_listener_of_ssh_that_cannot_be_made_is_named(self) -> None:
+        (self.directory / "host_key").write_bytes(b"no key")
+        os.chmod(self.directory / "host_key", 0o600)
+        for ssh, words in (
+            ({"host_keys": [str(self.directory / "host_key")]}, "is no private key"),
+            ({"host_keys": [str(self.directory / "missing")]}, "cannot be read"),
+            ({"endpoints": ["tcp:port"]}, "ssh.endpoints.0: found"),
+        ):
+            path = self.configure(ssh={"endpoints": ["tcp:2222"], **ssh})
+            (problem,) = self.problems(path)
+            self.assertEqual(problem["check"], "parts")
+            self.assertIn(words, problem["found"])
+
     def test_a_store_that_cannot_be_written_is_named(self) -> None:
         (self.directory / "objects").write_text("a file")
         (problem,) = self.problems(self.configure())

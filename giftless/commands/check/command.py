@@ -31,9 +31,11 @@ from giftless.commands.parts import use_parts
 from giftless.errors import ConfigError
 from giftless.interfaces import ICheckable
 from giftless.runtime.instance import used_fronts
+from giftless.runtime.plans import check_listener
 from giftless.runtime.sockets.endpoints import (
     admin_listenings,
     check_endpoints,
+    places,
     worker_listenings,
 )
 
@@ -133,8 +135,9 @@ def build(loaded: Loaded, parts: PartBuilder, report: Report) -> Backends | None
         fronts = build_fronts(options, environment, backends)
         endpoints = worker_listenings(options)
         used_fronts(endpoints, {front.name: front for front in fronts})
-        check_endpoints(environment.reactor, endpoints)
-        check_endpoints(environment.reactor, admin_listenings(options.admin))
+        check_endpoints(environment.reactor, places(options))
+        if options.ssh.endpoints:
+            check_listener(loaded, environment.reactor)
     except ConfigError as error:
         report.add(failed("parts", str(_located(error, loaded)), operator=_CORRECT))
         return None
