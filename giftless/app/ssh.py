@@ -69,4 +69,6 @@ def _authentication(options: Config, services: Services) -> RepositoryAuthentica
     """Build what answers ``git-lfs-authenticate``."""
     tokens = services.repository_tokens
     assert tokens is not None, "there are repository tokens where there is SSH"
-    return RepositoryAuthentication(tokens, services.guarded, services.gate, options.public_url)
+    return RepositoryAuthentication(
+        tokens, services.guarded, services.gate, services.events, options.public_url
+    )

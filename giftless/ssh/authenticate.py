@@ -13,9 +13,11 @@ from urllib.parse import quote
 import msgspec
 
 from giftless.auth.repository_tokens import RepositoryTokens
-from giftless.interfaces import Credentials, IAuthenticator
-from giftless.lfs.objects import Operation, Repo
+from giftless.errors import LFSError
+from giftless.interfaces import IAuthenticator
+from giftless.ssh.caller import Caller
 from giftless.usecases.authorization import Gate
+from giftless.usecases.events import Events
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -26,6 +28,7 @@ class RepositoryAuthentication:
     :param tokens: makes the tokens.
     :param authenticator: identifies who asks.
     :param gate: decides who gets one.
+    :param events: where it is published who was refused one.
     :param public_url: the root of the URLs that clients are given; empty to leave it to them
         where the server is.
     """
@@ -35,19 +38,25 @@ class RepositoryAuthentication:
         tokens: RepositoryTokens,
         authenticator: IAuthenticator,
         gate: Gate,
+        events: Events,
         public_url: str,
     ) -> None:
         self._tokens = tokens
         self._authenticator = authenticator
         self._gate = gate
+        self._events = events
         self._public_url = public_url.rstrip("/")
 
-    async def answer(self, credentials: Credentials, repo: Repo, operation: Operation) -> str:
+    async def answer(self, caller: Caller) -> str:
         """See :meth:`giftless.ssh.context.Authentication.answer`."""
-        (user,) = credentials.vouched
-        identity = await self._authenticator.authenticate(credentials, repo)
-        assert identity is not None, "a chain ends with an identity or an error"
-        self._gate.require(identity, operation.permission, identity.repo or repo)
+        (user,) = caller.credentials.vouched
+        repo, operation = caller.command.repo, caller.command.operation
+        try:
+            identity, found = await caller.identify(self._authenticator)
+            self._gate.require(identity, operation.permission, found)
+        except LFSError as error:
+            caller.publish(self._events, error)
+            raise
         token = self._tokens.make(user, repo, operation)
         told = {
             "header": {"Authorization": f"Bearer {token}"},

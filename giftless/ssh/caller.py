@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from giftless.base import access_log
 from giftless.base.uncaught import new_request_id
-from giftless.errors import Forbidden
+from giftless.errors import Forbidden, LFSError
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Operation, Repo
 from giftless.lfs.ssh.commands import Command
+from giftless.usecases.events import Events
 
 
 @dataclass(slots=True)
@@ -57,6 +58,17 @@ class Caller:
         assert identity is not None, "a chain ends with an identity or an error"
         self.identity = identity
         return identity, identity.repo or named
+
+    def publish(self, events: Events, error: LFSError) -> None:
+        """Publish that something was refused to this caller.
+
+        :param events: where.
+        """
+        identity = self.identity
+        name, principal, repo = "", "", self.command.repo
+        if identity is not None:
+            name, principal, repo = identity.name, identity.principal, identity.repo or repo
+        events.publish_refusal(error, repo, name, self.address, principal, self.id)
 
     def require_upload(self) -> None:
         """Raise an error unless the session is for uploads.

@@ -9,9 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.client_memory import Memory
 from giftless.base.ssh_greeting import Listed, Owned, WhichKeys, WhoseKey
-from giftless.interfaces import Credentials, IBlocking
-from giftless.lfs.objects import Operation, Repo
+from giftless.interfaces import IBlocking
 from giftless.monitoring.ssh import SSHCounter
+from giftless.ssh.caller import Caller
 from giftless.ssh.peers import Peers
 from giftless.ssh.processor import Processor
 from giftless.ssh.sessions import Sessions
@@ -30,7 +30,7 @@ class Keys(Protocol):
 class Authentication(Protocol):
     """Answers ``git-lfs-authenticate``."""
 
-    async def answer(self, credentials: Credentials, repo: Repo, operation: Operation) -> str:
+    async def answer(self, caller: Caller) -> str:
         """Return what the command writes to its standard output.
 
         :raises giftless.errors.LFSError: if the client may not do that.

@@ -138,19 +138,20 @@ class GreetingProtocol(Protocol):
         caller, began = Caller(credentials, command), self._context.clock.seconds()
         try:
             if command.program is Program.AUTHENTICATE:
-                await self._authenticate(caller)
+                await self._authenticate(caller, began)
             else:
                 await self._transfer(caller)
         except LFSError as error:
             self._say(_refused(error))
             caller.log(error.code, 0, self._context.clock.seconds() - began)
 
-    async def _authenticate(self, caller: Caller) -> None:
-        authentication, command = self._context.authentication, caller.command
+    async def _authenticate(self, caller: Caller, began: float) -> None:
+        authentication = self._context.authentication
         if authentication is None:
             raise NotFound("this server answers no git-lfs-authenticate")
-        told = await authentication.answer(caller.credentials, command.repo, command.operation)
+        told = await authentication.answer(caller)
         self._say(Admitted(stdout=told))
+        caller.log(200, 0, self._context.clock.seconds() - began)
 
     async def _transfer(self, caller: Caller) -> None:
         context = self._context

@@ -118,7 +118,7 @@ class Processor:
             identity, repo = await caller.identify(self._guarded)
             self._gate.require(identity, caller.command.operation.permission, repo)
         except LFSError as error:
-            self.publish(error, caller)
+            caller.publish(self._events, error)
             raise
         return render_welcome(self._locks is not None)
 
@@ -137,16 +137,8 @@ class Processor:
 
     def refuse(self, error: LFSError, caller: Caller) -> Answer:
         """Make the answer to what is refused, and publish that."""
-        self.publish(error, caller)
+        caller.publish(self._events, error)
         return Answer(error.code, render_error(error))
-
-    def publish(self, error: LFSError, caller: Caller) -> None:
-        """Publish that something was refused."""
-        identity = caller.identity
-        name, principal, repo = "", "", caller.command.repo
-        if identity is not None:
-            name, principal, repo = identity.name, identity.principal, identity.repo or repo
-        self._events.publish_refusal(error, repo, name, caller.address, principal, caller.id)
 
     def knows(self, command: str) -> bool:
         """Whether there is such a command."""

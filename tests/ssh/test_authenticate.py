@@ -9,30 +9,40 @@ from twisted.internet.task import Clock
 
 from giftless.auth.repository_tokens import RepositoryTokens
 from giftless.errors import Forbidden, LFSError, Unauthorized
-from giftless.interfaces import Credentials, Vouched
+from giftless.interfaces import Credentials, Refused, Vouched
 from giftless.lfs.objects import Operation
+from giftless.lfs.ssh.commands import Command, Program
 from giftless.ssh.authenticate import RepositoryAuthentication
+from giftless.ssh.caller import Caller
 from giftless.usecases.authorization import Gate
+from giftless.usecases.events import Events
 from tests.ssh.client import REALM, Line
 from tests.ssh.support import People, SSHTestCase
+from tests.support.events import Recorder
 from tests.support.making import SECRET, repo_of
 from tests.support.run import CoroutineTestCase
 
 LIFETIME = 3600
 
 
-def authentication(public_url: str = "https://lfs.example") -> RepositoryAuthentication:
-    """Make what answers."""
+def authentication(
+    public_url: str = "https://lfs.example", recorder: Recorder | None = None
+) -> RepositoryAuthentication:
+    """Make what answers.
+
+    :param recorder: is told of refusals.
+    """
     tokens = RepositoryTokens(SECRET, LIFETIME, Clock().seconds)
-    return RepositoryAuthentication(tokens, People(), Gate(), public_url)
+    events = Events({} if recorder is None else {"recorder": recorder})
+    return RepositoryAuthentication(tokens, People(), Gate(), events, public_url)
 
 
 class AnswerTests(CoroutineTestCase):
     def answer(self, user: str, operation: str, path: str = "org/repo", **options: Any) -> Any:
         """Return the answer, decoded."""
         shown = Credentials((Vouched(user, REALM),))
-        asking = authentication(**options).answer(shown, repo_of(path), Operation(operation))
-        text = self.run_now(asking)
+        command = Command(Program.AUTHENTICATE, repo_of(path), Operation(operation))
+        text = self.run_now(authentication(**options).answer(Caller(shown, command)))
         self.assertEqual((text[-2:], text.count("\n")), ("}\n", 1))
         return json.loads(text)
 
@@ -74,6 +84,14 @@ class AnswerTests(CoroutineTestCase):
             self.assertTrue(raised.message)
         self.answer("rita", "download")
 
+    def test_a_refusal_is_published_with_the_name_of_who_asked(self) -> None:
+        recorder = Recorder()
+        self.assertRaises(Forbidden, self.answer, "rita", "upload", recorder=recorder)
+        (event,) = recorder.of(Refused)
+        self.assertEqual((event.who, event.repo, event.status), ("rita", repo_of(), 403))
+        self.assertRaises(Unauthorized, self.answer, "unknown", "upload", recorder=recorder)
+        self.assertEqual([each.status for each in recorder.of(Refused)], [403, 401])
+
 
 class FrontTests(SSHTestCase):
     """Over the Unix socket."""
@@ -89,6 +107,20 @@ class FrontTests(SSHTestCase):
 
         await self.session(client)
         await self.settled()
+
+    async def test_the_access_log_says_who_was_given_a_token_and_who_was_not(self) -> None:
+        await self.serve(authentication=authentication())
+        for user in ("will", "rita"):
+
+            def client(line: Line, user: str = user) -> Any:
+                return line.admit("git-lfs-authenticate org/repo upload", user)
+
+            await self.session(client)
+        await self.settled()
+        for line, name, status in zip(self.lines, ("will", "rita"), (200, 403), strict=True):
+            words = f" {name} SSH /org/repo/git-lfs-authenticate/upload {status} 0 "
+            self.assertIn(words, line)
+            self.assertNotIn("eyJ", line)
 
     async def test_a_refusal_is_words_and_a_status(self) -> None:
         """At once, or git-lfs hangs."""

@@ -25,6 +25,7 @@ from giftless.base.ssh_greeting import (
 from giftless.errors import ConfigError, Forbidden
 from giftless.interfaces import Credentials, Vouched
 from giftless.lfs.objects import Operation, Repo
+from giftless.ssh.caller import Caller
 from giftless.ssh.context import Context
 from giftless.ssh.front import SSHFront
 from giftless.ssh.peers import Peers
@@ -55,8 +56,9 @@ class SomeAuthentication:
     def __init__(self) -> None:
         self.asked: list[tuple[Credentials, Repo, Operation]] = []
 
-    async def answer(self, credentials: Credentials, repo: Repo, operation: Operation) -> str:
-        self.asked.append((credentials, repo, operation))
+    async def answer(self, caller: Caller) -> str:
+        repo = caller.command.repo
+        self.asked.append((caller.credentials, repo, caller.command.operation))
         if repo == repo_of("org/other"):
             raise Forbidden("will may not\nread org/other")
         return '{"header": {}}\n'
