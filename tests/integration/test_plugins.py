@@ -6,6 +6,7 @@ import atexit
 import functools
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -31,8 +32,15 @@ EXAMPLES = {
     "lru_cache",
     "masked_storage",
     "shared_password",
+    "sqlite_keyring",
     "sqlite_storage",
 }
+
+#: A key of SSH, as files of keys have it.
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJzOSf0gMl4WHNP9dQDbJW3nB8TX6OcTLcFHbGbX8lG7"
+
+#: Runs the command that is installed.
+COMMAND = "from giftless.cli import main; main()"
 
 #: A plugin file that has a mistake.
 BROKEN = "import a_module_that_nobody_has\n"
@@ -118,7 +126,9 @@ class PluginTests(IntegrationTestCase):
         self.assertEqual(set(examples), EXAMPLES)
         self.drop_in(folder, **examples)
 
-    def start_installed(self, forked: bool = True, **config: Any) -> Daemon:
+    def start_installed(
+        self, forked: bool = True, environ: dict[str, str] | None = None, **config: Any
+    ) -> Daemon:
         """Start the installed daemon.
 
         :param forked: whether its parent may be forked from its Python.
@@ -135,7 +145,7 @@ class PluginTests(IntegrationTestCase):
         self.assertEqual(Path(found.stdout.strip()).parent.parent, self.site)
         return self.start_daemon(
             installation=self.installation,
-            environ={"GIFTLESS_AUTH__0__PASSWORD": PASSWORD} if "auth" in config else {},
+            environ=environ or {},
             config=config,
             forked=forked,
         )
@@ -149,6 +159,7 @@ class PluginTests(IntegrationTestCase):
                 {"type": "shared-password", "user": "team"},
                 {"type": "anonymous", "access": "read"},
             ],
+            environ={"GIFTLESS_AUTH__0__PASSWORD": PASSWORD},
             **config,
         )
         git = self.make_git()
@@ -291,6 +302,28 @@ class PluginTests(IntegrationTestCase):
         )
         self.assertEqual(daemon.put(b"served"), 200)
         self.assertEqual(daemon.get(oid_of(b"served")).body, b"served")
+
+    def test_a_keyring_tells_sshd_whose_a_key_is(self) -> None:
+        folder = self.directory / "plugins"
+        self.drop_in_examples(folder)
+        keys, socket = self.directory / "keys.db", self.directory / "ssh.sock"
+        with closing(sqlite3.connect(keys)) as database, database:
+            database.execute("CREATE TABLE keys (line TEXT PRIMARY KEY, user TEXT NOT NULL)")
+            database.execute("INSERT INTO keys VALUES (?, 'alice')", (KEY,))
+        (self.directory / "access.yaml").write_text("alice: {org/*: write}\n")
+        self.start_installed(
+            auth=[{"type": "basic", "access": str(self.directory / "access.yaml")}],
+            ssh={"socket": str(socket), "keys": [{"type": "sqlite", "path": str(keys)}]},
+            plugin_path=[str(folder)],
+        )
+        told = subprocess.run(
+            [self.installation.python, "-c", COMMAND, "ssh-keys", "--socket", str(socket)],
+            env=self.installation.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertRegex(told.stdout, f'^restrict,command=".* alice" {re.escape(KEY)}$')
 
     def test_two_of_one_name(self) -> None:
         """Two plugins of one name end the start with one line."""
