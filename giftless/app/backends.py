@@ -130,6 +130,10 @@ def build_backends(
     ]
     check_realms(parts.built)
     keyrings = None
+    if options.ssh.endpoints and not options.ssh.keys:
+        raise ConfigError(
+            "ssh.keys", "is needed by ssh.endpoints: without a keyring nobody can log in there"
+        )
     if options.ssh.enabled:
         # Not before: it takes memory.
         from giftless.app.keyrings import build_keyrings

@@ -42,6 +42,7 @@ class KeyringTests(SynchronousTestCase):
         keyring = {"type": "file", "keys_file": str(directory / "keys")}
         for ssh, is_served in (
             (SSHOptions(keys=[keyring]), False),
+            (SSHOptions(endpoints=["tcp:2222"], socket="/run/ssh.sock"), False),
             (SSHOptions(keys=[keyring], socket="/run/ssh.sock"), True),
             (SSHOptions(keys=[keyring], endpoints=["tcp:2222"]), True),
             (SSHOptions(keys=[keyring], trusted=["git"]), True),

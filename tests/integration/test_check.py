@@ -138,6 +138,8 @@ class BrokenTests(CheckTestCase):
         self.assertIn("are no certificate", certificates["found"])
 
     def test_a_listener_of_ssh_that_cannot_be_made_is_named(self) -> None:
+        keys = self.directory / "keys"
+        keys.write_bytes(b"")
         (self.directory / "host_key").write_bytes(b"no key")
         os.chmod(self.directory / "host_key", 0o600)
         for ssh, words in (
@@ -145,7 +147,11 @@ class BrokenTests(CheckTestCase):
             ({"host_keys": [str(self.directory / "missing")]}, "cannot be read"),
             ({"endpoints": ["tcp:port"]}, "ssh.endpoints.0: found"),
         ):
-            path = self.configure(ssh={"endpoints": ["tcp:2222"], **ssh})
+            keyring = {"type": "file", "keys_file": str(keys)}
+            path = self.configure(
+                auth=[{"type": "basic", "access": str(keys)}],
+                ssh={"endpoints": ["tcp:2222"], "keys": [keyring], **ssh},
+            )
             (problem,) = self.problems(path)
             self.assertEqual(problem["check"], "parts")
             self.assertIn(words, problem["found"])
