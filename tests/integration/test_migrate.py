@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from tests.integration.chains import Clients, Known, batch, killing_workers, migrate, pull
@@ -40,6 +41,11 @@ class ChainTests(WorkersTestCase):
         super().setUp()
         bucket = f"chain-{os.getpid()}-{random.SystemRandom().getrandbits(32):x}"
         s3, gcs, azure = shared(versitygw), shared(google), shared(azurite)
+        #: Deletes what stores have on the disk, which has no room for all of them.
+        self.empty: dict[str, Callable[[], object]] = {
+            "local": lambda: shutil.rmtree(self.daemon.directory / "first"),
+            "s3": lambda: shutil.rmtree(s3.buckets / bucket),
+        }
         gcs.create(bucket)
         azure.create(bucket)
         self.stores: list[dict[str, Any]] = [
@@ -79,6 +85,8 @@ class ChainTests(WorkersTestCase):
                 self.assertTrue(summary["complete"])
                 self.use(new)
                 self.assertEqual(clients.failures, [])
+                if old["type"] in self.empty:
+                    self.empty[old["type"]]()
                 print(f"{old['type']} to {new['type']}: {summary}; {len(killed)} workers killed")
         self.assertEqual(clients.failures, [])
         print(
