@@ -118,8 +118,11 @@ class PacketDecoder:
         :raises BrokenStream: if what comes is no packet, or too long for a line of text.
         """
         length = self._length()
-        if length is None or isinstance(length, Mark):
-            return self._skip(length)
+        if length is None:
+            return None
+        if isinstance(length, Mark):
+            self._offset += HEADER_BYTES
+            return length
         if length > MAX_TEXT:
             raise BrokenStream(f"a line of text has at most {MAX_TEXT} bytes, not {length}")
         if self.waiting < length:
@@ -170,11 +173,6 @@ class PacketDecoder:
         if not HEADER_BYTES <= length <= MAX_LENGTH:
             raise BrokenStream(f"a pkt-line has 4 to {MAX_LENGTH} bytes, not {length}")
         return length
-
-    def _skip(self, mark: Mark | None) -> Mark | None:
-        if mark is not None:
-            self._offset += HEADER_BYTES
-        return mark
 
     def _take(self, count: int) -> bytes:
         start = self._offset
