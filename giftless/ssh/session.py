@@ -6,6 +6,7 @@ works, and cannot go on in another session.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -16,7 +17,6 @@ from zope.interface import implementer
 
 from giftless.base.client_memory import SMALL_ANSWER, Held
 from giftless.base.concurrency import begin
-from giftless.base.received_body import RequestBody
 from giftless.base.sending import send
 from giftless.base.uncaught import uncaught
 from giftless.errors import Disconnected, LFSError
@@ -26,6 +26,7 @@ from giftless.ssh.caller import Caller
 from giftless.ssh.context import Context
 from giftless.ssh.processor import QUIT, Answer, Processor
 from giftless.ssh.sending import is_taken, send_object, taken
+from giftless.ssh.upload import Upload
 
 #: A request of up to so many bytes is not counted: it is gone as fast.
 _SMALL_REQUEST: Final = 16 * 1024
@@ -40,10 +41,6 @@ _REQUEST_READ: Final = 32 * 1024
 #: For how long nothing must be under way before a session is closed when service ends, in
 #: seconds: git-lfs may be about to ask for the next object.
 _PAUSE: Final = 3.0
-
-#: After how long what has come of an object goes to the store although more may follow, in
-#: seconds: it must not wait in memory for as long as its sender likes.
-_LULL: Final = 1.0
 
 #: The status of a request whose client left before its reply was complete.
 CLIENT_CLOSED: Final = 499
@@ -73,7 +70,7 @@ class Session(Protocol):
         self._reader = RequestReader(context.max_request)
         self._held = Held(context.memory, self._reader.refuse, self.abort)
         self._request: Request | None = None
-        self._body: RequestBody | None = None
+        self._body: Upload | None = None
         self._answer: Answer | None = None
         self._reasons = 0
         self._cutting = False
@@ -82,7 +79,6 @@ class Session(Protocol):
         #: Whether the client will send no more, and whether it is gone.
         self._eof = self._gone = False
         self._closing: IDelayedCall | None = None
-        self._lull: IDelayedCall | None = None
         self._opened = self._began = context.clock.seconds()
         self._sent = 0
         self._status = 200
@@ -125,13 +121,14 @@ class Session(Protocol):
 
     def _end_body(self) -> None:
         """End an object of which no more will come, or the request if nobody wants the object."""
-        if self._body_is_over:
+        body = self._arriving
+        if body is None:
             return
         if self._answer is not None:
             self._answer = None
             self._end_request(CLIENT_CLOSED)
-        elif self._body is not None:
-            self._body.fail(Disconnected("the client went away"))
+        else:
+            body.fail(Disconnected("the client went away"))
 
     # -- those who end service call these
 
@@ -164,9 +161,10 @@ class Session(Protocol):
     def _settle(self) -> None:
         """Hold the client up or let it go on; close if no more is to come."""
         if self._request is not None:
-            if not self._body_is_over:
+            body = self._arriving
+            if body is not None:
                 self._release(_BUSY)
-                self._watch_for_lull()
+                body.expect_lull()
             elif self._decoder.waiting:
                 self._hold(_BUSY)
         elif self._ending or self._eof:
@@ -176,24 +174,16 @@ class Session(Protocol):
             if self._context.sessions.draining:
                 self.drain()
 
-    def _watch_for_lull(self) -> None:
-        """Let what is here of an object go to the store after a while."""
-        if self._lull is None:
-            self._lull = self._context.clock.callLater(_LULL, self._hand_over)
-
-    def _hand_over(self) -> None:
-        self._lull = None
-        if self._body is not None:
-            self._body.hand_over()
-
     @property
-    def _body_is_over(self) -> bool:
-        return self._body is None or self._body.complete
+    def _arriving(self) -> Upload | None:
+        """The object of which more is to come."""
+        body = self._body
+        return None if body is None or body.complete else body
 
     def _step(self) -> bool:
         """Take the next packet, or what has come of an object; return whether to go on."""
-        body = self._body
-        if body is not None and not body.complete:
+        body = self._arriving
+        if body is not None:
             payload, mark = self._decoder.payload()
             if payload:
                 body.deliver(payload)
@@ -229,8 +219,9 @@ class Session(Protocol):
         """End, since nobody knows what else comes: with the reply to what runs, if that waits."""
         self._ending = True
         self.transport.stopReading()
-        if self._body is not None and not self._body.complete:
-            self._body.fail(error)
+        body = self._arriving
+        if body is not None:
+            body.fail(error)
             self._reply()
         elif self._request is None:
             self._request, self._began = Request(""), self._context.clock.seconds()
@@ -245,7 +236,7 @@ class Session(Protocol):
             self._closing.cancel()
             self._closing = None
         if request.command == PUT_OBJECT:
-            self._body = self._make_body()
+            self._body = self._receive()
             if not request.has_body:
                 self._body.end()
         outcome = begin(self._ask(request))
@@ -254,13 +245,12 @@ class Session(Protocol):
         else:
             self._finish(outcome)
 
-    def _make_body(self) -> RequestBody:
-        passing = self._context.memory.passing
-        passing.enter()
+    def _receive(self) -> Upload:
+        clock, passing = self._context.clock, self._context.memory.passing
+        hold, release = partial(self._hold, _BODY), partial(self._release, _BODY)
+        upload = Upload(clock, passing, hold, release)
         self.transport.bufferSize = min(_READ_BYTES, passing.read_size)
-        return RequestBody(
-            passing, _nothing, lambda: self._hold(_BODY), lambda: self._release(_BODY)
-        )
+        return upload
 
     async def _ask(self, request: Request) -> Answer:
         try:
@@ -289,14 +279,15 @@ class Session(Protocol):
             self._end_request(CLIENT_CLOSED)
             return
         self._answer = answer
-        if self._body is not None and not self._body.complete:
-            self._body.discard()
+        body = self._arriving
+        if body is not None:
+            body.discard()
         self._reply()
 
     def _reply(self) -> None:
         """Send the answer, if it is there and the client listens."""
         answer = self._answer
-        if answer is None or not (self._body_is_over or self._ending):
+        if answer is None or (self._arriving is not None and not self._ending):
             return
         self._answer = None
         outcome = begin(self._send(answer))
@@ -345,13 +336,9 @@ class Session(Protocol):
         self._request = None
         self._status = status
         self._held.release()
-        if self._lull is not None:
-            self._lull.cancel()
-            self._lull = None
         if self._body is not None:
             self._body.abandon()
             self._body = None
-            context.memory.passing.leave()
             self._release(_BODY)
         if context.counter is not None:
             command = request.command if self._processor.knows(request.command) else ""
@@ -393,7 +380,3 @@ class Session(Protocol):
             self._reasons &= ~reason
             if not (self._reasons or self._ending or self._eof or self._gone):
                 self.transport.resumeProducing()
-
-
-def _nothing() -> None:
-    """Do nothing when an object is first wanted: the client sends it anyway."""
