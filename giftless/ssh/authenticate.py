@@ -13,7 +13,6 @@ from urllib.parse import quote
 import msgspec
 
 from giftless.auth.repository_tokens import RepositoryTokens
-from giftless.errors import LFSError
 from giftless.interfaces import IAuthenticator
 from giftless.ssh.caller import Caller
 from giftless.usecases.authorization import Gate
@@ -51,12 +50,7 @@ class RepositoryAuthentication:
         """See :meth:`giftless.ssh.context.Authentication.answer`."""
         (user,) = caller.credentials.vouched
         repo, operation = caller.command.repo, caller.command.operation
-        try:
-            identity, found = await caller.identify(self._authenticator)
-            self._gate.require(identity, operation.permission, found)
-        except LFSError as error:
-            caller.publish(self._events, error)
-            raise
+        await caller.require_permission(self._authenticator, self._gate, self._events)
         token = self._tokens.make(user, repo, operation)
         told = {
             "header": {"Authorization": f"Bearer {token}"},

@@ -10,6 +10,7 @@ from giftless.errors import Forbidden, LFSError
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import Operation, Repo
 from giftless.lfs.ssh.commands import Command
+from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
 
 
@@ -46,6 +47,23 @@ class Caller:
     def address(self) -> str:
         """The client's IP address; empty if unknown."""
         return self.credentials.address
+
+    async def require_permission(
+        self, authenticator: IAuthenticator, gate: Gate, events: Events
+    ) -> None:
+        """Raise an error unless the caller may do now what the command is for.
+
+        :param authenticator: see :meth:`identify`.
+        :param gate: decides.
+        :param events: where it is published if something is refused.
+        :raises LFSError: if the caller may not, or it cannot be told.
+        """
+        try:
+            identity, repo = await self.identify(authenticator)
+            gate.require(identity, self.command.operation.permission, repo)
+        except LFSError as error:
+            self.publish(events, error)
+            raise
 
     async def identify(self, authenticator: IAuthenticator) -> tuple[Identity, Repo]:
         """Find out what may be done now.

@@ -39,8 +39,6 @@ from giftless.usecases.objects import LFSServer
 #: The command that ends a session.
 QUIT: Final = "quit"
 
-_DONE: Final = render_done()
-
 
 class Answer(msgspec.Struct, frozen=True):
     """A reply, or how it begins.
@@ -55,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
     download: IDownload | None = None
 
 
-_OK: Final = Answer(200, _DONE)
+_OK: Final = Answer(200, render_done())
 
 
 class Processor:
@@ -114,12 +112,7 @@ class Processor:
         :returns: what the server says first.
         :raises LFSError: if they may not do there what the session is for.
         """
-        try:
-            identity, repo = await caller.identify(self._guarded)
-            self._gate.require(identity, caller.command.operation.permission, repo)
-        except LFSError as error:
-            caller.publish(self._events, error)
-            raise
+        await caller.require_permission(self._guarded, self._gate, self._events)
         return render_welcome(self._locks is not None)
 
     async def answer(self, caller: Caller, request: Request, body: IBody | None) -> Answer:
@@ -155,8 +148,8 @@ class Processor:
         operation = caller.command.operation
         parsed = parse_batch(request, operation, self._max_objects, self._max_object_size)
         identity, repo = await caller.identify(self._counted)
-        source = self._links, caller.address, caller.id
-        reply = await self._server.batch(identity, repo, parsed, *source)
+        source = caller.address, caller.id
+        reply = await self._server.batch(identity, repo, parsed, self._links, *source)
         return Answer(200, render_batch(reply))
 
     async def _get(self, caller: Caller, request: Request, body: IBody | None) -> Answer:
@@ -193,7 +186,7 @@ class Processor:
         paging, service = parse_list(request), self._service
         identity, repo = await caller.identify(self._counted_locks)
         path, lock_id = request.argument("path") or None, request.argument("id") or None
-        if path is lock_id is None and caller.command.operation is Operation.UPLOAD:
+        if path is None and lock_id is None and caller.command.operation is Operation.UPLOAD:
             found = await service.verify(identity, repo, paging)
             owned = [(lock, True) for lock in found.ours] + [(lock, False) for lock in found.theirs]
             return Answer(200, render_locks(owned, found.next_cursor))
@@ -211,8 +204,7 @@ class Processor:
         lock_id, force = parse_unlock(request)
         identity, repo = await caller.identify(self._counted_locks)
         force = force or identity.grants.allows(Permission.ADMIN, None)
-        source = caller.address, caller.id
-        lock = await self._service.unlock(identity, repo, lock_id, force, *source)
+        lock = await self._service.unlock(identity, repo, lock_id, force, caller.address, caller.id)
         return Answer(200, render_lock(200, lock))
 
     @property
