@@ -11,6 +11,10 @@ from twisted.logger import Logger, LogLevel
 
 from giftless.interfaces import Identity
 
+#: The status of a request whose client left before the response was complete (nginx's
+#: convention).
+CLIENT_CLOSED: Final = 499
+
 #: What would make a line's words ambiguous: white space, and the escape itself.
 _SPECIAL: Final = re.compile(r"[\s%]")
 

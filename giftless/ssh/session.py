@@ -15,6 +15,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from giftless.base.access_log import CLIENT_CLOSED
 from giftless.base.client_memory import SMALL_ANSWER, Held
 from giftless.base.concurrency import begin
 from giftless.base.sending import send
@@ -41,9 +42,6 @@ _REQUEST_READ: Final = 32 * 1024
 #: For how long nothing must be under way before a session is closed when service ends, in
 #: seconds: git-lfs may be about to ask for the next object.
 _PAUSE: Final = 3.0
-
-#: The status of a request whose client left before its reply was complete.
-CLIENT_CLOSED: Final = 499
 
 #: Why nothing is read: what has come is not used up,
 _BUSY: Final = 1

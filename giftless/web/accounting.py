@@ -5,13 +5,9 @@ Both take a :class:`~giftless.web.request.LFSRequest`.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from giftless.base import access_log
-
-#: The status of a request whose client left before its response was complete
-#: (nginx's convention).
-CLIENT_CLOSED: Final = 499
 
 
 def nothing() -> None:
@@ -35,7 +31,7 @@ def end(request: Any, disconnected: bool) -> None:
 
     :param disconnected: the client left before the response was complete.
     """
-    status = CLIENT_CLOSED if disconnected else request.response.code
+    status = access_log.CLIENT_CLOSED if disconnected else request.response.code
     if not request.completed:
         _count(request, status)
     access_log.write(

@@ -17,10 +17,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
+from giftless.base.access_log import CLIENT_CLOSED
 from giftless.base.concurrency import begin
 from giftless.errors import BadRequest, Disconnected, LFSError
 from giftless.lfs.objects import Repo
-from giftless.web.accounting import CLIENT_CLOSED
 from giftless.web.call import Call, RepoCall
 from giftless.web.fast_routes import FastRoutes
 from giftless.web.links import EXAMPLE_REPO, Links, example_api

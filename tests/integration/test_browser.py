@@ -14,7 +14,7 @@ from typing import Any
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from giftless.web.accounting import CLIENT_CLOSED
+from giftless.base.access_log import CLIENT_CLOSED
 from tests.docs.pages import ROOT
 from tests.integration.support import Daemon, oid_of, stored_objects
 from tests.integration.test_auth_jwt import TokenTestCase
