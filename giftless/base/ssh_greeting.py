@@ -1,9 +1,9 @@
 """What passes over the Unix socket by which keys and sessions of SSH reach a worker.
 
-Whoever connects has been asked for its user id by the kernel, and is believed.  It sends
-one line of JSON, and gets one line of JSON back.  After a :class:`Session` whose
-:attr:`Admitted.open` is true, the bytes of ``git-lfs-transfer`` follow in both
-directions, until the end of either.
+The worker asks the kernel which user's process connects, and believes the daemon's own
+user and those of ``ssh.trusted``.  The process sends one line of JSON, and gets one line
+of JSON back.  If that is an :class:`Admitted` that is open, the bytes of
+``git-lfs-transfer`` follow in both directions, until one side ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class WhichKeys(msgspec.Struct, frozen=True, tag_field="ask", tag="keys"):
 class Session(msgspec.Struct, frozen=True, tag_field="ask", tag="session"):
     """Begins what a user has asked for; answered by :class:`Admitted`.
 
-    :ivar user: the user, of whom whoever asks is sure.
+    :ivar user: the user, whom the process that asks has identified.
     :ivar realm: the text of the realm that the user is in.
     :ivar command: what the user wants to run, as it came (``SSH_ORIGINAL_COMMAND``).
     :ivar address: the user's IP address; empty if unknown.
