@@ -29,6 +29,7 @@ from giftless.auth.forges.questions import MOVED, Name, Questions
 from giftless.auth.forges.repositories import Found, place_of, quote_path
 from giftless.auth.forges.server_token import refused
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.base.http_client import Answer
 from giftless.base.urls import check_url
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission, Repo
@@ -119,8 +120,7 @@ class GitHub(Forge):
 
     async def look_up(self, inquiry: Inquiry) -> Found:
         """See :meth:`giftless.auth.forges.forge.Forge.look_up`."""
-        url = f"{self._api_url}/repos/{quote_path(inquiry.repo)}"
-        answer = await inquiry.ask_for_repository(self._api_url, url, _headers(inquiry))
+        answer = await self._ask_for_repository(inquiry)
         if answer.status != 200:
             return Found(NOTHING)
         repository = inquiry.read(answer, _Repository)
@@ -128,6 +128,10 @@ class GitHub(Forge):
         scopes = answer.headers.get("x-oauth-scopes")
         permissions = await self._permissions(inquiry, repository, repo, scopes)
         return Found(permissions, repo, repository.id)
+
+    async def _ask_for_repository(self, inquiry: Inquiry) -> Answer:
+        url = f"{self._api_url}/repos/{quote_path(inquiry.repo)}"
+        return await inquiry.ask_for_repository(self._api_url, url, _headers(inquiry))
 
     async def _permissions(
         self, inquiry: Inquiry, repository: _Repository, repo: Repo, scopes: str | None
@@ -170,8 +174,7 @@ class GitHub(Forge):
 
     async def look_up_for(self, inquiry: Inquiry, account: Account) -> Found:
         """See :meth:`giftless.auth.forges.forge.Forge.look_up_for`."""
-        url = f"{self._api_url}/repos/{quote_path(inquiry.repo)}"
-        answer = await inquiry.ask_for_repository(self._api_url, url, _headers(inquiry))
+        answer = await self._ask_for_repository(inquiry)
         if answer.status != 200:
             return Found(NOTHING)
         repository = inquiry.read(answer, _Repository)

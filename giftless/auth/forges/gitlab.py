@@ -33,6 +33,7 @@ from giftless.auth.forges.repositories import (
 )
 from giftless.auth.forges.server_token import refused
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
+from giftless.base.http_client import Answer
 from giftless.base.urls import check_url
 from giftless.interfaces import Environment
 from giftless.lfs.objects import Permission, Repo
@@ -174,8 +175,7 @@ class GitLab(Forge):
         """See :meth:`giftless.auth.forges.forge.Forge.look_up`."""
         if _is_job(inquiry):
             return await self._look_up_for_job(inquiry)
-        url = f"{self._api}/projects/{quote(inquiry.repo.path, safe='')}"
-        answer = await inquiry.ask_for_repository(self._api, url, _bearer(inquiry))
+        answer = await self._ask_for_project(inquiry)
         if answer.status == 403:
             # The token is for git only, which does not tell what the project is called.
             return Found(await self._ask_git(inquiry, inquiry.repo, "oauth2"))
@@ -184,6 +184,10 @@ class GitLab(Forge):
         project = inquiry.read(answer, _Project)
         repo = inquiry.name(project.path_with_namespace)
         return Found(await self._permissions(inquiry, project, repo), repo, project.id)
+
+    async def _ask_for_project(self, inquiry: Inquiry) -> Answer:
+        url = f"{self._api}/projects/{quote(inquiry.repo.path, safe='')}"
+        return await inquiry.ask_for_repository(self._api, url, _bearer(inquiry))
 
     async def _look_up_for_job(self, inquiry: Inquiry) -> Found:
         """Find out what the token of a CI job allows.
@@ -244,8 +248,7 @@ class GitLab(Forge):
 
         Whether somebody who is no member may see an internal project is not told.
         """
-        url = f"{self._api}/projects/{quote(inquiry.repo.path, safe='')}"
-        answer = await inquiry.ask_for_repository(self._api, url, _bearer(inquiry))
+        answer = await self._ask_for_project(inquiry)
         if answer.status == 403:
             raise refused(self.name, "it may not ask for projects")
         if answer.status != 200:
