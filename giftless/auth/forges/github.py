@@ -111,6 +111,16 @@ class GitHub(Forge):
         self.git_url = git_url
         self.place = place_of(git_url)
 
+    @classmethod
+    def at(cls, api_url: str, git_url: str) -> GitHub:
+        """Make the GitHub that the options ``api_url`` and ``git_url`` name.
+
+        :param git_url: empty to derive it from ``api_url``.
+        :raises ConfigError: if one of them cannot be a URL.
+        """
+        api_url = check_url("api_url", api_url)
+        return cls(api_url, check_url("git_url", git_url or derive_git_url(api_url)))
+
     async def name_of(self, inquiry: Inquiry, number: int) -> Repo | None:
         """See :meth:`giftless.auth.forges.forge.Forge.name_of`."""
         answer = await inquiry.ask(f"{self._api_url}/repositories/{number}", _headers(inquiry))
@@ -255,7 +265,5 @@ class GitHubFactory:
 
         :raises ConfigError: if a URL or an organisation cannot be one.
         """
-        api_url = check_url("api_url", options.api_url)
-        git_url = check_url("git_url", options.git_url or derive_git_url(api_url))
-        forge = GitHub(api_url, git_url)
+        forge = GitHub.at(options.api_url, options.git_url)
         return ForgeAuthenticator(forge, options, environment)

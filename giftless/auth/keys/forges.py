@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from giftless.auth.forges.forge import Forge
 from giftless.auth.forges.gitea import Gitea
-from giftless.auth.forges.github import GitHub, derive_git_url
+from giftless.auth.forges.github import GitHub
 from giftless.auth.forges.gitlab import GitLab
 from giftless.auth.forges.questions import Questions
 from giftless.auth.forges.server_token import watch_token
@@ -56,9 +56,7 @@ class GitHubKeysFactory:
 
         :raises ConfigError: if an option cannot be used.
         """
-        api_url = check_url("api_url", options.api_url)
-        git_url = check_url("git_url", options.git_url or derive_git_url(api_url))
-        return _build(GitHub(api_url, git_url), options, environment)
+        return _build(GitHub.at(options.api_url, options.git_url), options, environment)
 
 
 class GiteaKeysFactory:
