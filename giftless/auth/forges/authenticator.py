@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hmac
 import math
-import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from zope.interface import implementer
 from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.forges.forge import Forge, ForgeOptions
 from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.forges.questions import TOKEN, limited
 from giftless.auth.forges.repositories import Found, folded
 from giftless.auth.forges.server_token import watch_token
 from giftless.auth.forges.vouching import VouchedUsers
@@ -35,7 +35,6 @@ from giftless.errors import (
     BadRequest,
     ConfigError,
     Forbidden,
-    ForgeLimit,
     ServiceUnavailable,
     TooManyRequests,
     Unauthorized,
@@ -56,9 +55,6 @@ from giftless.lfs.objects import Permission, Repo
 #: than once, because a new token may not be known to all machines of a forge yet.
 _REFUSALS: Final = 3
 _REFUSED_TTL: Final = 30.0
-
-#: What can be a token: nothing that does not fit into a header.
-_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}", re.ASCII)
 
 #: How the tokens of each forge are known to begin: another forge's is not
 #: shown to this one.
@@ -174,11 +170,7 @@ class ForgeAuthenticator:
         until = self._limited.get(digest)
         if until is not None:
             self._count("hit")
-            wait = math.ceil(until - self._clock.seconds())
-            raise ForgeLimit(
-                f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
-                wait,
-            )
+            raise limited(self._forge.name, math.ceil(until - self._clock.seconds()))
         self._count("shared" if key in self._shared else "miss")
         inquiry = self._inquiry(user, token, repo)
         return await self._shared.ask(key, self._inquire(key, inquiry))
@@ -212,11 +204,9 @@ class ForgeAuthenticator:
             until = self._clock.seconds() + error.retry_after
             self._limited.put(digest, until, error.retry_after)
             raise
-        options = self._options
-        ttl = options.write_ttl if Permission.WRITE in found.permissions else options.read_ttl
         identity = self._identity(inquiry.repo, found, owner.name, owner.part)
-        self._owners.put(digest, owner, options.write_ttl)
-        self._identities.put(key, identity, ttl)
+        self._owners.put(digest, owner, self._options.write_ttl)
+        self._identities.put(key, identity, self._options.ttl(found.permissions))
         return identity
 
     def _identity(self, asked: Repo, found: Found, name: str, part: str) -> Identity:
@@ -306,5 +296,5 @@ def _tokens(credentials: Credentials) -> Iterator[tuple[str, str]]:
             found = ("", item.user) if in_user else (item.user, item.password)
         elif isinstance(item, Bearer) and not item.in_url and TokenHeader.of(item.token) is None:
             found = ("", item.token)
-        if _TOKEN.fullmatch(found[1]):
+        if TOKEN.fullmatch(found[1]):
             yield found

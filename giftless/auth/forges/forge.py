@@ -44,6 +44,10 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     by_id: bool = False
     token_file: str = ""
 
+    def ttl(self, permissions: frozenset[Permission]) -> int:
+        """For how many seconds it is remembered that somebody has these permissions."""
+        return self.write_ttl if Permission.WRITE in permissions else self.read_ttl
+
 
 class Account(msgspec.Struct, frozen=True):
     """Whose a token is.

@@ -7,6 +7,7 @@ turns the failures that all forges have in common into errors for the client.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -25,6 +26,9 @@ from giftless.errors import ForgeLimit, IdentityUnavailable, LFSError, Unauthori
 from giftless.interfaces import WallClock
 
 S = TypeVar("S")
+
+#: What can be a token: nothing that does not fit into a header.
+TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 #: A user's name, as forges give it.
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -128,8 +132,8 @@ class Questions:
         :raises LFSError: see :meth:`ask`; also if there are too many.
         """
         found: list[S] = []
+        headers = {"Accept": "application/json", **headers}
         for page in range(1, _MAX_PAGES + 1):
-            headers = {"Accept": "application/json", **headers}
             # Nobody asks for it again, and it may be large.
             answer = await self.get(f"{url}{page}", headers, _MAX_BODY, MOVED)
             if answer.status != HTTPStatus.OK:
@@ -180,9 +184,7 @@ class Questions:
         status = answer.status
         wait = _wait(answer, self._wall_clock())
         if wait is not None:
-            raise ForgeLimit(
-                f"{self.forge} wants to be asked less often; try again in {wait} seconds", wait
-            )
+            raise limited(self.forge, wait)
         if status == HTTPStatus.UNAUTHORIZED:
             if any(words in answer.body for words in _WAS_GENUINE):
                 raise UnfitCredential(
@@ -214,6 +216,15 @@ class Questions:
             f"your access cannot be checked now, because {self.forge} {problem}; try again later",
             _RETRY_AFTER,
         )
+
+
+def limited(forge: str, wait: int) -> ForgeLimit:
+    """Make the error for a forge that wants to be asked less often.
+
+    :param forge: what the forge is called.
+    :param wait: for how many seconds it wants to be left alone.
+    """
+    return ForgeLimit(f"{forge} wants to be asked less often; try again in {wait} seconds", wait)
 
 
 def _wait(answer: Answer, now: float) -> int | None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from twisted.logger import Logger
 
+from giftless.auth.forges.questions import TOKEN
 from giftless.auth.watched_file import FileProblem, WatchedFile
 from giftless.errors import TokenRefused, Unauthorized
 from giftless.interfaces import Environment
 
 _log: Final = Logger()
-
-#: What can be a token: nothing that does not fit into a header.
-_TOKEN: Final = re.compile(rb"[\x21-\x7e]{1,4096}")
 
 #: What clients are told to wait until somebody has given the server a good token, in seconds.
 _RETRY_AFTER: Final = 300
@@ -32,10 +29,10 @@ def watch_token(path: str, environment: Environment) -> WatchedFile[str]:
 
 
 def _parse(content: bytes) -> str:
-    token = content.strip()
-    if not _TOKEN.fullmatch(token):
+    token = content.strip().decode("ascii", "replace")
+    if not TOKEN.fullmatch(token):
         raise FileProblem("found something else than a token, alone in its file")
-    return token.decode()
+    return token
 
 
 @contextmanager

@@ -17,12 +17,13 @@ from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.chain import not_accepted
 from giftless.auth.forges.forge import Account, Forge, ForgeOptions
 from giftless.auth.forges.inquiry import Inquiry
+from giftless.auth.forges.questions import limited
 from giftless.auth.forges.repositories import Found, folded
 from giftless.auth.forges.server_token import own_token
 from giftless.auth.watched_file import WatchedFile
-from giftless.errors import ForgeLimit, ServiceUnavailable, TokenRefused, TooManyRequests
+from giftless.errors import ServiceUnavailable, TokenRefused, TooManyRequests
 from giftless.interfaces import Identity, Lookup
-from giftless.lfs.objects import Permission, Repo
+from giftless.lfs.objects import Repo
 
 #: What a user is called: nothing that means something else in a URL.
 _USER: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,254})(?:#(\d{1,18}))?", re.ASCII)
@@ -103,10 +104,7 @@ class VouchedUsers:
     def _check_limits(self, user: str, repo: Repo) -> None:
         wait = math.ceil(self._limited_until - self._clock.seconds())
         if wait > 0:
-            raise ForgeLimit(
-                f"{self._forge.name} wants to be asked less often; try again in {wait} seconds",
-                wait,
-            )
+            raise limited(self._forge.name, wait)
         asked = self._asked.get(user)
         if asked is None:
             asked = set()
@@ -135,9 +133,7 @@ class VouchedUsers:
         if account is None or found is None:
             raise not_accepted()
         identity = self._identify(repo, found, account.name, account.part)
-        options = self._options
-        ttl = options.write_ttl if Permission.WRITE in found.permissions else options.read_ttl
-        self._identities.put(key, identity, ttl)
+        self._identities.put(key, identity, self._options.ttl(found.permissions))
         return identity
 
     async def _account(self, inquiry: Inquiry, user: str) -> Account | None:
