@@ -1,4 +1,4 @@
-"""What forges (GitHub, Gitea, GitLab …) have in common: options, accounts, questions."""
+"""What forges (GitHub, Gitea, GitLab …) have in common: options, and what each is asked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
+from giftless.auth.forges.accounts import Account
 from giftless.auth.forges.inquiry import Inquiry
-from giftless.auth.forges.questions import Name, Questions
+from giftless.auth.forges.questions import Questions
 from giftless.auth.forges.repositories import Found, quote_path
 from giftless.lfs.objects import Permission, Repo
 
@@ -47,23 +48,6 @@ class ForgeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def ttl(self, permissions: frozenset[Permission]) -> int:
         """For how many seconds it is remembered that somebody has these permissions."""
         return self.write_ttl if Permission.WRITE in permissions else self.read_ttl
-
-
-class Account(msgspec.Struct, frozen=True):
-    """Whose a token is.
-
-    :ivar name: what the account is called at present; may be another's later.
-    :ivar id: what the forge knows it by for ever; ``None`` if it does not tell.
-    """
-
-    name: Name
-    id: int | None = None
-
-    @property
-    def part(self) -> str:
-        """What stands for the account in principals: its number, if it has one."""
-        # Names change hands: whoever renames an account sets its name free.
-        return f"login:{self.name}" if self.id is None else f"id:{self.id}"
 
 
 class Forge(ABC):

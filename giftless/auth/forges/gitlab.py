@@ -16,13 +16,9 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from giftless.auth.forges.accounts import Account
 from giftless.auth.forges.authenticator import ForgeAuthenticator
-from giftless.auth.forges.forge import (
-    NOTHING,
-    Account,
-    Forge,
-    ForgeOptions,
-)
+from giftless.auth.forges.forge import NOTHING, Forge, ForgeOptions
 from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.forges.questions import MOVED, Name, Questions
 from giftless.auth.forges.repositories import (

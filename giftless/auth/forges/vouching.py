@@ -1,13 +1,11 @@
 """What users of a forge may do who are known otherwise than by a token: by keys of SSH.
 
-The forge is asked with a token of the server.  A user is ``NAME#NUMBER``, or a name alone:
-names change hands, and then it is the number that counts.
+The forge is asked with a token of the server.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.chain import not_accepted
-from giftless.auth.forges.forge import Account, Forge, ForgeOptions
+from giftless.auth.forges.accounts import Account, parse_user
+from giftless.auth.forges.forge import Forge, ForgeOptions
 from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.forges.questions import limited
 from giftless.auth.forges.repositories import Found, folded
@@ -24,9 +23,6 @@ from giftless.auth.watched_file import WatchedFile
 from giftless.errors import ServiceUnavailable, TokenRefused, TooManyRequests
 from giftless.interfaces import Identity, Lookup
 from giftless.lfs.objects import Repo
-
-#: What a user is called: nothing that means something else in a URL.
-_USER: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,254})(?:#(\d{1,18}))?", re.ASCII)
 
 #: About how many repositories one user may be the reason for questions, within how many
 #: seconds: all share the limit of the server's token.
@@ -141,9 +137,10 @@ class VouchedUsers:
         known = self._accounts.get(user)
         if known is None:
             account = None
-            if parts := _USER.fullmatch(user):
-                account = await self._forge.find_account(inquiry, parts[1])
-                if account is not None and parts[2] and account.id != int(parts[2]):
+            if named := parse_user(user):
+                name, number = named
+                account = await self._forge.find_account(inquiry, name)
+                if account is not None and number is not None and account.id != number:
                     account = None
             known = (account,)
             self._accounts.put(user, known, self._options.read_ttl)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from giftless.auth.forges.accounts import is_account
 from giftless.auth.forges.forge import Forge
 from giftless.auth.forges.gitea import Gitea
 from giftless.auth.forges.github import GitHub
 from giftless.auth.forges.gitlab import GitLab
 from giftless.auth.forges.questions import Questions
 from giftless.auth.forges.server_token import watch_token
-from giftless.auth.keys.published import ANYBODY, PublishedKeyring, PublishedOptions, is_account
+from giftless.auth.keys.published import ANYBODY, PublishedKeyring, PublishedOptions
 from giftless.auth.realms import Realm
 from giftless.base.showing import describe
 from giftless.base.urls import check_url

@@ -9,7 +9,6 @@ that only strangers are the reason for are counted.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final, TypeVar
@@ -20,7 +19,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
-from giftless.auth.forges.forge import Account, Forge
+from giftless.auth.forges.accounts import Account, is_account
+from giftless.auth.forges.forge import Forge
 from giftless.auth.forges.questions import Questions
 from giftless.auth.forges.server_token import own_token
 from giftless.auth.keys.public_keys import PublicKey, parse_blob, parse_words
@@ -36,9 +36,6 @@ ANYBODY: Final = "*"
 
 #: What clients log in as that do not say who they are, where any other name may be somebody's.
 _SHARED_LOGIN: Final = "git"
-
-#: What an account can be called: nothing that means something else in a URL.
-_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9._-]{0,254}", re.ASCII)
 
 #: After how many seconds an account is asked about again if it has not the key that is offered:
 #: it may be new.
@@ -229,10 +226,7 @@ class PublishedKeyring:
 
     def _owned_by(self, published: _Published) -> KeyOwner | None:
         account = published.account
-        if account is None:
-            return None
-        number = "" if account.id is None else f"#{account.id}"
-        return KeyOwner(f"{account.name}{number}", self.realm)
+        return None if account is None else KeyOwner(account.user, self.realm)
 
     def _fresh(self, people: Iterable[str]) -> Iterable[_Published]:
         oldest = self._clock.seconds() - self._ttl
@@ -334,11 +328,6 @@ class PublishedKeyring:
         for count in counts:
             count.value += 1
         return True
-
-
-def is_account(name: str) -> bool:
-    """Tell whether an account or an organisation can be called so."""
-    return _NAME.fullmatch(name.lower()) is not None
 
 
 def _usable(lines: Iterable[str]) -> Mapping[bytes, PublicKey]:
