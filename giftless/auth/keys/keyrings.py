@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -12,6 +13,8 @@ from giftless.auth.keys.public_keys import MAX_BLOB
 from giftless.base.ssh_greeting import Listed, ListedKey, Owned, WhichKeys, WhoseKey
 from giftless.errors import ConfigError, LFSError
 from giftless.interfaces import IKeyring, IVouching, OfferedKey
+
+T = TypeVar("T")
 
 #: What clients are told when a keyring fails.
 _PROBLEM: Final = "whose the key is cannot be found out now; try again later"
@@ -36,39 +39,43 @@ class Keyrings:
         if len(asked.blob) > MAX_BLOB:
             return Owned()
         offered = OfferedKey(asked.blob, asked.login, asked.address)
-        problem = ""
+        problems: list[str] = []
         for keyring in self._keyrings:
-            try:
-                found = await keyring.owner(offered)
-            except CancelledError:
-                raise
-            except LFSError as error:
-                problem = problem or error.message
-            except Exception:
-                problem = problem or _PROBLEM
-                self.log.failure("a keyring has failed")
-            else:
-                if found is not None and found.user:
-                    return Owned(found.user, found.realm)
-        return Owned(problem=problem)
+            found = await self._try(partial(keyring.owner, offered), problems)
+            if found is not None and found.user:
+                return Owned(found.user, found.realm)
+        return Owned(problem=next(iter(problems), ""))
 
     async def keys(self, asked: WhichKeys) -> Listed:
         """Tell all keys that can be listed, each once."""
-        problem = ""
+        problems: list[str] = []
         listed: dict[str, ListedKey] = {}
         for keyring in self._keyrings:
-            try:
-                for key in await keyring.keys():
-                    known = ListedKey(key.owner.user, key.owner.realm, key.line)
-                    listed.setdefault(key.line, known)
-            except CancelledError:
-                raise
-            except LFSError as error:
-                problem = problem or error.message
-            except Exception:
-                problem = problem or _PROBLEM
-                self.log.failure("a keyring has failed")
-        return Listed(tuple(listed.values()), problem)
+            for key in await self._try(partial(_list, keyring), problems) or ():
+                listed.setdefault(key.line, key)
+        return Listed(tuple(listed.values()), next(iter(problems), ""))
+
+    async def _try(self, ask: Callable[[], Awaitable[T]], problems: list[str]) -> T | None:
+        """Ask a keyring.
+
+        :param problems: gets what to tell the client if the keyring fails.
+        :returns: the answer; ``None`` if it fails.
+        """
+        try:
+            return await ask()
+        except CancelledError:
+            raise
+        except LFSError as error:
+            problems.append(error.message)
+        except Exception:
+            problems.append(_PROBLEM)
+            self.log.failure("a keyring has failed")
+        return None
+
+
+async def _list(keyring: IKeyring) -> Sequence[ListedKey]:
+    known = await keyring.keys()
+    return [ListedKey(key.owner.user, key.owner.realm, key.line) for key in known]
 
 
 def check_keyrings(keyrings: Sequence[IKeyring], authenticators: Iterable[object]) -> None:
