@@ -7,7 +7,7 @@ change leaves in force what was read before, and the log says so.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -28,6 +28,25 @@ _Signature = tuple[int, int, int]
 
 class FileProblem(Exception):
     """A file's content cannot be used; the text says where and why."""
+
+
+def lines_of(content: bytes, longest: int | None = None) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that say something, with their numbers, from 1.
+
+    Empty lines and comments (``#``) say nothing.
+
+    :param longest: how long a line may be, in bytes; ``None`` if that does not matter.
+    :raises FileProblem: at the first line that is too long or not UTF-8.
+    """
+    for number, raw in enumerate(content.splitlines(), 1):
+        try:
+            text = raw.decode().strip()
+        except UnicodeDecodeError:
+            raise FileProblem(f"line {number}: is not UTF-8") from None
+        if longest is not None and len(raw) > longest:
+            raise FileProblem(f"line {number}: is too long")
+        if text and not text.startswith("#"):
+            yield number, text
 
 
 class WatchedFile(Generic[T]):

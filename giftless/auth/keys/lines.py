@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from giftless.auth.keys.public_keys import TYPES, PublicKey, parse_words
-from giftless.auth.watched_file import FileProblem
+from giftless.auth.watched_file import FileProblem, lines_of
 
 #: The longest line, in bytes.
 _MAX_LINE: Final = 32 * 1024
@@ -37,15 +37,9 @@ def parse_lines(content: bytes) -> Iterator[Line]:
 
     :raises FileProblem: at the first line that cannot be used; the text says which and why.
     """
-    for number, raw in enumerate(content.splitlines(), 1):
+    for number, text in lines_of(content, _MAX_LINE):
         try:
-            text = raw.decode().strip()
-            if len(raw) > _MAX_LINE:
-                raise ValueError("is too long")
-            if text and not text.startswith("#"):
-                yield _parse(number, text)
-        except UnicodeDecodeError:
-            raise FileProblem(f"line {number}: is not UTF-8") from None
+            yield _parse(number, text)
         except ValueError as error:
             raise FileProblem(f"line {number}: {error}") from None
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from giftless.auth.watched_file import FileProblem
+from giftless.auth.watched_file import FileProblem, lines_of
 
 #: The work factor of new hashes: about a quarter of a second.
 COST: Final = 12
@@ -71,13 +71,7 @@ class Passwords:
         :raises FileProblem: at the first line that cannot be used.
         """
         hashes: dict[str, str] = {}
-        for number, raw in enumerate(content.splitlines(), 1):
-            try:
-                line = raw.decode().strip()
-            except UnicodeDecodeError:
-                raise FileProblem(f"line {number}: is not UTF-8") from None
-            if not line or line.startswith("#"):
-                continue
+        for number, line in lines_of(content):
             user, colon, stored = line.partition(":")
             if not user or not colon:
                 raise FileProblem(f"line {number}: is not of the form user:hash")

@@ -18,7 +18,7 @@ from giftless.auth.keys.certificates.certificate import Certificate
 from giftless.auth.keys.certificates.signatures import SIGNING
 from giftless.auth.keys.lines import parse_lines
 from giftless.auth.keys.public_keys import PublicKey, parse_words
-from giftless.auth.watched_file import FileProblem
+from giftless.auth.watched_file import FileProblem, lines_of
 
 #: How a compiled revocation list begins.
 _COMPILED: Final = b"SSHKRL\n\0"
@@ -66,13 +66,9 @@ class Revoked:
         if content.startswith(_COMPILED):
             raise FileProblem("is a compiled list; name the text that it was made from")
         revoked = cls()
-        for number, raw in enumerate(content.splitlines(), 1):
+        for number, text in lines_of(content):
             try:
-                text = raw.decode().strip()
-                if text and not text.startswith("#"):
-                    revoked._add(text)
-            except UnicodeDecodeError:
-                raise FileProblem(f"line {number}: is not UTF-8") from None
+                revoked._add(text)
             except ValueError as error:
                 raise FileProblem(f"line {number}: {error}") from None
         return revoked
