@@ -7,7 +7,6 @@ and to the object's size, so it opens nothing else.
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from zope.interface import implementer
 
-from giftless.auth.tokens.unverified import TokenHeader, decode_part, tokens_of
+from giftless.auth.tokens.parts import decode_part, encode_part
+from giftless.auth.tokens.unverified import TokenHeader, tokens_of
 from giftless.errors import BadAction, ExpiredAction, Forbidden
 from giftless.interfaces import (
     ActionKind,
@@ -104,16 +104,7 @@ class _ObjectClaims(msgspec.Struct, omit_defaults=True):
     upload: str = ""
 
 
-#: From base64's alphabet to base64url's (RFC 4648 section 5).
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-
-
-def _base64url(data: bytes) -> bytes:
-    # Without padding (RFC 7515 section 2).
-    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
-
-
-_JOSE_HEADER: Final = _base64url(
+_JOSE_HEADER: Final = encode_part(
     msgspec.json.encode({"alg": _ALGORITHM, "kid": _KEY_ID, "typ": "JWT"})
 )
 
@@ -164,7 +155,7 @@ class _Signer:
         begun = msgspec.json.encode(claims)[:-1] + b","
         # base64 goes on without a seam after a multiple of three bytes.
         begun += b" " * (-len(begun) % 3)
-        text = _JOSE_HEADER + b"." + _base64url(begun)
+        text = _JOSE_HEADER + b"." + encode_part(begun)
         self._mac = _Mac(key, text)
         self._text = text
         self._lifetime = lifetime
@@ -185,8 +176,8 @@ class _Signer:
             if upload is None
             else _ObjectClaims(str(oid), size, extras, upload.plan.part_size, upload.id)
         )
-        rest = _base64url(msgspec.json.encode(claims)[1:])
-        token = self._text + rest + b"." + _base64url(self._mac.digest(rest))
+        rest = encode_part(msgspec.json.encode(claims)[1:])
+        token = self._text + rest + b"." + encode_part(self._mac.digest(rest))
         header = {self._name: self._scheme + token.decode(), **self._header}
         return Action(href, header, self._lifetime)
 
@@ -304,7 +295,7 @@ class ActionTokens:
         :raises Forbidden: if it is not.
         """
         signed, _, signature = token.rpartition(".")
-        expected = _base64url(hmac.digest(self._key, signed.encode(), "sha256"))
+        expected = encode_part(hmac.digest(self._key, signed.encode(), "sha256"))
         if not hmac.compare_digest(signature.encode(), expected):
             raise _not_genuine()
         return decode_part(signed.partition(".")[2])

@@ -8,7 +8,6 @@ authenticators are asked each time it is shown, so whoever loses access loses it
 
 from __future__ import annotations
 
-import base64
 import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,7 +18,7 @@ from zope.interface import implementer
 
 from giftless.auth.chain import first_good
 from giftless.auth.grants import ADMIN, READ
-from giftless.auth.tokens.unverified import decode_part
+from giftless.auth.tokens.parts import decode_part, encode_part
 from giftless.errors import Unauthorized, UnfitCredential
 from giftless.interfaces import (
     Bearer,
@@ -48,6 +47,7 @@ _PERMITTED: Final[Mapping[str, frozenset[Permission]]] = {
 class _Claims(msgspec.Struct, frozen=True):
     """What a token says.
 
+    :ivar exp: when it expires, in seconds since the epoch.
     :ivar op: the operation.
     :ivar repo: the path of the repository, as its URL names it.
     :ivar sub: the user.
@@ -61,14 +61,9 @@ class _Claims(msgspec.Struct, frozen=True):
     realm: str
 
 
-def _base64url(data: bytes) -> bytes:
-    # Without padding (RFC 7515 section 2).
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
 #: What every token begins with; nothing else does.
 _BEGINNING: Final = (
-    _base64url(msgspec.json.encode({"alg": "HS256", "kid": "giftless-repository", "typ": "JWT"}))
+    encode_part(msgspec.json.encode({"alg": "HS256", "kid": "giftless-repository", "typ": "JWT"}))
     + b"."
 )
 _BEGINNING_TEXT: Final = _BEGINNING.decode()
@@ -94,7 +89,7 @@ class RepositoryTokens:
         """
         expiry = int(self._wall_clock()) + self.lifetime
         claims = _Claims(expiry, operation.value, repo.path, user.user, user.realm)
-        text = _BEGINNING + _base64url(msgspec.json.encode(claims))
+        text = _BEGINNING + encode_part(msgspec.json.encode(claims))
         return (text + b"." + self._signature(text)).decode()
 
     def read(self, token: str, repo: Repo) -> tuple[Vouched, Operation]:
@@ -116,7 +111,7 @@ class RepositoryTokens:
         return Vouched(claims.sub, claims.realm), Operation(claims.op)
 
     def _signature(self, text: bytes) -> bytes:
-        return _base64url(hmac.digest(self._key, text, "sha256"))
+        return encode_part(hmac.digest(self._key, text, "sha256"))
 
 
 @implementer(IAuthenticator)

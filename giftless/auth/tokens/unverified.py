@@ -6,12 +6,12 @@ authenticator verifies its own and leaves the others alone.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from giftless.auth.tokens.parts import decode_part
 from giftless.interfaces import Bearer, Credentials, Password
 
 #: The user whose password is a token, for clients that can send only passwords.
@@ -45,14 +45,6 @@ class TokenHeader(msgspec.Struct, frozen=True):
             return msgspec.json.decode(decode_part(token.partition(".")[0]), type=cls)
         except (ValueError, RecursionError):
             return None
-
-
-def decode_part(encoded: str) -> bytes:
-    """Decode one part of a JWT (base64url without padding, RFC 7515 section 2).
-
-    :raises ValueError: if it is not base64url.
-    """
-    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
 
 
 def tokens_of(credentials: Credentials, user: str = TOKEN_USER) -> Sequence[str]:
