@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from giftless.openssh.command_line import failure
 
@@ -26,7 +26,7 @@ _ANSWER_SECONDS: Final = 120
 _PIECE: Final = 64 * 1024
 
 
-class Answered:
+class Answered(NamedTuple):
     """What the daemon has answered.
 
     :ivar connection: the connection.
@@ -34,10 +34,9 @@ class Answered:
     :ivar begun: what it has sent behind its answer.
     """
 
-    def __init__(self, connection: socket.socket, answer: Mapping[str, Any], begun: bytes) -> None:
-        self.connection = connection
-        self.answer = answer
-        self.begun = begun
+    connection: socket.socket
+    answer: Mapping[str, Any]
+    begun: bytes
 
 
 def ask(path: str, question: Mapping[str, str]) -> Answered:
