@@ -6,12 +6,10 @@ agree, because the file appears whole and is never replaced.
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import Final
 
-from giftless.base.files import create_private_file, read_file
-from giftless.base.showing import file_name
+from giftless.base.files import ensure_private_file, read_file
 from giftless.errors import ConfigError
 
 #: The least that a secret must have, in bytes.
@@ -30,18 +28,12 @@ def load_secret(secret: str | None, secret_file: str | None, state_dir: str) -> 
         return _long_enough(secret.encode(), "secret")
     if secret_file is not None:
         return _long_enough(read_file(secret_file, "secret_file").strip(), "secret_file")
-    path = os.path.join(state_dir, "secret")
-    try:
-        os.makedirs(state_dir, mode=0o700, exist_ok=True)
-        if not os.path.exists(path):
-            create_private_file(path, secrets.token_hex(MIN_BYTES).encode() + b"\n")
-    except OSError as error:
-        raise ConfigError(
-            "state_dir",
-            f"{file_name(state_dir)}cannot be used: {error.strerror};"
-            " give a directory that the daemon may write to",
-        ) from None
+    path = ensure_private_file(state_dir, "secret", _make_secret)
     return _long_enough(read_file(path, "state_dir").strip(), "state_dir")
+
+
+def _make_secret() -> bytes:
+    return secrets.token_hex(MIN_BYTES).encode() + b"\n"
 
 
 def _long_enough(secret: bytes, key: str) -> bytes:

@@ -1,9 +1,10 @@
-"""Read the files that options name, and make names durable.  Everything here blocks."""
+"""Read the files that options name, make private ones, and make names durable.  All blocks."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
@@ -22,13 +23,32 @@ def read_file(path: str, option: str) -> bytes:
         raise ConfigError(option, f"{file_name(path)}cannot be read: {error.strerror}") from None
 
 
-def create_private_file(path: str, data: bytes) -> None:
-    """Write a new file that nobody but its owner may read.
+def ensure_private_file(state_dir: str, name: str, make: Callable[[], bytes]) -> str:
+    """Make a file in the state directory that nobody but its owner may read, if it is missing.
 
     It appears whole.  If another process is faster, its file stays.
 
-    :raises OSError: if that is impossible.
+    :param state_dir: the directory; made if missing.
+    :param name: the name of the file in it.
+    :param make: returns what the file is to hold.
+    :returns: the path of the file.
+    :raises ConfigError: if it cannot be made.
     """
+    path = os.path.join(state_dir, name)
+    try:
+        os.makedirs(state_dir, mode=0o700, exist_ok=True)
+        if not os.path.exists(path):
+            _create(path, make())
+    except OSError as error:
+        raise ConfigError(
+            "state_dir",
+            f"{file_name(state_dir)}cannot be used: {error.strerror};"
+            " give a directory that the daemon may write to",
+        ) from None
+    return path
+
+
+def _create(path: str, data: bytes) -> None:
     temporary = f"{path}.{secrets.token_hex(8)}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -36,7 +56,7 @@ def create_private_file(path: str, data: bytes) -> None:
         os.fsync(fd)
         os.link(temporary, path)
     except FileExistsError:
-        pass
+        pass  # another process was faster
     finally:
         os.close(fd)
         os.unlink(temporary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -10,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.conch.ssh.keys import EncryptedKeyError, Key
 
-from giftless.base.files import create_private_file, read_file
+from giftless.base.files import ensure_private_file, read_file
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 from giftless.sshd.algorithms import HOST_SIGNATURES
@@ -50,7 +49,7 @@ def load_host_keys(files: Sequence[str], state_dir: str) -> HostKeys:
     """
     named = {f"ssh.host_keys.{index}": file for index, file in enumerate(files)}
     if not named:
-        named["state_dir"] = _made(state_dir)
+        named["state_dir"] = ensure_private_file(state_dir, MADE, _make_key)
     keys: dict[bytes, Key] = {}
     for path, file in named.items():
         key = _read(path, file)
@@ -83,18 +82,6 @@ def _read(path: str, file: str) -> Key:
     return key
 
 
-def _made(state_dir: str) -> str:
-    path = os.path.join(state_dir, MADE)
-    try:
-        os.makedirs(state_dir, mode=0o700, exist_ok=True)
-        if not os.path.exists(path):
-            key = Ed25519PrivateKey.generate()
-            text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-            create_private_file(path, text)
-    except OSError as error:
-        raise ConfigError(
-            "state_dir",
-            f"{file_name(state_dir)}cannot be used: {error.strerror};"
-            " give a directory that the daemon may write to",
-        ) from None
-    return path
+def _make_key() -> bytes:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
