@@ -33,7 +33,6 @@ class SSHOrders(msgspec.Struct, frozen=True):
 
     The rules for new members are those of :class:`Orders`.
 
-    :ivar source: the configuration file; empty for the embedded defaults.
     :ivar endpoints: where it listens, as Twisted server endpoint strings.
     :ivar processes: how many of its kind there are.
     :ivar shutdown_timeout: how long sessions may take to end after SIGTERM, in seconds.
@@ -41,7 +40,6 @@ class SSHOrders(msgspec.Struct, frozen=True):
     :ivar log_format: how to log: as the parent does.
     """
 
-    source: str
     endpoints: list[str]
     processes: int
     shutdown_timeout: float

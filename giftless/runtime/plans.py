@@ -63,7 +63,7 @@ def plan_ssh(
     Parameters are those of :func:`plan_workers`.
     """
     options = loaded.config
-    endpoints = ssh_listenings(options.ssh)
+    endpoints = ssh_listenings(options.ssh.endpoints)
     return Plan(
         options.ssh.processes if endpoints else 0,
         write_ssh_orders(ssh_orders(loaded, log_format)),
@@ -88,10 +88,7 @@ def ssh_orders(loaded: Loaded, log_format: str) -> SSHOrders:
         max_logins=ssh.max_logins,
         max_channels=ssh.max_channels,
     )
-    return SSHOrders(
-        *(loaded.source, ssh.endpoints, ssh.processes, config.shutdown_timeout),
-        *(options, log_format),
-    )
+    return SSHOrders(ssh.endpoints, ssh.processes, config.shutdown_timeout, options, log_format)
 
 
 def check_listener(loaded: Loaded, reactor: Any) -> None:

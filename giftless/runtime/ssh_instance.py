@@ -14,7 +14,7 @@ from giftless.interfaces import Event
 from giftless.runtime.orders import SSHOrders
 from giftless.runtime.questions import Answerer
 from giftless.runtime.sockets.adopting import Ports
-from giftless.runtime.sockets.endpoints import SSH, Listening
+from giftless.runtime.sockets.endpoints import ssh_listenings
 from giftless.sshd.options import ListenerOptions
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class SSHInstance:
         self._orders = orders
         self._front = build_listener(orders.options, reactor, counts)
         self._ports = Ports(reactor, alone=orders.processes == 1)
-        self.sockets = len(orders.endpoints)
+        self._endpoints = ssh_listenings(orders.endpoints)
+        self.sockets = len(self._endpoints)
 
     async def start(self, descriptors: Sequence[int]) -> None:
         """Serve on sockets that are bound already.
@@ -52,9 +53,8 @@ class SSHInstance:
         :raises ConfigError: if an endpoint cannot be made.
         """
         await self._front.start()
-        for index, endpoint in enumerate(self._orders.endpoints):
-            listening = Listening(endpoint, SSH, f"ssh.endpoints.{index}")
-            await self._ports.adopt(descriptors[index], listening, self._front.factory)
+        for descriptor, endpoint in zip(descriptors, self._endpoints, strict=True):
+            await self._ports.adopt(descriptor, endpoint, self._front.factory)
 
     def publish(self, event: Event) -> None:
         """Tell nobody: observers are in the workers."""

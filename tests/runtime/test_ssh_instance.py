@@ -29,7 +29,7 @@ class BuildTests(SynchronousTestCase):
             max_logins=100,
             max_channels=64,
         )
-        return SSHOrders("giftless.yaml", ["tcp:2222", "tcp:2223"], 1, 60, options)
+        return SSHOrders(["tcp:2222", "tcp:2223"], 1, 60, options)
 
     def test_it_has_a_socket_for_each_endpoint(self) -> None:
         self.assertEqual(SSHInstance(self.orders(), Clock()).sockets, 2)

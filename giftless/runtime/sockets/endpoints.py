@@ -15,7 +15,6 @@ from zope.interface import directlyProvides, providedBy
 from giftless.app.config import DEFAULT_FRONT, AdminOptions, Config, EndpointOptions
 from giftless.errors import ConfigError
 from giftless.runtime import tls
-from giftless.ssh.options import SSHOptions
 
 #: The part of an endpoint that names a socket which systemd has bound.
 SYSTEMD: Final = re.compile(r"(?:^|(?<=:))systemd:.*")
@@ -86,11 +85,11 @@ def session_socket(options: Config) -> str:
     return options.ssh.socket or os.path.join(options.state_dir, "ssh.sock")
 
 
-def ssh_listenings(options: SSHOptions) -> list[Listening]:
-    """Return where SSH processes are to listen, in the order of the configuration."""
+def ssh_listenings(endpoints: Sequence[str]) -> list[Listening]:
+    """Return where SSH processes are to listen, in the order of ``ssh.endpoints``."""
     return [
         Listening(endpoint, SSH, f"ssh.endpoints.{index}")
-        for index, endpoint in enumerate(options.endpoints)
+        for index, endpoint in enumerate(endpoints)
     ]
 
 
@@ -104,7 +103,7 @@ def admin_listenings(options: AdminOptions) -> list[Listening]:
 
 def public_listenings(options: Config) -> list[Listening]:
     """Return where clients connect."""
-    return [*worker_listenings(options), *ssh_listenings(options.ssh)]
+    return [*worker_listenings(options), *ssh_listenings(options.ssh.endpoints)]
 
 
 def places(options: Config) -> list[Listening]:
