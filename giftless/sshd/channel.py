@@ -215,13 +215,9 @@ class Channel:
             head = self._theirs + uint32(_STDERR) if is_error else self._theirs
             number = EXTENDED_DATA if is_error else DATA
             transport.sendPacket(number, b"".join((head, uint32(length), data[:length])))
-        if waiting:
-            if not self._held:
-                self._held = True
-                self._use.hold()
-        elif self._status is not None:
+        if self._status is not None and not waiting:
             self._finish(self._status)
-        elif not transport.writable:
+        elif waiting or not transport.writable:
             if not self._held:
                 self._held = True
                 self._use.hold()
