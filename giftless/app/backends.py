@@ -129,19 +129,7 @@ def build_backends(
         for index, section in enumerate(options.auth)
     ]
     check_realms(parts.built)
-    keyrings = None
-    if options.ssh.endpoints and not options.ssh.keys:
-        raise ConfigError(
-            "ssh.keys", "is needed by ssh.endpoints: without a keyring nobody can log in there"
-        )
-    if options.ssh.enabled:
-        # Not before: it takes memory.
-        from giftless.app.keyrings import build_keyrings
-
-        keyrings = build_keyrings(options, parts, chain)
-    elif options.ssh.keys:
-        problem = "would let nobody in without ssh.endpoints, ssh.socket or ssh.trusted"
-        raise ConfigError("ssh.keys", problem)
+    keyrings = _keyrings(options, parts, chain)
     locks = build_lock_store(options, parts)
     catalogue = build_catalogue(options, parts)
     quotas = build_quota_parts(options, catalogue, parts.environment)
@@ -192,6 +180,29 @@ def build_backends(
         activity,
         pages,
     )
+
+
+def _keyrings(
+    options: Config, parts: PartBuilder, chain: Sequence[IAuthenticator]
+) -> Keyrings | None:
+    """Build what knows whose keys of SSH are; ``None`` if nothing is served over SSH.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    ssh = options.ssh
+    if ssh.endpoints and not ssh.keys:
+        raise ConfigError(
+            "ssh.keys", "is needed by ssh.endpoints: without a keyring nobody can log in there"
+        )
+    if ssh.enabled:
+        # Not before: it takes memory.
+        from giftless.app.keyrings import build_keyrings
+
+        return build_keyrings(options, parts, chain)
+    if ssh.keys:
+        problem = "would let nobody in without ssh.endpoints, ssh.socket or ssh.trusted"
+        raise ConfigError("ssh.keys", problem)
+    return None
 
 
 def build_space_over(
