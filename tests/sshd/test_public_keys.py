@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from giftless.sshd.algorithms import OFFERED_SIGNATURES
 from giftless.sshd.errors import BrokenProtocol
 from giftless.sshd.public_keys import MAX_BLOB, OfferedKey, read_offered
 from giftless.sshd.wire import string, uint32
+from tests.support.ssh_keys import blob_of, keygen, make_key
 
 DATA = b"what is signed"
 
@@ -114,16 +113,13 @@ class CertificateTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
-        self.keygen("-t", "ed25519", "-f", "ca")
-
-    def keygen(self, *arguments: str) -> None:
-        command = ["ssh-keygen", "-q", "-N", "", *arguments]
-        subprocess.run(command, cwd=self.folder, check=True, stdin=subprocess.DEVNULL)
+        self.authority = self.folder / "ca"
+        make_key(self.authority)
 
     def check(self, kind: str, signature: bytes) -> None:
-        self.keygen("-t", kind, "-f", kind)
-        self.keygen("-s", "ca", "-I", "me", "-n", "ada", f"{kind}.pub")
-        blob = b64decode((self.folder / f"{kind}-cert.pub").read_text().split()[1])
+        public = make_key(self.folder / kind, kind)
+        keygen("-q", "-s", str(self.authority), "-I", "me", "-n", "ada", str(public))
+        blob = blob_of((self.folder / f"{kind}-cert.pub").read_text())
         private = Key.fromFile(str(self.folder / kind))
         certified = signature.removesuffix(b"@openssh.com") + b"-cert-v01@openssh.com"
         key = offered(certified, blob)

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 from twisted.internet import reactor as installed_reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from giftless.base.ssh_greeting import Admitted, Greeting, Owned, Session, WhoseKey
 
@@ -25,6 +26,7 @@ reactor: Any = installed_reactor
 BLOCK = bytes(range(256)) * 256
 
 
+@implementer(IHalfCloseableProtocol)
 class Worker(Protocol):
     """One connection of the listener."""
 
@@ -37,7 +39,6 @@ class Worker(Protocol):
         self._session = False
         self.taken = 0
         self.left = 0
-        self.over: Deferred[str] = Deferred()
 
     def connectionMade(self) -> None:
         self.workers.connections.append(self)
@@ -97,14 +98,6 @@ class Worker(Protocol):
     def stopProducing(self) -> None:
         self.left = 0
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.workers.connections.remove(self)
-        self.over.callback(self.command)
-
-
-class HalfClosing(Worker):
-    """Tells how much it has taken when the client has no more."""
-
     def readConnectionLost(self) -> None:
         if self.command == "take":
             self.transport.write(b"%d\n" % self.taken)
@@ -112,6 +105,9 @@ class HalfClosing(Worker):
 
     def writeConnectionLost(self) -> None:
         pass
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.workers.connections.remove(self)
 
 
 class StandIn:
@@ -133,18 +129,13 @@ class StandIn:
         self._port: Any = None
 
     async def start(self) -> None:
-        from twisted.internet.interfaces import IHalfCloseableProtocol
-        from zope.interface import directlyProvides
-
         workers = self
 
         class Workers(Factory):
             noisy = False
 
             def buildProtocol(self, addr: object) -> Worker:
-                worker = HalfClosing(workers)
-                directlyProvides(worker, IHalfCloseableProtocol)
-                return worker
+                return Worker(workers)
 
         self._port = await UNIXServerEndpoint(reactor, str(self.path)).listen(Workers())
 
