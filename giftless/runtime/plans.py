@@ -96,7 +96,7 @@ def check_listener(loaded: Loaded, reactor: Any) -> None:
 
     :raises ConfigError: if it cannot.
     """
-    # Not before: Conch takes time and memory.
+    # Not before: it takes memory, and a daemon that serves has no use for it.
     from giftless.runtime.ssh_instance import SSHInstance
 
     SSHInstance(ssh_orders(loaded, loaded.config.log_format), reactor)

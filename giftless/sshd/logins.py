@@ -2,9 +2,10 @@
 
 A client that finds no place waits, without a word from the server, until another has
 logged in or is gone.  One address may have half of the places, so that others get in
-whatever it does; an office behind one address is served quickly, one after the other.  Who
-has come last is next: idle connections of that address do not stand before its users.
-Whoever takes long to log in loses the place, but only if it keeps somebody waiting.
+whatever it does; an office behind one address is served quickly, one after the other.  Of
+those who wait at an address, the last to come is next, so that idle connections do not
+stand before users.  Whoever takes long to log in loses the place, but only if it keeps
+somebody waiting.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from giftless.base.metrics.counts import Counts
 
 
 class LoginResult(StrEnum):
-    """What has come of a client's attempt to log in."""
+    """How a client's attempt to log in has ended."""
 
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
@@ -28,20 +28,20 @@ class ListenerMetrics:
         )
         self._logins = counts.counter(
             "giftless_ssh_logins_total",
-            "Connections of SSH by what came of the login: 'succeeded', 'refused' (keys or"
+            "Connections of SSH by the result of the login: 'succeeded', 'refused' (keys or"
             " messages that are no good), 'turned_away' (too slow, or too many), or 'left'.",
             "result",
         )
         self._open, self._values = connections.place(()), connections.values
 
     def opened(self) -> None:
-        """Count a connection."""
+        """Count a connection that begins."""
         self._values[self._open] += 1
 
     def closed(self) -> None:
-        """Count a connection no longer."""
+        """Count a connection that has ended."""
         self._values[self._open] -= 1
 
     def ended(self, result: LoginResult) -> None:
-        """Count what has come of an attempt to log in."""
+        """Count an attempt to log in by its result."""
         self._logins.add((result.value,))

@@ -1,7 +1,7 @@
 """Users' keys and certificates as clients send them, and the signatures of their owners.
 
-Whether a certificate is good is not decided here: it is whoever knows whose it is that
-looks at it.  Here its key is found, for the signature.
+Of a certificate, only the key is read here, to verify the signature.  Whether the
+certificate itself is good is decided by the keyring that knows its owner.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _log = Logger(namespace="giftless.ssh")
 #: client is held up, in bytes.
 BUFFER: Final = 256 * 1024
 
-#: The exit status of a session that has come to no good end.
+#: The exit status of a session that has failed.
 _FAILED: Final = 1
 
 

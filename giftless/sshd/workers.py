@@ -19,7 +19,8 @@ from giftless.sshd.errors import Unreachable
 #: For how many seconds an answer is waited for.
 PATIENCE: Final = 60.0
 
-#: How often a worker is asked that is gone before it answers: another takes its place.
+#: How often the question is asked if the worker is gone before it answers: another takes
+#: its place.
 ATTEMPTS: Final = 4
 
 #: How long to wait before the next attempt, in seconds.

@@ -1,4 +1,4 @@
-"""The listener over TCP: what clients may do, and what comes of everything else."""
+"""The listener over TCP: what clients may do, and that all else is refused."""
 
 from __future__ import annotations
 
@@ -417,7 +417,7 @@ class BackPressureTests(ListenerTestCase):
 
 
 class BrokenProtocolTests(ListenerTestCase):
-    async def test_what_comes_of_logins_is_counted(self) -> None:
+    async def test_logins_are_counted_by_their_results(self) -> None:
         client = await log_in(self.port, self.key)
         strangers = [await connect(self.port) for _ in range(3)]
         self.assertEqual(self.counted("giftless_ssh_connections"), {(): 4})
