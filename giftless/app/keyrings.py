@@ -18,7 +18,9 @@ def build_keyrings(
     :param authenticators: the server's own, as they were built.
     :raises ConfigError: if the configuration cannot be used.
     """
-    sections = {f"ssh.keys.{index}": section for index, section in enumerate(options.ssh.keys)}
-    keyrings = [parts.build(IKeyringFactory, section, path) for path, section in sections.items()]
+    keyrings = [
+        parts.build(IKeyringFactory, section, f"ssh.keys.{index}")
+        for index, section in enumerate(options.ssh.keys)
+    ]
     check_keyrings(keyrings, authenticators)
     return Keyrings(keyrings)
