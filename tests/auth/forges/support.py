@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 
@@ -16,6 +18,7 @@ from giftless.base.schema import convert
 from giftless.interfaces import Credentials, Identity, Lookup, Password
 from giftless.lfs.objects import Permission
 from tests.support.forges import Fake
+from tests.support.logs import observe
 from tests.support.making import environment, repo_of
 from tests.support.run import assert_kind
 
@@ -88,6 +91,41 @@ class ForgeTestCase(TestCase):
             assert_kind(self, error, kind)
             return error
         self.fail(f"{kind.__name__} was not raised, but came {result!r}")
+
+
+class ServerTokenTestCase(ForgeTestCase):
+    """Tests of what asks a fake forge with a token of the server.
+
+    :cvar server: the token.
+    :ivar fake: the forge.
+    :ivar token_file: the file of the token.
+    :ivar logged: what authenticators and keyrings have logged.
+    """
+
+    server: str
+    fake: Any
+
+    def make_fake(self) -> Fake:
+        """Make a forge that knows the token."""
+        raise NotImplementedError
+
+    def place(self) -> dict[str, Any]:
+        """Return the option that says where the forge is."""
+        return {"url": self.fake.url}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.fake = self.make_fake()
+        self.serve(self.fake)
+        self.token_file = Path(self.mktemp())
+        self.token_file.write_text(f"{self.server}\n")
+        self.logged: list[str] = []
+        observe(self, self.note)
+
+    def note(self, event: LogEvent) -> None:
+        """Take note of what is logged."""
+        if event.get("log_namespace", "").startswith("giftless.auth"):
+            self.logged.append(event["log_format"].format(**event))
 
 
 def level(identity: Identity) -> str:

@@ -22,7 +22,7 @@ from giftless.errors import (
 )
 from giftless.interfaces import Credentials, Identity, Password, Vouched
 from giftless.lfs.objects import Permission
-from tests.auth.forges.support import ForgeTestCase, level, start
+from tests.auth.forges.support import ServerTokenTestCase, level, start
 from tests.support.forges import (
     Fake,
     FakeGitea,
@@ -41,50 +41,27 @@ from tests.support.forges import (
     hang,
     status,
 )
-from tests.support.logs import observe
 from tests.support.making import environment, repo_of
 
 if TYPE_CHECKING:
-    _Mixin = ForgeTestCase
+    _Mixin = ServerTokenTestCase
 else:
     _Mixin = object
 
 
 class VouchedMixin(_Mixin):
-    """Tests of every forge.
+    """Tests of every forge: wanda may write to ``acme/rocket``, ray read, mia decide.
 
-    :cvar server: the server's token.
     :cvar own: a token of wanda's.
     """
 
-    server: str
     own: str
-    fake: Any
-
-    def make_fake(self) -> Fake:
-        """Make a forge: wanda may write to ``acme/rocket``, ray read, mia decide."""
-        raise NotImplementedError
-
-    def place(self) -> dict[str, Any]:
-        """Return the option that says where the forge is."""
-        return {"url": self.fake.url}
 
     def setUp(self) -> None:
         super().setUp()
-        self.fake = self.make_fake()
         for name in ("wanda", "ray", "mia", "sam", "bot"):
             self.fake.people[name] = Person()
-        self.serve(self.fake)
-        self.token_file = Path(self.mktemp())
-        self.token_file.write_text(f"{self.server}\n")
         self.forge = self.make()
-        self.logged: list[str] = []
-        observe(self, self.note)
-
-    def note(self, event: Any) -> None:
-        """Take note of what is logged."""
-        if event.get("log_namespace", "").startswith("giftless.auth.forges"):
-            self.logged.append(event["log_format"].format(**event))
 
     def make(self, **options: Any) -> Any:
         """Build the authenticator."""
@@ -337,7 +314,7 @@ class VouchedMixin(_Mixin):
         return found
 
 
-class GitHubTests(VouchedMixin, ForgeTestCase):
+class GitHubTests(VouchedMixin, ServerTokenTestCase):
     factory = GitHubFactory()
     server = "ghp_bot0000000000000000000000000000000000"
     own = "ghp_wanda00000000000000000000000000000000"
@@ -389,7 +366,7 @@ class GitHubTests(VouchedMixin, ForgeTestCase):
         await self.refusal_of("acme")
 
 
-class GiteaTests(VouchedMixin, ForgeTestCase):
+class GiteaTests(VouchedMixin, ServerTokenTestCase):
     factory = GiteaFactory()
     server = "5" * 40
     own = "6" * 40
@@ -423,7 +400,7 @@ class GiteaTests(VouchedMixin, ForgeTestCase):
         await self.refusal_of(user)
 
 
-class GitLabTests(VouchedMixin, ForgeTestCase):
+class GitLabTests(VouchedMixin, ServerTokenTestCase):
     factory = GitLabFactory()
     server = "glpat-botbotbotbotbotbotbo"
     own = "glpat-wandawandawandawanda"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treq.testing import StubTreq
@@ -15,7 +14,7 @@ from giftless.auth.keys.forges import GiteaKeysFactory, GitHubKeysFactory, GitLa
 from giftless.base.schema import convert
 from giftless.errors import ConfigError, ServiceUnavailable, TooManyRequests
 from giftless.interfaces import KeyOwner, KnownKey, OfferedKey
-from tests.auth.forges.support import ForgeTestCase, start
+from tests.auth.forges.support import ServerTokenTestCase, start
 from tests.contracts.keyrings import KeyringContract
 from tests.support.forges import (
     Fake,
@@ -32,7 +31,6 @@ from tests.support.forges import (
     hang,
     status,
 )
-from tests.support.logs import observe
 from tests.support.making import environment
 from tests.support.run import CoroutineTestCase
 from tests.support.ssh_keys import SECURITY_KEYS, blob_of, public_key
@@ -46,7 +44,7 @@ EVE = public_key("eve")
 TOKEN = "ghp_bot0000000000000000000000000000000000"
 
 if TYPE_CHECKING:
-    _Mixin = ForgeTestCase
+    _Mixin = ServerTokenTestCase
 else:
     _Mixin = object
 
@@ -96,31 +94,12 @@ class ContractTests(KeyringContract, CoroutineTestCase):
 class PublishedMixin(_Mixin):
     """Tests of every forge."""
 
-    fake: Any
-
-    def make_fake(self) -> Fake:
-        """Make a forge that knows the token."""
-        raise NotImplementedError
-
-    def place(self) -> dict[str, Any]:
-        """Return the option that says where the forge is."""
-        return {"url": self.fake.url}
+    server = TOKEN
 
     def setUp(self) -> None:
         super().setUp()
-        self.fake = self.make_fake()
         self.fake.people = people()
         self.fake.orgs = {"acme": ["Wanda", "ray"]}
-        self.serve(self.fake)
-        self.token_file = Path(self.mktemp())
-        self.token_file.write_text(TOKEN)
-        self.logged: list[str] = []
-        observe(self, self.note)
-
-    def note(self, event: Any) -> None:
-        """Take note of what is logged."""
-        if event.get("log_namespace", "").startswith("giftless.auth"):
-            self.logged.append(event["log_format"].format(**event))
 
     def make(self, *users: str, **options: Any) -> Any:
         """Build a keyring."""
@@ -395,7 +374,7 @@ class PublishedMixin(_Mixin):
             self.assertEqual(error.path, path)
 
 
-class GitHubTests(PublishedMixin, ForgeTestCase):
+class GitHubTests(PublishedMixin, ServerTokenTestCase):
     factory = GitHubKeysFactory()
 
     def make_fake(self) -> Fake:
@@ -405,7 +384,7 @@ class GitHubTests(PublishedMixin, ForgeTestCase):
         return {"api_url": self.fake.url}
 
 
-class GiteaTests(PublishedMixin, ForgeTestCase):
+class GiteaTests(PublishedMixin, ServerTokenTestCase):
     factory = GiteaKeysFactory()
 
     def make_fake(self) -> Fake:
@@ -414,7 +393,7 @@ class GiteaTests(PublishedMixin, ForgeTestCase):
         return fake
 
 
-class GitLabTests(PublishedMixin, ForgeTestCase):
+class GitLabTests(PublishedMixin, ServerTokenTestCase):
     factory = GitLabKeysFactory()
 
     def make_fake(self) -> Fake:
