@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from giftless.openssh import keys
 from giftless.openssh.lines import line_of
 from tests.openssh.stand_in import answering
 from tests.openssh.test_serve import SessionTestCase
+from tests.support.ssh_keys import KINDS, keygen, make_key
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPYQ6Gb5o9KoX3+9Q1w1Qm0l1kT8oJ3m3yGqJr0T5v0a"
 KIND, KEY = ED25519.split()
@@ -91,39 +91,36 @@ class CertificateTests(SessionTestCase):
         super().setUp()
         self.keys = Path(self.mktemp())
         self.keys.mkdir()
-        self.keygen("-t", "ed25519", "-f", "ca", "-N", "")
-
-    def keygen(self, *arguments: str) -> None:
-        """Run ``ssh-keygen``."""
-        subprocess.run(["ssh-keygen", "-q", *arguments], cwd=self.keys, check=True)
+        self.authority = self.keys / "ca"
+        make_key(self.authority)
 
     def key(self, file: str) -> str:
         """Return a key, without its comment."""
         return " ".join((self.keys / file).read_text().split()[:2])
 
-    def certificate(self, kind: str, *principals: str) -> str:
+    def certificate(self, kind: str, bits: str, *principals: str) -> str:
         """Make a certificate."""
-        for file in self.keys.glob("user*"):
-            file.unlink()
-        self.keygen("-t", kind, "-f", "user", "-N", "", *(["-b", "3072"] if kind == "rsa" else []))
+        name = f"user-{kind}{bits}"
+        public = make_key(self.keys / name, kind, bits)
         named = ["-n", ",".join(principals)] if principals else []
-        self.keygen("-s", "ca", "-I", "alice at work", *named, "-V", "+1h", "user.pub")
-        return self.key("user-cert.pub")
+        signing = ("-q", "-s", str(self.authority), "-I", "alice at work", *named, "-V", "+1h")
+        keygen(*signing, str(public))
+        return self.key(f"{name}-cert.pub")
 
     def test_the_line_is_for_who_has_signed_it_and_whom_it_names(self) -> None:
-        for kind in ("ed25519", "ecdsa", "rsa"):
-            line = line_of(SERVE, "alice", "certificates", self.certificate(kind, "alice", "bob"))
-            options, key = options_of(line)
+        for kind, bits in KINDS:
+            certificate = self.certificate(kind, bits, "alice", "bob")
+            options, key = options_of(line_of(SERVE, "alice", "certificates", certificate))
             self.assertEqual(options[:3], ["restrict", "cert-authority", "principals=alice,bob"])
             self.assertEqual(key, self.key("ca.pub"))
 
     def test_a_certificate_that_names_nobody_is_refused(self) -> None:
         """sshd would refuse it, too."""
         with self.assertRaisesRegex(ValueError, "names nobody"):
-            line_of(SERVE, "alice", "certificates", self.certificate("ed25519"))
+            line_of(SERVE, "alice", "certificates", self.certificate("ed25519", ""))
 
     def test_a_certificate_that_is_cut_or_forged_is_refused(self) -> None:
-        certificate = self.certificate("ed25519", "alice")
+        certificate = self.certificate("ed25519", "", "alice")
         kind, encoded = certificate.split()
         blob = base64.b64decode(encoded)
         for end in range(0, len(blob) - 90, 7):
