@@ -21,6 +21,7 @@ from giftless.app.config import Config
 from giftless.auth.realms import Realm
 from giftless.base.ssh_greeting import MAX_LINE, Admitted, Greeting, Session
 from giftless.openssh import command_line, serve, server
+from giftless.runtime.sockets.endpoints import session_socket
 from tests.openssh.stand_in import PATIENCE, StandIn, answering, saying
 from tests.support.processes import installed
 
@@ -246,6 +247,7 @@ class WhereTests(SessionTestCase):
             self.path({"config": file}, GIFTLESS_STATE_DIR="/other"), "/other/ssh.sock"
         )
         self.assertEqual(self.path(), f"{Config().state_dir}/ssh.sock")
+        self.assertEqual(self.path(), session_socket(Config()))
 
     def test_a_file_that_is_no_configuration_is_a_failure(self) -> None:
         with self.assertRaisesRegex(SystemExit, "cannot be read.*give --socket"):
