@@ -15,7 +15,8 @@ class Options(BaseOptions):
     """The command line of ``giftless``.
 
     :param commands: the name, the dotted name of the class, and the purpose of each command.
-    :param quick: the same of those that do not come here, if their name is the first word.
+    :param quick: the same of those that :mod:`giftless.cli` runs without Twisted, if their
+        name is the first word.
     """
 
     longdesc = "The daemon itself is started by: twistd giftless"

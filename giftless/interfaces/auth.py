@@ -60,7 +60,7 @@ class ActionToken(msgspec.Struct, frozen=True):
 
 
 class Vouched(msgspec.Struct, frozen=True):
-    """A user whom somebody has identified whose word is good: who owns a key of SSH is.
+    """A user whom a trusted process has identified: the owner of a key of SSH.
 
     Nobody can send such a credential over HTTP.
 

@@ -57,7 +57,7 @@ MOVED: Final = (301, 302, 303, 307, 308)
 
 
 class Questions:
-    """Asks a forge with one token.  The same question has the same answer.
+    """Asks a forge with one token; :meth:`ask` keeps the answers.
 
     :param forge: what the forge is called in messages.
     :param token: the token; empty for none.

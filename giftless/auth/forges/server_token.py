@@ -37,10 +37,10 @@ def _parse(content: bytes) -> str:
 
 @contextmanager
 def own_token(forge: str) -> Iterator[None]:
-    """Blame nobody but the operator for a token of the server that a forge refuses.
+    """Turn a refusal of the server's token into an error that is not the client's fault.
 
     :param forge: what the forge is called.
-    :raises TokenRefused: if it does.
+    :raises TokenRefused: if the forge refuses the token.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What users of a forge may do who are known otherwise than by a token: by keys of SSH.
+"""What users of a forge may do who come with a key of SSH instead of a token.
 
 The forge is asked with a token of the server.
 """
@@ -24,8 +24,8 @@ from giftless.errors import ServiceUnavailable, TokenRefused, TooManyRequests
 from giftless.interfaces import Identity, Lookup
 from giftless.lfs.objects import Repo
 
-#: About how many repositories one user may be the reason for questions, within how many
-#: seconds: all share the limit of the server's token.
+#: How many repositories of one user the forge is asked about within how many seconds: all
+#: users share the limit of the server's token.
 _REPOSITORIES: Final = 60
 _WINDOW: Final = 60
 
@@ -44,7 +44,7 @@ class VouchedUsers:
     :param identify: makes an identity: of a repository, what the forge tells of it, and what a
         user is called and stands for.
     :param clock: tells when answers expire.
-    :param count: counts looks for what is remembered.
+    :param count: counts how often an answer was remembered, and how often not.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class VouchedUsers:
 
         :raises Unauthorized: if the forge does not know the user, or has shut them out.
         :raises ForgeLimit: if the forge wants to be asked less often.
-        :raises TooManyRequests: if the user is the reason for too many questions.
+        :raises TooManyRequests: if the user asks for too many repositories.
         :raises ServiceUnavailable: if the forge does not tell.
         """
         # One entry for all spellings: they are one repository to the forge.

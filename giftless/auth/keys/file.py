@@ -1,8 +1,8 @@
 """``ssh: {keys: [{type: file}]}``: keys in a file, each with the user that it belongs to.
 
 The file is an ``authorized_keys`` file of OpenSSH.  Its option ``principals`` names the
-user: sshd passes that option over on such lines, and no key that somebody has sent in
-brings one along, as it does a comment.
+user; sshd ignores that option on lines of keys.  The comment behind a key names nobody,
+because whoever sends a key in has written it.
 
 .. code-block:: text
 

@@ -1,7 +1,8 @@
 """Public keys of SSH, as they are sent (RFC 4253 section 6.6) and as files have them.
 
 Known are ``ssh-ed25519`` (RFC 8709), ``ecdsa-sha2-nistp*`` (RFC 5656), ``ssh-rsa`` of 2048
-bits or more, and both with a security key (OpenSSH's ``PROTOCOL.u2f``).  Others are too weak.
+bits or more, and the two kinds of security keys (``sk-…``, OpenSSH's ``PROTOCOL.u2f``).
+Others are too weak.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """``ssh: {keys: [{type: github}]}``, ``gitea`` and ``gitlab``: keys that a forge publishes.
 
 Only the keys of certain accounts count: those that the configuration names, and the members
-of organisations.  So the forge is asked about no others, and about each when what it has told is
-too old, whatever keys clients offer and however many.  Where everybody's keys count
-(``users: ["*"]``), a client is who it logs in as, if that account has the key.  Questions
-that only strangers are the reason for are counted.
+of organisations.  The forge is asked about no others, and about each of them once in ``ttl``,
+however many keys clients offer.  Where everybody's keys count (``users: ["*"]``), a client is
+who it logs in as, if that account has the key.  Clients whose keys are not known may cause
+a few questions a minute, and no more.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _MAX_KEYS: Final = 1000
 #: For how long it is remembered who had a key lately, in seconds.
 _LATELY: Final = 86_400
 
-#: How many accounts the forge is asked about within how many seconds because somebody whose key
-#: is not known wants to be one of them: somebody at one address, and anybody.
+#: How many accounts the forge is asked about, for clients at one address and for all clients,
+#: within how many seconds, if the client's key is not known.
 _PER_ADDRESS: Final = 10
 _ALL: Final = 30
 _WINDOW: Final = 60
@@ -69,7 +69,8 @@ class PublishedOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     :ivar token_file: the file of the token that the forge is asked with; empty for none.
     :ivar ttl: for how many seconds keys and members are remembered.
     :ivar timeout: how many seconds the forge has for one answer.
-    :ivar cache_size: about how many accounts it is remembered that nobody has named.
+    :ivar cache_size: about how many accounts are remembered that neither ``users`` nor
+        ``orgs`` names.
     :ivar realm: the realm that the users are in, as principals begin; that of the forge's
         host, if not set.
     """
@@ -253,7 +254,7 @@ class PublishedKeyring:
         people: dict[str, Account | None] = {**self._named}
         begun = self._clock.seconds()
         for org in self._orgs:
-            members = await self._within_reason(partial(self._forge.members, org=org))
+            members = await self._unless_paused(partial(self._forge.members, org=org))
             if not members:
                 self.log.warn(
                     "{forge} shows no member of {org}; see token_file",
@@ -293,14 +294,14 @@ class PublishedKeyring:
             lines = [] if account is None else await self._forge.keys(questions, account)
             return _Published(account, _usable(lines[:_MAX_KEYS]), begun)
 
-        published = await self._within_reason(find)
+        published = await self._unless_paused(find)
         if name in people:
             self._listed[name] = published
         else:
             self._others.put(name, published, self._ttl)
         return published
 
-    async def _within_reason(self, question: Callable[[Questions], Awaitable[T]]) -> T:
+    async def _unless_paused(self, question: Callable[[Questions], Awaitable[T]]) -> T:
         """Ask the forge, unless it has not answered just now or wants to be left alone."""
         until, error = self._paused
         if error is not None and self._clock.seconds() < until:

@@ -67,8 +67,8 @@ class BasicAuthenticator:
     """Recognises the users of an htpasswd file by their passwords, and vouched users.
 
     If the user of a password is not in the file, the next authenticator is asked, after as
-    much work as a wrong password costs.  A user for whom somebody vouches needs no line in
-    it: who is a user, whoever vouches decides.
+    much work as a wrong password costs.  A vouched user needs no line in it: whoever vouches
+    decides who is a user.
 
     :param users: the passwords; ``None`` if nobody has one.
     :param access: the grants.

@@ -60,8 +60,8 @@ class Revoked:
     def parse(cls, content: bytes) -> Revoked:
         """Read a file's content.
 
-        :raises FileProblem: at the first line that cannot be used: what it means to revoke
-            would be let in.
+        :raises FileProblem: at the first line that cannot be used: to skip it would let in
+            what it means to revoke.
         """
         if content.startswith(_COMPILED):
             raise FileProblem("is a compiled list; name the text that it was made from")

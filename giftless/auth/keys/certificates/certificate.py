@@ -14,7 +14,7 @@ _DOMAIN: Final = "@openssh.com"
 #: The type of the key in a certificate, by that of the certificate.
 _KEYS: Final = {f"{kind.removesuffix(_DOMAIN)}-cert-v01{_DOMAIN}": kind for kind in TYPES}
 
-#: What a certificate of a user has as its type.
+#: The purpose of a certificate that is for a user.
 USER: Final = 1
 
 

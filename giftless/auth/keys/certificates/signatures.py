@@ -1,7 +1,7 @@
 """Whether an authority has signed a certificate.
 
-Signatures with SHA-1 are refused, and those of security keys: OpenSSH makes the first no
-more, and the second say little without the counter of the key.
+Signatures with SHA-1 are refused; OpenSSH does not make them any more.  Those of security
+keys are refused, too: they sign flags and a counter as well, which nothing here judges.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from giftless.auth.keys.wire import Reader
 #: The hash of each kind of signature with RSA (RFC 8332).
 _RSA: Final = {"rsa-sha2-256": hashes.SHA256(), "rsa-sha2-512": hashes.SHA512()}
 
-#: The same on each curve (RFC 5656 section 6.2.1), and for the kind of key.
+#: The hash of each kind of signature with ECDSA (RFC 5656 section 6.2.1).
 _ECDSA: Final = {
     "ecdsa-sha2-nistp256": hashes.SHA256(),
     "ecdsa-sha2-nistp384": hashes.SHA384(),

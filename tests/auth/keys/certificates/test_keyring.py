@@ -113,7 +113,7 @@ class OpenSSHTests(CertificateCase):
         keygen(*arguments, str(signed))
         return blob_of(user.with_name(f"{user.name}-cert.pub").read_text())
 
-    def test_every_kind_of_authority_and_of_key(self) -> None:
+    def test_every_kind_of_authority_and_of_key_is_taken(self) -> None:
         for kind, bits in KINDS:
             user = self.folder / f"{kind}{bits}"
             make_key(user, kind, bits)
@@ -125,11 +125,11 @@ class OpenSSHTests(CertificateCase):
             self.assertEqual(found.key.blob, blob_of(plain))
             self.assertEqual((found.key_id, found.principals), ("alice@work", ("alice",)))
 
-    def test_signatures_with_rsa(self) -> None:
+    def test_both_signatures_with_rsa_are_taken(self) -> None:
         for algorithm in ("rsa-sha2-256", "rsa-sha2-512"):
             self.assertEqual(self.user(self.certify("rsa", "2048", "-t", algorithm)), "alice")
 
-    def test_validity_and_serial_numbers(self) -> None:
+    def test_validity_is_kept_and_the_serial_number_is_read(self) -> None:
         validity = "20260101000000Z:20270101000000Z"
         blob = self.certify("ed25519", "", "-z", "77", "-V", validity)
         for moment, user in ((1767225599, None), (1767225600, "alice"), (1798761600, None)):
@@ -185,7 +185,7 @@ class RefusedTests(CertificateCase):
         for purpose in (0, 2, 3, 0xFFFFFFFF):
             self.refused("not a user's", self.authority.certify(ALICE, purpose=purpose))
 
-    def test_authorities_that_are_not_trusted(self) -> None:
+    def test_authorities_that_are_not_trusted_let_nobody_in(self) -> None:
         other = Authority()
         self.refused("", other.certify(ALICE))
         self.refused("", other.certify(ALICE, authority=self.authority.line))
@@ -265,7 +265,7 @@ class RefusedTests(CertificateCase):
             blob = self.authority.certify(ALICE, principals)
             self.assertEqual(self.user(blob, login), user, principals)
 
-    def test_keys_that_are_weak_damaged_or_of_another_kind(self) -> None:
+    def test_keys_that_are_damaged_or_of_another_kind_are_refused(self) -> None:
         for line in SECURITY_KEYS:
             kind = f"{line.split()[0].removesuffix('@openssh.com')}-cert-v01@openssh.com"
             self.assertEqual(self.user(self.authority.certify(line, kind=kind.encode())), "alice")
