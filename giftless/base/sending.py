@@ -36,6 +36,11 @@ def sends_at_once(transport: Any) -> bool:
     return type(transport) in (tcp.Server, unix.Server) and not getattr(transport, "TLS", False)
 
 
+def is_taken(transport: Any) -> bool:
+    """Whether nothing that was written to a plain socket waits for it."""
+    return not (transport.dataBuffer or transport._tempDataLen)
+
+
 def send(transport: Any, data: bytes) -> None:
     """Send bytes, at once if the socket takes them.
 
@@ -44,9 +49,8 @@ def send(transport: Any, data: bytes) -> None:
 
     :param transport: a plain socket.
     """
-    if len(data) <= transport.SEND_LIMIT and not (
-        transport.dataBuffer or transport._tempDataLen or transport.disconnecting
-    ):
+    at_once = is_taken(transport) and not transport.disconnecting
+    if at_once and len(data) <= transport.SEND_LIMIT:
         sent = transport.writeSomeData(data)
         if sent == len(data):
             return

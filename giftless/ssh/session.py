@@ -18,7 +18,7 @@ from zope.interface import implementer
 from giftless.base.access_log import CLIENT_CLOSED
 from giftless.base.client_memory import SMALL_ANSWER, Held
 from giftless.base.concurrency import begin
-from giftless.base.sending import send
+from giftless.base.sending import is_taken, send
 from giftless.base.uncaught import uncaught
 from giftless.errors import Disconnected, LFSError
 from giftless.lfs.ssh.pkt_lines import BrokenStream, Mark, PacketDecoder
@@ -26,7 +26,7 @@ from giftless.lfs.ssh.requests import PUT_OBJECT, Request, RequestReader
 from giftless.ssh.caller import Caller
 from giftless.ssh.context import Context
 from giftless.ssh.processor import QUIT, Answer, Processor
-from giftless.ssh.sending import is_taken, send_object, taken
+from giftless.ssh.sending import send_object, taken
 from giftless.ssh.upload import Upload
 
 #: A request of up to so many bytes is not counted: it is gone as fast.

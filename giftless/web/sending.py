@@ -11,15 +11,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable
 from typing import Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer, IPushProducer
-from zope.interface import implementer
-
-from giftless.base.page_cache import WARM_BYTES, in_memory, read_into_memory, read_now
-from giftless.base.sending import sends_at_once, unsent
+from giftless.base.page_cache import read_now
+from giftless.base.producing import FileProducer, Readiness
+from giftless.base.sending import is_taken, sends_at_once, unsent
 from giftless.errors import Disconnected
 from giftless.interfaces import IBlocking, IDownload, IStoredFile, IStoredObject
 from giftless.web.accounting import complete
@@ -83,9 +79,8 @@ async def _send(
         await _pass_on(request, stored, start, end)
 
 
-@implementer(IPullProducer)
-class _FileSender:
-    """Lets the kernel send a file, whenever the socket has room.
+class _FileSender(FileProducer):
+    """Lets the kernel send a file.
 
     It takes the place of the connection's own producer, so that the transport
     asks for more only when its buffer in user space is empty.
@@ -99,16 +94,9 @@ class _FileSender:
         end: int,
         blocking: IBlocking,
     ) -> None:
+        super().__init__(request.connection.transport, fd, start, end, blocking)
         self._request = request
         self._connection = request.connection
-        self._transport = request.connection.transport
-        self._fd = fd
-        self._offset = start
-        self._end = end
-        self._warm = start
-        self._blocking = blocking
-        self._warming: Deferred[None] | None = None
-        self._done: Deferred[None] = Deferred()
         self._delivery = _watch(request)
 
     async def run(self) -> None:
@@ -117,14 +105,14 @@ class _FileSender:
         :raises Disconnected: if the connection ended before.
         :raises OSError: if the file became shorter.
         """
-        transport = self._transport
+        transport = self.transport
         self._delivery.start()
         transport.unregisterProducer()
         # Registering asks for data at once, while headers are still buffered;
         # that first call is answered by waiting for the socket.
         transport.registerProducer(self, False)
         try:
-            await self._done
+            await self.done
         finally:
             self._delivery.stop()
             if not transport.disconnected:
@@ -132,120 +120,42 @@ class _FileSender:
                 transport.registerProducer(self._connection, True)
                 # It may have been told to pause before, and not to resume since.
                 self._connection.resumeProducing()
-            if self._warming is not None:
-                # The caller closes the file next; a thread may still read it.
-                await self._warming
+            await self.let_go()
 
     def resumeProducing(self) -> None:
         """Send what the socket has room for."""
-        if self._done.called:
+        if self.done.called:
             return
-        if self._transport.dataBuffer or self._transport._tempDataLen:
-            self._transport.startWriting()
+        if not is_taken(self.transport):
+            self.transport.startWriting()
             return
-        if self._offset >= self._warm and not self._warm_up():
+        if self.offset >= self.warm and not self.warm_up():
             return
-        wanted = min(self._end, self._warm, self._offset + SEND_BYTES) - self._offset
-        last = self._offset + wanted == self._end
+        wanted = min(self.end, self.warm, self.offset + SEND_BYTES) - self.offset
+        last = self.offset + wanted == self.end
         if last and wanted > LAST_BYTES:
             wanted -= LAST_BYTES
         elif last:
             complete(self._request)
         try:
-            sent = os.sendfile(self._transport.fileno(), self._fd, self._offset, wanted)
+            sent = os.sendfile(self.transport.fileno(), self.fd, self.offset, wanted)
         except BlockingIOError:
-            self._transport.startWriting()
+            self.transport.startWriting()
             return
         except OSError as error:
-            # EPIPE and the like; the transport notices by itself.
-            if error.errno in (errno.EPIPE, errno.ECONNRESET):
-                self._transport.startWriting()
-                self._finish(Disconnected("the client went away"))
-            else:
-                self._finish(error)
+            self.fail(error)
             return
         if sent == 0:
-            self._finish(OSError(errno.EIO, "the file became shorter while it was sent"))
+            self.finish(OSError(errno.EIO, "the file became shorter while it was sent"))
             return
-        self._offset += sent
+        self.offset += sent
         self._request.response.sent += sent
-        if self._offset == self._end:
-            self._finish(None)
-        elif self._offset == self._end - LAST_BYTES:
+        if self.offset == self.end:
+            self.finish()
+        elif self.offset == self.end - LAST_BYTES:
             self.resumeProducing()
         else:
-            self._transport.startWriting()
-
-    def stopProducing(self) -> None:
-        """End with an error, since the connection is over."""
-        self._finish(Disconnected("the client went away"))
-
-    def _warm_up(self) -> bool:
-        """Make sure that the next part of the file is in memory.
-
-        :returns: whether it is; otherwise sending goes on when it is.
-        """
-        begin, finish = self._offset, min(self._end, self._offset + WARM_BYTES)
-        self._warm = finish
-        if in_memory(self._fd, begin, finish):
-            return True
-        reading = self._blocking.run(read_into_memory, self._fd, begin, finish)
-        self._warming = Deferred.fromCoroutine(self._warmed_up(reading))
-        return False
-
-    async def _warmed_up(self, reading: Awaitable[None]) -> None:
-        try:
-            await reading
-        except Exception as error:
-            self._finish(error)
-        else:
-            if not self._done.called:
-                self._transport.startWriting()
-
-    def _finish(self, error: BaseException | None) -> None:
-        if self._done.called:
-            return
-        if error is None:
-            self._done.callback(None)
-        else:
-            self._done.errback(error)
-
-
-@implementer(IPushProducer)
-class _Pace:
-    """Tells when the transport wants more, for a sender that awaits it."""
-
-    def __init__(self) -> None:
-        self._waiting: Deferred[None] | None = None
-        self._paused = False
-        self._gone = False
-
-    async def ready(self) -> None:
-        """Wait until the transport can take more.
-
-        :raises Disconnected: if it never will.
-        """
-        if self._paused and not self._gone:
-            self._waiting = Deferred()
-            await self._waiting
-        if self._gone:
-            raise Disconnected("the client went away")
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._wake()
-
-    def stopProducing(self) -> None:
-        self._gone = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            waiting.callback(None)
+            self.transport.startWriting()
 
 
 def _watch(request: LFSRequest) -> Delivery:
@@ -261,10 +171,10 @@ def _watch(request: LFSRequest) -> Delivery:
 
 async def _pass_on(request: LFSRequest, stored: IStoredObject, start: int, end: int) -> None:
     body = stored.read(start, end)
-    pace = _Pace()
-    request.connection.register(pace)
+    readiness = Readiness()
+    request.connection.register(readiness)
     finished = request.notifyFinish()
-    finished.addErrback(lambda _: pace.stopProducing())
+    finished.addErrback(lambda _: readiness.stopProducing())
     delivery = _watch(request)
     delivery.start()
     left = end - start
@@ -274,10 +184,10 @@ async def _pass_on(request: LFSRequest, stored: IStoredObject, start: int, end: 
             if not chunks:
                 raise OSError(errno.EIO, "the object became shorter while it was sent")
             for chunk in chunks:
-                await pace.ready()
+                await readiness.ready()
                 request.write(chunk)
                 left -= len(chunk)
-        await pace.ready()
+        await readiness.ready()
     finally:
         delivery.stop()
         if request.connection is not None:

@@ -8,6 +8,7 @@ import os
 import random
 from typing import Any
 
+from giftless.base import producing
 from giftless.interfaces import ObjectServed
 from giftless.lfs.ssh.pkt_lines import MAX_PAYLOAD
 from giftless.ssh import sending
@@ -53,7 +54,7 @@ class FileTests(SSHTestCase):
     async def test_what_is_not_in_memory_is_read_in_a_thread(self) -> None:
         await self.serve()
         self.patch(sending, "read_now", lambda *_: None)
-        self.patch(sending, "in_memory", lambda *_: False)
+        self.patch(producing, "in_memory", lambda *_: False)
         small = LARGE[:1000]
         for data in (small, LARGE):
             self.put(data)
@@ -61,7 +62,7 @@ class FileTests(SSHTestCase):
 
     async def test_a_file_larger_than_what_is_made_sure_of_at_once_arrives_whole(self) -> None:
         await self.serve()
-        self.patch(sending, "WARM_BYTES", MB + 1)
+        self.patch(producing, "WARM_BYTES", MB + 1)
         self.patch(sending, "SEND_BYTES", 100_001)
         self.put(LARGE)
         await self.download(LARGE)
@@ -73,8 +74,8 @@ class FileTests(SSHTestCase):
         def fail(*_: object) -> None:
             raise OSError(errno.EIO, "Input/output error")
 
-        self.patch(sending, "in_memory", lambda *_: False)
-        self.patch(sending, "read_into_memory", fail)
+        self.patch(producing, "in_memory", lambda *_: False)
+        self.patch(producing, "read_into_memory", fail)
 
         def session(line: Line) -> None:
             line.open("download")

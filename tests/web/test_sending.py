@@ -13,10 +13,10 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.endpoints import serverFromString
 from zope.interface import implementer
 
+from giftless.base import producing
 from giftless.base.page_cache import WARM_BYTES
 from giftless.interfaces import IStoredObject, IStreamingStore
 from giftless.storage.local.store import LocalStore
-from giftless.web import sending
 from giftless.web.limits import Limits
 from giftless.web.sending import SEND_BYTES, SMALL_BYTES
 from tests.support.blocking import InlineBlocking, ManualBlocking
@@ -326,7 +326,7 @@ class ColdFileTests(PortTestCase):
     def setUp(self) -> None:
         super().setUp()
         # What is in memory is the system's affair; these tests are about the rest.
-        self.patch(sending, "in_memory", lambda fd, begin, end: False)
+        self.patch(producing, "in_memory", lambda fd, begin, end: False)
 
     async def test_a_cold_file_is_downloaded(self) -> None:
         await self.serve()
