@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
+
+
+class NetworkCounts(Counter[str]):
+    """How many of something each network has; one that has none takes no memory."""
+
+    def drop(self, network: str) -> None:
+        """Count one less.  Harmless if the network has none."""
+        if self[network] > 1:
+            self[network] -= 1
+        else:
+            self.pop(network, None)
 
 
 def network_of_host(host: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from twisted.conch.ssh.service import SSHService
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from giftless.base.metrics.counts import Counts
+from giftless.base.open_connections import OpenConnections
 from giftless.interfaces import IFront
 from giftless.sshd.channel import Channel
 from giftless.sshd.connection import Connection
@@ -27,7 +27,7 @@ from giftless.sshd.windows import Windows
 from giftless.sshd.workers import Workers
 
 
-class Connections(Factory):
+class Connections(OpenConnections[ServerTransport], Factory):
     """Makes connections, and knows those that are open.
 
     :param options: the limits.
@@ -49,18 +49,15 @@ class Connections(Factory):
         clock: Any,
         metrics: ListenerMetrics,
     ) -> None:
+        super().__init__(clock)
         self.publicKeys, self.privateKeys = host_keys.public, host_keys.private
-        self.clock = clock
         self.metrics = metrics
         self.logins = Logins(clock, options.max_logins, options.login_timeout)
         self._options = options
         self._signatures = host_keys.signatures
         self._workers = workers
         self._windows = Windows()
-        self._open: set[ServerTransport] = set()
-        self._waiting: list[Deferred[None]] = []
         self._leaving = self._ending = False
-        self._unused: IDelayedCall | None = None
 
     def buildProtocol(self, addr: object) -> ServerTransport:
         """Make a connection."""
@@ -101,8 +98,13 @@ class Connections(Factory):
         for connection in self._connections():
             connection.leave()
         # Who has logged in and not opened a channel yet is about to; or never will.
-        self._unused = self.clock.callLater(2 * self._options.login_timeout, self._close_unused)
-        return self._over()
+        unused = self.clock.callLater(2 * self._options.login_timeout, self._close_unused)
+
+        def cancel_unused(result: None) -> None:
+            if unused.active():
+                unused.cancel()
+
+        return self._over().addCallback(cancel_unused)
 
     def _close_unused(self) -> None:
         for connection in self._connections():
@@ -115,18 +117,12 @@ class Connections(Factory):
         :returns: fires when no connection is left.
         """
         self._leaving = self._ending = True
-        abort = self.clock.callLater(timeout, self._abort)
         for transport in list(self._open):
             if not transport.user:
                 transport.turn_away("the server is being stopped")
         for connection in self._connections():
             connection.end()
-
-        def cancel_abort(result: None) -> None:
-            if abort.active():
-                abort.cancel()
-
-        return self._over().addCallback(cancel_abort)
+        return self._over_within(timeout)
 
     def closed(self, transport: ServerTransport) -> None:
         """Note that a connection is over."""
@@ -137,24 +133,6 @@ class Connections(Factory):
     def _connections(self) -> list[Connection]:
         services = (transport.service for transport in self._open)
         return [service for service in services if isinstance(service, Connection)]
-
-    def _abort(self) -> None:
-        for transport in list(self._open):
-            transport.abort()
-
-    def _over(self) -> Deferred[None]:
-        over = Deferred[None]()
-        self._waiting.append(over)
-        self._check_over()
-        return over
-
-    def _check_over(self) -> None:
-        if not self._open:
-            if self._unused is not None and self._unused.active():
-                self._unused.cancel()
-            waiting, self._waiting = self._waiting, []
-            for over in waiting:
-                over.callback(None)
 
 
 @implementer(IFront)

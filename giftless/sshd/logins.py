@@ -16,6 +16,8 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from giftless.base.networks import NetworkCounts
+
 #: For how many seconds a client has its place for certain.
 PATIENCE: Final = 10.0
 
@@ -58,7 +60,7 @@ class Logins:
         # The oldest first, with the time since when it has its place.
         self._busy: dict[Client, float] = {}
         self._waiting: dict[Client, None] = {}
-        self._busy_from: Counter[str] = Counter()
+        self._busy_from = NetworkCounts()
         self._later: IDelayedCall | None = None
 
     def enter(self, client: Client) -> None:
@@ -86,9 +88,7 @@ class Logins:
             del self._waiting[client]
             return
         del self._busy[client]
-        self._busy_from[client.network] -= 1
-        if not self._busy_from[client.network]:
-            del self._busy_from[client.network]
+        self._busy_from.drop(client.network)
         self._step()
 
     def _step(self) -> None:

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.base.networks import NetworkCounts
+from giftless.base.open_connections import Abortable, OpenConnections
 from giftless.web.proxies import Proxies, host_of, network_of
 
 
-class Connection(Protocol):
+class Connection(Abortable, Protocol):
     """What is asked of a connection."""
 
     @property
@@ -20,11 +22,8 @@ class Connection(Protocol):
     def drain(self) -> None:
         """Close as soon as nothing is under way."""
 
-    def abort(self) -> None:
-        """Close at once, whatever is under way."""
 
-
-class Connections:
+class Connections(OpenConnections[Connection]):
     """All connections of a site, and the handlers that run for them.
 
     :param limit: how many connections one address (or IPv6 /64 network) may have.
@@ -35,20 +34,18 @@ class Connections:
     """
 
     def __init__(self, limit: int, proxies: Proxies, clock: IReactorTime) -> None:
+        super().__init__(clock)
         self._limit = limit
         self._proxies = proxies
-        self._clock = clock
         self.retiring = self.draining = False
-        self._open: set[Connection] = set()
         self._handlers: set[Deferred[None]] = set()
-        self._per_network: dict[str, int] = {}
-        self._waiting: list[Deferred[None]] = []
+        self._per_network = NetworkCounts()
 
     def too_many(self, address: Any) -> bool:
         """Whether the network of a peer's address has all connections that it may have."""
         network = network_of(address)
         return (
-            self._per_network.get(network, 0) >= self._limit
+            self._per_network[network] >= self._limit
             and bool(network)
             and not self._proxies.trusts(host_of(address))
         )
@@ -56,18 +53,12 @@ class Connections:
     def opened(self, connection: Connection) -> None:
         """Count a connection."""
         self._open.add(connection)
-        network = network_of(connection.peer)
-        self._per_network[network] = self._per_network.get(network, 0) + 1
+        self._per_network[network_of(connection.peer)] += 1
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
-        network = network_of(connection.peer)
-        left = self._per_network.get(network, 0) - 1
-        if left > 0:
-            self._per_network[network] = left
-        else:
-            self._per_network.pop(network, None)
+        self._per_network.drop(network_of(connection.peer))
         self._check_over()
 
     def handles(self, handler: Deferred[None]) -> None:
@@ -97,33 +88,13 @@ class Connections:
         :returns: fires when no connection is left and no handler runs.
         """
         self.retiring = self.draining = True
-        abort = self._clock.callLater(timeout, self._abort)
-
-        def cancel_abort(result: None) -> None:
-            if abort.active():
-                abort.cancel()
-
         for connection in list(self._open):
             connection.drain()
-        return self._over().addCallback(cancel_abort)
-
-    def _abort(self) -> None:
-        for connection in list(self._open):
-            connection.abort()
+        return self._over_within(timeout)
 
     def _handled(self, handler: Deferred[None]) -> None:
         self._handlers.discard(handler)
         self._check_over()
 
-    def _over(self) -> Deferred[None]:
-        """Return what fires when no connection is left and no handler runs."""
-        over = Deferred[None]()
-        self._waiting.append(over)
-        self._check_over()
-        return over
-
-    def _check_over(self) -> None:
-        if not self._open and not self._handlers:
-            waiting, self._waiting = self._waiting, []
-            for over in waiting:
-                over.callback(None)
+    def _is_over(self) -> bool:
+        return not self._open and not self._handlers
