@@ -11,10 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from giftless.base.ssh_wire import string, uint32
 from giftless.sshd.errors import BrokenProtocol
 from giftless.sshd.transport import ServerTransport
 from giftless.sshd.windows import FIRST
-from giftless.sshd.wire import MAX_UINT32, string, uint32
+
+#: The largest window, in bytes (RFC 4254 section 5.2).
+_MAX_WINDOW: Final = 2**32 - 1
 
 #: The longest piece of data that is taken in one message, in bytes.
 MAX_DATA: Final = 128 * 1024
@@ -164,7 +167,7 @@ class Channel:
         :raises BrokenProtocol: if that is more than there can be.
         """
         self._room += length
-        if self._room > MAX_UINT32:
+        if self._room > _MAX_WINDOW:
             raise BrokenProtocol("a window is larger than it can be")
         self.go_on()
 

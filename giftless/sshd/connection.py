@@ -8,6 +8,7 @@ from typing import Final
 from twisted.conch.ssh.service import SSHService
 from twisted.conch.ssh.transport import DISCONNECT_BY_APPLICATION
 
+from giftless.base.ssh_wire import string, uint32
 from giftless.sshd.channel import (
     CLOSE,
     DATA,
@@ -22,7 +23,7 @@ from giftless.sshd.channel import (
 from giftless.sshd.errors import BrokenProtocol
 from giftless.sshd.transport import ServerTransport
 from giftless.sshd.windows import Windows
-from giftless.sshd.wire import Fields, string, uint32
+from giftless.sshd.wire import Fields
 
 #: Numbers of messages (RFC 4250 section 4.1).
 _GLOBAL_REQUEST: Final = 80

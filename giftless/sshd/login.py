@@ -17,10 +17,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from giftless.base.ssh_greeting import Owned, WhoseKey
+from giftless.base.ssh_wire import string
 from giftless.sshd.errors import BrokenProtocol, Unreachable
 from giftless.sshd.public_keys import OfferedKey, read_offered
 from giftless.sshd.transport import ServerTransport
-from giftless.sshd.wire import Fields, string
+from giftless.sshd.wire import Fields
 from giftless.sshd.workers import Workers
 
 _log = Logger(namespace="giftless.ssh")

@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 from twisted.conch.ssh.keys import Key
 
+from giftless.base.ssh_wire import string
 from giftless.sshd.algorithms import USER_SIGNATURES, certified
-from giftless.sshd.wire import Fields, string
+from giftless.sshd.wire import Fields
 
 #: The longest that a key or certificate may be, in bytes; it must fit into a greeting.
 MAX_BLOB: Final = 32 * 1024

@@ -13,7 +13,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 
-from giftless.sshd.wire import Fields, string, uint32
+from giftless.base.ssh_wire import string, uint32
+from giftless.sshd.wire import Fields
 
 #: The reactor, whose interfaces mypy does not know.
 reactor: Any = installed_reactor

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.base.ssh_wire import string, uint32
 from giftless.sshd.channel import Channel
 from giftless.sshd.connection import Connection
 from giftless.sshd.errors import BrokenProtocol
 from giftless.sshd.windows import Windows
-from giftless.sshd.wire import string, uint32
 from tests.support.rounds import rounds
 
 LIMIT = 3

@@ -32,11 +32,12 @@ from giftless.base.metrics.counts import Counts
 from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
 from giftless.base.ssh_greeting import Owned, Session, WhoseKey
+from giftless.base.ssh_wire import string, uint32
 from giftless.interfaces import IFront
 from giftless.runtime.ssh_instance import build_listener
 from giftless.sshd.channel import MAX_DATA
 from giftless.sshd.options import ListenerOptions
-from giftless.sshd.wire import Fields, string, uint32
+from giftless.sshd.wire import Fields
 from giftless.sshd.workers import ATTEMPTS
 from tests.sshd.client import Client, connect, log_in, reactor
 from tests.sshd.workers import BLOCK, StandIn

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from twisted.conch.ssh.keys import Key
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.base.ssh_wire import string, uint32
 from giftless.sshd.algorithms import OFFERED_SIGNATURES
 from giftless.sshd.errors import BrokenProtocol
 from giftless.sshd.public_keys import MAX_BLOB, OfferedKey, read_offered
-from giftless.sshd.wire import string, uint32
 from tests.support.ssh_keys import blob_of, keygen, make_key
 
 DATA = b"what is signed"

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from giftless.auth.keys.wire import Reader
+from giftless.base.ssh_wire import Reader
 
 #: The longest key or certificate that is looked at, in bytes: twice what RSA needs at most.
 MAX_BLOB: Final = 16 * 1024

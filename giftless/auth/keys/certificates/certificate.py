@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from giftless.auth.keys.public_keys import MAX_BLOB, TYPES, PublicKey, parse_blob, skip_key
-from giftless.auth.keys.wire import Reader
+from giftless.base.ssh_wire import Reader, string
 
 _DOMAIN: Final = "@openssh.com"
 
@@ -69,7 +69,7 @@ def _parse(blob: bytes) -> Certificate | None:
     start = reader.position
     skip_key(kind, reader)
     name = kind.encode()
-    key = PublicKey(kind, len(name).to_bytes(4, "big") + name + blob[start : reader.position])
+    key = PublicKey(kind, string(name) + blob[start : reader.position])
     serial, purpose, key_id = reader.uint64(), reader.uint32(), reader.text()
     principals = tuple(principal.decode() for principal in reader.strings())
     valid_after, valid_before = reader.uint64(), reader.uint64()

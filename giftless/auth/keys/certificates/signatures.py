@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from giftless.auth.keys.public_keys import PublicKey
-from giftless.auth.keys.wire import Reader
+from giftless.base.ssh_wire import Reader
 
 #: The hash of each kind of signature with RSA (RFC 8332).
 _RSA: Final = {"rsa-sha2-256": hashes.SHA256(), "rsa-sha2-512": hashes.SHA512()}

@@ -1,4 +1,4 @@
-"""The data types of SSH (RFC 4251 section 5), read from bytes of strangers."""
+"""The data types of SSH (RFC 4251 section 5): read from bytes of strangers, and written."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ class Reader:
         """Whether there is nothing more to read."""
         return self.position == len(self._data)
 
-    def string(self) -> bytes:
-        """Read a string.
+    def byte(self) -> int:
+        """Read one byte.
 
-        :raises ValueError: if there is no whole one; as for the others.
+        :raises ValueError: if the bytes end before, as the other methods do.
         """
+        return self._take(1)[0]
+
+    def flag(self) -> bool:
+        """Read a boolean."""
+        return self.byte() != 0
+
+    def string(self) -> bytes:
+        """Read a string, whose length comes first."""
         return self._take(self.uint32())
 
     def text(self) -> str:
@@ -53,9 +61,23 @@ class Reader:
             found.append(inner.string())
         return found
 
+    def rest(self) -> bytes:
+        """Read all that follows."""
+        return self._take(len(self._data) - self.position)
+
     def _take(self, length: int) -> bytes:
         taken = self._data[self.position : self.position + length]
         if len(taken) < length:
             raise ValueError("it ends too early")
         self.position += length
         return taken
+
+
+def uint32(number: int) -> bytes:
+    """Write a whole number of 32 bits."""
+    return number.to_bytes(4, "big")
+
+
+def string(data: bytes) -> bytes:
+    """Write a string, with its length in front."""
+    return uint32(len(data)) + data
