@@ -93,7 +93,7 @@ class RepositoryTokensTestCase(CoroutineTestCase):
         shown = Credentials(items, "198.51.100.7")
         return self.run_now(self.authenticator.authenticate(shown, repo_of(path)))
 
-    def accepted(self, token: str) -> Identity:
+    def identity_of(self, token: str) -> Identity:
         """Come with a token that is good."""
         identity = self.show(Bearer(token))
         assert identity is not None
@@ -106,7 +106,7 @@ class RepositoryTokensTestCase(CoroutineTestCase):
 
     def permissions(self, token: str) -> set[Permission]:
         """Return what a token permits."""
-        grants = self.accepted(token).grants
+        grants = self.identity_of(token).grants
         return {each for each in Permission if grants.allows(each, oid_of(b"x"))}
 
 
@@ -118,14 +118,14 @@ class ContractTests(ChainedContract, RepositoryTokensTestCase):
     def setUp(self) -> None:
         ChainedContract.setUp(self)
 
-    def accepted(self) -> list[Credentials]:  # type: ignore[override]
+    def accepted(self) -> list[Credentials]:
         return [Credentials((Bearer(self.token(operation)),)) for operation in Operation]
 
 
 class AcceptedTests(RepositoryTokensTestCase):
     def test_it_is_the_user_whom_the_server_vouches_for(self) -> None:
         """Locks that were made by password are the same person's."""
-        identity = self.accepted(self.token())
+        identity = self.identity_of(self.token())
         self.assertEqual((identity.name, identity.principal), ("alice", "basic#alice"))
         self.assertFalse(identity.anonymous)
         self.assertIsNone(identity.ticket)
@@ -151,7 +151,7 @@ class AcceptedTests(RepositoryTokensTestCase):
     def test_it_is_good_for_its_lifetime(self) -> None:
         token = self.token()
         self.clock.advance(LIFETIME)
-        self.accepted(token)
+        self.identity_of(token)
 
     def test_one_that_is_good_is_enough(self) -> None:
         """CI runners add a header of their own."""
