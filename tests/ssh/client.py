@@ -75,6 +75,11 @@ def put_request(data: bytes, oid: str = "", size: int | None = None, packet: int
     return head + DELIM + framed(data, packet) + FLUSH
 
 
+def get_request(data: bytes) -> bytes:
+    """Return the request that downloads the object that has these bytes."""
+    return request(f"get-object {oid_of(data)}", [f"size={len(data)}"])
+
+
 def framed(data: bytes, packet: int = 32768) -> bytes:
     """Return bytes as packets."""
     pieces = (data[start : start + packet] for start in range(0, len(data), packet))
@@ -192,7 +197,8 @@ class Line:
 
     def get(self, data: bytes) -> Reply:
         """Download the object that has these bytes."""
-        return self.command(f"get-object {oid_of(data)}", [f"size={len(data)}"])
+        self.send(get_request(data))
+        return self.reply()
 
     def rest(self) -> bytes:
         """Read until the server closes."""

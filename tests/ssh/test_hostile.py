@@ -7,7 +7,9 @@ import random
 import threading
 from typing import Any
 
-from tests.ssh.client import Ended, Line, put_request, request
+from giftless.auth.grants import READ_WRITE, RepoGrants
+from giftless.interfaces import Identity
+from tests.ssh.client import Ended, Line, get_request, put_request, request
 from tests.ssh.support import MB, SSHTestCase
 from tests.support.making import oid_of
 from tests.support.rounds import rounds
@@ -26,7 +28,7 @@ def conversation() -> bytes:
             request(f"verify-object {oid}", size),
             request("lock", ["path=a"]),
             request("list-lock", ["refname=x"]),
-            request(f"get-object {oid}", size),
+            get_request(DATA),
             request("quit"),
         )
     )
@@ -103,7 +105,7 @@ class BrokenOffTests(SSHTestCase):
             for length in (0, 10, 100_000, MB):
                 with self.line() as line:
                     line.open("download")
-                    line.send(request(f"get-object {oid_of(data)}", [f"size={len(data)}"]))
+                    line.send(get_request(data))
                     line._file.read(length)
 
         await self.in_thread(clients)
@@ -166,8 +168,8 @@ class NonsenseTests(SSHTestCase):
 
         def session(line: Line) -> None:
             line.open()
-            ask = request(f"get-object {oid_of(b'w' * MB)}", [f"size={MB}"])
-            sender = threading.Thread(target=line.send, args=(ask * number,))
+            sent = get_request(b"w" * MB) * number
+            sender = threading.Thread(target=line.send, args=(sent,))
             sender.start()
             for _ in range(number):
                 self.assertEqual(len(line.reply().data), MB)
@@ -340,9 +342,6 @@ class CommandLineTests(SSHTestCase):
 class StrangerTests(SSHTestCase):
     async def test_two_people_get_nothing_of_each_other(self) -> None:
         """Each may use one repository, and tries everything in that of the other."""
-        from giftless.auth.grants import READ_WRITE, RepoGrants
-        from giftless.interfaces import Identity
-
         await self.serve()
         nothing: Any = RepoGrants(frozenset())
 

@@ -12,7 +12,7 @@ from giftless.base import producing
 from giftless.interfaces import ObjectServed
 from giftless.lfs.ssh.pkt_lines import MAX_PAYLOAD
 from giftless.ssh import sending
-from tests.ssh.client import Ended, Line, request
+from tests.ssh.client import Ended, Line, get_request
 from tests.ssh.support import MB, SSHTestCase
 from tests.support.making import key_of, oid_of
 from tests.support.memory import MemoryStore
@@ -21,7 +21,9 @@ from tests.support.memory import MemoryStore
 LARGE = random.Random("large").randbytes(5 * MB + 12_345)
 
 
-class FileTests(SSHTestCase):
+class SendingTestCase(SSHTestCase):
+    """Tests of downloads, each in a session of its own."""
+
     async def download(self, *objects: bytes) -> None:
         """Download objects in one session, and compare them."""
 
@@ -33,13 +35,26 @@ class FileTests(SSHTestCase):
         await self.session(session)
         await self.settled()
 
+    async def fail_to_download(self) -> None:
+        """Ask for an object, and check that the session ends in the middle of it."""
+
+        def session(line: Line) -> None:
+            line.open("download")
+            with self.assertRaises((Ended, ConnectionError)):
+                line.get(LARGE)
+
+        await self.session(session)
+        await self.until(lambda: not self.sessions._open)
+
+
+class FileTests(SendingTestCase):
     async def test_a_client_that_reads_in_small_pieces_gets_everything(self) -> None:
         await self.serve()
         self.put(LARGE)
 
         def session(line: Line) -> None:
             line.open("download")
-            line.send(request(f"get-object {oid_of(LARGE)}", [f"size={len(LARGE)}"]))
+            line.send(get_request(LARGE))
             wire = 19 + len(f"size={len(LARGE)}\n") + 4 + 4
             wire += len(LARGE) + 4 * -(-len(LARGE) // MAX_PAYLOAD) + 4
             received = 0
@@ -76,14 +91,7 @@ class FileTests(SSHTestCase):
 
         self.patch(producing, "in_memory", lambda *_: False)
         self.patch(producing, "read_into_memory", fail)
-
-        def session(line: Line) -> None:
-            line.open("download")
-            with self.assertRaises((Ended, ConnectionError)):
-                line.get(LARGE)
-
-        await self.session(session)
-        await self.until(lambda: not self.sessions._open)
+        await self.fail_to_download()
         self.assertEqual(self.lines[0].split(" ")[4], "503")
 
     async def test_a_file_that_became_shorter_ends_the_session(self) -> None:
@@ -93,7 +101,7 @@ class FileTests(SSHTestCase):
 
         def session(line: Line) -> None:
             line.open("download")
-            line.send(request(f"get-object {oid_of(LARGE)}", [f"size={len(LARGE)}"]))
+            line.send(get_request(LARGE))
             line.packet()
             os.truncate(path, MB)
             with self.assertRaises((Ended, ConnectionError)):
@@ -108,9 +116,8 @@ class FileTests(SSHTestCase):
     async def test_a_client_that_does_not_read_costs_no_memory(self) -> None:
         await self.serve()
         self.put(LARGE)
-        ask = request(f"get-object {oid_of(LARGE)}", [f"size={len(LARGE)}"])
         line = await self.in_thread(lambda: self.line().open("download"))
-        await self.in_thread(lambda: line.send(ask))
+        await self.in_thread(lambda: line.send(get_request(LARGE)))
         await self.in_thread(lambda: line.packet())
         (session,) = self.sessions._open
         transport: Any = session.transport  # type: ignore[attr-defined]
@@ -121,7 +128,7 @@ class FileTests(SSHTestCase):
         self.assertEqual((event.complete, event.sent < MB), (False, True))
 
 
-class OtherStoreTests(SSHTestCase):
+class OtherStoreTests(SendingTestCase):
     """A store whose objects are no files: one in a cloud that gives its bytes to the daemon."""
 
     async def serve_from_memory(self) -> MemoryStore:
@@ -153,7 +160,7 @@ class OtherStoreTests(SSHTestCase):
 
         def session(line: Line) -> None:
             line.open("download")
-            line.send(request(f"get-object {oid_of(LARGE)}", [f"size={len(LARGE)}"]))
+            line.send(get_request(LARGE))
             line.packet()
 
         await self.session(session)
@@ -173,11 +180,4 @@ class OtherStoreTests(SSHTestCase):
             return found
 
         self.patch(store, "open", shortened)
-
-        def session(line: Line) -> None:
-            line.open("download")
-            with self.assertRaises((Ended, ConnectionError)):
-                line.get(LARGE)
-
-        await self.session(session)
-        await self.until(lambda: not self.sessions._open)
+        await self.fail_to_download()

@@ -14,21 +14,16 @@ from giftless.lfs.ssh.commands import MAX_LENGTH, Command, Program, parse_comman
 from tests.support.strategies import repos
 
 
-def parse(line: str) -> Command:
-    """Parse a command line."""
-    return parse_command(line)
-
-
 class CommandTests(SynchronousTestCase):
     def assert_parses(self, line: str, path: str, operation: str = "upload") -> None:
         """Check what a command line means."""
-        command = parse(line)
+        command = parse_command(line)
         self.assertEqual(command.repo.path, path, line)
         self.assertEqual(command.operation, Operation(operation), line)
 
     def test_both_programs_are_known(self) -> None:
         for program in Program:
-            command = parse(f"{program.value} org/repo.git download")
+            command = parse_command(f"{program.value} org/repo.git download")
             wanted = Command(program, Repo(("org", "repo")), Operation.DOWNLOAD)
             self.assertEqual(command, wanted)
 
@@ -63,7 +58,7 @@ class CommandTests(SynchronousTestCase):
 
     @given(repos)
     def test_whatever_a_shell_would_understand_is_understood(self, repo: Repo) -> None:
-        command = parse(f"git-lfs-transfer {shlex.quote('/' + repo.path + '.git')} upload")
+        command = parse_command(f"git-lfs-transfer {shlex.quote('/' + repo.path + '.git')} upload")
         # A name may itself end with what stands behind a URL, and with dots and spaces.
         if repo.segments[-2:] != ("info", "lfs"):
             self.assertEqual(command.repo, repo)
@@ -86,7 +81,7 @@ class CommandTests(SynchronousTestCase):
             "scp -t /tmp",
         ):
             with self.assertRaises(BadRequest, msg=line):
-                parse(line)
+                parse_command(line)
 
     def test_paths_that_lead_out_name_no_repository(self) -> None:
         for path in (
@@ -104,7 +99,7 @@ class CommandTests(SynchronousTestCase):
             "-/api",
         ):
             with self.assertRaises(BadRequest, msg=path):
-                parse(f"git-lfs-transfer {path} upload")
+                parse_command(f"git-lfs-transfer {path} upload")
 
     def test_what_shells_would_run_is_a_name(self) -> None:
         """Nothing here is ever run, so it need not be refused."""
@@ -113,7 +108,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_a_line_that_is_too_long_is_refused(self) -> None:
         with self.assertRaises(BadRequest):
-            parse(f"git-lfs-transfer {'x' * MAX_LENGTH} upload")
+            parse_command(f"git-lfs-transfer {'x' * MAX_LENGTH} upload")
 
     @given(
         st.text(max_size=80)
@@ -123,7 +118,7 @@ class CommandTests(SynchronousTestCase):
     )
     def test_any_line_is_a_command_or_is_refused(self, line: str) -> None:
         try:
-            command = parse(line)
+            command = parse_command(line)
         except BadRequest:
             return
         *parents, last = command.repo.segments
