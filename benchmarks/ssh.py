@@ -33,7 +33,7 @@ from benchmarks.support import free_port, giftless_command, running, timed
 from tests.integration.ssh import git_lfs_versions
 from tests.support.processes import base_environ
 from tests.support.ssh_keys import make_key
-from tests.support.sshd import SSHServer
+from tests.support.sshd import SSHServer, ssh_command
 
 #: How many bytes each of the small objects has.
 SMALL = 10_000
@@ -185,17 +185,12 @@ def transfer(client: Client, way: Way, root: Path, repo: str, objects: Objects, 
 
 def copy(server: SSHServer, key: Path, root: Path, objects: Objects, way: Way) -> None:
     """Copy objects by ``scp`` to the server and back."""
-    scp = ["scp", "-q", *server.client(key)[1:]]
-    at = scp.index("-p")
-    scp[at] = "-P"
-    user = scp.index("-l")
-    login = scp[user + 1]
-    del scp[user : user + 2]
+    scp = ["scp", "-q", *ssh_command(key)[1:], "-P", str(server.port)]
     there, back = root / "there", root / "back"
     for directory in (there, back):
         directory.mkdir()
     files = [str(objects.directory / oid) for oid in objects.oids]
-    remote = f"{login}@127.0.0.1:{there}"
+    remote = f"127.0.0.1:{there}"
     for kind, arguments in (
         ("large push", [*files, remote]),
         ("large fetch", [f"{remote}/{Path(file).name}" for file in files] + [str(back)]),
@@ -251,7 +246,7 @@ def site(root: Path) -> Iterator[tuple[Sequence[Way], SSHServer, Path]]:
         server.authorized_keys.write_text("".join(lines))
         (root / "git").mkdir()
         url = "ssh://127.0.0.1"
-        own = server.shell_command(keys / "giftless").replace(f" {server.port} ", f" {listener} ")
+        own = shlex.join(ssh_command(keys / "giftless", "-p", str(listener)))
         ways = [
             Way("giftless, its listener", url, own),
             Way("giftless behind sshd", url, server.shell_command(keys / "giftless")),

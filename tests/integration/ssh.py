@@ -1,8 +1,10 @@
-"""git, and git-lfs of several versions, over SSH."""
+"""git, and git-lfs of several versions, over SSH, and their sessions spoken by hand."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from tests.integration.support import Git, GitRepo
-from tests.support.processes import installed
+from tests.ssh.client import Conversation
+from tests.support.processes import PATIENCE, base_environ, installed
 
 #: Where versions of git-lfs are beside the system's.
 _VERSIONS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "giftless/git-lfs"
@@ -108,3 +111,45 @@ class SSHGit(Git):
         """Clone over SSH, with all objects."""
         self.run(self.home, "clone", "--quiet", url, str(directory))
         return GitRepo(self, directory, Path(url))
+
+
+def git_over_ssh(home: Path, ssh: str, version: tuple[int, ...] | None = None) -> SSHGit:
+    """Set up git and git-lfs, which takes a refusal for one at once.
+
+    :param ssh: ``GIT_SSH_COMMAND``.
+    :param version: which git-lfs; ``None`` for the newest that there is.
+    """
+    versions = git_lfs_versions()
+    git = SSHGit(home, ssh=ssh, directory=versions[version or max(versions)])
+    git.run(home, "config", "--global", "lfs.ssh.retries", "0")
+    return git
+
+
+class Transfer(Conversation):
+    """A session of ``git-lfs-transfer`` through OpenSSH's client.
+
+    :param command: the client's, with what it runs on the server.
+    :ivar process: the client.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            end = theirs.fileno()
+            self.process = subprocess.Popen(command, stdin=end, stdout=end, env=base_environ())
+        super().__init__(ours, PATIENCE)
+        assert self.texts() == ["version=1", "locking"]
+
+    def leave(self) -> int:
+        """Send no more, and wait until the client has ended; returns its status."""
+        with contextlib.suppress(OSError):
+            self.end()
+        status = self.process.wait(PATIENCE)
+        self.close()
+        return status
+
+    def kill(self) -> None:
+        """Kill the client."""
+        self.process.kill()
+        self.process.wait()
+        self.close()

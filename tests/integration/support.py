@@ -275,6 +275,11 @@ class Daemon:
         return self.directory / storage.get("path", "objects")
 
     @property
+    def ssh_socket(self) -> Path:
+        """The Unix socket by which sessions of SSH reach it."""
+        return self.directory / "giftless-state" / "ssh.sock"
+
+    @property
     def stdout(self) -> str:
         """What it has printed, its log above all."""
         return (self.directory / "stdout").read_text()

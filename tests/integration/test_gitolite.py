@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from tests.integration.sharing import SharingTestCase, running
-from tests.integration.ssh import SSHGit, git_lfs_versions, install_script
+from tests.integration.ssh import SSHGit, git_over_ssh, install_script
 from tests.integration.support import Daemon, oid_of, stored_objects
 from tests.support import sshd
 from tests.support.processes import base_environ
@@ -56,7 +56,6 @@ def site(directory: Path) -> Iterator[Site]:
         "ssh": {"trusted": [str(os.getuid())]},
         "public_url": daemon.url,
     }
-    socket = daemon.directory / "giftless-state" / "ssh.sock"
     environ = {**base_environ(), "HOME": str(home)}
     for user in ("alice", "bob", "rita"):
         make_key(keys / user)
@@ -70,7 +69,7 @@ def site(directory: Path) -> Iterator[Site]:
     rc.write_text(text.replace("ENABLE => [", commands, 1))
     local = home / "local" / "commands"
     local.mkdir(parents=True)
-    install_script("gitolite-lfs", local / "git-lfs-transfer", socket, home)
+    install_script("gitolite-lfs", local / "git-lfs-transfer", daemon.ssh_socket, home)
     (local / "git-lfs-authenticate").symlink_to("git-lfs-transfer")
     for user in ("bob", "rita"):
         shutil.copy(keys / f"{user}.pub", home / ".gitolite" / "keydir")
@@ -96,12 +95,9 @@ class GitoliteTests(SharingTestCase):
 
     def git(self, user: str, way: str) -> SSHGit:
         """Set up git for a user, whose objects go one way."""
-        versions = git_lfs_versions()
         ssh = self.site.server.shell_command(self.site.keys / user)
-        home = self.directory / f"home-{user}-{way}"
-        git = SSHGit(home, ssh=ssh, directory=versions[max(versions)])
-        git.run(home, "config", "--global", "lfs.sshtransfer", way)
-        git.run(home, "config", "--global", "lfs.ssh.retries", "0")
+        git = git_over_ssh(self.directory / f"home-{user}-{way}", ssh)
+        git.run(git.home, "config", "--global", "lfs.sshtransfer", way)
         return git
 
     def stored(self, repo: str) -> set[str]:

@@ -19,13 +19,13 @@ from tests.docs.pages import ROOT
 from tests.integration.sharing import SharingTestCase, running
 from tests.integration.support import REPO, Daemon, Git, GitRepo
 from tests.integration.test_auth_forges import running_forge
-from tests.integration.test_ssh_listener import ssh_command
 from tests.support.commands import run_command
 from tests.support.forge_server import TOKENS
 from tests.support.forges import account_id
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, base_environ
 from tests.support.ssh_keys import blob_of, keygen, make_key, public_key
+from tests.support.sshd import ssh_command
 
 ALICE, DORA, WANDA, SAM, EVE = map(public_key, ("alice", "dora", "wanda", "sam", "eve"))
 AUTHORITY = Authority()
@@ -110,9 +110,9 @@ class KeyringTests(SharingTestCase):
 
         :param key: the file of a key; its certificate is beside it.
         """
-        place = ["-p", str(self.port), f"{login}@127.0.0.1"]
+        client = ssh_command(key, "-p", str(self.port), f"{login}@127.0.0.1")
         return subprocess.run(
-            [*ssh_command(key), *place, "git-lfs-authenticate org/repo download"],
+            [*client, "git-lfs-authenticate org/repo download"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,36 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from giftless.lfs.ssh.pkt_lines import header, text_packet
 from tests.integration.sharing import SharingTestCase, running
+from tests.integration.ssh import Transfer
 from tests.integration.support import Daemon, Git, IntegrationTestCase, temporaries
+from tests.ssh.client import put_request
 from tests.support.ports import free_port
 from tests.support.processes import ENDED, PATIENCE, base_environ, wait_until
 from tests.support.rounds import rounds
+from tests.support.ssh_keys import make_key
+from tests.support.sshd import ssh_command
 
 MIB = 1024 * 1024
-FLUSH, DELIM = b"0000", b"0001"
-
-
-def make_key(folder: Path, name: str = "key") -> Path:
-    """Make a key of a user; returns its file."""
-    file = folder / name
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    return file
-
-
-def ssh_command(key: Path) -> list[str]:
-    """Return how OpenSSH's client is called."""
-    options = {
-        "BatchMode": "yes",
-        "IdentitiesOnly": "yes",
-        "IdentityFile": str(key),
-        "StrictHostKeyChecking": "accept-new",
-        "UserKnownHostsFile": str(key.with_name("known_hosts")),
-        "LogLevel": "ERROR",
-    }
-    return ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
 
 
 class Server:
@@ -52,10 +31,10 @@ class Server:
     """
 
     def __init__(self, directory: Path, **config: Any) -> None:
-        self.key = make_key(directory)
+        self.key = directory / "key"
         self.ssh_port = free_port()
-        kind, encoded, *_ = self.key.with_suffix(".pub").read_text().split()
-        (directory / "keys").write_text(f'principals="ada" {kind} {encoded}\n')
+        public = make_key(self.key).read_text()
+        (directory / "keys").write_text(f'principals="ada" {public}')
         (directory / "access").write_text("ada: {'acme/*': admin}\n")
         for name in ("keys", "access"):
             (directory / name).chmod(0o600)
@@ -89,8 +68,13 @@ class Server:
 
     def command(self, *words: str) -> list[str]:
         """Return a command line that runs words on the server."""
-        port = ["-p", str(self.ssh_port)]
-        return [*ssh_command(self.key), *port, "git@127.0.0.1", *words]
+        return ssh_command(self.key, "-p", str(self.ssh_port), "git@127.0.0.1", *words)
+
+    def transfer(self, operation: str) -> Transfer:
+        """Open a session of ``git-lfs-transfer``."""
+        transfer = Transfer(self.command("git-lfs-transfer", "acme/rocket", operation))
+        assert transfer.command("version 1").status == 200
+        return transfer
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run words on the server, to the end."""
@@ -102,70 +86,6 @@ class Server:
             env=base_environ(),
             timeout=PATIENCE,
         )
-
-
-class Transfer:
-    """A session of ``git-lfs-transfer``, spoken by hand."""
-
-    def __init__(self, server: Server, operation: str, repo: str = "acme/rocket") -> None:
-        self.process = subprocess.Popen(
-            server.command("git-lfs-transfer", repo, operation),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=base_environ(),
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._in, self._out = self.process.stdin, self.process.stdout
-        self.reply()
-        self.send(text_packet("version 1"), FLUSH)
-        self.reply()
-
-    def send(self, *packets: bytes) -> None:
-        self._in.write(b"".join(packets))
-        self._in.flush()
-
-    def begin_upload(self, data: bytes) -> None:
-        """Send the beginning of an upload, without its content."""
-        oid = hashlib.sha256(data).hexdigest()
-        size = f"size={len(data)}"
-        self.send(text_packet("batch"), text_packet("transfer=ssh"), DELIM)
-        self.send(text_packet(f"{oid} {len(data)}"), FLUSH)
-        self.reply()
-        self.send(text_packet(f"put-object {oid}"), text_packet(size), DELIM)
-
-    def content(self, data: bytes) -> None:
-        """Send some of the content."""
-        for begin in range(0, len(data), 32768):
-            piece = data[begin : begin + 32768]
-            self.send(header(len(piece)), piece)
-
-    def reply(self) -> bytes:
-        """Read a whole reply; returns its content, packets joined."""
-        content = b""
-        while True:
-            length = int(self._read(4), 16)
-            if length == 0:
-                return content
-            content += b"|" if length == 1 else self._read(length - 4)
-
-    def _read(self, length: int) -> bytes:
-        data = b""
-        while len(data) < length:
-            ready, _, _ = select.select([self._out], [], [], PATIENCE)
-            assert ready, "the server does not answer"
-            piece = os.read(self._out.fileno(), length - len(data))
-            assert piece, "the session has ended"
-            data += piece
-        return data
-
-    def end(self) -> int:
-        """End the input; returns the exit status."""
-        with contextlib.suppress(BrokenPipeError):
-            self._in.close()
-        status = self.process.wait(PATIENCE)
-        self._out.close()
-        return status
 
 
 class ServeTests(SharingTestCase):
@@ -217,7 +137,8 @@ class ServeTests(SharingTestCase):
 
     def test_a_stranger_does_not_log_in(self) -> None:
         server = self.serve()
-        other = make_key(self.directory, "other")
+        other = self.directory / "other"
+        make_key(other)
         command = [each.replace(str(server.key), str(other)) for each in server.command("id")]
         ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         self.assertEqual(ended.returncode, 255)
@@ -238,15 +159,9 @@ class ServeTests(SharingTestCase):
             return [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
 
         def run(kill_at: int) -> None:
-            transfer = Transfer(server, "upload")
-            if kill_at > 0:
-                transfer.begin_upload(data)
-                transfer.content(data[: kill_at * MIB])
-            transfer.process.kill()
-            transfer.process.wait()
-            for stream in (transfer._in, transfer._out):
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
+            transfer = server.transfer("upload")
+            transfer.send(put_request(data)[: kill_at * MIB])
+            transfer.kill()
 
         run(0)
         wait_until(lambda: not temporaries(server.daemon.store), "no temporary files")
@@ -273,16 +188,15 @@ class SignalTests(IntegrationTestCase):
 
     def begin(self, server: Server, data: bytes) -> Transfer:
         """Begin an upload, and wait until half of it has arrived."""
-        transfer = Transfer(server, "upload")
-        transfer.begin_upload(data)
-        transfer.content(data[: len(data) // 2])
+        transfer = server.transfer("upload")
+        self.assertEqual(transfer.batch(data).status, 200)
+        transfer.send(put_request(data)[: len(data) // 2])
         wait_until(lambda: temporaries(server.daemon.store), "the upload")
         return transfer
 
     def finish(self, transfer: Transfer, data: bytes) -> None:
-        transfer.content(data[len(data) // 2 :])
-        transfer.send(FLUSH)
-        self.assertIn(b"status 200", transfer.reply())
+        transfer.send(put_request(data)[len(data) // 2 :])
+        self.assertEqual(transfer.reply().status, 200)
 
     def test_a_reload_disturbs_no_session(self) -> None:
         server = self.start()
@@ -295,13 +209,13 @@ class SignalTests(IntegrationTestCase):
         wait_until(
             lambda: (
                 server.daemon.stdout.count("SSH process") > 2
-                and Transfer(server, "download").end() == 0
+                and server.transfer("download").leave() == 0
             ),
             "a new session",
         )
         self.assertLessEqual(set(before), set(server.ssh_processes))
         self.finish(transfer, data)
-        self.assertEqual(transfer.end(), 0)
+        self.assertEqual(transfer.leave(), 0)
         wait_until(lambda: not set(before) & set(server.ssh_processes), "the end of the old one")
 
     def test_sigterm_lets_a_session_finish(self) -> None:
@@ -311,7 +225,7 @@ class SignalTests(IntegrationTestCase):
         server.daemon.terminate()
         wait_until(lambda: not server.daemon.listens(server.ssh_port), "no more connections")
         self.finish(transfer, data)
-        self.assertEqual(transfer.end(), 0)
+        self.assertEqual(transfer.leave(), 0)
         self.assertEqual(server.daemon.wait(), ENDED)
 
     def test_a_killed_process_is_replaced_and_leaves_nothing(self) -> None:
@@ -319,9 +233,9 @@ class SignalTests(IntegrationTestCase):
         transfer = self.begin(server, os.urandom(4 * MIB))
         (before,) = server.ssh_processes
         os.kill(before, signal.SIGKILL)
-        self.assertEqual(transfer.end(), 255)
+        self.assertEqual(transfer.leave(), 255)
         wait_until(lambda: not temporaries(server.daemon.store), "no temporary file")
-        self.assertEqual(Transfer(server, "download").end(), 0)
+        self.assertEqual(server.transfer("download").leave(), 0)
 
     def test_a_killed_worker_ends_its_sessions_alone(self) -> None:
         server = self.start(workers=2)
@@ -329,8 +243,8 @@ class SignalTests(IntegrationTestCase):
         before = server.ssh_processes
         for pid in server.pids("giftless.runtime.worker"):
             os.kill(pid, signal.SIGKILL)
-        self.assertEqual(Transfer(server, "download").end(), 0)
-        transfer.end()
+        self.assertEqual(server.transfer("download").leave(), 0)
+        transfer.leave()
         self.assertEqual(server.ssh_processes, before)
 
     def test_a_session_that_is_stopped_goes_on(self) -> None:
@@ -344,7 +258,7 @@ class SignalTests(IntegrationTestCase):
             transfer.process.wait(rounds(3, 600))
         transfer.process.send_signal(signal.SIGCONT)
         self.finish(transfer, data)
-        self.assertEqual(transfer.end(), 0)
+        self.assertEqual(transfer.leave(), 0)
 
     def test_a_bad_host_key_changes_nothing(self) -> None:
         server = self.start()

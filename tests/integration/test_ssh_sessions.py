@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from tests.integration.sharing import SharingTestCase
+from tests.integration.sharing import SharingTestCase, running
 from tests.integration.support import Daemon, GitRepo, temporaries
-from tests.ssh.client import Ended, Line, put_request, request
+from tests.ssh.client import Ended, Line, get_request, put_request
 from tests.support import ssh_stand_in
 from tests.support.processes import wait_until
 
@@ -39,11 +39,6 @@ def config(directory: Path, **more: Any) -> dict[str, Any]:
     }
 
 
-def socket_of(daemon: Daemon) -> str:
-    """Return the path of the Unix socket."""
-    return str(daemon.directory / "giftless-state" / "ssh.sock")
-
-
 class ClientTests(SharingTestCase):
     """What users do, with one daemon for all."""
 
@@ -51,14 +46,13 @@ class ClientTests(SharingTestCase):
         super().setUp()
         self.daemon: Daemon = self.share("daemon", self.started)
         self.git = self.make_git()
-        command = shlex.join([sys.executable, "-S", ssh_stand_in.__file__, socket_of(self.daemon)])
+        stand_in = [sys.executable, "-S", ssh_stand_in.__file__]
+        command = shlex.join([*stand_in, str(self.daemon.ssh_socket)])
         self.git.run(self.git.home, "config", "--global", "core.sshCommand", command)
 
     @staticmethod
     def started(directory: Path) -> Any:
         """Start the daemon."""
-        from tests.integration.sharing import running
-
         more = {"limits": {"object_size": 8 * MB}}
         return running(Daemon(directory, config=config(directory, **more)))
 
@@ -154,17 +148,17 @@ class ProcessTests(SharingTestCase):
 
     def session(self, daemon: Daemon, operation: str = "upload") -> Line:
         """Open a session."""
-        line = Line(socket_of(daemon))
+        line = Line(str(daemon.ssh_socket))
         self.addCleanup(line.close)
         return line.open(operation, "acme/rocket", "alice")
 
     def test_the_socket_is_open_to_those_who_are_asked_who_they_are(self) -> None:
         daemon = self.start()
-        status = os.stat(socket_of(daemon))
+        status = os.stat(daemon.ssh_socket)
         self.assertEqual(stat.S_IMODE(status.st_mode), 0o666)
         self.assertEqual(stat.S_IMODE(os.stat(daemon.directory / "giftless-state").st_mode), 0o700)
         daemon.stop()
-        self.assertFalse(os.path.exists(socket_of(daemon)))
+        self.assertFalse(daemon.ssh_socket.exists())
 
     def test_without_trusted_users_the_socket_is_the_daemons_own(self) -> None:
         daemon = self.start(ssh={"socket": str(self.directory / "own.sock")})
@@ -173,7 +167,7 @@ class ProcessTests(SharingTestCase):
 
     def test_without_the_section_there_is_no_socket(self) -> None:
         daemon = self.start(ssh={})
-        self.assertFalse(os.path.exists(socket_of(daemon)))
+        self.assertFalse(daemon.ssh_socket.exists())
         daemon.stop()
 
     def test_a_session_goes_on_while_the_daemon_is_reloaded(self) -> None:
@@ -189,7 +183,7 @@ class ProcessTests(SharingTestCase):
         self.assertEqual(line.reply().status, 200)
         self.assertEqual(line.get(data).data, data)
         self.assertIn(before, daemon.workers)
-        with Line(socket_of(daemon)) as other:
+        with Line(str(daemon.ssh_socket)) as other:
             other.open("download", "acme/rocket", "alice")
             self.assertEqual(other.get(data).data, data)
         line.command("quit")
@@ -203,7 +197,7 @@ class ProcessTests(SharingTestCase):
         sent = put_request(data)
         line.send(sent[: len(sent) // 2])
         daemon.terminate()
-        wait_until(lambda: not os.path.exists(socket_of(daemon)), "the daemon to end")
+        wait_until(lambda: not daemon.ssh_socket.exists(), "the daemon to end")
         line.send(sent[len(sent) // 2 :])
         self.assertEqual(line.reply().status, 200)
         self.assertEqual(line.rest(), b"")
@@ -233,7 +227,7 @@ class ProcessTests(SharingTestCase):
         data = block * 256
         self.assertEqual(line.put(data).status, 200)
         oid = hashlib.sha256(data).hexdigest()
-        line.send(request(f"get-object {oid}", [f"size={len(data)}"]))
+        line.send(get_request(data))
         received, digest = 0, hashlib.sha256()
         while (packet := line.packet()) != 0:
             if isinstance(packet, bytes) and not packet.startswith((b"status ", b"size=")):

@@ -21,12 +21,15 @@ from twisted.trial.unittest import SkipTest
 from tests.integration.sharing import SharingTestCase, running
 from tests.integration.ssh import (
     SSHGit,
+    Transfer,
     giftless_command,
     git_lfs_versions,
+    git_over_ssh,
     install_script,
     ways,
 )
 from tests.integration.support import Daemon, GitRepo, oid_of, stored_objects, temporaries
+from tests.ssh.client import put_request, request
 from tests.support import sshd
 from tests.support.processes import installed, wait_until
 from tests.support.rounds import rounds
@@ -88,11 +91,6 @@ class Site:
     root: Path
     keys: Path
 
-    @property
-    def socket(self) -> Path:
-        """The daemon's Unix socket."""
-        return self.daemon.directory / "giftless-state" / "ssh.sock"
-
     def key(self, user: str) -> Path:
         """Return a user's private key."""
         return self.keys / user
@@ -137,9 +135,9 @@ def site(directory: Path, **config: Any) -> Iterator[Site]:
     with running(daemon), SSHServer(directory / "sshd").running() as server:
         made = Site(daemon, server, root, keys)
         wrapper = directory / "git-and-lfs"
-        install_script(wrapper.name, wrapper, made.socket, root)
+        install_script(wrapper.name, wrapper, daemon.ssh_socket, root)
         printed = subprocess.run(
-            [giftless_command(), "ssh-keys", "--socket", made.socket, "--command", wrapper],
+            [giftless_command(), "ssh-keys", "--socket", daemon.ssh_socket, "--command", wrapper],
             check=True,
             capture_output=True,
             env=installed().environ,
@@ -165,13 +163,9 @@ class SSHDTestCase(SharingTestCase):
 
         :param version: which git-lfs; ``None`` for the newest that there is.
         """
-        versions = git_lfs_versions()
-        directory = versions[version or max(versions)]
         home = self.directory / f"home-{len(list(self.directory.iterdir()))}"
         ssh = self.site.server.shell_command(self.site.key(user))
-        git = SSHGit(home, ssh=ssh, directory=directory)
-        # A refusal stays one, however often git-lfs asks.
-        git.run(home, "config", "--global", "lfs.ssh.retries", "0")
+        git = git_over_ssh(home, ssh, version)
         git.run(home, "config", "--global", "lfs.locksverify", "true")
         return git
 
@@ -195,7 +189,7 @@ def serving(site: Site) -> list[int]:
                 words = (directory / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"ssh-serve" in words and str(site.socket).encode() in words:
+            if b"ssh-serve" in words and str(site.daemon.ssh_socket).encode() in words:
                 found.append(int(directory.name))
     return found
 
@@ -350,6 +344,11 @@ class AccessTests(SSHDTestCase):
 
 
 class HostileTests(SSHDTestCase):
+    def transfer(self, user: str) -> Transfer:
+        """Open a session of a user, for uploads."""
+        client = self.site.server.client(self.site.key(user))
+        return Transfer([*client, "127.0.0.1", f"git-lfs-transfer {self.repo} upload"])
+
     def test_hostile_command_lines_come_to_nothing(self) -> None:
         """They end at once, with words on stderr and nothing on stdout."""
         control = self.directory / "control"
@@ -367,48 +366,26 @@ class HostileTests(SSHDTestCase):
 
     def test_a_client_that_is_killed_leaves_nothing_behind(self) -> None:
         """In the middle of an upload, and while nothing goes on."""
-        alice = self.site.server.client(self.site.key("alice"))
-        for sent in (
-            b"",
-            b"000eversion 1\n0000",
-            b"000eversion 1\n000000",
-            f"000eversion 1\n0000{_put_head(b'x' * MIB)}8004{'x' * 100}".encode(),
-        ):
-            process = subprocess.Popen(
-                [*alice, "127.0.0.1", f"git-lfs-transfer {self.repo} upload"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            assert process.stdin is not None and process.stdout is not None
-            self.assertEqual(process.stdout.read(4), b"000e")
-            process.stdin.write(sent)
-            process.stdin.flush()
+        version = request("version 1")
+        for sent in (b"", version, version + b"00", version + put_request(b"x" * MIB)[:205]):
+            transfer = self.transfer("alice")
+            transfer.send(sent)
             wait_until(lambda: serving(self.site), "the session to begin")
-            process.kill()
-            process.communicate()
+            transfer.kill()
             self.settled()
         self.assertEqual(self.stored(self.repo), set())
 
     def test_a_paused_session_goes_on(self) -> None:
         """As long as a user likes: nothing has a deadline."""
-        alice = self.site.server.client(self.site.key("alice"))
-        process = subprocess.Popen(
-            [*alice, "127.0.0.1", f"git-lfs-transfer {self.repo} upload"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(b"000eversion 1\n0000")
-        process.stdin.flush()
-        self.assertIn(b"status 200", process.stdout.read(49))
+        transfer = self.transfer("alice")
+        self.assertEqual(transfer.command("version 1").status, 200)
         (serve,) = serving(self.site)
         os.kill(serve, signal.SIGSTOP)
-        process.stdin.write(f"{_put_head(b'abc')}0007abc0000".encode())
-        process.stdin.close()
+        transfer.send(put_request(b"abc"))
+        transfer.end()
         os.kill(serve, signal.SIGCONT)
-        self.assertIn(b"status 200", process.stdout.read())
-        self.assertEqual(process.wait(), 0)
-        process.stdout.close()
+        self.assertEqual(transfer.reply().status, 200)
+        self.assertEqual(transfer.leave(), 0)
         self.assertEqual(self.stored(self.repo), {oid_of(b"abc")})
         self.settled()
 
@@ -426,7 +403,8 @@ class KeysCommandTests(SSHDTestCase):
         directory = Path(tempfile.mkdtemp(prefix="giftless-test-", dir="/run"))
         self.addCleanup(shutil.rmtree, directory)
         script = directory / "keys"
-        command = shlex.join([giftless_command(), "ssh-keys", "--socket", str(self.site.socket)])
+        socket = str(self.site.daemon.ssh_socket)
+        command = shlex.join([giftless_command(), "ssh-keys", "--socket", socket])
         script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         directory.chmod(0o755)
         script.chmod(0o755)
@@ -462,9 +440,3 @@ class KeysCommandTests(SSHDTestCase):
         signing = self.site.keys / ca if ca == "ca" else self.directory / ca
         keygen("-q", "-s", str(signing), "-I", "x", "-n", user, *options, str(public))
         return server.run(directory / "key", "git-lfs-authenticate acme/x upload").returncode
-
-
-def _put_head(data: bytes) -> str:
-    """Return how an upload begins."""
-    head = f"put-object {oid_of(data)}\n", f"size={len(data)}\n"
-    return "".join(f"{len(line) + 4:04x}{line}" for line in head) + "0001"

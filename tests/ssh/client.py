@@ -1,13 +1,13 @@
-"""A client of the Unix socket, as the processes are that speak SSH.
+"""git-lfs's side of a session, and a client of the Unix socket that opens sessions.
 
-It has a blocking socket: use it in a thread.
+Both have blocking sockets: use them in a thread.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -86,16 +86,19 @@ def framed(data: bytes, packet: int = 32768) -> bytes:
     return b"".join(header(len(piece)) + piece for piece in pieces)
 
 
-class Line:
-    """A connection to the Unix socket."""
+class Conversation:
+    """Requests and replies over a connection.
 
-    def __init__(self, path: str, timeout: float = 60) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
+    :param connection: the connection; it is closed at the end.
+    :param timeout: how long it may take to send or to receive something, in seconds.
+    """
+
+    def __init__(self, connection: socket.socket, timeout: float) -> None:
+        self.socket = connection
         self.socket.settimeout(timeout)
-        self.socket.connect(path)
         self._file = self.socket.makefile("rb")
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,28 +116,6 @@ class Line:
     def end(self) -> None:
         """Say that nothing more will be sent."""
         self.socket.shutdown(socket.SHUT_WR)
-
-    def ask(self, greeting: Greeting, kind: type[T]) -> T:
-        """Send the first line, and return the answer to it.
-
-        :raises Ended: if there is none.
-        """
-        self.send(msgspec.json.encode(greeting) + b"\n")
-        line = self._file.readline()
-        if not line:
-            raise Ended
-        return msgspec.json.decode(line, type=kind)
-
-    def open(self, operation: str = "upload", repo: str = "org/repo", user: str = USER) -> Line:
-        """Open a session, and read what the server says first."""
-        admitted = self.admit(f"git-lfs-transfer {repo} {operation}", user)
-        assert admitted.open, admitted
-        assert self.texts() == ["version=1", "locking"]
-        return self
-
-    def admit(self, command: str, user: str = USER, address: str = ADDRESS) -> Admitted:
-        """Ask for a session."""
-        return self.ask(Session(user, REALM, command, address), Admitted)
 
     def packet(self) -> bytes | int:
         """Read a packet; return its payload, or 0 for a flush and 1 for a delim.
@@ -203,3 +184,34 @@ class Line:
     def rest(self) -> bytes:
         """Read until the server closes."""
         return self._file.read()
+
+
+class Line(Conversation):
+    """A connection to the Unix socket."""
+
+    def __init__(self, path: str, timeout: float = 60) -> None:
+        connection = socket.socket(socket.AF_UNIX)
+        super().__init__(connection, timeout)
+        connection.connect(path)
+
+    def ask(self, greeting: Greeting, kind: type[T]) -> T:
+        """Send the first line, and return the answer to it.
+
+        :raises Ended: if there is none.
+        """
+        self.send(msgspec.json.encode(greeting) + b"\n")
+        line = self._file.readline()
+        if not line:
+            raise Ended
+        return msgspec.json.decode(line, type=kind)
+
+    def open(self, operation: str = "upload", repo: str = "org/repo", user: str = USER) -> Line:
+        """Open a session, and read what the server says first."""
+        admitted = self.admit(f"git-lfs-transfer {repo} {operation}", user)
+        assert admitted.open, admitted
+        assert self.texts() == ["version=1", "locking"]
+        return self
+
+    def admit(self, command: str, user: str = USER, address: str = ADDRESS) -> Admitted:
+        """Ask for a session."""
+        return self.ask(Session(user, REALM, command, address), Admitted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import shlex
 import shutil
@@ -26,6 +25,25 @@ MISSING = "" if SSHD else "sshd is not installed (.ci/apt sshd=openssh-server)"
 
 #: Where the server wants an empty directory, if root has started it.
 _PRIVILEGE_SEPARATION = Path("/run/sshd")
+
+
+def ssh_command(key: Path, *options: str) -> list[str]:
+    """Return the command of OpenSSH's client that logs in with one key, and asks nobody.
+
+    It keeps the keys of servers beside that key: a server that has another key the next time
+    is refused.
+    """
+    settings = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "IdentityFile": str(key),
+        "StrictHostKeyChecking": "accept-new",
+        "UserKnownHostsFile": str(key.with_name("known_hosts")),
+        "LogLevel": "ERROR",
+    }
+    said = (f"-o{name}={value}" for name, value in settings.items())
+    return ["ssh", "-F", "none", *said, *options]
 
 
 @dataclass
@@ -100,13 +118,7 @@ class SSHServer:
 
     def client(self, key: Path) -> list[str]:
         """Return the command of a client that logs in with a key."""
-        return [
-            "ssh",
-            *("-F", "none", "-p", str(self.port), "-i", str(key), "-l", getpass.getuser()),
-            *("-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes"),
-            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
-            *("-o", "LogLevel=ERROR"),
-        ]
+        return ssh_command(key, "-p", str(self.port))
 
     def shell_command(self, key: Path) -> str:
         """Return the same for ``GIT_SSH_COMMAND``."""
