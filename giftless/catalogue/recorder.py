@@ -27,8 +27,9 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import ObjectKey
 
-#: How long objects are gathered after some were recorded, in seconds: a transaction costs
-#: much more than an object.
+#: How long objects are gathered before they are recorded, in seconds: a transaction costs
+#: much more than an object, and most at the beginning of a push, when uploads sync the same
+#: disk.
 TOGETHER: Final = 1.0
 
 #: The most objects of one transaction, so that none takes long.
@@ -72,7 +73,6 @@ class Recorder(Service):
         self._wall_clock = wall_clock
         self._waiting: deque[tuple[ObjectStored, float]] = deque()
         self._lost = 0
-        self._next = 0.0
         self._retry = _RETRY[0]
         self._timer: IDelayedCall | None = None
         self._busy = False
@@ -90,7 +90,7 @@ class Recorder(Service):
             self._waiting.popleft()
             self._lost += 1
         if self._timer is None and not self._busy:
-            self._wait()
+            self._wait(TOGETHER)
 
     async def stopService(self) -> None:
         """Record what waits; called when no request is left."""
@@ -106,8 +106,7 @@ class Recorder(Service):
         self._to_share.clear()
         await self._sharing
 
-    def _wait(self) -> None:
-        delay = max(0.0, self._next - self._clock.seconds())
+    def _wait(self, delay: float) -> None:
         self._timer = self._clock.callLater(delay, self._begin)
 
     def _begin(self) -> None:
@@ -123,9 +122,8 @@ class Recorder(Service):
         else:
             self._retry = min(2 * self._retry, _RETRY[1])
         self._busy = False
-        self._next = self._clock.seconds() + delay
         if self._waiting and self.running:
-            self._wait()
+            self._wait(delay)
 
     async def _record(self) -> bool:
         """Record the objects that have waited longest.

@@ -98,18 +98,18 @@ class RecordingTests(RecorderTestCase):
     def test_it_provides_its_interface(self) -> None:
         verifyObject(IObserver, self.recorder)
 
-    def test_an_arrival_is_recorded_in_the_next_turn_of_the_reactor(self) -> None:
+    def test_an_arrival_is_recorded_a_moment_later(self) -> None:
         self.clock.advance(5)
         self.recorder.observe(stored("a", filename="art/a.psd"))
+        self.clock.advance(TOGETHER / 2)
         self.assertEqual(self.known(), [])
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER / 2)
         at = THEN + 5
         expected = Entry(key_of(b"a"), 10, at, at, "olga", "p#1", "art/a.psd")
         self.assertEqual(self.known(), [expected])
 
     def test_those_that_come_soon_after_are_recorded_together(self) -> None:
         self.recorder.observe(stored("a"))
-        self.clock.advance(0)
         with mock.patch.object(self.catalogue, "record", wraps=self.catalogue.record) as record:
             for number in range(50):
                 self.recorder.observe(stored(str(number)))
@@ -127,6 +127,8 @@ class RecordingTests(RecorderTestCase):
         with mock.patch.object(recorder, "MAX_TOGETHER", 10):
             for number in range(35):
                 self.recorder.observe(stored(str(number)))
+            self.clock.advance(TOGETHER)
+            self.clock.advance(0)
             self.clock.advance(0)
             self.assertEqual(len(self.known()), 30)
             self.clock.advance(TOGETHER)
@@ -142,9 +144,9 @@ class RecordingTests(RecorderTestCase):
         self.addCleanup(slow._pool.close)
         made = self.make(catalogue=slow)
         made.observe(stored("a"))
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER)
         made.observe(stored("b"))
-        self.clock.advance(1)
+        self.clock.advance(TOGETHER)
         self.assertEqual(blocking.waiting, 1)
         blocking.do_next()
         self.assertEqual(self.keys(), {key_of(b"a")})
@@ -178,7 +180,7 @@ class FailureTests(RecorderTestCase):
 
     def test_what_arrives_meanwhile_is_recorded_when_it_is_back(self) -> None:
         self.recorder.observe(stored("a"))
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER)
         self.take_away()
         for name in "bcd":
             self.recorder.observe(stored(name))
@@ -191,7 +193,7 @@ class FailureTests(RecorderTestCase):
 
     def test_it_is_tried_less_and_less_often(self) -> None:
         self.recorder.observe(stored("a"))
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER)
         self.take_away()
         self.recorder.observe(stored("b"))
         self.clock.pump([1] * 600)
@@ -201,7 +203,7 @@ class FailureTests(RecorderTestCase):
     def test_memory_is_bounded_and_it_is_told_how_many_are_lost(self) -> None:
         with mock.patch.object(recorder, "MAX_WAITING", 5):
             self.recorder.observe(stored("a"))
-            self.clock.advance(0)
+            self.clock.advance(TOGETHER)
             self.take_away()
             for number in range(12):
                 self.recorder.observe(stored(str(number)))
@@ -215,7 +217,7 @@ class FailureTests(RecorderTestCase):
 
     def test_it_is_told_what_is_lost_at_the_end(self) -> None:
         self.recorder.observe(stored("a"))
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER)
         self.take_away()
         self.recorder.observe(stored("b"))
         self.run_now(self.recorder.stopService())
@@ -224,7 +226,7 @@ class FailureTests(RecorderTestCase):
     def test_what_cannot_be_recorded_holds_up_nobody(self) -> None:
         wrong = ObjectStored(key_of(b"huge"), 2**70, "olga", Arrival.STREAMED)
         self.recorder.observe(wrong)
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER)
         self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
         self.recorder.observe(stored("a"))
         self.clock.advance(TOGETHER)
@@ -239,7 +241,7 @@ class SharingTests(RecorderTestCase):
         made = self.make(store)
         for name in "xyz":
             made.observe(stored(name, "a/b"))
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER)
         self.assertEqual(store.asked, [])
         made.observe(stored("x"))
         made.observe(stored("y", arrival=Arrival.CONFIRMED))
@@ -260,7 +262,7 @@ class SharingTests(RecorderTestCase):
         made = self.make(SharingStore())
         made.observe(stored("x", "a/b"))
         made.observe(stored("x"))
-        self.clock.advance(0)
+        self.clock.advance(TOGETHER)
         made.observe(stored("y"))
         self.clock.advance(TOGETHER)
         self.assertEqual(len(self.known()), 3)
