@@ -8,7 +8,7 @@ import sys
 from twisted.python import usage
 
 from giftless.auth.passwords.htpasswd import hash_password, set_user
-from giftless.auth.watched_file import FileProblem
+from giftless.base.watched_file import FileProblem
 from giftless.commands import Command, CommandError
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from giftless.auth.forges.questions import TOKEN
-from giftless.auth.watched_file import FileProblem, WatchedFile
+from giftless.base.watched_file import FileProblem, WatchedFile
 from giftless.errors import TokenRefused, Unauthorized
 from giftless.interfaces import Environment
 

@@ -19,7 +19,7 @@ from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.forges.questions import limited
 from giftless.auth.forges.repositories import Found, folded
 from giftless.auth.forges.server_token import own_token
-from giftless.auth.watched_file import WatchedFile
+from giftless.base.watched_file import WatchedFile
 from giftless.errors import ServiceUnavailable, TokenRefused, TooManyRequests
 from giftless.interfaces import Identity, Lookup
 from giftless.lfs.objects import Repo

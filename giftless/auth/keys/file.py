@@ -20,7 +20,7 @@ from zope.interface import implementer
 from giftless.auth.keys.lines import Line, parse_lines
 from giftless.auth.keys.public_keys import PublicKey
 from giftless.auth.keys.users import is_user
-from giftless.auth.watched_file import FileProblem, WatchedFile
+from giftless.base.watched_file import FileProblem, WatchedFile
 from giftless.interfaces import Environment, IKeyring, KeyOwner, KnownKey, OfferedKey
 
 #: Options that forbid what nobody may do here anyway.

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from giftless.auth.keys.public_keys import TYPES, PublicKey, parse_words
-from giftless.auth.watched_file import FileProblem, lines_of
+from giftless.base.watched_file import FileProblem, lines_of
 
 #: The longest line, in bytes.
 _MAX_LINE: Final = 32 * 1024

@@ -25,8 +25,8 @@ from giftless.auth.passwords.grants_file import Access
 from giftless.auth.passwords.hashing import HashQueue
 from giftless.auth.passwords.htpasswd import Passwords, check
 from giftless.auth.realms import Realm, shown_name
-from giftless.auth.watched_file import WatchedFile
 from giftless.base.networks import network_of_host
+from giftless.base.watched_file import WatchedFile
 from giftless.interfaces import (
     Credentials,
     Environment,

@@ -21,10 +21,10 @@ from typing import Final
 import msgspec
 
 from giftless.auth.grants import ADMIN, READ, READ_WRITE
-from giftless.auth.watched_file import FileProblem
 from giftless.base.patterns import compile_pattern
 from giftless.base.safe_yaml import find_place, load_yaml
 from giftless.base.showing import describe
+from giftless.base.watched_file import FileProblem
 from giftless.lfs.objects import Permission, Repo
 
 #: Stands for every user who has a password or a key.

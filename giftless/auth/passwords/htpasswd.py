@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from giftless.auth.watched_file import FileProblem, lines_of
+from giftless.base.watched_file import FileProblem, lines_of
 
 #: The work factor of new hashes: about a quarter of a second.
 COST: Final = 12

@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.auth.keys.file import FileFactory, FileKeyring, OwnedKeys
-from giftless.auth.watched_file import FileProblem
 from giftless.base.schema import convert
+from giftless.base.watched_file import FileProblem
 from giftless.errors import ConfigError
 from giftless.interfaces import KeyOwner, OfferedKey
 from tests.contracts.keyrings import KeyringContract

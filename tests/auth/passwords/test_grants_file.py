@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from giftless.auth.grants import READ, READ_WRITE
 from giftless.auth.passwords.grants_file import Access
-from giftless.auth.watched_file import FileProblem
 from giftless.base.patterns import compile_pattern
+from giftless.base.watched_file import FileProblem
 from giftless.lfs.objects import Permission
 from tests.support.making import repo_of
 from tests.support.run import CoroutineTestCase

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from giftless.auth.passwords.htpasswd import COST, Passwords, cost, hash_password, set_user, verify
-from giftless.auth.watched_file import FileProblem
+from giftless.base.watched_file import FileProblem
 from giftless.cli import main
 from tests.support.run import CoroutineTestCase
 

@@ -18,7 +18,7 @@ from giftless.auth.keys.certificates.certificate import Certificate
 from giftless.auth.keys.certificates.signatures import SIGNING
 from giftless.auth.keys.lines import parse_lines
 from giftless.auth.keys.public_keys import PublicKey, parse_words
-from giftless.auth.watched_file import FileProblem, lines_of
+from giftless.base.watched_file import FileProblem, lines_of
 
 #: How a compiled revocation list begins.
 _COMPILED: Final = b"SSHKRL\n\0"

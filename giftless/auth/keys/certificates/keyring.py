@@ -20,8 +20,8 @@ from giftless.auth.keys.certificates.signatures import is_signed
 from giftless.auth.keys.public_keys import PublicKey
 from giftless.auth.keys.users import is_user
 from giftless.auth.realms import shown_name
-from giftless.auth.watched_file import WatchedFile
 from giftless.base.ssh_wire import Reader
+from giftless.base.watched_file import WatchedFile
 from giftless.interfaces import (
     Environment,
     IKeyring,

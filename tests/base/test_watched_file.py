@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from twisted.internet.task import Clock
 
-from giftless.auth.watched_file import FileProblem, WatchedFile
+from giftless.base.watched_file import FileProblem, WatchedFile
 from giftless.errors import ConfigError
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.logs import observe
@@ -33,7 +34,7 @@ class WatchedFileTests(CoroutineTestCase):
         observe(self, self.observe)
 
     def observe(self, event: Any) -> None:
-        if event.get("log_namespace", "").startswith("giftless.auth.watched_file"):
+        if event.get("log_namespace", "").startswith("giftless.base.watched_file"):
             self.log.append(event["log_format"].format(**event))
 
     def watch(self, blocking: Any = None) -> WatchedFile[int]:
@@ -134,3 +135,38 @@ class WatchedFileTests(CoroutineTestCase):
         blocking.do_next()
         blocking.do_next()
         self.assertEqual(self.successResultOf(second), 2)
+
+    def test_a_private_file_is_refused_while_others_may_use_it(self) -> None:
+        def watch() -> WatchedFile[int]:
+            return WatchedFile(
+                str(self.path), parse, "file", self.blocking, self.clock, private=True
+            )
+
+        for mode in (0o644, 0o640, 0o620, 0o601):
+            self.path.chmod(mode)
+            error = self.assertRaises(ConfigError, watch)
+            self.assertIn(f"mode is {mode:04o}", error.problem)
+            self.assertIn("chmod 600", error.problem)
+        self.path.chmod(0o400)
+        watched = watch()
+        self.replace("2")
+        self.path.chmod(0o604)
+        for _ in range(3):
+            self.assertEqual(self.now(watched), 1)
+        self.assertEqual(len(self.log), 1)
+        self.path.chmod(0o600)
+        self.assertEqual(self.now(watched), 2)
+
+    def test_a_private_file_is_refused_that_belongs_to_somebody_else(self) -> None:
+        if os.geteuid():
+            raise SkipTest("only root can give files away")
+        self.path.chmod(0o600)
+        os.chown(self.path, 12345, -1)
+        with self.assertRaises(ConfigError) as caught:
+            WatchedFile(str(self.path), parse, "file", self.blocking, self.clock, private=True)
+        self.assertIn("belongs to neither", caught.exception.problem)
+
+    def test_whoever_cannot_wait_has_it_looked_at_now(self) -> None:
+        watched = self.watch()
+        self.replace("2")
+        self.assertEqual(self.run_now(watched.newest()), 2)

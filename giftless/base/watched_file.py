@@ -7,8 +7,9 @@ change leaves in force what was read before, and the log says so.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -22,8 +23,17 @@ T = TypeVar("T")
 #: How long a file is trusted to be unchanged, in seconds.
 _INTERVAL: Final = 1.0
 
-#: What tells one state of a file from another: time, size and inode.
+#: What tells one state of a file from another: time of its last change, size and inode.
 _Signature = tuple[int, int, int]
+
+
+class _Found(NamedTuple):
+    """What a file was when it was read."""
+
+    signature: _Signature
+    mode: int
+    owner: int
+    content: bytes
 
 
 class FileProblem(Exception):
@@ -58,6 +68,8 @@ class WatchedFile(Generic[T]):
     :param option: the name of the option that names the file.
     :param blocking: looks at the file.
     :param clock: tells the time.
+    :param private: whether nobody but its owner, who is root or runs this process, may
+        have any access to it; else it cannot be used.
     :raises ConfigError: if the file cannot be read or used now.
     """
 
@@ -70,8 +82,10 @@ class WatchedFile(Generic[T]):
         option: str,
         blocking: IBlocking,
         clock: IReactorTime,
+        private: bool = False,
     ) -> None:
         self._path = path
+        self._private = private
         self._parse = parse
         self._blocking = blocking
         self._clock = clock
@@ -79,8 +93,9 @@ class WatchedFile(Generic[T]):
         self._checked = clock.seconds()
         self._seen: _Signature | None
         try:
-            self._seen, content = _read(path)
-            self._value = parse(content)
+            found = _read(path)
+            self._seen = found.signature
+            self._value = self._use(found)
         except OSError as error:
             raise ConfigError(
                 option, f"{file_name(path)}cannot be read: {error.strerror}"
@@ -100,12 +115,18 @@ class WatchedFile(Generic[T]):
                 self._checked = self._clock.seconds()
         return self._value
 
+    async def newest(self) -> T:
+        """Return the value; looks for a change now."""
+        await self._check()
+        return self._value
+
     async def _check(self) -> None:
         before = self._seen
         try:
-            self._seen, content = await self._blocking.run(_read_if_changed, self._path, before)
-            if content is not None:
-                self._value = await self._blocking.run(self._parse, content)
+            found = await self._blocking.run(_read_if_changed, self._path, before)
+            if found is not None:
+                self._seen = found.signature
+                self._value = await self._blocking.run(self._use, found)
                 self.log.info("{path} has changed and was read again", path=self._path)
         except OSError as error:
             self._seen = None
@@ -113,6 +134,16 @@ class WatchedFile(Generic[T]):
                 self._complain(error.strerror)
         except FileProblem as problem:
             self._complain(problem)
+
+    def _use(self, found: _Found) -> T:
+        if self._private:
+            if found.mode & 0o077:
+                raise FileProblem(
+                    f"its mode is {found.mode:04o}, so others may use it; run 'chmod 600' for it"
+                )
+            if found.owner not in (0, os.geteuid()):
+                raise FileProblem("it belongs to neither root nor the user that runs this")
+        return self._parse(found.content)
 
     def _complain(self, problem: object) -> None:
         self.log.error(
@@ -122,16 +153,17 @@ class WatchedFile(Generic[T]):
         )
 
 
-def _read(path: str) -> tuple[_Signature, bytes]:
+def _read(path: str) -> _Found:
     with open(path, "rb") as file:
-        return _signature(os.fstat(file.fileno())), file.read()
+        status = os.fstat(file.fileno())
+        return _Found(_signature(status), stat.S_IMODE(status.st_mode), status.st_uid, file.read())
 
 
-def _read_if_changed(path: str, seen: _Signature | None) -> tuple[_Signature, bytes | None]:
+def _read_if_changed(path: str, seen: _Signature | None) -> _Found | None:
     if seen is not None and _signature(os.stat(path)) == seen:
-        return seen, None
+        return None
     return _read(path)
 
 
 def _signature(status: os.stat_result) -> _Signature:
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_ctime_ns, status.st_size, status.st_ino
