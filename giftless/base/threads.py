@@ -21,13 +21,17 @@ T = TypeVar("T")
 #: A job: what waits for its result, and what is to be called with what.
 _Job = tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]
 
+#: Where a thread waits for a job of its own; ``None`` ends it.
+_Inbox = SimpleQueue[_Job | None]
+
 
 @implementer(IBlocking)
 class Threads(Service):
     """Threads that live as long as the service does; started as they are needed.
 
     Twisted's own pool takes four times as much of the processor for a job, and
-    most jobs here are short.
+    most jobs here are short.  A job goes to the thread that has rested least: one that is
+    still warm, so that a single thread does what comes one after the other.
 
     :param reactor: the reactor to come back to.
     :param size: the most threads that run at once.
@@ -43,7 +47,10 @@ class Threads(Service):
         self._reactor = reactor
         self._size = size
         self._prepare = prepare
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        #: Guards the jobs that wait, and where those threads look for one that rest.
+        self._lock = threading.Lock()
+        self._jobs: deque[_Job | None] = deque()
+        self._resting: list[_Inbox] = []
         self._threads: list[threading.Thread] = []
         #: How many jobs wait or run.
         self._open = 0
@@ -61,7 +68,7 @@ class Threads(Service):
         """Wait for the work that there is, then end the threads."""
         super().stopService()
         for _ in self._threads:
-            self._jobs.put(None)
+            self._give(None)
         for thread in self._threads:
             thread.join()
         self._threads.clear()
@@ -72,8 +79,25 @@ class Threads(Service):
         if self.running and len(self._threads) < min(self._open, self._size):
             self._start_thread()
         result: Deferred[T] = Deferred()
-        self._jobs.put((result, function, args))
+        self._give((result, function, args))
         return result
+
+    def _give(self, job: _Job | None) -> None:
+        with self._lock:
+            if not self._resting:
+                self._jobs.append(job)
+                return
+            inbox = self._resting.pop()
+        inbox.put(job)
+
+    def _take(self, inbox: _Inbox) -> None:
+        """Put the job that has waited longest into an inbox, or let its thread rest."""
+        with self._lock:
+            if not self._jobs:
+                self._resting.append(inbox)
+                return
+            job = self._jobs.popleft()
+        inbox.put(job)
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._work, name="giftless", daemon=True)
@@ -83,13 +107,17 @@ class Threads(Service):
     def _work(self) -> None:
         if self._prepare is not None:
             self._prepare()
-        while (job := self._jobs.get()) is not None:
+        inbox: _Inbox = SimpleQueue()
+        self._take(inbox)
+        while (job := inbox.get()) is not None:
             result, function, args = job
             try:
                 outcome: Any = function(*args)
             except BaseException:
                 outcome = Failure()
             self._ended.append((result, outcome))
+            # Before the reactor is told: what it has next is for this thread.
+            self._take(inbox)
             if not self._woken:
                 # Results that come before the reactor is awake need no call of their own.
                 self._woken = True

@@ -88,6 +88,17 @@ class ThreadsTests(TestCase):
         both = [threads.run(barrier.wait, PATIENCE) for _ in range(2)]
         self.assertEqual(sorted([await one for one in both]), [0, 1])
 
+    async def test_one_thread_does_what_comes_one_after_the_other(self) -> None:
+        """To go from one thread to another takes time, however many rest."""
+        barrier = threading.Barrier(2)
+        threads = self.start(2)
+        for both in [threads.run(barrier.wait, PATIENCE) for _ in range(2)]:
+            await both
+        # One of the two may still be on its way to rest.
+        await threads.run(threading.get_ident)
+        used = {await threads.run(threading.get_ident) for _ in range(50)}
+        self.assertEqual(len(used), 1)
+
     async def test_nothing_of_a_job_is_kept(self) -> None:
         """An idle thread would hold the last piece of an upload otherwise."""
 
