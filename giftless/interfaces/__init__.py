@@ -46,6 +46,7 @@ from giftless.interfaces.catalogue import (
     UsageRow,
     Wanted,
 )
+from giftless.interfaces.encryption import IHeading, IKeyWrapper, IKeyWrapperFactory, WrappedKey
 from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints, IRepoCall
 from giftless.interfaces.environment import (
     CountLookup,
@@ -187,8 +188,11 @@ __all__ = [
     "IFront",
     "IFusedCapacity",
     "IGrants",
+    "IHeading",
     "IHosting",
     "IInspector",
+    "IKeyWrapper",
+    "IKeyWrapperFactory",
     "IKeyring",
     "IKeyringFactory",
     "ILengthy",
@@ -263,4 +267,5 @@ __all__ = [
     "Vouched",
     "WallClock",
     "Wanted",
+    "WrappedKey",
 ]

@@ -10,6 +10,7 @@ from giftless.interfaces import (
     IAuthenticatorFactory,
     ICatalogueFactory,
     IKeyringFactory,
+    IKeyWrapperFactory,
     ILockStoreFactory,
     IObserverFactory,
     IStorageFactory,
@@ -67,6 +68,10 @@ github_keys = LazyPlugin(IKeyringFactory, "github", "giftless.auth.keys.forges.G
 gitea_keys = LazyPlugin(IKeyringFactory, "gitea", "giftless.auth.keys.forges.GiteaKeysFactory")
 
 gitlab_keys = LazyPlugin(IKeyringFactory, "gitlab", "giftless.auth.keys.forges.GitLabKeysFactory")
+
+wrapping_keys_file = LazyPlugin(
+    IKeyWrapperFactory, "file", "giftless.storage.encrypted.keyfile.KeyFileFactory", tls=False
+)
 
 sqlite_locks = LazyPlugin(
     ILockStoreFactory, "sqlite", "giftless.locks.sqlite.SQLiteFactory", tls=False

@@ -1,8 +1,9 @@
 """Copy objects on disks: a copy is a second name of the same file.
 
 That is safe because the bytes of a stored file never change: whoever stores an object
-again puts another file in its place.  Where a file cannot have a second name, on another
-disk above all, its bytes are copied.  Everything here blocks.
+again puts another file in its place, and a head that is replaced
+(:mod:`giftless.storage.local.heading`) is good for all names.  Where a file cannot have a
+second name, on another disk above all, its bytes are copied.  Everything here blocks.
 """
 
 from __future__ import annotations

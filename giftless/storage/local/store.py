@@ -14,20 +14,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from zope.interface import implementer
 
 from giftless.base.bodies import Resumed, VerifiedBody
 from giftless.base.identities import Remembered
-from giftless.errors import BadRequest, Conflict, LFSError
+from giftless.errors import BadRequest, Conflict
 from giftless.interfaces import (
     IBlocking,
     IBody,
     ICopying,
     IDeleting,
     IFusedCapacity,
+    IHeading,
     IMarking,
     IProbing,
     ISharing,
@@ -44,11 +45,13 @@ from giftless.interfaces import (
 from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_are_missing
 from giftless.lfs.objects import Extras, ObjectKey, Repo
 from giftless.storage.local import damage
+from giftless.storage.local.attempts import Attempts
 from giftless.storage.local.copying import Copies
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.extras import ExtrasFiles
-from giftless.storage.local.failures import failed, unreadable
+from giftless.storage.local.failures import unreadable
 from giftless.storage.local.files import Upload, remove
+from giftless.storage.local.heading import replace_head
 from giftless.storage.local.leftovers import Leftovers
 from giftless.storage.local.listing import list_page
 from giftless.storage.local.lookups import Lookups, Size
@@ -75,6 +78,7 @@ _NO_LOOKUP: Final = "objects could not be looked up"
     IStreamingMultipartStore,
     ISurveying,
     IDeleting,
+    IHeading,
     IMarking,
     ICopying,
     ISharing,
@@ -112,6 +116,8 @@ class LocalStore:
         self._small = SmallFiles(blocking)
         self._lookups = Lookups(self._disks, self._extras, blocking)
         self._copies = Copies(self._disks, self._extras)
+        attempts = Attempts(self._disks, blocking)
+        self._run, self._attempt, self._failed = attempts.run, attempts.wait, attempts.failed
 
     def open_disks(self) -> None:
         """Open what the store lies on, when the daemon starts.  Blocks.
@@ -314,6 +320,11 @@ class LocalStore:
             reason,
         )
 
+    async def replace_head(self, key: ObjectKey, before: bytes, after: bytes) -> bool:
+        """See :meth:`giftless.interfaces.IHeading.replace_head`: one thread job."""
+        doing = f"the head of {key.oid} could not be replaced"
+        return await self._run(doing, replace_head, self._disks.place_of(key), before, after)
+
     async def probe(self) -> None:
         """See :meth:`giftless.interfaces.IProbing.probe`: one thread job, on every disk."""
         await self._blocking.run(probe, self._disks.roots())
@@ -359,31 +370,3 @@ class LocalStore:
         held = root.enter()
         remove(held, path)
         damage.clear([(held, path)])
-
-    async def _run(self, doing: str, function: Callable[..., T], *args: Any) -> T:
-        """Call what blocks, in a thread: see :meth:`_attempt`."""
-        return await self._attempt(doing, self._blocking.run(function, *args))
-
-    async def _attempt(
-        self, doing: str, work: Awaitable[T], fail: Callable[[OSError, str], LFSError] = failed
-    ) -> T:
-        """Wait for what asks the disk.
-
-        :param doing: what could not be done if it raises an :class:`OSError`, for the log.
-        :param fail: logs that, and makes what the client is told.
-        :raises LFSError: what the client is told then.
-        """
-        try:
-            return await work
-        except OSError as error:
-            raise self._failed(error, doing, fail) from error
-
-    def _failed(
-        self, error: OSError, doing: str, fail: Callable[[OSError, str], LFSError] = failed
-    ) -> LFSError:
-        """Log what happened, and make what the client is told."""
-        if error.errno == errno.ESTALE:
-            # A server of files knows the descriptors no more; paths may work again.
-            for root in self._disks.roots():
-                root.drop()
-        return fail(error, doing)

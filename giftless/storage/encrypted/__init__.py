@@ -1,0 +1,13 @@
+"""``storage: {type: encrypted}``: objects are sealed before a store inside gets them.
+
+``segments``
+    seals and opens bytes, exactly as Tink's streaming AES-GCM-HKDF does;
+``sealing``
+    a fresh data key for each object, wrapped into the object's head;
+``keyfile``
+    ``keys: {type: file}``: the keys that wrap data keys;
+``store``
+    the store: reads and writes sealed objects, and seals anew what is old;
+``factory``
+    builds all that.
+"""
