@@ -46,6 +46,7 @@ from giftless.interfaces.catalogue import (
     UsageRow,
     Wanted,
 )
+from giftless.interfaces.coded import Glimpse, IEncodedObject, IPeeking, IUnsizedStore
 from giftless.interfaces.encryption import IHeading, IKeyWrapper, IKeyWrapperFactory, WrappedKey
 from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints, IRepoCall
 from giftless.interfaces.environment import (
@@ -163,6 +164,7 @@ __all__ = [
     "Environment",
     "Event",
     "Fitness",
+    "Glimpse",
     "IActionSigner",
     "IActionTokens",
     "IAdopting",
@@ -181,6 +183,7 @@ __all__ = [
     "IDated",
     "IDeleting",
     "IDownload",
+    "IEncodedObject",
     "IEndpoints",
     "IExternalMultipartStore",
     "IExternalStore",
@@ -208,6 +211,7 @@ __all__ = [
     "IObserverFactory",
     "IPartBuilder",
     "IPartPlanner",
+    "IPeeking",
     "IProbing",
     "IReadableStore",
     "IRealm",
@@ -221,6 +225,7 @@ __all__ = [
     "ISurveying",
     "ITransferAdapter",
     "ITransferFactory",
+    "IUnsizedStore",
     "IVouching",
     "IWritableStore",
     "Identity",

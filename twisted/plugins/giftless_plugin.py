@@ -38,6 +38,10 @@ moving_storage = LazyPlugin(
     IStorageFactory, "moving", "giftless.storage.moving.factory.MovingFactory"
 )
 
+compressed_storage = LazyPlugin(
+    IStorageFactory, "compressed", "giftless.storage.coded.factory.CompressedFactory"
+)
+
 anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory", tls=False
 )

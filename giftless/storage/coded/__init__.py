@@ -6,6 +6,18 @@ A store inside keeps what is made of an object here, and what it gives back is u
     the 512 bytes in front of each such object;
 ``sealing``
     what encryption is asked for;
+``frames``, ``zstd``
+    the layout of compressed content, and what packs and unpacks it;
+``compressing``
+    which objects are worth it;
+``coding``, ``writing``, ``spool``
+    bytes on their way into the store;
+``opening``, ``opened``, ``unpacked``, ``views``
+    bytes on their way out of it;
+``sizes``
+    the sizes that clients are told;
 ``store``
-    the store that clients see.
+    the store that clients see;
+``factory``
+    builds ``type: compressed``.
 """

@@ -58,7 +58,8 @@ class IOpener(Interface):
         """Tell which segments hold a part of the content, in order.
 
         :param start: the first byte's offset in the opened content.
-        :param end: one past the last byte's; more than ``start``, at most the content's size.
+        :param end: one past the last byte's; at most the content's size, and more than
+            ``start``, unless the content is empty: that has one segment, without bytes.
         """
 
     def open(segment: Segment, stored: bytes) -> bytes:

@@ -13,13 +13,15 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
+from giftless.base.page_cache import read_now
 from giftless.base.together import Together
-from giftless.errors import LFSError
-from giftless.interfaces import IBlocking, Room
+from giftless.errors import LFSError, ObjectDamaged
+from giftless.interfaces import Glimpse, IBlocking, Room
 from giftless.lfs.objects import Extras, ObjectKey, Repo
 from giftless.storage.local import cached, damage
 from giftless.storage.local.disks import Disks
 from giftless.storage.local.extras import ExtrasFiles
+from giftless.storage.local.failures import unreadable
 from giftless.storage.local.files import ABSENT, available, size_of
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.root import Held, Root
@@ -41,12 +43,14 @@ class _Way(NamedTuple):
     :ivar sizes: returns what is to be told of objects below it.
     :ivar open: opens an object below it; ``None`` if it is absent.
     :ivar extras: returns an object's extras, given the store's own root.
+    :ivar start: returns the first bytes of an open file, so many at most.
     """
 
     enter: Callable[[Root], Held]
     sizes: Callable[[Held, Sequence[bytes]], Sequence[Size]]
     open: Callable[[Held, bytes], tuple[int, int] | None]
     extras: Callable[[Held, ObjectKey], Extras]
+    start: Callable[[int, int], bytes]
 
 
 class Lookups:
@@ -63,9 +67,9 @@ class Lookups:
         self._disks = disks
         self._blocking = blocking
         self._opener = cached.Opener()
-        self._waiting = _Way(Root.enter, _sizes, _open, extras.read)
+        self._waiting = _Way(Root.enter, _sizes, _open, extras.read, _start)
         self._at_once = _Way(
-            Root.enter_cached, _sizes_cached, self._open_cached, extras.read_cached
+            Root.enter_cached, _sizes_cached, self._open_cached, extras.read_cached, _start_cached
         )
         #: What runs short lookups, for each disk by itself: one may be slow, or hang.
         self._together: dict[Root, Together] = {}
@@ -90,6 +94,12 @@ class Lookups:
         :raises ObjectDamaged: if it is set apart.
         """
         return await self._look_up([key], lambda way: self._open(way, key))
+
+    async def peek(
+        self, keys: Sequence[ObjectKey], count: int
+    ) -> Sequence[Glimpse | LFSError | None]:
+        """Return what each of some objects begins with."""
+        return await self._look_up(keys, lambda way: [self._peek(way, key, count) for key in keys])
 
     async def _look_up(self, keys: Sequence[ObjectKey], look: Callable[[_Way], T]) -> T:
         """Call what looks objects up, where it need not wait if that is possible."""
@@ -146,6 +156,22 @@ class Lookups:
             os.close(fd)
             raise
 
+    def _peek(self, way: _Way, key: ObjectKey, count: int) -> Glimpse | LFSError | None:
+        root, path = self._disks.place_of(key)
+        try:
+            opened = way.open(way.enter(root), path)
+            if opened is None:
+                return None
+            fd, size = opened
+            try:
+                return Glimpse(size, way.start(fd, min(count, size)))
+            finally:
+                os.close(fd)
+        except ObjectDamaged as damaged:
+            return damaged
+        except OSError as error:
+            return unreadable(error, f"{key.oid} could not be read")
+
     def _open_cached(self, held: Held, path: bytes) -> tuple[int, int]:
         return self._opener.open(path, held.fd)
 
@@ -165,6 +191,17 @@ def _sizes_cached(held: Held, paths: Sequence[bytes]) -> Sequence[Size]:
     if None in sizes:
         damage.check_empty_cached(held)
     return sizes
+
+
+def _start(fd: int, count: int) -> bytes:
+    return os.pread(fd, count, 0)
+
+
+def _start_cached(fd: int, count: int) -> bytes:
+    start = read_now(fd, 0, count)
+    if start is None:
+        raise cached.NotCached
+    return start
 
 
 def _open(held: Held, path: bytes) -> tuple[int, int] | None:

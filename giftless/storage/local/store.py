@@ -23,6 +23,7 @@ from giftless.base.bodies import Resumed, VerifiedBody
 from giftless.base.identities import Remembered
 from giftless.errors import BadRequest, Conflict
 from giftless.interfaces import (
+    Glimpse,
     IBlocking,
     IBody,
     ICopying,
@@ -30,11 +31,13 @@ from giftless.interfaces import (
     IFusedCapacity,
     IHeading,
     IMarking,
+    IPeeking,
     IProbing,
     ISharing,
     IStreamingMultipartStore,
     IStreamingStore,
     ISurveying,
+    IUnsizedStore,
     ObjectPage,
     Oddity,
     PartUpload,
@@ -83,7 +86,9 @@ _NO_LOOKUP: Final = "objects could not be looked up"
     ICopying,
     ISharing,
     IFusedCapacity,
+    IPeeking,
     IProbing,
+    IUnsizedStore,
 )
 class LocalStore:
     """A store in a directory.  See the module for its layout.
@@ -264,6 +269,12 @@ class LocalStore:
         """See :meth:`giftless.interfaces.IReadableStore.open`."""
         doing = f"{key.oid} could not be opened"
         return await self._attempt(doing, self._lookups.open(key), unreadable)
+
+    async def peek(
+        self, keys: Sequence[ObjectKey], count: int
+    ) -> Sequence[Glimpse | LFSError | None]:
+        """See :meth:`giftless.interfaces.IPeeking.peek`: one thread job at most."""
+        return await self._attempt(_NO_LOOKUP, self._lookups.peek(keys, count))
 
     async def list(
         self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False

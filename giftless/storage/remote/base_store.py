@@ -11,6 +11,7 @@ from zope.interface import implementer
 from giftless.base.concurrency import settle
 from giftless.errors import ConfigError, LFSError, ObjectDamaged, StorageUnavailable
 from giftless.interfaces import (
+    Glimpse,
     ICheckable,
     ICopying,
     IDated,
@@ -18,8 +19,8 @@ from giftless.interfaces import (
     IInspector,
     IMarking,
     IObjectStore,
+    IPeeking,
     IProbing,
-    IReadableStore,
     IStoredObject,
     ISurveying,
     ListedObject,
@@ -37,6 +38,7 @@ from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.leftovers import find_leftovers, is_stray
 from giftless.storage.remote.listing import PAGE, read_cursor, write_cursor
 from giftless.storage.remote.opened_object import RemoteObject
+from giftless.storage.remote.peeking import glimpse
 from giftless.storage.remote.probe import Probe
 from giftless.storage.remote.trash_listing import list_trash
 
@@ -54,8 +56,8 @@ COPIES_AT_ONCE: Final = 16
     ISurveying,
     IMarking,
     IObjectStore,
+    IPeeking,
     IProbing,
-    IReadableStore,
 )
 class RemoteStore:
     """What both kinds can do.
@@ -129,6 +131,18 @@ class RemoteStore:
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be opened") from error
         return None if facts is None else RemoteObject(key, facts, self.container)
+
+    async def peek(
+        self, keys: Sequence[ObjectKey], count: int
+    ) -> Sequence[Glimpse | LFSError | None]:
+        """See :meth:`giftless.interfaces.IPeeking.peek`: one question for each, all at once."""
+        return await settle(self._glimpse(key, count) for key in keys)
+
+    async def _glimpse(self, key: ObjectKey, count: int) -> Glimpse | LFSError | None:
+        try:
+            return await glimpse(self.container, key, count)
+        except StoreError as error:
+            return unavailable(error, f"{key.oid} could not be read")
 
     async def list(
         self, repo: Repo | None, cursor: str | None = None, limit: int = PAGE, trash: bool = False

@@ -1,0 +1,54 @@
+"""What is asked of stores, and told to fronts, of objects whose stored bytes are coded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from zope.interface import Attribute
+
+from giftless.errors import LFSError
+from giftless.interfaces.storage import IReadableStore, IStoredObject, IWritableStore
+from giftless.lfs.objects import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What is seen of a stored object at one look.
+
+    :ivar size: in bytes.
+    :ivar start: its first bytes.
+    """
+
+    size: int
+    start: bytes
+
+
+class IPeeking(IReadableStore):
+    """A store that shows how many objects begin, faster than by opening each."""
+
+    def peek(
+        keys: Sequence[ObjectKey], count: int
+    ) -> Awaitable[Sequence[Glimpse | LFSError | None]]:
+        """Look at the beginnings of objects, none of which is empty.
+
+        :param count: how many bytes are wanted of each, at most some hundreds; fewer come
+            only if the object has no more.
+        :returns: an awaitable of one entry per key, in order: ``None`` if the object is
+            certainly absent, or an error (not raised) if that cannot be told, or the object
+            is marked as damaged.
+        :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
+
+class IUnsizedStore(IWritableStore):
+    """A store whose ``put`` takes bytes however many they are, if nobody knows before."""
+
+
+class IEncodedObject(IStoredObject):
+    """An open object that can be sent as it is stored, to whoever undoes the encoding."""
+
+    encoding: str = Attribute("What was done to its bytes, as ``Content-Encoding`` calls it.")
+    encoded: IStoredObject = Attribute("Has the encoded bytes; it is closed with the object.")
+    encoded_start: int = Attribute("The offset of the first of them.")
+    encoded_end: int = Attribute("One past the offset of the last one.")

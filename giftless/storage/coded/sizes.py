@@ -1,0 +1,134 @@
+"""The sizes of objects whose stored bytes are others."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import DeferredSemaphore
+
+from giftless.base.concurrency import settle
+from giftless.errors import LFSError, NotFound
+from giftless.interfaces import Glimpse, IPeeking, IReadableStore
+from giftless.lfs.objects import ObjectKey, Oid
+from giftless.storage.coded.head import HEAD_SIZE, parse_head, resembles_head
+from giftless.storage.coded.opening import check_size, require_sealing
+from giftless.storage.coded.sealing import ISealing
+from giftless.storage.coded.views import read_exactly
+
+#: What is told of an object: its size in bytes, ``None`` if it is absent, or an error.
+Size = int | LFSError | None
+
+#: How many sizes are remembered: some 300 bytes each.
+_REMEMBERED: Final = 50_000
+
+#: How many objects are opened at once, only to see how they begin.
+_OPENED_AT_ONCE: Final = 16
+
+
+class Sizes:
+    """Tells the sizes that clients know, given those that are stored.
+
+    An object's oid fixes its bytes, so its size is remembered for as long as what is stored
+    of it has the same size.
+
+    :param store: where objects are stored.
+    :param sealing: tells the sizes of what is sealed; ``None`` if nothing can.
+    """
+
+    def __init__(self, store: IReadableStore, sealing: ISealing | None) -> None:
+        self._store: Any = store
+        self._sealing = sealing
+        self._known: OrderedDict[tuple[Oid, int], int] = OrderedDict()
+        self._places = DeferredSemaphore(_OPENED_AT_ONCE)
+
+    async def translate(self, keys: Sequence[ObjectKey], stored: Sequence[Size]) -> list[Size]:
+        """Return what is to be told of objects.
+
+        :param stored: what the store tells of each.
+        :raises ServiceUnavailable: if nothing can be told now.
+        """
+        told = list(stored)
+        asked: list[int] = []
+        for place, size in enumerate(stored):
+            # What is shorter than a head is plaintext, or cut off.
+            if isinstance(size, int) and size >= HEAD_SIZE:
+                known = self._known.get((keys[place].oid, size))
+                if known is None:
+                    asked.append(place)
+                else:
+                    told[place] = known
+        if asked:
+            glimpses = await self._peek([keys[place] for place in asked])
+            for place, glimpse in zip(asked, glimpses, strict=True):
+                told[place] = self._judge(keys[place].oid, glimpse)
+        return told
+
+    async def look(self, key: ObjectKey, stored: int) -> tuple[int, bool]:
+        """Look at one object.
+
+        :param stored: how many bytes the store has of it.
+        :returns: its size, and whether it is stored as plaintext.
+        :raises LFSError: if that cannot be told.
+        """
+        if stored < HEAD_SIZE:
+            return stored, True
+        (glimpse,) = await self._peek([key])
+        if glimpse is None:
+            raise NotFound("the object has just been deleted")
+        if isinstance(glimpse, LFSError):
+            raise glimpse
+        return self._size(key.oid, glimpse), not resembles_head(glimpse.start)
+
+    def remember(self, oid: Oid, stored: int, size: int) -> None:
+        """Note how large an object is, of which so many bytes are stored."""
+        self._known[oid, stored] = size
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _judge(self, oid: Oid, glimpse: Glimpse | LFSError | None) -> Size:
+        if not isinstance(glimpse, Glimpse):
+            return glimpse
+        try:
+            size = self._size(oid, glimpse)
+        except LFSError as error:
+            return error
+        self.remember(oid, glimpse.size, size)
+        return size
+
+    def _size(self, oid: Oid, glimpse: Glimpse) -> int:
+        head = parse_head(glimpse.start, oid)
+        if head is None:
+            return glimpse.size
+        content = glimpse.size - HEAD_SIZE
+        if head.sealed:
+            content = require_sealing(self._sealing).content_size(content)
+        if head.compressed:
+            assert head.size is not None, "parse_head() sees to it"
+            return head.size
+        check_size(head, content)
+        return content
+
+    async def _peek(self, keys: Sequence[ObjectKey]) -> Sequence[Glimpse | LFSError | None]:
+        if IPeeking.providedBy(self._store):
+            glimpses: Sequence[Glimpse | LFSError | None]
+            glimpses = await self._store.peek(keys, HEAD_SIZE)
+            return glimpses
+        return await settle(self._open(key) for key in keys)
+
+    async def _open(self, key: ObjectKey) -> Glimpse | LFSError | None:
+        await self._places.acquire()
+        try:
+            stored = await self._store.open(key)
+            if stored is None:
+                return None
+            try:
+                start = await read_exactly(stored, 0, min(HEAD_SIZE, stored.size))
+                return Glimpse(stored.size, start)
+            finally:
+                stored.close()
+        except LFSError as error:
+            return error
+        finally:
+            self._places.release()

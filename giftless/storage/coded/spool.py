@@ -1,0 +1,77 @@
+"""Bytes that wait on disk until it is known how many they are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import IO, Final
+
+from zope.interface import implementer
+
+from giftless.errors import InsufficientStorage
+from giftless.interfaces import IBlocking, IBody
+
+#: How much is read at once, in bytes.
+_READ_SIZE: Final = 1024 * 1024
+
+
+@implementer(IBody)
+class Spool:
+    """A body that has been received before it is read.
+
+    Its file has no name, so a process that is killed leaves none.
+
+    :param directory: where it is; made if missing.
+    :param blocking: writes and reads.
+    """
+
+    def __init__(self, directory: str, blocking: IBlocking) -> None:
+        self._directory = directory
+        self._blocking = blocking
+        self._file: IO[bytes] | None = None
+
+    async def __aenter__(self) -> Spool:
+        """Begin; whoever does ends it as well."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Free the room on disk."""
+        if self._file is not None:
+            await self._blocking.run(self._file.close)
+
+    async def fill(self, body: IBody) -> int:
+        """Receive a body.
+
+        :returns: how many bytes it has.
+        :raises InsufficientStorage: if the disk has no room for them.
+        """
+        try:
+            while chunks := await body.read():
+                await self._blocking.run(self._write, chunks)
+            return await self._blocking.run(self._rewind)
+        except OSError as error:
+            raise InsufficientStorage(
+                f"the server's disk has no room to compress this object ({error.strerror})"
+            ) from error
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`."""
+        chunk = await self._blocking.run(self._read)
+        return [chunk] if chunk else []
+
+    def _write(self, chunks: Sequence[bytes]) -> None:
+        if self._file is None:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115
+        self._file.writelines(chunks)
+
+    def _rewind(self) -> int:
+        assert self._file is not None, "a stored form is never empty"
+        length = self._file.tell()
+        self._file.seek(0)
+        return length
+
+    def _read(self) -> bytes:
+        assert self._file is not None, "it has been filled"
+        return self._file.read(_READ_SIZE)

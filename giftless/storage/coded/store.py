@@ -1,0 +1,142 @@
+"""A store around another one, which gets each object compressed, sealed, or both.
+
+What is stored as plaintext is served as it is, so objects of all kinds may lie side by side:
+what was stored before the wrapper was there, and what is not worth compressing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from zope.interface import alsoProvides, implementer
+
+from giftless.interfaces import (
+    IBlocking,
+    IBody,
+    ICapacity,
+    ICopying,
+    IDated,
+    IDeleting,
+    IFusedCapacity,
+    IInspector,
+    IListing,
+    IMarking,
+    IProbing,
+    ISharing,
+    IStoredObject,
+    IStreamingStore,
+    ISurveying,
+    ListedObject,
+    ObjectFacts,
+    ObjectPage,
+    Oddity,
+    Payload,
+    Room,
+    SurveyPage,
+)
+from giftless.lfs.objects import Extras, ObjectKey, Repo
+from giftless.storage.coded.opening import open_stored
+from giftless.storage.coded.sealing import ISealing
+from giftless.storage.coded.sizes import Size, Sizes
+from giftless.storage.coded.writing import Writer
+from giftless.storage.wrapping import pass_on
+
+
+@implementer(IStreamingStore)
+class CodedStore:
+    """A store whose objects another one keeps in another form.
+
+    :param store: keeps them: an :class:`~giftless.interfaces.IWritableStore` whose bytes pass
+        through the daemon.
+    :param writer: makes the form, and stores it.
+    :param sizes: tells sizes.
+    :param sealing: opens what is sealed; ``None`` if nothing can.
+    :param blocking: where bytes are decoded.
+    """
+
+    def __init__(
+        self,
+        store: Any,
+        writer: Writer,
+        sizes: Sizes,
+        sealing: ISealing | None,
+        blocking: IBlocking,
+    ) -> None:
+        self.inner = store
+        self._writer = writer
+        self._sizes = sizes
+        self._sealing = sealing
+        self._blocking = blocking
+        # A copy has the same oid, so it is opened as its source is.
+        pass_on(self, store, IMarking, IDeleting, ICopying, ISharing, ICapacity, IProbing, IDated)
+        for interface in (IFusedCapacity, IInspector, IListing, ISurveying):
+            if interface.providedBy(store):
+                alsoProvides(self, interface)
+
+    async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
+        """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
+        return await self._sizes.translate(keys, await self.inner.sizes(keys))
+
+    async def sizes_and_room(
+        self, keys: Sequence[ObjectKey], repo: Repo
+    ) -> tuple[Sequence[Size], Room]:
+        """See :meth:`giftless.interfaces.IFusedCapacity.sizes_and_room`."""
+        stored, room = await self.inner.sizes_and_room(keys, repo)
+        return await self._sizes.translate(keys, stored), room
+
+    async def inspect(self, key: ObjectKey) -> ObjectFacts | None:
+        """See :meth:`giftless.interfaces.IInspector.inspect`.
+
+        The digest of coded bytes is not the object's.
+        """
+        facts: ObjectFacts | None = await self.inner.inspect(key)
+        if facts is None:
+            return None
+        size, is_plain = await self._sizes.look(key, facts.size)
+        return facts if is_plain else replace(facts, size=size, sha256=None)
+
+    async def open(self, key: ObjectKey) -> IStoredObject | None:
+        """See :meth:`giftless.interfaces.IReadableStore.open`."""
+        stored: IStoredObject | None = await self.inner.open(key)
+        if stored is None:
+            return None
+        return await open_stored(stored, key.oid, self._sealing, self._blocking)
+
+    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
+        """See :meth:`giftless.interfaces.IWritableStore.put`."""
+        await self._writer.put(key, payload, body, extras)
+
+    async def list(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
+    ) -> ObjectPage:
+        """See :meth:`giftless.interfaces.IListing.list`.
+
+        What has no size, because it is damaged, has that of what is stored.
+        """
+        page: ObjectPage = await self.inner.list(repo, cursor, limit, trash)
+        return ObjectPage(await self._translate(page.objects), page.next_cursor)
+
+    async def survey(
+        self, repo: Repo | None, cursor: str | None = None, limit: int = 1000, trash: bool = False
+    ) -> SurveyPage:
+        """See :meth:`giftless.interfaces.ISurveying.survey`; see :meth:`list`."""
+        page: SurveyPage = await self.inner.survey(repo, cursor, limit, trash)
+        return SurveyPage(await self._translate(page.objects), page.oddities, page.next_cursor)
+
+    async def leftovers(self, before: float) -> Sequence[Oddity]:
+        """See :meth:`giftless.interfaces.ISurveying.leftovers`."""
+        found: Sequence[Oddity] = await self.inner.leftovers(before)
+        return found
+
+    async def _translate(self, objects: Sequence[ListedObject]) -> Sequence[ListedObject]:
+        keys = [item.key for item in objects]
+        sizes = await self._sizes.translate(keys, [item.size for item in objects])
+        return [
+            msgspec.structs.replace(item, size=size)
+            if isinstance(size, int) and size != item.size
+            else item
+            for item, size in zip(objects, sizes, strict=True)
+        ]

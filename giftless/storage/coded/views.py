@@ -1,0 +1,136 @@
+"""Parts of what is stored, read as if they were objects of their own."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import Final
+
+from zope.interface import implementer
+
+from giftless.base.bodies import Resumed
+from giftless.base.page_cache import read_now
+from giftless.errors import ObjectUnreadable
+from giftless.interfaces import IBody, IStoredFile, IStoredObject
+
+#: What is read of a file where the reactor runs, if it is in memory, in bytes at most.
+_INLINE_BYTES: Final = 64 * 1024
+
+#: What clients are told to wait before they read again what has become shorter, in seconds.
+_RETRY_AFTER: Final = 30
+
+
+@implementer(IStoredObject)
+class StoredView:
+    """Part of a stored object.
+
+    :param stored: the whole; whoever has opened it closes it.
+    :param begin: the offset of the part's first byte.
+    :param end: one past the offset of its last.
+    """
+
+    def __init__(self, stored: IStoredObject, begin: int, end: int) -> None:
+        self._stored = stored
+        self._begin = begin
+        self.size = end - begin
+        self.extras = stored.extras
+
+    def read(self, start: int, end: int) -> IBody:
+        """See :meth:`giftless.interfaces.IStoredObject.read`."""
+        return self._stored.read(self._begin + start, self._begin + end)
+
+    def close(self) -> None:
+        """See :meth:`giftless.interfaces.IStoredObject.close`: the whole stays open."""
+
+
+@implementer(IStoredObject)
+class BegunObject:
+    """A stored object whose first bytes have been read already.
+
+    :param stored: the object; it is closed with this.
+    :param start: its first bytes.
+    :ivar whole: the object.
+    """
+
+    def __init__(self, stored: IStoredObject, start: bytes) -> None:
+        self.whole = stored
+        self._start = start
+        self.size = stored.size
+        self.extras = stored.extras
+
+    def read(self, start: int, end: int) -> IBody:
+        """See :meth:`giftless.interfaces.IStoredObject.read`."""
+        if end <= len(self._start):
+            return Bytes(self._start[start:end])
+        return self.whole.read(start, end)
+
+    def close(self) -> None:
+        """See :meth:`giftless.interfaces.IStoredObject.close`."""
+        self.whole.close()
+
+
+@implementer(IBody)
+class Bytes:
+    """A body of bytes that are there."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`."""
+        data, self._data = self._data, b""
+        return [data] if data else []
+
+
+class Cutter:
+    """Cuts a body into pieces of given lengths, wherever its chunks end."""
+
+    def __init__(self, body: IBody) -> None:
+        self._body = body
+        self._chunks: list[bytes] = []
+        self._waiting = 0
+
+    def rest(self, first: bytes) -> IBody:
+        """Return the body again, with what has been taken of it in front.
+
+        :param first: that; not empty.
+        """
+        return Resumed([[first, *self._chunks]], self._body)
+
+    async def take(self, length: int) -> bytes:
+        """Return the next ``length`` bytes.
+
+        :raises OSError: if there are not so many.
+        """
+        piece = await self.take_most(length)
+        if len(piece) < length:
+            raise OSError(errno.EIO, "the object became shorter while it was read")
+        return piece
+
+    async def take_most(self, length: int) -> bytes:
+        """Return the next ``length`` bytes, or all that are left if there are fewer."""
+        while self._waiting < length and (chunks := await self._body.read()):
+            self._chunks += chunks
+            self._waiting += sum(map(len, chunks))
+        whole = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        piece, rest = whole[:length], whole[length:]
+        self._chunks = [rest] if rest else []
+        self._waiting = len(rest)
+        return piece
+
+
+async def read_exactly(stored: IStoredObject, start: int, end: int) -> bytes:
+    """Read a small part of an object at once.
+
+    :raises ObjectUnreadable: if it is shorter than it says.
+    """
+    if IStoredFile.providedBy(stored) and end - start <= _INLINE_BYTES:
+        data = read_now(stored.fileno(), start, end)
+        if data is not None:
+            return data
+    try:
+        return await Cutter(stored.read(start, end)).take(end - start)
+    except OSError as error:
+        raise ObjectUnreadable(
+            f"the server cannot read this object ({error.strerror})", 30
+        ) from error

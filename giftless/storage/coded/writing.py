@@ -1,0 +1,90 @@
+"""Store objects in the form that suits them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from giftless.base.bodies import collect
+from giftless.interfaces import IBlocking, IBody, IUnsizedStore, Payload
+from giftless.lfs.objects import Extras, ObjectKey
+from giftless.storage.coded.coding import INLINE_BYTES, CodedBody, ContentCoder
+from giftless.storage.coded.compressing import Compression
+from giftless.storage.coded.frames import FRAME_SIZE
+from giftless.storage.coded.head import HEAD_SIZE, Head, resembles_head
+from giftless.storage.coded.sealing import ISealing
+from giftless.storage.coded.sizes import Sizes
+from giftless.storage.coded.spool import Spool
+from giftless.storage.coded.views import Bytes, Cutter
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Stores objects.
+
+    :ivar store: what keeps them.
+    :ivar sizes: is told their sizes.
+    :ivar compression: compresses what is worth it; ``None`` if nothing is.
+    :ivar sealing: seals each; ``None`` if none is.
+    :ivar blocking: where they are coded.
+    :ivar directory: where what a store takes only if it knows its length waits on disk.
+    """
+
+    store: Any
+    sizes: Sizes
+    compression: Compression | None
+    sealing: ISealing | None
+    blocking: IBlocking
+    directory: str
+
+    async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
+        """Store an object; see :meth:`giftless.interfaces.IWritableStore.put`."""
+        cutter = Cutter(body)
+        first = await cutter.take_most(FRAME_SIZE)
+        whole = len(first) < FRAME_SIZE
+        size = len(first) if whole else payload.length
+        compresses = await self._compresses(first, size)
+        if not compresses and self.sealing is None and not resembles_head(first):
+            plain = Bytes(first) if whole else cutter.rest(first)
+            await self.store.put(key, payload, plain, extras)
+            return
+        coded, head = await self._code(key, first, cutter, size, compresses)
+        length = self._length(head)
+        if whole and length is None:
+            data = await collect(coded, 4 * FRAME_SIZE)
+            await self.store.put(key, Payload(len(data)), Bytes(data), extras)
+        elif length is not None or IUnsizedStore.providedBy(self.store):
+            await self.store.put(key, Payload(length), coded, extras)
+        else:
+            async with Spool(self.directory, self.blocking) as spool:
+                length = await spool.fill(coded)
+                await self.store.put(key, Payload(length), spool, extras)
+        self.sizes.remember(key.oid, coded.written, coded.received)
+
+    async def _compresses(self, first: bytes, size: int | None) -> bool:
+        compression = self.compression
+        if compression is None or size is None or not compression.suits(size):
+            return False
+        if len(first) <= INLINE_BYTES:
+            return compression.pays(first, size)
+        return await self.blocking.run(compression.pays, first, size)
+
+    async def _code(
+        self, key: ObjectKey, first: bytes, rest: Cutter, size: int | None, compresses: bool
+    ) -> tuple[CodedBody, Head]:
+        """Return the stored form, and its head."""
+        head = Head(compresses, self.sealing is not None, size)
+        sealer = None
+        if self.sealing is not None:
+            head, sealer = await self.sealing.seal(key.oid, head)
+        packer = self.compression.packer if compresses and self.compression is not None else None
+        coder = ContentCoder(packer, sealer)
+        body = CodedBody(head.encode(key.oid), first, rest, size, coder, self.blocking)
+        return body, head
+
+    def _length(self, head: Head) -> int | None:
+        """Return how many bytes the stored form has; ``None`` if nobody knows before."""
+        if head.compressed or head.size is None:
+            return None
+        content = head.size if self.sealing is None else self.sealing.sealed_size(head.size)
+        return HEAD_SIZE + content
