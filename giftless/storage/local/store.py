@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from giftless.base.bodies import Resumed, VerifiedBody
 from giftless.base.identities import Remembered
-from giftless.errors import BadRequest, Conflict
+from giftless.errors import BadRequest, Conflict, LFSError
 from giftless.interfaces import (
     Glimpse,
     IBlocking,
