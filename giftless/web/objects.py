@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from giftless.base.client_memory import ACTION_BYTES
 from giftless.errors import LFSError, Unprocessable
-from giftless.interfaces import IAuthenticator, IBlocking
+from giftless.interfaces import IAuthenticator, IBlocking, IEncodedObject, IStoredObject
 from giftless.lfs.batch import BatchReply, parse_batch, render_batch
 from giftless.lfs.filename import content_disposition
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.lfs.verification import parse_verification
 from giftless.usecases.objects import LFSServer
 from giftless.web.call import IdentifiedCall, RepoCall
+from giftless.web.encodings import accepts
 from giftless.web.limits import Limits
 from giftless.web.ranges import etag, matches, parse_range
 from giftless.web.route import Route, for_actions, never_401
@@ -110,14 +111,25 @@ class ObjectEndpoints:
             disposition = content_disposition(
                 filename if isinstance(filename, str) else None, call.argument("disposition")
             )
-            unmodified = matches(call.header("if-none-match"), key.oid)
-            start, end = 0, stored.size
+            encoding = _choose_encoding(call, stored)
+            unmodified = matches(call.header("if-none-match"), key.oid, encoding)
+            source, start, end = stored, 0, stored.size
             if not unmodified:
-                start, end = _choose_range(call, key.oid, stored.size)
+                chosen = _choose_range(call, key.oid, stored.size)
+                if chosen is not None:
+                    # Ranges are those of the object's own bytes.
+                    encoding, (start, end) = None, chosen
+                elif encoding is not None:
+                    packed: Any = stored
+                    source, start, end = packed.encoded, packed.encoded_start, packed.encoded_end
             # Only now, because an error must not have the object's headers.
             headers = request.response.headers
             headers.set(_HEADERS)
-            headers.set({b"etag": etag(key.oid).encode()})
+            headers.set({b"etag": etag(key.oid, encoding).encode()})
+            if IEncodedObject.providedBy(stored):
+                headers.add(b"vary", b"Accept-Encoding")
+            if encoding is not None:
+                headers.set({b"content-encoding": encoding.encode(), b"accept-ranges": b"none"})
             if disposition is not None:
                 request.setHeader("Content-Disposition", disposition)
             if unmodified:
@@ -131,7 +143,7 @@ class ObjectEndpoints:
                 }
             )
             if request.method == b"GET":
-                await send_object(request, opened, start, end, self._blocking)
+                await send_object(request, opened, start, end, self._blocking, source)
             request.finish()
         finally:
             opened.close()
@@ -161,16 +173,27 @@ def _check_object(reply: BatchReply) -> None:
         raise _Refused(item.error.message, item.error.code)
 
 
-def _choose_range(call: IdentifiedCall, oid: Oid, size: int) -> tuple[int, int]:
-    """Decide which bytes to send, and set status and Content-Range."""
+def _choose_encoding(call: IdentifiedCall, stored: IStoredObject) -> str | None:
+    """Decide how the whole object is encoded, if it is sent whole; ``None`` if not at all."""
+    if IEncodedObject.providedBy(stored):
+        encoding: str = stored.encoding
+        if accepts(call.header("accept-encoding"), encoding):
+            return encoding
+    return None
+
+
+def _choose_range(call: IdentifiedCall, oid: Oid, size: int) -> tuple[int, int] | None:
+    """Decide which bytes to send, and set status and Content-Range.
+
+    :returns: the first one's offset and one past the last's; ``None`` to send all.
+    """
     request = call.request
     condition = call.header("if-range")
-    chosen = None
     # Ranges are defined for GET alone (RFC 9110 section 14.2).
-    if request.method == b"GET" and (condition is None or condition == etag(oid)):
-        chosen = parse_range(call.header("range"), size)
-    if chosen is None:
-        return 0, size
-    request.setResponseCode(206)
-    request.setHeader("Content-Range", f"bytes {chosen[0]}-{chosen[1] - 1}/{size}")
+    if request.method != b"GET" or condition not in (None, etag(oid)):
+        return None
+    chosen = parse_range(call.header("range"), size)
+    if chosen is not None:
+        request.setResponseCode(206)
+        request.setHeader("Content-Range", f"bytes {chosen[0]}-{chosen[1] - 1}/{size}")
     return chosen

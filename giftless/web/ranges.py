@@ -42,14 +42,20 @@ def parse_range(value: str | None, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-def etag(oid: Oid) -> str:
-    """Return the strong entity tag of an object: its oid names its bytes."""
-    return f'"{oid}"'
+def etag(oid: Oid, encoding: str | None = None) -> str:
+    """Return the strong entity tag of an object: its oid names its bytes.
+
+    :param encoding: how it is encoded; that has other bytes, and so another tag.
+    """
+    return f'"{oid}"' if encoding is None else f'"{oid}+{encoding}"'
 
 
-def matches(value: str | None, oid: Oid) -> bool:
-    """Whether an If-None-Match header covers the object (RFC 9110 13.1.2)."""
+def matches(value: str | None, oid: Oid, encoding: str | None = None) -> bool:
+    """Whether an If-None-Match header covers the object (RFC 9110 13.1.2).
+
+    :param encoding: how it would be encoded now.
+    """
     if value is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in value.split(",")]
-    return "*" in tags or etag(oid) in tags
+    return "*" in tags or etag(oid) in tags or etag(oid, encoding) in tags

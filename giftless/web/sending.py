@@ -40,6 +40,7 @@ async def send_object(
     start: int,
     end: int,
     blocking: IBlocking,
+    source: IStoredObject | None = None,
 ) -> None:
     """Send the bytes from ``start`` to ``end`` as the response's body.
 
@@ -48,12 +49,13 @@ async def send_object(
 
     :param download: what to send; it is told how much was.
     :param blocking: reads from the disk what is not in memory yet.
+    :param source: what has the bytes, if not the object itself.
     :raises Disconnected: if the client is gone before everything was sent.
     """
     wanted = end - start
     request.on_complete = lambda: download.sent(wanted, wanted)
     try:
-        await _send(request, download.stored, start, end, blocking)
+        await _send(request, source or download.stored, start, end, blocking)
     finally:
         download.sent(request.response.sent, wanted)
 
