@@ -7,12 +7,11 @@ another host than the one that it was meant for.
 from __future__ import annotations
 
 import base64
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from treq.client import HTTPClient
@@ -24,6 +23,7 @@ from giftless.base import http_client
 from giftless.base.dialling import AddressRefused
 from giftless.base.http_client import Answer
 from giftless.base.retry_after import retry_after
+from giftless.base.server_words import explain, shown
 from giftless.base.urls import DEFAULT_PORTS
 from giftless.client.errors import ServerError
 from giftless.interfaces import IBody
@@ -66,9 +66,6 @@ _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 #: What another host must not see when it is redirected to.
 _SECRET: Final = frozenset({"authorization", "cookie", "proxy-authorization", "giftless-action"})
-
-#: How much of an error's words is told, in characters.
-_WORDS: Final = 300
 
 USER_AGENT: Final = f"giftless/{__version__}"
 
@@ -283,29 +280,6 @@ def check_url(url: str) -> None:
         good = False
     if not good or not url.isascii() or not url.isprintable() or " " in url:
         raise ServerError(f"{shown(url)!r} is no http:// or https:// URL")
-
-
-def shown(url: str) -> str:
-    """Write a URL for people: without a user, a query and a fragment."""
-    bare = url.partition("?")[0].partition("#")[0]
-    scheme, mark, rest = bare.partition("://")
-    if mark:
-        host, slash, path = rest.partition("/")
-        bare = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-    return "".join(c if c.isprintable() else "?" for c in bare[:_WORDS])
-
-
-def explain(body: bytes) -> str:
-    """Find the words in the body of an error: ``message`` of the LFS API, or plain text."""
-    text = body[:65536].decode("utf-8", "replace")
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None if text.lstrip()[:1] in ("<", "{", "[") else text
-    if isinstance(found, dict):
-        found = found.get("message", "")
-    words = " ".join(str(found).split()) if isinstance(found, str) else ""
-    return "".join(c if c.isprintable() else "?" for c in words[:_WORDS])
 
 
 def said(problem: str) -> str:

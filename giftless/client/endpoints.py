@@ -13,7 +13,8 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from giftless.base.git_settings import run_git
-from giftless.client.asking import check_url, explain, shown
+from giftless.base.server_words import explain, shown
+from giftless.client.asking import check_url
 from giftless.client.errors import ServerError
 
 #: How long ``git-lfs-authenticate`` may take, in seconds.

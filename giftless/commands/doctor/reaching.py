@@ -12,7 +12,8 @@ import msgspec
 
 from giftless.base.git_settings import run_git
 from giftless.base.http_client import Answer
-from giftless.client.asking import Outgoing, shown
+from giftless.base.server_words import shown
+from giftless.client.asking import Outgoing
 from giftless.client.errors import ServerError
 from giftless.commands.doctor import probe
 from giftless.commands.doctor.failures import OPERATOR, USER, Unreachable

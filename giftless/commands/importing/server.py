@@ -14,12 +14,12 @@ from twisted.python import usage
 
 from giftless.base.addresses import Network, parse_network
 from giftless.base.dialling import Lookups
+from giftless.base.reach import Reach
 from giftless.client.clone import Clone as LocalClone
 from giftless.client.connections import Connections
 from giftless.client.endpoints import Endpoint, endpoint_of, endpoint_of_remote
 from giftless.client.errors import ServerError
 from giftless.client.fetching import Remote
-from giftless.client.reach import Reach
 from giftless.commands.importing.choosing import ChoosingCommand
 from giftless.commands.importing.objects import FLAGS
 from giftless.commands.spaces import counted, repository

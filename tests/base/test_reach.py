@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from giftless.base.addresses import nearness, parse_network
-from giftless.client.reach import Reach
+from giftless.base.reach import Reach
 from giftless.lfs.objects import Operation
 from tests.client.support import ClientTestCase, SmallServer, oid_of
 from tests.support.reactor import reactor
