@@ -29,6 +29,7 @@ from giftless.interfaces import (
     Identity,
     IGrants,
     PartUpload,
+    Pass,
     Ticket,
     WallClock,
 )
@@ -95,13 +96,19 @@ class _BatchClaims(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _ObjectClaims(msgspec.Struct, omit_defaults=True):
-    """What a token says of its object."""
+    """What a token says of its object.
+
+    :ivar until: when it expires, if that is before the others of its batch; else 0.
+    :ivar passed: the text of its :class:`~giftless.interfaces.Pass`.
+    """
 
     oid: str
     size: int
     x: Mapping[str, Any] = {}
     part_size: int = 0
     upload: str = ""
+    until: int = 0
+    passed: str = ""
 
 
 _JOSE_HEADER: Final = encode_part(
@@ -140,6 +147,7 @@ class _Signer:
     :param key: what tokens are signed with.
     :param claims: what they have in common.
     :param lifetime: for how many seconds the actions are good.
+    :param wall_clock: tells for how long those are that end before.
     :param header: what the actions' headers have beside the token.
     :param asking: whether the client asks its user unless there is an ``Authorization``.
     """
@@ -149,6 +157,7 @@ class _Signer:
         key: bytes,
         claims: _BatchClaims,
         lifetime: int,
+        wall_clock: WallClock,
         header: Mapping[str, str],
         asking: bool,
     ) -> None:
@@ -158,7 +167,9 @@ class _Signer:
         text = _JOSE_HEADER + b"." + encode_part(begun)
         self._mac = _Mac(key, text)
         self._text = text
+        self._expiry = claims.exp
         self._lifetime = lifetime
+        self._wall_clock = wall_clock
         self._header = header
         self._name, self._scheme = ("Authorization", "Bearer ") if asking else (ACTION_HEADER, "")
 
@@ -169,6 +180,7 @@ class _Signer:
         size: int,
         extras: Extras = NO_EXTRAS,
         upload: PartUpload | None = None,
+        passed: Pass | None = None,
     ) -> Action:
         """See :meth:`giftless.interfaces.IActionSigner.action`."""
         claims = (
@@ -176,10 +188,17 @@ class _Signer:
             if upload is None
             else _ObjectClaims(str(oid), size, extras, upload.plan.part_size, upload.id)
         )
+        lifetime = self._lifetime
+        if passed is not None:
+            claims.passed = passed.text
+            if passed.expires_at is not None and passed.expires_at < self._expiry:
+                claims.until = passed.expires_at
+                # Clients take 0 for "unlimited".
+                lifetime = max(1, min(lifetime, claims.until - int(self._wall_clock())))
         rest = encode_part(msgspec.json.encode(claims)[1:])
         token = self._text + rest + b"." + encode_part(self._mac.digest(rest))
         header = {self._name: self._scheme + token.decode(), **self._header}
-        return Action(href, header, self._lifetime)
+        return Action(href, header, lifetime)
 
 
 @implementer(IAuthenticator, IActionTokens)
@@ -234,7 +253,7 @@ class ActionTokens:
         lifetime, header = self._lifetimes[claims.op], self._kinds[claims.op].header
         if chunked:
             header = {**header, **_CHUNKED}
-        return _Signer(self._key, claims, lifetime, header, asking)
+        return _Signer(self._key, claims, lifetime, self._wall_clock, header, asking)
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
@@ -272,7 +291,8 @@ class ActionTokens:
             claims = msgspec.json.decode(payload, type=_ObjectClaims)
         except (ValueError, RecursionError):
             raise _not_genuine() from None
-        if common.exp + self._leeway < self._wall_clock():
+        now = self._wall_clock()
+        if common.exp + self._leeway < now or (claims.until and claims.until <= now):
             raise ExpiredAction("this action has expired; ask for a new batch")
         if common.repo != repo.path:
             raise BadAction("this action's token is for another repository")
@@ -283,7 +303,9 @@ class ActionTokens:
             common.sub,
             _ObjectGrants(Oid(claims.oid), kind.permission),
             common.who,
-            ticket=Ticket(common.op, claims.size, claims.x, _upload_of(claims), common.w),
+            ticket=Ticket(
+                common.op, claims.size, claims.x, _upload_of(claims), common.w, claims.passed
+            ),
         )
 
     def _payload(self, token: str) -> bytes:

@@ -12,6 +12,7 @@ from giftless.interfaces.actions import (
     IActionSigner,
     IActionTokens,
     Lifetime,
+    Pass,
 )
 from giftless.interfaces.auth import (
     ActionToken,
@@ -82,6 +83,14 @@ from giftless.interfaces.events import (
     RepositoryCopied,
     RepositoryMoved,
     TokenMinted,
+)
+from giftless.interfaces.forwarding import (
+    ICallersStore,
+    IDeferring,
+    IForwarding,
+    ILockForwarding,
+    LockAnswer,
+    LockRequest,
 )
 from giftless.interfaces.fronts import IFront
 from giftless.interfaces.keyrings import IKeyring, KeyOwner, KnownKey, OfferedKey
@@ -175,12 +184,14 @@ __all__ = [
     "IBody",
     "IBuilder",
     "ICall",
+    "ICallersStore",
     "ICapacity",
     "ICatalogue",
     "ICatalogueFactory",
     "ICheckable",
     "ICopying",
     "IDated",
+    "IDeferring",
     "IDeleting",
     "IDownload",
     "IEncodedObject",
@@ -188,6 +199,7 @@ __all__ = [
     "IExternalMultipartStore",
     "IExternalStore",
     "IFactory",
+    "IForwarding",
     "IFront",
     "IFusedCapacity",
     "IGrants",
@@ -201,6 +213,7 @@ __all__ = [
     "ILengthy",
     "ILinks",
     "IListing",
+    "ILockForwarding",
     "ILockStore",
     "ILockStoreFactory",
     "IMarking",
@@ -234,9 +247,11 @@ __all__ = [
     "Level",
     "Lifetime",
     "ListedObject",
+    "LockAnswer",
     "LockCreated",
     "LockForced",
     "LockReleased",
+    "LockRequest",
     "Lookup",
     "ObjectDeleted",
     "ObjectFacts",
@@ -250,6 +265,7 @@ __all__ = [
     "Oddity",
     "OfferedKey",
     "PartUpload",
+    "Pass",
     "Password",
     "Payload",
     "QuotaWarned",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
 from zope.interface import Attribute, Interface
 
 from giftless.interfaces.auth import Identity
@@ -45,6 +46,21 @@ class ActionKind:
     sends_bytes: bool = False
 
 
+class Pass(msgspec.Struct, frozen=True, gc=False):
+    """What the token of an action carries for a store that asks another server.
+
+    :ivar text: for that store alone; what is secret in it is encrypted.
+    :ivar expires_at: until when the action is good, in seconds since the epoch; ``None``:
+        as long as others of its kind.
+    """
+
+    text: str = ""
+    expires_at: int | None = None
+
+    def __repr__(self) -> str:
+        return "<Pass>"
+
+
 class IActionTokens(Interface):
     """Makes the short-lived credentials that batch replies carry."""
 
@@ -79,6 +95,7 @@ class IActionSigner(Interface):
         size: int,
         extras: Extras = NO_EXTRAS,
         upload: PartUpload | None = None,
+        passed: Pass | None = None,
     ) -> Action:
         """Make an action.
 
@@ -87,4 +104,6 @@ class IActionSigner(Interface):
         :param size: the object's size in bytes.
         :param extras: the object's ``x-*`` members in the batch.
         :param upload: the upload in parts that it belongs to, if to any.
+        :param passed: what its token carries for the store, and when it ends; ``None`` for
+            nothing.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -154,6 +154,8 @@ class Ticket(msgspec.Struct, frozen=True):
     :ivar upload: the upload in parts that it belongs to, if to any.
     :ivar writer: whether it was made for somebody who may write to the repository,
         whatever it permits itself.
+    :ivar passed: the text of the :class:`~giftless.interfaces.Pass` that it was made with;
+        empty if with none.
     """
 
     kind: str
@@ -161,6 +163,10 @@ class Ticket(msgspec.Struct, frozen=True):
     extras: Extras = {}
     upload: PartUpload | None = None
     writer: bool = False
+    passed: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Ticket {self.kind}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,8 @@ class Identity:
         one does.
     :ivar repo: under what name the repository's objects and locks are kept, whatever
         the request calls it; ``None`` if that is the name.
+    :ivar credential: what the request has shown, for a store that shows it to another
+        server; ``None`` unless the authenticator is an :class:`IDeferring`.
     """
 
     name: str
@@ -190,6 +198,7 @@ class Identity:
     anonymous: bool = False
     ticket: Ticket | None = None
     repo: Repo | None = None
+    credential: Credential | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.principal:

@@ -10,6 +10,7 @@ import msgspec
 from zope.interface import Attribute, Interface
 
 from giftless.errors import LFSError
+from giftless.interfaces.actions import Pass
 from giftless.interfaces.auth import Identity
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import Actions, Extras, ObjectKey, Oid, Repo
@@ -47,12 +48,14 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     :ivar size: its size in bytes.
     :ivar extras: its ``x-*`` members in the batch, without their ``x-``.
     :ivar replace: whether an upload replaces a damaged object that is there.
+    :ivar passed: what the tokens of its actions carry for the store; ``None`` for nothing.
     """
 
     key: ObjectKey
     size: int
     extras: Extras = {}
     replace: bool = False
+    passed: Pass | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ HASH_ALGORITHM: Final = "sha256"
 MAX_EXTRAS_BYTES: Final = 2048
 
 
+#: The longest name of a git ref that is passed on, in characters.
+MAX_REF_CHARS: Final = 1024
+
 #: JSON has one kind of number, so 1.0 is 1.  Up to here a float is exact.
 MAX_EXACT: Final = 2**53
 
@@ -35,8 +38,8 @@ MAX_EXACT: Final = 2**53
 class _WireBatch(msgspec.Struct):
     """A batch request.
 
-    The git ref is a hint for authentication, not used here: clients send it as an
-    object, empty, ``null`` or in a list, and any value will do.
+    The git ref is a hint for authentication: clients send it as an object, empty, ``null``
+    or in a list, and any value will do.
     """
 
     operation: str
@@ -84,6 +87,8 @@ class BatchRequest:
     :ivar client: what the client calls itself (``User-Agent``).
     :ivar objects_only: whether the reply must have no member but ``objects``.
         git-lfs up to 1.2 takes every member for a list of objects.
+    :ivar ref: the full name of the git ref that the batch is for, as a server is told that
+        is asked in its turn; empty if the client names none.
     """
 
     operation: Operation
@@ -91,6 +96,7 @@ class BatchRequest:
     transfers: tuple[str, ...]
     client: str = ""
     objects_only: bool = False
+    ref: str = ""
 
     @property
     def is_stock(self) -> bool:
@@ -181,7 +187,16 @@ def parse_batch(
         tuple(wire.transfers or ("basic",)),
         client,
         wire.is_first_version,
+        _ref_of(wire.ref),
     )
+
+
+def _ref_of(ref: object) -> str:
+    """Return the name of a git ref; empty if it is of a form that names none."""
+    name = ref.get("name") if isinstance(ref, dict) else None
+    if not isinstance(name, str) or len(name) > MAX_REF_CHARS or not name.isprintable():
+        return ""
+    return name
 
 
 def check_count(count: int, most: int) -> None:

@@ -14,6 +14,7 @@ from giftless.interfaces import (
     IAnonymous,
     IAuthenticator,
     Identity,
+    IForwarding,
     IObjectStore,
 )
 from giftless.lfs.objects import Repo
@@ -36,6 +37,7 @@ OPERATIONS: Final = (
     "copy",
     "share",
     "delete",
+    "forward",
 )
 
 #: Those that receive bytes from a client.
@@ -71,6 +73,13 @@ def measured_store(
                 method = watched(operation, method)
             ask = _measure(method, backend, operation, metrics, seconds)
             setattr(measured, operation, ask)
+    if IForwarding.providedBy(store):
+
+        def for_caller(*arguments: Any) -> IObjectStore:
+            view = store.for_caller(*arguments)
+            return measured_store(view, backend, metrics, seconds, watched)
+
+        measured.for_caller = for_caller
     if not IObjectStore.providedBy(measured):
         raise TypeError("a store provides IObjectStore")
     return measured

@@ -17,6 +17,7 @@ from giftless.interfaces import (
     Fitness,
     IActionTokens,
     IExternalStore,
+    IForwarding,
     IObjectStore,
     IStreamingStore,
     ITransferAdapter,
@@ -30,7 +31,7 @@ from giftless.transfer.verification import Verification, kind_for_streaming
 
 
 class BasicFactory:
-    """Offers ``basic`` for every store that signs or streams."""
+    """Offers ``basic`` for every store that signs or streams, or asks another server."""
 
     kinds = (UPLOAD, DOWNLOAD, VERIFY, CONFIRM)
 
@@ -44,7 +45,7 @@ class BasicFactory:
         """
         if IExternalStore.providedBy(store):
             return BasicExternal(store, tokens)
-        if IStreamingStore.providedBy(store):
+        if IStreamingStore.providedBy(store) or IForwarding.providedBy(store):
             return BasicStreaming(tokens)
         return None
 
@@ -70,7 +71,11 @@ def upload_actions(
     return [
         {
             "upload": signer.action(
-                transfer.key.oid, href(transfer.key.oid), transfer.size, transfer.extras
+                transfer.key.oid,
+                href(transfer.key.oid),
+                transfer.size,
+                transfer.extras,
+                passed=transfer.passed,
             ),
             **verify.actions(transfer),
         }
@@ -122,6 +127,7 @@ class BasicStreaming:
                     transfer.key.oid,
                     links.storage(transfer.key.oid, _saved_as(transfer.extras)),
                     transfer.size,
+                    passed=transfer.passed,
                 )
             }
             for transfer in transfers

@@ -47,4 +47,7 @@ class Verification:
         """Return the action for one object under its name; nothing if there is none."""
         if self._signer is None:
             return _NONE
-        return {"verify": self._signer.action(transfer.key.oid, self._href, transfer.size)}
+        action = self._signer.action(
+            transfer.key.oid, self._href, transfer.size, passed=transfer.passed
+        )
+        return {"verify": action}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
 from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody
@@ -29,8 +30,10 @@ from giftless.interfaces import (
     BatchAnswered,
     IBlocking,
     IBody,
+    ICallersStore,
     Identity,
     IExternalStore,
+    IForwarding,
     IInspector,
     ILengthy,
     ILinks,
@@ -88,10 +91,11 @@ class LFSServer:
         presence: Presence | None = None,
     ) -> None:
         self._store = store
+        self._forwarding: IForwarding | None = store if IForwarding.providedBy(store) else None
         self._quotas = quotas
         self._budgets = budgets
         self._presence = presence
-        self._room = StoreRoom(store)
+        self._rooms = StoreRoom(store)
         self._transfers = transfers
         self._blocking = blocking
         self._max_object_size = max_object_size
@@ -137,7 +141,11 @@ class LFSServer:
         is_download = request.operation is Operation.DOWNLOAD
         if self._budgets is not None and is_download:
             await self._budgets.require(repo)
-        transfers = await choose(identity, wanted, keys, refused) if keys else []
+        # What another server says of the objects, it says to this caller, in one batch.
+        asked = self._store_for(identity, request)
+        transfers = await choose(asked, identity, wanted, keys, refused) if keys else []
+        if ICallersStore.providedBy(asked):
+            transfers = [replace(each, passed=asked.pass_of(each.key)) for each in transfers]
         if self._quotas is not None and transfers and not is_download:
             in_parts = IPartPlanner.providedBy(adapter)
             transfers = await self._quotas.admit(transfers, refused, in_parts)
@@ -204,7 +212,7 @@ class LFSServer:
     ) -> None:
         """See :meth:`giftless.interfaces.IObjects.receive`."""
         self._gate.require(identity, Permission.WRITE, key.repo, key.oid, kinds)
-        store = self._streaming_store()
+        store = self._streaming_store(identity)
         ticket = identity.ticket
         if ticket is not None:
             if size not in (None, ticket.size):
@@ -237,7 +245,7 @@ class LFSServer:
         self._gate.require(identity, Permission.READ, key.repo, key.oid, kinds)
         if self._budgets is not None:
             await self._budgets.require(key.repo)
-        store = self._streaming_store()
+        store = self._streaming_store(identity)
         stored: IStoredObject | None = await store.open(key)
         if stored is None and await self._is_recalled(identity, key):
             stored = await store.open(key)
@@ -257,9 +265,10 @@ class LFSServer:
         ticket = identity.ticket
         if ticket is not None and ticket.size != size:
             raise BadAction("this action is for an object of another size; ask for a new batch")
-        stored = await self._inspect(key)
+        store = self._store_for(identity)
+        stored = await _inspect(store, key)
         if stored is None and await self._is_recalled(identity, key):
-            stored = await self._inspect(key)
+            stored = await _inspect(store, key)
         if stored is None:
             raise NotFound(f"there is no object {key.oid} in {key.repo}; upload it again")
         if stored.size != size:
@@ -281,15 +290,6 @@ class LFSServer:
             ObjectStored(key, size, identity.name, arrival, identity.principal, filename)
         )
 
-    async def _inspect(self, key: ObjectKey) -> ObjectFacts | None:
-        if IInspector.providedBy(self._store):
-            facts: ObjectFacts | None = await self._store.inspect(key)
-            return facts
-        (size,) = await self._store.sizes([key])
-        if isinstance(size, LFSError):
-            raise size
-        return None if size is None else ObjectFacts(size)
-
     async def _is_recalled(self, identity: Identity, key: ObjectKey) -> bool:
         """Bring an object back that is absent, if it is in the trash.
 
@@ -302,13 +302,24 @@ class LFSServer:
             raise size
         return size is not None
 
-    def _streaming_store(self) -> IStreamingStore:
-        if not IStreamingStore.providedBy(self._store):
+    def _store_for(self, identity: Identity, batch: BatchRequest | None = None) -> IObjectStore:
+        """Return the store, as somebody sees it where another server decides that.
+
+        :param batch: the batch that is being answered, if one is.
+        """
+        if self._forwarding is None:
+            return self._store
+        return self._forwarding.for_caller(identity, batch)
+
+    def _streaming_store(self, identity: Identity) -> IStreamingStore:
+        store = self._store_for(identity)
+        if not IStreamingStore.providedBy(store):
             raise NotFound("this server's objects are not served here; ask for a batch")
-        return self._store
+        return store
 
     async def _missing(
         self,
+        store: IObjectStore,
         identity: Identity,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
@@ -322,7 +333,8 @@ class LFSServer:
 
         :param keys: those of ``wanted``, at least one, all of one repository.
         """
-        sizes, room = await self._room.sizes_and_room(keys, keys[0].repo)
+        rooms = self._rooms if store is self._store else StoreRoom(store)
+        sizes, room = await rooms.sizes_and_room(keys, keys[0].repo)
         if self._presence is not None and sizes.count(None) < len(sizes):
             sizes = await self._presence.offer(identity, keys, sizes)
         transfers = []
@@ -339,6 +351,7 @@ class LFSServer:
 
     async def _present(
         self,
+        store: IObjectStore,
         identity: Identity,
         wanted: Sequence[RequestedObject],
         keys: Sequence[ObjectKey],
@@ -349,7 +362,7 @@ class LFSServer:
         The size 0 stands for one that the client does not know: git-lfs 1.4 and 1.5
         ask for it when they prune.
         """
-        sizes = await self._store.sizes(keys)
+        sizes = await store.sizes(keys)
         if None in sizes and self._presence is not None:
             sizes = await self._presence.recall(identity, keys, sizes)
         transfers = []
@@ -365,3 +378,13 @@ class LFSServer:
             else:
                 transfers.append(Transfer(key, size, item.extras))
         return transfers
+
+
+async def _inspect(store: IObjectStore, key: ObjectKey) -> ObjectFacts | None:
+    if IInspector.providedBy(store):
+        facts: ObjectFacts | None = await store.inspect(key)
+        return facts
+    (size,) = await store.sizes([key])
+    if isinstance(size, LFSError):
+        raise size
+    return None if size is None else ObjectFacts(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import example, given
@@ -65,7 +66,14 @@ class WholeRequestTests(SynchronousTestCase):
             # DVC's scmrepo sends a list; and nobody shall fail for what means nothing.
             *([{"name": "refs/heads/main"}], [], {"name": 1}, "refs/heads/main", 1, False),
         ):
-            self.assertEqual(parse(ref=ref, transfers=["basic"]), parse(transfers=["basic"]), ref)
+            parsed = parse(ref=ref, transfers=["basic"])
+            self.assertEqual(replace(parsed, ref=""), parse(transfers=["basic"]), ref)
+
+    def test_the_name_of_a_ref_is_kept_if_it_is_one(self) -> None:
+        """Whoever asks another server passes it on."""
+        self.assertEqual(parse(ref={"name": "refs/heads/main"}).ref, "refs/heads/main")
+        for ref in ({"name": "a\nb"}, {"name": "x" * 2000}, {"name": 1}, ["main"], None, {}):
+            self.assertEqual(parse(ref=ref).ref, "", ref)
 
     def test_the_reply_to_the_first_version_has_objects_only(self) -> None:
         """git-lfs 1.2 takes every member of a reply for a list of objects."""
