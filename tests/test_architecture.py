@@ -34,7 +34,6 @@ LAYERS: Final = (
 
 #: What the protocol may use: nothing that waits, reads a clock or does I/O.
 PURE: Final = {
-    "binascii",
     "__future__",
     "collections",
     "dataclasses",

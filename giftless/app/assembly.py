@@ -14,6 +14,8 @@ from giftless.interfaces import (
     Environment,
     IAuthenticator,
     IFront,
+    ILockForwarding,
+    IObjectStore,
 )
 from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator
@@ -24,6 +26,7 @@ from giftless.web.admin_pages import AdminPages
 from giftless.web.administration.endpoints import AdministrationEndpoints
 from giftless.web.cors import Cors
 from giftless.web.errors import Challenge
+from giftless.web.forwarded_locks import ForwardedLockEndpoints
 from giftless.web.front import HTTPFront
 from giftless.web.health import health_routes
 from giftless.web.landing import Landing
@@ -109,7 +112,7 @@ def build_resource(
         *Landing(server_url).routes,
         *ObjectEndpoints(server, services.api, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
-        *_lock_routes(services),
+        *_lock_routes(services, backends.store),
         *(health_routes(backends.health) if options.admin.public_health else ()),
     )
     for_admins = AdministrationEndpoints(
@@ -124,7 +127,9 @@ def build_resource(
     return LFSResource(routes, server_url)
 
 
-def _lock_routes(services: Services) -> Sequence[Route]:
+def _lock_routes(services: Services, store: IObjectStore) -> Sequence[Route]:
+    if ILockForwarding.providedBy(store):
+        return ForwardedLockEndpoints(store, services.api_locks).routes
     if services.locks is None:
         return routes_without_locks()
     return LockEndpoints(services.locks, services.api_locks).routes

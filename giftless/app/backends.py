@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from giftless.app import plugins
 from giftless.app.config import Config
+from giftless.app.forwarding import is_forwarding
 from giftless.app.plugins import PartBuilder
 from giftless.app.quotas import QuotaParts, build_quota_parts
 from giftless.app.secret import load_secret
@@ -130,8 +131,10 @@ def build_backends(
     ]
     check_realms(parts.built)
     keyrings = _keyrings(options, parts, chain)
-    locks = build_lock_store(options, parts)
-    catalogue = build_catalogue(options, parts)
+    # What another server keeps is not kept here as well.
+    keeps = not is_forwarding(options, store, chain, parts.built)
+    locks = build_lock_store(options, parts) if keeps else None
+    catalogue = build_catalogue(options, parts) if keeps else None
     quotas = build_quota_parts(options, catalogue, parts.environment)
     observers = build_observers(options, parts)
     around = parts.environment

@@ -9,6 +9,7 @@ from giftless.app.backends import (
     build_space_over,
 )
 from giftless.app.config import Config
+from giftless.app.forwarding import refuse_forwarding
 from giftless.app.plugins import PartBuilder
 from giftless.catalogue.recorder import Recorder
 from giftless.interfaces import IStorageFactory
@@ -26,6 +27,7 @@ def build_space(options: Config, parts: PartBuilder, publishes: bool = True) -> 
     :raises ConfigError: if the configuration cannot be used.
     """
     store = parts.build(IStorageFactory, options.storage, "storage")
+    refuse_forwarding(store)
     catalogue = build_catalogue(options, parts)
     locks = build_lock_store(options, parts)
     observers = build_observers(options, parts) if publishes else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from collections.abc import Callable
@@ -46,6 +47,21 @@ def ensure_private_file(state_dir: str, name: str, make: Callable[[], bytes]) ->
             " give a directory that the daemon may write to",
         ) from None
     return path
+
+
+def derived_key(state_dir: str, name: str, purpose: bytes) -> bytes:
+    """Return a key of 32 bytes that all workers of a daemon share, and nobody else knows.
+
+    :param state_dir: the directory of the file that it is derived from; made if missing.
+    :param name: the name of that file; made if missing.
+    :param purpose: what the key is for: each purpose has another key.
+    :raises ConfigError: if the file cannot be made or read.
+    """
+    path = ensure_private_file(state_dir, name, lambda: os.urandom(32))
+    secret = read_file(path, "state_dir")
+    if len(secret) != 32:
+        raise ConfigError("state_dir", f"the file {name} in it is damaged; remove it")
+    return hmac.digest(secret, purpose, "sha256")
 
 
 def _create(path: str, data: bytes) -> None:

@@ -14,6 +14,7 @@ from twisted.python import usage
 from giftless.app import config
 from giftless.app.backends import build_catalogue
 from giftless.app.config import Config
+from giftless.app.forwarding import refuse_forwarding
 from giftless.app.plugins import PartBuilder
 from giftless.commands import CONFIG, Command, CommandError
 from giftless.commands.parts import use_parts
@@ -49,6 +50,7 @@ class RebuildCatalogue(Command):
         if catalogue is None:
             raise CommandError("the configuration says that there is no catalogue (catalogue.type)")
         store = parts.build(IStorageFactory, settings.storage, "storage")
+        refuse_forwarding(store)
         around = parts.environment
         corrects, began = not self["dry-run"], time.monotonic()
         progress = Progress(None, "objects", "comparing", quiet=self["json"])

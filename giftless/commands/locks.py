@@ -15,6 +15,7 @@ from twisted.python import usage
 from giftless.app import config
 from giftless.app.backends import build_lock_store, build_observers
 from giftless.app.config import Config
+from giftless.app.forwarding import refuse_mirror
 from giftless.app.plugins import PartBuilder
 from giftless.commands import CONFIG, Command, CommandError, who
 from giftless.commands.parts import use_parts
@@ -140,6 +141,7 @@ def _use_store(file: str | None, job: Job, publishes: bool) -> None:
     """
 
     async def use(settings: Config, parts: PartBuilder) -> None:
+        refuse_mirror(settings, "the locks")
         store = build_lock_store(settings, parts)
         if store is None:
             raise CommandError("the configuration says that there are no locks (locks.type)")

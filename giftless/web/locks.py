@@ -34,7 +34,7 @@ class LockEndpoints:
     @property
     def routes(self) -> Sequence[Route]:
         """The endpoints."""
-        return _routes(self.create, self.list, self.verify, self.unlock)
+        return lock_routes(self.create, self.list, self.verify, self.unlock)
 
     async def create(self, named: RepoCall) -> None:
         """``POST …/locks``: lock a path."""
@@ -76,10 +76,13 @@ def routes_without_locks() -> Sequence[Route]:
     async def absent(call: RepoCall, **variables: str) -> None:
         raise NotFound("this server has no file locks")
 
-    return _routes(absent, absent, absent, absent)
+    return lock_routes(absent, absent, absent, absent)
 
 
-def _routes(create: Handler, listing: Handler, verify: Handler, unlock: Handler) -> Sequence[Route]:
+def lock_routes(
+    create: Handler, listing: Handler, verify: Handler, unlock: Handler
+) -> Sequence[Route]:
+    """Return the endpoints of the File Locking API, answered by these."""
     return (
         Route("locks", ("POST",), create),
         Route("locks", ("GET", "HEAD"), listing),

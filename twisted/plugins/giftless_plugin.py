@@ -42,8 +42,16 @@ compressed_storage = LazyPlugin(
     IStorageFactory, "compressed", "giftless.storage.coded.factory.CompressedFactory"
 )
 
+mirror_storage = LazyPlugin(
+    IStorageFactory, "mirror", "giftless.storage.mirror.factory.MirrorFactory"
+)
+
 anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory", tls=False
+)
+
+mirror_callers = LazyPlugin(
+    IAuthenticatorFactory, "mirror", "giftless.auth.mirror.MirrorAuthFactory", tls=False
 )
 
 jwt_tokens = LazyPlugin(IAuthenticatorFactory, "jwt", "giftless.auth.tokens.jwt.JWTFactory")

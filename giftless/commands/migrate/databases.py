@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from giftless.app.config import Config
+from giftless.app.forwarding import refuse_forwarding
 from giftless.app.plugins import PartBuilder
 from giftless.commands import CommandError
 from giftless.commands.harmless import harmless
@@ -60,6 +61,7 @@ async def migrate_catalogue(
     places = find_places("catalogue", names, settings)
     source, target = (_required(place, place.build(ICatalogueFactory, parts)) for place in places)
     store = parts.build(IStorageFactory, settings.storage, "storage")
+    refuse_forwarding(store)
     around = parts.environment
     progress = Progress(None, "objects", "copying", quiet=as_json)
     comparing = Progress(None, "objects", "comparing with the storage", quiet=as_json)
