@@ -19,6 +19,15 @@ def pass_on(wrapper: IObjectStore, store: IObjectStore, *interfaces: Any) -> Non
     """
     for interface in interfaces:
         if interface.providedBy(store):
-            for name in interface.names():
-                setattr(wrapper, name, getattr(store, name))
-            alsoProvides(wrapper, interface)
+            lend(wrapper, store, interface)
+
+
+def lend(wrapper: IObjectStore, part: object, *interfaces: Any) -> None:
+    """Let a wrapper provide interfaces by the methods of one of its parts.
+
+    :param part: has what the interfaces name themselves, not what they inherit.
+    """
+    for interface in interfaces:
+        for name in interface.names():
+            setattr(wrapper, name, getattr(part, name))
+        alsoProvides(wrapper, interface)

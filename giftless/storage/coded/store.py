@@ -24,9 +24,11 @@ from giftless.interfaces import (
     IInspector,
     IListing,
     IMarking,
+    IMultipartStore,
     IProbing,
     ISharing,
     IStoredObject,
+    IStreamingMultipartStore,
     IStreamingStore,
     ISurveying,
     ListedObject,
@@ -39,10 +41,11 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Extras, ObjectKey, Repo
 from giftless.storage.coded.opening import open_stored
+from giftless.storage.coded.parts import parts_of
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.coded.sizes import Size, Sizes
 from giftless.storage.coded.writing import Writer
-from giftless.storage.wrapping import pass_on
+from giftless.storage.wrapping import lend, pass_on
 
 
 @implementer(IStreamingStore)
@@ -75,6 +78,11 @@ class CodedStore:
         for interface in (IFusedCapacity, IInspector, IListing, ISurveying):
             if interface.providedBy(store):
                 alsoProvides(self, interface)
+        if IStreamingMultipartStore.providedBy(store) and (
+            sealing is None or IDeleting.providedBy(store)
+        ):
+            parts = parts_of(store, sizes, writer, sealing, blocking)
+            lend(self, parts, IMultipartStore, IStreamingMultipartStore)
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`."""

@@ -89,6 +89,7 @@ class Cutter:
         self._body = body
         self._chunks: list[bytes] = []
         self._waiting = 0
+        self._ended = False
 
     def rest(self, first: bytes) -> IBody:
         """Return the body again, with what has been taken of it in front.
@@ -109,7 +110,9 @@ class Cutter:
 
     async def take_most(self, length: int) -> bytes:
         """Return the next ``length`` bytes, or all that are left if there are fewer."""
-        while self._waiting < length and (chunks := await self._body.read()):
+        while self._waiting < length and not self._ended:
+            chunks = await self._body.read()
+            self._ended = not chunks
             self._chunks += chunks
             self._waiting += sum(map(len, chunks))
         whole = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

@@ -44,7 +44,7 @@ class Writer:
         whole = len(first) < FRAME_SIZE
         size = len(first) if whole else payload.length
         compresses = await self._compresses(first, size)
-        if not compresses and self.sealing is None and not resembles_head(first):
+        if not self._is_coded(first, compresses):
             plain = Bytes(first) if whole else cutter.rest(first)
             await self.store.put(key, payload, plain, extras)
             return
@@ -60,6 +60,17 @@ class Writer:
                 length = await spool.fill(coded)
                 await self.store.put(key, Payload(length), spool, extras)
         self.sizes.remember(key.oid, coded.written, coded.received)
+
+    async def changes(self, first: bytes, size: int) -> bool:
+        """Tell whether an object is stored in another form than its own.
+
+        :param first: how it begins: a frame, or all if it has less.
+        :param size: its size in bytes.
+        """
+        return self._is_coded(first, await self._compresses(first, size))
+
+    def _is_coded(self, first: bytes, compresses: bool) -> bool:
+        return compresses or self.sealing is not None or resembles_head(first)
 
     async def _compresses(self, first: bytes, size: int | None) -> bool:
         compression = self.compression

@@ -24,10 +24,14 @@ from giftless.storage.local.parts import PARTS
 from giftless.storage.local.reader import Reader
 from giftless.storage.local.root import Held, Root
 from giftless.storage.local.survey import Modes
+from giftless.storage.staging import DIRECTORY, unstaged
 
 #: What is in the directory of the server's own, below a root.
 _KNOWN: Final = frozenset(
-    {b"tmp", b"writers", b"parts", b"extras", b"damaged", b"disks", b"identity", b"trash"}
+    {
+        *(b"tmp", b"writers", b"parts", b"extras", b"damaged", b"disks", b"identity", b"trash"),
+        DIRECTORY.encode(),
+    }
 )
 
 _EXTRAS: Final = OWN + b"/extras"
@@ -58,6 +62,7 @@ class Leftovers:
             self._look_at_damaged(root, held, linked)
         self._look_at_extras()
         self._look_at_parts()
+        self._look_at_staged()
         return self._found
 
     def _look_at_own(self, root: Root, held: Held) -> None:
@@ -114,6 +119,16 @@ class Leftovers:
                 words = f"an upload in {len(found)} parts that nobody has gone on with for {idle}"
                 self._add(root, path, f"{words}: {problem}" if problem else words, key)
 
+    def _look_at_staged(self) -> None:
+        """Look at what a wrapper was about to make objects of."""
+        root = self._disks.main
+        top = os.path.join(self._below, OWN, DIRECTORY.encode())
+        for path, status in _files(top, root.enter()):
+            if status.st_mtime < self._before:
+                idle = duration_in_words(time.time() - status.st_mtime)
+                problem = f"an upload in parts whose commit was broken off {idle} ago"
+                self._add(root, path, problem, self._key(path))
+
     def _key(self, path: bytes) -> ObjectKey | None:
         """Return the key of the object that belongs to a path below the store's root."""
         if not path.startswith(self._below):
@@ -123,7 +138,7 @@ class Leftovers:
             text.encode()
         except UnicodeEncodeError:
             return None
-        return ObjectKey.of_path(text, f"/{TRASH}/" in text)
+        return ObjectKey.of_path(unstaged(text), f"/{TRASH}/" in text)
 
     def _is_there(self, key: ObjectKey) -> bool:
         root, path = self._disks.place_of(key)

@@ -37,11 +37,13 @@ from giftless.storage.coded.factory import (
 from giftless.storage.coded.frames import FRAME_SIZE
 from giftless.storage.coded.head import HEAD_SIZE, MAGIC, Head
 from giftless.storage.coded.store import CodedStore
+from giftless.storage.encrypted.sealing import Sealing
 from giftless.storage.local.store import LocalStore
 from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, FusedCapacityContract, StreamingStoreContract
+from tests.storage.encrypted.test_sealing import Keys
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, read_all
 from tests.support.making import environment, key_of, payload_of, put_object
@@ -96,6 +98,25 @@ class SizedContractTests(MarkingContract, StreamingStoreContract, CoroutineTestC
         self.assert_fails(LengthRequired, put)
         self.run_now(put_object(self.store, key_of(DATA), None, ListBody([DATA]), {}))
         self.assertEqual(self.get(key_of(DATA)), DATA)
+
+
+class SealedContractTests(
+    MarkingContract, StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
+):
+    """Sealed and not compressed, over a local store."""
+
+    def make_store(self) -> CodedStore:
+        sealing = Sealing(Keys("one"))
+        return build_coded(local_store(self), None, sealing, environment(self.mktemp()))
+
+
+class SealedPackedContractTests(MarkingContract, StreamingStoreContract, CoroutineTestCase):
+    """Sealed and compressed, over a store that must know lengths."""
+
+    def make_store(self) -> CodedStore:
+        sealing = Sealing(Keys("one"))
+        lent = environment(self.mktemp())
+        return build_coded(SizedStore(), load_compression("zstd"), sealing, lent)
 
 
 class ListedTests(ListingContract, CopyingContract, DeletingContract, TestCase):
@@ -240,18 +261,31 @@ class FormTests(MixedTestCase):
 
 
 class RangeTests(MixedTestCase):
-    @settings(max_examples=150, deadline=None)
-    @given(st.data())
-    def test_ranges_are_those_of_the_plaintext(self, data: st.DataObject) -> None:
+    def check(self, data: st.DataObject) -> None:
+        """Compare a range of one of some objects with its bytes."""
         if not hasattr(self, "keys"):
             size = 2 * FRAME_SIZE
-            whole = (TEXT, TEXT[:size], TEXT[:5000], NOISE, MAGIC + NOISE)
+            whole = (TEXT, TEXT[:size], TEXT[:5000], NOISE, MAGIC + NOISE, b"")
             self.keys = [(each, self.put(each)) for each in whole]
         plain, key = data.draw(st.sampled_from(self.keys))
-        edges = st.sampled_from([n * FRAME_SIZE + d for n in range(3) for d in (-1, 0, 1)])
+        edges = st.sampled_from([n * FRAME_SIZE + d for n in range(3) for d in (-57, -1, 0, 1)])
         offsets = st.integers(0, len(plain)) | edges.map(lambda n: min(max(n, 0), len(plain)))
         start, end = sorted((data.draw(offsets), data.draw(offsets)))
         self.assertEqual(self.get(key, start, end), plain[start:end])
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.data())
+    def test_ranges_are_those_of_the_plaintext(self, data: st.DataObject) -> None:
+        self.check(data)
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.data())
+    def test_ranges_are_those_of_the_plaintext_if_it_is_sealed(self, data: st.DataObject) -> None:
+        lent = environment(self.mktemp()) if not hasattr(self, "keys") else None
+        if lent is not None:
+            sealing = Sealing(Keys("one"))
+            self.store = build_coded(self.inner, load_compression("zstd"), sealing, lent)
+        self.check(data)
 
 
 class HostileTests(MixedTestCase):
