@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
+from giftless.interfaces.caching import NO_COUNTS, CacheCounts
+
 if TYPE_CHECKING:
     # It takes memory and time to import, and every process imports this.
     from treq.client import HTTPClient
@@ -117,6 +119,7 @@ class Environment:
         dates, and for what is compared with dates, such as the expiry of a token.
     :ivar count_lookup: counts looks into caches for
         ``giftless_cache_requests_total``; quick, and in the reactor's thread only.
+    :ivar cache_counts: counts what a cache of objects does.
     """
 
     reactor: IReactorTime
@@ -127,6 +130,7 @@ class Environment:
     services: MultiService = field(default_factory=MultiService)
     wall_clock: WallClock = time.time
     count_lookup: CountLookup = count_nothing
+    cache_counts: CacheCounts = NO_COUNTS
 
     @property
     def http(self) -> HTTPClient:

@@ -7,10 +7,10 @@ person is named.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from giftless.base.metrics.counts import Counts
-from giftless.interfaces import Lookup
+from giftless.interfaces import FillOutcome, Lookup
 
 #: Bounds for how long requests take, in seconds: from a question to a long transfer.
 HTTP_SECONDS: Final = (
@@ -132,6 +132,22 @@ class Metrics:
             " it, 'miss' nothing.",
             *("cache", "result"),
         )
+        self.cached_bytes = counter(
+            "giftless_object_cache_bytes_total",
+            "Bytes of objects that were sent from the disk of a cache, or fetched from the store"
+            " behind it.",
+            "source",
+        )
+        self.cache_fills = counter(
+            "giftless_object_cache_fills_total",
+            "Objects that were to be copied into a cache, by how that ended: 'kept', or why not.",
+            "outcome",
+        )
+        self.cache_removals = counter(
+            "giftless_object_cache_removals_total",
+            "Objects that were removed from a cache: 'evicted' to make room, or 'damaged'.",
+            "reason",
+        )
         self.store_requests = counter(
             "giftless_store_requests_total",
             "What the store was asked, by outcome: 'ok', or the cause of a refusal or failure.",
@@ -150,3 +166,15 @@ class Metrics:
     def count_lookup(self, cache: str, result: Lookup) -> None:
         """See :class:`giftless.interfaces.Environment`."""
         self.cache_requests.add((cache, result))
+
+    def cache_read(self, source: Literal["disk", "store"], count: int) -> None:
+        """See :class:`giftless.interfaces.CacheCounts`."""
+        self.cached_bytes.add((source,), count)
+
+    def cache_filled(self, outcome: FillOutcome) -> None:
+        """See :class:`giftless.interfaces.CacheCounts`."""
+        self.cache_fills.add((outcome,))
+
+    def cache_removed(self, reason: Literal["evicted", "damaged"], count: int) -> None:
+        """See :class:`giftless.interfaces.CacheCounts`."""
+        self.cache_removals.add((reason,), count)

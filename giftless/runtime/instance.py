@@ -26,6 +26,7 @@ from giftless.base.showing import describe
 from giftless.base.threads import Threads
 from giftless.errors import ConfigError, ServiceUnavailable
 from giftless.interfaces import Environment, Event, IFront, ISharing
+from giftless.interfaces.caching import NO_COUNTS
 from giftless.interfaces.environment import count_nothing
 from giftless.runtime.administration_answers import AdministrationAnswers
 from giftless.runtime.administration_questions import ADMINISTRATION
@@ -91,6 +92,7 @@ class Instance:
             *(reactor, self._threads, late_client(reactor), options.state_dir),
             services=self._services,
             count_lookup=count_nothing if metrics is None else metrics.count_lookup,
+            cache_counts=NO_COUNTS if metrics is None else metrics,
         )
         self._parts = PartBuilder(lend)
         self._endpoints = worker_listenings(options)

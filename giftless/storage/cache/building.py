@@ -12,16 +12,26 @@ def build_reads(path: str, limit: int, environment: Environment) -> CachedReads:
     """Make a cache in a directory; it is started and stopped with the daemon.
 
     :param path: the directory (the option ``path``); made if it is missing.
-    :param limit: the most bytes that it may hold.
-    :raises ConfigError: if the directory cannot be used.
+    :param limit: the most bytes that it may hold (the option ``limit``).
+    :raises ConfigError: if the directory cannot be used, or nothing fits.
     """
-    reads = CachedReads(path, limit, environment.blocking, environment.reactor)
+    if limit < 1:
+        raise ConfigError("limit", "is 0, so that nothing would be kept; give a size such as 100G")
+    reads = CachedReads(
+        path,
+        limit,
+        environment.blocking,
+        environment.reactor,
+        environment.count_lookup,
+        environment.cache_counts,
+    )
     try:
         reads.entries.make()
     except OSError as error:
         raise ConfigError(
             "path",
             f"{file_name(path)}cannot be used: {error.strerror};"
-            " give a directory that the daemon may write to",
+            " give a directory of the cache's own that the daemon may write to",
         ) from None
+    reads.setServiceParent(environment.services)
     return reads

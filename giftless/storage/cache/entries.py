@@ -5,18 +5,20 @@ A directory for each repository holds a file for each object, whose name is the 
     entries/<SHA-256 of the repository's path>/<oid>
 
 What has another digest than its oid, because it is sealed or compressed, has that digest in
-a file beside it, ``<oid>.sha256``.  Nothing here is synced: whatever a crash has left of a
-file is seen by its length or digest before it is used.
+a file beside it, ``<oid>.sha256``.  What is being filled is ``<oid>.<size>.part``
+(:mod:`giftless.storage.cache.parts`).  Nothing here is synced: whatever a crash has left of
+a file is seen by its length or digest before it is used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from giftless.lfs.objects import ObjectKey, Oid, Repo
@@ -48,8 +50,11 @@ class Entries:
 
         :raises OSError: if it cannot be made or used.
         """
+        os.makedirs(os.path.dirname(self.root), mode=0o700, exist_ok=True)
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         os.close(os.open(self.root, _ENTER))
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     @contextlib.contextmanager
     def enter(self, repo: Repo, make: bool = False) -> Iterator[int]:
@@ -58,16 +63,31 @@ class Entries:
         :param make: whether to make it if it is missing.
         :raises OSError: if it is missing, or no directory.
         """
-        path = os.path.join(self.root, name_of(repo))
+        name = name_of(repo)
         if make:
-            os.makedirs(self.root, mode=0o700, exist_ok=True)
+            self.make()
             with contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o700)
-        directory = os.open(path, _ENTER)
+                os.mkdir(os.path.join(self.root, name), 0o700)
+        with self.enter_named(name) as directory:
+            yield directory
+
+    @contextlib.contextmanager
+    def enter_named(self, name: str) -> Iterator[int]:
+        """Do the same by the directory's name.
+
+        :raises OSError: if it is missing, or no directory.
+        """
+        directory = os.open(os.path.join(self.root, name), _ENTER)
         try:
             yield directory
         finally:
             os.close(directory)
+
+    def directories(self) -> list[str]:
+        """List the names of all repositories' directories."""
+        with contextlib.suppress(FileNotFoundError):
+            return [name for name in os.listdir(self.root) if Oid.PATTERN.fullmatch(name)]
+        return []
 
     def open(self, key: ObjectKey, size: int) -> int | None:
         """Open an entry, and note that it was asked for.
@@ -126,15 +146,34 @@ class Entries:
 
         :returns: whether it was there.
         """
-        removed = False
         with contextlib.suppress(OSError), self.enter(key.repo) as directory:
-            for name in (key.oid, key.oid + DIGEST):
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=directory)
-                    removed = True
+            return _remove(key.oid, directory)
+        return False
+
+    def remove_all(self, repo: Repo | None, oids: Sequence[Oid] = ()) -> int:
+        """Remove the entries of a repository, or of all (``None``); those of some oids, if any.
+
+        :returns: how many there were.
+        """
+        removed = 0
+        for name in self.directories() if repo is None else [name_of(repo)]:
+            with contextlib.suppress(OSError), self.enter_named(name) as directory:
+                found = filter(Oid.PATTERN.fullmatch, oids or os.listdir(directory))
+                removed += sum(_remove(oid, directory) for oid in found)
         return removed
 
 
 def name_of(repo: Repo) -> str:
     """Return the name of a repository's directory."""
     return hashlib.sha256(repo.path.encode()).hexdigest()
+
+
+def _remove(oid: str, directory: int) -> bool:
+    """Remove an entry from a directory; return whether it was there."""
+    with contextlib.suppress(OSError):
+        os.unlink(oid + DIGEST, dir_fd=directory)
+    try:
+        os.unlink(oid, dir_fd=directory)
+    except OSError:
+        return False
+    return True
