@@ -17,7 +17,7 @@ from giftless.base.page_cache import read_now
 from giftless.base.producing import FileProducer, Readiness
 from giftless.base.sending import is_taken, sends_at_once, unsent
 from giftless.errors import Disconnected
-from giftless.interfaces import IBlocking, IDownload, IStoredFile, IStoredObject
+from giftless.interfaces import IBlocking, IDownload, IGrowingFile, IStoredFile, IStoredObject
 from giftless.web.accounting import complete
 from giftless.web.delivery import Delivery
 from giftless.web.request import LFSRequest
@@ -77,12 +77,35 @@ async def _send(
     if sends_at_once(transport) and IStoredFile.providedBy(stored):
         sender = _FileSender(request, stored.fileno(), start, end, blocking)
         await sender.run()
-    else:
+        return
+    if sends_at_once(transport) and IGrowingFile.providedBy(stored) and end - start == stored.size:
+        start = await _follow(request, stored, blocking)
+    if start < end:
         await _pass_on(request, stored, start, end)
+
+
+async def _follow(request: LFSRequest, stored: IGrowingFile, blocking: IBlocking) -> int:
+    """Send a file while it grows.
+
+    :returns: up to where it was sent: its end, or where it grows no more.
+    """
+    offset = 0
+    while offset < stored.size:
+        reached = await stored.grown(offset)
+        if reached <= offset:
+            break
+        if request.connection is None:
+            raise Disconnected("the client went away")
+        is_end = reached == stored.size
+        await _FileSender(request, stored.fileno(), offset, reached, blocking, is_end).run()
+        offset = reached
+    return offset
 
 
 class _FileSender(FileProducer):
     """Lets the kernel send a file.
+
+    :param is_end: whether the response ends where this does.
 
     It takes the place of the connection's own producer, so that the transport
     asks for more only when its buffer in user space is empty.
@@ -95,8 +118,10 @@ class _FileSender(FileProducer):
         start: int,
         end: int,
         blocking: IBlocking,
+        is_end: bool = True,
     ) -> None:
         super().__init__(request.connection.transport, fd, start, end, blocking)
+        self._is_end = is_end
         self._request = request
         self._connection = request.connection
         self._delivery = _watch(request)
@@ -137,7 +162,7 @@ class _FileSender(FileProducer):
         last = self.offset + wanted == self.end
         if last and wanted > LAST_BYTES:
             wanted -= LAST_BYTES
-        elif last:
+        elif last and self._is_end:
             complete(self._request)
         try:
             sent = os.sendfile(self.transport.fileno(), self.fd, self.offset, wanted)
