@@ -6,7 +6,7 @@ from typing import Any
 
 from zope.interface import alsoProvides
 
-from giftless.interfaces import IObjectStore
+from giftless.interfaces import ICopied, IObjectStore, IReadableStore
 
 
 def pass_on(wrapper: IObjectStore, store: IObjectStore, *interfaces: Any) -> None:
@@ -31,3 +31,9 @@ def lend(wrapper: IObjectStore, part: object, *interfaces: Any) -> None:
         for name in interface.names():
             setattr(wrapper, name, getattr(part, name))
         alsoProvides(wrapper, interface)
+
+
+def without_copies(store: IReadableStore) -> IReadableStore:
+    """Return a store as it reads what it keeps itself, for whoever examines that."""
+    kept: IReadableStore = store.kept() if ICopied.providedBy(store) else store
+    return kept

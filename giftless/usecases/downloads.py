@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from giftless.interfaces import Identity, IDownload, IStoredObject, ObjectServed
+from giftless.interfaces import ICounted, Identity, IDownload, IStoredObject, ObjectServed
 from giftless.lfs.objects import ObjectKey
 from giftless.usecases.events import Events
 
@@ -27,8 +27,12 @@ class Download:
 
     def sent(self, count: int, wanted: int) -> None:
         """See :meth:`giftless.interfaces.IDownload.sent`."""
-        if self._events.wanted and not self._told:
-            self._told = True
+        if self._told:
+            return
+        self._told = True
+        if ICounted.providedBy(self.stored):
+            self.stored.sent(count)
+        if self._events.wanted:
             complete, who = count == wanted, self._identity
             self._events.publish(
                 ObjectServed(self._key, self.stored.size, count, complete, who.name, who.principal)

@@ -23,6 +23,7 @@ from giftless.interfaces import (
     Payload,
 )
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
+from giftless.storage.wrapping import without_copies
 from giftless.usecases.events import Events
 from giftless.usecases.whole_object import WholeObject
 
@@ -44,7 +45,7 @@ class ReadBack:
     ) -> None:
         if not IReadableStore.providedBy(store):
             raise _unfit("lets the daemon read no objects")
-        self._readable: IReadableStore = store
+        self._readable = without_copies(store)
         self._marking: IMarking | None = store if IMarking.providedBy(store) else None
         self._deleting: IDeleting | None = store if IDeleting.providedBy(store) else None
         if self._marking is None and self._deleting is None:

@@ -45,6 +45,7 @@ compressed_storage = LazyPlugin(
 mirror_storage = LazyPlugin(
     IStorageFactory, "mirror", "giftless.storage.mirror.factory.MirrorFactory"
 )
+cache_storage = LazyPlugin(IStorageFactory, "cache", "giftless.storage.cache.factory.CacheFactory")
 
 anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory", tls=False

@@ -16,6 +16,7 @@ from zope.interface import alsoProvides, implementer
 from giftless.errors import Conflict, LFSError, ObjectDamaged, ServiceUnavailable
 from giftless.interfaces import (
     ICapacity,
+    ICopied,
     ICopying,
     IDeleting,
     IInspector,
@@ -35,7 +36,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Oid, Repo, owner_of
 from giftless.storage.moving.listing import list_both
-from giftless.storage.wrapping import pass_on
+from giftless.storage.wrapping import pass_on, without_copies
 
 T = TypeVar("T")
 
@@ -70,6 +71,8 @@ class MovingStore:
                 alsoProvides(self, interface)
         if ISharing.providedBy(target):
             alsoProvides(self, ISharing)
+        if ICopied.providedBy(target) or ICopied.providedBy(source):
+            alsoProvides(self, ICopied)
 
     # -- reading
 
@@ -110,6 +113,10 @@ class MovingStore:
     ) -> ObjectPage:
         """See :meth:`giftless.interfaces.IListing.list`."""
         return await list_both(self._target, self._source, repo, cursor, limit, trash)
+
+    def kept(self) -> MovingStore:
+        """See :meth:`giftless.interfaces.ICopied.kept`."""
+        return type(self)(without_copies(self._target), without_copies(self._source))
 
     # -- changing
 

@@ -38,6 +38,7 @@ from giftless.interfaces import (
     ObjectFacts,
 )
 from giftless.lfs.objects import EMPTY_OID, ObjectKey
+from giftless.storage.wrapping import without_copies
 from giftless.usecases.fsck.findings import Finding, Outcome
 from giftless.usecases.whole_object import WholeObject
 
@@ -80,7 +81,7 @@ class Examiner:
     ) -> None:
         if not IReadableStore.providedBy(store):
             raise ConfigError("storage", "its objects cannot be read, so nothing can be compared")
-        self._store: IReadableStore = store
+        self._store = without_copies(store)
         self._inspector: IInspector | None = None
         if trusting and IInspector.providedBy(store):
             self._inspector = store

@@ -34,6 +34,7 @@ from giftless.interfaces import (
     Payload,
 )
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
+from giftless.storage.wrapping import without_copies
 from giftless.usecases.whole_object import WholeObject
 
 #: How long to wait before an object is tried again, in seconds; behind the last one it has
@@ -89,7 +90,8 @@ class Copier:
         pace: Pace,
         passed: Callable[[int], object],
     ) -> None:
-        self._source = source
+        # Everything passes once: what a cache has is worth more than that.
+        self._source = without_copies(source)
         self._target = target
         self._blocking = blocking
         self._clock = clock

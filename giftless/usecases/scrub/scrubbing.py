@@ -24,6 +24,7 @@ from giftless.lfs.objects import ObjectKey
 from giftless.monitoring.health import ABSENT
 from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts
 from giftless.storage.quiet import quiet_store
+from giftless.storage.wrapping import without_copies
 from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.fsck.findings import Finding, Outcome
 from giftless.usecases.scrub.comparing import lost_of, missing
@@ -84,7 +85,7 @@ class Scrubbing(Repeated):
         self._clock = means.clock
         self._store: IListing = store
         self._pace = GentlePace(options.rate, means.clock)
-        quiet = quiet_store(store, means.quiet)
+        quiet = quiet_store(without_copies(store), means.quiet)
         self._examiner = Examiner(quiet, means.quiet, self._pace, means.clock)
         if means.metrics is not None:
             for outcome in Outcome:
