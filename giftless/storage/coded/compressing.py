@@ -17,7 +17,9 @@ MIN_BYTES: Final = 4096
 #: What share of an object must be saved.
 MIN_GAIN: Final = 0.05
 
-#: How many places of an object's beginning are tried, and how many bytes of each.
+#: How much of an object's beginning is looked at, in bytes; how many places of that are
+#: tried, and how many bytes of each.
+START_BYTES: Final = 256 * 1024
 _SAMPLES: Final = 4
 _SAMPLE_BYTES: Final = 16 * 1024
 
@@ -43,7 +45,7 @@ class Compression:
     """Compresses what is worth it.
 
     :ivar packer: compresses.
-    :ivar sampler: compresses what is tried, quickly.
+    :ivar sampler: compresses what is tried, quickly: what it saves, the other saves at least.
     """
 
     packer: IPacker
@@ -59,17 +61,16 @@ class Compression:
         :param start: the beginning; all if the object has no more.
         :param size: how many bytes the object has.
         """
-        samples = _samples(start)
-        packed = sum(len(self.sampler.pack(sample)) for sample in samples)
-        share = packed / sum(map(len, samples))
+        sample = _sample(start)
+        share = len(self.sampler.pack(sample)) / len(sample)
         return share * size + HEAD_SIZE <= (1 - MIN_GAIN) * size
 
 
-def _samples(start: bytes) -> list[bytes]:
+def _sample(start: bytes) -> bytes:
     if len(start) <= _SAMPLES * _SAMPLE_BYTES:
-        return [start]
+        return start
     step = (len(start) - _SAMPLE_BYTES) // (_SAMPLES - 1)
-    return [start[n * step : n * step + _SAMPLE_BYTES] for n in range(_SAMPLES)]
+    return b"".join(start[n * step : n * step + _SAMPLE_BYTES] for n in range(_SAMPLES))
 
 
 def load_compression(text: str, option: str = "compression") -> Compression:
@@ -84,5 +85,4 @@ def load_compression(text: str, option: str = "compression") -> Compression:
         raise ConfigError(
             option, "needs zstandard; install it with: pip install 'giftless[zstd]'"
         ) from None
-    packer = Packer(level)
-    return Compression(packer, packer if level <= _DEFAULT_LEVEL else Packer(_DEFAULT_LEVEL))
+    return Compression(Packer(level), Packer(1, _SAMPLES * _SAMPLE_BYTES))

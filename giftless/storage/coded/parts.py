@@ -30,6 +30,7 @@ from giftless.interfaces import (
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey, Oid
 from giftless.storage.coded.coding import CodedBody, ContentCoder
+from giftless.storage.coded.compressing import START_BYTES
 from giftless.storage.coded.frames import FRAME_SIZE
 from giftless.storage.coded.head import HEAD_SIZE, Head
 from giftless.storage.coded.opening import open_stored
@@ -110,7 +111,7 @@ class PlainParts(_Parts):
         try:
             if stored.size != size:
                 return
-            start = await Cutter(stored.read(0, min(size, FRAME_SIZE))).take_most(FRAME_SIZE)
+            start = await Cutter(stored.read(0, min(size, START_BYTES))).take_most(START_BYTES)
             if not await self._writer.changes(start, size):
                 return
             body = VerifiedBody(stored.read(0, size), payload.sha256, size, size, self._blocking)

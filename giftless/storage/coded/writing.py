@@ -9,7 +9,7 @@ from giftless.base.bodies import collect
 from giftless.interfaces import IBlocking, IBody, IUnsizedStore, Payload
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.coded.coding import INLINE_BYTES, CodedBody, ContentCoder
-from giftless.storage.coded.compressing import Compression
+from giftless.storage.coded.compressing import START_BYTES, Compression
 from giftless.storage.coded.frames import FRAME_SIZE
 from giftless.storage.coded.head import HEAD_SIZE, Head, resembles_head
 from giftless.storage.coded.sealing import ISealing
@@ -40,14 +40,20 @@ class Writer:
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """Store an object; see :meth:`giftless.interfaces.IWritableStore.put`."""
         cutter = Cutter(body)
-        first = await cutter.take_most(FRAME_SIZE)
-        whole = len(first) < FRAME_SIZE
+        wanted = FRAME_SIZE if payload.length is None else START_BYTES
+        first = await cutter.take_most(wanted)
+        whole = len(first) < wanted
         size = len(first) if whole else payload.length
         compresses = await self._compresses(first, size)
         if not self._is_coded(first, compresses):
             plain = Bytes(first) if whole else cutter.rest(first)
             await self.store.put(key, payload, plain, extras)
+            if size is not None:
+                self.sizes.remember(key.oid, size, size)
             return
+        if not whole:
+            first += await cutter.take_most(FRAME_SIZE - len(first))
+            whole = len(first) < FRAME_SIZE
         coded, head = await self._code(key, first, cutter, size, compresses)
         length = self._length(head)
         if whole and length is None:
@@ -64,7 +70,7 @@ class Writer:
     async def changes(self, first: bytes, size: int) -> bool:
         """Tell whether an object is stored in another form than its own.
 
-        :param first: how it begins: a frame, or all if it has less.
+        :param first: how it begins: :data:`START_BYTES`, or all if it has less.
         :param size: its size in bytes.
         """
         return self._is_coded(first, await self._compresses(first, size))

@@ -17,11 +17,13 @@ class Packer:
     """Makes frames; several threads may use it.
 
     :param level: how much time is spent to save bytes, from 1 to 19.
+    :param size: how many bytes are packed at once, at most; the fewer, the less is prepared.
     :ivar is_quick: whether 64 KiB take less than a millisecond.
     """
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, size: int = FRAME_SIZE) -> None:
         self._level = level
+        self._size = size
         self.is_quick = level <= _QUICK_LEVEL
         # What a thread packs with takes a megabyte, and cannot be used by two.
         self._own = threading.local()
@@ -32,7 +34,7 @@ class Packer:
         if compressor is None:
             parameters = zstandard.ZstdCompressionParameters.from_level(
                 self._level,
-                source_size=FRAME_SIZE,
+                source_size=self._size,
                 write_checksum=True,
                 write_content_size=True,
                 write_dict_id=False,
