@@ -58,6 +58,16 @@ COMMANDS: Final = (
         "Move everything to another storage or database.",
     ),
     ("fsck", "giftless.commands.fsck.command.FsckCommand", "Look whether all is stored well."),
+    (
+        "keys",
+        "giftless.commands.keys.command.KeysCommand",
+        "Make, list and rotate the keys of encrypted storage.",
+    ),
+    (
+        "encrypt",
+        "giftless.commands.encrypt.EncryptCommand",
+        "Encrypt what was stored before the storage was encrypted.",
+    ),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

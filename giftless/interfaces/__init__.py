@@ -58,7 +58,13 @@ from giftless.interfaces.catalogue import (
     Wanted,
 )
 from giftless.interfaces.coded import Glimpse, IEncodedObject, IPeeking, IUnsizedStore
-from giftless.interfaces.encryption import IHeading, IKeyWrapper, IKeyWrapperFactory, WrappedKey
+from giftless.interfaces.encryption import (
+    IEncryptedStore,
+    IHeading,
+    IKeyWrapper,
+    IKeyWrapperFactory,
+    WrappedKey,
+)
 from giftless.interfaces.endpoints import Endpoint, ICall, IEndpoints, IRepoCall
 from giftless.interfaces.environment import (
     CountLookup,
@@ -211,6 +217,7 @@ __all__ = [
     "IDeleting",
     "IDownload",
     "IEncodedObject",
+    "IEncryptedStore",
     "IEndpoints",
     "IExternalMultipartStore",
     "IExternalStore",

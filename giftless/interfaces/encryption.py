@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from typing import Any
 
 import msgspec
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
+from giftless.errors import LFSError
 from giftless.interfaces.environment import Environment, IBuilder
-from giftless.interfaces.storage import IReadableStore
+from giftless.interfaces.storage import IReadableStore, IStreamingStore
 from giftless.lfs.objects import ObjectKey
 
 
@@ -67,7 +69,7 @@ class IKeyWrapper(Interface):
 class IKeyWrapperFactory(IBuilder):
     """Builds what wraps data keys: ``keys`` of ``storage: {type: encrypted}``."""
 
-    def build(options: object, environment: Environment) -> IKeyWrapper:
+    def build(options: Any, environment: Environment) -> IKeyWrapper:
         """Build it.  See :meth:`IBuilder.build`."""
 
 
@@ -87,4 +89,39 @@ class IHeading(IReadableStore):
         :returns: an awaitable of whether they were replaced; ``False`` if others are there,
             or no object.
         :raises giftless.errors.ServiceUnavailable: if that cannot be done now.
+        """
+
+
+class IEncryptedStore(IStreamingStore):
+    """A store that seals what it stores, each object with a data key of its own."""
+
+    keys: IKeyWrapper = Attribute("What wraps the data keys.")
+
+    rewraps_in_place: bool = Attribute(
+        "Whether :meth:`rewrap` changes some bytes; otherwise it copies whole objects."
+    )
+
+    anyhow: IReadableStore = Attribute(
+        "The same store, which also reads what is not encrypted, whatever is served: for"
+        " ``giftless encrypt``."
+    )
+
+    def seals(keys: Sequence[ObjectKey]) -> Awaitable[Sequence[str | LFSError | None]]:
+        """Tell which keys have wrapped the data keys of objects.
+
+        :returns: an awaitable of one entry per key, in order: the id of the key that the
+            object's head names, which is not known to be authentic; empty if the object is
+            stored as it is; ``None`` if it is certainly absent; or an error (not raised).
+        :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
+    def rewrap(key: ObjectKey) -> Awaitable[bool]:
+        """Wrap the data key of an object with the primary key, durably.
+
+        Its content stays as it is.  Clients may read it meanwhile, or replace or delete it.
+
+        :returns: an awaitable of whether that was done; ``False`` if there is nothing to do.
+        :raises giftless.errors.ObjectDamaged: if its head is not authentic.
+        :raises giftless.errors.ServiceUnavailable: if that cannot be done now, or a key is
+            missing.
         """

@@ -34,6 +34,7 @@ EXAMPLES = {
     "shared_password",
     "sqlite_keyring",
     "sqlite_storage",
+    "transit_keys",
 }
 
 #: A key of SSH, as files of keys have it.

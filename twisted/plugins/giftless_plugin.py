@@ -47,6 +47,10 @@ mirror_storage = LazyPlugin(
 )
 cache_storage = LazyPlugin(IStorageFactory, "cache", "giftless.storage.cache.factory.CacheFactory")
 
+encrypted_storage = LazyPlugin(
+    IStorageFactory, "encrypted", "giftless.storage.encrypted.factory.EncryptedFactory"
+)
+
 anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory", tls=False
 )

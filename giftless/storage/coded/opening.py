@@ -6,7 +6,7 @@ from typing import Final
 
 from zope.interface import implementer
 
-from giftless.errors import ObjectDamaged, ObjectUnreadable
+from giftless.errors import LFSError, ObjectDamaged, ObjectUnreadable
 from giftless.interfaces import IBlocking, IBody, IEncodedObject, IStoredFile, IStoredObject
 from giftless.lfs.objects import Oid
 from giftless.storage.coded.head import HEAD_SIZE, Head, parse_head
@@ -23,7 +23,11 @@ _RETRY_AFTER: Final = 60
 
 
 async def open_stored(
-    stored: IStoredObject, oid: Oid, sealing: ISealing | None, blocking: IBlocking
+    stored: IStoredObject,
+    oid: Oid,
+    sealing: ISealing | None,
+    blocking: IBlocking,
+    sealed_only: bool = False,
 ) -> IStoredObject:
     """Return an object as its clients know it.
 
@@ -31,32 +35,48 @@ async def open_stored(
         raises.
     :param sealing: opens what is sealed; ``None`` if nothing can.
     :param blocking: where bytes are unpacked and opened.
+    :param sealed_only: whether what is not sealed is refused.
     :returns: what is stored itself, if that is plaintext.
     :raises ObjectDamaged: if it cannot be right.
     :raises ServiceUnavailable: if it cannot be opened now.
     """
     prefix = 0 if sealing is None else sealing.prefix_size
     wanted = HEAD_SIZE + prefix if IStoredFile.providedBy(stored) else _FIRST_BYTES
+    wanted = min(stored.size, wanted)
     try:
-        start = await read_exactly(stored, 0, min(stored.size, wanted))
-        head = parse_head(start[:HEAD_SIZE], oid)
-        if head is None:
-            return stored
-        begun = BegunObject(stored, start)
-        if sealing is None or not head.sealed:
-            return await _open(begun, head, oid, sealing, blocking)
+        start = await read_exactly(stored, 0, wanted)
         try:
-            return await _open(begun, head, oid, sealing, blocking)
-        except ObjectDamaged:
-            # A key may have been changed while the head was read.
-            again = await read_exactly(stored, 0, len(start))
-            changed = parse_head(again[:HEAD_SIZE], oid) if again != start else None
-            if changed is None:
+            return await _begin(stored, start, oid, sealing, blocking, sealed_only)
+        except LFSError:
+            # A key may have been changed while the head was read, or just after that.
+            again = await read_exactly(stored, 0, wanted)
+            if again == start:
                 raise
-            return await _open(BegunObject(stored, again), changed, oid, sealing, blocking)
+            return await _begin(stored, again, oid, sealing, blocking, sealed_only)
     except BaseException:
         stored.close()
         raise
+
+
+async def _begin(
+    stored: IStoredObject,
+    start: bytes,
+    oid: Oid,
+    sealing: ISealing | None,
+    blocking: IBlocking,
+    sealed_only: bool,
+) -> IStoredObject:
+    """Open what begins so."""
+    head = parse_head(start[:HEAD_SIZE], oid)
+    if sealed_only and (head is None or not head.sealed):
+        raise ObjectUnreadable(
+            "the object is not encrypted, and this server gives away none that is not; its"
+            " operator runs 'giftless encrypt'",
+            _RETRY_AFTER,
+        )
+    if head is None:
+        return stored
+    return await _open(BegunObject(stored, start), head, oid, sealing, blocking)
 
 
 async def _open(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from twisted.internet.defer import DeferredSemaphore
 
 from giftless.base.concurrency import settle
-from giftless.errors import LFSError, NotFound
+from giftless.errors import LFSError, NotFound, ObjectDamaged
 from giftless.interfaces import Glimpse, IPeeking, IReadableStore
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.storage.coded.head import HEAD_SIZE, parse_head, resembles_head
@@ -60,10 +60,20 @@ class Sizes:
                 else:
                     told[place] = known
         if asked:
-            glimpses = await self._peek([keys[place] for place in asked])
-            for place, glimpse in zip(asked, glimpses, strict=True):
-                told[place] = self._judge(keys[place].oid, glimpse)
+            await self._ask(keys, asked, told)
+            # A head may have been replaced while it was read.
+            wrong = [place for place in asked if isinstance(told[place], ObjectDamaged)]
+            if wrong:
+                await self._ask(keys, wrong, told)
         return told
+
+    async def _ask(
+        self, keys: Sequence[ObjectKey], places: Sequence[int], told: list[Size]
+    ) -> None:
+        """Look at some objects, and note what is to be told of them."""
+        glimpses = await self._peek([keys[place] for place in places])
+        for place, glimpse in zip(places, glimpses, strict=True):
+            told[place] = self._judge(keys[place].oid, glimpse)
 
     async def look(self, key: ObjectKey, stored: int) -> tuple[int, bool]:
         """Look at one object.

@@ -58,6 +58,7 @@ class CodedStore:
     :param sizes: tells sizes.
     :param sealing: opens what is sealed; ``None`` if nothing can.
     :param blocking: where bytes are decoded.
+    :param sealed_only: whether what is not sealed is not given away.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class CodedStore:
         sizes: Sizes,
         sealing: ISealing | None,
         blocking: IBlocking,
+        sealed_only: bool = False,
     ) -> None:
         self.inner = store
         self._writer = writer
         self._sizes = sizes
         self._sealing = sealing
         self._blocking = blocking
+        self._sealed_only = sealed_only
         # A copy has the same oid, so it is opened as its source is.
         pass_on(self, store, IMarking, IDeleting, ICopying, ISharing, ICapacity, IProbing, IDated)
         for interface in (IFusedCapacity, IInspector, IListing, ISurveying):
@@ -111,7 +114,7 @@ class CodedStore:
         stored: IStoredObject | None = await self.inner.open(key)
         if stored is None:
             return None
-        return await open_stored(stored, key.oid, self._sealing, self._blocking)
+        return await open_stored(stored, key.oid, self._sealing, self._blocking, self._sealed_only)
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IWritableStore.put`."""

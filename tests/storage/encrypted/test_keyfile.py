@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from giftless.base.watched_file import FileProblem, WatchedFile
 from giftless.errors import ConfigError, ObjectUnreadable
@@ -19,11 +19,10 @@ from tests.contracts.keywrappers import CONTEXT, KeyWrapperContract
 from tests.support.blocking import InlineBlocking
 from tests.support.logs import observe
 from tests.support.making import environment
-from tests.support.run import CoroutineTestCase
 
 
-class FileKeysTests(KeyWrapperContract, CoroutineTestCase):
-    def make_wrapper(self) -> FileKeys:
+class FileKeysTests(KeyWrapperContract, TestCase):
+    async def make_wrapper(self) -> FileKeys:
         self.clock = Clock()
         self.path = Path(self.mktemp())
         self.path.write_bytes(b"# mine\n\n" + new_line("first"))
@@ -33,32 +32,33 @@ class FileKeysTests(KeyWrapperContract, CoroutineTestCase):
             WatchedFile(str(self.path), parse, "path", InlineBlocking(), self.clock, private=True)
         )
 
-    def make_new_primary(self) -> None:
+    async def make_new_primary(self) -> None:
         with self.path.open("ab") as file:
             file.write(new_line("second"))
         self.clock.advance(1)
 
-    def test_what_another_process_has_sealed_already_can_be_read_at_once(self) -> None:
+    async def test_what_another_process_has_sealed_already_can_be_read_at_once(self) -> None:
         """It has seen the new key, and this one will only look in a second."""
         with self.path.open("ab") as file:
             file.write(new_line("second"))
         key = KeySet.parse(self.path.read_bytes()).wrap(self.data_key, CONTEXT)
-        self.assertEqual(self.unwrap(key), self.data_key)
+        self.assertEqual(await self.unwrap(key), self.data_key)
 
-    def test_a_lost_key_is_told_to_operators(self) -> None:
+    async def test_a_lost_key_is_told_to_operators(self) -> None:
         logged: list[Any] = []
         observe(self, logged.append)
+        wrapped = (await self.wrap()).wrapped
         self.path.write_bytes(new_line("another"))
-        self.assertRaises(ObjectUnreadable, self.unwrap, WrappedKey("first\n", self.wrap().wrapped))
+        await self.refuse(ObjectUnreadable, WrappedKey("first\n", wrapped))
         (event,) = [event for event in logged if "id" in event]
         self.assertIn("put it back", event["log_format"])
         self.assertEqual(event["id"], "'first\\n'")
 
-    def test_keys_stay_while_others_may_read_the_file(self) -> None:
-        key = self.wrap()
+    async def test_keys_stay_while_others_may_read_the_file(self) -> None:
+        key = await self.wrap()
         self.path.chmod(0o644)
         self.clock.advance(1)
-        self.assertEqual(self.unwrap(key), self.data_key)
+        self.assertEqual(await self.unwrap(key), self.data_key)
 
 
 class KeySetTests(SynchronousTestCase):

@@ -1,0 +1,107 @@
+"""``giftless encrypt``: seal what was stored before the storage was encrypted."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from giftless.app import config
+from giftless.app.config import Config
+from giftless.app.plugins import PartBuilder
+from giftless.base.pace import Pace
+from giftless.commands import CONFIG, Command, CommandError
+from giftless.commands.amounts import read_amounts
+from giftless.commands.harmless import harmless
+from giftless.commands.keys.running import Run, in_words
+from giftless.commands.keys.stores import build_encrypted, places_of
+from giftless.commands.parts import Interrupted, use_parts
+from giftless.commands.spaces import JSON_LINES, counted
+from giftless.interfaces import IEncryptedStore, Oddity
+from giftless.usecases.migration.copier import Copier
+from giftless.usecases.resealing.encrypting import Encrypting
+
+#: How many threads hash, seal and use disks.
+_THREADS = 4
+
+
+class EncryptCommand(Command):
+    """The command line of ``giftless encrypt``."""
+
+    synopsis = "[--config FILE] [--dry-run] [--jobs NUMBER] [--rate RATE] [--json] [REPO...]"
+    longdesc = (
+        "Encrypt what is stored as it is, or only compressed, of REPO (paths, or patterns such"
+        " as 'acme/*') or of all repositories, the trash included, while clients push and pull:"
+        " each object is read, compared with its oid and stored again. Run it again after an"
+        " interruption: what is encrypted is not read again. Exits with 0 if all is encrypted,"
+        " with 2 if some objects could not be, which are named and stay as they are, with 3 if"
+        " there are always more, and with 1 if it could not do its work."
+    )
+    optParameters: Any = [
+        CONFIG,
+        ["jobs", "j", 4, "How many objects are worked on at once.", int],
+        ["rate", "r", None, "Read at most so many bytes a second, such as 50M."],
+    ]
+    optFlags = [
+        ["dry-run", "n", "Change nothing; say how much is to be encrypted."],
+        JSON_LINES,
+    ]
+
+    def parseArgs(self, *patterns: str) -> None:
+        """Take the repositories."""
+        self["patterns"] = patterns
+
+    def postOptions(self) -> None:
+        """Check the numbers."""
+        read_amounts(self)
+
+    def run(self) -> None:
+        """Encrypt.
+
+        :raises SystemExit: with another status than 0 if some objects are left.
+        """
+        parent: Any = self.parent
+        status = 0
+
+        async def encrypt(settings: Config, parts: PartBuilder) -> None:
+            nonlocal status
+            status = await self._encrypt(build_encrypted(settings, parts), parts)
+
+        try:
+            loaded = config.load(self["config"] or parent.get("config"), os.environ)
+            use_parts(loaded, encrypt, _THREADS)
+        except Interrupted:
+            raise CommandError("interrupted; the same command goes on from here") from None
+        if status:
+            raise SystemExit(status)
+
+    async def _encrypt(self, stores: list[IEncryptedStore], parts: PartBuilder) -> int:
+        lent, dry = parts.environment, bool(self["dry-run"])
+        pace = Pace(self["rate"], lent.reactor)
+        lent.services.startService()
+
+        def make(store: IEncryptedStore) -> Encrypting:
+            around = (lent.blocking, lent.reactor, pace, lambda _: None)
+            return Encrypting(store, None if dry else Copier(store.anyhow, store, *around))
+
+        doing = "looking" if dry else "encrypting"
+        run = Run(parts, doing, self["jobs"], bool(self["json"]))
+        report = await run.over(stores, make, self["patterns"], once=dry)
+        lines = [
+            f"{'To be encrypted' if dry else 'Encrypted now'}: {in_words(report.done)}.",
+            f"Encrypted before: {in_words(report.before)}.",
+        ]
+        if not self["json"]:
+            lines += await self._beside(stores, lent.wall_clock())
+        return run.summarise(report, lines)
+
+    async def _beside(self, stores: list[IEncryptedStore], now: float) -> list[str]:
+        """Say what is stored beside objects, and may be plaintext."""
+        found: list[Oddity] = []
+        for store in stores:
+            found += await places_of(store, self["patterns"]).leftovers(now)
+        if not found:
+            return []
+        return [
+            f"Beside the objects there may be plaintext in {counted(len(found), 'place')}:",
+            *(harmless(f"  {oddity.path}: {oddity.problem}") for oddity in found),
+        ]
