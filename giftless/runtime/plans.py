@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from giftless.app.config import Loaded
 from giftless.app.cpus import number_of_workers
@@ -89,17 +89,6 @@ def ssh_orders(loaded: Loaded, log_format: str) -> SSHOrders:
         max_channels=ssh.max_channels,
     )
     return SSHOrders(ssh.endpoints, ssh.processes, config.shutdown_timeout, options, log_format)
-
-
-def check_listener(loaded: Loaded, reactor: Any) -> None:
-    """Check that the listener for clients of SSH can be built.
-
-    :raises ConfigError: if it cannot.
-    """
-    # Not before: it takes memory, and a daemon that serves has no use for it.
-    from giftless.runtime.ssh_instance import SSHInstance
-
-    SSHInstance(ssh_orders(loaded, loaded.config.log_format), reactor)
 
 
 def environment_of_ssh(environ: Mapping[str, str]) -> dict[str, str]:

@@ -66,14 +66,22 @@ class Options(usage.Options):
             with status 0 after ``--check``.
         """
         # Not before: these import the reactor (see makeService).
+        from giftless.runtime.checks import check_listener, check_sockets, unreachable
         from giftless.runtime.daemon import Daemon
-        from giftless.runtime.plans import check_listener
         from giftless.runtime.sockets.endpoints import check_endpoints, places
 
         limit_modes()
         twistd = self.twistd
         try:
             loaded = config.load(self["config"], os.environ)
+            options = loaded.config
+            warnings: list[str] = []
+            try:
+                if self["check"]:
+                    # Whoever starts the daemon binds its sockets, and becomes the user then.
+                    warnings += [*check_sockets(options, reactor), *unreachable(options)]
+            except ConfigError as error:
+                raise config.located(error, loaded.source, loaded.text, os.environ) from None
             if self["check"]:
                 _become_user(twistd)
             if self.builds_parts:
@@ -82,16 +90,16 @@ class Options(usage.Options):
 
                 instance = Instance(loaded, reactor)
             try:
-                check_endpoints(reactor, places(loaded.config))
-                if self.builds_parts and loaded.config.ssh.endpoints:
+                check_endpoints(reactor, places(options))
+                if self.builds_parts and options.ssh.endpoints:
                     check_listener(loaded, reactor)
             except ConfigError as error:
                 raise config.located(error, loaded.source, loaded.text, os.environ) from None
         except ConfigError as error:
             raise SystemExit(f"giftless: {error}") from None
         if self["check"]:
-            readable = permissions.warnings(loaded.config, loaded.source, loaded.text, os.environ)
-            for warning in (*plugins.broken_files(), *plugins.unusable(), *readable):
+            readable = permissions.warnings(options, loaded.source, loaded.text, os.environ)
+            for warning in (*plugins.broken_files(), *plugins.unusable(), *readable, *warnings):
                 print(f"giftless: {warning}", file=sys.stderr)
             problems = instance.run_checks()
             if problems:

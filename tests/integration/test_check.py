@@ -156,6 +156,17 @@ class BrokenTests(CheckTestCase):
             self.assertEqual(problem["check"], "parts")
             self.assertIn(words, problem["found"])
 
+    def test_a_socket_that_cannot_be_bound_is_named(self) -> None:
+        path = self.configure(ssh={"socket": str(self.directory / ("x" * 100))})
+        (problem,) = self.problems(path)
+        self.assertEqual(problem["check"], "sockets")
+        self.assertIn("ssh.socket: cannot listen on unix:…", problem["found"])
+        done = run_command(
+            "twistd", "giftless", "--check", "--config", str(path), directory=self.directory
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("at most 107 bytes", done.stderr)
+
     def test_a_store_that_cannot_be_written_is_named(self) -> None:
         (self.directory / "objects").write_text("a file")
         (problem,) = self.problems(self.configure())

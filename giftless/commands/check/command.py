@@ -30,8 +30,8 @@ from giftless.commands.findings import JSON, Finding, Report, failed, ok, warnin
 from giftless.commands.parts import use_parts
 from giftless.errors import ConfigError
 from giftless.interfaces import ICheckable
+from giftless.runtime.checks import check_listener, check_sockets, unreachable
 from giftless.runtime.instance import used_fronts
-from giftless.runtime.plans import check_listener
 from giftless.runtime.sockets.endpoints import (
     admin_listenings,
     check_endpoints,
@@ -88,6 +88,9 @@ class CheckCommand(Command):
         async def examine(options: Config, parts: PartBuilder) -> None:
             threads = parts.environment.blocking
             clock = parts.environment.reactor
+            # With the rights of whoever starts the daemon.
+            for finding in look_at_sockets(loaded, clock):
+                report.add(finding)
             # This imports the code of all plugins, which that user need not be able to read.
             for finding in (*look_at_versions(), *look_at_files(loaded)):
                 report.add(finding)
@@ -110,6 +113,21 @@ class CheckCommand(Command):
                 report.add(finding)
 
         use_parts(loaded, examine)
+
+
+def look_at_sockets(loaded: Loaded, reactor: Any) -> Iterator[Finding]:
+    """Look whether the daemon can listen where it is to, and be reached there."""
+    words = "have the daemon listen elsewhere, or make room for it"
+    try:
+        problems = [*check_sockets(loaded.config, reactor), *unreachable(loaded.config)]
+    except ConfigError as error:
+        yield failed("sockets", str(_located(error, loaded)), operator=words)
+        return
+    for problem in problems:
+        found, _, advice = problem.partition("; ")
+        yield warning("sockets", found, operator=advice)
+    if not problems:
+        yield ok("sockets", "the daemon can listen on all endpoints, or does so")
 
 
 def look_at_files(loaded: Loaded) -> Iterator[Finding]:

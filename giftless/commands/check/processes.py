@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from giftless.runtime.sockets.holders import listening, rows
+
 #: A TCP port, or a socket's path, in a Twisted server endpoint.
 _TCP: Final = re.compile(r"(?:^|:)(?:tcp6?|ssl):(?:port=)?([0-9]{1,5})(?::|$)")
 _UNIX: Final = re.compile(r"(?:^|:)unix:(?:address=)?((?:[^:\\]|\\.)+)")
-
-#: How the kernel writes that a TCP socket listens.
-_LISTENS: Final = "0A"
 
 _SOFT_LIMIT: Final = re.compile(r"^Max open files\s+(\d+)", re.MULTILINE)
 
@@ -79,19 +78,7 @@ def _sockets(endpoints: Sequence[str]) -> Iterator[str]:
     ports = {int(match[1]) for each in endpoints for match in _TCP.finditer(each)} - {0}
     # The kernel keeps a path as it was bound: relative to the folder of the daemon.
     paths = {match[1].replace("\\", "") for each in endpoints for match in _UNIX.finditer(each)}
-    for table in ("tcp", "tcp6"):
-        for fields in _rows(table):
-            port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == _LISTENS and port in ports:
-                yield f"socket:[{fields[9]}]"
-    for fields in _rows("unix"):
+    yield from listening(ports)
+    for fields in rows("unix"):
         if len(fields) > 7 and fields[7] in paths:
             yield f"socket:[{fields[6]}]"
-
-
-def _rows(table: str) -> Iterator[list[str]]:
-    try:
-        lines = Path("/proc/net", table).read_text(errors="replace").splitlines()[1:]
-    except OSError:
-        return
-    yield from (line.split() for line in lines)
