@@ -10,6 +10,7 @@ from giftless.errors import ConfigError
 from giftless.interfaces import (
     Environment,
     IExternalStore,
+    IForwarding,
     IStorageFactory,
     IStreamingStore,
     Section,
@@ -44,6 +45,8 @@ class CompressedFactory:
         """
         compression = load_compression(options.compression)
         store = build_inner(options.store, environment, "compression")
+        if isinstance(store, CodedStore) and store.compresses:
+            raise ConfigError("store.type", "compresses already; to compress twice saves no more")
         return build_coded(store, compression, None, environment)
 
 
@@ -55,6 +58,8 @@ def build_inner(section: Section, environment: Environment, what: str) -> Any:
     :raises ConfigError: if it does not.
     """
     store: Any = environment.parts.build(IStorageFactory, section, "store")
+    if IForwarding.providedBy(store):
+        raise ConfigError("store.type", "is a mirror: its objects are kept by another server")
     if IExternalStore.providedBy(store):
         raise ConfigError(
             "store",

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Sequence
 from typing import IO, Final
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from giftless.errors import InsufficientStorage
+from giftless.errors import InsufficientStorage, StorageUnavailable
 from giftless.interfaces import IBlocking, IBody
 
 #: How much is read at once, in bytes.
 _READ_SIZE: Final = 1024 * 1024
+
+#: The errno values that mean "no room".
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+#: What clients are told to wait while the disk fails, in seconds.
+_RETRY_AFTER: Final = 30
+
+_log = Logger(namespace="giftless.storage")
 
 
 @implementer(IBody)
@@ -45,14 +55,24 @@ class Spool:
 
         :returns: how many bytes it has.
         :raises InsufficientStorage: if the disk has no room for them.
+        :raises StorageUnavailable: if it fails otherwise.
         """
         try:
             while chunks := await body.read():
                 await self._blocking.run(self._write, chunks)
             return await self._blocking.run(self._rewind)
         except OSError as error:
-            raise InsufficientStorage(
-                f"the server's disk has no room to compress this object ({error.strerror})"
+            _log.error(
+                "an upload could not wait in {place}: {error}",
+                place=self._directory,
+                error=str(error),
+            )
+            if error.errno in _FULL:
+                raise InsufficientStorage(
+                    "the server's own disk is full; nothing was stored"
+                ) from error
+            raise StorageUnavailable(
+                "the server's own disk fails; try again later", _RETRY_AFTER
             ) from error
 
     async def read(self) -> Sequence[bytes]:

@@ -87,6 +87,11 @@ class CodedStore:
             parts = parts_of(store, sizes, writer, sealing, blocking)
             lend(self, parts, IMultipartStore, IStreamingMultipartStore)
 
+    @property
+    def compresses(self) -> bool:
+        """Whether it compresses what is worth it."""
+        return self._writer.compression is not None
+
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
         return await self._sizes.translate(keys, await self.inner.sizes(keys))

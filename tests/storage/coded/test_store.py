@@ -375,6 +375,11 @@ class FactoryTests(CoroutineTestCase):
         for text in ("zstd", "zstd:1", "zstd:19"):
             load_compression(text)
 
+    def test_nothing_is_compressed_twice(self) -> None:
+        inner = {"type": "local", "path": self.mktemp()}
+        error = self.assertRaises(ConfigError, self.build, {"type": "compressed", "store": inner})
+        self.assertEqual(error.path, "store.type")
+
     def test_signed_urls_would_go_past_it(self) -> None:
         made = environment(self.mktemp())
         parts: Any = type("Parts", (), {"build": lambda *_: ExternalStore()})()
