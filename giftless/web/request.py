@@ -309,6 +309,8 @@ class LFSRequest(ResourceRequest):
             # Too late for another status: a cut connection is the only signal.
             self.abandon(error.code)
             return
+        # What was prepared for another answer is not true of this one.
+        self.response.headers.fields.clear()
         headers = error.headers
         if isinstance(error, Unauthorized):
             headers = {**context.challenge.headers(), **headers}

@@ -70,11 +70,13 @@ async def _send(
         if data is not None:
             request.write(data)  # and the headers
             return
-    request.write(b"")  # the headers
     if start == end:
+        request.write(b"")  # the headers
         return
+    # They go with the first bytes, so that a store that has none to give finds its status.
     transport = request.connection.transport
     if sends_at_once(transport) and IStoredFile.providedBy(stored):
+        request.write(b"")
         sender = _FileSender(request, stored.fileno(), start, end, blocking)
         await sender.run()
         return
@@ -96,6 +98,8 @@ async def _follow(request: LFSRequest, stored: IGrowingFile, blocking: IBlocking
             break
         if request.connection is None:
             raise Disconnected("the client went away")
+        if not request.response.begun:
+            request.write(b"")
         is_end = reached == stored.size
         await _FileSender(request, stored.fileno(), offset, reached, blocking, is_end).run()
         offset = reached
