@@ -16,14 +16,21 @@ from typing import Any, Final, NoReturn
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
+
+#: How many bytes may come before the body of an answer, interim answers included.
+_LONGEST_HEAD: Final = 256 * 1024
+
+#: How Twisted calls what comes before a body.
+_HEAD_STATES: Final = ("STATUS", "HEADER")
 
 #: How long the making of a connection may take, in seconds.
 _CONNECT_TIMEOUT: Final = 10
@@ -58,10 +65,38 @@ def quiet_pool(reactor: Any) -> HTTPConnectionPool:
     return _QuietPool(reactor)
 
 
+class _BoundedProtocol(HTTP11ClientProtocol):
+    """Gives a server up that sends too much before the body of an answer.
+
+    Twisted bounds each line of a head, and takes as many as a server cares to send.
+    """
+
+    _before_body = 0
+
+    def request(self, request: Any) -> Deferred[IResponse]:
+        """Send a request."""
+        self._before_body = 0
+        asked: Deferred[IResponse] = super().request(request)
+        return asked
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes from the connection."""
+        parser = self._parser
+        if parser is not None and parser.state in _HEAD_STATES:
+            self._before_body += len(data)
+            if self._before_body > _LONGEST_HEAD:
+                self.abort()
+                return
+        super().dataReceived(data)
+
+
 class _QuietFactory(_HTTP11ClientFactory):
-    """Does not log every connection."""
+    """Does not log every connection, and bounds what comes over it."""
 
     noisy = False
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
+        return _BoundedProtocol(self._quiescentCallback)
 
 
 class _QuietPool(HTTPConnectionPool):
