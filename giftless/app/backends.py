@@ -130,9 +130,9 @@ def build_backends(
         for index, section in enumerate(options.auth)
     ]
     check_realms(parts.built)
-    keyrings = _keyrings(options, parts, chain)
     # What another server keeps is not kept here as well.
     keeps = not is_forwarding(options, store, chain, parts.built)
+    keyrings = _keyrings(options, parts, chain)
     locks = build_lock_store(options, parts) if keeps else None
     catalogue = build_catalogue(options, parts) if keeps else None
     quotas = build_quota_parts(options, catalogue, parts.environment)

@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import json
 import os
+import socket
+import threading
 from typing import Any
 
 from giftless.lfs.objects import ACTION_HEADER
@@ -85,6 +87,31 @@ class MirrorTestCase(IntegrationTestCase):
     def transfers(self, data: bytes = DATA) -> int:
         """Tell how often an object's bytes were asked of the server."""
         return len(self.upstream.asked("GET", oid_of(data)))
+
+
+class Flood:
+    """A server that answers everything with the same bytes, again and again.
+
+    :param begins: what it sends first.
+    :param goes_on: what it sends after that until it is left.
+    """
+
+    def __init__(self, case: IntegrationTestCase, begins: bytes, goes_on: bytes) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        thread = threading.Thread(target=self._serve, args=(begins, goes_on), daemon=True)
+        thread.start()
+        case.addCleanup(self._listener.close)
+
+    def _serve(self, begins: bytes, goes_on: bytes) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with contextlib.suppress(OSError), connection:
+                    connection.recv(65536)
+                    connection.sendall(begins)
+                    while True:
+                        connection.sendall(goes_on)
 
 
 class DownloadTests(MirrorTestCase):
@@ -186,6 +213,44 @@ class DownloadTests(MirrorTestCase):
         self.assertEqual(item["oid"], oid_of(DATA))
         self.assertIn("error", item)
 
+    def test_sizes_and_times_that_cannot_be_are_borne(self) -> None:
+        daemon = self.mirror()
+        item: dict[str, Any] = {"oid": oid_of(DATA), "size": len(DATA)}
+        action: dict[str, Any] = {"href": f"{self.upstream.http.url}/data/{oid_of(DATA)}"}
+        for strange, more in (
+            ({"size": 2**63}, {}),
+            ({"size": 2**80}, {}),
+            ({"size": -1}, {}),
+            ({"size": len(DATA) + 1}, {}),
+            ({}, {"expires_in": 10**300}),
+            ({}, {"expires_in": -5}),
+            ({}, {"expires_at": "0002-01-01T00:00:00Z"}),
+            ({}, {"expires_at": "9999-12-31T23:59:59-23:59"}),
+            ({}, {"header": {"Content-Length": "5", "Host": "evil", "Range": "bytes=0-0"}}),
+            ({}, {"header": {"X-Long": "x" * 9000}}),
+            ({}, {"header": {"X": "a\r\nb: c"}}),
+            ({"error": {"code": "x", "message": 5}}, {}),
+            ({"error": {"code": 401, "message": "no"}}, {}),
+        ):
+            entry = {**item, "actions": {"download": {**action, **more}}, **strange}
+            body = json.dumps({"objects": [entry]}).encode()
+            self.answer(Answer(200, body), "/batch")
+            reply = self.batch(daemon)
+            self.assertEqual(reply.status, 200, (strange, more, reply.body))
+            (told,) = reply.json["objects"]
+            self.assertEqual(told["size"], len(DATA))
+            if "actions" in told:
+                header = told["actions"]["download"]["header"]
+                reply = daemon.request("GET", told["actions"]["download"]["href"], headers=header)
+                self.assertIn(reply.status, (200, 403), (strange, more))
+
+    def test_a_server_that_sends_headers_without_end_is_given_up(self) -> None:
+        flood = Flood(self, b"HTTP/1.1 200 OK\r\n", b"X-Header: " + b"x" * 8000 + b"\r\n")
+        daemon = self.mirror(upstreams=[{"url": flood.url}])
+        before = daemon.memory("VmHWM")
+        self.assertEqual(self.batch(daemon).status, 503)
+        self.assertLess(daemon.memory("VmHWM") - before, 50_000_000)
+
     def test_actions_that_lead_astray_are_not_followed(self) -> None:
         daemon = self.mirror()
         for href in (
@@ -235,7 +300,7 @@ class DownloadTests(MirrorTestCase):
         for body in (b"x" * len(DATA), DATA[:-1], DATA + b"x", b""):
             self.answer(Answer(200, body), "/data/")
             href, header = self.action(self.batch(daemon))
-            with contextlib.suppress(http.client.IncompleteRead):
+            with contextlib.suppress(http.client.IncompleteRead, ConnectionResetError):
                 self.assertNotEqual(daemon.request("GET", href, headers=header).status, 200)
         self.recover()
         self.assertEqual(self.fetch(daemon).body, DATA)

@@ -32,7 +32,7 @@ from giftless.interfaces import (
     WallClock,
 )
 from giftless.lfs.batch import BatchRequest
-from giftless.lfs.objects import NO_EXTRAS, Extras, ObjectKey, Operation
+from giftless.lfs.objects import MAX_SIZE, NO_EXTRAS, Extras, ObjectKey, Operation
 from giftless.lfs.replies import Answered, GivenAction
 from giftless.storage.cache.reads import CachedReads
 from giftless.storage.mirror.asking import RETRY_AFTER, Outgoing, same_origin
@@ -159,7 +159,7 @@ class CallersStore:
                     " more; try again later",
                     RETRY_AFTER,
                 )
-            found = UpstreamObject(
+            return UpstreamObject(
                 key.oid,
                 place.asker,
                 action,
@@ -168,12 +168,6 @@ class CallersStore:
                 means.clock,
                 means.wall_clock,
             )
-            try:
-                await found.begin()
-            except BaseException:
-                found.close()
-                raise
-            return found
 
         return await means.reads.open(key, size, NO_EXTRAS, source)
 
@@ -275,6 +269,8 @@ class CallersStore:
         """
         if answered.code:
             return refusal_by(place.asker.name, answered.code, answered.message)
+        if answered.size > MAX_SIZE:
+            return garbled(place.asker.name, "it tells no size that an object can have")
         actions = answered.actions
         names = ("upload", "verify") if operation is Operation.UPLOAD else ("download",)
         given = {

@@ -1,8 +1,7 @@
 """Objects of the server that is mirrored, as its actions give them.
 
-The request for all of an object is sent when it is opened: so a refusal is told before any
-byte, and whoever asks gets a status that says what to do.  The last bytes of all of an object
-are passed on when its digest is right.
+A request is sent when bytes are read: of several workers, one fetches an object.  The last
+bytes of all of an object are passed on when its digest is right.
 """
 
 from __future__ import annotations
@@ -71,34 +70,18 @@ class UpstreamObject:
         self._action = action
         self._clock = clock
         self._wall_clock = wall_clock
-        self._begun: UpstreamBody | None = None
         self._bodies: list[UpstreamBody] = []
-
-    async def begin(self) -> None:
-        """Ask for all of it.
-
-        :raises LFSError: if the server does not give it.
-        """
-        self._begun = self._part(0, self.size)
-        await self._begun.begin()
 
     def read(self, start: int, end: int) -> IBody:
         """See :meth:`giftless.interfaces.IStoredObject.read`."""
-        begun, self._begun = self._begun, None
-        if (start, end) == (0, self.size):
-            whole = begun or self._part(start, end)
-            checked = VerifiedBody(whole, self._oid, self.size, self.size, self._blocking)
-            return _HeldBack(checked, self._asker.name)
-        if begun is not None:
-            begun.close()
-        return self._part(start, end)
-
-    def _part(self, start: int, end: int) -> UpstreamBody:
         body = UpstreamBody(
             self._asker, self._action, self.size, start, end, self._clock, self._wall_clock
         )
         self._bodies.append(body)
-        return body
+        if (start, end) != (0, self.size):
+            return body
+        checked = VerifiedBody(body, self._oid, self.size, self.size, self._blocking)
+        return _HeldBack(checked, self._asker.name)
 
     def close(self) -> None:
         """See :meth:`giftless.interfaces.IStoredObject.close`: cut what still runs."""
@@ -170,14 +153,6 @@ class UpstreamBody:
         self._closed = False
         self._waited = 0.0
         self._received = 0
-
-    async def begin(self) -> None:
-        """Send the request, unless there is nothing to read.
-
-        :raises LFSError: if the server refuses it, or does not answer.
-        """
-        if self._at < self._end:
-            self._download = await self._begin()
 
     async def read(self) -> Sequence[bytes]:
         """See :meth:`giftless.interfaces.IBody.read`.
