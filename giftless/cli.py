@@ -68,6 +68,7 @@ COMMANDS: Final = (
         "giftless.commands.encrypt.EncryptCommand",
         "Encrypt what was stored before the storage was encrypted.",
     ),
+    ("cache", "giftless.commands.cache.CacheCommand", "Fill and empty the cache of objects."),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
 )
 

@@ -28,6 +28,11 @@ POLL: Final = 0.01
 #: After how many seconds a file is given up that nobody has open any more.
 LINGER: Final = 30.0
 
+#: How many bytes readers are told of at once, and after how many seconds of fewer, so that
+#: what each of many costs does not hold up who fills the file.
+BATCH: Final = 1024 * 1024
+DELAY: Final = 0.02
+
 #: How long a file waits for its turn to be filled, in seconds.
 TURN: Final = 5.0
 
@@ -71,6 +76,9 @@ class Growth:
         self._readers = 0
         self._told: list[Deferred[None]] = []
         self._leaving: IDelayedCall | None = None
+        #: Up to where readers were told of, and when they are told the next time.
+        self._heard = 0
+        self._telling: IDelayedCall | None = None
         self._work: Deferred[None] | None = None
         self._mine = True
         self._reserved = False
@@ -257,7 +265,7 @@ class Growth:
         finally:
             self._means.turns.release()
         self._note(plain)
-        self._advance(self._size)
+        self.reached = self._size
         return "kept"
 
     async def _watch(self) -> bool:
@@ -300,9 +308,11 @@ class Growth:
             self._means.checks.note(identity_of(self._part.fd), plain)
 
     def _advance(self, reached: int) -> None:
-        if reached > self.reached:
-            self.reached = reached
+        before, self.reached = self.reached, max(reached, self.reached)
+        if not before or self.reached - self._heard >= BATCH:
             self._tell()
+        elif self._telling is None and self.reached > before:
+            self._telling = self._means.clock.callLater(DELAY, self._tell)
 
     def _wait(self) -> Deferred[None]:
         wait: Deferred[None] = Deferred()
@@ -310,6 +320,10 @@ class Growth:
         return wait
 
     def _tell(self) -> None:
+        if self._telling is not None and self._telling.active():
+            self._telling.cancel()
+        self._telling = None
+        self._heard = self.reached
         told, self._told = self._told, []
         for wait in told:
             if not wait.called:

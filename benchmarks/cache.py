@@ -1,0 +1,233 @@
+"""What a cache does: many clients and one cold object, and how fast warm ones are served.
+
+A bucket of versitygw is behind a network of 20 ms and 200 MB/s.  One client reads an object of
+it through the server without a cache; then many read it at the same time through one with an
+empty cache.  Of these it is said how often the bucket was asked, when each had its first byte
+and all of them the last one, and how much memory the server took.  Then the object is read from
+the cache, and from a local store.
+
+    python -m benchmarks.cache [--size BYTES] [--clients N] [--seconds N] [--workers N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import selectors
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.support import (
+    Content,
+    free_port,
+    giftless_command,
+    make_content,
+    memory,
+    processor_time,
+    running,
+)
+from tests.support.servers import versitygw
+from tests.support.throttled import throttled
+
+#: How much is read at once, in bytes.
+READ: Final = 1 << 20
+
+#: Lets the kernel throw away what was received, so that reading costs the clients nothing.
+_DISCARD: Final = socket.MSG_TRUNC
+
+
+@dataclass
+class Reading:
+    """What a client has read.
+
+    :ivar sent: when it has sent its request.
+    :ivar length: how many bytes of the object have come.
+    :ivar first: after how many seconds its first byte came; 0 before.
+    :ivar last: when its last byte came, in seconds after the first request.
+    :ivar head: what has come before the first byte of the object.
+    :ivar digest: of the object's bytes; only the first client computes it.
+    """
+
+    sent: float
+    length: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    head: bytes = b""
+    digest: Any = None
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--size", type=int, default=2 << 30)
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="giftless-bench-", dir=Path.cwd()) as directory:
+        root = Path(directory)
+        content = make_content(root / "object", options.size)
+        (root / "s3").mkdir()
+        with versitygw(root / "s3") as server, throttled(server.port) as far:
+            server.create("lfs")
+            place = server.buckets / "lfs" / "org" / "repo"
+            place.mkdir(parents=True)
+            assert content.path is not None
+            (place / content.oid).hardlink_to(content.path)
+            section = {
+                **server.options("lfs", mode="proxy"),
+                "endpoint_url": f"http://127.0.0.1:{far.port}",
+            }
+            with daemon(root, "plain", options.workers, section) as (port, _):
+                (one,) = read(port, content, 1)
+            single = one.last
+            print(f"one client without a cache: {single:.2f} s", flush=True)
+            cached = {"type": "cache", "path": str(root / "cache"), "limit": "1T", "store": section}
+            with daemon(root, "cached", options.workers, cached) as (port, pid):
+                before, quiet, used = far.counts(), memory(pid), processor_time(pid)
+                with watched(pid) as peak:
+                    readings = read(port, content, options.clients)
+                after = far.counts()
+                told = sorted(reading.first for reading in readings)
+                total = max(reading.last for reading in readings)
+                asked = after["GET"] - before.get("GET", 0)
+                fetched = (after["bytes"] - before["bytes"]) / content.size
+                print(
+                    f"{options.clients} clients, cold: {total:.2f} s ({total / single:.2f} of one),"
+                    f" first bytes after {told[0] * 1000:.0f} to {told[-1] * 1000:.0f} ms (median"
+                    f" {statistics.median(told) * 1000:.0f} ms); {asked} GET, {fetched:.3f} of the"
+                    f" object's bytes fetched; {processor_time(pid) - used:.2f} s of a processor;"
+                    f" memory {quiet / 1e6:.0f} to {peak[0] / 1e6:.0f} MB",
+                    flush=True,
+                )
+                warm = rate(port, content, options.seconds)
+            local = root / "store" / "org" / "repo"
+            local.mkdir(parents=True)
+            (local / content.oid).hardlink_to(content.path)
+            section = {"type": "local", "path": str(root / "store")}
+            with daemon(root, "local", options.workers, section) as (port, _):
+                base = rate(port, content, options.seconds)
+            print(
+                f"warm: {warm / 1e6:.0f} MB/s, from a local store {base / 1e6:.0f} MB/s"
+                f" ({warm / base:.2f})"
+            )
+
+
+@contextmanager
+def daemon(
+    root: Path, name: str, workers: int, storage: dict[str, Any]
+) -> Iterator[tuple[int, int]]:
+    """Run a server; yields its port and the id of its process."""
+    port, place = free_port(), root / name
+    place.mkdir()
+    command = giftless_command(place, port, storage=storage, workers=workers)
+    with running(command, port, place) as process:
+        yield port, process.pid
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[list[int]]:
+    """Watch how much memory a process and its descendants take; yields the most."""
+    most, ended = [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            most[0] = max(most[0], memory(pid))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        thread.join()
+
+
+def read(port: int, content: Content, clients: int) -> list[Reading]:
+    """Let clients read all of an object at the same time.
+
+    :raises RuntimeError: if one does not get all, or the first one something else.
+    """
+    request = f"GET /org/repo/objects/storage/{content.oid} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    buffer = bytearray(READ)
+    began = time.perf_counter()
+    with selectors.DefaultSelector() as selector:
+        readings = []
+        for number in range(clients):
+            connection = socket.create_connection(("127.0.0.1", port))
+            connection.sendall(request.encode())
+            reading = Reading(time.perf_counter())
+            reading.digest = None if number else hashlib.sha256()
+            connection.setblocking(False)
+            selector.register(connection, selectors.EVENT_READ, reading)
+            readings.append(reading)
+        left = clients
+        while left:
+            for key, _ in selector.select():
+                if _receive(key.fileobj, key.data, buffer):
+                    if key.data.length == content.size:
+                        key.data.last = time.perf_counter() - began
+                        left -= 1
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()  # type: ignore[union-attr]
+                    continue
+                raise RuntimeError(f"a client got {key.data.length} of {content.size} bytes")
+    if readings[0].digest.hexdigest() != content.oid:
+        raise RuntimeError("the bytes are not those of the object")
+    return readings
+
+
+def _receive(connection: Any, reading: Reading, buffer: bytearray) -> bool:
+    """Receive some; return whether the connection goes on."""
+    discards = reading.first and reading.digest is None
+    count = connection.recv_into(buffer, READ, _DISCARD if discards else 0)
+    if not count:
+        return False
+    data = memoryview(buffer)[:count]
+    if not reading.first:
+        reading.head += bytes(data)
+        head, end, rest = reading.head.partition(b"\r\n\r\n")
+        if not end or not rest:
+            return True
+        if b" 200 " not in head.partition(b"\r\n")[0]:
+            raise RuntimeError(head.decode("latin-1"))
+        reading.first = time.perf_counter() - reading.sent
+        data = memoryview(rest)
+    if reading.digest is not None:
+        reading.digest.update(data)
+    reading.length += len(data) if not discards else count
+    return True
+
+
+def rate(port: int, content: Content, seconds: float) -> float:
+    """Return how many bytes a second one client reads, again and again."""
+    read(port, content, 1)
+    request = f"GET /org/repo/objects/storage/{content.oid} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    buffer = bytearray(READ)
+    total, began = 0, time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        while time.perf_counter() - began < seconds:
+            connection.sendall(request.encode())
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(READ)
+            left = content.size - len(head.partition(b"\r\n\r\n")[2])
+            while left:
+                count = connection.recv_into(buffer, min(left, READ), _DISCARD)
+                if not count:
+                    raise RuntimeError("the server has closed the connection")
+                left -= count
+            total += content.size
+    return total / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()
