@@ -103,7 +103,10 @@ class CacheCommandTests(ObjectsTestCase):
             (["drop", "--all", "acme/rocket"], "say what to remove"),
             (["drop", "acme/rocket", "xyz"], "xyz: the oid must be"),
             (["drop", "../etc"], "is no repository"),
-            (["warm", "--from", "https://x", "acme/rocket", "0" * 64], "give OIDs or --from, not both"),
+            (
+                ["warm", "--from", "https://x", "acme/rocket", "0" * 64],
+                "give OIDs or --from, not both",
+            ),
             (["warm", "--from", "ext::sh", "acme/rocket"], "could run anything"),
             (["warm", "--jobs", "0", "acme/rocket"], "--jobs is from 1 to"),
         ):

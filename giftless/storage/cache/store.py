@@ -18,10 +18,12 @@ from giftless.interfaces import (
     IDated,
     IDeleting,
     IFusedCapacity,
+    IHeading,
     IInspector,
     IListing,
     IMarking,
     IMultipartStore,
+    IPeeking,
     IProbing,
     IReadableStore,
     ISharing,
@@ -29,6 +31,7 @@ from giftless.interfaces import (
     IStreamingMultipartStore,
     IStreamingStore,
     ISurveying,
+    IUnsizedStore,
     IWarming,
     Payload,
 )
@@ -44,14 +47,17 @@ _ITS_OWN: Any = (
     IDated,
     IDeleting,
     IFusedCapacity,
+    IHeading,
     IInspector,
     IListing,
     IMarking,
     IMultipartStore,
+    IPeeking,
     IProbing,
     ISharing,
     IStreamingMultipartStore,
     ISurveying,
+    IUnsizedStore,
 )
 
 

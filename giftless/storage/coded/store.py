@@ -17,6 +17,7 @@ from giftless.interfaces import (
     IBlocking,
     IBody,
     ICapacity,
+    ICopied,
     ICopying,
     IDated,
     IDeleting,
@@ -45,7 +46,7 @@ from giftless.storage.coded.parts import parts_of
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.coded.sizes import Size, Sizes
 from giftless.storage.coded.writing import Writer
-from giftless.storage.wrapping import lend, pass_on
+from giftless.storage.wrapping import lend, pass_on, without_copies
 
 
 @implementer(IStreamingStore)
@@ -81,6 +82,8 @@ class CodedStore:
         for interface in (IFusedCapacity, IInspector, IListing, ISurveying):
             if interface.providedBy(store):
                 alsoProvides(self, interface)
+        if ICopied.providedBy(store):
+            alsoProvides(self, ICopied)
         if IStreamingMultipartStore.providedBy(store) and (
             sealing is None or IDeleting.providedBy(store)
         ):
@@ -120,6 +123,17 @@ class CodedStore:
         if stored is None:
             return None
         return await open_stored(stored, key.oid, self._sealing, self._blocking, self._sealed_only)
+
+    def kept(self) -> CodedStore:
+        """See :meth:`giftless.interfaces.ICopied.kept`."""
+        return CodedStore(
+            without_copies(self.inner),
+            self._writer,
+            self._sizes,
+            self._sealing,
+            self._blocking,
+            self._sealed_only,
+        )
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IWritableStore.put`."""

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from giftless.errors import LFSError, StorageUnavailable
 from giftless.interfaces import (
     IBlocking,
+    ICaching,
     Identity,
     IForwarding,
     ILockForwarding,
@@ -24,6 +25,7 @@ from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Repo
 from giftless.storage.mirror.asking import RETRY_AFTER
 from giftless.storage.mirror.callers import CallersStore, Means
 from giftless.storage.mirror.locks import forward_locks
+from giftless.storage.wrapping import lend
 
 #: How many bytes are written to try whether the directory takes them.
 _PROBE_BYTES: Final = 64
@@ -41,6 +43,7 @@ class MirrorStore:
 
     def __init__(self, means: Means, directory: str, blocking: IBlocking) -> None:
         self.reads = means.reads
+        lend(self, means.reads, ICaching)
         self._means = means
         self._directory = directory
         self._blocking = blocking

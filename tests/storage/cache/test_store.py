@@ -39,6 +39,7 @@ from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, FusedCapacityContract, StreamingStoreContract
+from tests.storage.encrypted.support import key_file
 from tests.storage.local import test_parts
 from tests.storage.s3.support import S3TestCase
 from tests.support.blocking import InlineBlocking
@@ -191,6 +192,89 @@ class CachedS3Tests(S3TestCase, CachedContract):
         self.assertEqual(self.sizes(KEY), [7])
         self.put(KEY, DATA)
         self.assertEqual(self.get(KEY), DATA)
+
+
+def built(case: Any, section: dict[str, Any]) -> Any:
+    """Build a store that a section describes."""
+    return part_builder(case.mktemp()).build(IStorageFactory, section, "storage")
+
+
+class CompressedOverCacheTests(MarkingContract, StreamingStoreContract, CoroutineTestCase):
+    """What is compressed is kept in the cache as it is."""
+
+    def make_store(self) -> Any:
+        self.directory, self.path = self.mktemp(), self.mktemp()
+        inner = {"type": "local", "path": self.directory}
+        cache = {"type": "cache", "path": self.path, "limit": "1G", "store": inner}
+        return built(self, {"type": "compressed", "store": cache})
+
+    def test_the_cache_is_used(self) -> None:
+        self.put(KEY, DATA)
+        for _ in range(2):
+            self.assertEqual(self.get(KEY), DATA)
+        files = [path.name for path in Path(self.path).rglob("*") if path.is_file()]
+        self.assertIn(KEY.oid, files)
+
+    def test_whoever_examines_reads_the_store_itself(self) -> None:
+        verifyObject(ICopied, self.store)
+        self.put(KEY, DATA)
+        self.get(KEY)
+        stored = Path(self.directory, KEY.path)
+        stored.write_bytes(altered(stored.read_bytes(), 600))
+        self.assertEqual(self.get(KEY), DATA)
+
+        async def examine() -> bytes:
+            kept: Any = without_copies(self.store)
+            opened = await kept.open(KEY)
+            return await read_all(opened.read(0, opened.size))
+
+        self.assert_fails(ObjectDamaged, examine())
+
+
+class CacheOverCompressedTests(MarkingContract, StreamingStoreContract, CoroutineTestCase):
+    """What the cache keeps can be sent as it is."""
+
+    def make_store(self) -> Any:
+        inner = {"type": "compressed", "store": {"type": "local", "path": self.mktemp()}}
+        self.path = self.mktemp()
+        return built(self, {"type": "cache", "path": self.path, "limit": "1G", "store": inner})
+
+    def test_the_cache_keeps_plaintext(self) -> None:
+        self.put(KEY, DATA)
+        self.get(KEY)
+        (kept,) = Path(self.path, "entries").glob("*/*")
+        self.assertEqual(kept.read_bytes(), DATA)
+
+
+class EncryptedOverCacheTests(CoroutineTestCase):
+    def test_keys_are_rotated_under_a_cache(self) -> None:
+        """What it has kept under the old key is of no use then, and does no harm."""
+        place = Path(self.mktemp())
+        place.mkdir()
+        inner = {"type": "local", "path": self.mktemp()}
+        cache = {"type": "cache", "path": self.mktemp(), "limit": "1G", "store": inner}
+
+        def store(*ids: str) -> Any:
+            """Build the store, with keys of these ids."""
+            keys = {"type": "file", "path": str(key_file(place / "keys", *ids))}
+            return built(self, {"type": "encrypted", "store": cache, "keys": keys})
+
+        def get(store: Any) -> bytes:
+            opened = self.run_now(store.open(KEY))
+            self.addCleanup(opened.close)
+            return self.run_now(read_all(opened.read(0, opened.size)))
+
+        first = store("old")
+        self.run_now(put_object(first, KEY, len(DATA), ListBody([DATA]), {}))
+        for _ in range(2):
+            self.assertEqual(get(first), DATA)
+        both = store("old", "new")
+        self.assertEqual(get(both), DATA)
+        self.assertIs(self.run_now(both.rewrap(KEY)), True)
+        self.assertEqual(get(both), DATA)
+        last = store("new")
+        for _ in range(2):
+            self.assertEqual(get(last), DATA)
 
 
 class CachedPartsTests(test_parts.LocalMultipartContractTests):
