@@ -33,13 +33,13 @@ from giftless.interfaces import (
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.cache.reads import CachedReads
 from giftless.storage.cache.store import CachedStore
+from giftless.storage.encrypted.keyfile import new_line
 from giftless.storage.local.store import LocalStore
 from giftless.storage.wrapping import without_copies
 from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, FusedCapacityContract, StreamingStoreContract
-from tests.storage.encrypted.support import key_file
 from tests.storage.local import test_parts
 from tests.storage.s3.support import S3TestCase
 from tests.support.blocking import InlineBlocking
@@ -254,9 +254,13 @@ class EncryptedOverCacheTests(CoroutineTestCase):
         inner = {"type": "local", "path": self.mktemp()}
         cache = {"type": "cache", "path": self.mktemp(), "limit": "1G", "store": inner}
 
+        lines = {name: new_line(name) for name in ("old", "new")}
+
         def store(*ids: str) -> Any:
             """Build the store, with keys of these ids."""
-            keys = {"type": "file", "path": str(key_file(place / "keys", *ids))}
+            (place / "keys").write_bytes(b"".join(lines[name] for name in ids))
+            (place / "keys").chmod(0o600)
+            keys = {"type": "file", "path": str(place / "keys")}
             return built(self, {"type": "encrypted", "store": cache, "keys": keys})
 
         def get(store: Any) -> bytes:
