@@ -9,6 +9,7 @@ renders errors; nothing below a front knows about HTTP responses.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 
 class LFSError(Exception):
@@ -159,7 +160,7 @@ class ObjectDamaged(Gone):
     cause = "damaged"
 
     @classmethod
-    def because(cls, reason: str) -> ObjectDamaged:
+    def because(cls, reason: str) -> Self:
         """Make the error.
 
         :param reason: what was found, in words.
@@ -167,6 +168,12 @@ class ObjectDamaged(Gone):
         return cls(
             f"the object is damaged on this server ({reason}); whoever has it can push it again"
         )
+
+
+class ObjectCorrupt(ObjectDamaged):
+    """What is stored of the object has turned out to be wrong; nobody has marked it yet."""
+
+    cause = "corrupt"
 
 
 class ObjectTrashed(Gone):
@@ -311,6 +318,16 @@ class ObjectUnreadable(StorageUnavailable):
     """The storage works, but does not give this object: its disk or its mode does not let it."""
 
     cause = "unreadable"
+
+
+class ObjectSealed(StorageUnavailable):
+    """The object is encrypted or compressed, and this server cannot undo that.
+
+    A key, a library or a section of the configuration is missing: nothing is known to be
+    wrong with the object.
+    """
+
+    cause = "sealed"
 
 
 class LocksUnavailable(ServiceUnavailable):

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from giftless.errors import Conflict, ObjectUnreadable, ServiceUnavailable
+from giftless.errors import Conflict, ObjectSealed, ObjectUnreadable, ServiceUnavailable
 from giftless.interfaces import IBody, IReadableStore, IStoredFile, IStoredObject
 from giftless.lfs.objects import ObjectKey
 
@@ -60,8 +60,8 @@ class WholeObject:
                 if self._body is None:
                     self._body = await self._open()
                 chunks = await self._body.read()
-            except ObjectUnreadable:
-                # To ask a disk again would take long, and help nobody.
+            except (ObjectUnreadable, ObjectSealed):
+                # To ask again would take long, and help nobody.
                 raise
             except (ServiceUnavailable, OSError):
                 self.close()

@@ -21,7 +21,7 @@ import struct
 from array import array
 from typing import Final
 
-from giftless.errors import ObjectDamaged
+from giftless.errors import ObjectCorrupt
 
 #: How many bytes of an object a frame holds.
 FRAME_SIZE: Final = 1024 * 1024
@@ -121,5 +121,5 @@ def parse_table(data: bytes, size: int, content_size: int) -> Table:
     return Table(offsets, size)
 
 
-def _wrong_table() -> ObjectDamaged:
-    return ObjectDamaged.because("the table of its compressed parts is wrong")
+def _wrong_table() -> ObjectCorrupt:
+    return ObjectCorrupt.because("the table of its compressed parts is wrong")

@@ -31,7 +31,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Final
 
-from giftless.errors import ObjectDamaged
+from giftless.errors import ObjectCorrupt
 from giftless.lfs.objects import MAX_SIZE, Oid
 
 #: How many bytes a head has.
@@ -139,14 +139,14 @@ def parse_head(start: bytes, oid: Oid) -> Head | None:
     if not resembles_head(start):
         return None
     if len(start) < HEAD_SIZE:
-        raise ObjectDamaged.because("its stored head is cut off")
+        raise ObjectCorrupt.because("its stored head is cut off")
     magic, version, flags, size, id_length, key_id, key_length, key = _FIELDS.unpack(
         start[: _FIELDS.size]
     )
     if magic != MAGIC or flags > _COMPRESSED | _SEALED or id_length > MAX_KEY_ID:
         raise _wrong()
     if version != _VERSION:
-        raise ObjectDamaged.because(f"its stored head has version {version}, which is not known")
+        raise ObjectCorrupt.because(f"its stored head has version {version}, which is not known")
     if key_length > MAX_WRAPPED_KEY or (size > MAX_SIZE and size != _UNKNOWN):
         raise _wrong()
     compressed, sealed = bool(flags & _COMPRESSED), bool(flags & _SEALED)
@@ -176,5 +176,5 @@ def _checksum(covered: bytes) -> bytes:
     return struct.pack("<I12x", zlib.crc32(covered))
 
 
-def _wrong() -> ObjectDamaged:
-    return ObjectDamaged.because("its stored head is wrong")
+def _wrong() -> ObjectCorrupt:
+    return ObjectCorrupt.because("its stored head is wrong")

@@ -6,7 +6,7 @@ from typing import Final
 
 from zope.interface import implementer
 
-from giftless.errors import LFSError, ObjectDamaged, ObjectUnreadable
+from giftless.errors import LFSError, ObjectCorrupt, ObjectSealed
 from giftless.interfaces import IBlocking, IBody, IEncodedObject, IStoredFile, IStoredObject
 from giftless.lfs.objects import Oid
 from giftless.storage.coded.head import HEAD_SIZE, Head, parse_head
@@ -69,7 +69,7 @@ async def _begin(
     """Open what begins so."""
     head = parse_head(start[:HEAD_SIZE], oid)
     if sealed_only and (head is None or not head.sealed):
-        raise ObjectUnreadable(
+        raise ObjectSealed(
             "the object is not encrypted, and this server gives away none that is not; its"
             " operator runs 'giftless encrypt'",
             _RETRY_AFTER,
@@ -105,10 +105,10 @@ async def _open(
 def require_sealing(sealing: ISealing | None) -> ISealing:
     """Return what opens what is sealed.
 
-    :raises ObjectUnreadable: if nothing does.
+    :raises ObjectSealed: if nothing does.
     """
     if sealing is None:
-        raise ObjectUnreadable(
+        raise ObjectSealed(
             "the object is encrypted, and this server's configuration does not have"
             " 'type: encrypted' with its key",
             _RETRY_AFTER,
@@ -122,18 +122,18 @@ def check_size(head: Head, size: int) -> None:
     :raises ObjectDamaged: if it differs.
     """
     if head.size not in (None, size):
-        raise ObjectDamaged.because(f"it should have {head.size} bytes, and {size} are stored")
+        raise ObjectCorrupt.because(f"it should have {head.size} bytes, and {size} are stored")
 
 
 def _load_unpack() -> Unpack:
     """Return what unpacks frames.
 
-    :raises ObjectUnreadable: if the library is missing.
+    :raises ObjectSealed: if the library is missing.
     """
     try:
         from giftless.storage.coded.zstd import unpack
     except ImportError:
-        raise ObjectUnreadable(
+        raise ObjectSealed(
             "the object is compressed, and the server lacks zstandard; its operator installs"
             " it with: pip install 'giftless[zstd]'",
             _RETRY_AFTER,

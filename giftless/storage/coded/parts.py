@@ -19,7 +19,7 @@ from typing import Any
 from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody
-from giftless.errors import Conflict, ObjectDamaged, WrongBody
+from giftless.errors import Conflict, ObjectCorrupt, ObjectDamaged, WrongBody
 from giftless.interfaces import (
     IBlocking,
     IBody,
@@ -227,7 +227,7 @@ class SealedParts(_Parts):
         oid = _oid_of_part(key, plan, part)
         opened = await open_stored(view, oid, self._sealing, self._blocking)
         if opened is view:
-            raise ObjectDamaged.because("one of its parts is not sealed")
+            raise ObjectCorrupt.because("one of its parts is not sealed")
         return opened
 
     def _upload(self, upload: PartUpload) -> PartUpload:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from zope.interface import implementer
 
-from giftless.errors import ObjectDamaged
+from giftless.errors import ObjectCorrupt
 from giftless.interfaces import IBlocking, IBody, IStoredObject
 from giftless.storage.coded.frames import (
     FRAME_SIZE,
@@ -31,7 +31,7 @@ async def read_table(packed: IStoredObject, size: int, blocking: IBlocking) -> T
     """
     length = table_size(size)
     if count_frames(size) > MAX_FRAMES or length > packed.size:
-        raise ObjectDamaged.because("it is too short for its size")
+        raise ObjectCorrupt.because("it is too short for its size")
     data = await read_exactly(packed, packed.size - length, packed.size)
     return await blocking.run(parse_table, data, size, packed.size)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import zstandard
 
-from giftless.errors import ObjectDamaged
+from giftless.errors import ObjectCorrupt
 from giftless.storage.coded.frames import FRAME_SIZE
 
 _QUICK_LEVEL: Final = 5
@@ -64,5 +64,5 @@ def unpack(frame: bytes, size: int) -> bytes:
     return data
 
 
-def _wrong_frame() -> ObjectDamaged:
-    return ObjectDamaged.because("a part of it cannot be unpacked")
+def _wrong_frame() -> ObjectCorrupt:
+    return ObjectCorrupt.because("a part of it cannot be unpacked")

@@ -30,7 +30,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from giftless.base.watched_file import FileProblem, WatchedFile, lines_of
-from giftless.errors import ObjectDamaged, ObjectUnreadable
+from giftless.errors import ObjectCorrupt, ObjectSealed
 from giftless.interfaces import Environment, IKeyWrapper, WrappedKey
 from giftless.storage.encrypted.sealing import is_key_id
 
@@ -106,7 +106,7 @@ class KeySet:
         try:
             return cipher.decrypt(nonce, sealed, context)
         except (InvalidTag, ValueError):  # the latter if it is too short
-            raise ObjectDamaged.because("the key in its stored head is not authentic") from None
+            raise ObjectCorrupt.because("the key in its stored head is not authentic") from None
 
 
 @implementer(IKeyWrapper)
@@ -147,7 +147,7 @@ class FileKeys:
                 "an object cannot be read: its key {id} is not in the key file; put it back",
                 id=repr(key.key_id),
             )
-            raise ObjectUnreadable(
+            raise ObjectSealed(
                 f"the object is encrypted with the key {key.key_id!r}, which this server does not"
                 " have; tell its operator",
                 _RETRY_AFTER,

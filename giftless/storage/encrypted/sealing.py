@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from zope.interface import implementer
 
-from giftless.errors import ObjectDamaged, StorageUnavailable
+from giftless.errors import ObjectCorrupt, StorageUnavailable
 from giftless.interfaces import IKeyWrapper, WrappedKey
 from giftless.lfs.objects import Oid
 from giftless.storage.coded.head import CHECKSUM_SIZE, MAX_KEY_ID, MAX_WRAPPED_KEY, Head
@@ -58,7 +58,7 @@ class Sealing:
         data_key = await self._data_key(oid, head)
         size = segments.opened_size(sealed)
         if not head.compressed and head.size not in (None, size):
-            raise ObjectDamaged.because("a part of what is stored is missing, or there is too much")
+            raise ObjectCorrupt.because("a part of what is stored is missing, or there is too much")
         return SegmentOpener(data_key, _associated(oid, head), prefix, sealed)
 
     async def rewrap(self, oid: Oid, head: Head) -> Head:
@@ -86,7 +86,7 @@ class Sealing:
         data_key = await self._keys.unwrap(key, _CONTEXT + oid.encode())
         mac = _mac(oid, head, data_key)
         if len(data_key) != KEY_SIZE or not hmac.compare_digest(mac, head.mac):
-            raise ObjectDamaged.because("its stored head is not authentic")
+            raise ObjectCorrupt.because("its stored head is not authentic")
         return data_key
 
 

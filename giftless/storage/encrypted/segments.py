@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from zope.interface import implementer
 
-from giftless.errors import ObjectDamaged
+from giftless.errors import ObjectCorrupt
 from giftless.storage.coded.sealing import IOpener, ISealer, Segment
 
 #: How long a sealed segment is, in bytes; the last one may be shorter.
@@ -62,7 +62,7 @@ def opened_size(size: int) -> int:
     """
     opened = size - HEADER_SIZE - _TAG_SIZE * max(1, -(-size // SEGMENT_SIZE))
     if opened < 0 or sealed_size(opened) != size or _segments(opened) > _MAX_SEGMENTS:
-        raise ObjectDamaged.because("a part of what is stored is missing, or there is too much")
+        raise ObjectCorrupt.because("a part of what is stored is missing, or there is too much")
     return opened
 
 
@@ -145,7 +145,7 @@ class SegmentOpener:
 
     def __init__(self, key: bytes, associated: bytes, header: bytes, sealed: int) -> None:
         if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
-            raise ObjectDamaged.because("it does not begin as what is sealed")
+            raise ObjectCorrupt.because("it does not begin as what is sealed")
         self._size = opened_size(sealed)
         self._cipher = _Cipher(key, associated, header)
 
@@ -180,7 +180,7 @@ class _Cipher:
         try:
             return self._gcm.decrypt(self._nonce(number, last), data, None)
         except InvalidTag:
-            raise ObjectDamaged.because("a stored segment is not authentic") from None
+            raise ObjectCorrupt.because("a stored segment is not authentic") from None
 
     def _nonce(self, number: int, last: bool) -> bytes:
         if number >= _MAX_SEGMENTS:

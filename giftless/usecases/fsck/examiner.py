@@ -26,6 +26,7 @@ from giftless.errors import (
     ConfigError,
     Conflict,
     LFSError,
+    ObjectCorrupt,
     ObjectDamaged,
     ObjectUnreadable,
 )
@@ -108,7 +109,8 @@ class Examiner:
         except Conflict:
             return None
         except ObjectDamaged as error:
-            return Finding(Outcome.WRONG, error.message, key, marked=True)
+            marked = not isinstance(error, ObjectCorrupt)
+            return Finding(Outcome.WRONG, error.message, key, marked=marked)
         except ObjectUnreadable as error:
             return Finding(Outcome.UNREADABLE, error.message, key)
         except LFSError as error:

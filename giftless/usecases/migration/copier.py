@@ -18,6 +18,7 @@ from giftless.errors import (
     LFSError,
     NotFound,
     ObjectDamaged,
+    ObjectSealed,
     ObjectUnreadable,
     ServiceUnavailable,
     WrongBody,
@@ -118,7 +119,7 @@ class Copier:
                 return Outcome.GONE, ""
             except ObjectDamaged as error:
                 return Outcome.DAMAGED, error.message
-            except ObjectUnreadable as error:
+            except (ObjectUnreadable, ObjectSealed) as error:
                 return Outcome.UNREADABLE, error.message
             except InsufficientStorage:
                 raise

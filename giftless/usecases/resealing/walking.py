@@ -11,7 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from giftless.base.concurrency import settle
-from giftless.errors import LFSError, ObjectDamaged, ObjectUnreadable, ServiceUnavailable
+from giftless.errors import (
+    LFSError,
+    ObjectDamaged,
+    ObjectSealed,
+    ObjectUnreadable,
+    ServiceUnavailable,
+)
 from giftless.interfaces import IEncryptedStore, ListedObject
 from giftless.lfs.objects import ObjectKey
 from giftless.usecases.fsck.places import Places
@@ -197,6 +203,6 @@ class Walk:
 def _outcome(error: LFSError) -> str:
     if isinstance(error, ObjectDamaged):
         return "damaged"
-    if isinstance(error, ObjectUnreadable):
+    if isinstance(error, ObjectUnreadable | ObjectSealed):
         return "unreadable"
     return "failed" if isinstance(error, ServiceUnavailable) else "refused"

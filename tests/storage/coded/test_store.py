@@ -14,7 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from giftless.base.bodies import VerifiedBody
-from giftless.errors import ConfigError, LengthRequired, ObjectDamaged, ObjectUnreadable
+from giftless.errors import ConfigError, LengthRequired, ObjectDamaged, ObjectSealed
 from giftless.interfaces import (
     Glimpse,
     IEncodedObject,
@@ -255,9 +255,9 @@ class FormTests(MixedTestCase):
         key = key_of(TEXT)
         head = Head(False, True, len(TEXT), "one", b"wrapped", b"m" * 16)
         self.inner.add(key, head.encode(key.oid) + NOISE)
-        error = self.assert_fails(ObjectUnreadable, self.store.open(key))
+        error = self.assert_fails(ObjectSealed, self.store.open(key))
         self.assertIn("encrypted", str(error))
-        self.assertEqual(self.size(key), ObjectUnreadable)
+        self.assertEqual(self.size(key), ObjectSealed)
 
 
 class RangeTests(MixedTestCase):
@@ -300,7 +300,7 @@ class HostileTests(MixedTestCase):
         self.inner.add(key, stored)
         try:
             return self.get(key)
-        except (ObjectDamaged, ObjectUnreadable):
+        except (ObjectDamaged, ObjectSealed):
             return None
 
     def test_a_file_that_was_cut_off(self) -> None:

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from giftless.base.watched_file import FileProblem, WatchedFile
-from giftless.errors import ConfigError, ObjectUnreadable
+from giftless.errors import ConfigError, ObjectSealed
 from giftless.interfaces import WrappedKey
 from giftless.storage.encrypted.keyfile import FileKeys, KeyFileFactory, KeySet, new_line
 from tests.contracts.keywrappers import CONTEXT, KeyWrapperContract
@@ -49,7 +49,7 @@ class FileKeysTests(KeyWrapperContract, TestCase):
         observe(self, logged.append)
         wrapped = (await self.wrap()).wrapped
         self.path.write_bytes(new_line("another"))
-        await self.refuse(ObjectUnreadable, WrappedKey("first\n", wrapped))
+        await self.refuse(ObjectSealed, WrappedKey("first\n", wrapped))
         (event,) = [event for event in logged if "id" in event]
         self.assertIn("put it back", event["log_format"])
         self.assertEqual(event["id"], "'first\\n'")

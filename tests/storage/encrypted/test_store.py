@@ -19,7 +19,7 @@ from giftless.errors import (
     LengthRequired,
     LFSError,
     ObjectDamaged,
-    ObjectUnreadable,
+    ObjectSealed,
     ServiceUnavailable,
 )
 from giftless.interfaces import IEncryptedStore, IStreamingStore, Payload
@@ -188,7 +188,7 @@ class FormTests(SealedTestCase):
     def test_what_is_not_encrypted_can_be_refused(self) -> None:
         store = encrypted(self, self.inner, self.keys, refuses=True)
         self.inner.add(key := key_of(TEXT), TEXT)
-        error = self.assert_fails(ObjectUnreadable, store.open(key))
+        error = self.assert_fails(ObjectSealed, store.open(key))
         self.assertIn("giftless encrypt", error.message)
         self.assertEqual(self.get(key, store=store.anyhow), TEXT)
         self.assertEqual(self.get(self.put(NOISE), store=store), NOISE)
@@ -202,13 +202,13 @@ class FormTests(SealedTestCase):
         self.run_now(plain.put(key := key_of(TEXT), payload_of(TEXT), ListBody([TEXT]), {}))
         self.assertEqual(self.key_id(key), "")
         store = encrypted(self, self.inner, self.keys, refuses=True)
-        self.assert_fails(ObjectUnreadable, store.open(key))
+        self.assert_fails(ObjectSealed, store.open(key))
         self.assertEqual(self.get(key), TEXT)
 
     def test_a_lost_key_is_told_in_words(self) -> None:
         key = self.put(NOISE)
         self.use_keys(0)
-        error = self.assert_fails(ObjectUnreadable, self.store.open(key))
+        error = self.assert_fails(ObjectSealed, self.store.open(key))
         self.assertIn("'primary'", error.message)
         self.assertEqual(list(self.run_now(self.store.sizes([key]))), [len(NOISE)])
 
