@@ -9,13 +9,16 @@ from zope.interface.verify import verifyObject
 from giftless.base.bodies import VerifiedBody
 from giftless.errors import BadRequest, Disconnected
 from giftless.interfaces import (
+    Glimpse,
     IBody,
     ICapacity,
     IFusedCapacity,
     IObjectStore,
+    IPeeking,
     IStoredFile,
     IStoredObject,
     IStreamingStore,
+    IUnsizedStore,
     Room,
 )
 from giftless.lfs.objects import Extras, ObjectKey
@@ -209,6 +212,25 @@ class StreamingStoreContract(_Mixin):
         self.addCleanup(stored.close)
         self.put(key_of(DATA), DATA)
         self.assertEqual(self.run_now(read_all(stored.read(0, stored.size))), DATA)
+
+    def test_it_may_show_how_objects_begin(self) -> None:
+        if not IPeeking.providedBy(self.store):
+            return
+        verifyObject(IPeeking, self.store)
+        self.put(key_of(DATA), DATA)
+        self.put(key_of(b"x"), b"x")
+        keys = [key_of(DATA), key_of(b"absent"), key_of(b"x")]
+        for count in (1, 16, 512):
+            expected = [Glimpse(len(DATA), DATA[:count]), None, Glimpse(1, b"x")]
+            self.assertEqual(list(self.run_now(self.store.peek(keys, count))), expected)
+        self.assertEqual(list(self.run_now(self.store.peek([], 16))), [])
+
+    def test_it_may_take_any_number_of_bytes(self) -> None:
+        if not IUnsizedStore.providedBy(self.store):
+            return
+        data = DATA * 9
+        self.run_now(put_object(self.store, key_of(data), None, ListBody([DATA] * 9), {}))
+        self.assertEqual(self.get(key_of(data)), data)
 
     def test_open_objects_provide_their_interface_and_can_be_closed_twice(self) -> None:
         self.put(key_of(b"abc"), b"abc")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,8 +19,8 @@ from giftless.storage.coded.views import read_exactly
 #: What is told of an object: its size in bytes, ``None`` if it is absent, or an error.
 Size = int | LFSError | None
 
-#: How many sizes are remembered: some 300 bytes each.
-_REMEMBERED: Final = 50_000
+#: How many sizes are remembered: some 250 bytes each.
+_REMEMBERED: Final = 30_000
 
 #: How many objects are opened at once, only to see how they begin.
 _OPENED_AT_ONCE: Final = 16
@@ -40,7 +39,8 @@ class Sizes:
     def __init__(self, store: IReadableStore, sealing: ISealing | None) -> None:
         self._store: Any = store
         self._sealing = sealing
-        self._known: OrderedDict[tuple[Oid, int], int] = OrderedDict()
+        #: By the oid's bytes and the stored size; the oldest come first.
+        self._known: dict[tuple[bytes, int], int] = {}
         self._places = DeferredSemaphore(_OPENED_AT_ONCE)
 
     async def translate(self, keys: Sequence[ObjectKey], stored: Sequence[Size]) -> list[Size]:
@@ -54,7 +54,7 @@ class Sizes:
         for place, size in enumerate(stored):
             # What is shorter than a head is plaintext, or cut off.
             if isinstance(size, int) and size >= HEAD_SIZE:
-                known = self._known.get((keys[place].oid, size))
+                known = self._known.get((bytes.fromhex(keys[place].oid), size))
                 if known is None:
                     asked.append(place)
                 else:
@@ -93,9 +93,9 @@ class Sizes:
 
     def remember(self, oid: Oid, stored: int, size: int) -> None:
         """Note how large an object is, of which so many bytes are stored."""
-        self._known[oid, stored] = size
+        self._known[bytes.fromhex(oid), stored] = size
         if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+            del self._known[next(iter(self._known))]
 
     def _judge(self, oid: Oid, glimpse: Glimpse | LFSError | None) -> Size:
         if not isinstance(glimpse, Glimpse):
