@@ -23,6 +23,7 @@ from giftless.errors import ConfigError
 from giftless.interfaces import (
     IAuthenticator,
     IAuthenticatorFactory,
+    ICaching,
     ICatalogue,
     ICatalogueFactory,
     ILockStore,
@@ -148,7 +149,8 @@ def build_backends(
     # The store itself: what is asked for this is not counted.
     filled = None if quotas is None else quotas.levels.filled
     look = build_scrub_look(options, around)
-    health = Health(store, locks, around.reactor, catalogue, filled, look)
+    caches = [part for part in parts.built.values() if ICaching.providedBy(part)]
+    health = Health(store, locks, around.reactor, catalogue, filled, look, caches)
     unmeasured = store
     activity = None
     if metrics is not None:

@@ -18,7 +18,16 @@ from twisted.logger import Logger
 from giftless.base.concurrency import settle
 from giftless.base.showing import describe_failure
 from giftless.errors import LFSError
-from giftless.interfaces import ICapacity, ICatalogue, ILockStore, IObjectStore, IProbing, Level
+from giftless.interfaces import (
+    CacheHoldings,
+    ICaching,
+    ICapacity,
+    ICatalogue,
+    ILockStore,
+    IObjectStore,
+    IProbing,
+    Level,
+)
 from giftless.lfs.locks import LockQuery
 from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Oid, Repo
 from giftless.monitoring.scrubbing import ScrubFacts
@@ -39,7 +48,7 @@ COUNT_SHARE: Final = 0.05
 MAX_COUNT_INTERVAL: Final = 300.0
 
 #: Parts without which clients are served all the same.
-BESIDE: Final = frozenset({"catalogue", "scrub"})
+BESIDE: Final = frozenset({"cache", "catalogue", "scrub"})
 
 #: What a store is asked for that cannot be probed; no repository can have this name.
 ABSENT: Final = ObjectKey(
@@ -88,6 +97,7 @@ class Report(msgspec.Struct, frozen=True):
         if that is not known.
     :ivar stored: what is stored, counted in the same way; ``None`` if that is not known.
     :ivar scrub: how far the scrub is; ``None`` if there is none, or that is not known.
+    :ivar caches: what caches of objects hold, if that is known.
     """
 
     problems: Mapping[str, str] = {}
@@ -95,6 +105,7 @@ class Report(msgspec.Struct, frozen=True):
     locks: int | None = None
     stored: Stored | None = None
     scrub: ScrubFacts | None = None
+    caches: tuple[CacheHoldings, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -123,6 +134,7 @@ class Health:
     :param catalogue: knows what is stored; ``None`` if there is none.
     :param quotas: tells how quotas are filled; ``None`` if there are none.
     :param scrub: looks after the scrub; ``None`` if there is none.
+    :param caches: the caches of objects.
     """
 
     def __init__(
@@ -133,6 +145,7 @@ class Health:
         catalogue: ICatalogue | None = None,
         quotas: Quotas | None = None,
         scrub: ScrubCheck | None = None,
+        caches: Sequence[ICaching] = (),
     ) -> None:
         self._store = _StoreCheck(store)
         checks: dict[str, Check] = {"store": self._store.look}
@@ -149,6 +162,9 @@ class Health:
         self._scrub = scrub
         if scrub is not None:
             checks["scrub"] = scrub.look
+        self._caches = _CacheCheck(caches)
+        if caches:
+            checks["cache"] = self._caches.look
         self._parts = {name: _Part(check, clock) for name, check in checks.items()}
         self._clock = clock
         self._report = Report()
@@ -165,7 +181,8 @@ class Health:
         count = None if self._locks is None else self._locks.count
         stored = None if self._stored is None else self._stored.count
         scrub = None if self._scrub is None else self._scrub.facts
-        self._report = Report(problems, self._store.free_bytes, count, stored, scrub)
+        held = self._caches.held
+        self._report = Report(problems, self._store.free_bytes, count, stored, scrub, held)
         self._fresh_until = self._clock.seconds() + FRESH
         return self._report
 
@@ -209,6 +226,22 @@ class _StoreCheck:
             return (await self._store.room(ABSENT.repo)).bytes
         except LFSError:
             return None
+
+
+class _CacheCheck:
+    """Asks caches what they hold.
+
+    :ivar held: what they have said; empty if that is not known.
+    """
+
+    def __init__(self, caches: Sequence[ICaching]) -> None:
+        self._caches = caches
+        self.held: tuple[CacheHoldings, ...] = ()
+
+    async def look(self) -> None:
+        """Raise what is wrong."""
+        self.held = ()
+        self.held = tuple([await cache.holdings() for cache in self._caches])
 
 
 class _Count(Generic[T]):

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from giftless.base.metrics.counts import Counts
 from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
+from giftless.interfaces import CacheHoldings
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.exposition import Exposition, Facts
@@ -28,7 +29,9 @@ class MonitoringPageTests(SynchronousTestCase):
         Metrics(counts)
         ListenerMetrics(counts)
         counted.close()
-        facts = Facts({}, [], 0, 0, {}, Report({}, 1, 1, Stored(1, 1, 1, 1, 1), SCRUB))
+        cache = CacheHoldings(path="/cache", bytes=1, entries=1, limit=1)
+        report = Report({}, 1, 1, Stored(1, 1, 1, 1, 1), SCRUB, (cache,))
+        facts = Facts({}, [], 0, 0, {}, report)
         text = Exposition(tally.sums, lambda: facts).render().decode()
         told = set()
         for family in text_string_to_metric_families(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from giftless.lfs.locks import Lock, LockPage, LockQuery
 from giftless.lfs.objects import Repo
 from giftless.monitoring.health import COUNT_INTERVAL, FRESH, PATIENCE, Health, Report, Stored
 from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts
+from giftless.storage.cache.reads import CachedReads
+from tests.support.blocking import InlineBlocking
 from tests.support.logs import observe
 from tests.support.memory import BoundedMemoryStore
 from tests.support.run import CoroutineTestCase
@@ -277,6 +280,22 @@ class HealthTests(CoroutineTestCase):
         scrub.problem = StorageUnavailable("nothing has been examined", 1)
         report = self.later()
         self.assertEqual(report.problems["scrub"], "nothing has been examined")
+        self.assertTrue(report.ready)
+
+    def test_caches_are_told_and_leave_the_server_ready(self) -> None:
+        reads = CachedReads(self.mktemp(), 1000, InlineBlocking(), self.clock)
+        reads.entries.make()
+        self.health = Health(self.store, self.locks, self.clock, caches=[reads])
+        report = self.report()
+        (held,) = report.caches
+        self.assertEqual((held.bytes, held.entries, held.limit), (0, 0, 1000))
+        self.assertEqual(report.problems["cache"], "")
+        self.assertEqual(msgspec.json.decode(msgspec.json.encode(report), type=Report), report)
+        os.unlink(os.path.join(reads.path, "ledger"))
+        os.mkdir(os.path.join(reads.path, "ledger"))
+        report = self.later()
+        self.assertEqual(report.caches, ())
+        self.assertTrue(report.problems["cache"])
         self.assertTrue(report.ready)
 
     def test_without_a_catalogue_nothing_is_told_of_it(self) -> None:

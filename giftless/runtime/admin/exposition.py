@@ -23,7 +23,7 @@ from giftless import __version__
 from giftless.base.metrics.counts import OTHER
 from giftless.base.metrics.families import Family, Kind
 from giftless.base.metrics.tally import Sums
-from giftless.interfaces import Level
+from giftless.interfaces import CacheHoldings, Level
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.scrubbing import ScrubFacts
 from giftless.runtime.admin.processes import ended_cpu_seconds, figures_of
@@ -163,6 +163,8 @@ def _health(report: Report) -> Iterator[Metric]:
         yield from _quotas(stored.quotas)
     if (scrub := report.scrub) is not None:
         yield from starmap(_gauge, _scrubbed(scrub))
+    if report.caches:
+        yield from _cached(report.caches)
 
 
 def _stored(stored: Stored) -> Iterator[tuple[str, str, float]]:
@@ -195,6 +197,25 @@ def _scrubbed(scrub: ScrubFacts) -> Iterator[tuple[str, str, float]]:
             "When the last pass has come to its end.",
             scrub.last.ended_at,
         )
+
+
+def _cached(caches: Sequence[CacheHoldings]) -> Iterator[Metric]:
+    held = GaugeMetricFamily(
+        "giftless_object_cache_held_bytes",
+        "Bytes in a cache of objects, with those that are on their way.",
+        labels=["path"],
+    )
+    objects = GaugeMetricFamily(
+        "giftless_object_cache_held_objects", "How many objects that is.", labels=["path"]
+    )
+    limit = GaugeMetricFamily(
+        "giftless_object_cache_limit_bytes", "The most bytes that it may hold.", labels=["path"]
+    )
+    for cache in caches:
+        held.add_metric([cache.path], cache.bytes)
+        objects.add_metric([cache.path], cache.entries)
+        limit.add_metric([cache.path], cache.limit)
+    yield from (held, objects, limit)
 
 
 def _quotas(levels: Sequence[Level]) -> Iterator[Metric]:

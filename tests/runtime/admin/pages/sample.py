@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from giftless.interfaces import CacheHoldings
 from giftless.interfaces.catalogue import UsageRow
 from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
 from giftless.monitoring.health import Report, Stored
@@ -83,6 +84,14 @@ def overview(names: tuple[str, ...] = ("acme/site", "acme/film"), **members: Any
             42,
             Stored(34_200, 1_270_000_000_000, 990_000_000_000, 210, 31_000_000_000),
             scrub(names),
+            (
+                CacheHoldings(
+                    path="/var/cache/giftless",
+                    bytes=312_000_000_000,
+                    entries=48_211,
+                    limit=500_000_000_000,
+                ),
+            ),
         ),
         "health_at": NOW - 4,
         "rates": Rates(38.2, 0.0, 1.4, 24_500_000.0, 81_200_000.0, 96.0),
