@@ -39,6 +39,7 @@ from giftless.storage.coded.sizes import Size, Sizes
 from giftless.storage.coded.views import Cutter, StoredView
 from giftless.storage.coded.writing import Writer
 from giftless.storage.staging import staged
+from giftless.storage.wrapping import without_copies
 
 
 class _Parts:
@@ -105,7 +106,7 @@ class PlainParts(_Parts):
 
     async def _compress(self, key: ObjectKey, size: int, payload: Payload, extras: Extras) -> None:
         """Store an object anew that has been made of parts, if it suits it better."""
-        stored: IStoredObject | None = await self._store.open(key)
+        stored: IStoredObject | None = await without_copies(self._store).open(key)
         if stored is None:
             return
         try:
@@ -199,7 +200,7 @@ class SealedParts(_Parts):
     async def _seal_as_one(
         self, key: ObjectKey, plan: PartPlan, payload: Payload, extras: Extras
     ) -> None:
-        stored: IStoredObject | None = await self._store.open(staged(key))
+        stored: IStoredObject | None = await without_copies(self._store).open(staged(key))
         if stored is None:
             raise Conflict("the parts were thrown away; ask for a new batch")
         try:

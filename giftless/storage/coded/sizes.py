@@ -15,6 +15,7 @@ from giftless.storage.coded.head import HEAD_SIZE, parse_head, resembles_head
 from giftless.storage.coded.opening import check_size, require_sealing
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.coded.views import read_exactly
+from giftless.storage.wrapping import without_copies
 
 #: What is told of an object: its size in bytes, ``None`` if it is absent, or an error.
 Size = int | LFSError | None
@@ -37,7 +38,8 @@ class Sizes:
     """
 
     def __init__(self, store: IReadableStore, sealing: ISealing | None) -> None:
-        self._store: Any = store
+        # A copy would only be made to be looked at.
+        self._store: Any = without_copies(store)
         self._sealing = sealing
         #: By the oid's bytes and the stored size; the oldest come first.
         self._known: dict[tuple[bytes, int], int] = {}

@@ -37,6 +37,7 @@ from giftless.storage.coded.factory import (
 from giftless.storage.coded.frames import FRAME_SIZE
 from giftless.storage.coded.head import HEAD_SIZE, MAGIC, Head
 from giftless.storage.coded.store import CodedStore
+from giftless.storage.encrypted.keyfile import new_line
 from giftless.storage.encrypted.sealing import Sealing
 from giftless.storage.local.store import LocalStore
 from tests.contracts.copying import CopyingContract
@@ -387,6 +388,24 @@ class FactoryTests(CoroutineTestCase):
         error = self.assertRaises(ConfigError, build_inner, {}, made, "compression")
         self.assertEqual(error.path, "store")
         self.assertIn("mode: proxy", error.problem)
+
+
+class NestedContractTests(MarkingContract, StreamingStoreContract, CoroutineTestCase):
+    """Compressed, then encrypted, over a cache, over a directory: wrappers go to any depth."""
+
+    def make_store(self) -> CodedStore:
+        os.makedirs(path := self.mktemp())
+        keys = self.mktemp()
+        with open(os.open(keys, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(new_line("one"))
+        cache = {"type": "cache", "path": self.mktemp(), "limit": "10M"}
+        inner = {
+            "type": "encrypted",
+            "keys": {"type": "file", "path": keys},
+            "store": {**cache, "store": {"type": "local", "path": path}},
+        }
+        made = CompressedOptions(store=inner)
+        return CompressedFactory().build(made, environment(self.mktemp()))
 
 
 class PeekTests(CoroutineTestCase):
