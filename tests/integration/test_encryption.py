@@ -26,7 +26,7 @@ from tests.support.rounds import rounds
 from tests.support.servers import shared, versitygw
 
 #: How often commands are killed while clients work.
-ROUNDS: Final = rounds(2, 500)
+ROUNDS: Final = int(os.environ.get("TESTS_ROUNDS") or rounds(2, 500))
 
 #: Files of every kind; an empty one is no object for git-lfs.
 FILES: Final = {

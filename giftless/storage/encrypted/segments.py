@@ -100,7 +100,9 @@ class SegmentSealer:
         self._cipher = _Cipher(key, associated, self._header)
         self._number = 0
         self._room = _FIRST
-        self._pending = bytearray()
+        # One piece of memory for all segments; the kernel gives what is used of it.
+        self._pending = memoryview(bytearray(_NEXT))
+        self._filled = 0
 
     def update(self, chunks: Sequence[bytes]) -> list[bytes]:
         """See :meth:`giftless.storage.coded.sealing.ISealer.update`.
@@ -111,24 +113,28 @@ class SegmentSealer:
         for chunk in chunks:
             rest = memoryview(chunk)
             # The last segment is sealed as the last: one is kept until more bytes come.
-            while len(self._pending) + len(rest) > self._room:
-                taken = self._room - len(self._pending)
-                self._pending += rest[:taken]
+            while self._filled + len(rest) > self._room:
+                taken = self._room - self._filled
+                self._keep(rest[:taken])
                 rest = rest[taken:]
                 sealed.append(self._seal(False))
-            self._pending += rest
+            self._keep(rest)
         return sealed
 
     def finish(self) -> list[bytes]:
         """See :meth:`giftless.storage.coded.sealing.ISealer.finish`."""
         return [self._seal(True)]
 
+    def _keep(self, data: memoryview) -> None:
+        self._pending[self._filled : self._filled + len(data)] = data
+        self._filled += len(data)
+
     def _seal(self, last: bool) -> bytes:
         header = b"" if self._number else self._header
-        segment = self._cipher.seal(self._number, self._pending, last, header)
+        segment = self._cipher.seal(self._number, self._pending[: self._filled], last, header)
         self._number += 1
         self._room = _NEXT
-        self._pending.clear()
+        self._filled = 0
         return segment
 
 
@@ -168,7 +174,7 @@ class _Cipher:
         self._prefix = header[1 + _SALT_SIZE :]
         self._gcm = AESGCM(HKDF(SHA256(), KEY_SIZE, salt, associated).derive(key))
 
-    def seal(self, number: int, data: bytearray, last: bool, header: bytes) -> bytes:
+    def seal(self, number: int, data: memoryview, last: bool, header: bytes) -> bytes:
         """Return the header, if there is one, and the sealed data."""
         return header + self._gcm.encrypt(self._nonce(number, last), data, None)
 
