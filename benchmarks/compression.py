@@ -95,11 +95,12 @@ def start(root: Path, stack: ExitStack) -> Iterator[tuple[str, tuple[Server, Pat
     place = root / "lfsx"
     place.mkdir()
     try:
-        LFSX().version()
+        lfsx = LFSX(f"zstd:{LEVEL}")
+        lfsx.version()
     except Missing as missing:
         print(f"without lfsx: {missing}")
         return
-    server = stack.enter_context(LFSX().start(Place(place, os.cpu_count() or 1)))
+    server = stack.enter_context(lfsx.start(Place(place, os.cpu_count() or 1)))
     yield "lfsx", (server, place / "store")
 
 

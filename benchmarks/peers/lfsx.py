@@ -20,11 +20,17 @@ from benchmarks.support import free_port, running
 
 
 class LFSX:
-    """One process with a thread for each core; nobody is asked to log in."""
+    """One process with a thread for each core; nobody is asked to log in.
+
+    :param compression: how it compresses objects, such as ``zstd:3``; empty for not at all.
+    """
 
     name = "lfsx"
     serves = frozenset({LFS, BYTES, PROCESSOR})
     promises = (HASH, FILE_FLUSH)
+
+    def __init__(self, compression: str = "") -> None:
+        self._compression = compression
 
     def version(self) -> str:
         """See :meth:`~benchmarks.peers.base.Peer.version`."""
@@ -44,6 +50,8 @@ class LFSX:
             "LFSX_MAX_CONCURRENT_TRANSFERS": "0",
             "TOKIO_WORKER_THREADS": str(place.cores),
         }
+        if self._compression:
+            environ["LFSX_COMPRESSION"] = self._compression
         command = [find("lfsx-server", "")]
         with running(command, port, place.root, environ, place.cores) as process:
             yield Server(self.name, url, process.pid)
