@@ -11,11 +11,12 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.address import UNIXAddress
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from giftless.base import producing
 from giftless.base.page_cache import WARM_BYTES
-from giftless.interfaces import IStoredObject, IStreamingStore
+from giftless.interfaces import IGrowingFile, IStoredObject, IStreamingStore
 from giftless.storage.local.store import LocalStore
 from giftless.web.limits import Limits
 from giftless.web.sending import SEND_BYTES, SMALL_BYTES
@@ -62,6 +63,38 @@ class NoFiles:
     async def open(self, key: Any) -> NoFile | None:
         stored = await self._store.open(key)
         return None if stored is None else NoFile(stored)
+
+
+@implementer(IGrowingFile)
+class Growing(NoFile):
+    """An open object whose file grows in steps, and not to its end.
+
+    :param whole: whether to its end.
+    """
+
+    #: How much it grows at once, and how much of it comes in another way, in bytes.
+    STEP, REST = 700_000, 100_000
+
+    def __init__(self, stored: Any, whole: bool) -> None:
+        super().__init__(stored)
+        self.fileno = stored.fileno
+        self._end = self.size if whole else max(0, self.size - self.REST)
+
+    async def grown(self, offset: int) -> int:
+        await deferLater(reactor, 0)
+        return max(offset, min(self._end, offset + self.STEP))
+
+
+@implementer(IStreamingStore)
+class GrowingFiles(NoFiles):
+    """A store whose objects come while they are read; every other one not to its end."""
+
+    opened = 0
+
+    async def open(self, key: Any) -> Growing | None:
+        stored = await self._store.open(key)
+        self.opened += 1
+        return None if stored is None else Growing(stored, bool(self.opened % 2))
 
 
 class DownloadsMixin:
@@ -374,6 +407,16 @@ class PassingOnTests(DownloadsMixin, PortTestCase):
         directory = self.mktemp()
         os.makedirs(directory)
         store = NoFiles(LocalStore(directory, "", options["blocking"]))
+        return Front(directory, reactor, store=store, **options)
+
+
+class GrowingTests(DownloadsMixin, PortTestCase):
+    """Files that grow while they are sent, and whose rest may have to be passed on."""
+
+    def make_front(self, **options: Any) -> Front:
+        directory = self.mktemp()
+        os.makedirs(directory)
+        store = GrowingFiles(LocalStore(directory, "", options["blocking"]))
         return Front(directory, reactor, store=store, **options)
 
 
