@@ -27,6 +27,13 @@ class ICallersStore(IStreamingStore, IInspector):
         :returns: ``None`` if its action needs nothing and is good as long as others.
         """
 
+    def warm(key: ObjectKey) -> Awaitable[int]:
+        """Keep an object that the last batch was told of, unless it is kept.
+
+        :returns: an awaitable of how many bytes were fetched.
+        :raises giftless.errors.LFSError: if it cannot be had, or there is no room for it.
+        """
+
 
 class IForwarding(IObjectStore):
     """A store whose permissions another server decides.
@@ -41,6 +48,12 @@ class IForwarding(IObjectStore):
         :param identity: who asks: its ``credential`` is shown to the other server, and its
             ``ticket`` may hold a pass.
         :param request: the batch that is being answered; ``None`` for other requests.
+        """
+
+    def url_of(repo: Repo) -> str:
+        """Return the URL of the other server's LFS API for a repository.
+
+        :raises giftless.errors.NotFound: if no server has it.
         """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -100,6 +101,7 @@ class CallersStore:
         self._request = request
         self._passes: dict[ObjectKey, Pass] = {}
         self._given: dict[ObjectKey, Mapping[str, GivenAction]] = {}
+        self._sizes: dict[ObjectKey, int] = {}
 
     def pass_of(self, key: ObjectKey) -> Pass | None:
         """See :meth:`giftless.interfaces.ICallersStore.pass_of`."""
@@ -138,10 +140,8 @@ class CallersStore:
         :raises ExpiredAction: if the caller's pass is good no more, and the object is not
             kept here.
         """
-        means, ticket = self._means, self._ticket
-        place = means.upstreams.find(key.repo)
-        if ticket is not None:
-            size = ticket.size
+        if self._ticket is not None:
+            size = self._ticket.size
         else:
             (told,) = await self.sizes([key])
             if isinstance(told, LFSError):
@@ -150,26 +150,37 @@ class CallersStore:
                 return None
             size = told
 
-        async def source() -> IStoredObject:
-            given = self._given.get(key) or self._redeemed(key, Operation.DOWNLOAD)
-            action = given.get("download")
-            if action is None or not action.href:
-                raise UpstreamUnavailable(
-                    f"{place.asker.name} cannot be asked, and the object is not kept here any"
-                    " more; try again later",
-                    RETRY_AFTER,
-                )
-            return UpstreamObject(
-                key.oid,
-                place.asker,
-                action,
-                size,
-                means.blocking,
-                means.clock,
-                means.wall_clock,
-            )
+        source = partial(self._opened, key, size)
+        return await self._means.reads.open(key, size, NO_EXTRAS, source)
 
-        return await means.reads.open(key, size, NO_EXTRAS, source)
+    async def warm(self, key: ObjectKey) -> int:
+        """See :meth:`giftless.interfaces.ICallersStore.warm`."""
+        size = self._sizes[key]
+        return await self._means.reads.warm(key, size, partial(self._opened, key, size))
+
+    async def _opened(self, key: ObjectKey, size: int) -> IStoredObject:
+        """Open an object at the other server.
+
+        :raises LFSError: if the caller has no action for that.
+        """
+        means, place = self._means, self._means.upstreams.find(key.repo)
+        given = self._given.get(key) or self._redeemed(key, Operation.DOWNLOAD)
+        action = given.get("download")
+        if action is None or not action.href:
+            raise UpstreamUnavailable(
+                f"{place.asker.name} cannot be asked, and the object is not kept here any"
+                " more; try again later",
+                RETRY_AFTER,
+            )
+        return UpstreamObject(
+            key.oid,
+            place.asker,
+            action,
+            size,
+            means.blocking,
+            means.clock,
+            means.wall_clock,
+        )
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
         """See :meth:`giftless.interfaces.IWritableStore.put`.
@@ -278,7 +289,7 @@ class CallersStore:
             for name in names
             if name in actions
         }
-        self._given[key] = given
+        self._given[key], self._sizes[key] = given, answered.size
         if names[0] not in actions:
             if operation is Operation.UPLOAD:
                 self._given[key] = {}

@@ -77,14 +77,14 @@ class MirrorFactory:
             found.append((upstream, Asker(upstream.url, connection, options.timeout)))
         means = Means(
             Upstreams(found),
-            build_reads(options.path, options.limit, environment),
+            build_reads(options.path, int(options.limit), environment),
             Passes(derived_key(environment.state_dir, _KEY, b"passes"), environment.wall_clock),
             self._permissions(options, environment),
             environment.blocking,
             environment.reactor,
             environment.wall_clock,
         )
-        return MirrorStore(means, options.path, environment.blocking)
+        return MirrorStore(means)
 
     def _permissions(self, options: MirrorOptions, environment: Environment) -> Permissions | None:
         if options.offline == "refuse":

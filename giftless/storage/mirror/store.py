@@ -11,7 +11,6 @@ from zope.interface import implementer
 
 from giftless.errors import LFSError, StorageUnavailable
 from giftless.interfaces import (
-    IBlocking,
     ICaching,
     Identity,
     IForwarding,
@@ -36,17 +35,14 @@ class MirrorStore:
     """Other servers' objects, for callers whom those servers know.
 
     :param means: what it works with.
-    :param directory: where bytes are kept.
-    :param blocking: tries whether it works.
-    :ivar reads: what is kept here.
+    :ivar path: the directory in which bytes are kept.
     """
 
-    def __init__(self, means: Means, directory: str, blocking: IBlocking) -> None:
-        self.reads = means.reads
+    path: str
+
+    def __init__(self, means: Means) -> None:
         lend(self, means.reads, ICaching)
         self._means = means
-        self._directory = directory
-        self._blocking = blocking
 
     def for_caller(self, identity: Identity, request: BatchRequest | None = None) -> CallersStore:
         """See :meth:`giftless.interfaces.IForwarding.for_caller`."""
@@ -61,16 +57,20 @@ class MirrorStore:
         place = self._means.upstreams.find(repo)
         return await forward_locks(place, request, identity.credential, self._means.wall_clock)
 
+    def url_of(self, repo: Repo) -> str:
+        """See :meth:`giftless.interfaces.IForwarding.url_of`."""
+        return self._means.upstreams.find(repo).api
+
     async def probe(self) -> None:
         """See :meth:`giftless.interfaces.IProbing.probe`.
 
         The other servers are not asked: what they do not do is told to whoever wants it.
         """
         try:
-            await self._blocking.run(_probe, self._directory)
+            await self._means.blocking.run(_probe, self.path)
         except OSError as error:
             raise StorageUnavailable(
-                f"cannot keep files in {self._directory!r}: {error.strerror or error}", RETRY_AFTER
+                f"cannot keep files in {self.path!r}: {error.strerror or error}", RETRY_AFTER
             ) from None
 
 
