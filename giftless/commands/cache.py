@@ -16,10 +16,13 @@ from giftless.app import config
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.concurrency import settle
+from giftless.client.credentials import Credentials
 from giftless.commands import CONFIG, Command, CommandError
 from giftless.commands.amounts import MOST_JOBS
 from giftless.commands.harmless import harmless
+from giftless.commands.mirror_warming import MirrorWarming
 from giftless.commands.parts import use_parts
+from giftless.commands.pointers import pointers_of
 from giftless.commands.progress import Progress
 from giftless.commands.spaces import JSON, GroupCommand, as_json_line, counted, oids, repository
 from giftless.commands.units import size
@@ -27,6 +30,7 @@ from giftless.errors import LFSError
 from giftless.interfaces import (
     CacheHoldings,
     ICaching,
+    IForwarding,
     IListing,
     IStorageFactory,
     IWarming,
@@ -194,17 +198,24 @@ class WarmCommand(_CacheCommand):
 
     async def work(self, caches: Sequence[Any], parts: PartBuilder) -> None:
         """See :meth:`_CacheCommand.work`."""
-        warmers = [cache for cache in caches if IWarming.providedBy(cache)]
+        warmers = [
+            cache for cache in caches if IWarming.providedBy(cache) or IForwarding.providedBy(cache)
+        ]
         if not warmers:
             raise CommandError("this cache is filled by its clients alone")
         done = Warmed()
         quiet = bool(self["json"])
         for cache in warmers:
-            total, pages = await self._keys(cache, parts)
+            warmer: Any = cache
+            total: int | None
+            if IForwarding.providedBy(cache):
+                warmer, total, pages = await self._asked(cache, parts)
+            else:
+                total, pages = await self._keys(cache, parts)
             with Progress(total, "objects", "copying", quiet=quiet, summary=False) as progress:
                 async for page in pages:
                     keys = iter(page)
-                    jobs = (_warm(cache, keys, done, progress) for _ in range(self["jobs"]))
+                    jobs = (_warm(warmer, keys, done, progress) for _ in range(self["jobs"]))
                     await settle(jobs)
         if quiet:
             print(as_json_line(done))
@@ -228,10 +239,43 @@ class WarmCommand(_CacheCommand):
             raise CommandError("this storage cannot list objects; give OIDs, or --from")
         return None, _listed(cache, repo)
 
-    def _named(self, reactor: Any) -> list[Oid]:
-        """Return what git repositories need; blocks."""
+    async def _asked(
+        self, mirror: Any, parts: PartBuilder
+    ) -> tuple[MirrorWarming, int, AsyncIterator[Sequence[ObjectKey]]]:
+        """Find what a mirror is to ask another server for, and what asks."""
+        repo, lent = self["repo"], parts.environment
+        sizes: dict[Oid, int] = {}
+        if self._sources:
+            sizes = await lent.blocking.run(self._sized, lent.reactor)
+        elif self["oids"]:
+            sizes = dict.fromkeys(oids(self["oids"]), 0)
+        else:
+            raise CommandError("another server cannot list its objects; give OIDs, or --from")
+        keys = [ObjectKey(repo, oid) for oid in sizes]
+        credentials = Credentials(lent.blocking, ask=sys.stdin.isatty())
+        warming = MirrorWarming(mirror, credentials, keys, sizes)
+        return warming, len(keys), _each(repo, list(sizes))
+
+    def _sized(self, reactor: Any) -> dict[Oid, int]:
+        """Return what git repositories name, and its sizes, 0 where one is not told; blocks."""
+        git = self._git(reactor)
+        try:
+            return {
+                pointer.oid: pointer.size or 0
+                for source in self._sources
+                for pointer in pointers_of(git, source)
+            }
+        except NoReferences as error:
+            raise CommandError(str(error)) from None
+
+    def _git(self, reactor: Any) -> Git:
         git = Git(_GIT_TIMEOUT)
         reactor.callFromThread(reactor.addSystemEventTrigger, "before", "shutdown", git.stop)
+        return git
+
+    def _named(self, reactor: Any) -> list[Oid]:
+        """Return what git repositories need; blocks."""
+        git = self._git(reactor)
         with TemporaryDirectory(prefix="giftless-") as directory:
             gathering = Gathering(git, self._sources, (), Path(directory))
             try:

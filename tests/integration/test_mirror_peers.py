@@ -13,6 +13,7 @@ import bcrypt
 import yaml
 
 from tests.integration.support import Daemon, Git, GitRepo, IntegrationTestCase, oid_of
+from tests.support.commands import run_command
 from tests.support.processes import wait_until
 from tests.support.rounds import rounds
 from tests.support.tokens import basic
@@ -171,6 +172,8 @@ class SharedTests(PeerTestCase):
     def test_many_objects_come_whole(self) -> None:
         """A repository of 300 objects, in the long rounds 10,000, comes whole, twice."""
         git = self.git_of("alice")
+        # git packs what is loose behind our back, and git-lfs misses it then.
+        git.run(git.home, "config", "--global", "gc.auto", "0")
         repo = self.create(git)
         files = {f"{index}.bin": b"object %d" % index for index in range(rounds(300, 10_000))}
         repo.commit(files)
@@ -179,6 +182,40 @@ class SharedTests(PeerTestCase):
             clone = repo.clone(self.directory / name)
             self.assertEqual(clone.objects(), sorted(map(oid_of, files.values())))
         self.assertEqual(len(self.upstream.accesses("GET", "/objects/storage/")), len(files))
+
+    def cache(self, *arguments: str, user: str = "alice") -> dict[str, Any]:
+        """Run ``giftless cache``, with the credentials that a user's git has."""
+        home = self.directory / f"home-{user}"
+        done = run_command(
+            *("giftless", "cache", *arguments, "--config", "giftless.yaml", "--json"),
+            directory=self.mirror.directory,
+            environ={"HOME": str(home), "XDG_CONFIG_HOME": str(home / "xdg")},
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def test_a_mirror_is_warmed_by_refs_with_the_credential_of_git(self) -> None:
+        git = self.git_of("alice")
+        with (git.home / "credentials").open("a") as file:
+            file.write(f"http://alice:alice@127.0.0.1:{self.upstream.port}\n")
+        repo = git.create(self.directory / "work", f"{self.upstream.url}/acme/rocket.git/info/lfs")
+        files = {f"{index}.bin": b"object %d" % index for index in range(150)}
+        repo.commit(files)
+        repo.push()
+        source = f"file://{repo.remote}"
+        warmed = self.cache("warm", "--from", source, REPO)
+        size = sum(map(len, files.values()))
+        self.assertEqual((warmed["copied"], warmed["bytes"], warmed["failed"]), (150, size, 0))
+        self.assertEqual(self.cache("warm", "--from", source, REPO)["present"], 150)
+        absent = self.cache("warm", REPO, oid_of(b"nowhere"))
+        self.assertEqual((absent["absent"], absent["copied"]), (1, 0))
+        (holdings,) = self.cache("stats")["caches"]
+        self.assertEqual((holdings["entries"], holdings["bytes"]), (150, size))
+        self.upstream.forget()
+        self.assertTrue(self.fetch(files["0.bin"]))
+        self.assertEqual(self.upstream.accesses("GET", "/objects/storage/"), [])
+        self.assertEqual(self.cache("drop", REPO)["removed"], 150)
 
     def test_who_is_gone_there_is_refused_here(self) -> None:
         data = b"some data"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,24 +12,19 @@ from twisted.python import usage
 from giftless.base.addresses import Network, parse_network
 from giftless.base.dialling import Lookups
 from giftless.base.reach import Reach
-from giftless.client.clone import Clone as LocalClone
 from giftless.client.connections import Connections
 from giftless.client.endpoints import Endpoint, endpoint_of, endpoint_of_remote
 from giftless.client.errors import ServerError
 from giftless.client.fetching import Remote
 from giftless.commands.importing.choosing import ChoosingCommand
 from giftless.commands.importing.objects import FLAGS
+from giftless.commands.pointers import pointers_of
 from giftless.commands.spaces import counted, repository
 from giftless.importing.assignments import Assignment
 from giftless.importing.offers import Offer, in_pages
 from giftless.interfaces import Environment
 from giftless.lfs.objects import ObjectKey, Oid
-from giftless.references.clones import Clone
-from giftless.references.errors import NoReferences
 from giftless.references.git import Git
-from giftless.references.pointers import Pointer
-from giftless.references.sources import Source
-from giftless.references.trees import pointers_of_refs
 
 #: What the URL of an endpoint ends with beside that of its git repository.
 _SUFFIX: Final = "/info/lfs"
@@ -119,8 +111,8 @@ class ImportServer(ChoosingCommand):
         if self["list"] is not None:
             for each in self.listed():
                 sizes[each.oid] = each.size or sizes.get(each.oid)
-        for number, source in enumerate(self.sources):
-            for pointer in _pointers(git, source, number):
+        for source in self.sources:
+            for pointer in pointers_of(git, source):
                 if sizes.get(pointer.oid) is None:
                     sizes[pointer.oid] = pointer.size
         return [Assignment(self.repo, oid, size) for oid, size in sorted(sizes.items())]
@@ -135,23 +127,6 @@ def _read_url(url: str) -> tuple[Endpoint, str]:
         bare = url.rstrip("/")
         return endpoint_of(url), bare.removesuffix(_SUFFIX) if bare.endswith(_SUFFIX) else ""
     return endpoint_of_remote(url), url
-
-
-def _pointers(git: Git, source: Source, number: int) -> Iterator[Pointer]:
-    if source.local is not None:
-        try:
-            yield from LocalClone(source.local).needed(git)
-        except ServerError as error:
-            raise NoReferences(error.problem) from None
-        return
-    directory = Path(tempfile.mkdtemp(prefix="giftless-import-"))
-    try:
-        clone = Clone(git, source, directory / str(number))
-        clone.fetch()
-        if not clone.empty:
-            yield from pointers_of_refs(git, directory / str(number))
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _notes(chosen: Sequence[Assignment]) -> Sequence[str]:
