@@ -93,8 +93,7 @@ class Worker(Protocol):
         self.transport.write(block)
         if not self.left:
             self.transport.unregisterProducer()
-            # As a session ends: whoever reads closes the connection then.
-            self.transport.loseWriteConnection()
+            self.transport.loseConnection()
 
     def stopProducing(self) -> None:
         self.left = 0
