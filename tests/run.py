@@ -1,11 +1,13 @@
 """Run the tests with trial, on the installed package, and count what came out.
 
-    python tests/run.py [--coverage] [--soak] [NAME ...]
+    python tests/run.py [--coverage] [--soak] [--times] [NAME ...]
 
 A name is a module, a class or a test, as trial takes them.  Without one, all
 of ``tests`` runs, in some processes that take module after module from one list.
 With ``--soak`` tests repeat what they do for longer and with larger objects;
 without a name it runs the modules that can (``tests/support/rounds.py``).
+With ``--times`` it says which names took the most CPU time, together with everything
+that they had started, and how long they took.
 The last line is ``N passed, N failed`` (``, N skipped``), below one line ``FAILED NAME``
 for each test that failed; the exit status is 0 only if tests ran and none failed.
 
@@ -23,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -96,6 +99,9 @@ LONG = ("integration", "docs", "storage")
 #: What modules import that have long rounds.
 REPEATING = ("from tests.support.rounds import", "from hypothesis import")
 
+#: How many names ``--times`` shows.
+SHOWN = 60
+
 #: How many bytes of the list are the names that are taken at once, filled up with spaces.
 WIDTH = 256
 
@@ -107,11 +113,13 @@ class Outcome:
     :ivar passed: how many tests passed.
     :ivar skipped: how many were skipped.
     :ivar failed: the names of the others.
+    :ivar times: the CPU time and the time that each name took, in seconds.
     """
 
     passed: int = 0
     skipped: int = 0
     failed: list[str] = field(default_factory=list)
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def main() -> int:
@@ -122,6 +130,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tests and count the results.")
     parser.add_argument("--coverage", action="store_true", help="report which lines ran")
     parser.add_argument("--soak", action="store_true", help="run the long rounds")
+    parser.add_argument("--times", action="store_true", help="say what took long")
     parser.add_argument("--queue", metavar="FD", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--result", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -141,19 +150,21 @@ def main() -> int:
     if arguments.result:
         faulthandler.dump_traceback_later(LIMIT, exit=True)
         names = _taken(arguments.queue) if arguments.queue else iter(arguments.names)
-        tests = _Queue(_noted(names, arguments.result))
+        tests = _Queue(_noted(names, arguments.result), arguments.times)
         outcome = (_covered if arguments.coverage else _run)(tests)
         arguments.result.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
         return 0
     measure = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"))
     if arguments.coverage:
         measure.erase()
-    flags = ["--coverage"] if arguments.coverage else []
+    flags = [f"--{name}" for name in ("coverage", "times") if getattr(arguments, name)]
     outcome = _run_processes(arguments.names, modules(arguments.soak), flags)
     if arguments.coverage:
         measure.combine()
         measure.save()
         measure.report()
+    if arguments.times:
+        _show_times(outcome.times)
     return _summary(outcome)
 
 
@@ -232,6 +243,7 @@ def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Out
             total.passed += outcome.passed
             total.skipped += outcome.skipped
             total.failed += outcome.failed
+            total.times |= outcome.times
     return total
 
 
@@ -258,17 +270,33 @@ def _taken(queue: int) -> Iterator[str]:
 class _Queue(unittest.TestCase):
     """Tests that are loaded when their turn comes, in one run of trial's."""
 
-    def __init__(self, names: Iterator[str]) -> None:
+    def __init__(self, names: Iterator[str], measured: bool) -> None:
         super().__init__("run")
         self._names = names
+        self._measured = measured
+        self.times: dict[str, tuple[float, float]] = {}
 
     def run(self, result: Any = None) -> None:
         """Run all tests, one name after the other."""
         for name in self._names:
-            load([name]).run(result)
-            # Whoever shares nothing need not import what daemons need.
-            if sharing := sys.modules.get("tests.integration.sharing"):
-                sharing.stop_shared()
+            if self._measured:
+                self._measure(name, result)
+            else:
+                self._run(name, result)
+
+    def _run(self, name: str, result: Any) -> None:
+        load([name]).run(result)
+        # Whoever shares nothing need not import what daemons need.
+        if sharing := sys.modules.get("tests.integration.sharing"):
+            sharing.stop_shared()
+
+    def _measure(self, name: str, result: Any) -> None:
+        # Found in the checkout, which main has added.
+        from tests.support.usage import cpu_seconds
+
+        used, began = cpu_seconds(), time.monotonic()
+        self._run(name, result)
+        self.times[name] = cpu_seconds() - used, time.monotonic() - began
 
 
 class _Reporter(TreeReporter):
@@ -296,6 +324,7 @@ def _run(tests: _Queue) -> Outcome:
         result.successes,
         len(result.skips) + len(result.expectedFailures),
         [test.id() for test, *_ in failed],
+        tests.times,
     )
 
 
@@ -308,6 +337,14 @@ def _covered(tests: _Queue) -> Outcome:
     os.chdir(ROOT)
     measure.save()
     return outcome
+
+
+def _show_times(times: dict[str, tuple[float, float]]) -> None:
+    """Print which names took the most CPU time, and all together."""
+    print("\n    CPU   wall  seconds")
+    for name, (cpu, wall) in sorted(times.items(), key=lambda item: -item[1][0])[:SHOWN]:
+        print(f"{cpu:7.1f}{wall:7.1f}  {name}")
+    print(f"{sum(cpu for cpu, _ in times.values()):7.1f}         all")
 
 
 def _summary(outcome: Outcome) -> int:
