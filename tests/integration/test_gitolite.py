@@ -77,8 +77,8 @@ def site(directory: Path) -> Iterator[Site]:
         file.write(CONFIG)
     subprocess.run(setup, env=environ, check=True, capture_output=True)
     (directory / "sshd").mkdir()
-    options = {"SetEnv": f"GITOLITE_HTTP_HOME={home}"}
-    with running(daemon), SSHServer(directory / "sshd", options).running() as server:
+    shell = SSHServer(directory / "sshd", environ={"GITOLITE_HTTP_HOME": str(home)})
+    with running(daemon), shell.running() as server:
         # gitolite has written them into its home.
         shutil.copy(home / ".ssh" / "authorized_keys", server.authorized_keys)
         yield Site(daemon, server, keys)

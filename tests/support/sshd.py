@@ -52,10 +52,12 @@ class SSHServer:
 
     :ivar directory: where it has its files.
     :ivar options: what its configuration says beside what every test needs.
+    :ivar environ: additional variables of its sessions.
     """
 
     directory: Path
     options: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
     @property
@@ -71,6 +73,9 @@ class SSHServer:
             _PRIVILEGE_SEPARATION.mkdir(0o755, exist_ok=True)
         make_key(self.directory / "host_key")
         self.authorized_keys.touch(0o600)
+        # A bash that sshd starts reads the .bashrc of whoever runs the tests, unless it is
+        # below another one: that may take long, or print something.
+        environ = {"SHLVL": "1", **self.environ}
         settings = {
             "Port": str(self.port),
             "ListenAddress": "127.0.0.1",
@@ -85,6 +90,9 @@ class SSHServer:
             "PermitRootLogin": "yes",
             "MaxSessions": "100",
             "MaxStartups": "100",
+            # What clients offer first costs a tenth of a second.
+            "KexAlgorithms": "curve25519-sha256",
+            "SetEnv": " ".join(f"{name}={value}" for name, value in environ.items()),
             **self.options,
         }
         config = self.directory / "sshd_config"
