@@ -119,7 +119,8 @@ class HostileTests(IntegrationTestCase):
 
     def test_small_uploads_that_come_slowly(self) -> None:
         """80 MB of small objects of which the end is missing."""
-        daemon = self.start_daemon(forked=False, config={"limits": {"body_min_rate": 0}})
+        limits = {"body_min_rate": 0, "idle_timeout": 15}
+        daemon = self.start_daemon(forked=False, config={"limits": limits})
         before = daemon.memory("VmRSS")
         for number in range(400):
             client = daemon.connect(f"127.0.0.{1 + number % 9}")

@@ -35,10 +35,17 @@ class SpacePagesTestCase(BrowserTestCase):
 
     def store(self, data: bytes, repo: str, who: str = "ada") -> str:
         """Upload an object, and wait until the catalogue knows it."""
+        self.put(data, repo, who)
+        self.wait_until_known(data, repo)
+        return oid_of(data)
+
+    def put(self, data: bytes, repo: str, who: str = "ada") -> None:
+        """Upload an object."""
         self.assertEqual(self.daemon.put(data, quote(repo), header(who)), 200)
-        oid = oid_of(data)
-        wait_until(lambda: self.known(oid, repo), "the catalogue to know it")
-        return oid
+
+    def wait_until_known(self, data: bytes, repo: str) -> None:
+        """Wait until the catalogue knows an object, which it does a second later."""
+        wait_until(lambda: self.known(oid_of(data), repo), "the catalogue to know it")
 
     @property
     def database(self) -> str:
@@ -105,11 +112,20 @@ class HostileTests(SpacePagesTestCase):
             # As long as a part of a repository's path may be.
             part = name.replace("/", "|").encode()[:250].decode(errors="ignore")
             repo, data = f"acme/{part}", b"x" * (1000 + index)
-            oid = self.store(data, repo, name)
-            self.store(b"y" * (1000 + index), repo, name)
+            self.put(data, repo, name)
+            self.put(b"y" * (1000 + index), repo, name)
             wanted.append(
-                {"repo": repo, "oid": oid, "filename": f"art/{name}", "reason": name, "who": name}
+                {
+                    "repo": repo,
+                    "oid": oid_of(data),
+                    "filename": f"art/{name}",
+                    "reason": name,
+                    "who": name,
+                }
             )
+        # They are recorded together, in the order in which they came.
+        self.wait_until_known(data, repo)
+        self.wait_until_known(b"y" * len(data), repo)
         self.discard_all(*wanted)
         one = urlencode({"repo": wanted[0]["repo"], "oid": wanted[0]["oid"]})
         ours = (
@@ -146,9 +162,9 @@ class OperatorTests(SpacePagesTestCase):
 
     def test_usage_leads_from_organisations_to_objects(self) -> None:
         self.serve()
-        self.store(b"x" * 50_000, "acme/rocket", "ada")
-        self.store(b"y" * 30_000, "acme/site", "olga")
-        self.store(b"z" * 9_000, "lab/scans", "ada")
+        self.put(b"x" * 50_000, "acme/rocket", "ada")
+        self.put(b"y" * 30_000, "acme/site", "olga")
+        self.put(b"z" * 9_000, "lab/scans", "ada")
         self.store(b"x" * 50_000, "lab/scans", "olga")
         self.open("/usage")
         cards = self.text("#total")
@@ -175,7 +191,8 @@ class OperatorTests(SpacePagesTestCase):
 
     def test_an_object_is_restored_and_another_deleted_for_good(self) -> None:
         self.serve()
-        back = self.store(b"x" * 5000, "acme/rocket")
+        self.put(b"x" * 5000, "acme/rocket")
+        back = oid_of(b"x" * 5000)
         gone = self.store(b"y" * 7000, "acme/rocket")
         self.discard("acme/rocket", back)
         self.discard("acme/rocket", gone, reason="too old")
@@ -220,9 +237,11 @@ class OperatorTests(SpacePagesTestCase):
         disable_scripts(self.browser)
         wanted = []
         for number in range(6):
-            repo = ("acme/rocket", "acme/rocket/sub", "lab/scans")[number % 3]
-            oid = self.store(b"%d" % number * 1000, repo)
+            repo, data = ("acme/rocket", "acme/rocket/sub", "lab/scans")[number % 3], b"%d" % number
+            self.put(data * 1000, repo)
+            oid = oid_of(data * 1000)
             wanted.append({"repo": repo, "oid": oid, "filename": "", "reason": "old", "who": "bob"})
+        self.wait_until_known(data * 1000, repo)
         self.discard_all(*wanted[:5])
         self.open("/trash")
         self.click("#rows a[href='purge?repo=acme%2Frocket']")
