@@ -41,6 +41,7 @@ from giftless.sshd.wire import Fields
 from giftless.sshd.workers import ATTEMPTS
 from tests.sshd.client import Client, connect, log_in, reactor
 from tests.sshd.workers import BLOCK, StandIn
+from tests.support.processes import PATIENCE
 
 #: How often is looked whether something has happened, in seconds.
 LOOK = 0.02
@@ -50,7 +51,7 @@ class ListenerTestCase(TestCase):
     """A listener with a key that it knows, whose is ``ada``."""
 
     max_channels = 64
-    timeout = 60
+    timeout = PATIENCE
 
     def setUp(self) -> Any:
         return Deferred.fromCoroutine(self.start())
