@@ -53,6 +53,17 @@ class WorkerTests(IntegrationTestCase):
         wait_until(lambda: not self.is_forked(replaced), "Python to start")
         self.assertEqual(daemon.put(b"data"), 200)
 
+    def test_as_many_as_are_spare_are_forked_too(self) -> None:
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:
+            raise SkipTest("coverage measures a Python from its start")
+        daemon = self.start_daemon(config={"workers": 1}, spare=1)
+        for forked in (True, True, False):
+            (worker,) = daemon.workers
+            wait_until(lambda: self.is_forked(worker) is forked, "Python to start")  # noqa: B023
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: set(daemon.workers) - {worker}, "another worker")  # noqa: B023
+        self.assertEqual(daemon.put(b"data"), 200)
+
     def is_forked(self, pid: int) -> bool:
         """Whether a process is not one that Python itself has become."""
         return b"giftless.runtime.worker" not in Path(f"/proc/{pid}/cmdline").read_bytes()

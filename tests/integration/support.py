@@ -28,6 +28,7 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.commands import Forked, start_twistd
+from tests.support.forking import WAITING
 from tests.support.ports import free_port
 from tests.support.processes import (
     PATIENCE,
@@ -105,6 +106,7 @@ class Daemon:
     :ivar forked: whether the parent and its first workers may be forked from a Python that
         has imported giftless, which saves most of the start; not where their imports or
         their memory matter.
+    :ivar spare: how many workers that replace others may be forked, too.
     """
 
     directory: Path
@@ -117,6 +119,7 @@ class Daemon:
     port: int = field(default_factory=free_port)
     unix: Path | None = None
     forked: bool = True
+    spare: int = 0
     process: Process | None = None
     _logged_before: int = 0
 
@@ -141,6 +144,7 @@ class Daemon:
                     environ,
                     stdout.fileno(),
                     stderr.fileno(),
+                    self.spare,
                 )
                 if self._can_fork
                 else subprocess.Popen(
@@ -235,9 +239,8 @@ class Daemon:
     def workers(self) -> list[int]:
         """The process ids of its workers, those that are on their way included."""
         pid = self.running.pid
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children if not _waits(child)]
 
     def listens(self, port: int | None = None) -> bool:
         """Whether one of its processes takes connections.
@@ -410,6 +413,14 @@ class Daemon:
             {"Content-Type": LFS_JSON, "Accept": LFS_JSON, **(headers or {})},
             source,
         )
+
+
+def _waits(pid: str) -> bool:
+    """Whether a process is no worker yet (``tests/support/forking.py``)."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == WAITING
+    except OSError:
+        return False
 
 
 def _listeners(port: int) -> set[str]:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.integration.locking import at_once, check, giftless
-from tests.integration.support import REPO, Daemon, IntegrationTestCase, oid_of
+from tests.integration.support import REPO, Daemon, oid_of
+from tests.integration.workers import WorkersTestCase
 from tests.support.postgresql import postgresql
 from tests.support.processes import ENDED, wait_until
 from tests.support.receiver import Receiver, kill_one
@@ -30,7 +31,7 @@ KILLS = rounds(2, 4)
 RESTARTS = 5
 
 
-class WebhooksTestCase(IntegrationTestCase):
+class WebhooksTestCase(WorkersTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.receiver = Receiver(self.directory / "received")

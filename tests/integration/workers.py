@@ -30,6 +30,10 @@ DATA = b"loaded" * 1000
 PAUSE = rounds(0.1, 0.01)
 
 
+#: How many workers of a daemon replace others until Python has to start for each.
+SPARE = 6
+
+
 class Load(Crowd):
     """Clients that ask all the time, and note what they do not like.
 
@@ -98,6 +102,10 @@ hanging = LazyPlugin(IStorageFactory, "hanging", f"{__name__}.Hanging")
 
 class WorkersTestCase(IntegrationTestCase):
     """Tests of daemons with workers."""
+
+    def make_daemon(self, name: str = "daemon", **fields: Any) -> Daemon:
+        """Prepare a daemon most of whose workers are forked, those that replace others too."""
+        return super().make_daemon(name, **{"spare": SPARE, **fields})
 
     def hup(self, daemon: Daemon) -> None:
         """Reload, and wait until all workers are others."""

@@ -163,6 +163,7 @@ def start_twistd(
     environ: Mapping[str, str],
     stdout: int,
     stderr: int,
+    spare: int = 0,
 ) -> Forked:
     """Run ``twistd`` in a fork, and the workers that it starts first in forks as well.
 
@@ -171,6 +172,7 @@ def start_twistd(
         is there.
     :param environ: its whole environment.
     :param stdout: a descriptor, as ``stderr``.
+    :param spare: how many of the workers that come later run in forks, too.
     """
     command = [str(Path(sys.executable).with_name("twistd")), *arguments]
     file = arguments[-1] if "--config" in arguments else None
@@ -180,7 +182,9 @@ def start_twistd(
         # The daemon will say so.
         workers, plain = 0, False
     else:
-        workers, plain = number_of_workers(configured.workers), not uses_tls(configured)
+        workers = number_of_workers(configured.workers) + spare
+        # Workers of another configuration may have a use for TLS.
+        plain = not spare and not uses_tls(configured)
     forks = _forking_giftless(installation.python, plain and installation == installed())
     with open(os.devnull, "rb") as stdin:
         files = [stdin.fileno(), stdout, stderr]
@@ -188,7 +192,7 @@ def start_twistd(
 
 
 @functools.cache
-def _forking_giftless(python: str, plain: bool = False) -> Forking:
+def _forking_giftless(python: str, plain: bool) -> Forking:
     """Return the Python that has imported giftless, and forks for all tests.
 
     :param plain: whether it has imported only what a daemon does that leaves TLS out.
@@ -238,9 +242,8 @@ def run_command(
         files[0].write(stdin.encode())
         files[0].seek(0)
         descriptors = [file.fileno() for file in files]
-        process = _forking_giftless(sys.executable).start(
-            command, directory, variables, descriptors
-        )
+        forks = _forking_giftless(sys.executable, False)
+        process = forks.start(command, directory, variables, descriptors)
         started(process.pid)
         try:
             status = process.wait(PATIENCE)

@@ -8,11 +8,12 @@ answers: the process id and, when it has ended, the exit status.
 
 A daemon's parent starts its workers by Twisted.  The first ``workers`` of them have been
 forked from here for it: they run the same program with the same descriptors and the same
-environment.  Those that replace them are started by Python, as everywhere.
+environment.  All others are started by Python, as everywhere.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -24,15 +25,23 @@ import runpy
 import select
 import socket
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 #: What a fork must import by itself: a reactor's descriptors cannot be shared.
 REACTOR = "twisted.internet.reactor"
 
 #: The module of the program that becomes a worker.
 WORKER = "giftless.runtime.worker"
+
+#: What a process is called (``/proc/PID/comm``) while it waits to become a worker.
+WAITING = "waiting"
+
+#: What this process is called.
+COMM = Path("/proc/self/comm")
 
 #: Says that what follows is imported as if OpenSSL were not installed.
 WITHOUT_TLS = "-OpenSSL"
@@ -131,13 +140,15 @@ def prepare(number: int) -> list[Prepared]:
         if not pid:
             for each in (ours, *(one.orders for one in prepared)):
                 each.close()
+            name = COMM.read_text()
+            COMM.write_text(WAITING)
             message, descriptors, _, _ = socket.recv_fds(theirs, MESSAGE, DESCRIPTORS)
             theirs.detach()
             if message:
+                COMM.write_text(name)
                 order = json.loads(message)
                 os.umask(order["umask"])
-                become(order, dict(zip(order["numbers"], descriptors, strict=True)))
-                sys.exit()
+                live_as(order, dict(zip(order["numbers"], descriptors, strict=True)))
             os._exit(0)
         theirs.close()
         prepared.append(Prepared(pid, ours))
@@ -199,6 +210,30 @@ def become(order: dict[str, Any], descriptors: Mapping[int, int]) -> None:
         runpy.run_path(sys.argv[0], run_name="__main__")
 
 
+def live_as(order: dict[str, Any], descriptors: Mapping[int, int]) -> NoReturn:
+    """Run the order's script, and end as Python does.
+
+    All but one thing: nothing takes apart what was imported before the fork, which costs
+    more than most scripts.
+    """
+    status = 0
+    try:
+        become(order, descriptors)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # Python has words for that.
+        sys.exit(status)
+    os._exit(status)
+
+
 def main() -> None:
     """Fork until the other end of the socket is closed."""
     del sys.path[0]
@@ -227,8 +262,7 @@ def main() -> None:
             if not pid:
                 # Its descriptor is closed, and will be that of something else.
                 connection.detach()
-                become(json.loads(message), dict(enumerate(files)))
-                return
+                live_as(json.loads(message), dict(enumerate(files)))
             for file in files:
                 os.close(file)
             os.write(answers, b"%d" % pid)
