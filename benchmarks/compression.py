@@ -174,7 +174,9 @@ def _fetch(transfer: Transfer) -> None:
 
 
 def _stored(store: Path) -> int:
-    return sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+    """Return how many bytes are stored; a file with several names counts once."""
+    found = [file.stat() for file in store.rglob("*") if file.is_file()]
+    return sum({(each.st_dev, each.st_ino): each.st_size for each in found}.values())
 
 
 def _limit(data: bytes) -> str:
