@@ -1,7 +1,8 @@
 """A TCP proxy that is as far away and as narrow as a network, in a process of its own.
 
-All connections share one rate, towards the client.  It says on stdout how many requests of
-which method have passed, and how many bytes have come back, whenever it is sent a line::
+All connections share one rate, towards the client.  It says on stdout how many requests have
+passed, by method and the last part of their path, and how many bytes have come back, whenever
+it is sent a line::
 
     python -m tests.support.throttled LISTEN-PORT TARGET-PORT SECONDS BYTES-PER-SECOND
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import socket
 import subprocess
 import sys
@@ -38,7 +40,7 @@ class Pipe:
     def __init__(self, delay: float, rate: float) -> None:
         self.delay = delay
         self.rate = rate
-        self.methods: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.returned = 0
         self._free = 0.0
         self._lock = threading.Lock()
@@ -63,9 +65,9 @@ class Pipe:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(CHUNK):
-                word = data.split(b" ", 1)[0]
-                if word.isalpha() and word.isupper():
-                    self.methods[word.decode()] += 1
+                line = re.match(rb"([A-Z]+) [^ ?]*?([^/ ?]*)[? ]", data)
+                if line is not None:
+                    self.requests[f"{line[1].decode()} {line[2].decode()}"] += 1
                 server.sendall(data)
         with suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
@@ -105,7 +107,7 @@ class Throttled:
         self._process = process
 
     def counts(self) -> dict[str, int]:
-        """Return how many requests of which method have passed, and ``bytes`` that came back."""
+        """Return how many requests have passed, as ``GET NAME``, and ``bytes`` that came back."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -150,7 +152,7 @@ def main() -> None:
     pipe = Pipe(float(delay), float(rate))
     threading.Thread(target=pipe.serve, args=(listener, int(target)), daemon=True).start()
     for _ in sys.stdin:
-        print(json.dumps({**pipe.methods, "bytes": pipe.returned}), flush=True)
+        print(json.dumps({**pipe.requests, "bytes": pipe.returned}), flush=True)
 
 
 if __name__ == "__main__":
