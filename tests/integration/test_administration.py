@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.integration.locking import giftless
 from tests.integration.support import Daemon, IntegrationTestCase, Response, oid_of
+from tests.integration.workers import SPARE
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, wait_until
 
@@ -31,7 +32,8 @@ class AdministrationTests(IntegrationTestCase):
                 "workers": 2,
                 "admin": {"endpoints": [f"tcp:{self.admin.port}:interface=127.0.0.1"]},
                 "observers": [{"type": "audit", "file": "audit.log"}],
-            }
+            },
+            spare=SPARE,
         )
 
     def fill(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.integration.locking import AUTH, KEY, LOCKS, giftless, header
 from tests.integration.support import Daemon, IntegrationTestCase
+from tests.integration.workers import SPARE
 from tests.support.processes import ENDED, wait_until
 from tests.support.tokens import basic
 
@@ -28,7 +29,9 @@ class AuditTests(IntegrationTestCase):
     def serve(self, **settings: Any) -> Daemon:
         """Start a daemon that knows people, and has an audit log."""
         observers = [{"type": "audit", "file": str(self.audit)}]
-        return self.start_daemon(config={"auth": AUTH, "observers": observers, **settings})
+        return self.start_daemon(
+            config={"auth": AUTH, "observers": observers, **settings}, spare=SPARE
+        )
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """Return the lines about events of one type."""

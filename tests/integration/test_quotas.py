@@ -27,6 +27,7 @@ from tests.integration.support import (
     oid_of,
     stored_objects,
 )
+from tests.integration.workers import SPARE
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.processes import PATIENCE, wait_until
 from tests.support.rounds import rounds
@@ -218,7 +219,9 @@ class LocalTests(Race):
 
     def setUp(self) -> None:
         super().setUp()
-        self.daemon = self.start_daemon(config={"workers": WORKERS, "quotas": self.quotas()})
+        self.daemon = self.start_daemon(
+            config={"workers": WORKERS, "quotas": self.quotas()}, spare=SPARE
+        )
 
     def directory_of(self, repo: str) -> Path:
         """See :meth:`Race.directory_of`."""
