@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +31,14 @@ from tests.integration.ssh import (
     install_script,
     ways,
 )
-from tests.integration.support import Daemon, GitRepo, oid_of, stored_objects, temporaries
+from tests.integration.support import (
+    Daemon,
+    GitRepo,
+    IntegrationTestCase,
+    oid_of,
+    stored_objects,
+    temporaries,
+)
 from tests.ssh.client import put_request, request
 from tests.support import sshd
 from tests.support.processes import installed, wait_until
@@ -202,6 +212,33 @@ def versions_of(way: str) -> list[tuple[int, ...]]:
     found = sorted(version for version in git_lfs_versions() if way in ways(version))
     number = rounds(1, len(found))
     return found[-number:] if way == "always" else found[:number]
+
+
+class ServerTests(IntegrationTestCase):
+    skip = sshd.MISSING or None
+
+    def test_a_server_ends_with_whoever_has_started_it(self) -> None:
+        """Also if that is killed: tests that are cut off leave nothing behind."""
+        program = (
+            "import pathlib, sys, time; from tests.support.sshd import SSHServer;"
+            " server = SSHServer(pathlib.Path(sys.argv[1]));"
+            " running = server.running(); running.__enter__();"
+            " print(server.port, flush=True); time.sleep(600)"
+        )
+        root = Path(__file__).parents[2]
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(self.directory)], cwd=root, stdout=subprocess.PIPE
+        ) as starter:
+            assert starter.stdout is not None
+            port = int(starter.stdout.readline())
+            starter.kill()
+
+        def listens() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return True
+            return False
+
+        wait_until(lambda: not listens(), "sshd to end")
 
 
 class VersionTests(SSHDTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -68,6 +69,7 @@ class RelayTestCase(SynchronousTestCase):
     Client: Callable[[], Any] = Pipes
 
     def setUp(self) -> None:
+        others = set(threading.enumerate())
         self.client = self.Client()
         self.daemon, server = socket.socketpair()
         self.daemon.settimeout(PATIENCE)
@@ -79,10 +81,22 @@ class RelayTestCase(SynchronousTestCase):
                 self.outcome.append(None)
             except OSError as error:
                 self.outcome.append(error)
+            # Not closed: the thread that sends may be about to, and another may have the
+            # number of the descriptor then.
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+
+        def end_threads() -> None:
+            for thread in set(threading.enumerate()) - others:
+                thread.join(PATIENCE)
+                self.assertFalse(thread.is_alive(), "a thread does not end")
             server.close()
+            os.close(self.client.stdin)
+            os.close(self.client.stdout)
 
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
+        self.addCleanup(end_threads)
         self.addCleanup(self.daemon.close)
         self.addCleanup(self.leave)
         self.left = False

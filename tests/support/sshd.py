@@ -23,6 +23,9 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/l
 #: Why tests that need the server are skipped; empty if it is there.
 MISSING = "" if SSHD else "sshd is not installed (.ci/apt sshd=openssh-server)"
 
+#: What makes a server end with whoever has started it, though that is killed.
+_ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+
 #: Where the server wants an empty directory, if root has started it.
 _PRIVILEGE_SEPARATION = Path("/run/sshd")
 
@@ -99,7 +102,7 @@ class SSHServer:
         config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         with (self.directory / "log").open("wb") as log:
             process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(config)],
+                [*_ENDS_WITH_US, SSHD, "-D", "-e", "-f", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
