@@ -5,7 +5,8 @@ the same round:
 
 - few large objects beside ``scp``, which copies the same bytes through the same ``sshd``;
 - many small ones beside charmbracelet's ``git-lfs-transfer`` behind that ``sshd``, where it
-  is installed (``.ci/peers git-lfs-transfer``).
+  is installed (``.ci/peers git-lfs-transfer``); scutiger's (``.ci/peers scutiger-lfs``) is
+  measured as well.
 
     python -m benchmarks.ssh [--rounds N] [--large BYTES] [--small N]
 """
@@ -38,9 +39,14 @@ from tests.support.sshd import SSHServer, ssh_command
 #: How many bytes each of the small objects has.
 SMALL = 10_000
 
-#: charmbracelet's server for a single session, if it is installed.
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-CHARM = _CACHE / "giftless" / "peers" / "git-lfs-transfer"
+
+#: Servers of others for a single session, by their makers; some may not be installed.  Ratios
+#: are given to the first.
+PEERS = {
+    "charmbracelet": _CACHE / "giftless" / "peers" / "git-lfs-transfer",
+    "scutiger": _CACHE / "giftless" / "peers" / "scutiger-lfs",
+}
 
 WRAPPER = """\
 #!/bin/sh
@@ -210,7 +216,8 @@ def site(root: Path) -> Iterator[tuple[Sequence[Way], SSHServer, Path]]:
     """Start a daemon with a listener, and an ``sshd``; yields every way to the two."""
     keys = root / "keys"
     keys.mkdir()
-    for name in ("giftless", "charm", "scp"):
+    peers = {name: path for name, path in PEERS.items() if path.exists()}
+    for name in ("giftless", "scp", *peers):
         make_key(keys / name)
     allowed = root / "authorized_keys"
     allowed.write_text(f'principals="alice" {(keys / "giftless").with_suffix(".pub").read_text()}')
@@ -235,7 +242,8 @@ def site(root: Path) -> Iterator[tuple[Sequence[Way], SSHServer, Path]]:
         giftless = Path(sys.executable).with_name("giftless")
         serve = f"{giftless} ssh-serve --socket {root / 'state' / 'ssh.sock'} -- alice"
         lines = []
-        for name, run in (("giftless", serve), ("charm", f"{CHARM} .$2 $3"), ("scp", "")):
+        runs = {name: f"{path} .$2 $3" for name, path in peers.items()}
+        for name, run in {"giftless": serve, "scp": "", **runs}.items():
             forced = ""
             if run:
                 wrapper = root / f"{name}.sh"
@@ -251,9 +259,8 @@ def site(root: Path) -> Iterator[tuple[Sequence[Way], SSHServer, Path]]:
             Way("giftless, its listener", url, own),
             Way("giftless behind sshd", url, server.shell_command(keys / "giftless")),
         ]
-        if CHARM.exists():
-            name = "charmbracelet behind sshd"
-            ways.append(Way(name, url, server.shell_command(keys / "charm")))
+        for name in peers:
+            ways.append(Way(f"{name} behind sshd", url, server.shell_command(keys / name)))
         yield ways, server, keys / "scp"
 
 
