@@ -35,6 +35,7 @@ LAYERS: Final = (
 #: What the protocol may use: nothing that waits, reads a clock or does I/O.
 PURE: Final = {
     "__future__",
+    "binascii",
     "collections",
     "dataclasses",
     # To write times that are given, as text.

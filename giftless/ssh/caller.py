@@ -8,7 +8,7 @@ from giftless.base import access_log
 from giftless.base.uncaught import new_request_id
 from giftless.errors import Forbidden, LFSError
 from giftless.interfaces import Credentials, IAuthenticator, Identity
-from giftless.lfs.objects import Operation, Repo
+from giftless.lfs.objects import ObjectKey, Operation, Repo
 from giftless.lfs.ssh.commands import Command
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import Events
@@ -25,12 +25,15 @@ class Caller:
     :ivar command: what the session is for.
     :ivar identity: who that is, as it was found out last; ``None`` if it was not yet.
     :ivar id: names the session in the log: 16 hexadecimal digits.
+    :ivar stored: what was stored last in the session, and its size in bytes; ``None`` before,
+        and when it has been verified.
     """
 
     credentials: Credentials
     command: Command
     identity: Identity | None = None
     id: str = field(default_factory=new_request_id)
+    stored: tuple[ObjectKey, int] | None = None
 
     def log(self, status: int, sent: int, seconds: float) -> None:
         """Write the line of the access log, when the session has ended.

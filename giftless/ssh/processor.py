@@ -163,13 +163,25 @@ class Processor:
         assert body is not None, "an upload has a body"
         wanted = parse_object(request)
         identity, repo = await caller.identify(self._guarded)
-        await self._server.receive(identity, ObjectKey(repo, wanted.oid), wanted.size, body)
+        key = ObjectKey(repo, wanted.oid)
+        await self._server.receive(identity, key, wanted.size, body)
+        caller.stored = key, wanted.size
         return _OK
 
     async def _verify(self, caller: Caller, request: Request, body: IBody | None) -> Answer:
+        """Tell whether an object is there.
+
+        git-lfs asks that about each object that it has just sent.  Then the store need not
+        be asked: it has said so already.
+        """
         wanted = parse_object(request)
         identity, repo = await caller.identify(self._guarded)
-        await self._server.verify(identity, ObjectKey(repo, wanted.oid), wanted.size)
+        key = ObjectKey(repo, wanted.oid)
+        stored, caller.stored = caller.stored, None
+        if stored == (key, wanted.size):
+            self._gate.require(identity, Permission.READ_META, repo, wanted.oid)
+        else:
+            await self._server.verify(identity, key, wanted.size)
         return _OK
 
     async def _lock(self, caller: Caller, request: Request, body: IBody | None) -> Answer:

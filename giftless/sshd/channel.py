@@ -51,6 +51,9 @@ class Use(Protocol):
     def received(self, data: bytes) -> None:
         """Take data; :meth:`Channel.taken` is called when it is out of memory."""
 
+    def pass_on(self) -> None:
+        """Use what was received: no more comes just now."""
+
     def ended(self) -> None:
         """Note that no more data comes."""
 
@@ -128,6 +131,11 @@ class Channel:
             self.taken(length)
         else:
             self._use.received(data)
+
+    def pass_on(self) -> None:
+        """Let what was received be used: no more comes just now."""
+        if not self.closed:
+            self._use.pass_on()
 
     def taken(self, length: int) -> None:
         """Note that data is out of memory: the client may send as much again.

@@ -56,6 +56,8 @@ class Connection(SSHService):
         self._next = 0
         self._ending = self._leaving = self._used = False
         self.channels: dict[int, Channel] = {}
+        #: Those that have data which is not passed on.
+        self._fed: set[Channel] = set()
 
     @property
     def idle(self) -> bool:
@@ -105,7 +107,9 @@ class Connection(SSHService):
             length, data = int.from_bytes(packet[4:8], "big"), packet[8:]
             if length != len(data):
                 raise BrokenProtocol("data has another length than it says")
-            self._channel_of(packet).receive(data)
+            channel = self._channel_of(packet)
+            channel.receive(data)
+            self._fed.add(channel)
         elif messageNum == WINDOW_ADJUST:
             self._channel_of(packet).more_room(Fields(packet[4:]).uint32())
         elif messageNum == _GLOBAL_REQUEST:
@@ -131,6 +135,13 @@ class Connection(SSHService):
             self._channel_of(packet).request(name, wants_reply, rest)
         else:
             raise BrokenProtocol(f"message {messageNum} comes where it does not belong")
+
+    def pass_on(self) -> None:
+        """Pass on what came last, that of each channel in one piece."""
+        if self._fed:
+            fed, self._fed = self._fed, set()
+            for channel in fed:
+                channel.pass_on()
 
     def _channel_of(self, packet: bytes) -> Channel:
         channel = self.channels.get(Fields(packet[:4]).uint32())

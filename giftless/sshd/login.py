@@ -99,6 +99,9 @@ class Login(SSHService):
     def go_on(self) -> None:
         """Do nothing: what is sent here is little, and is never held up."""
 
+    def pass_on(self) -> None:
+        """Do nothing: what comes is used at once."""
+
     def serviceStarted(self) -> None:
         """Wait for requests."""
 

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from giftless.base import ssh_greeting
+from giftless.base.sending import send
 from giftless.sshd.channel import Channel
 from giftless.sshd.errors import Unreachable
 from giftless.sshd.login import User
@@ -48,7 +49,7 @@ class Session:
         self._asked = False
         self._starting: Deferred[None] | None = None
         self._relay: Relay | None = None
-        self._early: list[bytes] = []
+        self._waiting: list[bytes] = []
         self._heard_end = self._is_held = self._over = False
 
     # -- what the channel tells
@@ -70,22 +71,27 @@ class Session:
         return run
 
     def received(self, data: bytes) -> None:
-        """Pass data on to the worker, or keep it until there is one."""
-        if self._relay is not None:
+        """Keep data until it is passed on."""
+        self._waiting.append(data)
+
+    def pass_on(self) -> None:
+        """Pass data on to the worker, if there is one."""
+        if self._relay is not None and self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
             self._relay.send(data)
-        else:
-            self._early.append(data)
 
     def ended(self) -> None:
         """Tell the worker that no more data comes."""
         self._heard_end = True
         if self._relay is not None:
+            self.pass_on()
             self._relay.end()
 
     def lost(self) -> None:
         """Tell the worker that nobody listens any more."""
         self._over = True
-        self._early.clear()
+        self._waiting.clear()
         if self._starting is not None:
             self._starting.cancel()
         if self._relay is not None:
@@ -129,9 +135,7 @@ class Session:
         self._relay = relay
         relay.open()
         relay.hold(self._is_held)
-        for data in self._early:
-            relay.send(data)
-        self._early.clear()
+        self.pass_on()
         if self._heard_end:
             relay.end()
 
@@ -175,7 +179,7 @@ class Relay(Greeter):
 
     def send(self, data: bytes) -> None:
         """Send data to the worker; the client may send as much again when that is gone."""
-        self.transport.write(data)
+        send(self.transport, data)
         if self._is_full:
             self._waits += len(data)
         else:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from giftless.base.networks import network_of_host
+from giftless.base.sending import send, sends_at_once
 from giftless.base.showing import describe_failure
 from giftless.sshd.algorithms import (
     CIPHERS,
@@ -43,6 +44,9 @@ _MAX_CLEAR: Final = 64 * 1024
 #: How much may wait in answers to a client that does not read them, in bytes; then nothing
 #: is read from it any more.
 _MAX_ANSWERS: Final = 256 * 1024
+
+#: The longest message that is sent at once, in bytes; several longer ones go together.
+_SHORT: Final = 16 * 1024
 
 #: What a message takes beside what it says, in bytes.
 _OVERHEAD: Final = 64
@@ -124,7 +128,7 @@ class ServerTransport(SSHServerTransport):
         self._begun = self._ended = False
         self._problem = ""
         self._result = LoginResult.LEFT
-        self._paused = self._deaf = False
+        self._paused = self._deaf = self._sends_at_once = False
         self._answers = 0
         self._linger: IDelayedCall | None = None
 
@@ -150,6 +154,7 @@ class ServerTransport(SSHServerTransport):
     def begin(self) -> None:
         """Send our version and begin to exchange keys."""
         self._begun = True
+        self._sends_at_once = sends_at_once(self.transport)
         self.transport.resumeProducing()
         self.transport.registerProducer(self, True)
         super().connectionMade()
@@ -246,6 +251,9 @@ class ServerTransport(SSHServerTransport):
                 break
             self.incomingPacketSequence += 1
             self.dispatchMessage(payload[0], payload[1:])
+        service: Any = self.service
+        if service is not None:
+            service.pass_on()
 
     def break_off(self, error: BaseException) -> None:
         """Close the connection because of what its client has sent."""
@@ -336,7 +344,10 @@ class ServerTransport(SSHServerTransport):
         payload = messageType.to_bytes(1, "big") + payload
         sealed = self._sealer.seal(self.outgoingPacketSequence, payload)
         self.outgoingPacketSequence += 1
-        self.transport.writeSequence(sealed)
+        if self._sends_at_once and len(payload) <= _SHORT:
+            send(self.transport, b"".join(sealed))
+        else:
+            self.transport.writeSequence(sealed)
 
     def sendExtInfo(self, extensions: object) -> None:
         """Tell which signatures of users are taken; Conch would tell those of host keys."""

@@ -9,7 +9,7 @@ from giftless.errors import IdentityUnavailable
 from giftless.interfaces import Arrival, BatchAnswered, ObjectServed, ObjectStored, Refused
 from tests.ssh.client import Line, framed, put_request, request
 from tests.ssh.support import MB, SSHTestCase
-from tests.support.making import oid_of, reader, repo_of, writer
+from tests.support.making import oid_of, reader, repo_of, stranger, writer
 
 DATA = b"some bytes\n"
 
@@ -312,6 +312,35 @@ class VerifyTests(SSHTestCase):
             reply = line.command(f"verify-object {oid_of(b'gone')}", ["size=4"])
             self.assertEqual(reply.status, 404)
             self.assertIn("upload it again", reply.texts[0])
+
+        await self.session(session)
+
+    async def test_the_store_is_not_asked_about_what_it_has_just_taken(self) -> None:
+        await self.serve()
+        asked: list[Any] = []
+        sizes = self.store.sizes
+
+        def count(keys: Any) -> Any:
+            asked.append(keys)
+            return sizes(keys)
+
+        self.patch(self.store, "sizes", count)
+
+        def session(line: Line) -> None:
+            line.open()
+
+            def verify(size: int) -> int:
+                return line.command(f"verify-object {oid_of(DATA)}", [f"size={size}"]).status
+
+            line.put(DATA)
+            self.assertEqual((verify(len(DATA)), len(asked)), (200, 0))
+            self.assertEqual((verify(len(DATA)), len(asked)), (200, 1))
+            line.put(DATA)
+            self.assertEqual((verify(len(DATA) + 1), len(asked)), (409, 2))
+            line.put(DATA)
+            # Rights count as ever.
+            self.people.known["will"] = stranger(anonymous=False)
+            self.assertEqual(verify(len(DATA)), 403)
 
         await self.session(session)
 

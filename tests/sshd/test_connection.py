@@ -64,6 +64,9 @@ class Use:
         self._channel.write(data)
         self._channel.taken(len(data))
 
+    def pass_on(self) -> None:
+        self._notes.append("pass on")
+
     def ended(self) -> None:
         self._channel.finish(0)
 
@@ -89,6 +92,7 @@ class HostileTests(SynchronousTestCase):
         try:
             for kind, *fields in messages:
                 connection.packetReceived(kind, b"".join(fields))
+                connection.pass_on()
                 connection.go_on()
                 self.assertLessEqual(len(connection.channels), LIMIT)
                 self.assertEqual(windows.channels, len(connection.channels))

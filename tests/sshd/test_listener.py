@@ -19,6 +19,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from twisted.conch.ssh.keys import Key
+from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -232,6 +233,32 @@ class SessionTests(ListenerTestCase):
         await client.get(97)
         session = self.workers.greetings[-1]
         self.assertEqual(session, Session("ada", "test", "echo 'a b'", "127.0.0.1"))
+
+    async def test_short_messages_are_passed_on_at_once(self) -> None:
+        """Without a turn of the reactor for each, and what comes together in one piece."""
+        client = await log_in(self.port, self.key)
+        number = await self.run_command(client, b"echo")
+        await self.wait_for(lambda: any(each.command for each in self.workers.connections))
+        (worker,) = self.workers.connections
+        pieces, waited = [], []
+        received, add_writer = worker.received, reactor.addWriter
+
+        def receive(data: bytes) -> None:
+            pieces.append(data)
+            received(data)
+
+        def add(writer: Any) -> None:
+            waited.append(type(writer))
+            add_writer(writer)
+
+        self.patch(worker, "received", receive)
+        self.patch(reactor, "addWriter", add)
+        for word in (b"one ", b"two ", b"three"):
+            client.send(number, word)
+        self.assertEqual(Fields((await client.get(94))[4:]).string(), b"one two three")
+        self.assertEqual(pieces, [b"one two three"])
+        self.assertNotIn(tcp.Server, waited)
+        self.assertNotIn(unix.Client, waited)
 
     async def test_a_refusal_has_its_words_and_its_status(self) -> None:
         client = await log_in(self.port, self.key)

@@ -48,6 +48,10 @@ _REMEMBER: Final = 600
 _RIGHT: Final = 1024
 _WRONG: Final = 8192
 
+#: How many identities are remembered, until the grants change: a session of SSH asks for its
+#: own with each object.
+_IDENTITIES: Final = 4096
+
 
 class BasicOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of ``auth: [{type: basic}]``.
@@ -92,6 +96,9 @@ class BasicAuthenticator:
         self._users = users
         self._access = access
         self._blocking = blocking
+        #: What the grants say of users and repositories that were asked for.
+        self._granted_by: Access | None = None
+        self._identities: dict[tuple[str, str], Identity] = {}
         self._key = secrets.token_bytes(32)
         # Two tables, so that a guesser cannot crowd out those who know.
         self._right: TTLCache[bytes, bool] = TTLCache(_RIGHT, clock)
@@ -126,8 +133,15 @@ class BasicAuthenticator:
 
     async def _identity(self, user: str, repo: Repo) -> Identity:
         access = await self._access.current()
-        grants = RepoGrants(access.permissions(user, repo))
-        return Identity(shown_name(user), grants, self.realm.principal(user))
+        if access is not self._granted_by or len(self._identities) >= _IDENTITIES:
+            self._granted_by = access
+            self._identities = {}
+        known = self._identities.get((user, repo.path))
+        if known is None:
+            grants = RepoGrants(access.permissions(user, repo))
+            known = Identity(shown_name(user), grants, self.realm.principal(user))
+            self._identities[user, repo.path] = known
+        return known
 
     async def _check(self, shown: Password, users: Passwords, network: str) -> bool:
         stored = users.hashes.get(shown.user)

@@ -7,7 +7,7 @@ A line of text ends with a line feed.
 
 from __future__ import annotations
 
-import re
+import binascii
 from collections.abc import Iterable
 from enum import Enum
 from typing import Final
@@ -29,8 +29,6 @@ HEADER_BYTES: Final = 4
 FLUSH: Final = b"0000"
 DELIM: Final = b"0001"
 
-_LENGTH: Final = re.compile(rb"[0-9a-fA-F]{4}")
-
 
 class Mark(Enum):
     """A packet without a payload.
@@ -41,6 +39,10 @@ class Mark(Enum):
 
     FLUSH = 0
     DELIM = 1
+
+
+#: The marks by their lengths.
+_MARKS: Final = (Mark.FLUSH, Mark.DELIM)
 
 
 class BrokenStream(BadRequest):
@@ -120,15 +122,17 @@ class PacketDecoder:
         length = self._length()
         if length is None:
             return None
-        if isinstance(length, Mark):
-            self._offset += HEADER_BYTES
-            return length
+        start = self._offset + HEADER_BYTES
+        if length < HEADER_BYTES:
+            self._offset = start
+            return _MARKS[length]
         if length > MAX_TEXT:
             raise BrokenStream(f"a line of text has at most {MAX_TEXT} bytes, not {length}")
-        if self.waiting < length:
+        end = self._offset + length
+        if end > len(self._data):
             return None
-        self._offset += HEADER_BYTES
-        return self._take(length - HEADER_BYTES)
+        self._offset = end
+        return bytes(self._data[start:end])
 
     def payload(self) -> tuple[bytes, Mark | None]:
         """Take all that has come of payloads up to the next mark: no packet need be whole.
@@ -145,8 +149,8 @@ class PacketDecoder:
                     if length is None:
                         break
                     self._offset += HEADER_BYTES
-                    if isinstance(length, Mark):
-                        mark = length
+                    if length < HEADER_BYTES:
+                        mark = _MARKS[length]
                         break
                     self._left = length - HEADER_BYTES
                 count = min(self._left, self.waiting)
@@ -159,26 +163,18 @@ class PacketDecoder:
             found.clear()
         return payload, mark
 
-    def _length(self) -> int | Mark | None:
-        """Look at the next length; ``None`` if it is not here."""
+    def _length(self) -> int | None:
+        """Look at the next length, that of a mark included; ``None`` if it is not here."""
         start = self._offset
         digits = self._data[start : start + HEADER_BYTES]
         if len(digits) < HEADER_BYTES:
             return None
-        if not _LENGTH.fullmatch(digits):
-            raise BrokenStream("this is no pkt-line: its length is not four hexadecimal digits")
-        length = int(digits, 16)
-        if length <= Mark.DELIM.value:
-            return Mark(length)
-        if not HEADER_BYTES <= length <= MAX_LENGTH:
+        try:
+            length = int.from_bytes(binascii.unhexlify(digits), "big")
+        except binascii.Error:
+            raise BrokenStream(
+                "this is no pkt-line: its length is not four hexadecimal digits"
+            ) from None
+        if length > MAX_LENGTH or len(_MARKS) <= length < HEADER_BYTES:
             raise BrokenStream(f"a pkt-line has 4 to {MAX_LENGTH} bytes, not {length}")
         return length
-
-    def _take(self, count: int) -> bytes:
-        start = self._offset
-        self._offset = start + count
-        data = self._data
-        if isinstance(data, bytes):
-            return data[start : self._offset]
-        with memoryview(data) as view:
-            return bytes(view[start : self._offset])
