@@ -310,7 +310,15 @@ class RoundTests(EncryptionTestCase):
             for client in clients:
                 client.join()
         self.assertEqual(self.failures, [])
-        self.command("fsck", "--read-data")
+        # What the catalogue knows of all this is another matter.
+        done = run_command(
+            *("giftless", "fsck", "--config", str(self.daemon.directory / "giftless.yaml")),
+            *("--read-data", "--json"),
+            directory=self.directory,
+        )
+        found = json.loads(done.stdout.splitlines()[-1])["summary"]
+        self.assertEqual([found[kind] for kind in ("wrong", "missing", "unreadable")], [0, 0, 0])
+        self.assertGreaterEqual(found["read"], len(self.stored))
         for oid, data in self.stored.items():
             self.assertEqual(self.daemon.get(oid).body, data)
 
