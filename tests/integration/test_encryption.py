@@ -91,9 +91,10 @@ class EncryptionTestCase(IntegrationTestCase):
             timer.join()
         else:
             self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        for line in self.keys.read_text().splitlines() if self.keys.exists() else ():
-            if not line.startswith("#"):
-                self.assertNotIn(line.split()[1], done.stdout + done.stderr)
+        for line in self.keys.read_bytes().splitlines() if self.keys.exists() else ():
+            for word in line.split()[1:]:
+                if len(word) > 40:
+                    self.assertNotIn(word.decode(), done.stdout + done.stderr)
         return done.stdout
 
     def summary(self, *arguments: str, status: int = 0) -> Any:
@@ -272,6 +273,28 @@ class LocalTests(EncryptionTestCase):
         self.assertEqual(set(ids), made | {"one"})
         self.assertEqual(self.keys.stat().st_mode & 0o777, 0o600)
         self.assertEqual([path.name for path in self.directory.glob("keys*")], ["keys"])
+
+    def test_a_key_is_appended_to_any_file_that_can_be_read(self) -> None:
+        for content, status in (
+            (b"", 0),
+            (b"# mine", 0),
+            (b"one broken", 1),
+            (b"\xff\n", 1),
+        ):
+            self.keys.write_bytes(content)
+            printed = self.command(
+                *("keys", "generate", "--id", "new", str(self.keys)), config=False, status=status
+            )
+            self.assertEqual(printed, "" if status else "new\n")
+            if status:
+                self.assertEqual(self.keys.read_bytes(), content)
+            else:
+                self.assertTrue(self.keys.read_bytes().startswith(content or b"# Keys"))
+            self.keys.unlink()
+        self.generate("new")
+        before = self.keys.read_bytes()
+        self.command("keys", "generate", "--id", "new", str(self.keys), config=False, status=1)
+        self.assertEqual(self.keys.read_bytes(), before)
 
     def python(self) -> list[str]:
         """Return what runs ``giftless`` in a Python of its own."""

@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import time
+from collections.abc import Collection
 from typing import Any, Final
 
 from twisted.python import usage
@@ -13,7 +14,7 @@ from twisted.python import usage
 from giftless.base.files import sync_directory
 from giftless.base.watched_file import FileProblem
 from giftless.commands import Command, CommandError
-from giftless.storage.encrypted.keyfile import KeySet, new_line
+from giftless.storage.encrypted.keyfile import new_line, read_keys
 from giftless.storage.encrypted.sealing import is_key_id
 
 #: What a new file begins with.
@@ -77,7 +78,7 @@ def append_key(path: str, key_id: str | None) -> str:
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
         content, owner = _read(path)
-        known = KeySet.parse(content).ids if owner is not None else ()
+        known = read_keys(content)
         name = key_id or _dated(known)
         if name in known:
             raise FileProblem(f"has a key with the id {name!r} already")
@@ -94,7 +95,9 @@ def _read(path: str) -> tuple[bytes, os.stat_result | None]:
             content, status = file.read(), os.fstat(file.fileno())
     except FileNotFoundError:
         return _HEADER, None
-    return content if content.endswith(b"\n") else content + b"\n", status
+    if content and not content.endswith(b"\n"):
+        content += b"\n"
+    return content or _HEADER, status
 
 
 def _write(path: str, content: bytes, owner: os.stat_result | None) -> None:
@@ -116,7 +119,7 @@ def _write(path: str, content: bytes, owner: os.stat_result | None) -> None:
     sync_directory(os.path.dirname(path))
 
 
-def _dated(known: tuple[str, ...]) -> str:
+def _dated(known: Collection[str]) -> str:
     """Return an id that tells the date, and is not in use."""
     today = time.strftime("%Y-%m-%d", time.gmtime())
     names = (today if not number else f"{today}.{number}" for number in range(len(known) + 1))

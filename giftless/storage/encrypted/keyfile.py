@@ -72,17 +72,9 @@ class KeySet:
         """Read a file's content.
 
         :param primary: the id that the configuration names.
-        :raises FileProblem: at the first line that cannot be used.  The text shows nothing
-            of it, because that may be a key.
+        :raises FileProblem: as :func:`read_keys` does, or if no key can be the primary one.
         """
-        ciphers: dict[str, AESGCM] = {}
-        for number, line in lines_of(content):
-            key_id, _, text = line.partition(" ")
-            if not is_key_id(key_id) or not text:
-                raise FileProblem(f"line {number}: is not an id, a space and a key")
-            if key_id in ciphers:
-                raise FileProblem(f"line {number}: another key has the same id")
-            ciphers[key_id] = AESGCM(_decode(text.strip(), number))
+        ciphers = read_keys(content)
         if not ciphers:
             raise FileProblem("has no key; run 'giftless keys generate'")
         if primary is not None and primary not in ciphers:
@@ -152,6 +144,23 @@ class FileKeys:
                 " have; tell its operator",
                 _RETRY_AFTER,
             ) from None
+
+
+def read_keys(content: bytes) -> dict[str, AESGCM]:
+    """Read the keys of a file, of which there may be none, by their ids, in order.
+
+    :raises FileProblem: at the first line that cannot be used.  The text shows nothing of it,
+        because that may be a key.
+    """
+    ciphers: dict[str, AESGCM] = {}
+    for number, line in lines_of(content):
+        key_id, _, text = line.partition(" ")
+        if not is_key_id(key_id) or not text:
+            raise FileProblem(f"line {number}: is not an id, a space and a key")
+        if key_id in ciphers:
+            raise FileProblem(f"line {number}: another key has the same id")
+        ciphers[key_id] = AESGCM(_decode(text.strip(), number))
+    return ciphers
 
 
 def new_line(key_id: str) -> bytes:

@@ -334,7 +334,9 @@ class LocalStore:
     async def replace_head(self, key: ObjectKey, before: bytes, after: bytes) -> bool:
         """See :meth:`giftless.interfaces.IHeading.replace_head`: one thread job."""
         doing = f"the head of {key.oid} could not be replaced"
-        return await self._run(doing, replace_head, self._disks.place_of(key), before, after)
+        place = self._disks.place_of(key)
+        work = self._blocking.run(replace_head, place, before, after)
+        return await self._attempt(doing, work, unreadable)
 
     async def probe(self) -> None:
         """See :meth:`giftless.interfaces.IProbing.probe`: one thread job, on every disk."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 from pathlib import Path
 
-from giftless.errors import StorageUnavailable
+from giftless.errors import InsufficientStorage, ObjectUnreadable, StorageUnavailable
 from giftless.interfaces import IHeading
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.local.store import LocalStore
@@ -64,9 +65,22 @@ class HeadingTests(CoroutineTestCase):
         self.assertFalse(self.replace(b"", b""))
 
     def test_a_disk_that_fails_is_told(self) -> None:
+        def fail(number: int, *_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        for number, kind in ((28, InsufficientStorage), (116, StorageUnavailable)):
+            self.patch(fcntl, "flock", functools.partial(fail, number))
+            self.assert_fails(kind, self.store.replace_head(self.key, BEFORE, AFTER))
+        self.assertEqual(self.file.read_bytes(), DATA)
+
+    def test_a_file_that_may_not_be_written_is_told_by_itself(self) -> None:
+        """The next object may be another matter."""
+
         def fail(*_: object) -> None:
-            raise OSError(5, "Input/output error")
+            raise OSError(13, os.strerror(13))
 
         self.patch(fcntl, "flock", fail)
-        self.assert_fails(StorageUnavailable, self.store.replace_head(self.key, BEFORE, AFTER))
-        self.assertEqual(self.file.read_bytes(), DATA)
+        error = self.assert_fails(
+            ObjectUnreadable, self.store.replace_head(self.key, BEFORE, AFTER)
+        )
+        self.assertIn("Permission denied", error.message)
