@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.sharing import SharingTestCase, running
-from tests.integration.ssh import Transfer
+from tests.integration.ssh import Transfer, git_lfs_versions, git_over_ssh, ways
 from tests.integration.support import Daemon, Git, IntegrationTestCase, temporaries
 from tests.ssh.client import put_request
 from tests.support.ports import free_port
@@ -66,6 +66,11 @@ class Server:
     def ssh_processes(self) -> list[int]:
         return self.pids("giftless.runtime.ssh_worker")
 
+    @property
+    def workers(self) -> list[int]:
+        """The processes of the daemon that do not serve SSH; the command line tells no more."""
+        return [pid for pid in self.daemon.workers if pid not in self.ssh_processes]
+
     def command(self, *words: str) -> list[str]:
         """Return a command line that runs words on the server."""
         return ssh_command(self.key, "-p", str(self.ssh_port), "git@127.0.0.1", *words)
@@ -116,6 +121,26 @@ class ServeTests(SharingTestCase):
         repo.git("lfs", "lock", "large.bin")
         self.assertIn("ada", repo.git("lfs", "locks"))
         repo.git("lfs", "unlock", "large.bin")
+
+    def test_versions_push_clone_pull_and_lock(self) -> None:
+        """In the long rounds every version that there is, and the newest in short ones."""
+        server = self.serve()
+        versions = sorted(each for each in git_lfs_versions() if "always" in ways(each))
+        for version in versions[-rounds(1, len(versions)) :]:
+            name = "-".join(map(str, version))
+            ssh = " ".join(ssh_command(server.key))
+            git = git_over_ssh(self.directory / f"home-{name}", ssh, version)
+            git.run(git.home, "config", "--global", "lfs.sshtransfer", "always")
+            work = git.create(self.directory / f"work-{name}", server.url(f"acme/git-lfs-{name}"))
+            clone = self.assert_round_trip(work, {"1.bin": b"1", "2.bin": os.urandom(MIB)})
+            clone.commit({"later.bin": name.encode()})
+            clone.push()
+            work.git("pull", "--quiet", "origin", "main")
+            self.assertEqual(work.read("later.bin"), name.encode())
+            work.git("lfs", "lock", "1.bin")
+            self.assertIn("ada", clone.git("lfs", "locks"))
+            work.git("lfs", "unlock", "1.bin")
+            self.assertEqual(clone.git("lfs", "locks").strip(), "")
 
     def test_whoever_has_no_grant_gets_nothing(self) -> None:
         server = self.serve()
@@ -241,11 +266,19 @@ class SignalTests(IntegrationTestCase):
         server = self.start(workers=2)
         transfer = self.begin(server, os.urandom(4 * MIB))
         before = server.ssh_processes
-        for pid in server.pids("giftless.runtime.worker"):
+        for pid in server.workers:
             os.kill(pid, signal.SIGKILL)
         self.assertEqual(server.transfer("download").leave(), 0)
         transfer.leave()
         self.assertEqual(server.ssh_processes, before)
+
+    def test_a_silent_session_fails_when_its_worker_is_killed(self) -> None:
+        server = self.start()
+        transfer = server.transfer("download")
+        for pid in server.workers:
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(transfer.process.wait(PATIENCE), 1)
+        transfer.close()
 
     def test_a_session_that_is_stopped_goes_on(self) -> None:
         server = self.start(

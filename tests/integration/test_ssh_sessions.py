@@ -187,6 +187,8 @@ class ProcessTests(SharingTestCase):
             other.open("download", "acme/rocket", "alice")
             self.assertEqual(other.get(data).data, data)
         line.command("quit")
+        self.assertEqual(line.rest(), b"")
+        line.close()
         wait_until(lambda: before not in daemon.workers, "the end of the worker before")
         self.assertEqual(daemon.stop(), -signal.SIGTERM)
 
