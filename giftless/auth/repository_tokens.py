@@ -27,6 +27,7 @@ from giftless.interfaces import (
     IAuthenticator,
     Identity,
     IGrants,
+    INarrowedGrants,
     Password,
     Vouched,
     WallClock,
@@ -145,8 +146,7 @@ class RepositoryTokenAuthenticator:
             raise UnfitCredential(gone) from None
         if identity is None or identity.anonymous:
             raise UnfitCredential(gone)
-        permitted = _PERMITTED[operation.value]
-        return replace(identity, grants=_NarrowedGrants(identity.grants, permitted))
+        return replace(identity, grants=_NarrowedGrants(identity.grants, operation))
 
 
 @implementer(IAuthenticator)
@@ -175,18 +175,28 @@ def _own(credentials: Credentials) -> Iterator[Credential]:
             yield item
 
 
-@implementer(IGrants)
+@implementer(INarrowedGrants)
 class _NarrowedGrants:
     """Some of what other grants permit.
 
     :param grants: the others.
-    :param permitted: what is permitted at most.
+    :param operation: what the token is for: it bounds what is permitted.
     """
 
-    def __init__(self, grants: IGrants, permitted: frozenset[Permission]) -> None:
+    def __init__(self, grants: IGrants, operation: Operation) -> None:
         self._grants = grants
-        self._permitted = permitted
+        self._operation = operation
+        self._permitted = _PERMITTED[operation.value]
 
     def allows(self, permission: Permission, oid: Oid | None) -> bool:
         """See :meth:`giftless.interfaces.IGrants.allows`."""
         return permission in self._permitted and self._grants.allows(permission, oid)
+
+    def lacking(self, permission: Permission, oid: Oid | None) -> str:
+        """See :meth:`giftless.interfaces.INarrowedGrants.lacking`."""
+        if permission in self._permitted or not self._grants.allows(permission, oid):
+            return ""
+        return (
+            f"the token of git-lfs-authenticate is for {self._operation.value} and does not give"
+            f" {permission.value} access; ask for one for another operation"
+        )

@@ -70,9 +70,12 @@ def write(
     )
 
 
-def write_refusal(status: int, request_id: str, address: str) -> None:
-    """Write the line of a request that was refused before it was parsed."""
-    write("-", "-", status, 0, 0.0, request_id, None, address)
+def write_refusal(status: int, request_id: str, address: str, method: str = "-") -> None:
+    """Write the line of a request that was refused before it was parsed.
+
+    :param method: ``SSH`` for a command line.
+    """
+    write(method, "-", status, 0, 0.0, request_id, None, address)
 
 
 def _word(name: str) -> str:

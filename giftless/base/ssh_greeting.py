@@ -3,7 +3,9 @@
 The worker asks the kernel which user's process connects, and believes the daemon's own
 user and those of ``ssh.trusted``.  The process sends one line of JSON, and gets one line
 of JSON back.  If that is an :class:`Admitted` that is open, the bytes of
-``git-lfs-transfer`` follow in both directions, until one side ends.
+``git-lfs-transfer`` follow in both directions.  A worker that ends the session closes its
+direction alone, and the other side closes the connection then.  If both directions end at
+once (``POLLHUP`` of poll(2)), the worker is gone.
 """
 
 from __future__ import annotations

@@ -145,6 +145,16 @@ class IGrants(Interface):
         """
 
 
+class INarrowedGrants(IGrants):
+    """Grants of which a token gives a part."""
+
+    def lacking(permission: Permission, oid: Oid | None) -> str:
+        """Say why something is not allowed that the identity may do without the token.
+
+        :returns: a sentence; empty if that is not the reason.
+        """
+
+
 class Ticket(msgspec.Struct, frozen=True):
     """What an action token says.
 

@@ -30,7 +30,8 @@ def relay(server: socket.socket, begun: bytes, stdin: int = 0, stdout: int = 1) 
     :raises OSError: if the client or the daemon is lost.
     """
     write(stdout, begun)
-    threading.Thread(target=_send, args=(stdin, server), daemon=True).start()
+    sending = _Sending(stdin, server)
+    sending.start()
     waiting = select.poll()
     waiting.register(server, select.POLLIN)
     # Errors are told without being asked for.
@@ -40,19 +41,42 @@ def relay(server: socket.socket, begun: bytes, stdin: int = 0, stdout: int = 1) 
         if any(descriptor == stdout for descriptor, _ in waiting.poll()):
             raise BrokenPipeError(errno.EPIPE, "the client is gone")
         size = server.recv_into(buffer)
-        if not size:
+        if size:
+            write(stdout, buffer[:size])
+        elif sending.ended or not _is_gone(server):
             return
-        write(stdout, buffer[:size])
+        else:
+            raise ConnectionResetError(errno.ECONNRESET, "the server has broken off")
 
 
-def _send(stdin: int, server: socket.socket) -> None:
-    """Send what the client says, and tell the daemon where it ends."""
-    buffer = memoryview(bytearray(_BUFFER))
-    # If the daemon takes nothing more, its side of the session tells how that ends.
-    with contextlib.suppress(OSError):
-        while size := os.readv(stdin, [buffer]):
-            server.sendall(buffer[:size])
-        server.shutdown(socket.SHUT_WR)
+class _Sending(threading.Thread):
+    """Sends what the client says, and tells the daemon where it ends.
+
+    :ivar ended: whether the client has said all, so that this direction is closed.
+    """
+
+    def __init__(self, stdin: int, server: socket.socket) -> None:
+        super().__init__(daemon=True)
+        self._stdin = stdin
+        self._server = server
+        self.ended = False
+
+    def run(self) -> None:
+        """Send until the end."""
+        buffer = memoryview(bytearray(_BUFFER))
+        # If the daemon takes nothing more, its side of the session tells how that ends.
+        with contextlib.suppress(OSError):
+            while size := os.readv(self._stdin, [buffer]):
+                self._server.sendall(buffer[:size])
+            self.ended = True
+            self._server.shutdown(socket.SHUT_WR)
+
+
+def _is_gone(server: socket.socket) -> bool:
+    """Whether the daemon has closed both directions at once, as the kernel does for the dead."""
+    looking = select.poll()
+    looking.register(server, 0)
+    return any(events & select.POLLHUP for _, events in looking.poll(0))
 
 
 def write(target: int, data: bytes | memoryview) -> None:

@@ -14,6 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from giftless.base import access_log
 from giftless.base.ssh_greeting import (
     MAX_LINE,
     Admitted,
@@ -24,7 +25,7 @@ from giftless.base.ssh_greeting import (
     WhichKeys,
     WhoseKey,
 )
-from giftless.base.uncaught import uncaught
+from giftless.base.uncaught import new_request_id, uncaught
 from giftless.errors import Forbidden, LFSError, NotFound, TooManyConnections
 from giftless.interfaces import Credentials, Vouched
 from giftless.lfs.ssh.commands import Program, parse_command
@@ -133,6 +134,7 @@ class GreetingProtocol(Protocol):
             command = parse_command(asked.command)
         except LFSError as error:
             self._say(_refused(error))
+            access_log.write_refusal(error.code, new_request_id(), asked.address, "SSH")
             return
         credentials = Credentials((Vouched(asked.user, asked.realm),), asked.address)
         caller, began = Caller(credentials, command), self._context.clock.seconds()

@@ -166,7 +166,7 @@ class Session(Protocol):
             elif self._decoder.waiting:
                 self._hold(_BUSY)
         elif self._ending or self._eof:
-            self.transport.loseConnection()
+            self._close()
         else:
             self._release(_BUSY)
             if self._context.sessions.draining:
@@ -354,6 +354,19 @@ class Session(Protocol):
         self._closing = None
         self._ending = True
         self.transport.loseConnection()
+
+    def _close(self) -> None:
+        """Send nothing more, and wait until the other side closes.
+
+        By that it tells the end of a session from that of this process, whose death closes
+        both directions at once.
+        """
+        if self._eof or self._context.sessions.draining:
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+            # What still comes is dropped, up to the end.
+            self.transport.resumeProducing()
 
     def _over(self) -> None:
         """Forget the session, and write its line of the access log."""

@@ -6,12 +6,12 @@ as long as it takes.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -150,7 +150,7 @@ class Session:
             self._say("the server has made a mistake; its log says more")
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHalfCloseableProtocol)
 class Relay(Greeter):
     """The connection to the worker that serves a session.
 
@@ -161,8 +161,7 @@ class Relay(Greeter):
     def __init__(self, line: bytes, channel: Channel) -> None:
         super().__init__(line)
         self._channel = channel
-        self._is_open = False
-        self._is_full = False
+        self._is_open = self._is_full = self._has_ended = False
         self._waits = 0
 
     def connectionMade(self) -> None:
@@ -187,6 +186,7 @@ class Relay(Greeter):
 
     def end(self) -> None:
         """Tell the worker that no more data comes."""
+        self._has_ended = True
         # With a producer, the transport would wait for a word of it.
         self.transport.unregisterProducer()
         self.transport.loseWriteConnection()
@@ -220,12 +220,25 @@ class Relay(Greeter):
         if self._is_open:
             self._channel.write(data)
 
-    def ended(self, reason: Failure) -> None:
-        """End the session: the worker has."""
-        if not self._is_open:
-            return
-        if reason.check(ConnectionDone):
+    def readConnectionLost(self) -> None:
+        """End the session: the worker has, or is gone."""
+        if self._is_open and (self._has_ended or not self._is_gone()):
+            self._is_open = False
             self._channel.finish(0)
-        else:
+        self.abort()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: what the worker says tells how the session ends."""
+
+    def ended(self, reason: Failure) -> None:
+        """End the session if the worker has not: it is gone."""
+        if self._is_open:
+            self._is_open = False
             self._channel.write(b"giftless: the server has broken off\n", is_error=True)
             self._channel.finish(_FAILED)
+
+    def _is_gone(self) -> bool:
+        """Whether both directions were closed at once, as the kernel does for the dead."""
+        looking = select.poll()
+        looking.register(self.transport.fileno(), 0)
+        return any(events & select.POLLHUP for _, events in looking.poll(0))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from giftless.errors import BadAction, CredentialNeeded, Forbidden, LFSError, NotFound
-from giftless.interfaces import ActionKind, Identity
+from giftless.interfaces import ActionKind, Identity, INarrowedGrants
 from giftless.lfs.batch import BatchRequest, RequestedObject
 from giftless.lfs.locks import Lock
 from giftless.lfs.objects import Oid, Permission, Repo
@@ -42,7 +42,7 @@ class Gate:
         :raises Forbidden: otherwise.
         """
         if not identity.grants.allows(permission, oid):
-            raise self._denied(identity, permission, repo)
+            raise self._denied(identity, permission, repo, oid)
         self.require_kind(identity, kinds)
 
     def require_kind(self, identity: Identity, kinds: Sequence[ActionKind]) -> None:
@@ -96,7 +96,9 @@ class Gate:
             f" its administrator can change that ({keys})"
         )
 
-    def _denied(self, identity: Identity, permission: Permission, repo: Repo) -> LFSError:
+    def _denied(
+        self, identity: Identity, permission: Permission, repo: Repo, oid: Oid | None
+    ) -> LFSError:
         if identity.anonymous and self._names_people:
             return CredentialNeeded(
                 f"a credential with {permission.value} access to {repo} is needed"
@@ -110,6 +112,9 @@ class Gate:
                 f"this server gives nobody {permission.value} access to {repo}, and takes no"
                 " credentials; its administrator can change that (auth)"
             )
+        grants = identity.grants
+        if INarrowedGrants.providedBy(grants) and (why := grants.lacking(permission, oid)):
+            return Forbidden(why)
         return Forbidden(f"{identity.name} does not have {permission.value} access to {repo}")
 
 

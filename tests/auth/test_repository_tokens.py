@@ -22,7 +22,13 @@ from giftless.auth.repository_tokens import (
     RepositoryTokensRefused,
 )
 from giftless.auth.tokens.unverified import TokenHeader
-from giftless.errors import BadAction, ServiceUnavailable, Unauthorized, UnfitCredential
+from giftless.errors import (
+    BadAction,
+    Forbidden,
+    ServiceUnavailable,
+    Unauthorized,
+    UnfitCredential,
+)
 from giftless.interfaces import (
     ActionToken,
     Bearer,
@@ -33,6 +39,7 @@ from giftless.interfaces import (
     Vouched,
 )
 from giftless.lfs.objects import Operation, Permission, Repo
+from giftless.usecases.authorization import Gate
 from tests.contracts.authenticators import FOREIGN, ChainedContract
 from tests.support.making import SECRET, action_tokens, oid_of, repo_of
 from tests.support.run import CoroutineTestCase
@@ -169,6 +176,24 @@ class AcceptedTests(RepositoryTokensTestCase):
             token = self.token(Operation.DOWNLOAD, user)
             self.assertTrue(token.isascii() and token.isprintable())
             self.assertEqual(self.tokens.read(token, repo_of())[0], user)
+
+
+class NarrowedTests(RepositoryTokensTestCase):
+    def refused(self, operation: Operation, user: Vouched = ALICE) -> str:
+        """Return why somebody who comes with a token may not upload."""
+        identity = self.identity_of(self.token(operation, user))
+        required = Permission.WRITE, repo_of(), oid_of(b"x")
+        return self.assertRaises(Forbidden, Gate().require, identity, *required).message
+
+    def test_who_shows_a_token_for_downloads_is_told_so(self) -> None:
+        """It is not the user who lacks the right."""
+        words = self.refused(Operation.DOWNLOAD)
+        self.assertIn("the token of git-lfs-authenticate is for download", words)
+
+    def test_who_lacks_the_right_is_told_that(self) -> None:
+        for operation in Operation:
+            words = self.refused(operation, Vouched("bob", "basic"))
+            self.assertIn("bob does not have write access to org/repo", words)
 
 
 class RefusedTests(RepositoryTokensTestCase):

@@ -120,6 +120,10 @@ class RelayTestCase(SynchronousTestCase):
         self.assertFalse(self.thread.is_alive(), "the relay does not end")
         return self.outcome[0]
 
+    def end_session(self) -> None:
+        """End as a worker does, who waits until the other side closes."""
+        self.daemon.shutdown(socket.SHUT_WR)
+
     def receive(self, size: int) -> bytes:
         """Read what the daemon gets."""
         data = b""
@@ -135,7 +139,7 @@ class RelayTests(RelayTestCase):
         self.assertEqual(self.receive(8), b"question")
         self.daemon.sendall(b"answer")
         self.assertEqual(self.read(12), b"begun answer")
-        self.daemon.close()
+        self.end_session()
         self.assertIsNone(self.ended())
 
     def test_the_daemon_may_go_on_when_the_client_has_said_all(self) -> None:
@@ -145,12 +149,12 @@ class RelayTests(RelayTestCase):
         self.daemon.sendall(b"the last")
         self.assertEqual(self.read(14), b"begun the last")
         self.assertFalse(self.outcome)
-        self.daemon.close()
+        self.end_session()
         self.assertIsNone(self.ended())
 
     def test_a_client_that_says_nothing_more_is_not_waited_for(self) -> None:
         """The daemon has ended the session, and that is the end."""
-        self.daemon.close()
+        self.end_session()
         self.assertIsNone(self.ended())
 
     def test_much_passes_whole_in_both_directions_at_once(self) -> None:
@@ -193,6 +197,12 @@ class RelayTests(RelayTestCase):
         self.leave()
         self.assertIsInstance(self.ended(), BrokenPipeError)
         self.assertEqual(self.daemon.recv(1), b"")
+
+    def test_a_daemon_that_dies_without_a_word_is_noticed(self) -> None:
+        """It has read all that there was, so nothing is lost that the kernel would tell."""
+        self.read(6)
+        self.daemon.close()
+        self.assertIsInstance(self.ended(), ConnectionResetError)
 
     def test_a_daemon_that_breaks_off_is_noticed(self) -> None:
         """What it has not read is lost, which the kernel tells."""

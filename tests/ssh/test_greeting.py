@@ -93,6 +93,14 @@ class GreetingTests(SSHTestCase):
 
         await self.in_thread(clients)
 
+    async def test_a_command_line_that_makes_no_sense_is_in_the_access_log(self) -> None:
+        await self.serve()
+        refused = await self.session(lambda line: line.admit("rm -rf /"))
+        self.assertEqual(refused.status, 1)
+        await self.settled()
+        (line,) = self.lines
+        self.assertRegex(line, r"\A198\.51\.100\.7 - SSH - 400 0 0\.0 [0-9a-f]{16}\Z")
+
     async def test_how_to_go_on_over_http_is_told_in_one_answer(self) -> None:
         authentication = SomeAuthentication()
         await self.serve(authentication=authentication)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 from zope.interface.verify import verifyObject
@@ -49,6 +50,20 @@ class WholeSessionTests(SSHTestCase):
         (line,) = self.lines
         path = "/org/repo/git-lfs-transfer/upload"
         self.assertRegex(line, rf"\A198\.51\.100\.7 will SSH {path} 200 \d+ \S+ [0-9a-f]{{16}}\Z")
+
+    async def test_the_end_of_a_session_is_not_that_of_its_worker(self) -> None:
+        """Whoever relays it must tell them apart: the kernel ends both ways of the dead at once."""
+        await self.serve()
+
+        def session(line: Line) -> bool:
+            line.open().command("quit")
+            self.assertEqual(line.rest(), b"")
+            looking = select.poll()
+            looking.register(line.socket, 0)
+            return any(events & select.POLLHUP for _, events in looking.poll(0))
+
+        self.assertFalse(await self.session(session))
+        await self.settled()
 
     async def test_several_sessions_run_at_once(self) -> None:
         await self.serve()

@@ -87,8 +87,10 @@ class EndTests(SSHTestCase):
         self.assertEqual(reply.status, 200)
         self.assertFalse(over.called)
         await self.in_thread(lambda: line.command("quit"))
-        await over
+        # Whoever relays the session closes the connection when it has ended.
+        self.assertEqual(await self.in_thread(line.rest), b"")
         line.close()
+        await over
 
     async def test_an_upload_that_runs_is_finished_and_the_session_ends(self) -> None:
         await self.serve()

@@ -351,6 +351,17 @@ class SessionTests(ListenerTestCase):
         self.assertFalse(client.lost)
         await self.run_command(client, b"echo")
 
+    async def test_a_worker_that_dies_while_nothing_is_said_ends_the_session_with_a_failure(
+        self,
+    ) -> None:
+        client = await log_in(self.port, self.key)
+        await self.run_command(client, b"echo")
+        await self.wait_for(lambda: any(each.command for each in self.workers.connections))
+        (worker,) = self.workers.connections
+        worker.transport.abortConnection()
+        self.assertIn(b"broken off", await client.get(95))
+        self.assertIn(b"exit-status\0" + uint32(1), await client.get(98))
+
     async def test_a_worker_that_dies_before_it_answers_is_asked_again(self) -> None:
         client = await log_in(self.port, self.key)
         self.workers.broken = 2

@@ -93,7 +93,8 @@ class Worker(Protocol):
         self.transport.write(block)
         if not self.left:
             self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            # As a session ends: whoever reads closes the connection then.
+            self.transport.loseWriteConnection()
 
     def stopProducing(self) -> None:
         self.left = 0
