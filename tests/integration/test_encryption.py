@@ -75,6 +75,8 @@ class EncryptionTestCase(IntegrationTestCase):
     ) -> str:
         """Run a command of giftless to its end, or kill it some seconds after its start."""
         options = ["--config", str(self.daemon.directory / "giftless.yaml")] if config else []
+        # The daemon's state directory is relative to where it runs.
+        directory = self.daemon.directory if config else self.directory
         timer: threading.Timer | None = None
 
         def started(pid: int) -> None:
@@ -84,7 +86,7 @@ class EncryptionTestCase(IntegrationTestCase):
                 timer.start()
 
         done = run_command(
-            "giftless", *arguments, *options, directory=self.directory, started=started
+            "giftless", *arguments, *options, directory=directory, started=started
         )
         if timer is not None:
             timer.cancel()
@@ -333,14 +335,7 @@ class RoundTests(EncryptionTestCase):
             for client in clients:
                 client.join()
         self.assertEqual(self.failures, [])
-        # What the catalogue knows of all this is another matter.
-        done = run_command(
-            *("giftless", "fsck", "--config", str(self.daemon.directory / "giftless.yaml")),
-            *("--read-data", "--json"),
-            directory=self.directory,
-        )
-        found = json.loads(done.stdout.splitlines()[-1])["summary"]
-        self.assertEqual([found[kind] for kind in ("wrong", "missing", "unreadable")], [0, 0, 0])
+        found = self.summary("fsck", "--read-data")
         self.assertGreaterEqual(found["read"], len(self.stored))
         for oid, data in self.stored.items():
             self.assertEqual(self.daemon.get(oid).body, data)
