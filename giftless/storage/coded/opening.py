@@ -36,7 +36,7 @@ async def open_stored(
     :param sealing: opens what is sealed; ``None`` if nothing can.
     :param blocking: where bytes are unpacked and opened.
     :param sealed_only: whether what is not sealed is refused.
-    :returns: what is stored itself, if that is plaintext.
+    :returns: what is stored itself, if that is plaintext and a file.
     :raises ObjectDamaged: if it cannot be right.
     :raises ServiceUnavailable: if it cannot be opened now.
     """
@@ -75,7 +75,10 @@ async def _begin(
             _RETRY_AFTER,
         )
     if head is None:
-        return stored
+        if IStoredFile.providedBy(stored) or IEncodedObject.providedBy(stored):
+            return stored
+        # What has been read already is not asked for again.
+        return BegunObject(stored, start)
     return await _open(BegunObject(stored, start), head, oid, sealing, blocking)
 
 
