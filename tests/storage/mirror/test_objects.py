@@ -139,10 +139,20 @@ class UpstreamObjectTests(CoroutineTestCase):
         self.server.answer = lambda asked: (200, {"content-length": "1024"}, Body([DATA]))
         self.assertEqual(self.read(100, 200), DATA[100:200])
 
+    def test_an_answer_to_a_range_may_be_all_from_there(self) -> None:
+        """lfs-test-server takes no end, and says how many bytes are left instead of the size."""
+        for total in ("1024", "*", "924"):
+            headers = {"content-range": f"bytes 100-1023/{total}"}
+            answer = 206, headers, Body([DATA[100:150], DATA[150:]])
+            self.server.answer = functools.partial(self.same, answer)
+            self.assertEqual(self.read(100, 200), DATA[100:200])
+
     def test_other_bytes_than_were_asked_for_are_refused(self) -> None:
         answers: tuple[tuple[int, dict[str, str]], ...] = (
             (206, {"content-range": "bytes 0-99/1024"}),
             (206, {"content-range": "bytes 100-199/99"}),
+            (206, {"content-range": "bytes 100-1024/1025"}),
+            (206, {"content-range": "bytes 100-1023/1024", "content-length": "100"}),
             (206, {}),
             (200, {"content-length": "1023"}),
             (206, {"content-range": "bytes 100-199/1024", "content-length": "1"}),
