@@ -13,7 +13,7 @@ from typing import Any
 from giftless.lfs.objects import ACTION_HEADER
 from tests.agent.server import Answer, Asked, Server
 from tests.client.support import SmallServer
-from tests.integration.support import Daemon, IntegrationTestCase, Response, oid_of
+from tests.integration.support import Daemon, Git, IntegrationTestCase, Response, oid_of
 from tests.support.processes import ENDED, wait_until
 from tests.support.tokens import basic
 
@@ -369,10 +369,15 @@ class OfflineTests(MirrorTestCase):
         more = b"never seen"
         for _ in range(2):
             self.assertEqual(self.fetch(daemon).body, DATA)
-            for headers in (EVE, {}):
-                self.assertEqual(self.batch(daemon, headers=headers).status, 503)
+            self.assertEqual(self.batch(daemon, headers=EVE).status, 503)
+            asks = self.batch(daemon, headers={})
+            self.assertEqual(asks.status, 401)
+            self.assertIn("lfs-authenticate", asks.headers)
+            self.assertIn("does not work now", asks.json["message"])
             self.assertEqual(self.batch(daemon, repo="up/acme/other").status, 503)
-            self.assertEqual(self.batch(daemon, more).json["objects"][0]["error"]["code"], 503)
+            error = self.batch(daemon, more).json["objects"][0]["error"]
+            self.assertEqual(error["code"], 503)
+            self.assertEqual(error["message"].count(self.upstream.http.url), 1, error)
             self.assertEqual(self.batch(daemon, more, "upload").status, 503)
             # It is remembered when the daemon starts again.
             daemon.stop()
@@ -442,13 +447,27 @@ class UploadTests(MirrorTestCase):
 class ClientTests(MirrorTestCase):
     """The stock client."""
 
-    def test_git_lfs_pushes_clones_and_is_refused(self) -> None:
-        daemon = self.mirror(daemon={"actions": {"verify": "always"}})
+    def git_of_ray(self, daemon: Daemon) -> Git:
+        """Set up git for ray, who has shown a credential nowhere yet."""
         git = self.make_git()
         credentials = self.directory / "credentials"
         credentials.write_text(f"http://ray:secret%20word@127.0.0.1:{daemon.port}\n")
         helper = f"store --file={credentials}"
         git.run(git.home, "config", "--global", "credential.helper", helper)
+        return git
+
+    def test_a_new_clone_is_served_while_the_server_is_away(self) -> None:
+        """git-lfs first asks without its credential, and shows it if it is told to."""
+        daemon = self.mirror(offline="serve")
+        git = self.git_of_ray(daemon)
+        repo = git.create(self.directory / "work", f"{daemon.url}/{REPO}.git/info/lfs")
+        self.assert_round_trip(repo, {"one.bin": DATA})
+        self.answer(Answer(503))
+        self.assertEqual(repo.clone(self.directory / "away").read("one.bin"), DATA)
+
+    def test_git_lfs_pushes_clones_and_is_refused(self) -> None:
+        daemon = self.mirror(daemon={"actions": {"verify": "always"}})
+        git = self.git_of_ray(daemon)
         repo = git.create(self.directory / "work", f"{daemon.url}/{REPO}.git/info/lfs")
         files = {"empty.bin": b"", "one.bin": b"1", "three.bin": os.urandom(3_000_000)}
         self.assert_round_trip(repo, files)

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.errors import (
+    CredentialNeeded,
     ExpiredAction,
     Forbidden,
     LengthRequired,
@@ -247,10 +248,15 @@ class CallersStore:
             if operation is Operation.UPLOAD or means.permissions is None:
                 raise
             until = await means.permissions.until(place, credential)
+            if until is None and credential is None:
+                # git-lfs shows a credential only to who asks for one.
+                raise CredentialNeeded(
+                    f"{error.message}; what is kept needs a credential that it has let in"
+                ) from None
             if until is None:
                 raise
             return {
-                key.oid: _offline(key, wanted[key.oid], size, until, error)
+                key.oid: _offline(key, wanted[key.oid], size, until)
                 for key, size in zip(keys, kept, strict=True)
             }
         except _NO_MORE:
@@ -356,16 +362,14 @@ def _with_credential(
     return replace(action, header={**action.header, **authorization(credential)})
 
 
-def _offline(
-    key: ObjectKey, wanted: int, kept: int | None, until: float, error: UpstreamUnavailable
-) -> Answered:
+def _offline(key: ObjectKey, wanted: int, kept: int | None, until: float) -> Answered:
     """Answer for a server that cannot be reached.
 
     :param wanted: the size that the caller has announced; 0 if it is not known.
     :param until: when the caller's permission ends.
     """
     if kept is None or wanted not in (0, kept):
-        message = f"{error.message}; the object is not kept here"
-        return Answered(key.oid, wanted, {}, code=error.code, message=message)
+        message = "the object is not kept here"
+        return Answered(key.oid, wanted, {}, code=UpstreamUnavailable.code, message=message)
     # What is kept needs nothing but its end.
     return Answered(key.oid, kept, {"download": GivenAction("", {}, until)})
