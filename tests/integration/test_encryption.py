@@ -85,9 +85,7 @@ class EncryptionTestCase(IntegrationTestCase):
                 timer = threading.Timer(kill_after, os.kill, (pid, signal.SIGKILL))
                 timer.start()
 
-        done = run_command(
-            "giftless", *arguments, *options, directory=directory, started=started
-        )
+        done = run_command("giftless", *arguments, *options, directory=directory, started=started)
         if timer is not None:
             timer.cancel()
             timer.join()
