@@ -27,6 +27,10 @@ _RESOLUTION: Final = 30.0
 #: How many notes a worker knows to be fresh.
 _MOST: Final = 10_000
 
+#: How many files a folder may have; there are 256 folders.  A server that lets in everybody
+#: lets in any credential that somebody makes up.
+_MOST_FILES: Final = 400
+
 #: By how many seconds a time may lie ahead: clocks are set.
 _AHEAD: Final = 60.0
 
@@ -39,6 +43,7 @@ class Permissions:
     :param remember: for how many seconds that holds.
     :param blocking: works with the files.
     :param wall_clock: dates them.
+    :param most: how many files a folder may have; the oldest go first.
     """
 
     def __init__(
@@ -48,12 +53,14 @@ class Permissions:
         remember: float,
         blocking: IBlocking,
         wall_clock: WallClock,
+        most: int = _MOST_FILES,
     ) -> None:
         self._directory = os.path.join(state_dir, DIRECTORY)
         self._key = key
         self._remember = remember
         self._blocking = blocking
         self._wall_clock = wall_clock
+        self._most = most
         #: When this worker has noted something last, by the name of the file.
         self._noted: dict[str, float] = {}
 
@@ -104,9 +111,28 @@ class Permissions:
 
     def _touch(self, name: str, now: float) -> None:
         path = os.path.join(self._directory, name)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        folder = os.path.dirname(path)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        is_new = not os.path.exists(path)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         os.utime(path, (now, now))
+        if is_new:
+            self._make_room(folder)
+
+    def _make_room(self, folder: str) -> None:
+        """Forget who was let in longest ago, of more than may be remembered."""
+        with os.scandir(folder) as entries:
+            paths = [entry.path for entry in entries]
+        if len(paths) <= self._most:
+            return
+        dated = []
+        for path in paths:
+            # Other workers remove some, too.
+            with contextlib.suppress(FileNotFoundError):
+                dated.append((os.stat(path).st_mtime, path))
+        for _, path in sorted(dated)[: -self._most]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -26,9 +26,14 @@ class PermissionTests(CoroutineTestCase):
         self.permissions = self.worker()
         self.place = self.at("https://one.example/a/b.git/info/lfs")
 
-    def worker(self) -> Permissions:
-        """Return what another worker has, or this one after a restart."""
-        return Permissions(str(self.state), b"k" * 32, 100, InlineBlocking(), self.clock.seconds)
+    def worker(self, most: int = 400) -> Permissions:
+        """Return what another worker has, or this one after a restart.
+
+        :param most: how many files a folder may have.
+        """
+        return Permissions(
+            str(self.state), b"k" * 32, 100, InlineBlocking(), self.clock.seconds, most
+        )
 
     def at(self, api: str) -> Place:
         """Return the place of a repository."""
@@ -73,6 +78,20 @@ class PermissionTests(CoroutineTestCase):
         self.run_now(self.permissions.forget(self.place, RAY))
         self.allow()
         self.assertIsNotNone(self.until())
+
+    def test_credentials_that_are_made_up_do_not_fill_the_disk(self) -> None:
+        """A server that lets in everybody lets them all in."""
+        self.permissions = self.worker(most=2)
+        made_up = [Password(f"user{number}", "") for number in range(700)]
+        for credential in made_up:
+            self.clock.advance(0.01)
+            self.allow(credential)
+        files = [path for path in (self.state / DIRECTORY).rglob("*") if path.is_file()]
+        self.assertLessEqual(len(files), 2 * 256)
+        # Those who were let in last stay.
+        self.assertIsNotNone(self.until(made_up[-1]))
+        self.assertIsNotNone(self.until(made_up[-2]))
+        self.assertIsNone(self.until(made_up[0]))
 
     def test_a_time_that_lies_ahead_counts_for_nothing(self) -> None:
         self.allow()
