@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
 from giftless.interfaces import Environment
+from giftless.lfs.objects import RESERVED_PREFIX
 from giftless.storage.cache.reads import CachedReads
 
 
@@ -13,10 +16,16 @@ def build_reads(path: str, limit: int, environment: Environment) -> CachedReads:
 
     :param path: the directory (the option ``path``); made if it is missing.
     :param limit: the most bytes that it may hold (the option ``limit``).
-    :raises ConfigError: if the directory cannot be used, or nothing fits.
+    :raises ConfigError: if the directory cannot be used or lies in a storage, or nothing fits.
     """
     if limit < 1:
         raise ConfigError("limit", "is 0, so that nothing would be kept; give a size such as 100G")
+    if _lies_in_storage(path):
+        raise ConfigError(
+            "path",
+            "lies in a storage, where copies would be taken for objects of repositories; give a"
+            " directory of the cache's own",
+        )
     reads = CachedReads(
         path,
         limit,
@@ -35,3 +44,11 @@ def build_reads(path: str, limit: int, environment: Environment) -> CachedReads:
         ) from None
     reads.setServiceParent(environment.services)
     return reads
+
+
+def _lies_in_storage(path: str) -> bool:
+    """Whether a directory is that of a local storage, or below it: its mark tells."""
+    place = Path(path).resolve()
+    return any(
+        (folder / RESERVED_PREFIX / "identity").exists() for folder in (place, *place.parents)
+    )

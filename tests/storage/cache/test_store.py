@@ -343,6 +343,14 @@ class FactoryTests(CoroutineTestCase):
         self.assertIn("mode: proxy", self.problem(store=s3))
         self.build(store={**s3, "mode": "proxy"})
 
+    def test_its_directory_is_not_in_a_store(self) -> None:
+        """Its copies would be objects of repositories there, as plaintext even if it is sealed."""
+        store = self.local()
+        os.symlink(os.path.abspath(store["path"]), link := self.mktemp())
+        for path in (store["path"], os.path.join(store["path"], "acme", "cache"), link):
+            self.assertIn("storage.path: lies in a storage", self.problem(store=store, path=path))
+        self.assertEqual(os.listdir(store["path"]), [".giftless"])
+
     def test_a_cache_of_a_cache_gains_nothing(self) -> None:
         inner = {"type": "cache", "path": self.mktemp(), "limit": 1, "store": self.local()}
         self.assertIn("storage.store.type: has a cache already", self.problem(store=inner))
