@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -28,6 +28,7 @@ from giftless.errors import (
     LFSError,
     ObjectCorrupt,
     ObjectDamaged,
+    ObjectSealed,
     ObjectUnreadable,
 )
 from giftless.interfaces import (
@@ -39,9 +40,16 @@ from giftless.interfaces import (
     ObjectFacts,
 )
 from giftless.lfs.objects import EMPTY_OID, ObjectKey
+from giftless.storage.coded.head import MAGIC, resembles_head
 from giftless.storage.wrapping import without_copies
 from giftless.usecases.fsck.findings import Finding, Outcome
 from giftless.usecases.whole_object import WholeObject
+
+#: What is told of an object that a wrapper has stored which is not there.
+_CODED: Final = (
+    "it is stored compressed or encrypted, and the configuration has no such storage around"
+    " this one; put back 'type: compressed' or 'type: encrypted'"
+)
 
 
 class Counts(msgspec.Struct):
@@ -141,9 +149,13 @@ class Examiner:
         return problem
 
     async def _read(self, key: ObjectKey, passed: Callable[[int], None]) -> str | None:
-        """Read an object and return what is wrong with it."""
+        """Read an object and return what is wrong with it.
+
+        :raises ObjectSealed: if its bytes are others because a wrapper has coded them which
+            the configuration does not have: there is nothing wrong with it then.
+        """
         body = WholeObject(self._store, key, self._clock, fresh=True)
-        digest, length = hashlib.sha256(), 0
+        digest, length, start = hashlib.sha256(), 0, b""
         try:
             while chunks := await body.read():
                 count = sum(map(len, chunks))
@@ -151,13 +163,18 @@ class Examiner:
                     _update(digest, chunks)
                 else:
                     await self._blocking.run(_update, digest, chunks)
+                if len(start) < len(MAGIC):
+                    start = b"".join([start, *chunks])[: len(MAGIC)]
                 length += count
                 self.counts.bytes += count
                 passed(count)
                 await self._pace.take(count)
         finally:
             body.close()
-        return _wrong_digest(key, digest.hexdigest(), length)
+        problem = _wrong_digest(key, digest.hexdigest(), length)
+        if problem is not None and resembles_head(start):
+            raise ObjectSealed(_CODED, 0)
+        return problem
 
 
 def _update(digest: Any, chunks: Sequence[bytes]) -> None:

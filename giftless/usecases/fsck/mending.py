@@ -55,7 +55,7 @@ async def advise(store: IObjectStore, finding: Finding, marked: bool) -> Sequenc
     """
     key = finding.key
     if finding.outcome is Outcome.UNKNOWN:
-        return ("run this again when the store answers",)
+        return ("mend that, or wait until the store answers, and run this again",)
     if finding.outcome is Outcome.UNREADABLE and finding.path and not marked:
         return ("let the server's user read it (chmod u+rX, or chown), and run this again",)
     if key is None or finding.outcome is Outcome.ODD:

@@ -12,6 +12,7 @@ from giftless.base.pace import Pace
 from giftless.errors import ConfigError, StorageUnavailable
 from giftless.interfaces import ListedObject
 from giftless.lfs.objects import EMPTY_OID, ObjectKey, in_trash
+from giftless.storage.coded.head import Head
 from giftless.storage.local.store import LocalStore
 from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.fsck.findings import Finding, Outcome
@@ -97,6 +98,16 @@ class ExaminerTests(CoroutineTestCase):
         found = self.run_now(self.examiner().examine(listed(key), True))
         assert found is not None
         self.assertEqual(found.key, key)
+
+    def test_what_a_missing_wrapper_has_coded_is_not_wrong(self) -> None:
+        """Who has forgotten the wrapper would mark everything as damaged otherwise."""
+        heads = Head(True, False, 1), Head(False, True, 1, "one", b"wrapped", bytes(16))
+        for head in heads:
+            self.store.add(KEY, head.encode(KEY.oid) + DATA)
+            self.assert_found(Outcome.UNKNOWN, "compressed or encrypted", self.examine())
+            # Unless it is cut off before one could know.
+            self.store.add(KEY, head.encode(KEY.oid)[:8])
+            self.assert_found(Outcome.WRONG, "its 8 bytes", self.examine())
 
     def test_a_marked_object_is_found(self) -> None:
         self.run_now(self.store.mark(KEY, "somebody looked"))
