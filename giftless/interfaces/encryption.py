@@ -125,3 +125,6 @@ class IEncryptedStore(IStreamingStore):
         :raises giftless.errors.ServiceUnavailable: if that cannot be done now, or a key is
             missing.
         """
+
+    def drop_copy(key: ObjectKey) -> Awaitable[None]:
+        """Remove what a cache inside, if there is one, keeps of an object in an older form."""

@@ -73,8 +73,12 @@ class ServeTests(WorkersTestCase):
         )
         self.assertEqual(daemon.put(DATA), 200)
         self.hup(daemon)
-        os.kill(daemon.workers[0], signal.SIGTERM)
-        wait_until(lambda: len(self.serving(daemon)) == 2, "another worker")
+        before = daemon.workers[0]
+        os.kill(before, signal.SIGTERM)
+        wait_until(
+            lambda: before not in daemon.workers and len(self.serving(daemon)) == 2,
+            "another worker",
+        )
         self.assertEqual(path.stat().st_mode & 0o777, 0o640)
         self.assertEqual(daemon.get(oid_of(DATA)).body, DATA)
         self.assertEqual(daemon.stop(), ENDED)

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from giftless.base.pace import Pace
 from giftless.errors import StorageUnavailable
+from giftless.interfaces import IStorageFactory
 from giftless.lfs.objects import ObjectKey, in_trash
 from giftless.storage.local.store import LocalStore
 from giftless.usecases.fsck.places import Places
@@ -28,8 +29,8 @@ from giftless.usecases.resealing.walking import (
 )
 from tests.storage.encrypted.support import encrypted, key_file, keys_in
 from tests.support.blocking import InlineBlocking
-from tests.support.bodies import ListBody
-from tests.support.making import environment, key_of, payload_of
+from tests.support.bodies import ListBody, read_all
+from tests.support.making import environment, key_of, part_builder, payload_of
 from tests.support.run import CoroutineTestCase
 
 
@@ -106,6 +107,21 @@ class ResealingTests(CoroutineTestCase):
         files = {(self.top / key.path).stat().st_ino for key in keys}
         self.assertEqual(len(files), 1)
         self.assertEqual(self.seals(*keys), ["one"] * 3)
+
+    def test_no_plaintext_stays_in_a_cache_inside(self) -> None:
+        path = Path(self.mktemp())
+        cache = {"type": "local", "path": str(self.top)}
+        section = {"type": "cache", "path": str(path), "limit": "1M", "store": cache}
+        inside = part_builder(self.mktemp()).build(IStorageFactory, section, "storage")
+        self.store = encrypted(self, inside, self.keys)
+        key = self.add(self.inner, b"in the clear")
+        opened = self.run_now(self.store.open(key))
+        self.assertEqual(self.run_now(read_all(opened.read(0, opened.size))), b"in the clear")
+        opened.close()
+        self.assertEqual(len([*path.glob("entries/*/*")]), 1)
+        self.walk(self.encrypting())
+        self.assertEqual(self.seals(key), ["one"])
+        self.assertEqual([*path.glob("entries/*/*")], [])
 
     def test_wrong_bytes_stay_as_they_are(self) -> None:
         key = self.add(self.inner, b"good")

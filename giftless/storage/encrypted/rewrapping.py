@@ -73,7 +73,7 @@ class Rewrapping:
                 problem = error
                 continue
             if await self._replace(key, glimpse.start[:HEAD_SIZE], after.encode(key.oid)):
-                await self._drop_copy(key)
+                await self.drop_copy(key)
                 return True
         raise problem
 
@@ -96,8 +96,11 @@ class Rewrapping:
         finally:
             stored.close()
 
-    async def _drop_copy(self, key: ObjectKey) -> None:
-        """Remove a copy with the old head, which nobody could open without the old key."""
+    async def drop_copy(self, key: ObjectKey) -> None:
+        """See :meth:`giftless.interfaces.IEncryptedStore.drop_copy`.
+
+        Nobody could open one with the old head without the old key.
+        """
         if self._copies is not None:
             await self._copies.drop(key.repo, [key.oid])
 

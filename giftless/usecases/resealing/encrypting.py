@@ -50,6 +50,7 @@ class Encrypting:
             return False
         if outcome is not Outcome.COPIED:
             raise _error(outcome, problem)
+        await self._store.drop_copy(listed.key)
         await self._share(listed.key)
         return True
 
