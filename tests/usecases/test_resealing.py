@@ -115,7 +115,7 @@ class ResealingTests(CoroutineTestCase):
         inside = part_builder(self.mktemp()).build(IStorageFactory, section, "storage")
         self.store = encrypted(self, inside, self.keys)
         key = self.add(self.inner, b"in the clear")
-        opened = self.run_now(self.store.open(key))
+        opened: Any = self.run_now(self.store.open(key))
         self.assertEqual(self.run_now(read_all(opened.read(0, opened.size))), b"in the clear")
         opened.close()
         self.assertEqual(len([*path.glob("entries/*/*")]), 1)
