@@ -127,8 +127,13 @@ class OverviewTests(MonitoringTestCase):
         wait_until(lambda: len(daemon.workers) == 2, "the end of the others")
         count = 5 * ROUNDS
         self.become(admin, {REPO: (count, count, count, 100 * count, 100 * count)})
-        events = self.overview(admin)["events"]
-        self.assertEqual(sum(event["kind"] == "configuration.reloaded" for event in events), ROUNDS)
+
+        def reloads() -> int:
+            """Return how many reloads are told."""
+            kinds = [event["kind"] for event in self.overview(admin)["events"]]
+            return kinds.count("configuration.reloaded")
+
+        wait_until(lambda: reloads() == ROUNDS, "the last reload")
         self.assertEqual(daemon.stop(), ENDED)
         self.assert_no_traceback(daemon)
 
