@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.defer import DeferredSemaphore
-
-from giftless.base.concurrency import settle
 from giftless.errors import LFSError, NotFound, ObjectDamaged
-from giftless.interfaces import Glimpse, IPeeking, IReadableStore
+from giftless.interfaces import Glimpse, IReadableStore
 from giftless.lfs.objects import ObjectKey, Oid
+from giftless.storage.coded.glimpses import Glimpses
 from giftless.storage.coded.head import HEAD_SIZE, parse_head, resembles_head
 from giftless.storage.coded.opening import check_size, require_sealing
 from giftless.storage.coded.sealing import ISealing
-from giftless.storage.coded.views import read_exactly
 from giftless.storage.wrapping import without_copies
 
 #: What is told of an object: its size in bytes, ``None`` if it is absent, or an error.
@@ -22,9 +19,6 @@ Size = int | LFSError | None
 
 #: How many sizes are remembered: some 250 bytes each.
 _REMEMBERED: Final = 30_000
-
-#: How many objects are opened at once, only to see how they begin.
-_OPENED_AT_ONCE: Final = 16
 
 
 class Sizes:
@@ -39,11 +33,10 @@ class Sizes:
 
     def __init__(self, store: IReadableStore, sealing: ISealing | None) -> None:
         # A copy would only be made to be looked at.
-        self._store: Any = without_copies(store)
+        self._glimpses = Glimpses(without_copies(store))
         self._sealing = sealing
         #: By the oid's bytes and the stored size; the oldest come first.
         self._known: dict[tuple[bytes, int], int] = {}
-        self._places = DeferredSemaphore(_OPENED_AT_ONCE)
 
     async def translate(self, keys: Sequence[ObjectKey], stored: Sequence[Size]) -> list[Size]:
         """Return what is to be told of objects.
@@ -73,7 +66,7 @@ class Sizes:
         self, keys: Sequence[ObjectKey], places: Sequence[int], told: list[Size]
     ) -> None:
         """Look at some objects, and note what is to be told of them."""
-        glimpses = await self._peek([keys[place] for place in places])
+        glimpses = await self._glimpses.of([keys[place] for place in places])
         for place, glimpse in zip(places, glimpses, strict=True):
             told[place] = self._judge(keys[place].oid, glimpse)
 
@@ -86,7 +79,7 @@ class Sizes:
         """
         if stored < HEAD_SIZE:
             return stored, True
-        (glimpse,) = await self._peek([key])
+        (glimpse,) = await self._glimpses.of([key])
         if glimpse is None:
             raise NotFound("the object has just been deleted")
         if isinstance(glimpse, LFSError):
@@ -121,26 +114,3 @@ class Sizes:
             return head.size
         check_size(head, content)
         return content
-
-    async def _peek(self, keys: Sequence[ObjectKey]) -> Sequence[Glimpse | LFSError | None]:
-        if IPeeking.providedBy(self._store):
-            glimpses: Sequence[Glimpse | LFSError | None]
-            glimpses = await self._store.peek(keys, HEAD_SIZE)
-            return glimpses
-        return await settle(self._open(key) for key in keys)
-
-    async def _open(self, key: ObjectKey) -> Glimpse | LFSError | None:
-        await self._places.acquire()
-        try:
-            stored = await self._store.open(key)
-            if stored is None:
-                return None
-            try:
-                start = await read_exactly(stored, 0, min(HEAD_SIZE, stored.size))
-                return Glimpse(stored.size, start)
-            finally:
-                stored.close()
-        except LFSError as error:
-            return error
-        finally:
-            self._places.release()

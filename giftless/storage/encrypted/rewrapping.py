@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from giftless.base.concurrency import each
 from giftless.errors import Conflict, LFSError, ObjectDamaged, StorageUnavailable
 from giftless.interfaces import (
     Glimpse,
@@ -19,11 +18,11 @@ from giftless.interfaces import (
     ICaching,
     IHeading,
     IKeyWrapper,
-    IPeeking,
     IStoredObject,
     Payload,
 )
 from giftless.lfs.objects import ObjectKey
+from giftless.storage.coded.glimpses import Glimpses
 from giftless.storage.coded.head import HEAD_SIZE, Head, parse_head
 from giftless.storage.coded.views import read_exactly
 from giftless.storage.encrypted.sealing import Sealing
@@ -44,6 +43,7 @@ class Rewrapping:
 
     def __init__(self, store: Any, sealing: Sealing, keys: IKeyWrapper) -> None:
         self._store: Any = without_copies(store)
+        self._looks = Glimpses(self._store)
         self._copies = store if ICaching.providedBy(store) else None
         self._sealing = sealing
         self._keys = keys
@@ -116,27 +116,10 @@ class Rewrapping:
             if isinstance(glimpse, Glimpse) and glimpse.size >= HEAD_SIZE
         ]
         if places:
-            for place, glimpse in zip(
-                places, await self._peek([keys[place] for place in places]), strict=True
-            ):
+            glimpses = await self._looks.of([keys[place] for place in places])
+            for place, glimpse in zip(places, glimpses, strict=True):
                 found[place] = glimpse
         return found
-
-    async def _peek(self, keys: Sequence[ObjectKey]) -> Sequence[Glimpse | LFSError | None]:
-        if IPeeking.providedBy(self._store):
-            found: Sequence[Glimpse | LFSError | None] = await self._store.peek(keys, HEAD_SIZE)
-            return found
-        return await each(self._glimpse, keys)
-
-    async def _glimpse(self, key: ObjectKey) -> Glimpse | None:
-        stored: IStoredObject | None = await self._store.open(key)
-        if stored is None:
-            return None
-        try:
-            start = await read_exactly(stored, 0, min(HEAD_SIZE, stored.size))
-            return Glimpse(stored.size, start)
-        finally:
-            stored.close()
 
 
 @implementer(IBody)
