@@ -13,12 +13,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from giftless.errors import LFSError, NotFound, StorageUnavailable
+from giftless.errors import LFSError, StorageUnavailable
 from giftless.interfaces import FillOutcome, IStoredObject
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.cache.checks import identity_of
 from giftless.storage.cache.filling import Ended, Filling, Waiting
-from giftless.storage.cache.means import Means, Source
+from giftless.storage.cache.means import Means, Source, opened
 from giftless.storage.cache.parts import Part, WrongDigest
 from giftless.storage.local.failures import FULL, RETRY_AFTER
 
@@ -108,9 +108,7 @@ class Growth:
         :raises LFSError: if it cannot be opened.
         """
         try:
-            self._stored = await source()
-            if self._stored is None:
-                raise NotFound("the object was deleted meanwhile; ask for a new batch")
+            self._stored = await opened(source)
             if self._stored.size != self._size:
                 self._close()
                 raise StorageUnavailable("the object changes; try again", 1)

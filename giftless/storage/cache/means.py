@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from twisted.internet.defer import DeferredLock, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
+from giftless.errors import NotFound
 from giftless.interfaces import CacheCounts, IBlocking, IStoredObject
 from giftless.storage.cache.ceiling import Ceiling
 from giftless.storage.cache.checks import Checks
@@ -22,6 +23,17 @@ Source = Callable[[], Awaitable[IStoredObject | None]]
 
 #: How many files a process fills at once.
 MAX_FILLS: Final = 64
+
+
+async def opened(source: Source) -> IStoredObject:
+    """Open an object where it is kept.
+
+    :raises NotFound: if it is not there.
+    """
+    stored = await source()
+    if stored is None:
+        raise NotFound("the object was deleted meanwhile; ask for a new batch")
+    return stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 from zope.interface import implementer
 
 from giftless.base.page_cache import read_now
-from giftless.errors import InsufficientStorage, LFSError, NotFound, StorageUnavailable
+from giftless.errors import InsufficientStorage, LFSError, StorageUnavailable
 from giftless.interfaces import (
     CacheCounts,
     FillOutcome,
@@ -22,7 +22,7 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Extras
 from giftless.storage.cache.growth import Growth
-from giftless.storage.cache.means import Means, Source
+from giftless.storage.cache.means import Means, Source, opened
 from giftless.storage.local.failures import RETRY_AFTER
 from giftless.storage.local.opened_object import LocalObject
 
@@ -152,9 +152,7 @@ class ComingObject:
 
         :raises LFSError: if that cannot be done.
         """
-        stored = self._growth.take() or await self._source()
-        if stored is None:
-            raise NotFound("the object was deleted meanwhile; ask for a new batch")
+        stored = self._growth.take() or await opened(self._source)
         self._opened.append(stored)
         if self._closed:
             stored.close()

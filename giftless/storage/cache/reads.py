@@ -15,7 +15,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from giftless.base.bodies import collect
-from giftless.errors import NotFound
 from giftless.interfaces import (
     CacheCounts,
     CacheHoldings,
@@ -31,7 +30,7 @@ from giftless.storage.cache.ceiling import Ceiling, Holdings
 from giftless.storage.cache.checks import Checks, Found
 from giftless.storage.cache.entries import Entries
 from giftless.storage.cache.growth import Growth
-from giftless.storage.cache.means import Means, Source
+from giftless.storage.cache.means import Means, Source, opened
 from giftless.storage.cache.opened_object import ComingObject, KeptObject
 from giftless.storage.coded.head import HEAD_SIZE
 
@@ -116,7 +115,7 @@ class CachedReads(Service):
         """
         if not size:
             # Nothing is less than what it costs to keep it.
-            return await _opened(source)
+            return await opened(source)
         found = await self._checks.find(key, size)
         if found is not None and await self._is_current(key, found, source):
             self._count_lookup(CACHE, "hit")
@@ -155,7 +154,7 @@ class CachedReads(Service):
             return True
         is_same = False
         try:
-            stored = await _opened(source)
+            stored = await opened(source)
             try:
                 head = await collect(stored.read(0, min(HEAD_SIZE, stored.size)), HEAD_SIZE)
             finally:
@@ -237,14 +236,3 @@ class CachedReads(Service):
             entries=holdings.entries,
             limit=self._ceiling.limit,
         )
-
-
-async def _opened(source: Source) -> IStoredObject:
-    """Open an object where it is kept.
-
-    :raises NotFound: if it is not there.
-    """
-    stored = await source()
-    if stored is None:
-        raise NotFound("the object was deleted meanwhile; ask for a new batch")
-    return stored
