@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from giftless.app import config
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.pace import Pace
-from giftless.commands import CONFIG, Command, CommandError
+from giftless.commands import CONFIG, Command
 from giftless.commands.amounts import read_amounts
 from giftless.commands.harmless import harmless
-from giftless.commands.keys.running import Run, in_words
+from giftless.commands.keys.running import Run, in_words, run_to_status
 from giftless.commands.keys.stores import build_encrypted, places_of
-from giftless.commands.parts import Interrupted, use_parts
 from giftless.commands.spaces import JSON_LINES, counted
 from giftless.interfaces import IEncryptedStore, Oddity
 from giftless.usecases.migration.copier import Copier
 from giftless.usecases.resealing.encrypting import Encrypting
-
-#: How many threads hash, seal and use disks.
-_THREADS = 4
 
 
 class EncryptCommand(Command):
@@ -59,22 +53,10 @@ class EncryptCommand(Command):
 
         :raises SystemExit: with another status than 0 if some objects are left.
         """
-        parent: Any = self.parent
-        status = 0
+        run_to_status(self, self._encrypt)
 
-        async def encrypt(settings: Config, parts: PartBuilder) -> None:
-            nonlocal status
-            status = await self._encrypt(build_encrypted(settings, parts), parts)
-
-        try:
-            loaded = config.load(self["config"] or parent.get("config"), os.environ)
-            use_parts(loaded, encrypt, _THREADS)
-        except Interrupted:
-            raise CommandError("interrupted; the same command goes on from here") from None
-        if status:
-            raise SystemExit(status)
-
-    async def _encrypt(self, stores: list[IEncryptedStore], parts: PartBuilder) -> int:
+    async def _encrypt(self, settings: Config, parts: PartBuilder) -> int:
+        stores = build_encrypted(settings, parts)
         lent, dry = parts.environment, bool(self["dry-run"])
         pace = Pace(self["rate"], lent.reactor)
         lent.services.startService()

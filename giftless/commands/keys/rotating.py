@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from giftless.app import config
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.pace import Pace
-from giftless.commands import CONFIG, Command, CommandError
+from giftless.commands import CONFIG, Command
 from giftless.commands.amounts import read_amounts
-from giftless.commands.keys.running import Run, in_words
+from giftless.commands.keys.running import Run, in_words, run_to_status
 from giftless.commands.keys.stores import build_encrypted
-from giftless.commands.parts import Interrupted, use_parts
 from giftless.commands.spaces import JSON_LINES
 from giftless.usecases.resealing.rotation import Rotation
-
-#: How many threads use disks.
-_THREADS = 4
 
 
 class RotateKeys(Command):
@@ -49,31 +43,18 @@ class RotateKeys(Command):
 
         :raises SystemExit: with another status than 0 if some objects are left.
         """
-        parent: Any = self.parent
-        status = 0
+        run_to_status(self, self._rotate)
 
-        async def rotate(settings: Config, parts: PartBuilder) -> None:
-            nonlocal status
-            stores = build_encrypted(settings, parts)
-            pace = Pace(self["rate"], parts.environment.reactor)
-            parts.environment.services.startService()
-            run = Run(parts, "rotating", self["jobs"], bool(self["json"]))
-
-            report = await run.over(stores, lambda store: Rotation(store, pace))
-            lines = [
-                f"Wrapped with the primary key now: {in_words(report.done)}.",
-                f"Wrapped with it before: {in_words(report.before)}.",
-            ]
-            if report.other.objects:
-                lines.append(
-                    f"Not encrypted: {in_words(report.other)}; 'giftless encrypt' does that."
-                )
-            status = run.summarise(report, lines)
-
-        try:
-            loaded = config.load(self["config"] or parent["config"], os.environ)
-            use_parts(loaded, rotate, _THREADS)
-        except Interrupted:
-            raise CommandError("interrupted; the same command goes on from here") from None
-        if status:
-            raise SystemExit(status)
+    async def _rotate(self, settings: Config, parts: PartBuilder) -> int:
+        stores = build_encrypted(settings, parts)
+        pace = Pace(self["rate"], parts.environment.reactor)
+        parts.environment.services.startService()
+        run = Run(parts, "rotating", self["jobs"], bool(self["json"]))
+        report = await run.over(stores, lambda store: Rotation(store, pace))
+        lines = [
+            f"Wrapped with the primary key now: {in_words(report.done)}.",
+            f"Wrapped with it before: {in_words(report.before)}.",
+        ]
+        if report.other.objects:
+            lines.append(f"Not encrypted: {in_words(report.other)}; 'giftless encrypt' does that.")
+        return run.summarise(report, lines)

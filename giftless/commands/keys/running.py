@@ -1,17 +1,22 @@
-"""Go through encrypted storage, and say how far it is and what came of it."""
+"""Go through encrypted storage, and say how far it is and what was done."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
+from giftless.app import config
+from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.units import size_in_words
-from giftless.commands import CommandError
+from giftless.commands import Command, CommandError
 from giftless.commands.harmless import harmless
 from giftless.commands.keys.stores import places_of
+from giftless.commands.parts import Interrupted, use_parts
 from giftless.commands.progress import Progress
 from giftless.commands.spaces import counted
 from giftless.interfaces import IEncryptedStore, ListedObject
@@ -19,6 +24,31 @@ from giftless.usecases.resealing.walking import CannotGoOn, Left, Report, Sum, W
 
 #: Makes the work on the objects of a store.
 Maker = Callable[[IEncryptedStore], Work]
+
+#: How many threads hash, seal and use disks.
+_THREADS: Final = 4
+
+
+def run_to_status(command: Command, work: Callable[[Config, PartBuilder], Awaitable[int]]) -> None:
+    """Run the work of a command that can be interrupted and goes on when it is run again.
+
+    :param work: returns the status to exit with.
+    :raises SystemExit: with that, if it is not 0.
+    :raises CommandError: if the work is interrupted, or fails.
+    """
+    parent: Any = command.parent
+    status = 0
+
+    async def job(settings: Config, parts: PartBuilder) -> None:
+        nonlocal status
+        status = await work(settings, parts)
+
+    try:
+        use_parts(config.load(command["config"] or parent.get("config"), os.environ), job, _THREADS)
+    except Interrupted:
+        raise CommandError("interrupted; the same command goes on from here") from None
+    if status:
+        raise SystemExit(status)
 
 
 class Run:
