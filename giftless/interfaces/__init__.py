@@ -128,6 +128,7 @@ from giftless.interfaces.plugins import (
     IStorageFactory,
     ITransferFactory,
 )
+from giftless.interfaces.resumable import IClaimedUpload, IResumableStore
 from giftless.interfaces.scrub_events import ObjectFaulty, ScrubEnded
 from giftless.interfaces.storage import (
     MAX_PAGE,
@@ -210,6 +211,7 @@ __all__ = [
     "ICatalogue",
     "ICatalogueFactory",
     "ICheckable",
+    "IClaimedUpload",
     "ICopied",
     "ICopying",
     "ICounted",
@@ -255,6 +257,7 @@ __all__ = [
     "IReadableStore",
     "IRealm",
     "IRepoCall",
+    "IResumableStore",
     "ISharing",
     "IStorageFactory",
     "IStoredFile",
