@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from zope.interface.verify import verifyObject
 
 from giftless.base.identities import remembered_in
 from giftless.base.schema import convert
+from giftless.base.together import Together
 from giftless.errors import (
     BadRequest,
     ConfigError,
@@ -26,7 +28,7 @@ from giftless.errors import (
 )
 from giftless.interfaces import IStorageFactory
 from giftless.lfs.objects import MAX_PATH_BYTES, ObjectKey
-from giftless.storage.local import cached, opened_object, root
+from giftless.storage.local import cached, lookups, opened_object, root
 from giftless.storage.local.factory import LocalFactory, LocalOptions
 from giftless.storage.local.root import Root
 from giftless.storage.local.store import LocalStore
@@ -231,6 +233,8 @@ class LookupTests(LocalTestCase):
         super().setUp()
         self.keys = [self.put(b"%d" % number) for number in range(20)]
         self.manual = ManualBlocking()
+        # However slow the machine is just now: smaller groups would go.
+        self.patch(lookups, "Together", partial(Together, clock=lambda: 0.0))
         self.store = LocalStore(str(self.top), "", self.manual)
 
     def test_those_that_come_meanwhile_go_together(self) -> None:
