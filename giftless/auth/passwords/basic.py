@@ -20,8 +20,9 @@ from zope.interface import implementer
 
 from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.chain import first_good, not_accepted
+from giftless.auth.grant_lists import GrantLists
 from giftless.auth.grants import RepoGrants
-from giftless.auth.passwords.grants_file import Access
+from giftless.auth.passwords.grants_file import parse_grants
 from giftless.auth.passwords.hashing import HashQueue
 from giftless.auth.passwords.htpasswd import Passwords, check
 from giftless.auth.realms import Realm, shown_name
@@ -85,7 +86,7 @@ class BasicAuthenticator:
     def __init__(
         self,
         users: WatchedFile[Passwords] | None,
-        access: WatchedFile[Access],
+        access: WatchedFile[GrantLists],
         blocking: IBlocking,
         clock: IReactorTime,
         realm: Realm,
@@ -97,7 +98,7 @@ class BasicAuthenticator:
         self._access = access
         self._blocking = blocking
         #: What the grants say of users and repositories that were asked for.
-        self._granted_by: Access | None = None
+        self._granted_by: GrantLists | None = None
         self._identities: dict[tuple[str, str], Identity] = {}
         self._key = secrets.token_bytes(32)
         # Two tables, so that a guesser cannot crowd out those who know.
@@ -138,7 +139,7 @@ class BasicAuthenticator:
             self._identities = {}
         known = self._identities.get((user, repo.path))
         if known is None:
-            grants = RepoGrants(access.permissions(user, repo))
+            grants = RepoGrants(access.permissions((user,), repo))
             known = Identity(shown_name(user), grants, self.realm.principal(user))
             self._identities[user, repo.path] = known
         return known
@@ -181,7 +182,7 @@ class BasicFactory:
             users = WatchedFile(options.htpasswd, Passwords.parse, "htpasswd", blocking, clock)
         return BasicAuthenticator(
             users,
-            WatchedFile(options.access, Access.parse, "access", blocking, clock),
+            WatchedFile(options.access, parse_grants, "access", blocking, clock),
             blocking,
             clock,
             Realm("basic", options.realm),

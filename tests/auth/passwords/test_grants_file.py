@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from giftless.auth.grants import READ, READ_WRITE
-from giftless.auth.passwords.grants_file import Access
+from giftless.auth.passwords.grants_file import parse_grants
 from giftless.base.patterns import compile_pattern
 from giftless.base.watched_file import FileProblem
 from giftless.lfs.objects import Permission
@@ -99,10 +99,10 @@ class PatternTests(CoroutineTestCase):
 
 class AccessTests(CoroutineTestCase):
     def permissions(self, text: str, user: str, path: str) -> frozenset[Permission]:
-        return Access.parse(text.encode()).permissions(user, repo_of(path))
+        return parse_grants(text.encode()).permissions((user,), repo_of(path))
 
     def problem(self, text: str) -> str:
-        return str(self.assertRaises(FileProblem, Access.parse, text.encode()))
+        return str(self.assertRaises(FileProblem, parse_grants, text.encode()))
 
     def test_users_have_what_their_lines_give(self) -> None:
         text = "alice:\n  acme/*: write\nbob:\n  acme/*: read\n"
@@ -161,7 +161,7 @@ class AccessTests(CoroutineTestCase):
             self.assertNotIn("\n", problem)
 
     def test_bytes_that_are_no_text_are_a_problem(self) -> None:
-        self.assertRaises(FileProblem, Access.parse, b"alice: \xff\xfe")
+        self.assertRaises(FileProblem, parse_grants, b"alice: \xff\xfe")
 
     def test_code_in_yaml_is_not_run(self) -> None:
         self.assertIn("YAML", self.problem("!!python/object/apply:os.getcwd []"))
