@@ -48,7 +48,9 @@ class HoldFile:
     :param directory: opens the directory of the file; whoever calls closes it.
     :param name: the name of the file.
     :param fd: its descriptor; the holder's byte is locked.
-    :ivar seized: whether the name was taken from somebody who may be alive.
+    :ivar seized: whether the name was taken from somebody who may be alive.  As long as it
+        is set, the file stays when the name is given back, and so whoever has the name next
+        is told the same.
     """
 
     def __init__(self, directory: Callable[[], int], name: str, fd: int) -> None:
@@ -86,8 +88,10 @@ class HoldFile:
         if fd >= 0:
             try:
                 # If the directory is not there, whoever comes next removes the file.
-                with contextlib.suppress(OSError), _opened(self._directory) as directory:
-                    _remove(directory, self._name, fd)
+                with contextlib.suppress(OSError):
+                    if not self.seized:
+                        with _opened(self._directory) as directory:
+                            _remove(directory, self._name, fd)
             finally:
                 os.close(fd)
 

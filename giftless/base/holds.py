@@ -8,7 +8,8 @@ loses the name.  See :mod:`giftless.base.hold_files` for how.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -42,17 +43,39 @@ class Hold:
     :param blocking: does what blocks.
     :param forget: is called when it is released.
     :ivar wanted: fires when somebody else claims the name, within half a second.
-    :ivar seized: whether it was taken from a process that did not answer, and may go on
-        some day with what it has open: such files must not be used in place.  Whoever
-        releases the name has replaced them before.
     """
 
     def __init__(self, file: HoldFile, blocking: IBlocking, forget: Callable[[Hold], None]) -> None:
         self.file = file
         self.wanted: Deferred[None] = Deferred()
-        self.seized = file.seized
         self._blocking = blocking
         self._forget = forget
+
+    @property
+    def seized(self) -> bool:
+        """Whether the name was taken from a process that did not answer.
+
+        Some day that may go on with what it has open: such files must not be used in
+        place.  Whoever has the name next is told the same, until they are :meth:`replaced`.
+        """
+        return self.file.seized
+
+    def replaced(self) -> None:
+        """Note that nothing is used any more that such a process may have open."""
+        self.file.seized = False
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let nobody take the name away meanwhile.  Blocks for a moment.
+
+        :raises Conflict: if somebody has taken it away.
+        """
+        if not self.file.keep():
+            raise taken_over()
+        try:
+            yield
+        finally:
+            self.file.offer()
 
     def lost(self) -> bool:
         """Whether somebody has taken the name away.  Blocks for a moment.
@@ -62,7 +85,7 @@ class Hold:
         return self.file.lost()
 
     async def committing(self) -> None:
-        """Let nobody take the name away, for as long as this process lives.
+        """Let nobody take the name away, until :meth:`yielding` or as long as this process lives.
 
         Whoever claims it meanwhile waits, and is refused in the end.
 

@@ -166,9 +166,10 @@ class HoldsTests(HoldsTestCase):
         self.run_now(hold.release())
         self.assertFalse(following.lost())
         self.run_now(following.committing())
+        following.replaced()
         self.run_now(following.release())
 
-    def test_it_is_known_for_ever_that_a_name_was_taken_away(self) -> None:
+    def test_that_a_name_was_taken_away_is_known_until_what_was_open_is_replaced(self) -> None:
         """Whoever has taken it may be killed before it has replaced what was open."""
         hold = self.claim()
         claiming = self.claiming()
@@ -177,6 +178,10 @@ class HoldsTests(HoldsTestCase):
         die(second)
         third = self.claim(holds=self.other_process())
         self.assertTrue(third.seized)
+        self.run_now(third.release())
+        third = self.claim(holds=self.other_process())
+        self.assertTrue(third.seized)
+        third.replaced()
         for each in (third, second, hold):
             self.run_now(each.release())
         fourth = self.claim()
@@ -208,16 +213,20 @@ class HoldsTests(HoldsTestCase):
         self.assertFalse(following.seized)
         self.run_now(following.release())
 
-    def test_who_yields_after_all_may_lose_the_name(self) -> None:
+    def test_a_name_is_kept_for_a_while(self) -> None:
         hold = self.claim()
         self.run_now(hold.committing())
-        claiming = self.claiming()
-        self.pump(10)
-        self.assertNoResult(claiming)
         self.run_now(hold.yielding())
+        with hold.kept():
+            claiming = self.claiming()
+            self.pump(10)
+            self.assertNoResult(claiming)
         self.pump(0.2)
         following = self.successResultOf(claiming)
         self.assertTrue(following.seized)
+        with self.assertRaises(Conflict), hold.kept():
+            self.fail("it is lost")
+        following.replaced()
         for each in (hold, following):
             self.run_now(each.release())
 
@@ -259,6 +268,7 @@ class HoldsTests(HoldsTestCase):
         # Whoever has lost it may be alive.
         again = self.claim("seized")
         self.assertTrue(again.seized)
+        again.replaced()
         for each in (held, again, dead, seized):
             self.run_now(each.release())
 
@@ -337,6 +347,7 @@ class TroubleTests(HoldsTestCase):
             self.pump(PATIENCE + 0.2)
             following = self.successResultOf(claiming)
             self.assertTrue(following.seized)
+            following.replaced()
             for each in (hold, following):
                 self.run_now(each.release())
             self.run_now(self.holds.sweep())
@@ -418,6 +429,7 @@ class ProcessTests(TestCase):
         self.assertEqual(self.line(process), b"True\n")
         self.assertEqual(process.wait(), 0)
         self.assertFalse(hold.lost())
+        hold.replaced()
         await hold.release()
         self.assertEqual(os.listdir(self.path), [])
 
