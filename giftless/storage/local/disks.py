@@ -25,7 +25,7 @@ T = TypeVar("T")
 _MEMORY: Final = OWN + b"/disks"
 
 #: What must be where the root is, because files are renamed from there.
-_BESIDE_TMP: Final = (b"", b"/tmp", b"/extras", b"/parts", b"/damaged")
+_BESIDE_TMP: Final = (b"", b"/tmp", b"/extras", b"/parts", b"/resumable", b"/damaged")
 
 
 class Place(NamedTuple):

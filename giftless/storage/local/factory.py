@@ -10,13 +10,14 @@ import msgspec
 from giftless.base.identities import remembered_in
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
-from giftless.interfaces import Environment
+from giftless.interfaces import Environment, IResumableStore
 from giftless.lfs.multipart import PART_SIZE
 from giftless.lfs.objects import Repo
 from giftless.storage.local import DEFAULT_PATH
-from giftless.storage.local.parts import PartSweeper
 from giftless.storage.local.root import NotTheStore
 from giftless.storage.local.store import LocalStore
+from giftless.storage.local.sweeper import Sweeper
+from giftless.storage.wrapping import lend
 
 
 class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,12 +30,15 @@ class LocalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         have more than 10,000.
     :ivar multipart_expiry: after how many seconds without a new part an upload
         in parts is given up and its parts are removed.
+    :ivar resumable_expiry: after how many seconds without a new byte an upload that
+        could be gone on with is given up, and what has come of it is removed.
     """
 
     path: str = DEFAULT_PATH
     prefix: str = ""
     part_size: Annotated[int, msgspec.Meta(ge=1)] = PART_SIZE
     multipart_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
+    resumable_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
 
 
 class LocalFactory:
@@ -70,12 +74,16 @@ class LocalFactory:
                 f"{file_name(options.path)}cannot be used: {error.strerror};"
                 " give a directory that the daemon may write to",
             ) from None
-        sweeper = PartSweeper(
-            store.parts,
-            options.multipart_expiry,
-            environment.blocking,
-            environment.reactor,
-            environment.wall_clock,
-        )
-        sweeper.setServiceParent(environment.services)
+        uploads = store.resumable(options.resumable_expiry, environment.reactor)
+        lend(store, uploads, IResumableStore)
+
+        async def sweep_parts(before: float) -> int:
+            return await environment.blocking.run(store.parts.sweep, before)
+
+        for sweep, what, expiry in (
+            (sweep_parts, "abandoned uploads in parts", options.multipart_expiry),
+            (uploads.sweep, "abandoned resumable uploads", options.resumable_expiry),
+        ):
+            sweeper = Sweeper(sweep, what, expiry, environment.reactor, environment.wall_clock)
+            sweeper.setServiceParent(environment.services)
         return store

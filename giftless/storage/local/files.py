@@ -54,6 +54,29 @@ class Upload:
         self._path: bytes | None = None
         self._fd = -1
 
+    @classmethod
+    def reopened(cls, held: Held, path: bytes) -> Upload:
+        """Go on with a file that was left with :meth:`leave`, at its end.
+
+        :param path: its path below the root.
+        :raises OSError: if it cannot be opened.
+        """
+        upload = cls(lambda: held)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        upload._fd = os.open(path, flags, dir_fd=held.fd)
+        upload._held, upload._path = held, path
+        upload._written = os.lseek(upload._fd, 0, os.SEEK_END)
+        return upload
+
+    @property
+    def written(self) -> int:
+        """How many bytes it has."""
+        return self._written
+
+    def fileno(self) -> int:
+        """Return the file's descriptor; it has one after the first write."""
+        return self._fd
+
     def write(self, chunks: Sequence[bytes]) -> None:
         """Append chunks.
 
@@ -73,6 +96,11 @@ class Upload:
         if self._early:
             # This only begins: what is being written is not dropped from memory.
             os.posix_fadvise(self._fd, start, self._written - start, os.POSIX_FADV_DONTNEED)
+
+    def cut(self, length: int) -> None:
+        """Forget what has been written behind a length."""
+        os.ftruncate(self._fd, length)
+        self._written = os.lseek(self._fd, length, os.SEEK_SET)
 
     def rename(self, target: bytes) -> None:
         """Make the bytes durable and visible as ``target``, a path below the root."""
@@ -143,6 +171,11 @@ class Upload:
         # On a disk that takes no changes any more, the next sweep removes it.
         with contextlib.suppress(OSError):
             self.remove()
+        self.leave()
+
+    def leave(self) -> None:
+        """Free the file; leave it where it is."""
+        self._path = None
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)

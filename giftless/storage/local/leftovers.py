@@ -19,6 +19,7 @@ from giftless.storage.gaps import problem_of_parts
 from giftless.storage.local import damage
 from giftless.storage.local.disks import Disks
 from giftless.storage.local.files import ABSENT, size_of
+from giftless.storage.local.growing import RESUMABLE
 from giftless.storage.local.own import OWN
 from giftless.storage.local.parts import PARTS
 from giftless.storage.local.reader import Reader
@@ -30,6 +31,7 @@ from giftless.storage.staging import DIRECTORY, unstaged
 _KNOWN: Final = frozenset(
     {
         *(b"tmp", b"writers", b"parts", b"extras", b"damaged", b"disks", b"identity", b"trash"),
+        *(b"resumable", b"holds"),
         DIRECTORY.encode(),
     }
 )
@@ -60,6 +62,7 @@ class Leftovers:
             held = root.enter()
             self._look_at_own(root, held)
             self._look_at_damaged(root, held, linked)
+            self._look_at_resumable(root, held, linked)
         self._look_at_extras()
         self._look_at_parts()
         self._look_at_staged()
@@ -118,6 +121,21 @@ class Leftovers:
                 idle = duration_in_words(time.time() - last)
                 words = f"an upload in {len(found)} parts that nobody has gone on with for {idle}"
                 self._add(root, path, f"{words}: {problem}" if problem else words, key)
+
+    def _look_at_resumable(self, root: Root, held: Held, linked: bytes) -> None:
+        """Look at uploads that can be gone on with: ``{the object's path}.{its size}``."""
+        for path, status in _files(RESUMABLE, held):
+            place, _, size = path[len(RESUMABLE) + 1 :].rpartition(b".")
+            key = self._key(os.path.join(linked, place))
+            if key is None or not size.isdigit() or not stat.S_ISREG(status.st_mode):
+                self._add(root, path, "no upload can have been here")
+            elif status.st_mtime < self._before:
+                idle = duration_in_words(time.time() - status.st_mtime)
+                came = f"{status.st_size} of {int(size)} bytes"
+                words = f"an upload that nobody has gone on with for {idle}: {came}"
+                if self._is_there(key):
+                    words = f"{words}; the object is there; nobody needs this"
+                self._add(root, path, words, key)
 
     def _look_at_staged(self) -> None:
         """Look at what a wrapper was about to make objects of."""

@@ -11,14 +11,11 @@ import contextlib
 import os
 import stat
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from twisted.application.internet import TimerService
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
-from giftless.interfaces import IBlocking, IBody, WallClock
+from giftless.interfaces import IBlocking, IBody
 from giftless.lfs.multipart import PartPlan
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.local.own import OWN
@@ -31,11 +28,6 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 #: How much is read from a part at once, in bytes.
 READ_SIZE: Final = 1024 * 1024
-
-#: The longest time between two searches for abandoned uploads, in seconds.
-SWEEP_INTERVAL: Final = 3600
-
-_log = Logger(namespace="giftless.storage")
 
 
 class PartFiles:
@@ -159,44 +151,3 @@ class PartsBody:
             if data := os.read(self._fd, READ_SIZE):
                 return [data]
             self.close()
-
-
-class PartSweeper(TimerService):
-    """Removes the parts of abandoned uploads at regular intervals.
-
-    :param parts: the parts.
-    :param expiry: after how many seconds without a new part an upload is
-        abandoned.
-    :param blocking: does the work.
-    :param clock: tells when to look.
-    :param wall_clock: is compared with the dates of files.
-    """
-
-    def __init__(
-        self,
-        parts: PartFiles,
-        expiry: int,
-        blocking: IBlocking,
-        clock: IReactorTime,
-        wall_clock: WallClock,
-    ) -> None:
-        super().__init__(min(SWEEP_INTERVAL, max(1, expiry // 4)), self._sweep)
-        self.clock = clock
-        self._wall_clock = wall_clock
-        self._parts = parts
-        self._expiry = expiry
-        self._blocking = blocking
-
-    def stopService(self) -> Any:
-        """See :class:`twisted.application.internet.TimerService`; it may not have begun."""
-        return super().stopService() if self.running else None
-
-    async def _sweep(self) -> None:
-        try:
-            before = self._wall_clock() - self._expiry
-            count = await self._blocking.run(self._parts.sweep, before)
-        except OSError as error:
-            _log.error("abandoned parts could not be swept: {error}", error=str(error))
-            return
-        if count:
-            _log.info("{count} abandoned uploads in parts were removed", count=count)

@@ -7,16 +7,17 @@ acknowledged.  Nothing half-written is ever visible, and what a crash leaves
 behind is swept when the store is next built.
 
 The parts of an upload are files too (:mod:`giftless.storage.local.parts`); the
-object is made by reading them as one body and storing that like any other.
+object is made by reading them as one body and storing that like any other.  What comes
+bit by bit is kept by :mod:`giftless.storage.local.resumable`.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from giftless.base.bodies import Resumed, VerifiedBody
@@ -49,8 +50,9 @@ from giftless.lfs.multipart import PART_SIZE, Part, PartLimits, PartPlan, parts_
 from giftless.lfs.objects import Extras, ObjectKey, Repo
 from giftless.storage.local import damage
 from giftless.storage.local.attempts import Attempts
+from giftless.storage.local.commits import Commits
 from giftless.storage.local.copying import Copies
-from giftless.storage.local.disks import Disks, Place
+from giftless.storage.local.disks import Disks
 from giftless.storage.local.extras import ExtrasFiles
 from giftless.storage.local.failures import unreadable
 from giftless.storage.local.files import Upload, remove
@@ -61,6 +63,7 @@ from giftless.storage.local.lookups import Lookups, Size
 from giftless.storage.local.opened_object import LocalObject
 from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.probe import probe
+from giftless.storage.local.resumable import ResumableUploads
 from giftless.storage.local.sharing import share_file
 from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles
 from giftless.storage.local.survey import survey_page
@@ -121,6 +124,7 @@ class LocalStore:
         self._small = SmallFiles(blocking)
         self._lookups = Lookups(self._disks, self._extras, blocking)
         self._copies = Copies(self._disks, self._extras)
+        self._commits = Commits(self._disks, self._extras)
         attempts = Attempts(self._disks, blocking)
         self._run, self._attempt, self._failed = attempts.run, attempts.wait, attempts.failed
 
@@ -171,14 +175,15 @@ class LocalStore:
         try:
             await self._small.store(SmallFile(self._disks.place_of(key), whole))
         except OSError as error:
-            if not await self._blocking.run(self._discover, key, error):
+            if not await self._blocking.run(self._commits.discover, key, error):
                 raise
             await self._small.store(SmallFile(self._disks.place_of(key), whole))
 
     async def _receive_large(self, key: ObjectKey, size: int, body: IBody, extras: Extras) -> None:
         place = self._disks.place_of(key)
+        commit = self._commits.commit
         upload = Upload(place.root.enter, size)
-        await self._receive(upload, body, lambda upload: self._commit(upload, place, key, extras))
+        await self._receive(upload, body, lambda upload: commit(upload, place, key, extras))
 
     async def _receive(self, upload: Upload, body: IBody, keep: Callable[[Upload], None]) -> None:
         """Write a body to a temporary file, and keep that if the body ends well."""
@@ -349,27 +354,15 @@ class LocalStore:
         """
         return sum(sweep(root.enter().fd) for root in self._disks.roots())
 
+    def resumable(self, expiry: int, clock: IReactorTime) -> ResumableUploads:
+        """Return what takes objects bit by bit; for :func:`giftless.storage.wrapping.lend`.
+
+        :param expiry: after how many seconds without a new byte an upload is given up.
+        :param clock: the reactor.
+        """
+        return ResumableUploads(self._disks, self._commits, self._blocking, expiry, clock)
+
     # -- what blocks
-
-    def _commit(self, upload: Upload, place: Place, key: ObjectKey, extras: Extras) -> None:
-        if extras:
-            self._extras.write(key, extras)
-        try:
-            upload.rename(place.path)
-        except OSError as error:
-            if not self._discover(key, error):
-                raise
-            place = self._disks.place_of(key)
-            copy = upload.copy(place.root.enter)
-            try:
-                copy.rename(place.path)
-            finally:
-                copy.close()
-        damage.clear([(place.root.enter(), place.path)])
-
-    def _discover(self, key: ObjectKey, error: OSError) -> bool:
-        """Return whether an upload failed because of a link to a disk that was not known."""
-        return error.errno == errno.EXDEV and self._disks.discover(self._disks.path(key))
 
     def _list(self, repo: Repo | None, cursor: str | None, limit: int, trash: bool) -> ObjectPage:
         return self._disks.walk(
