@@ -10,7 +10,7 @@ A store inside keeps what is made of an object here, and what it gives back is u
     the layout of compressed content, and what packs and unpacks it;
 ``compressing``
     which objects are worth it;
-``coding``, ``writing``, ``spool``
+``coding``, ``writing``
     bytes on their way into the store;
 ``opening``, ``opened``, ``unpacked``, ``views``
     bytes on their way out of it;

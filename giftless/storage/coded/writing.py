@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from giftless.base.bodies import collect
+from giftless.base.spool import Spool
 from giftless.interfaces import IBlocking, IBody, IUnsizedStore, Payload
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.coded.coding import INLINE_BYTES, CodedBody, ContentCoder
@@ -14,7 +15,6 @@ from giftless.storage.coded.frames import FRAME_SIZE
 from giftless.storage.coded.head import HEAD_SIZE, Head, resembles_head
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.coded.sizes import Sizes
-from giftless.storage.coded.spool import Spool
 from giftless.storage.coded.views import Bytes, Cutter
 
 
