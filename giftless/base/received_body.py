@@ -8,7 +8,7 @@ from typing import Final
 from zope.interface import implementer
 
 from giftless.base.bodies import ArrivingBody
-from giftless.interfaces import IBody
+from giftless.interfaces import IInterruptible
 
 #: The least that one body may hold in memory, in bytes: with less nothing would move.
 _MIN_SHARE: Final = 4 * 1024
@@ -58,7 +58,7 @@ class BodyBudget:
         return min(_MAX_READ, self.share)
 
 
-@implementer(IBody)
+@implementer(IInterruptible)
 class RequestBody(ArrivingBody):
     """What a client sends, to be read by the request's handler.
 
@@ -85,6 +85,8 @@ class RequestBody(ArrivingBody):
         self._resume = resume
         self.enough = _MAX_READ
         self._discarding = False
+        #: Whether the reader gets what has come before it gets an error.
+        self._kept = False
         #: Whether the reader gets what is here, however little.
         self._hurried = False
         #: How many bytes the handler works on.
@@ -104,7 +106,7 @@ class RequestBody(ArrivingBody):
                 invite()
             self._let_go()
             await self._arrival()
-        if self._failure is not None:
+        if self._failure is not None and not (self._kept and self._waiting):
             raise self._failure
         # At the end the handler still has what it got last.
         self._handed += self._waiting
@@ -112,6 +114,17 @@ class RequestBody(ArrivingBody):
         chunks = self._take()
         self._let_go()
         return chunks
+
+    def keep(self) -> None:
+        """Keep the promises of :class:`giftless.interfaces.IInterruptible` from now on.
+
+        Whoever calls closes the body.
+        """
+        self._kept = True
+
+    def interrupt(self, error: Exception) -> None:
+        """See :meth:`giftless.interfaces.IInterruptible.interrupt`."""
+        self.fail(error)
 
     # -- for the request
 
@@ -123,8 +136,12 @@ class RequestBody(ArrivingBody):
         self._take()
 
     def abandon(self) -> None:
-        """Close, and call nobody any more, since the request is over."""
-        self.close()
+        """Close, and call nobody any more, since the request is over.
+
+        A body that is kept is not closed: its reader may be in the middle of it.
+        """
+        if not self._kept:
+            self.close()
         self._invite = None
         self._pause = self._resume = _call_nobody
 
@@ -159,6 +176,8 @@ class RequestBody(ArrivingBody):
 
     def fail(self, error: Exception) -> None:
         """Give the reader an error instead of more bytes."""
+        if self._kept and self.complete:
+            return  # there are no more
         self._failure = error
         self._wake()
 

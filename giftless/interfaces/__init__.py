@@ -32,7 +32,7 @@ from giftless.interfaces.auth import (
     Unreadable,
     Vouched,
 )
-from giftless.interfaces.bodies import IBody
+from giftless.interfaces.bodies import IBody, IInterruptible
 from giftless.interfaces.caching import (
     CacheCounts,
     CacheHoldings,
@@ -162,6 +162,7 @@ from giftless.interfaces.transfers import (
     ILengthy,
     ILinks,
     IPartPlanner,
+    IResuming,
     ITransferAdapter,
     Requester,
     Transfer,
@@ -233,6 +234,7 @@ __all__ = [
     "IHeading",
     "IHosting",
     "IInspector",
+    "IInterruptible",
     "IKeyWrapper",
     "IKeyWrapperFactory",
     "IKeyring",
@@ -258,6 +260,7 @@ __all__ = [
     "IRealm",
     "IRepoCall",
     "IResumableStore",
+    "IResuming",
     "ISharing",
     "IStorageFactory",
     "IStoredFile",

@@ -23,3 +23,17 @@ class IBody(Interface):
             instance not those that the oid names.  What was read before must
             then never become visible.
         """
+
+
+class IInterruptible(IBody):
+    """A body of which nothing is lost that has come, however it ends.
+
+    What :meth:`IBody.read` raises when the sender went away, or was too slow, it raises only
+    after it has returned all that had come before.
+    """
+
+    def interrupt(error: Exception) -> None:
+        """End the body: the reader gets what has come, and then ``error``.
+
+        Harmless if all of the body has come.
+        """

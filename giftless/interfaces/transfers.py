@@ -128,3 +128,10 @@ class IPartPlanner(Interface):
         :returns: an awaitable of what a batch reply to ``multipart-basic`` says.
         :raises giftless.errors.LFSError: if the object cannot be uploaded.
         """
+
+
+class IResuming(ITransferAdapter):
+    """A transfer adapter whose uploads go on where they broke off, by endpoints of the server.
+
+    Its actions are those of the kind ``tus``, good for as long as those of parts.
+    """

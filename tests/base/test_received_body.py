@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from giftless.base.received_body import BodyBudget, RequestBody
 from giftless.errors import BadRequest, Disconnected
-from giftless.interfaces import IBody
+from giftless.interfaces import IInterruptible
 from tests.support.bodies import read_all
 from tests.support.run import CoroutineTestCase
 
@@ -84,7 +84,7 @@ class BodyTestCase(CoroutineTestCase):
 
 class RequestBodyTests(BodyTestCase):
     def test_it_is_a_body(self) -> None:
-        verifyObject(IBody, self.body)
+        verifyObject(IInterruptible, self.body)
 
     def test_what_has_arrived_is_taken_at_once(self) -> None:
         self.body.deliver(b"a" * MB)
@@ -295,6 +295,50 @@ class FailureTests(BodyTestCase):
         self.body.deliver(b"a" * self.budget.read_size)
         self.body.fail(Disconnected("gone"))
         self.failureResultOf(self.read(), Disconnected)
+
+
+class KeptTests(BodyTestCase):
+    """Bodies of which nothing is lost that has come."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.body.keep()
+
+    def test_what_came_before_a_failure_is_handed_out(self) -> None:
+        for name in ("fail", "interrupt"):
+            self.setUp()
+            read = self.read()
+            self.body.deliver(b"abc")
+            self.assertNoResult(read)
+            gone = Disconnected("gone")
+            getattr(self.body, name)(gone)
+            self.assertEqual(self.successResultOf(read), [b"abc"])
+            for _ in range(2):
+                self.assertIs(self.failureResultOf(self.read()).value, gone)
+
+    def test_what_came_before_the_request_was_over_is_handed_out(self) -> None:
+        """As when its connection is lost."""
+        self.body.deliver(b"abc")
+        self.body.abandon()
+        self.body.fail(Disconnected("gone"))
+        self.assertEqual(self.successResultOf(self.read()), [b"abc"])
+        self.assertEqual(self.budget.used, 3)
+        self.failureResultOf(self.read(), Disconnected)
+        self.assertEqual(self.budget.used, 0)
+
+    def test_what_nobody_reads_is_given_back_when_it_is_closed(self) -> None:
+        self.body.deliver(b"abc")
+        self.body.abandon()
+        self.assertEqual(self.budget.used, 3)
+        self.body.close()
+        self.assertEqual(self.budget.used, 0)
+
+    def test_nothing_is_lost_of_what_has_come_whole(self) -> None:
+        self.body.deliver(b"abc")
+        self.body.end()
+        self.body.fail(Disconnected("gone"))
+        self.assertEqual(self.successResultOf(self.read()), [b"abc"])
+        self.assertEqual(self.successResultOf(self.read()), [])
 
 
 class DiscardTests(BodyTestCase):
