@@ -11,6 +11,7 @@ from giftless.errors import ConfigError
 from giftless.interfaces import (
     IObjectStore,
     IPartPlanner,
+    IResuming,
     ITransferAdapter,
     ITransferFactory,
     WallClock,
@@ -43,6 +44,11 @@ class Transfers:
             if IPartPlanner.providedBy(adapter):
                 return adapter
         return None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether uploads of one go on where they broke off, by endpoints of the server."""
+        return any(map(IResuming.providedBy, self.adapters.values()))
 
 
 def build_transfers(

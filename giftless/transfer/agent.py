@@ -63,12 +63,15 @@ class Agent:
         self, transfers: Sequence[Transfer], requester: Requester
     ) -> Sequence[Actions | LFSError]:
         """See :meth:`giftless.interfaces.ITransferAdapter.upload`."""
-        parts = requester.links.parts
         made: list[Actions] = []
+
+        def href(transfer: Transfer) -> str:
+            return requester.links.parts(transfer.key.oid)
+
         for transfer in transfers:
             # git-lfs verifies each object by what the batch says.
             verification = self._multipart.verification(transfer.size)
-            made += upload_actions(self._tokens, PARTS, verification, parts, [transfer], requester)
+            made += upload_actions(self._tokens, PARTS, verification, href, [transfer], requester)
         return made
 
     async def download(

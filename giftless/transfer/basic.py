@@ -25,7 +25,7 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
-from giftless.lfs.objects import Actions, Extras, Oid
+from giftless.lfs.objects import Actions, Extras
 from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.verification import Verification, kind_for_streaming
 
@@ -54,7 +54,7 @@ def upload_actions(
     tokens: IActionTokens,
     kind: ActionKind,
     verification: ActionKind | None,
-    href: Callable[[Oid], str],
+    href: Callable[[Transfer], str],
     transfers: Sequence[Transfer],
     requester: Requester,
 ) -> list[Actions]:
@@ -64,7 +64,7 @@ def upload_actions(
     :param kind: the kind of that request.
     :param verification: the kind of the request that verifies the object; ``None`` if
         none has to.
-    :param href: returns the URL that it goes to.
+    :param href: returns the URL that the request for an object goes to.
     """
     signer = tokens.signer(kind, requester.repo, requester.identity, requester.client)
     verify = Verification(tokens, verification, requester)
@@ -72,7 +72,7 @@ def upload_actions(
         {
             "upload": signer.action(
                 transfer.key.oid,
-                href(transfer.key.oid),
+                href(transfer),
                 transfer.size,
                 transfer.extras,
                 passed=transfer.passed,
@@ -110,7 +110,7 @@ class BasicStreaming:
             self._tokens,
             UPLOAD,
             self.verification,
-            lambda oid: requester.links.storage(oid, {}),
+            lambda transfer: requester.links.storage(transfer.key.oid, {}),
             transfers,
             requester,
         )

@@ -41,6 +41,9 @@ COMMIT: Final = ActionKind("commit", Permission.WRITE, Lifetime.AFTERWARDS)
 #: Throw the parts of an object away.
 ABORT: Final = ActionKind("abort", Permission.WRITE, Lifetime.AFTERWARDS)
 
+#: Go on with the upload of an object where it broke off.
+TUS: Final = ActionKind("tus", Permission.WRITE, Lifetime.PARTS)
+
 #: All of them: a server knows them whichever transfers it offers, so that tokens
 #: which it gave out under another configuration are still good.
-BUILT_IN: Final = (UPLOAD, DOWNLOAD, VERIFY, CONFIRM, PARTS, PART, COMMIT, ABORT)
+BUILT_IN: Final = (UPLOAD, DOWNLOAD, VERIFY, CONFIRM, PARTS, PART, COMMIT, ABORT, TUS)

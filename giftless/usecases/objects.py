@@ -40,6 +40,7 @@ from giftless.interfaces import (
     IObjects,
     IObjectStore,
     IPartPlanner,
+    IResuming,
     IStoredObject,
     IStreamingStore,
     ObjectFacts,
@@ -147,7 +148,7 @@ class LFSServer:
         if ICallersStore.providedBy(asked):
             transfers = [replace(each, passed=asked.pass_of(each.key)) for each in transfers]
         if self._quotas is not None and transfers and not is_download:
-            in_parts = IPartPlanner.providedBy(adapter)
+            in_parts = IPartPlanner.providedBy(adapter) or IResuming.providedBy(adapter)
             transfers = await self._quotas.admit(transfers, refused, in_parts)
         if self._presence is not None and self._presence.trashing and not is_download:
             transfers = await self._presence.spare(identity, transfers)

@@ -128,6 +128,8 @@ agent_transfer = LazyPlugin(
     ITransferFactory, "giftless", "giftless.transfer.agent.AgentFactory", tls=False
 )
 
+tus_transfer = LazyPlugin(ITransferFactory, "tus", "giftless.transfer.tus.TusFactory", tls=False)
+
 audit = LazyPlugin(IObserverFactory, "audit", "giftless.observers.audit.AuditFactory", tls=False)
 
 webhooks = LazyPlugin(
