@@ -262,12 +262,13 @@ class Activity:
     def watched(self, operation: str, receive: Callable[..., Awaitable[Any]]) -> Any:
         """Take note of uploads while they run.
 
-        :param operation: ``put``, of objects, or ``put_part``.
+        :param operation: ``put``, of objects, ``append``, of bytes to them, or ``put_part``.
         :param receive: the store's method of that name.
         :returns: what does the same.
         """
-        # put(key, payload, body, extras), put_part(key, upload, part, body)
-        expected_at, body_at = (1, 2) if operation == "put" else (2, 3)
+        # put(key, payload, body, extras), append(key, payload of the rest, body),
+        # put_part(key, upload, part, body)
+        expected_at, body_at = (2, 3) if operation == "put_part" else (1, 2)
 
         async def watch(*arguments: Any) -> Any:
             expected: Payload | Part = arguments[expected_at]

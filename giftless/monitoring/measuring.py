@@ -13,11 +13,15 @@ from giftless.interfaces import (
     Credentials,
     IAnonymous,
     IAuthenticator,
+    IBody,
+    IClaimedUpload,
     Identity,
     IForwarding,
     IObjectStore,
+    IResumableStore,
+    Payload,
 )
-from giftless.lfs.objects import Repo
+from giftless.lfs.objects import ObjectKey, Repo
 from giftless.monitoring.metrics import Metrics
 
 #: The methods of stores that are requests: not those that only sign or compute.
@@ -30,6 +34,7 @@ OPERATIONS: Final = (
     "put",
     "begin",
     "put_part",
+    "claim",
     "commit",
     "abort",
     "list",
@@ -41,7 +46,7 @@ OPERATIONS: Final = (
 )
 
 #: Those that receive bytes from a client.
-UPLOADS: Final = {"put", "put_part"}
+UPLOADS: Final = {"put", "put_part", "append"}
 
 #: Tells the time in seconds, of a clock that nobody can set.
 Seconds = Callable[[], float]
@@ -64,6 +69,10 @@ def measured_store(
         the method, and returns what is called for it.
     :returns: a store with the same interfaces.
     """
+
+    def measure(operation: str, method: Any) -> Any:
+        return _measure(method, backend, operation, metrics, seconds)
+
     measured: Any = _Measured(store)
     directlyProvides(measured, providedBy(store))
     for operation in OPERATIONS:
@@ -71,8 +80,15 @@ def measured_store(
         if method is not None:
             if operation in UPLOADS:
                 method = watched(operation, method)
-            ask = _measure(method, backend, operation, metrics, seconds)
-            setattr(measured, operation, ask)
+            setattr(measured, operation, measure(operation, method))
+    if IResumableStore.providedBy(store):
+        claim = measured.claim
+
+        async def measured_claim(key: ObjectKey, size: int) -> IClaimedUpload:
+            upload = await claim(key, size)
+            return _MeasuredUpload(upload, key, size, watched, measure)
+
+        measured.claim = measured_claim
     if IForwarding.providedBy(store):
 
         def for_caller(*arguments: Any) -> IObjectStore:
@@ -83,6 +99,43 @@ def measured_store(
     if not IObjectStore.providedBy(measured):
         raise TypeError("a store provides IObjectStore")
     return measured
+
+
+@implementer(IClaimedUpload)
+class _MeasuredUpload:
+    """An upload of which is counted and timed what its store is asked.
+
+    :param upload: the upload.
+    :param key: its object.
+    :param size: of the object, in bytes.
+    :param watched: as :func:`measured_store` has it.
+    :param measure: is given the name of a method and the method, and returns what is
+        called for it.
+    """
+
+    def __init__(
+        self,
+        upload: IClaimedUpload,
+        key: ObjectKey,
+        size: int,
+        watched: Watched,
+        measure: Callable[[str, Any], Any],
+    ) -> None:
+        self._upload = upload
+
+        async def append(_: ObjectKey, rest: Payload, body: IBody) -> None:
+            await upload.append(body)
+
+        receive = measure("append", watched("append", append))
+
+        async def append_rest(body: IBody) -> None:
+            await receive(key, Payload(size - (upload.offset or 0)), body)
+
+        self.append = append_rest
+        self.commit = measure("commit", upload.commit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._upload, name)
 
 
 class _Measured:

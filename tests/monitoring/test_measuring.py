@@ -17,14 +17,22 @@ from giftless.errors import (
     StorageUnavailable,
     Unauthorized,
 )
-from giftless.interfaces import Credentials, IAnonymous, IAuthenticator, Identity
+from giftless.interfaces import (
+    Credentials,
+    IAnonymous,
+    IAuthenticator,
+    IClaimedUpload,
+    Identity,
+    Payload,
+)
 from giftless.lfs.objects import Repo
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from tests.contracts.stores import CapacityContract, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody
 from tests.support.counting import Counted
-from tests.support.making import key_of, put_object, reader, repo_of
+from tests.support.making import key_of, payload_of, put_object, reader, repo_of
 from tests.support.memory import BoundedMemoryStore, MemoryStore
+from tests.support.resumable import ResumableMemoryStore
 from tests.support.run import CoroutineTestCase
 
 
@@ -120,6 +128,61 @@ class MeasuredStoreTests(CoroutineTestCase):
         self.assert_fails(Disconnected, put_object(store, key_of(b"x"), 2, body, {}))
         self.assertEqual(self.counted.totals("giftless_uploads_in_progress"), {})
         self.assertEqual(self.requests(), {("memory", "put", "disconnected"): 1})
+
+
+class MeasuredUploadTests(CoroutineTestCase):
+    """Objects that are taken bit by bit."""
+
+    def setUp(self) -> None:
+        self.counted = Counted()
+        self.store = ResumableMemoryStore()
+        self.watched: list[Any] = []
+
+        def watch(operation: str, method: Any) -> Any:
+            async def note(*arguments: Any) -> None:
+                self.watched.append((operation, *arguments))
+                await method(*arguments)
+
+            return note
+
+        self.measured: Any = measured_store(
+            self.store, "memory", self.counted.metrics, Clock().seconds, watch
+        )
+
+    def requests(self) -> dict[tuple[str, ...], float]:
+        return self.counted.totals("giftless_store_requests_total")
+
+    def test_it_does_what_the_upload_does(self) -> None:
+        upload = self.run_now(self.measured.claim(key_of(b"xy"), 2))
+        verifyObject(IClaimedUpload, upload)
+        self.run_now(upload.begin({}))
+        self.run_now(upload.append(ListBody([b"x"])))
+        self.assertEqual((upload.offset, upload.changed), (1, self.store.now))
+        self.run_now(upload.append(ListBody([b"y"])))
+        self.run_now(upload.commit(payload_of(b"xy"), {}, True))
+        self.run_now(upload.release())
+        self.assertEqual(self.store.get(key_of(b"xy")), b"xy")
+        self.assertEqual(
+            self.requests(),
+            {
+                ("memory", "claim", "ok"): 1,
+                ("memory", "append", "ok"): 2,
+                ("memory", "commit", "ok"): 1,
+            },
+        )
+
+    def test_it_is_in_progress_and_watched_while_bytes_come(self) -> None:
+        upload = self.run_now(self.measured.claim(key_of(b"xy"), 2))
+        self.run_now(upload.begin({}))
+        self.run_now(upload.append(ListBody([b"x"])))
+        body = HeldBody()
+        appending = self.start(upload.append(body))
+        self.assertEqual(self.counted.totals("giftless_uploads_in_progress"), {(): 1})
+        self.assertEqual(self.watched[-1], ("append", key_of(b"xy"), Payload(1), body))
+        body.fail(Disconnected("gone"))
+        self.failureResultOf(appending, Disconnected)
+        self.assertEqual(self.counted.totals("giftless_uploads_in_progress"), {})
+        self.assertEqual(self.requests()[("memory", "append", "disconnected")], 1)
 
 
 @implementer(IAuthenticator)
