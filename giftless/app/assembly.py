@@ -16,11 +16,13 @@ from giftless.interfaces import (
     IFront,
     ILockForwarding,
     IObjectStore,
+    IResumableStore,
 )
 from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator
 from giftless.usecases.events import Events
 from giftless.usecases.multipart import MultipartServer
+from giftless.usecases.resumable import ResumableServer
 from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.admin_pages import AdminPages
 from giftless.web.administration.endpoints import AdministrationEndpoints
@@ -37,6 +39,7 @@ from giftless.web.proxies import Proxies, ServerURL
 from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
+from giftless.web.tus import TusEndpoints
 
 
 def build_fronts(options: Config, environment: Environment, backends: Backends) -> Sequence[IFront]:
@@ -86,7 +89,7 @@ def build_resource(
         options.actions,
         environment.wall_clock,
     )
-    blocking, limits = environment.blocking, options.limits
+    blocking, limits, resumes = environment.blocking, options.limits, transfers.resumes
     gate, presence = services.gate, backends.space.presence
     server = services.server(transfers.registry)
     multipart = MultipartServer(
@@ -112,6 +115,7 @@ def build_resource(
         *Landing(server_url).routes,
         *ObjectEndpoints(server, services.api, actions, limits, blocking).routes,
         *PartEndpoints(multipart, actions).routes,
+        *(_tus_routes(options, environment, backends, services, actions) if resumes else ()),
         *_lock_routes(services, backends.store),
         *(health_routes(backends.health) if options.admin.public_health else ()),
     )
@@ -125,6 +129,28 @@ def build_resource(
     brought = AdapterEndpoints(counted, actions, gate, server, blocking)
     routes = (*routes, *brought.routes(transfers.adapters, routes))
     return LFSResource(routes, server_url)
+
+
+def _tus_routes(
+    options: Config,
+    environment: Environment,
+    backends: Backends,
+    services: Services,
+    actions: IAuthenticator,
+) -> Sequence[Route]:
+    store, size = backends.store, options.limits.object_size
+    assert IResumableStore.providedBy(store), "the adapter was built for it"
+    server = ResumableServer(
+        store,
+        environment.state_dir,
+        environment.blocking,
+        size,
+        services.gate,
+        services.events,
+        services.quotas,
+        backends.space.presence,
+    )
+    return TusEndpoints(server, services.counted, actions, size).routes
 
 
 def _lock_routes(services: Services, store: IObjectStore) -> Sequence[Route]:

@@ -8,7 +8,8 @@ from giftless.monitoring.metrics import Metrics
 
 #: The methods that are told apart: clients may send any word.
 METHODS: Final = {
-    method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+    method.encode(): method
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 }
 
 #: What others are called.

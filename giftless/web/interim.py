@@ -29,7 +29,7 @@ _OWN: Final = frozenset(
     (
         *(b"host", b"user-agent", b"accept", b"accept-encoding", b"authorization"),
         *(b"content-length", b"content-type", b"cookie", b"giftless-action", b"range"),
-        b"transfer-encoding",
+        *(b"transfer-encoding", b"tus-resumable", b"upload-offset"),
     )
 )
 

@@ -147,7 +147,7 @@ class LFSRequest(ResourceRequest):
                 self.setResponseCode(204)
                 self.finish()
             elif self.path == ASTERISK:
-                self.setHeader(b"Allow", b"GET, HEAD, POST, PUT")
+                self.setHeader(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE")
                 self.setResponseCode(204)
                 self.finish()
             else:

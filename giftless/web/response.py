@@ -15,21 +15,26 @@ _BODILESS: Final = (204, 304)
 
 _UNKNOWN: Final = (b"-1",)
 
+#: What statuses are called: those of HTTP, and one of tus 1.0.0.
+_REASONS: Final = {**RESPONSES, 460: b"Checksum Mismatch"}
+
 
 class Response:
     """What one request is answered with.
 
     :ivar code: the HTTP status.
     :ivar headers: the header fields.
+    :ivar always: those that it has whatever it is, an error too.
     :ivar begun: whether the headers have been sent.
     :ivar sent: how many bytes of the body have been sent.
     """
 
-    __slots__ = ("_length", "begun", "code", "headers", "sent")
+    __slots__ = ("_length", "always", "begun", "code", "headers", "sent")
 
     def __init__(self) -> None:
         self.code = 200
         self.headers = Headers()
+        self.always: dict[bytes, list[bytes]] = {}
         self.begun = False
         self.sent = 0
         #: How long the body is, in bytes; -1 if only the end of the connection tells.
@@ -38,6 +43,7 @@ class Response:
     def add_common(self, request_id: str) -> None:
         """Add the headers that every response has."""
         fields = self.headers.fields
+        fields.update(self.always)
         fields[b"date"] = [date()]
         fields[b"server"] = [b"giftless"]
         fields[b"x-request-id"] = [request_id.encode()]
@@ -95,4 +101,4 @@ def _date(second: int) -> bytes:
 
 @lru_cache(128)
 def _status_line(version: bytes, code: int) -> bytes:
-    return b"%b %d %b" % (version, code, RESPONSES.get(code, b"Unknown Status"))
+    return b"%b %d %b" % (version, code, _REASONS.get(code, b"Unknown Status"))

@@ -45,6 +45,7 @@ from giftless.interfaces import (
     Identity,
     ILockStore,
     IObjectStore,
+    IResumableStore,
     ITransferFactory,
 )
 from giftless.lfs.multipart import PART_SIZE
@@ -54,11 +55,13 @@ from giftless.storage.local.store import LocalStore
 from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.multipart import MultipartFactory
+from giftless.transfer.tus import TusFactory
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
 from giftless.usecases.locks import LockPolicy, LockService
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.objects import LFSServer
+from giftless.usecases.resumable import ResumableServer
 from giftless.web.adapter_endpoints import AdapterEndpoints
 from giftless.web.cors import Cors, CorsOptions
 from giftless.web.errors import Challenge
@@ -71,6 +74,7 @@ from giftless.web.proxies import Proxies, ServerURL
 from giftless.web.route import Route
 from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
+from giftless.web.tus import TusEndpoints
 from tests.support.blocking import InlineBlocking
 from tests.support.logs import observe
 from tests.support.making import SECRET, oid_of
@@ -246,7 +250,10 @@ class Front:
         if authenticators is None:
             authenticators = [AnonymousAuthenticator("read-write")]
         self.store = store
-        factories: Any = (*more_transfers, AgentFactory(), MultipartFactory(), BasicFactory())
+        factories: Any = (
+            *more_transfers,
+            *(AgentFactory(), MultipartFactory(), TusFactory(), BasicFactory()),
+        )
         transfers = build_transfers(
             {f"transfers.{index}": factory for index, factory in enumerate(factories)},
             store,
@@ -271,6 +278,12 @@ class Front:
             MultipartServer(store, transfers.planner, blocking, gate, clock, events),
             actions_authenticator,
         )
+        tus_routes: Sequence[Route] = ()
+        if IResumableStore.providedBy(store):
+            size = self.limits.object_size
+            resumable = ResumableServer(store, directory, blocking, size, gate, events)
+            tus = TusEndpoints(resumable, AuthChain(authenticators), actions_authenticator, size)
+            tus_routes = tus.routes
         lock_routes = routes_without_locks()
         if locks is not None:
             policy = lock_policy or LockPolicy()
@@ -281,6 +294,7 @@ class Front:
             *Landing(server_url).routes,
             *objects.routes,
             *parts.routes,
+            *tus_routes,
             *lock_routes,
             *routes,
         ]

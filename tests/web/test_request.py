@@ -972,7 +972,7 @@ class TargetTests(FrontTestCase):
         for target in ("*", "http://lfs.example"):
             response = self.ask("OPTIONS", target)
             self.assertEqual((response.status, response.body), (204, b""))
-            self.assertEqual(response.headers["allow"], "GET, HEAD, POST, PUT")
+            self.assertEqual(response.headers["allow"], "GET, HEAD, POST, PUT, PATCH, DELETE")
 
 
 class MemoryTests(FrontTestCase):
