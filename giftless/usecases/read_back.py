@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.bodies import VerifiedBody
+from giftless.base.whole_object import WholeObject
 from giftless.errors import (
     BadRequest,
     ConfigError,
@@ -25,7 +26,6 @@ from giftless.interfaces import (
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
 from giftless.storage.wrapping import without_copies
 from giftless.usecases.events import Events
-from giftless.usecases.whole_object import WholeObject
 
 
 class ReadBack:

@@ -10,6 +10,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from giftless.auth.grants import READ_WRITE, RepoGrants
+from giftless.base.whole_object import READ_ATTEMPTS, READ_DELAY
 from giftless.errors import (
     ConfigError,
     Conflict,
@@ -36,7 +37,6 @@ from giftless.lfs.objects import Extras, ObjectKey
 from giftless.usecases.authorization import Gate
 from giftless.usecases.multipart import MultipartServer
 from giftless.usecases.read_back import ReadBack
-from giftless.usecases.whole_object import READ_ATTEMPTS, READ_DELAY
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.events import Recorder, events_to

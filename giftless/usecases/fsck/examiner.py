@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.bodies import INLINE_HASH_BYTES
 from giftless.base.pace import Pace
+from giftless.base.whole_object import WholeObject
 from giftless.errors import (
     ConfigError,
     Conflict,
@@ -43,7 +44,6 @@ from giftless.lfs.objects import EMPTY_OID, ObjectKey
 from giftless.storage.coded.head import MAGIC, resembles_head
 from giftless.storage.wrapping import without_copies
 from giftless.usecases.fsck.findings import Finding, Outcome
-from giftless.usecases.whole_object import WholeObject
 
 #: What is told of an object that a wrapper has stored which is not there.
 _CODED: Final = (

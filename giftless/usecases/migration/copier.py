@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody
 from giftless.base.pace import Pace
+from giftless.base.whole_object import WholeObject
 from giftless.errors import (
     Conflict,
     InsufficientStorage,
@@ -36,7 +37,6 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import MAX_SIZE, ObjectKey
 from giftless.storage.wrapping import without_copies
-from giftless.usecases.whole_object import WholeObject
 
 #: How long to wait before an object is tried again, in seconds; behind the last one it has
 #: failed.

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from giftless.base.pace import Pace
+from giftless.base.whole_object import READ_ATTEMPTS, READ_DELAY
 from giftless.errors import ConfigError, StorageUnavailable
 from giftless.interfaces import ListedObject
 from giftless.lfs.objects import EMPTY_OID, ObjectKey, in_trash
@@ -16,7 +17,6 @@ from giftless.storage.coded.head import Head
 from giftless.storage.local.store import LocalStore
 from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.fsck.findings import Finding, Outcome
-from giftless.usecases.whole_object import READ_ATTEMPTS, READ_DELAY
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, put_object, repo_of

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from giftless.base.pace import Pace
+from giftless.base.whole_object import READ_ATTEMPTS, READ_DELAY
 from giftless.errors import StorageUnavailable
 from giftless.lfs.objects import ObjectKey, in_trash
 from giftless.usecases.fsck import places as places_module
@@ -18,7 +19,6 @@ from giftless.usecases.fsck.journal import Journal
 from giftless.usecases.fsck.places import Places
 from giftless.usecases.fsck.reading import GIVEN_UP, Reading
 from giftless.usecases.fsck.selection import Selection, Subset
-from giftless.usecases.whole_object import READ_ATTEMPTS, READ_DELAY
 from tests.support.blocking import InlineBlocking
 from tests.support.making import key_of
 from tests.support.memory import MemoryStore
