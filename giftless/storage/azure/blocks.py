@@ -25,6 +25,7 @@ from giftless.storage.azure.blobs import ABSENT, DISCARDED_HEADER, BlobContainer
 from giftless.storage.azure.signing import Grant
 from giftless.storage.remote.client import MAX_ANSWER, Request, StoreError
 from giftless.storage.remote.container import FoundPart, Parts
+from giftless.storage.remote.versions import tag_of
 
 #: The most that a block list is read of, in bytes: a blob has up to 100,000
 #: uncommitted blocks.
@@ -135,7 +136,7 @@ class BlockContainer(BlobContainer):
 
     async def complete_upload(
         self, key: ObjectKey, upload: PartUpload, parts: Parts, extras: Extras, replace: bool
-    ) -> bool:
+    ) -> str | None:
         """See :meth:`giftless.storage.remote.container.Container.complete_upload`.
 
         Only uncommitted blocks are taken: once they have become a blob, no
@@ -146,7 +147,7 @@ class BlockContainer(BlobContainer):
         answer = await self._write(key, ids, kept_headers(extras), replace)
         if answer.status != 201 and answers.error_code(answer) not in _EXISTS | _GONE:
             raise answers.describe(answer)
-        return answer.status == 201
+        return tag_of(answer) if answer.status == 201 else None
 
     async def abort_upload(self, key: ObjectKey, upload: PartUpload) -> None:
         """See :meth:`giftless.storage.remote.container.Container.abort_upload`.

@@ -20,6 +20,7 @@ from giftless.storage.azure.blocks import BlockContainer
 from giftless.storage.azure.signing import VERSION, Grant
 from giftless.storage.remote.client import Request, StoreError
 from giftless.storage.remote.container import Container, stays
+from giftless.storage.remote.versions import Version, tag_of
 
 #: For how long Azure may read what it copies, in seconds.
 SOURCE_LIFETIME: Final = 86_400
@@ -49,8 +50,17 @@ class CopyingContainer(BlockContainer):
         """See :meth:`giftless.storage.remote.container.Container.reaches`: of the account."""
         return isinstance(other, CopyingContainer) and _service(other) == _service(self)
 
+    async def version(self, key: ObjectKey) -> Version | None:
+        """See :meth:`giftless.storage.remote.container.Container.version`."""
+        found = await self._find(key)
+        return None if found is None else Version(self._facts_of(found).size, tag_of(found))
+
     async def copy(
-        self, source: ObjectKey, target: ObjectKey, origin: Container | None = None
+        self,
+        source: ObjectKey,
+        target: ObjectKey,
+        origin: Container | None = None,
+        tag: str | None = None,
     ) -> bool:
         """See :meth:`giftless.storage.remote.container.Container.copy`."""
         here = self if origin is None else origin
@@ -59,6 +69,8 @@ class CopyingContainer(BlockContainer):
             found, there = await settle([here._find(source), self._find(target)])
             facts = None if found is None else self._facts_of(found)
             if found is None or facts is None or facts.damage is not None:
+                return False
+            if tag not in (None, tag_of(found)):
                 return False
             present = None if there is None else self._facts_of(there)
             if present is not None and stays(target, present, facts):
@@ -77,7 +89,7 @@ class CopyingContainer(BlockContainer):
         :param found: the answer to HEAD, which tells what is copied.
         :returns: ``False`` if it is not that any more.
         """
-        etag = found.headers.get("etag", "")
+        etag = tag_of(found)
 
         async def prepare() -> Request:
             url, _ = await here._sign(here._place.url, source, Grant("r"), SOURCE_LIFETIME)

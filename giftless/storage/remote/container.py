@@ -27,6 +27,7 @@ from giftless.lfs.objects import (
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.listing import EntryPage
 from giftless.storage.remote.urls import encode_path
+from giftless.storage.remote.versions import Version
 
 #: How long a question of ``--check`` may take, in seconds.
 CHECK_TIMEOUT: Final = 8.0
@@ -179,6 +180,10 @@ class Container(ABC):
         """
 
     @abstractmethod
+    async def version(self, key: ObjectKey) -> Version | None:
+        """Tell which bytes an object has now; see :meth:`facts`."""
+
+    @abstractmethod
     async def sign_upload(
         self, key: ObjectKey, size: int, lifetime: int, extras: Extras, replace: bool
     ) -> Action:
@@ -237,7 +242,11 @@ class Container(ABC):
 
     @abstractmethod
     async def copy(
-        self, source: ObjectKey, target: ObjectKey, origin: Container | None = None
+        self,
+        source: ObjectKey,
+        target: ObjectKey,
+        origin: Container | None = None,
+        tag: str | None = None,
     ) -> bool:
         """Copy an object with its metadata, within the store, and make sure that it was.
 
@@ -245,8 +254,9 @@ class Container(ABC):
 
         :param origin: the container of the source, if it is another one; :meth:`reaches`
             has said yes of it.
-        :returns: ``False`` only if the store itself says that the source is absent, or if
-            it is marked as damaged.
+        :param tag: of the only :class:`Version` that may be copied; ``None`` if any may.
+        :returns: ``False`` only if the store itself says that the source is absent, or has
+            other bytes, or if it is marked as damaged.
         :raises BadRequest: if the container cannot have the target.
         """
 
@@ -308,7 +318,7 @@ class Container(ABC):
     @abstractmethod
     async def complete_upload(
         self, key: ObjectKey, upload: PartUpload, parts: Parts, extras: Extras, replace: bool
-    ) -> bool:
+    ) -> str | None:
         """Make the object of its parts.
 
         It may take minutes.  A request that is tried again may find that it has
@@ -317,14 +327,17 @@ class Container(ABC):
         :param parts: all of them, as :meth:`find_parts` has found them.
         :param replace: whether an object that is there is to be replaced;
             otherwise it stays, where the store can see to that.
-        :returns: whether it was done; otherwise the upload is not there any
-            more, or has changed, or the object is there already.
+        :returns: the tag of the :class:`Version` that was made, which may be empty;
+            ``None`` if it was not done: the upload is not there any more, or has changed,
+            or the object is there already.
         """
 
-    async def running_uploads(self) -> Sequence[RunningUpload]:
+    async def running_uploads(self, path: str = "") -> Sequence[RunningUpload]:
         """Find the uploads in parts that run, of all objects: the first thousands.
 
         Where the store removes by itself what nobody goes on with, there are none.
+
+        :param path: what the names of their objects begin with, below the prefix.
         """
         return ()
 

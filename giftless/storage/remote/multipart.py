@@ -110,7 +110,8 @@ class MultipartStore(RemoteStore):
             problem = parts_are_missing(missing)
         elif parts is not None:
             wanted = {part.number: parts[part.number] for part in upload.plan}
-            if await self.container.complete_upload(key, upload, wanted, extras, replace):
+            made = await self.container.complete_upload(key, upload, wanted, extras, replace)
+            if made is not None:
                 return
         # Somebody else may have completed it, or the same object by another upload.
         if not _is_good(await self.container.facts(key, False), upload):

@@ -18,8 +18,10 @@ from giftless.lfs.multipart import Part
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.remote import streaming
 from giftless.storage.remote.client import Request, StoreError
+from giftless.storage.remote.container import Container
 from giftless.storage.remote.failures import unavailable
 from giftless.storage.remote.multipart import MultipartStore
+from giftless.storage.remote.versions import tag_of
 
 #: Objects up to so many bytes are sent by the daemon in one piece: that can be
 #: tried again, and their length need not be known beforehand.
@@ -39,36 +41,12 @@ class WritableStore(MultipartStore):
         """
         size = payload.length
         try:
-            if size is None or size <= SMALL:
-                answer = await self._put_whole(key, payload, body, extras)
-            elif size > self.container.max_put:
+            if size is not None and size > self.container.max_put:
                 await self._put_in_parts(key, size, body, extras)
-                return
             else:
-                request = await self.container.put_request(key, payload, extras)
-                answer = await streaming.upload(self.container.client, request, size, body)
-            if not 200 <= answer.status < 300:
-                raise self.container.problem(answer)
+                await put_at_once(self.container, key, payload, body, extras)
         except StoreError as error:
             raise unavailable(error, f"{key.oid} could not be stored") from error
-
-    async def _put_whole(
-        self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras
-    ) -> Answer:
-        try:
-            data = await collect(body, SMALL)
-        except PayloadTooLarge:
-            if payload.length is not None:
-                raise
-            raise LengthRequired("send the object with a Content-Length") from None
-
-        whole = replace(payload, length=len(data))
-
-        async def prepare() -> Request:
-            request = await self.container.put_request(key, whole, extras)
-            return replace(request, body=data)
-
-        return await self.container.client.ask(prepare)
 
     async def _put_in_parts(self, key: ObjectKey, size: int, body: IBody, extras: Extras) -> None:
         """Send an object in parts, one after the other, and make it of them.
@@ -84,7 +62,7 @@ class WritableStore(MultipartStore):
         try:
             pieces = _Pieces(body)
             for part in plan:
-                await self._send_part(key, upload, part, _Piece(pieces, part.size))
+                await send_part(self.container, key, upload, part, _Piece(pieces, part.size))
             if await body.read():
                 raise WrongBody(f"the body has more than the {size} bytes announced for it")
             present = await self.container.facts(key, False)
@@ -95,11 +73,58 @@ class WritableStore(MultipartStore):
                 with contextlib.suppress(StoreError):
                     await self.container.abort_upload(key, upload)
 
-    async def _send_part(self, key: ObjectKey, upload: PartUpload, part: Part, body: IBody) -> None:
-        request = await self.container.part_request(key, upload, part)
-        answer = await streaming.upload(self.container.client, request, part.size, body)
-        if not 200 <= answer.status < 300:
-            raise self.container.problem(answer)
+
+async def put_at_once(
+    container: Container, key: ObjectKey, payload: Payload, body: IBody, extras: Extras
+) -> None:
+    """Store an object by one request.
+
+    :param payload: its length is at most :attr:`Container.max_put`.
+    :raises LengthRequired: if its length is not known, and more than a little.
+    :raises StoreError: if the store does not take it.
+    """
+    size = payload.length
+    if size is None or size <= SMALL:
+        answer = await _put_small(container, key, payload, body, extras)
+    else:
+        request = await container.put_request(key, payload, extras)
+        answer = await streaming.upload(container.client, request, size, body)
+    if not 200 <= answer.status < 300:
+        raise container.problem(answer)
+
+
+async def _put_small(
+    container: Container, key: ObjectKey, payload: Payload, body: IBody, extras: Extras
+) -> Answer:
+    try:
+        data = await collect(body, SMALL)
+    except PayloadTooLarge:
+        if payload.length is not None:
+            raise
+        raise LengthRequired("send the object with a Content-Length") from None
+
+    whole = replace(payload, length=len(data))
+
+    async def prepare() -> Request:
+        request = await container.put_request(key, whole, extras)
+        return replace(request, body=data)
+
+    return await container.client.ask(prepare)
+
+
+async def send_part(
+    container: Container, key: ObjectKey, upload: PartUpload, part: Part, body: IBody
+) -> str:
+    """Send a part of an object.
+
+    :returns: its tag, as :class:`~giftless.storage.remote.container.FoundPart` has it.
+    :raises StoreError: if the store does not take it.
+    """
+    request = await container.part_request(key, upload, part)
+    answer = await streaming.upload(container.client, request, part.size, body)
+    if not 200 <= answer.status < 300:
+        raise container.problem(answer)
+    return tag_of(answer)
 
 
 class _Pieces:

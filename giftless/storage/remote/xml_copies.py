@@ -22,6 +22,7 @@ from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import Container, FoundPart, stays
 from giftless.storage.remote.metadata import encode_reason
 from giftless.storage.remote.urls import encode_path
+from giftless.storage.remote.versions import Version, tag_of
 from giftless.storage.remote.xml_answers import document, error_code, text
 from giftless.storage.remote.xml_bucket import XmlPlace
 from giftless.storage.remote.xml_parts import XmlPartsBucket
@@ -76,6 +77,11 @@ class XmlCopiesBucket(XmlPartsBucket):
         """
         return {}
 
+    async def version(self, key: ObjectKey) -> Version | None:
+        """See :meth:`giftless.storage.remote.container.Container.version`."""
+        found = await self._look(key, False)
+        return None if found is None else Version(int(self._length_of(found)), tag_of(found))
+
     async def mark(self, key: ObjectKey, reason: str) -> None:
         """See :meth:`giftless.storage.remote.container.Container.mark`.
 
@@ -99,14 +105,18 @@ class XmlCopiesBucket(XmlPartsBucket):
         await self._ask_to_copy(Origin(self, key), key, found, size, headers)
 
     async def copy(
-        self, source: ObjectKey, target: ObjectKey, origin: Container | None = None
+        self,
+        source: ObjectKey,
+        target: ObjectKey,
+        origin: Container | None = None,
+        tag: str | None = None,
     ) -> bool:
         """See :meth:`giftless.storage.remote.container.Container.copy`."""
         bucket = self if origin is None else origin
         assert isinstance(bucket, XmlCopiesBucket), "reaches() has said yes"
         for _ in range(COPY_ATTEMPTS):
             found, there = await settle([bucket._look(source, True), self._look(target, False)])
-            if found is None:
+            if found is None or tag not in (None, tag_of(found)):
                 return False
             facts = self._facts_of(found)
             if facts.damage is not None:
@@ -151,7 +161,8 @@ class XmlCopiesBucket(XmlPartsBucket):
                     return False
                 for part, tag in zip(some, tags, strict=True):
                     parts[part.number] = FoundPart(part.size, tag or "")
-            done = await self.complete_upload(target, upload, parts, facts.extras, True)
+            made = await self.complete_upload(target, upload, parts, facts.extras, True)
+            done = made is not None
             return done
         finally:
             if not done:
@@ -190,7 +201,7 @@ class XmlCopiesBucket(XmlPartsBucket):
         """
         asked = {
             f"{self.prefix}copy-source": encode_path(source.path),
-            f"{self.prefix}copy-source-if-match": found.headers.get("etag", ""),
+            f"{self.prefix}copy-source-if-match": tag_of(found),
             **headers,
         }
 

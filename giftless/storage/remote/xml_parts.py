@@ -110,9 +110,9 @@ class XmlPartsBucket(XmlBucket):
             asked["upload-id-marker"] = text(listed, "NextUploadIdMarker")
         return [upload for _, upload in sorted(found, reverse=True) if upload]
 
-    async def running_uploads(self) -> Sequence[RunningUpload]:
+    async def running_uploads(self, path: str = "") -> Sequence[RunningUpload]:
         """See :meth:`giftless.storage.remote.container.Container.running_uploads`."""
-        asked = {"uploads": "", "prefix": self.layout.below(""), "max-uploads": str(UPLOADS_PAGE)}
+        asked = {"uploads": "", "prefix": self.layout.below(path), "max-uploads": str(UPLOADS_PAGE)}
         asked["encoding-type"] = "url"
         found: list[RunningUpload] = []
         for _ in range(MAX_RUNNING // UPLOADS_PAGE):
@@ -200,10 +200,10 @@ class XmlPartsBucket(XmlBucket):
 
     async def complete_upload(
         self, key: ObjectKey, upload: PartUpload, parts: Parts, extras: Extras, replace: bool
-    ) -> bool:
+    ) -> str | None:
         """See :meth:`giftless.storage.remote.container.Container.complete_upload`."""
         if not upload.id:
-            return False
+            return None
         listed = "".join(
             f"<Part><PartNumber>{place}</PartNumber><ETag>{escape(parts[place].tag)}</ETag></Part>"
             for place in sorted(parts)
@@ -218,11 +218,10 @@ class XmlPartsBucket(XmlBucket):
         # The status may have been sent before the store knew how it would end.
         code = error_code(answer)
         if answer.status in (409, 412) or code in _GONE or code == "PreconditionFailed":
-            return False
+            return None
         if answer.status != 200 or code:
             raise self.problem(answer)
-        document(answer, "CompleteMultipartUploadResult")
-        return True
+        return text(document(answer, "CompleteMultipartUploadResult"), "ETag")
 
     async def abort_upload(self, key: ObjectKey, upload: PartUpload) -> None:
         """See :meth:`giftless.storage.remote.container.Container.abort_upload`."""
