@@ -409,6 +409,10 @@ class CheckTests(S3TestCase):
         for action, words in (
             ("s3:GetObject", "may not read objects: it needs s3:GetObject and s3:ListBucket"),
             ("s3:PutObject", "may not write objects: it needs s3:PutObject"),
+            (
+                "s3:DeleteObject",
+                "may not delete objects, as resumable uploads do: it needs s3:DeleteO",
+            ),
             ("s3:ListBucketMultipartUploads", "uploads in parts: it needs s3:ListBucketMult"),
             ("s3:AbortMultipartUpload", "uploads in parts: it needs s3:AbortMultipartUpload"),
             ("s3:ListMultipartUploadParts", "parts of uploads: it needs s3:ListMultipartUploadP"),

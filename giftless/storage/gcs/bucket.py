@@ -53,6 +53,7 @@ class Bucket(XmlCopiesBucket):
     permissions = Permissions(
         read="storage.objects.get and storage.objects.list",
         write="storage.objects.create",
+        delete="storage.objects.delete",
         list_uploads="storage.multipartUploads.list",
         list_parts="storage.multipartUploads.listParts",
         abort_upload="storage.multipartUploads.abort",

@@ -15,6 +15,8 @@ how its requests look, are signed, and what the answers mean.  From here come
     the XML API that S3 and Google Cloud Storage share;
 ``base_store``
     what every store over a container can do;
+``versions``
+    whether an object has the same bytes as before;
 ``failures``
     what clients are told when a store does not answer;
 ``listing``
@@ -23,6 +25,10 @@ how its requests look, are signed, and what the answers mean.  From here come
     an object that the daemon reads;
 ``multipart``
     uploads in parts;
+``writing``
+    objects that the daemon itself writes;
+``resumable``
+    uploads that come bit by bit, and go on where they broke off;
 ``modes``
     the two kinds of store over a container: ``mode: direct`` signs URLs,
     ``mode: proxy`` streams;

@@ -6,12 +6,15 @@ from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 from giftless.base.identities import remembered_in
+from giftless.base.repeated import Repeated
 from giftless.interfaces import Environment
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Container, Layout
 from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.modes import DirectStore, ProxyStore
 from giftless.storage.remote.options import RemoteOptions, checked_prefix
+from giftless.storage.remote.resumable.means import means_of
+from giftless.storage.remote.resumable.sweeping import Sweeper
 
 Options = TypeVar("Options", bound=RemoteOptions)
 
@@ -48,5 +51,9 @@ class RemoteFactory(ABC, Generic[Options]):
             environment.wall_clock,
         )
         identity.setServiceParent(environment.services)
+        means = means_of(environment, container.place, options.resumable_expiry)
+        sweeper = Sweeper(container, means)
+        repeated = Repeated(sweeper.sweep, sweeper.interval, environment.reactor)
+        repeated.setServiceParent(environment.services)
         kind = DirectStore if options.mode == "direct" else ProxyStore
-        return kind(container, options.part_size, options.verify_checksum, identity)
+        return kind(container, options.part_size, options.verify_checksum, means, identity)

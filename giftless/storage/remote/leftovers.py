@@ -11,6 +11,7 @@ from giftless.lfs.multipart import PartPlan
 from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey
 from giftless.storage.gaps import problem_of_parts
 from giftless.storage.remote.container import Container, Layout, RunningUpload
+from giftless.storage.remote.resumable.staging import UPLOADS
 
 #: Of how many uploads in parts it is told, at most: each takes two questions.
 MOST: Final = 1000
@@ -31,7 +32,13 @@ async def find_leftovers(container: Container, before: float) -> Sequence[Oddity
     :param before: only those that began before, in seconds since the epoch.
     :raises StoreError: if they cannot be listed.
     """
-    old = [each for each in await container.running_uploads() if each.began < before]
+    # Those to which objects come bit by bit are removed when they expire.
+    own = container.layout.below(f"{UPLOADS.path}/")
+    old = [
+        each
+        for each in await container.running_uploads()
+        if each.began < before and not each.name.startswith(own)
+    ]
     return [
         found
         for upload in sorted(old, key=lambda each: each.began)[:MOST]

@@ -2,7 +2,8 @@
 
 Which one is built decides what clients do with it: :class:`DirectStore`
 provides ``IExternalStore``, :class:`ProxyStore` provides ``IStreamingStore``,
-and none provides both.  The same goes for parts.  The daemon itself can write to each.
+and none provides both.  The same goes for parts.  The daemon itself can write to each,
+bit by bit as well.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.failures import unavailable
 from giftless.storage.remote.multipart import ExternalMultipartStore, StreamingMultipartStore
-from giftless.storage.remote.writing import WritableStore
+from giftless.storage.remote.resumable.store import ResumableStore
 
 
 @implementer(IExternalStore)
-class DirectStore(ExternalMultipartStore, WritableStore):
+class DirectStore(ExternalMultipartStore, ResumableStore):
     """A store that clients send objects to and fetch them from, with signed URLs."""
 
     async def upload_action(
@@ -51,5 +52,5 @@ class DirectStore(ExternalMultipartStore, WritableStore):
 
 
 @implementer(IStreamingStore)
-class ProxyStore(StreamingMultipartStore, WritableStore):
+class ProxyStore(StreamingMultipartStore, ResumableStore):
     """A store whose objects pass through the daemon."""

@@ -27,6 +27,8 @@ class RemoteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         limits, and larger for objects that would have too many.
     :ivar verify_checksum: whether an object that was made of parts is read
         back, and marked as damaged if it is not what its oid says.
+    :ivar resumable_expiry: after how many seconds without a new byte an upload
+        that comes bit by bit is given up, and what has come is removed.
     """
 
     prefix: str = ""
@@ -37,6 +39,7 @@ class RemoteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 64
     part_size: Annotated[int, msgspec.Meta(ge=1)] = PART_SIZE
     verify_checksum: bool = False
+    resumable_expiry: Annotated[int, msgspec.Meta(ge=1)] = 7 * 86400
 
     def __repr__(self) -> str:
         """Leave out everything: some options are secrets."""

@@ -49,6 +49,7 @@ class Permissions:
 
     :ivar read: to read objects, and to be told which are absent.
     :ivar write: to upload objects.
+    :ivar delete: to delete them, and what is staged of those that come bit by bit.
     :ivar list_uploads: to list the uploads in parts of a bucket.
     :ivar list_parts: to list the parts of one.
     :ivar abort_upload: to abort one.
@@ -57,6 +58,7 @@ class Permissions:
 
     read: str
     write: str
+    delete: str
     list_uploads: str
     list_parts: str
     abort_upload: str
@@ -287,7 +289,7 @@ class XmlBucket(Container):
     async def delete(self, key: ObjectKey) -> None:
         """See :meth:`giftless.storage.remote.container.Container.delete`."""
         answer = await self._ask("DELETE", key)
-        if answer.status not in (200, 204) and error_code(answer) != "NoSuchKey":
+        if not _is_deleted(answer):
             raise self.problem(answer)
 
     async def list_entries(
@@ -336,13 +338,14 @@ class XmlBucket(Container):
         """See :meth:`giftless.storage.remote.container.Container.check`.
 
         It asks for an object that is absent, tries an upload that must be
-        refused, and begins an upload in parts that it aborts; nothing is left
-        behind.
+        refused, deletes the absent object, and begins an upload in parts that it
+        aborts; nothing is left behind.
         """
         await self._check_credentials()
         try:
             await self._check_reading()
             await self._check_writing()
+            await self._check_deleting()
             await self._check_uploads()
         except StoreError as error:
             raise ConfigError(
@@ -354,6 +357,12 @@ class XmlBucket(Container):
         answer = await self._ask("GET", PROBE, {"range": "bytes=0-0"}, timeout=CHECK_TIMEOUT)
         if error_code(answer) != "NoSuchKey":
             raise self._blame(answer, f"read objects: it needs {self.permissions.read}")
+
+    async def _check_deleting(self) -> None:
+        answer = await self._ask("DELETE", PROBE, timeout=CHECK_TIMEOUT)
+        if not _is_deleted(answer):
+            needs = self.permissions.delete
+            raise self._blame(answer, f"delete objects, as resumable uploads do: it needs {needs}")
 
     def _blame(self, answer: Answer, may_not: str) -> ConfigError:
         """Say which option an answer to a question of ``--check`` is about."""
@@ -371,3 +380,8 @@ class XmlBucket(Container):
                 f"what answers at {url} (status {answer.status}) is not {self.vendor}",
             )
         return ConfigError("", self.problem(answer).problem)
+
+
+def _is_deleted(answer: Answer) -> bool:
+    """Whether an answer to DELETE says that the object is not there (any more)."""
+    return answer.status in (200, 204) or error_code(answer) == "NoSuchKey"

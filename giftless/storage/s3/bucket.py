@@ -59,6 +59,7 @@ class Bucket(XmlCopiesBucket):
     permissions = Permissions(
         read="s3:GetObject and s3:ListBucket",
         write="s3:PutObject",
+        delete="s3:DeleteObject",
         list_uploads="s3:ListBucketMultipartUploads",
         list_parts="s3:ListMultipartUploadParts",
         abort_upload="s3:AbortMultipartUpload",

@@ -39,7 +39,12 @@ HOSTILE = ("", "../../etc", "a&uploads=", "x" * 3000, "a\r\nb", "\u2764", "%00",
 
 
 class RemoteTestCase(TestCase):
-    """Has what a factory is given."""
+    """Has what a factory is given.
+
+    :ivar state_dir: the directory of the daemon's own state.
+    """
+
+    state_dir = ""
 
     def setUp(self) -> None:
         self.threads = Threads(reactor, 4)
@@ -51,7 +56,7 @@ class RemoteTestCase(TestCase):
 
     def environment(self) -> Environment:
         """Return what a factory is given, with the real reactor."""
-        return environment("", reactor, self.threads, http_client(reactor, self.pool))
+        return environment(self.state_dir, reactor, self.threads, http_client(reactor, self.pool))
 
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from giftless.storage.remote.client import FIRST_DELAY, StoreClient, StoreError
 from giftless.storage.remote.container import FoundPart, Layout
 from giftless.storage.remote.credentials import Expiring, Refreshing
 from giftless.storage.remote.modes import DirectStore
+from giftless.storage.remote.resumable.means import means_of
 from giftless.storage.remote.xml_bucket import BUCKET_BELIEVED, BUCKET_RENEWED
 from giftless.storage.s3 import answers
 from giftless.storage.s3.bucket import Bucket, Place
 from giftless.storage.s3.signing import Credentials
 from tests.storage.remote.proxy_contract import sizes_of
-from tests.support.making import key_of
+from tests.support.making import environment, key_of
 from tests.support.run import CoroutineTestCase
 from tests.support.scripted import Asked, ScriptedAgent
 
@@ -46,7 +47,8 @@ class BucketTestCase(CoroutineTestCase):
         self.client = StoreClient(self.agent.client(), self.clock, 20, 32, lambda: 1.0)
         self.expiry: float | None = None
         self.bucket = self.make()
-        self.store = DirectStore(self.bucket, 1, False)
+        means = means_of(environment(self.mktemp(), self.clock), "S3", 1)
+        self.store = DirectStore(self.bucket, 1, False, means)
 
     def make(self, **place: Any) -> Bucket:
         async def fetch() -> Expiring[Credentials]:
@@ -310,7 +312,7 @@ class PartTests(BucketTestCase):
 
     def complete(
         self, status: int, body: bytes, replace: bool = False, bucket: Bucket | None = None
-    ) -> Deferred[bool]:
+    ) -> Deferred[str | None]:
         done = self.start(
             (bucket or self.bucket).complete_upload(
                 key_of(b"a"), self.upload, self.parts, {}, replace
@@ -322,7 +324,8 @@ class PartTests(BucketTestCase):
 
     def test_an_upload_is_completed_with_all_its_parts(self) -> None:
         done = (
-            b"<CompleteMultipartUploadResult xmlns='x'><Key>k</Key></CompleteMultipartUploadResult>"
+            b"<CompleteMultipartUploadResult xmlns='x'><Key>k</Key><ETag>&quot;a-3&quot;</ETag>"
+            b"</CompleteMultipartUploadResult>"
         )
         prepared: list[Any] = []
         patient = self.bucket._patient
@@ -335,7 +338,7 @@ class PartTests(BucketTestCase):
         self.patch(patient, "ask", noting)
         # White space keeps the connection alive, before the document or in it.
         for body in (done, b"  \n <?xml version='1.0'?>\n  " + done, done.replace(b"<K", b" \n<K")):
-            self.assertTrue(self.successResultOf(self.complete(200, body)))
+            self.assertEqual(self.successResultOf(self.complete(200, body)), '"a-3"')
         self.assertEqual(self.asked.method, "POST")
         self.assertEqual(parse_qs(urlsplit(self.asked.url).query), {"uploadId": ["an/id+"]})
         self.assertEqual(
@@ -366,7 +369,7 @@ class PartTests(BucketTestCase):
             (409, error("ConditionalRequestConflict")),
             (400, error("InvalidPart")),
         ):
-            self.assertFalse(self.successResultOf(self.complete(status, body)), (status, body))
+            self.assertIsNone(self.successResultOf(self.complete(status, body)), (status, body))
 
     def test_whatever_else_is_an_error(self) -> None:
         """Also with a status that was sent before the end was known."""
@@ -394,7 +397,7 @@ class PartTests(BucketTestCase):
         self.running[0].succeed(
             200, OWN, b"<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"
         )
-        self.assertTrue(self.successResultOf(done))
+        self.assertEqual(self.successResultOf(done), "")
 
     def test_nobody_waits_behind_it(self) -> None:
         """However many are under way, and however few questions are asked at once."""
@@ -414,7 +417,7 @@ class PartTests(BucketTestCase):
         self.run_now(self.bucket.abort_upload(key_of(b"a"), upload))
         self.assertIsNone(self.run_now(self.bucket.find_parts(key_of(b"a"), upload)))
         completed = self.bucket.complete_upload(key_of(b"a"), upload, self.parts, {}, False)
-        self.assertFalse(self.run_now(completed))
+        self.assertIsNone(self.run_now(completed))
         self.assertEqual(self.agent.asked, [])
 
     def test_lists_that_make_no_sense_are_errors(self) -> None:

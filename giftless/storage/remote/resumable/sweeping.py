@@ -1,0 +1,122 @@
+"""Remove the uploads that nobody goes on with."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from twisted.logger import Logger
+
+from giftless.base.concurrency import settle
+from giftless.base.exclusive import Exclusive, Held
+from giftless.interfaces import PartUpload
+from giftless.lfs.multipart import PartPlan
+from giftless.storage.remote.client import StoreError
+from giftless.storage.remote.container import Container
+from giftless.storage.remote.resumable.found import list_all
+from giftless.storage.remote.resumable.means import Means
+from giftless.storage.remote.resumable.staging import UPLOADS, Staging
+
+#: The longest time between two sweeps, in seconds.
+INTERVAL: Final = 3600
+
+#: What the workers of a machine take turns at.
+_TURN: Final = "sweep"
+
+#: Aborts an upload; its sizes do not matter for that.
+_ANY_PLAN: Final = PartPlan(0, 1)
+
+_log = Logger(namespace="giftless.storage")
+
+
+class Sweeper:
+    """Removes what has not changed for as long as uploads are kept.
+
+    :param container: where uploads are staged.
+    :param means: what they are gone on with.
+    :ivar interval: how many seconds lie between two sweeps.
+    """
+
+    def __init__(self, container: Container, means: Means) -> None:
+        self.interval = min(INTERVAL, max(1, means.expiry // 4))
+        self._container = container
+        self._means = means
+        self._turns = Exclusive(os.path.join(means.directory, "turns"))
+        self._problem = ""
+
+    async def sweep(self) -> None:
+        """Sweep, if no other worker does, or has done so lately."""
+        blocking = self._means.blocking
+        turn = await blocking.run(self._turns.take, [_TURN], b"")
+        if not isinstance(turn, Held):
+            return
+        try:
+            if self._is_due(turn.before):
+                await self._sweep()
+                await blocking.run(turn.note, b"%d" % self._means.wall_clock())
+            else:
+                await blocking.run(turn.note, turn.before)
+        finally:
+            await blocking.run(turn.release, True)
+
+    def _is_due(self, note: bytes) -> bool:
+        last = int(note) if note.isdigit() else 0
+        return not 0 <= self._means.wall_clock() - last < self.interval / 2
+
+    async def _sweep(self) -> None:
+        try:
+            # By the clock that dates what is stored.
+            before = await self._container.time() - self._means.expiry
+            old = [each for each, when in (await self._find_all()).items() if when < before]
+            removed = sum([await self._remove(each, before) for each in old])
+            self._problem = ""
+        except StoreError as error:
+            if error.problem != self._problem:
+                self._problem = error.problem
+                _log.warn(
+                    "uploads that nobody goes on with could not be removed: {problem}",
+                    problem=error.problem,
+                )
+            return
+        await self._means.holds.sweep()
+        if removed:
+            _log.info("{count} uploads that nobody goes on with were removed", count=removed)
+
+    async def _find_all(self) -> Mapping[Staging, float]:
+        """Find all uploads, and when each has changed last, in seconds since the epoch."""
+        container, path = self._container, f"{UPLOADS.path}/"
+        changed: defaultdict[Staging, float] = defaultdict(float)
+
+        def note(name: str, when: float) -> None:
+            found = Staging.of_path(name.removeprefix(container.layout.below("")))
+            if found is not None:
+                changed[found[0]] = max(changed[found[0]], when)
+
+        # Parts may be all that a killed process has left.
+        for upload in await container.running_uploads(path):
+            note(upload.name, upload.began)
+        for entry in await list_all(container, path, nested=True):
+            note(entry.name, entry.modified)
+        return changed
+
+    async def _remove(self, staging: Staging, before: float) -> bool:
+        """Remove an upload, unless somebody goes on with it, or has done so meanwhile."""
+        hold = await self._means.holds.claim_unheld(staging.name)
+        if hold is None:
+            return False
+        container = self._container
+        try:
+            entries = await list_all(container, f"{staging.folder.path}/")
+            if any(entry.modified >= before for entry in entries):
+                return False
+            top = container.layout.below("")
+            found = [Staging.of_path(entry.name.removeprefix(top)) for entry in entries]
+            names = [each[1] for each in found if each is not None]
+            await settle(container.delete(staging.key(name)) for name in names)
+            for upload in await container.find_uploads(staging.whole):
+                await container.abort_upload(staging.whole, PartUpload(upload, _ANY_PLAN))
+            return True
+        finally:
+            await hold.release()
