@@ -78,7 +78,7 @@ class NamelessFile:
             )
             if error.errno in _FULL:
                 raise InsufficientStorage(
-                    "the server's own disk is full; make room there, or try again later"
+                    "the server's own disk is full; nothing more was stored"
                 ) from error
             raise StorageUnavailable(
                 "the server's own disk fails; try again later", _RETRY_AFTER

@@ -75,12 +75,15 @@ class ResumableStore(WritableStore):
 
     async def _hold(self, staging: Staging) -> Hold:
         try:
-            return await self._means.holds.claim(staging.name)
+            hold = await self._means.holds.claim(staging.name)
         except OSError as error:
             _log.error("an upload could not be claimed: {error}", error=str(error))
             raise StorageUnavailable(
                 "the server's own disk fails; try again later", _RETRY_AFTER
             ) from error
+        # Nothing is open of what a process has that did not answer: all is in the store.
+        hold.replaced()
+        return hold
 
     async def _find(self, staging: Staging, plan: PartPlan) -> Found:
         found = await find(self.container, staging, plan)
