@@ -181,7 +181,8 @@ class ResumableContract(_Mixin):
         for start in range(0, self.size, step):
             upload = await self.claim(await self.make_other())
             self.assertEqual(upload.offset, start)
-            self.assertGreaterEqual(upload.changed, changed)
+            # What is stored may be dated by another clock.
+            self.assertGreater(upload.changed, changed - 60)
             await self.append(upload, start, min(start + step, self.size))
             changed = upload.changed
             await upload.release()
