@@ -150,7 +150,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ssh: SSHOptions = SSHOptions()
     observers: list[Section] = []
     transfers: list[str] = msgspec.field(
-        default_factory=lambda: ["giftless", "multipart-basic", "basic"]
+        default_factory=lambda: ["giftless", "multipart-basic", "tus", "basic"]
     )
     actions: ActionOptions = ActionOptions()
     cors: CorsOptions = CorsOptions()

@@ -102,3 +102,7 @@ class CommandTests(IntegrationTestCase):
     def test_the_page_about_the_api_works(self) -> None:
         """The round by hand on the page about the API."""
         self.run_page(DOCS / "http-api.rst")
+
+    def test_the_page_about_resumable_uploads_works(self) -> None:
+        """The page about tus: an upload in two pieces."""
+        self.run_page(DOCS / "tus.rst")

@@ -169,28 +169,36 @@ class ApiTestCase(SharingTestCase):
             headers = {name.lower(): value for name, value in reply.getheaders()}
             return Response(reply.status, headers, reply.read())
 
-    def everywhere(self, method: str, path: str, body: bytes | None = None) -> Exchanges:
+    def everywhere(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = {},
+    ) -> Exchanges:
         """Bring about the statuses that every operation has."""
         host = f"{method} {path} HTTP/1.1\nHost: lfs.example"
         return {
             "400": self.send(f"{host}\nHost: other.example"),
-            "401": self.ask(method, path, body=body),
+            "401": self.ask(method, path, "", body, headers),
             "408": self.send(host, end=""),
             "417": self.ask(method, path, "writer", body, {"Expect": "miracles"}),
-            "429": self.guess(method, path, body),
+            "429": self.guess(method, path, body, headers),
             "431": self.ask(method, path, "writer", body, {"X-Filler": "x" * 20000}),
-            "500": self.ask(method, path, "fault", body),
-            "503": self.ask(method, path, "outage", body),
+            "500": self.ask(method, path, "fault", body, headers),
+            "503": self.ask(method, path, "outage", body, headers),
         }
 
-    def guess(self, method: str, path: str, body: bytes | None) -> Response:
+    def guess(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] = {}
+    ) -> Response:
         """Show one bad credential after the other, until that is slowed down.
 
         Each is another one: who repeats one is not guessing.
         """
         for _ in range(5):
             name = f"nobody {uuid.uuid4()}"
-            response = self.ask(method, path, name, body, source="127.0.0.9")
+            response = self.ask(method, path, name, body, headers, "127.0.0.9")
             if response.status == 429:
                 break
         return response
@@ -407,6 +415,109 @@ class PartOperationTests(ApiTestCase):
         large = bytes(2**20 + 1)
         exchanges["413"] = self.ask("POST", self.url("/abort"), "", large, self.header("abort"))
         self.assert_documented("abort", exchanges)
+
+
+class TusOperationTests(ApiTestCase):
+    """The operations of resumable uploads, likewise."""
+
+    CREATE = f"{LONG}/objects/tus"
+
+    def setUp(self) -> None:
+        """Have an object that nobody has."""
+        super().setUp()
+        self.data = f"an object that goes up in pieces, of {self.id()}".encode()
+        oid = oid_of(self.data)
+        self.url = f"{self.CREATE}/{oid}/{len(self.data)}"
+        named = f"oid {base64.b64encode(oid.encode()).decode()}"
+        self.tus = {"Tus-Resumable": "1.0.0"}
+        self.bytes = {**self.tus, "Content-Type": "application/offset+octet-stream"}
+        self.creation = {
+            **self.tus,
+            "Upload-Length": str(len(self.data)),
+            "Upload-Metadata": named,
+        }
+
+    def create(self, body: bytes = b"", **headers: str) -> Response:
+        """Create the upload."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask("POST", self.CREATE, "writer", body, {**self.creation, **more})
+
+    def wrong_version(self, method: str, url: str) -> Response:
+        """Speak another version of tus."""
+        return self.ask(method, url, "writer", headers={"Tus-Resumable": "0.2.2"})
+
+    def refused(self, method: str, url: str, headers: Mapping[str, str]) -> Exchanges:
+        """Bring about the statuses that every operation has but OPTIONS."""
+        return self.everywhere(method, url, None, headers) | {
+            "403": self.ask(method, url, "reader", headers=headers),
+            "404": self.ask(method, url, "stranger", headers=headers),
+        }
+
+    def test_create_gives_each_documented_status(self) -> None:
+        """``POST …/objects/tus``."""
+        wrong = "sha1 " + base64.b64encode(bytes(20)).decode()
+        kind = self.bytes["Content-Type"]
+        exchanges = self.refused("POST", self.CREATE, self.creation) | {
+            "201": self.create(),
+            "412": self.wrong_version("POST", self.CREATE),
+            "413": self.create(Upload_Length=str(LARGEST + 1)),
+            "415": self.create(b"x"),
+            "460": self.create(b"x", Content_Type=kind, Upload_Checksum=wrong),
+        }
+        # Somebody else would have to come meanwhile, and the disk to be filled.
+        self.assert_documented("createUpload", exchanges, frozenset({"409", "507"}))
+
+    def test_options_give_each_documented_status(self) -> None:
+        """``OPTIONS``, at both."""
+        for name, url in (("describeTus", self.CREATE), ("describeUpload", self.url)):
+            exchanges = self.for_anybody("OPTIONS", url) | {"204": self.ask("OPTIONS", url)}
+            self.assert_documented(name, exchanges)
+
+    def test_inspect_gives_each_documented_status(self) -> None:
+        """``HEAD …/objects/tus/{oid}/{size}``."""
+        where = self.create().headers["location"]
+        huge = f"{self.CREATE}/{ABSENT}/{LARGEST + 1}"
+        exchanges = self.refused("HEAD", self.url, self.tus) | {
+            "200": self.ask("HEAD", where, "writer", headers=self.tus),
+            "412": self.wrong_version("HEAD", self.url),
+            "413": self.ask("HEAD", huge, "writer", headers=self.tus),
+        }
+        self.assert_documented("inspectUpload", exchanges, frozenset({"507"}))
+
+    def test_append_gives_each_documented_status(self) -> None:
+        """``PATCH …/objects/tus/{oid}/{size}``, also as a POST that says so."""
+        wrong = {"Upload-Checksum": "sha1 " + base64.b64encode(bytes(20)).decode()}
+        for method, name, more in (
+            ("PATCH", "append", {}),
+            ("POST", "override", {"X-HTTP-Method-Override": "PATCH"}),
+        ):
+            self.create()
+            headers = {**self.bytes, **more, "Upload-Offset": "0"}
+
+            def send(body: bytes, given: Mapping[str, str], method: str = method) -> Response:
+                return self.ask(method, self.url, "writer", body, given)
+
+            exchanges = self.refused(method, self.url, headers) | {
+                "409": send(b"x", {**headers, "Upload-Offset": "5"}),
+                "412": send(b"x", {**headers, "Tus-Resumable": "0.2.2"}),
+                "413": send(self.data + b"x", headers),
+                "415": send(b"x", {**headers, "Content-Type": "text/plain"}),
+                "460": send(b"x", {**headers, **wrong}),
+                "204": send(self.data[:5], headers),
+            }
+            # The disk would have to be filled.
+            self.assert_documented(name, exchanges, frozenset({"507"}))
+
+    def test_terminate_gives_each_documented_status(self) -> None:
+        """``DELETE …/objects/tus/{oid}/{size}``."""
+        self.create()
+        huge = f"{self.CREATE}/{ABSENT}/{LARGEST + 1}"
+        exchanges = self.refused("DELETE", self.url, self.tus) | {
+            "204": self.ask("DELETE", self.url, "writer", headers=self.tus),
+            "412": self.wrong_version("DELETE", self.url),
+            "413": self.ask("DELETE", huge, "writer", headers=self.tus),
+        }
+        self.assert_documented("terminate", exchanges)
 
 
 class LockTests(ApiTestCase):
@@ -679,7 +790,7 @@ class SurfaceTests(ApiTestCase):
             for method in set(METHODS) - documented:
                 root = "" if "servers" in SPEC["paths"][path] else LONG
                 url = root + path.replace("{oid}", OID).replace("{number}", "1")
-                url = url.replace("{lock_id}", "x")
+                url = url.replace("{lock_id}", "x").replace("{size}", "1")
                 response = self.ask(method, url, "writer")
                 self.assertEqual(response.status, 405, f"{method} {path}")
                 self.assertEqual(set(response.headers["allow"].split(", ")), documented)
