@@ -7,6 +7,7 @@ what was found and what is allowed, for people who edit configuration files.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
@@ -56,18 +57,33 @@ def convert(section: object, struct: type[S], path: str, beside: Collection[str]
     """
     if not isinstance(section, Mapping):
         raise ConfigError(path, f"found {describe(section)}, but this is a section with keys")
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    fields = _fields(struct)
     values = {}
     for key, value in section.items():
         if key in beside:
             continue
         if key not in fields:
             raise unknown_key(path, str(key), {*fields, *beside})
-        values[fields[key].name] = _convert_value(value, fields[key].type, join(path, key))
-    for name, field in fields.items():
+        field, shape = fields[key]
+        values[field.name] = _convert_value(value, field.type, shape, join(path, key))
+    for name, (field, _) in fields.items():
         if name not in section and field.required:
             raise ConfigError(join(path, name), "is missing, and has no default")
     return struct(**values)
+
+
+@functools.cache
+def _fields(
+    struct: type[msgspec.Struct],
+) -> Mapping[str, tuple[msgspec.structs.FieldInfo, inspect.Type]]:
+    """Return the fields of a struct and what they hold, by the keys that people write.
+
+    msgspec evaluates all annotations again each time it is asked.
+    """
+    return {
+        field.encode_name: (field, inspect.type_info(field.type))
+        for field in msgspec.structs.fields(struct)
+    }
 
 
 def unknown_key(path: str, key: str, known: Collection[str]) -> ConfigError:
@@ -98,8 +114,7 @@ def below(path: str, error: ConfigError) -> ConfigError:
     return ConfigError(whole, error.problem, error.key)
 
 
-def _convert_value(value: object, kind: Any, path: str) -> Any:
-    shape = inspect.type_info(kind)
+def _convert_value(value: object, kind: Any, shape: inspect.Type, path: str) -> Any:
     struct = _struct_of(shape)
     if struct is not None and value is not None:
         return convert(expand(value), struct, path)
