@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -263,7 +264,19 @@ class FailureTests(AgentTestCase):
     def test_a_refusal_is_in_the_output_of_git(self) -> None:
         """What the server refuses is in git's output, with the server's words."""
         daemon = self.start_daemon(config=CONFIG)
-        repo = self.make_repo(f"{daemon.url}/{self.repo}")
+        proxy = self.proxy(daemon.port)
+
+        def answer_at_once(head: bytes) -> Fault | None:
+            """Pass the server's answer on, but for the half minute that it asks for."""
+            if b"/parts " not in head.split(b"\r\n")[0]:
+                return None
+            with socket.create_connection(("127.0.0.1", daemon.port)) as connection:
+                connection.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+                data = b"".join(iter(lambda: connection.recv(MIB), b""))
+            return Fault("answer", re.sub(rb"Retry-After: \d+", b"Retry-After: 0", data))
+
+        proxy.fault = answer_at_once
+        repo = self.make_repo(f"{proxy.url}/{self.repo}")
         # The agent's own attempts are what is counted.
         repo.git("config", "lfs.transfer.maxretries", "1")
         repo.commit({"a.bin": FILES["large.bin"]})
