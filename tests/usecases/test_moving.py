@@ -24,7 +24,10 @@ Work = Callable[[Place], Coroutine[Any, Any, Any]]
 CHANCES = rounds(30, 0)
 
 #: The same for scenarios of three sides, which have too many.
-MORE_CHANCES = rounds(10, 3000)
+MORE_CHANCES = rounds(6, 3000)
+
+#: The same where one of two sides is killed: after each number of steps.
+KILLED_CHANCES = rounds(10, 0)
 
 
 async def collect(place: Place) -> Any:
@@ -114,7 +117,7 @@ class OrderTestCase(MovingTestCase):
         :param jump: whether a claim's life passes at some point, for all.
         """
         several = len(works) + jump > 2
-        chances = MORE_CHANCES if several else CHANCES
+        chances = MORE_CHANCES if several else KILLED_CHANCES if lives else CHANCES
         for choices in orders(chances, f"{self.id()} {sorted((lives or {}).items())}"):
             arrange()
             sides = self.run_sides(works, choices, lives or {}, jump)
