@@ -60,6 +60,9 @@ HANG = Fault("hang")
 RESET = Fault("reset")
 SLOW_DOWN = answer("503 Slow Down")
 
+#: Nobody who has a minute or less tries again.
+COME_LATER = answer("503 Slow Down", Retry_After="60")
+
 #: The time of a question that does well, in seconds: on a busy machine it may take long.
 PATIENT = 60
 

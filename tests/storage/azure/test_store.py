@@ -30,7 +30,7 @@ from tests.contracts.stores import DATA
 from tests.storage.azure.support import AzureTestCase
 from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.support.bodies import ListBody, read_all
-from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, answer
+from tests.support.faulty import COME_LATER, HANG, RESET, SLOW_DOWN, Fault, answer
 from tests.support.making import key_of, put_object
 
 #: A name with all that makes names hard.
@@ -293,7 +293,7 @@ class PatienceTests(AzureTestCase):
     def test_one_object_that_cannot_be_told_does_not_spoil_the_rest(self) -> None:
         store, proxy = self.behind_proxy(timeout=20)
         bad, good = key_of(b"bad"), key_of(b"good")
-        proxy.fault = lambda data: SLOW_DOWN if bad.oid.encode() in data else None
+        proxy.fault = lambda data: COME_LATER if bad.oid.encode() in data else None
         first, second = self.run_now(store.sizes([bad, good]))
         self.assertIsInstance(first, ServiceUnavailable)
         self.assertIsNone(second)

@@ -36,7 +36,7 @@ from tests.storage.gcs.support import GCSTestCase
 from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.support.blocking import jobs_of
 from tests.support.bodies import ListBody, read_all
-from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.faulty import COME_LATER, HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.gcs import Google
 from tests.support.making import key_of, put_object
 from tests.support.ports import free_port
@@ -510,7 +510,7 @@ class FaultTests(GCSTestCase):
         store = self.behind(timeout=20)
         self.google.write(self.bucket, key_of(b"x").path, b"x")
         bad = key_of(b"y").oid.encode()
-        self.proxy.fault = lambda head: SLOW_DOWN if bad in head else None
+        self.proxy.fault = lambda head: COME_LATER if bad in head else None
         found = self.run_now(store.sizes([key_of(b"x"), key_of(b"y"), key_of(b"z")]))
         self.assertEqual((found[0], found[2]), (1, None))
         self.assertIsInstance(found[1], ServiceUnavailable)
@@ -541,7 +541,7 @@ class FaultTests(GCSTestCase):
 
     def test_signing_that_fails_is_an_error_of_the_object(self) -> None:
         store = self.behind(timeout=20, service_account_email=Google.MANAGED)
-        for fault in (SLOW_DOWN, answer("200 OK", b"{}"), answer("403 Forbidden", b"no")):
+        for fault in (COME_LATER, answer("200 OK", b"{}"), answer("403 Forbidden", b"no")):
             self.proxy.always(fault)
             signed = store.download_action(key_of(b"x"), 1, 60, {})
             self.assert_fails(ServiceUnavailable, signed)
