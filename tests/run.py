@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -285,7 +286,11 @@ class _Queue(unittest.TestCase):
                 self._run(name, result)
 
     def _run(self, name: str, result: Any) -> None:
-        load([name]).run(result)
+        suite = load([name])
+        # The modules that one process has imported are never garbage: later collections
+        # need not look at them again.
+        gc.freeze()
+        suite.run(result)
         # Whoever shares nothing need not import what daemons need.
         if sharing := sys.modules.get("tests.integration.sharing"):
             sharing.stop_shared()
