@@ -27,7 +27,6 @@ from tests.support.blocking import jobs_of
 from tests.support.gcs import Google, google
 from tests.support.servers import shared
 
-
 #: Parts of some pieces, in bytes, where nothing depends on the least that Google takes.
 SMALL_PARTS = 300 * 1024
 
