@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from giftless.auth.grants import READ, READ_WRITE
+from giftless.auth.passwords import grants_file
 from giftless.auth.passwords.grants_file import parse_grants
 from giftless.base.patterns import compile_pattern
 from giftless.base.watched_file import FileProblem
@@ -110,6 +111,15 @@ class AccessTests(CoroutineTestCase):
         self.assertEqual(self.permissions(text, "bob", "acme/rocket"), READ)
         self.assertEqual(self.permissions(text, "carol", "acme/rocket"), frozenset())
         self.assertEqual(self.permissions(text, "alice", "other/rocket"), frozenset())
+
+    def test_a_file_is_read_once_however_many_lines_it_has(self) -> None:
+        """Where a line stands is looked for only if something is wrong with it."""
+        self.patch(grants_file, "find_place", self.fail)
+        users = range(300)
+        text = "".join(f"user{n}:\n  acme/{n}: read\n  lab/{n}: write\n" for n in users)
+        grants = parse_grants(text.encode())
+        for n in users:
+            self.assertEqual(grants.permissions(f"user{n}", repo_of(f"lab/{n}")), READ_WRITE)
 
     def test_administrators_do_what_writers_do_and_more(self) -> None:
         text = "alice:\n  acme/*: admin\n"
