@@ -827,7 +827,7 @@ class OnTheWireTests(PortTestCase):
         batch = render_request(
             "POST", "/org/repo/objects/batch", {}, batch_body("upload", *objects)
         )
-        peer = await self.connected(receive_buffer=65536, timeout=10)
+        peer = await self.connected(receive_buffer=65536, timeout=5)
         sent = await self.in_background(lambda: peer.send_as_far_as_possible(batch * 1000))
         self.assertLess(sent, len(batch) * 1000)
         channel: Any

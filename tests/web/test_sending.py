@@ -167,7 +167,7 @@ class DownloadsMixin:
 
     async def test_a_slow_reader_gets_everything(self: Any) -> None:
         """Who reads, however slowly, gets everything."""
-        await self.serve(limits=Limits(stall_timeout=12))
+        await self.serve(limits=Limits(stall_timeout=6))
         data = os.urandom(SOCKETS)
         url = storage_url(self.front.put(data))
 
@@ -175,7 +175,7 @@ class DownloadsMixin:
         await self.in_thread(lambda: peer.send(render_request("GET", url)))
         for step in range(1, 5):
             await self.in_thread(lambda size=step * MIB: peer.read_ahead(size))
-            await self.sleep(3.2)
+            await self.sleep(1.6)
         response = await self.in_thread(peer.response)
         self.assert_same_bytes(response.body, data)
 

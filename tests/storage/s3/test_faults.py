@@ -111,7 +111,7 @@ class SizeTests(FaultTestCase):
         self.assert_unavailable()
 
     def test_one_of_many_that_hangs_fails_alone(self) -> None:
-        self.store = self.connect(timeout=25)
+        self.store = self.connect(timeout=8)
         keys = [key_of(b"%d" % number) for number in range(40)]
         hanging = keys[7].oid.encode()
         self.proxy.fault = lambda data: HANG if hanging in data else None
