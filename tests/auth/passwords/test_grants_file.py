@@ -119,7 +119,7 @@ class AccessTests(CoroutineTestCase):
         text = "".join(f"user{n}:\n  acme/{n}: read\n  lab/{n}: write\n" for n in users)
         grants = parse_grants(text.encode())
         for n in users:
-            self.assertEqual(grants.permissions(f"user{n}", repo_of(f"lab/{n}")), READ_WRITE)
+            self.assertEqual(grants.permissions((f"user{n}",), repo_of(f"lab/{n}")), READ_WRITE)
 
     def test_administrators_do_what_writers_do_and_more(self) -> None:
         text = "alice:\n  acme/*: admin\n"
