@@ -36,12 +36,13 @@ class Fault:
         its connection is reset; ``answer``: ``data`` comes back and the server
         sees nothing; ``cut`` and ``stall``: all is well until so many bytes
         have come back, then the connection is reset, or nothing more comes;
-        ``stall-upload``: so many bytes go to the server, then no more are read.
+        ``stall-upload``: so many bytes go to the server, then no more are read;
+        ``cut-upload``: so many bytes go to the server, then both connections end.
     :ivar data: for ``answer``.
-    :ivar after: for ``cut`` and the stalls, in bytes.
+    :ivar after: for the cuts and the stalls, in bytes.
     """
 
-    kind: Literal["hang", "reset", "answer", "cut", "stall", "stall-upload"]
+    kind: Literal["hang", "reset", "answer", "cut", "stall", "stall-upload", "cut-upload"]
     data: bytes = b""
     after: int = 0
 
@@ -188,7 +189,10 @@ class _Client(asyncio.Protocol):
         self._proxy._clients.discard(self)
         if self._server is None:
             return
-        if self._left > 0:
+        if self._fault is not None and self._fault.kind == "cut-upload":
+            # What has come before it is on its way.
+            self._server.transport.close()
+        elif self._left > 0:
             # versitygw 1.8 takes what has come of a part for all of it, unless it is told.
             _reset(self._server.transport)
         else:
@@ -223,6 +227,12 @@ class _Client(asyncio.Protocol):
                 if self._uploaded >= after:
                     self.transport.pause_reading()
                     self._notice_reset()
+            case Fault("cut-upload", _, after):
+                data = data[: max(0, after - self._uploaded)]
+                self._uploaded += len(data)
+                if self._uploaded >= after:
+                    self.transport.pause_reading()
+                    asyncio.get_running_loop().call_later(0.05, self.reset)
         if self._server is None:
             self._early.append(data)
             if len(self._early) == 1:
