@@ -141,12 +141,12 @@ class MemoryTests(AzureTestCase):
     """What large objects cost a daemon that they pass through."""
 
     def test_a_large_object_costs_no_memory(self) -> None:
-        """100 MB or more go both ways, and the peak is less than 40 MB higher."""
+        """64 MB or more go both ways, and the peak is less than 40 MB higher."""
         daemon = self.start(mode="proxy")
         warm = os.urandom(2 * MIB)
         self.assertEqual(daemon.put(warm), 200)
         self.assertEqual(daemon.get(oid_of(warm)).body, warm)
-        data = os.urandom(rounds(100, 300) * MIB)
+        data = os.urandom(rounds(64, 300) * MIB)
         oid = oid_of(data)
         before = daemon.memory("VmHWM")
         self.assertEqual(daemon.put(data), 200)
