@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import ssl
@@ -153,6 +154,57 @@ class NginxTests(NginxTestCase):
         """Objects larger than nginx's usual limit go through, to https URLs."""
         repo = self.make_repository()
         self.assert_round_trip(repo, {"data.bin": os.urandom(3_000_000)})
+
+    def test_an_upload_that_breaks_off_goes_on_where_it_broke(self) -> None:
+        """nginx passes on what comes of it as it comes, and what tus says in headers."""
+        repo = self.make_repository()
+        repo.git("config", "lfs.tustransfers", "true")
+        data = os.urandom(3_000_000)
+        repo.commit({"data.bin": data})
+        url = f"/acme/rocket.git/info/lfs/objects/tus/{oid_of(data)}/{len(data)}"
+        batch = {
+            "operation": "upload",
+            "transfers": ["tus"],
+            "objects": [{"oid": oid_of(data), "size": len(data)}],
+        }
+        body = json.dumps(batch).encode()
+        reply = self.daemon.request("POST", "/acme/rocket/objects/batch", body).json
+        (entry,) = reply["objects"]
+        headers = {**entry["actions"]["upload"]["header"], "Tus-Resumable": "1.0.0"}
+        client = self.https()
+        client.putrequest("PATCH", url)
+        sent = {
+            **headers,
+            "Upload-Offset": "0",
+            "Content-Type": "application/offset+octet-stream",
+            "Content-Length": str(len(data)),
+        }
+        for name, value in sent.items():
+            client.putheader(name, value)
+        client.endheaders(data[:2_000_000])
+
+        def has_come() -> bool:
+            return any(path.stat().st_size for path in parts.rglob(f"{oid_of(data)}*"))
+
+        parts = self.daemon.store / ".giftless" / "resumable"
+        wait_until(has_come, "some of it")
+        client.close()
+        wait_until(lambda: self.daemon.accesses("PATCH"), "nginx to give it up")
+        asking = self.https()
+        asking.request("HEAD", url, headers=headers)
+        offset = int(asking.getresponse().headers["Upload-Offset"])
+        self.assertGreater(offset, 0)
+        repo.push()
+        self.assertEqual(self.assert_intact(self.daemon.store), [oid_of(data)])
+        statuses = [access["status"] for access in self.daemon.accesses("PATCH")]
+        self.assertEqual(statuses, [499, 204])
+
+    def https(self) -> http.client.HTTPSConnection:
+        """Return a client of nginx."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        client = http.client.HTTPSConnection("localhost", self.port, context=context)
+        self.addCleanup(client.close)
+        return client
 
     def test_the_client_is_known(self) -> None:
         """The log names the client that nginx saw, not the one that the client claims."""

@@ -134,6 +134,8 @@ class PushTests(GitTestCase):
             cwd=repo.directory,
             env=git.environ,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         wait_until(lambda: self.proxy.sent >= LARGE // 2, "half of the object")

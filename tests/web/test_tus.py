@@ -115,8 +115,8 @@ class TusTestCase(FrontTestCase):
     ) -> Connection:
         """Send the beginning of a PATCH."""
         connection = self.connect()
-        all_headers = {**BYTES, "Upload-Offset": str(offset), "Content-Length": str(length)}
-        connection.send(render_request("PATCH", UPLOAD, {**all_headers, **headers}, begun))
+        own = {**BYTES, "Upload-Offset": str(offset), "Content-Length": str(length)}
+        connection.send(render_request("PATCH", UPLOAD, {**headers, **own, **headers}, begun))
         return connection
 
     def assert_tus_error(self, response: Response, status: int) -> None:
@@ -199,6 +199,22 @@ class StockClientTests(TusTestCase):
         self.assertFalse(self.stored())
         self.store.committing.callback(None)
         self.assertTrue(self.stored())
+
+    def test_git_lfs_is_told_that_a_commit_takes_long(self) -> None:
+        """It gives up after 30 seconds without a byte."""
+        self.store.committing = Deferred()
+        header = {**self.token(), "User-Agent": GIT_LFS}
+        sending = self.begin_to_send(DATA, headers=header)
+        self.pass_time(30)
+        self.assertEqual(sending.response().status, 102)
+        asking = self.connect()
+        asking.send(render_request("HEAD", UPLOAD, {**TUS, **header}))
+        self.pass_time(30)
+        self.assertEqual(asking.response(head=True).status, 102)
+        self.assertEqual(sending.response().status, 102)
+        self.store.committing.callback(None)
+        self.assertEqual(sending.response().status, 204)
+        self.assertEqual(asking.response(head=True).status, 200)
 
     def test_wrong_bytes_are_thrown_away(self) -> None:
         header = self.token()
