@@ -46,7 +46,7 @@ from giftless.usecases.quotas.promises import Quotas
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Target:
     """The upload that a request is about.
 
     :ivar key: its object.
@@ -127,24 +127,24 @@ class ResumableServer:
         self._quotas = quotas
         self._presence = presence
 
-    async def create(self, identity: Identity, wanted: Wanted) -> Progress:
+    async def create(self, identity: Identity, target: Target) -> Progress:
         """Begin an upload anew, unless the object is stored.
 
         What has come of it before is thrown away: after a creation, clients begin at 0.
 
         :raises LFSError: if that is not allowed, or if there is no room.
         """
-        self._admit(identity, wanted, ())
-        if await self._is_stored(identity, wanted):
-            return Progress(wanted.size)
+        self._admit(identity, target, ())
+        if await self._is_stored(identity, target):
+            return Progress(target.size)
         if self._quotas is not None:
-            await self._quotas.require(wanted.key, wanted.size, True)
-        async with self._claimed(wanted) as upload:
+            await self._quotas.require(target.key, target.size, True)
+        async with self._claimed(target) as upload:
             await upload.discard()
-            await upload.begin(wanted.extras)
-            return await self._progress(identity, wanted, upload)
+            await upload.begin(target.extras)
+            return await self._progress(identity, target, upload)
 
-    async def look(self, identity: Identity, wanted: Wanted) -> Progress:
+    async def look(self, identity: Identity, target: Target) -> Progress:
         """Tell how far an upload is, whoever goes on with it: that one has to let go.
 
         If all bytes have come, the object is made of them first.
@@ -152,19 +152,19 @@ class ResumableServer:
         :raises NotFound: if it has not begun.
         :raises LFSError: if that is not allowed.
         """
-        self._admit(identity, wanted)
-        async with self._claimed(wanted) as upload:
+        self._admit(identity, target)
+        async with self._claimed(target) as upload:
             if upload.offset is None:
-                if await self._is_stored(identity, wanted):
-                    return Progress(wanted.size)
+                if await self._is_stored(identity, target):
+                    return Progress(target.size)
                 if identity.ticket is None:
                     raise _not_begun()
-                if wanted.size:
+                if target.size:
                     return Progress(0)
-                await upload.begin(_extras(identity, wanted))
-            return await self._progress(identity, wanted, upload)
+                await upload.begin(_extras(identity, target))
+            return await self._progress(identity, target, upload)
 
-    async def receive(self, identity: Identity, wanted: Wanted, piece: Piece) -> Progress:
+    async def receive(self, identity: Identity, target: Target, piece: Piece) -> Progress:
         """Add bytes to an upload; with the last ones, the object is made of it.
 
         What has come before the body ends with an error is kept, unless it has a checksum.
@@ -176,71 +176,71 @@ class ResumableServer:
         :raises WrongBody: if all have come, and are not the object: they are thrown away.
         :raises LFSError: if that is not allowed, or does not fit.
         """
-        self._admit(identity, wanted)
-        async with self._claimed(wanted) as upload:
+        self._admit(identity, target)
+        async with self._claimed(target) as upload:
             upload.wanted.addCallback(lambda _: piece.body.interrupt(_displaced()))
             begun = upload.offset is not None
-            stored = not begun and await self._is_stored(identity, wanted)
+            stored = not begun and await self._is_stored(identity, target)
             if not begun and not stored and identity.ticket is None:
                 raise _not_begun()
-            if stored and piece.offset == wanted.size and piece.length == 0:
-                return Progress(wanted.size)
-            self._check_place(wanted, piece, upload.offset or 0)
-            with await self._hold(wanted):
+            if stored and piece.offset == target.size and piece.length == 0:
+                return Progress(target.size)
+            self._check_place(target, piece, upload.offset or 0)
+            with await self._hold(target):
                 if not begun:
-                    await upload.begin(_extras(identity, wanted))
-                verified = await self._append(wanted, piece, upload)
-            return await self._progress(identity, wanted, upload, verified)
+                    await upload.begin(_extras(identity, target))
+                verified = await self._append(target, piece, upload)
+            return await self._progress(identity, target, upload, verified)
 
-    async def terminate(self, identity: Identity, wanted: Wanted) -> None:
+    async def terminate(self, identity: Identity, target: Target) -> None:
         """Throw away what has come of an upload.
 
         :raises NotFound: if it has not begun.
         :raises Forbidden: if its object is stored already.
         :raises LFSError: if that is not allowed.
         """
-        self._admit(identity, wanted)
-        async with self._claimed(wanted) as upload:
+        self._admit(identity, target)
+        async with self._claimed(target) as upload:
             if upload.offset is not None:
                 await upload.discard()
-            elif await self._is_stored(identity, wanted):
+            elif await self._is_stored(identity, target):
                 raise Forbidden("the object is stored: there is no upload to end any more")
             else:
                 raise _not_begun()
 
     def _admit(
-        self, identity: Identity, wanted: Wanted, kinds: Sequence[ActionKind] = (TUS,)
+        self, identity: Identity, target: Target, kinds: Sequence[ActionKind] = (TUS,)
     ) -> None:
-        key = wanted.key
+        key = target.key
         self._gate.require(identity, TUS.permission, key.repo, key.oid, kinds)
-        if identity.ticket is not None and identity.ticket.size != wanted.size:
+        if identity.ticket is not None and identity.ticket.size != target.size:
             raise BadAction("this action is for an object of another size; ask for a new batch")
-        if wanted.size > self._max_object_size:
+        if target.size > self._max_object_size:
             raise PayloadTooLarge(
-                f"the object has {wanted.size} bytes; this server takes up to"
+                f"the object has {target.size} bytes; this server takes up to"
                 f" {self._max_object_size}"
             )
 
     @asynccontextmanager
-    async def _claimed(self, wanted: Wanted) -> AsyncIterator[IClaimedUpload]:
-        upload = await self._store.claim(wanted.key, wanted.size)
+    async def _claimed(self, target: Target) -> AsyncIterator[IClaimedUpload]:
+        upload = await self._store.claim(target.key, target.size)
         try:
             yield upload
         finally:
             await upload.release()
 
-    async def _is_stored(self, identity: Identity, wanted: Wanted) -> bool:
+    async def _is_stored(self, identity: Identity, target: Target) -> bool:
         """Whether the object is there already, and may be said to be."""
-        keys = [wanted.key]
+        keys = [target.key]
         sizes: Sizes = await self._store.sizes(keys)
         if self._presence is not None:
             sizes = await self._presence.offer(identity, keys, sizes)
         (size,) = sizes
         if isinstance(size, LFSError) and not isinstance(size, ObjectDamaged):
             raise size
-        return size == wanted.size and (size > 0 or wanted.key.oid == EMPTY_OID)
+        return size == target.size and (size > 0 or target.key.oid == EMPTY_OID)
 
-    def _check_place(self, wanted: Wanted, piece: Piece, offset: int) -> None:
+    def _check_place(self, target: Target, piece: Piece, offset: int) -> None:
         """Check that a piece belongs where the upload broke off, and fits.
 
         :param offset: where it broke off.
@@ -250,71 +250,71 @@ class ResumableServer:
                 f"{offset} bytes of this upload have come, so it does not go on at"
                 f" {piece.offset}; ask for its offset with HEAD"
             )
-        if piece.length is not None and piece.length > wanted.size - offset:
-            raise _too_long(wanted.size - offset)
+        if piece.length is not None and piece.length > target.size - offset:
+            raise _too_long(target.size - offset)
 
-    async def _hold(self, wanted: Wanted) -> AbstractContextManager[object]:
+    async def _hold(self, target: Target) -> AbstractContextManager[object]:
         """Promise room to an upload while it runs."""
         if self._quotas is None:
             return nullcontext()
-        return await self._quotas.hold(wanted.key, wanted.size)
+        return await self._quotas.hold(target.key, target.size)
 
-    async def _append(self, wanted: Wanted, piece: Piece, upload: IClaimedUpload) -> bool:
+    async def _append(self, target: Target, piece: Piece, upload: IClaimedUpload) -> bool:
         """Let the store take a piece.
 
         :returns: whether these were all bytes of the object, and have its digest.
         """
-        missing = wanted.size - piece.offset
+        missing = target.size - piece.offset
         if piece.checksum is None:
-            return await self._take(wanted, piece, upload, piece.body)
+            return await self._take(target, piece, upload, piece.body)
         async with Spool(self._directory, self._blocking) as spool:
             # It counts as a whole, or not at all.
             await spool.fill(_Summed(piece.body, missing, piece.checksum, self._blocking))
-            return await self._take(wanted, piece, upload, spool)
+            return await self._take(target, piece, upload, spool)
 
     async def _take(
-        self, wanted: Wanted, piece: Piece, upload: IClaimedUpload, body: IBody
+        self, target: Target, piece: Piece, upload: IClaimedUpload, body: IBody
     ) -> bool:
-        missing = wanted.size - piece.offset
-        is_whole = piece.offset == 0 and piece.length in (None, wanted.size)
+        missing = target.size - piece.offset
+        is_whole = piece.offset == 0 and piece.length in (None, target.size)
         digest = hashlib.sha256() if is_whole else None
         passing = _Passing(body, missing, digest, self._blocking)
         await upload.append(passing)
         if digest is None or passing.received < missing:
             return False
-        if digest.hexdigest() != wanted.key.oid:
+        if digest.hexdigest() != target.key.oid:
             await upload.discard()
             raise WrongBody(
-                f"the SHA-256 of these bytes is {digest.hexdigest()}, not {wanted.key.oid};"
+                f"the SHA-256 of these bytes is {digest.hexdigest()}, not {target.key.oid};"
                 " they were thrown away"
             )
         return True
 
     async def _progress(
-        self, identity: Identity, wanted: Wanted, upload: IClaimedUpload, verified: bool = False
+        self, identity: Identity, target: Target, upload: IClaimedUpload, verified: bool = False
     ) -> Progress:
         """Tell how far an upload is that has begun; make the object of it if all has come.
 
         :param verified: whether its bytes are known to have the right digest.
         """
         offset = upload.offset or 0
-        if offset == wanted.size:
-            await self._commit(identity, wanted, upload, verified)
+        if offset == target.size:
+            await self._commit(identity, target, upload, verified)
             return Progress(offset)
         return Progress(offset, upload.changed + self._store.resumable_expiry)
 
     async def _commit(
-        self, identity: Identity, wanted: Wanted, upload: IClaimedUpload, verified: bool
+        self, identity: Identity, target: Target, upload: IClaimedUpload, verified: bool
     ) -> None:
-        key, extras = wanted.key, _extras(identity, wanted)
-        with await self._hold(wanted):
-            await upload.commit(Payload(wanted.size, key.oid), extras, verified)
+        key, extras = target.key, _extras(identity, target)
+        with await self._hold(target):
+            await upload.commit(Payload(target.size, key.oid), extras, verified)
         if self._presence is not None:
             key = await self._presence.follow(key)
         if self._events.arrivals_wanted:
             who, principal, filename = identity.name, identity.principal, filename_in(extras)
             arrival = Arrival.STREAMED
-            self._events.publish(ObjectStored(key, wanted.size, who, arrival, principal, filename))
+            self._events.publish(ObjectStored(key, target.size, who, arrival, principal, filename))
 
 
 class _Passing(CheckedBody):
@@ -357,8 +357,8 @@ class _Summed(_Passing):
             )
 
 
-def _extras(identity: Identity, wanted: Wanted) -> Extras:
-    return wanted.extras if identity.ticket is None else identity.ticket.extras
+def _extras(identity: Identity, target: Target) -> Extras:
+    return target.extras if identity.ticket is None else identity.ticket.extras
 
 
 def _not_begun() -> NotFound:

@@ -25,7 +25,7 @@ from giftless.lfs.tus import (
     parse_size,
     upload_path,
 )
-from giftless.usecases.resumable import Piece, Progress, ResumableServer, Wanted
+from giftless.usecases.resumable import Piece, Progress, ResumableServer, Target
 from giftless.web.call import IdentifiedCall, RepoCall
 from giftless.web.request import LFSRequest
 from giftless.web.route import Route, for_actions
@@ -79,12 +79,12 @@ class TusEndpoints:
             if call.header(header.lower()) is not None:
                 raise BadRequest(f"this server has no tus extension that {header} belongs to")
         created = parse_creation(_only(call, "Upload-Length"), _only(call, "Upload-Metadata"))
-        wanted = Wanted(ObjectKey(call.repo, created.oid), created.size, created.extras)
+        target = Target(ObjectKey(call.repo, created.oid), created.size, created.extras)
         request = call.request
         piece = None if request.length == 0 else _piece(call, 0)
-        progress = await self._server.create(call.identity, wanted)
+        progress = await self._server.create(call.identity, target)
         if piece is not None and progress.offset < created.size:
-            progress = await self._receive(call, wanted, piece)
+            progress = await self._receive(call, target, piece)
         where = call.links.endpoint(
             upload_path(created.oid, created.size), {"metadata": created.metadata}
         )
@@ -97,15 +97,15 @@ class TusEndpoints:
         method = self._begin(named, _UPLOADING)
         if method == "OPTIONS":
             return
-        wanted_oid, wanted_size = Oid.parse(oid), parse_size(size)
+        named_oid, named_size = Oid.parse(oid), parse_size(size)
         call = await named.identify_action(self._action_authenticator)
         # It may come back in a header, so it is read in any case.
         metadata = call.argument("metadata")
         extras = parse_extras(metadata)
-        wanted = Wanted(ObjectKey(call.repo, wanted_oid), wanted_size, extras)
+        target = Target(ObjectKey(call.repo, named_oid), named_size, extras)
         request = call.request
         if method == "HEAD":
-            progress = await self._server.look(call.identity, wanted)
+            progress = await self._server.look(call.identity, target)
             request.setHeader("Upload-Length", size)
             request.setHeader("Content-Length", "0")
             if metadata is not None:
@@ -113,10 +113,10 @@ class TusEndpoints:
             _answer(request, 200, progress)
         elif method == "PATCH":
             offset = parse_number("Upload-Offset", _only(call, "Upload-Offset"))
-            progress = await self._receive(call, wanted, _piece(call, offset))
+            progress = await self._receive(call, target, _piece(call, offset))
             _answer(request, 204, progress)
         else:
-            await self._server.terminate(call.identity, wanted)
+            await self._server.terminate(call.identity, target)
             request.setResponseCode(204)
             request.finish()
 
@@ -141,11 +141,11 @@ class TusEndpoints:
         request.finish()
         return method
 
-    async def _receive(self, call: IdentifiedCall, wanted: Wanted, piece: Piece) -> Progress:
+    async def _receive(self, call: IdentifiedCall, target: Target, piece: Piece) -> Progress:
         body = call.request.body
         body.keep()
         try:
-            return await self._server.receive(call.identity, wanted, piece)
+            return await self._server.receive(call.identity, target, piece)
         finally:
             body.close()
 

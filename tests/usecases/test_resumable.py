@@ -8,7 +8,7 @@ from giftless.errors import NotFound, StorageUnavailable, WrongBody
 from giftless.interfaces import Identity, ObjectStored
 from giftless.lfs.objects import EMPTY_OID, ObjectKey
 from giftless.usecases.authorization import Gate
-from giftless.usecases.resumable import Piece, Progress, ResumableServer, Wanted
+from giftless.usecases.resumable import Piece, Progress, ResumableServer, Target
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.events import Recorder, events_to
@@ -16,7 +16,7 @@ from tests.support.making import key_of, repo_of, uploader, writer
 from tests.support.resumable import ResumableMemoryStore
 from tests.usecases.moving import DATA, KEY, MovingTestCase, Place
 
-WANTED = Wanted(KEY, len(DATA), {})
+WANTED = Target(KEY, len(DATA), {})
 OTHER = repo_of("org/other")
 
 
@@ -41,12 +41,12 @@ class ResumableTests(MovingTestCase):
         """Return who comes with an action's token."""
         return uploader(size, {"filename": "a.bin"}, "tus")
 
-    def receive(self, offset: int = 0, data: bytes = DATA, wanted: Wanted = WANTED) -> Progress:
+    def receive(self, offset: int = 0, data: bytes = DATA, target: Target = WANTED) -> Progress:
         """Send bytes."""
         body: Any = ListBody([data])
         body.interrupt = lambda error: None
         piece = Piece(offset, body, len(data))
-        return self.run_now(self.server.receive(self.holder(wanted.size), wanted, piece))
+        return self.run_now(self.server.receive(self.holder(target.size), target, piece))
 
     def test_what_a_client_is_told_is_there_is_noted(self) -> None:
         self.store.add(KEY, DATA)
@@ -66,9 +66,9 @@ class ResumableTests(MovingTestCase):
 
     def test_only_the_empty_object_is_empty(self) -> None:
         self.store.add(KEY, b"")
-        wanted = Wanted(KEY, 0, {})
+        wanted = Target(KEY, 0, {})
         self.assert_fails(WrongBody, self.server.look(self.holder(0), wanted))
-        wanted = Wanted(ObjectKey(KEY.repo, EMPTY_OID), 0, {})
+        wanted = Target(ObjectKey(KEY.repo, EMPTY_OID), 0, {})
         self.assertEqual(self.run_now(self.server.look(self.holder(0), wanted)).offset, 0)
 
     def test_a_store_that_cannot_tell_is_believed(self) -> None:
@@ -89,7 +89,7 @@ class ResumableTests(MovingTestCase):
 
     def test_uploads_of_two_sizes_have_nothing_to_do_with_each_other(self) -> None:
         self.receive(0, DATA[:2])
-        longer = Wanted(KEY, len(DATA) + 1, {})
+        longer = Target(KEY, len(DATA) + 1, {})
         self.receive(0, DATA[:3], longer)
         self.assertEqual(self.run_now(self.server.look(self.holder(), WANTED)).offset, 2)
 

@@ -10,7 +10,7 @@ from giftless.errors import Disconnected, OverQuota
 from giftless.interfaces import Identity, Ticket
 from giftless.transfer.tus import TusFactory
 from giftless.usecases.authorization import Gate
-from giftless.usecases.resumable import Piece, ResumableServer, Wanted
+from giftless.usecases.resumable import Piece, ResumableServer, Target
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.making import action_tokens, key_of, server_of, writer
@@ -19,7 +19,7 @@ from tests.usecases.quotas.support import PARTS_LIFETIME, QuotaTestCase, data_of
 
 A = data_of("a", 60)
 KEY = key_of(A)
-WANTED = Wanted(KEY, 60, {})
+WANTED = Target(KEY, 60, {})
 
 
 class ResumableTests(QuotaTestCase):
