@@ -14,7 +14,7 @@ from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.modes import DirectStore, ProxyStore
 from giftless.storage.remote.options import RemoteOptions, checked_prefix
 from giftless.storage.remote.resumable.means import means_of
-from giftless.storage.remote.resumable.sweeping import Sweeper
+from giftless.storage.remote.resumable.sweeping import LOOKS, Sweeper
 
 Options = TypeVar("Options", bound=RemoteOptions)
 
@@ -52,8 +52,8 @@ class RemoteFactory(ABC, Generic[Options]):
         )
         identity.setServiceParent(environment.services)
         means = means_of(environment, container.place, options.resumable_expiry)
-        sweeper = Sweeper(container, means)
-        repeated = Repeated(sweeper.sweep, sweeper.interval, environment.reactor)
+        sweeper = Sweeper(container, means, identity)
+        repeated = Repeated(sweeper.sweep, sweeper.interval / LOOKS, environment.reactor)
         repeated.setServiceParent(environment.services)
         kind = DirectStore if options.mode == "direct" else ProxyStore
         return kind(container, options.part_size, options.verify_checksum, means, identity)

@@ -23,3 +23,4 @@ class DirectTests(AzureResumableTestCase, RemoteResumable):
 
     part_size = 100_000
     size = 2 * part_size + 7
+    tells_uploads = False

@@ -15,12 +15,16 @@ from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import PartPlan
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
+from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.resumable.found import list_all
 from giftless.storage.remote.resumable.means import Means
 from giftless.storage.remote.resumable.staging import UPLOADS, Staging
 
-#: The longest time between two sweeps, in seconds.
+#: The longest time from one sweep to when another one is due, in seconds.
 INTERVAL: Final = 3600
+
+#: How often a worker looks in that time whether one is due.
+LOOKS: Final = 4
 
 #: What the workers of a machine take turns at.
 _TURN: Final = "sweep"
@@ -36,21 +40,26 @@ class Sweeper:
 
     :param container: where uploads are staged.
     :param means: what they are gone on with.
-    :ivar interval: how many seconds lie between two sweeps.
+    :param identity: recognises the container.
+    :ivar interval: from one sweep to when another one is due, in seconds.
     """
 
-    def __init__(self, container: Container, means: Means) -> None:
+    def __init__(self, container: Container, means: Means, identity: StoreIdentity) -> None:
         self.interval = min(INTERVAL, max(1, means.expiry // 4))
         self._container = container
+        self._identity = identity
         self._means = means
         self._turns = Exclusive(os.path.join(means.directory, "turns"))
         self._problem = ""
 
     async def sweep(self) -> None:
-        """Sweep, if no other worker does, or has done so lately."""
+        """Sweep, if no other worker does, or has done so lately.
+
+        :raises OSError: from the file system.
+        """
         blocking = self._means.blocking
-        turn = await blocking.run(self._turns.take, [_TURN], b"")
-        if not isinstance(turn, Held):
+        turn = await blocking.run(self._take_turn)
+        if turn is None:
             return
         try:
             if self._is_due(turn.before):
@@ -61,12 +70,26 @@ class Sweeper:
         finally:
             await blocking.run(turn.release, True)
 
+    def _take_turn(self) -> Held | None:
+        """Return what keeps other workers from sweeping; blocks for a moment."""
+        try:
+            owner = os.stat(self._means.directory).st_uid
+        except FileNotFoundError:
+            # No daemon has taken an upload here.
+            return None
+        if owner != os.geteuid():
+            # This is a command, and what it left here the daemon could not open.
+            return None
+        turn = self._turns.take([_TURN], b"")
+        return turn if isinstance(turn, Held) else None
+
     def _is_due(self, note: bytes) -> bool:
         last = int(note) if note.isdigit() else 0
-        return not 0 <= self._means.wall_clock() - last < self.interval / 2
+        return not 0 <= self._means.wall_clock() - last < self.interval
 
     async def _sweep(self) -> None:
         try:
+            await self._identity.confirm()
             # By the clock that dates what is stored.
             before = await self._container.time() - self._means.expiry
             old = [each for each, when in (await self._find_all()).items() if when < before]
