@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.integration.resuming import TOLERANCE, random_file
 from tests.integration.ssh import git_lfs_versions
 from tests.integration.support import (
     Daemon,
@@ -37,23 +38,12 @@ MIB = 1024 * KIB
 LARGE = rounds(16 * MIB, 1024 * MIB)
 CUTS = rounds(3, 20)
 
-#: How much more than the object may be sent in all.
-TOLERANCE = 1.05
-
 #: In how many seconds whoever asks is answered, on a machine that has much else to do.  A
 #: worker that does not let go is waited for 1.5 seconds, a client until it is timed out.
 PROMPT = 10.0
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
-
-
-def random_file(path: Path, size: int) -> str:
-    """Write a file of random bytes; returns its SHA-256."""
-    with path.open("wb") as file:
-        for start in range(0, size, MIB):
-            file.write(os.urandom(min(MIB, size - start)))
-    return file_digest(path)
 
 
 class Cutting:
