@@ -45,7 +45,7 @@ LIMIT = 4500
 
 #: How many processes take modules.  More than there are processors, so that one
 #: goes on while the daemons of another start.
-PROCESSES = 5
+PROCESSES = 7
 
 #: What is taken first, in this order, so that no process is left with something long when
 #: the others have ended.  One process takes all modules of a line: they use the same
