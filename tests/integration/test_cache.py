@@ -16,8 +16,8 @@ from typing import Any
 
 from tests.integration.support import REPO, Daemon, object_path, oid_of
 from tests.integration.test_s3 import S3TestCase
-from tests.integration.test_storage import small_disk
 from tests.support.bodies import altered
+from tests.support.disks import small_disk
 from tests.support.processes import wait_until
 from tests.support.rounds import rounds
 from tests.support.throttled import Throttled, throttled

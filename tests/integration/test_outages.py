@@ -14,7 +14,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from tests.integration.test_monitoring import Admin, MonitoringTestCase
-from tests.integration.test_storage import small_disk
+from tests.support.disks import small_disk
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.processes import wait_until
 from tests.support.servers import S3, shared, versitygw

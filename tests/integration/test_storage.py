@@ -3,14 +3,8 @@
 import http.client
 import os
 import random
-import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
-
-from twisted.trial.unittest import SkipTest
 
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import (
@@ -24,6 +18,7 @@ from tests.integration.support import (
     upload_head,
 )
 from tests.support.bodies import altered
+from tests.support.disks import small_disk
 from tests.support.processes import wait_until
 from tests.support.rounds import rounds
 
@@ -82,28 +77,6 @@ class CrowdTests(SharingTestCase):
         self.assertIn("SHA-256", wrong.json["message"])
         self.assertEqual(list(stored_objects(self.store)), [])
         self.assertEqual(temporaries(self.daemon.store), [])
-
-
-@contextmanager
-def small_disk(disk: Path, room: int) -> Iterator[Path]:
-    """Mount a file system.
-
-    :param disk: where.
-    :param room: its size in bytes.
-    :raises SkipTest: if that is not permitted here.
-    """
-    if os.geteuid() != 0:
-        raise SkipTest("only root can mount a file system that is small enough to fill")
-    command = ["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", str(disk)]
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode != 0:
-        raise SkipTest(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    try:
-        yield disk
-    finally:
-        # A worker whose parent is killed holds the disk for some time.
-        unmount = ["umount", "--quiet", str(disk)]
-        wait_until(lambda: subprocess.run(unmount).returncode == 0, "the disk to be free")
 
 
 class FullDiskTests(SharingTestCase):

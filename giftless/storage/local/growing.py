@@ -75,12 +75,13 @@ class GrowingFile:
         :raises Conflict: if somebody else has taken the upload over.
         """
         held = self._held = self._place.root.enter()
-        if _is_upload(held, self._path, self._size):
-            if self._hold.seized:
-                self._replace(held)
-            self._file = Upload.reopened(held, self._path)
-            # Who has written it may have been killed before it was durable.
-            self._sync()
+        with self._hold.kept():
+            if _is_upload(held, self._path, self._size):
+                if self._hold.seized:
+                    _replace(held, self._path)
+                self._file = Upload.reopened(held, self._path)
+                # Who has written it may have been killed before it was durable.
+                self._sync()
         self._hold.replaced()
 
     def begin(self) -> None:
@@ -188,19 +189,6 @@ class GrowingFile:
         self.offset = self._file.written
         self.changed = os.fstat(self._file.fileno()).st_mtime
 
-    def _replace(self, held: Held) -> None:
-        """Put a copy of the file in its place: a stopped process may still have it open."""
-        with self._hold.kept():
-            file = Upload.reopened(held, self._path)
-            try:
-                copy = file.copy(lambda: held)
-                try:
-                    copy.rename(self._path)
-                finally:
-                    copy.close()
-            finally:
-                file.leave()
-
     def _forget(self) -> None:
         self._file, self.offset, self.changed = None, None, 0.0
 
@@ -211,6 +199,19 @@ def remove_directories(held: Held, path: bytes) -> None:
     with contextlib.suppress(OSError):
         while (path := os.path.dirname(path)) != RESUMABLE:
             os.rmdir(path, dir_fd=held.fd)
+
+
+def _replace(held: Held, path: bytes) -> None:
+    """Put a copy of a file in its place: a stopped process may still have it open."""
+    file = Upload.reopened(held, path)
+    try:
+        copy = file.copy(lambda: held)
+        try:
+            copy.rename(path)
+        finally:
+            copy.close()
+    finally:
+        file.leave()
 
 
 def _make(held: Held, path: bytes) -> None:
