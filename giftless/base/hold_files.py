@@ -1,11 +1,12 @@
 """The files that stand for names which one holder at a time has.  Everything here blocks.
 
 A file has one holder in its life, who locks one byte of it; the kernel frees that lock
-when the holder's process dies.  Whoever wants the name makes the file longer.  Whoever
-takes the name away from its holder puts another file in its place.  A second byte is
-locked by whoever decides over that: by the holder for as long as nobody may take the name
-away, and by others while they do.  Nothing is written into a file, and its length takes
-no room, so a full disk stops nobody who waits.
+when the holder's process dies.  Whoever wants the name makes the file longer, and so does
+a holder who has noticed that, who is given more time then.  Whoever takes the name away
+from its holder puts another file in its place.  A second byte is locked by whoever decides
+over that: by the holder for as long as nobody may take the name away, and by others while
+they do.  Nothing is written into a file, and its length takes no room, so a full disk stops
+nobody who waits.
 
 Locks are those of open file descriptions (``F_OFD_SETLK``), so two who are in one process
 exclude each other as well.
@@ -26,9 +27,16 @@ from typing import Final
 _LIFE: Final = 0
 _FATE: Final = 1
 
-#: How long a file is that somebody has, and one that others want as well.
+#: How long a file is that somebody has, one that others want as well, and one whose holder
+#: knows that.
 _HAD: Final = 1
 _WANTED: Final = 2
+_ANSWERED: Final = 3
+
+#: After how many seconds a name is taken from a holder who does not answer, and from one who
+#: does, and does not give it back: its disk may be slow.
+PATIENCE: Final = 1.5
+SLOW_PATIENCE: Final = 10.0
 
 #: Bits of a file's mode: its holder has taken the name from one who may be alive; the name
 #: has been taken from its holder.
@@ -60,11 +68,14 @@ class HoldFile:
         self.seized = bool(os.fstat(fd).st_mode & _SEIZED)
 
     def wanted(self) -> bool:
-        """Whether somebody else wants the name, or has taken it away."""
+        """Whether somebody else wants the name, or has taken it away; tell that it is known."""
         try:
-            return os.fstat(self._fd).st_size >= _WANTED or self.lost()
+            if os.fstat(self._fd).st_size < _WANTED:
+                return self.lost()
+            os.ftruncate(self._fd, _ANSWERED)
         except OSError:
-            return True
+            pass
+        return True
 
     def lost(self) -> bool:
         """Whether somebody has taken the name away."""
@@ -101,13 +112,11 @@ class Attempt:
 
     :param directory: opens the directory of the files; whoever calls closes it.
     :param name: the name of the file.
-    :param patience: after how many seconds a name is taken from a holder who does not answer.
     """
 
-    def __init__(self, directory: Callable[[], int], name: str, patience: float) -> None:
+    def __init__(self, directory: Callable[[], int], name: str) -> None:
         self._directory = directory
         self._name = name
-        self._patience = patience
         #: The file that somebody else has.  While it is open, no other has its inode.
         self._fd = -1
         #: Since when its holder has been asked.
@@ -174,9 +183,11 @@ class Attempt:
         """Ask who has the name for it; take it away if that was long ago."""
         if self._fd < 0:
             return None
-        # The same whoever does it: nobody makes it longer than that, or shorter.
-        os.ftruncate(self._fd, _WANTED)
-        if now - self._since < self._patience:
+        answered = os.fstat(self._fd).st_size >= _ANSWERED
+        if not answered:
+            # If the holder answers just then, its answer is lost, which is harmless.
+            os.ftruncate(self._fd, _WANTED)
+        if now - self._since < (SLOW_PATIENCE if answered else PATIENCE):
             return None
         return self._replace(directory, _SEIZED)
 

@@ -3,7 +3,7 @@
 Who goes on with an upload is such a question: its client comes again on another
 connection, to whichever process, while the one before still waits for bytes.  So the
 holder is asked to let go, and whoever does not answer, because its process is stopped,
-loses the name.  See :mod:`giftless.base.hold_files` for how.
+soon loses the name.  See :mod:`giftless.base.hold_files` for how.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from twisted.internet.task import deferLater
 from giftless.base.hold_files import Attempt, HoldFile, sweep
 from giftless.errors import Conflict, ServiceUnavailable
 from giftless.interfaces import IBlocking
-
-#: After how many seconds a name is taken from a holder who does not answer.
-PATIENCE: Final = 1.5
 
 #: For how many seconds a holder is waited for who lets nobody take the name away.
 BOUND: Final = 20.0
@@ -130,7 +127,7 @@ class Holds:
         :raises ServiceUnavailable: if the holder lets nobody do that, for too long.
         :raises OSError: from the file system.
         """
-        attempt = Attempt(self._directory, _file_name(name), PATIENCE)
+        attempt = Attempt(self._directory, _file_name(name))
         try:
             while not isinstance(
                 reached := await self._blocking.run(attempt.step, self._clock.seconds()), HoldFile
@@ -151,7 +148,7 @@ class Holds:
 
         :raises OSError: from the file system.
         """
-        attempt = Attempt(self._directory, _file_name(name), PATIENCE)
+        attempt = Attempt(self._directory, _file_name(name))
         file = await self._blocking.run(attempt.try_)
         return None if file is None else self._hold(file)
 

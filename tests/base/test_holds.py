@@ -15,8 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from giftless.base.hold_files import Attempt
-from giftless.base.holds import BOUND, PATIENCE, Hold, Holds
+from giftless.base.hold_files import PATIENCE, SLOW_PATIENCE, Attempt
+from giftless.base.holds import BOUND, Hold, Holds
 from giftless.base.threads import Threads
 from giftless.errors import Conflict, ServiceUnavailable
 from tests.support.blocking import InlineBlocking, ManualBlocking
@@ -86,6 +86,10 @@ class HoldsTestCase(CoroutineTestCase):
         """Return what another process would have."""
         return Holds(self.open_directory, InlineBlocking(), self.clock)
 
+    def stopped_process(self) -> Holds:
+        """Return what a process has that is stopped as soon as it has claimed something."""
+        return Holds(self.open_directory, InlineBlocking(), Clock())
+
     def open_directory(self) -> int:
         return os.open(self.path, os.O_RDONLY)
 
@@ -151,8 +155,24 @@ class HoldsTests(HoldsTestCase):
         self.pump(0.2)
         self.run_now(self.successResultOf(claiming).release())
 
-    def test_a_holder_who_does_not_answer_loses_the_name(self) -> None:
+    def test_a_holder_who_answers_has_more_time(self) -> None:
+        """Its disk may be slow."""
         hold = self.claim()
+        claiming = self.claiming()
+        self.pump(SLOW_PATIENCE - 0.3)
+        self.successResultOf(hold.wanted)
+        self.assertNoResult(claiming)
+        self.assertFalse(hold.lost())
+        self.pump(0.6)
+        following = self.successResultOf(claiming)
+        self.assertTrue(following.seized)
+        self.assertTrue(hold.lost())
+        following.replaced()
+        for each in (hold, following):
+            self.run_now(each.release())
+
+    def test_a_holder_who_does_not_answer_loses_the_name(self) -> None:
+        hold = self.claim(holds=self.stopped_process())
         claiming = self.claiming()
         self.pump(PATIENCE - 0.2)
         self.assertFalse(hold.lost())
@@ -171,7 +191,7 @@ class HoldsTests(HoldsTestCase):
 
     def test_that_a_name_was_taken_away_is_known_until_what_was_open_is_replaced(self) -> None:
         """Whoever has taken it may be killed before it has replaced what was open."""
-        hold = self.claim()
+        hold = self.claim(holds=self.stopped_process())
         claiming = self.claiming()
         self.pump(PATIENCE + 0.2)
         second = self.successResultOf(claiming)
@@ -214,7 +234,7 @@ class HoldsTests(HoldsTestCase):
         self.run_now(following.release())
 
     def test_a_name_is_kept_for_a_while(self) -> None:
-        hold = self.claim()
+        hold = self.claim(holds=self.stopped_process())
         self.run_now(hold.committing())
         self.run_now(hold.yielding())
         with hold.kept():
@@ -337,11 +357,11 @@ class TroubleTests(HoldsTestCase):
     def test_who_takes_a_name_away_and_is_killed_is_in_nobodys_way(self) -> None:
         """Before each of the calls by which it changes the directory."""
         for name in ("fchmod", "open", "ftruncate", "rename"):
-            hold = self.claim()
-            attempt = Attempt(self.open_directory, hold.file._name, 0.0)
+            hold = self.claim(holds=self.stopped_process())
+            attempt = Attempt(self.open_directory, hold.file._name)
+            attempt.step(0.0)
             with self.killed_at(name):
-                self.assertRaises(KeyboardInterrupt, attempt.step, 0.0)
-                self.assertRaises(KeyboardInterrupt, attempt.step, 0.0)
+                self.assertRaises(KeyboardInterrupt, attempt.step, PATIENCE)
             attempt._close()
             claiming = self.claiming()
             self.pump(PATIENCE + 0.2)

@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from giftless.base.holds import PATIENCE
+from giftless.base.hold_files import PATIENCE
 from giftless.base.threads import Threads
 from giftless.errors import (
     Conflict,
@@ -86,9 +86,9 @@ class Uploads:
         # Times of files are compared with it.
         self.clock.advance(time.time())
 
-    def open_store(self, **options: Any) -> Any:
+    def open_store(self, clock: Clock | None = None, **options: Any) -> Any:
         """Return what a process has of the store."""
-        around = environment(str(self.top) + "-state", self.clock, InlineBlocking())
+        around = environment(f"{self.top}-state", clock or self.clock, InlineBlocking())
         return LocalFactory().build(LocalOptions(path=str(self.top), **options), around)
 
     @property
@@ -281,6 +281,11 @@ class StrangeTests(LocalResumableTestCase):
 
 
 class TakenOverTests(LocalResumableTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # A process that is stopped as soon as it has claimed something.
+        self.store = self.open_store(Clock())
+
     def take_over(self) -> Any:
         """Claim an upload whose holder does not answer."""
         claiming = self.start(self.open_store().claim(KEY, len(DATA)))
