@@ -229,12 +229,12 @@ def holder(daemon: Daemon, connection: socket.socket) -> int:
 
 
 def _holder(daemon: Daemon, connection: socket.socket) -> int | None:
-    (fields,) = _lines(connection)
-    name = f"socket:[{fields[9]}]"
+    # The kernel may show one twice while it changes.
+    names = {f"socket:[{fields[9]}]" for fields in _lines(connection)}
     for worker in daemon.workers:
         for descriptor in Path(f"/proc/{worker}/fd").iterdir():
             with contextlib.suppress(OSError):
-                if os.readlink(descriptor) == name:
+                if os.readlink(descriptor) in names:
                     return worker
     return None
 
