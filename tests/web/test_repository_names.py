@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from typing import Any
@@ -113,6 +114,31 @@ class ForgeNameTests(NamesTestCase):
         self.start()
         href = await self.push("acme/rocket", short=True)
         self.assertEqual(href, f"/Acme/Rocket/objects/storage/{oid_of(DATA)}")
+
+    async def test_every_spelling_goes_on_with_the_same_upload(self) -> None:
+        self.start()
+        body = batch_body("upload", entry(DATA), transfers=["tus"])
+        target = f"{api('acme/rocket')}/objects/batch"
+        reply = (await self.send_and_wait("POST", target, body, WANDA)).json
+        upload = reply["objects"][0]["actions"]["upload"]
+        place = f"objects/tus/{oid_of(DATA)}/{len(DATA)}"
+        self.assertEqual(urlsplit(upload["href"]).path, f"/Acme/Rocket.git/info/lfs/{place}")
+        tus = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+        started = {"header": {**upload["header"], **tus, "Upload-Offset": "0"}}
+        response = await self.follow({**upload, **started}, "PATCH", DATA[:5])
+        self.assertEqual(response.status, 204)
+        target = f"{api('ACME/rocket')}/{place}"
+        response = await self.send_and_wait("HEAD", target, b"", WANDA, **tus)
+        self.assertEqual(response.headers["upload-offset"], "5")
+        tus["Upload-Offset"] = "5"
+        response = await self.send_and_wait("PATCH", target, DATA[5:], WANDA, **tus)
+        self.assertEqual(response.status, 204)
+        self.assertEqual(self.front.objects(), {f"Acme/Rocket/{oid_of(DATA)}": DATA})
+        oid = base64.b64encode(oid_of(DATA).encode()).decode()
+        creation = {**tus, "Upload-Length": str(len(DATA)), "Upload-Metadata": f"oid {oid}"}
+        target = f"{api('acme/rocket', True)}/objects/tus"
+        response = await self.send_and_wait("POST", target, b"", WANDA, **creation)
+        self.assertEqual(urlsplit(response.headers["location"]).path, f"/Acme/Rocket/{place}")
 
     async def test_every_spelling_reaches_the_same_locks(self) -> None:
         self.start()
