@@ -65,16 +65,16 @@ class HoldFile:
         self._directory = directory
         self._name = name
         self._fd = fd
+        #: Whoever looks whether it is wanted must not meet another file by its descriptor.
+        self._closing = threading.Lock()
         self.seized = bool(os.fstat(fd).st_mode & _SEIZED)
 
     def wanted(self) -> bool:
         """Whether somebody else wants the name, or has taken it away; tell that it is known."""
-        try:
+        with self._closing, contextlib.suppress(OSError):
             if os.fstat(self._fd).st_size < _WANTED:
                 return self.lost()
             os.ftruncate(self._fd, _ANSWERED)
-        except OSError:
-            pass
         return True
 
     def lost(self) -> bool:
@@ -95,7 +95,8 @@ class HoldFile:
 
     def close(self) -> None:
         """Give the name back.  Harmless when repeated."""
-        fd, self._fd = self._fd, -1
+        with self._closing:
+            fd, self._fd = self._fd, -1
         if fd >= 0:
             try:
                 # If the directory is not there, whoever comes next removes the file.

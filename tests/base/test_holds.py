@@ -318,6 +318,41 @@ class TroubleTests(HoldsTestCase):
         self.assertFalse(following.lost())
         self.run_now(following.release())
 
+    def test_a_file_that_is_closed_while_it_is_looked_at_changes_no_other(self) -> None:
+        """Its descriptor may be that of another file a moment later."""
+        hold = self.claim()
+        claiming = self.claiming()
+        other = os.path.join(self.path, "other")
+        truncate = os.ftruncate
+
+        def close_before(fd: int, length: int) -> None:
+            closing.start()
+            closing.join(0.2)
+            truncate(fd, length)
+
+        def close() -> None:
+            number = hold.file._fd
+            hold.file.close()
+            with open(other, "wb") as file:
+                file.write(b"others' bytes")
+                file.flush()
+                os.dup2(file.fileno(), number)
+            looked.wait()
+            os.close(number)
+
+        closing, looked = threading.Thread(target=close), threading.Event()
+        patch = self.patch(os, "ftruncate", close_before)
+        hold.file.wanted()
+        looked.set()
+        patch.restore()
+        closing.join()
+        with open(other, "rb") as file:
+            self.assertEqual(file.read(), b"others' bytes")
+        os.unlink(other)
+        self.run_now(hold.release())
+        self.pump(0.2)
+        self.run_now(self.successResultOf(claiming).release())
+
     def test_what_lies_in_the_place_of_a_file_is_an_error(self) -> None:
         hold = self.claim()
         file = os.path.join(self.path, hold.file._name)
