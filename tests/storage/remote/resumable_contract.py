@@ -117,6 +117,14 @@ class RemoteResumable(RemoteUploads):
         await upload.release()
         self.assertEqual(await self.offset(), self.part_size)
 
+    async def test_uploads_that_have_not_expired_are_no_leftovers(self) -> None:
+        """They are removed when they have."""
+        await self.prepare()
+        upload = await self.begin()
+        await self.append(upload, 0, self.part_size + 1)
+        await upload.release()
+        self.assertEqual(list(await self.store.leftovers(time.time() + 1e8)), [])
+
     async def test_what_is_no_piece_does_not_count(self) -> None:
         """Wrong sizes, names of others, and what is behind a gap, or in two parts."""
         await self.prepare()
