@@ -22,8 +22,8 @@ from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.chain import first_good, not_accepted
 from giftless.auth.grant_lists import GrantLists
 from giftless.auth.grants import RepoGrants
+from giftless.auth.log_ins import LogIns
 from giftless.auth.passwords.grants_file import parse_grants
-from giftless.auth.passwords.hashing import HashQueue
 from giftless.auth.passwords.htpasswd import Passwords, check
 from giftless.auth.realms import Realm, shown_name
 from giftless.base.networks import network_of_host
@@ -106,7 +106,7 @@ class BasicAuthenticator:
         self._wrong: TTLCache[bytes, bool] = TTLCache(_WRONG, clock)
         self._shared: Shared[bytes, bool] = Shared()
         # Half of the cores at most: uploads are hashed as well.
-        self._hashes: HashQueue[bool] = HashQueue(blocking, max(1, (os.cpu_count() or 1) // 2))
+        self._hashes: LogIns[bool] = LogIns(blocking, max(1, (os.cpu_count() or 1) // 2))
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""

@@ -1,4 +1,4 @@
-"""Compute a few hashes at once, and let the rest wait in a fair and bounded queue."""
+"""Check a few passwords at once, and let the rest wait in a fair and bounded queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from giftless.interfaces import IBlocking
 
 T = TypeVar("T")
 
-#: How many jobs may wait.  At a quarter of a second each, those that wait longer than
+#: How many hashes may wait.  At a quarter of a second each, those that wait longer than
 #: clients do would be in vain.
 MAX_WAITING: Final = 32
 
@@ -34,7 +34,7 @@ class _Job(Generic[T]):
     waiter: Deferred[T]
 
 
-class HashQueue(Generic[T]):
+class LogIns(Generic[T]):
     """Runs jobs in threads, a few at once.
 
     Clients take turns, and the accounts of each client take turns, so that one that
@@ -42,11 +42,13 @@ class HashQueue(Generic[T]):
 
     :param blocking: runs the jobs.
     :param turns: how many run at once.
+    :param most: how many more may wait.
     """
 
-    def __init__(self, blocking: IBlocking, turns: int) -> None:
+    def __init__(self, blocking: IBlocking, turns: int, most: int = MAX_WAITING) -> None:
         self._blocking = blocking
         self._free = turns
+        self._most = most
         self._waiting: list[_Job[T]] = []
         self._turn = 0
         #: In which turn each client, and each of its accounts, was served last.
@@ -72,7 +74,7 @@ class HashQueue(Generic[T]):
         job = _Job(network, account, (function, *args), done, waiter)
         if self._free:
             self._start(job)
-        elif len(self._waiting) < MAX_WAITING or self._make_room(network):
+        elif len(self._waiting) < self._most or self._make_room(network):
             self._waiting.append(job)
         else:
             waiter.errback(_no_room())

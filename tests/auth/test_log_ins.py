@@ -1,20 +1,20 @@
-"""Clients take turns at hashing, in a queue of bounded length."""
+"""Clients take turns at having passwords checked, in a queue of bounded length."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from giftless.auth.passwords import hashing
-from giftless.auth.passwords.hashing import HashQueue
+from giftless.auth import log_ins
+from giftless.auth.log_ins import LogIns
 from giftless.errors import LogInsBusy
 from tests.support.blocking import ManualBlocking
 from tests.support.run import CoroutineTestCase
 
 
-class HashQueueTests(CoroutineTestCase):
+class LogInsTests(CoroutineTestCase):
     def setUp(self) -> None:
         self.blocking = ManualBlocking()
-        self.queue: HashQueue[str] = HashQueue(self.blocking, 1)
+        self.queue: LogIns[str] = LogIns(self.blocking, 1)
         self.order: list[str] = []
         self.done: list[str] = []
 
@@ -41,7 +41,7 @@ class HashQueueTests(CoroutineTestCase):
         self.assertEqual(self.done, ["1"])
 
     def test_a_few_run_at_once(self) -> None:
-        queue: HashQueue[str] = HashQueue(self.blocking, 3)
+        queue: LogIns[str] = LogIns(self.blocking, 3)
         for name in "abcde":
             queue.run(name, "", self.done.append, self.work, name)
         self.assertEqual(self.blocking.waiting, 3)
@@ -77,17 +77,17 @@ class HashQueueTests(CoroutineTestCase):
         self.assertEqual(self.blocking.waiting, 1)
 
     def test_the_queue_is_bounded(self) -> None:
-        jobs = [self.run_job("here", str(n), str(n)) for n in range(hashing.MAX_WAITING + 2)]
+        jobs = [self.run_job("here", str(n), str(n)) for n in range(log_ins.MAX_WAITING + 2)]
         error = self.failureResultOf(jobs.pop(), LogInsBusy).value
         self.assertEqual((error.code, error.headers), (503, {"Retry-After": "5"}))
-        self.assertEqual(len(self.finish()), hashing.MAX_WAITING + 1)
+        self.assertEqual(len(self.finish()), log_ins.MAX_WAITING + 1)
         for job in jobs:
             self.successResultOf(job)
 
     def test_a_full_queue_makes_room_for_another_client(self) -> None:
-        jobs = [self.run_job("busy", str(n), str(n)) for n in range(hashing.MAX_WAITING + 1)]
-        new = [self.run_job("new", "a", f"new {n}") for n in range(hashing.MAX_WAITING)]
-        half = hashing.MAX_WAITING // 2
+        jobs = [self.run_job("busy", str(n), str(n)) for n in range(log_ins.MAX_WAITING + 1)]
+        new = [self.run_job("new", "a", f"new {n}") for n in range(log_ins.MAX_WAITING)]
+        half = log_ins.MAX_WAITING // 2
         self.assertEqual([job.called for job in jobs], [False] * (half + 1) + [True] * half)
         for refused in (*jobs[half + 1 :], *new[half:]):
             self.failureResultOf(refused, LogInsBusy)
@@ -96,7 +96,7 @@ class HashQueueTests(CoroutineTestCase):
             self.successResultOf(job)
 
     def test_the_order_of_turns_is_forgotten_in_time(self) -> None:
-        self.patch(hashing, "_MAX_SERVED", 10)
+        self.patch(log_ins, "_MAX_SERVED", 10)
         for number in range(100):
             self.run_job(str(number), "a", str(number))
             self.finish()
