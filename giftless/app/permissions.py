@@ -31,6 +31,7 @@ _SECRET_FILES: Final = {
     "host_keys",
     "htpasswd",
     "key_file",
+    "password_file",
     "private_key_file",
     "secret_file",
     "secrets_file",

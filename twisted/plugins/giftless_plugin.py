@@ -65,6 +65,10 @@ basic_passwords = LazyPlugin(
     IAuthenticatorFactory, "basic", "giftless.auth.passwords.basic.BasicFactory", tls=False
 )
 
+ldap_directory = LazyPlugin(
+    IAuthenticatorFactory, "ldap", "giftless.auth.ldap.factory.LDAPFactory", tls=False
+)
+
 github = LazyPlugin(IAuthenticatorFactory, "github", "giftless.auth.forges.github.GitHubFactory")
 
 gitea = LazyPlugin(IAuthenticatorFactory, "gitea", "giftless.auth.forges.gitea.GiteaFactory")

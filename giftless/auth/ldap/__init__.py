@@ -1,0 +1,1 @@
+"""Authentication by a directory: LDAP (RFC 4510), Active Directory among others."""
