@@ -22,3 +22,11 @@ class Version:
 def tag_of(answer: Answer) -> str:
     """Return what a store calls the bytes that an answer is about; empty if it does not say."""
     return answer.headers.get("etag", "")
+
+
+def is_same(first: str, second: str) -> bool:
+    """Whether two tags stand for the same bytes; unknown if one is empty, so not.
+
+    Stores do not write quotes around them everywhere.
+    """
+    return bool(first) and first.strip('"') == second.strip('"')

@@ -15,6 +15,7 @@ from giftless.base.nameless_file import NamelessFile
 from giftless.errors import Conflict, InsufficientStorage, ServiceUnavailable, WrongBody
 from giftless.interfaces import Payload
 from giftless.storage.remote.identity import StoreIdentity
+from giftless.storage.remote.resumable import making
 from giftless.storage.remote.resumable.found import list_all
 from giftless.storage.remote.resumable.staged import MAX_ROW
 from giftless.storage.remote.resumable.staging import BEGUN, UPLOADS, Piece, Staging
@@ -146,6 +147,7 @@ class RemoteResumable(RemoteUploads):
         await self.append(upload, 10, self.size)
         await self.commit(upload)
         await self.assert_stored()
+        await self.assert_nothing_staged()
 
     async def place(self, key: Any, data: bytes) -> None:
         """Put something into the store, past all that is checked."""
@@ -296,6 +298,25 @@ class RemoteResumable(RemoteUploads):
         # And nobody holds it then.
         identity._known = None
         await (await self.claim()).release()
+
+    async def test_an_upload_that_another_daemon_commits_just_now_has_come(self) -> None:
+        """Its parts were listed before they became one object."""
+        await self.prepare()
+        upload = await self.begin()
+        await self.append(upload, 0, self.size)
+        stranger = self.make_stranger()
+        real = stranger.container.find_uploads
+
+        async def find_uploads(key: Any) -> Any:
+            await making._complete(upload._staged, {})
+            return await real(key)
+
+        self.patch(stranger.container, "find_uploads", find_uploads)
+        other = await self.claim(stranger)
+        self.assertEqual(other.offset, self.size)
+        await other.release()
+        await self.commit(upload)
+        await self.assert_stored()
 
     # -- those that nobody goes on with
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from giftless.base.concurrency import settle
 from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import PartPlan
+from giftless.lfs.objects import Oid
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container, FoundPart
 from giftless.storage.remote.listing import PAGE, Entry
@@ -21,7 +22,8 @@ class Found:
 
     :ivar plan: how the object is divided.  One of a single part is never an upload in
         parts: it is kept in pieces until it is stored.
-    :ivar pieces: those that are there, but for what is behind a gap.
+    :ivar pieces: those that count, or whose bytes are in others that do.
+    :ivar others: the names of what lies there and does not count.
     :ivar changed: when something came last, in seconds since the epoch; 0 for nothing.
     :ivar whole: whether all parts have become one object.
     :ivar upload: the upload in parts; ``None`` if there is none yet.
@@ -30,6 +32,7 @@ class Found:
 
     plan: PartPlan
     pieces: set[Piece] = field(default_factory=set)
+    others: set[Oid] = field(default_factory=set)
     changed: float = 0.0
     whole: bool = False
     upload: PartUpload | None = None
@@ -91,11 +94,15 @@ async def find(container: Container, staging: Staging, plan: PartPlan) -> Found:
             found.whole = entry.size == plan.size
         elif piece is not None and _fits(piece, plan) and entry.size == piece.length:
             found.pieces.add(piece)
+        else:
+            found.others.add(name)
         found.changed = max(found.changed, entry.modified)
     if plan.count > 1 and not found.whole:
         await _find_parts(container, staging, found)
     # What is behind a gap must not count when the gap is closed: nobody knows by whom.
-    found.pieces = {piece for piece in found.pieces if piece.end <= found.offset}
+    behind = {piece for piece in found.pieces if piece.end > found.offset}
+    found.pieces -= behind
+    found.others |= {piece.name for piece in behind}
     return found
 
 
@@ -116,6 +123,10 @@ async def _find_parts(container: Container, staging: Staging, found: Found) -> N
     for upload, parts in zip(uploads, looks, strict=True):
         if found.upload is None or len(parts) > len(found.parts):
             found.upload, found.parts = upload, parts
+    if found.pieces and not found.parts:
+        # Another daemon may have made one object of them since they were listed.
+        version = await container.version(staging.whole)
+        found.whole = version is not None and version.size == found.plan.size
 
 
 async def _parts_of(

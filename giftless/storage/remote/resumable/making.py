@@ -9,6 +9,7 @@ from giftless.lfs.objects import MAX_SIZE, Extras
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.resumable.bodies import Joined
 from giftless.storage.remote.resumable.staged import Staged
+from giftless.storage.remote.versions import is_same
 from giftless.storage.remote.writing import put_at_once
 
 
@@ -53,7 +54,7 @@ async def _copy_whole(
     if version is None or version.size != staged.found.plan.size:
         raise StoreError("what was uploaded is gone, or has been changed by somebody else")
     staged.found.whole = True
-    if not (verified and own_tag and own_tag == version.tag):
+    if not (verified and is_same(own_tag, version.tag)):
         await _read_back(staged, store, payload)
     if not await container.copy(whole, staged.key, tag=version.tag):
         raise StoreError("what was uploaded has been replaced while it was looked at")
@@ -70,7 +71,8 @@ async def _complete(staged: Staged, extras: Extras) -> str:
     assert upload is not None, "all bytes have come"
     parts = await container.find_parts(whole, upload)
     if parts is None or found.plan.missing({n: part.size for n, part in parts.items()}):
-        raise StoreError("parts that had been uploaded are gone")
+        # Another daemon may have done it.
+        return ""
     wanted = {part.number: parts[part.number] for part in found.plan}
     tag = await container.complete_upload(whole, upload, wanted, extras, True)
     return tag if tag and staged.has_sent(wanted) else ""

@@ -20,6 +20,7 @@ from giftless.storage.remote.resumable.bodies import Joined
 from giftless.storage.remote.resumable.found import Found
 from giftless.storage.remote.resumable.means import Means
 from giftless.storage.remote.resumable.staging import BEGUN, Piece, Staging
+from giftless.storage.remote.versions import is_same
 from giftless.storage.remote.writing import put_at_once, send_part
 
 T = TypeVar("T")
@@ -118,10 +119,7 @@ class Staged:
 
     def has_sent(self, parts: dict[int, FoundPart]) -> bool:
         """Whether these parts are what this process has sent since it claimed the upload."""
-        return all(
-            part.tag and _plain(part.tag) == _plain(self._sent.get(number, ""))
-            for number, part in parts.items()
-        )
+        return all(is_same(part.tag, self._sent.get(number, "")) for number, part in parts.items())
 
     async def clear(self) -> None:
         """Throw away all that is known to have come.
@@ -129,10 +127,11 @@ class Staged:
         :raises StoreError: if the store does not do that.
         """
         container, whole, plan = self.container, self.staging.whole, self.found.plan
-        keys = [self.staging.key(piece.name) for piece in self.found.pieces]
-        in_parts = plan.count > 1
-        await settle(container.delete(key) for key in [*keys, *([whole] if in_parts else [])])
-        if in_parts:
+        names = {*self.found.others, *(piece.name for piece in self.found.pieces)}
+        if plan.count > 1:
+            names.add(whole.oid)
+        await settle(container.delete(self.staging.key(name)) for name in names)
+        if plan.count > 1:
             for name in await container.find_uploads(whole):
                 await container.abort_upload(whole, PartUpload(name, plan))
         self.found = Found(plan)
@@ -213,8 +212,3 @@ class Staged:
         """
         if await self.means.blocking.run(self.hold.lost):
             raise taken_over()
-
-
-def _plain(tag: str) -> str:
-    """Return a tag without its quotes, which stores do not write everywhere."""
-    return tag.strip('"')
