@@ -20,6 +20,9 @@ MIB = 1024 * 1024
 #: How many times as much as the object may be sent in all.
 TOLERANCE = 1.05
 
+#: How often git may give up.
+GIVEN_UP = 5
+
 #: What happens to a push when so many bytes of it have come.
 Mishap = Callable[["Push"], None]
 
@@ -74,6 +77,7 @@ class Push:
     :param mishaps: what happens, each at a random place; the places are in this order.
     :ivar daemon: which it goes to now.
     :ivar offsets: where each of its requests went on.
+    :ivar given_up: how often git has ended without having pushed.
     """
 
     def __init__(
@@ -92,7 +96,9 @@ class Push:
         self._left = list(zip(places, mishaps, strict=True))
         self._due: queue.SimpleQueue[tuple[int, Mishap]] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
+        self._log = repo.directory.with_suffix(".log")
         self.offsets: list[int] = []
+        self.given_up = 0
 
     @property
     def daemon(self) -> Daemon:
@@ -100,37 +106,41 @@ class Push:
         return self._daemons[0]
 
     def run(self) -> int:
-        """Push, whatever happens.
+        """Push, and again if git gives up, as it does if it cannot ask for a batch.
 
         :returns: how many bytes have been sent in all.
         """
         before = self._proxy.sent
         self._proxy.fault = self._choose
         self.start()
-        while self._running.poll() is None:
+        while (ended := self._running.poll()) != 0 or not self._due.empty():
+            if ended:
+                self.given_up += 1
+                if self.given_up > GIVEN_UP:
+                    raise AssertionError(f"git gives up again and again: {self._log.read_text()}")
+                self.start()
             try:
                 sent, mishap = self._due.get(timeout=0.1)
             except queue.Empty:
                 continue
             wait_until(lambda sent=sent: self._proxy.sent >= sent, "bytes to come")  # type: ignore[misc]
             mishap(self)
-        if self._running.returncode != 0 or self._left:
-            raise AssertionError(
-                f"git ended with {self._running.returncode}; {len(self._left)} mishaps are left"
-            )
+        if self._left:
+            raise AssertionError(f"{len(self._left)} mishaps are left: {self._log.read_text()}")
         return self._proxy.sent - before
 
     def start(self) -> None:
         """Start git."""
-        self._process = subprocess.Popen(
-            ["git", "push", "--quiet", "origin", "main"],
-            cwd=self._repo.directory,
-            env=self._repo.commands.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["git", "push", "origin", "main"],
+                cwd=self._repo.directory,
+                env=self._repo.commands.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
 
     def kill(self) -> None:
         """Kill git and its children, if they still run."""
