@@ -10,6 +10,9 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
+from giftless.base.showing import describe
+from giftless.errors import ConfigError
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -42,6 +45,24 @@ def parse_network(text: str) -> Network:
     :raises ValueError: if it is neither.
     """
     return ipaddress.ip_network(text, strict=False)
+
+
+def parse_networks(option: str, texts: Sequence[str]) -> Sequence[Network]:
+    """Read an option that holds networks.
+
+    :param option: what it is called.
+    :raises ConfigError: at the first item that is none.
+    """
+    found = []
+    for index, text in enumerate(texts):
+        try:
+            found.append(parse_network(text))
+        except ValueError:
+            raise ConfigError(
+                f"{option}.{index}",
+                f"found {describe(text)}, allowed is an address or a network such as 10.0.0.0/8",
+            ) from None
+    return found
 
 
 def may_dial(address: str, networks: Sequence[Network]) -> bool:

@@ -3,77 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
-from treq.client import HTTPClient
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
-from twisted.web.client import URI, Agent
-from twisted.web.iweb import IAgentEndpointFactory
-from zope.interface import implementer
+from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.addresses import Network
 from giftless.base.dialling import Lookup
-from giftless.base.http_client import KEPT_CONNECTIONS, KEPT_SECONDS, client_over, quiet_pool
-from giftless.base.reach import Reach
+from giftless.base.reaching_client import ReachingClient
 from giftless.storage.remote.client import StoreClient
 
-#: For how many seconds it is remembered what a name stands for.
-_NAMES_KEPT: Final = 30.0
 
+class Connection(ReachingClient):
+    """Connects to one server and to where it leads, also for large bodies.
 
-class Connection:
-    """Connects to one server and to where it leads: to nothing that is nearer than itself.
-
-    :param reactor: the reactor that connects.
-    :param url: where the server is.
-    :param lookup: resolves names.
-    :param networks: where it may lead although that is nearer.
     :param timeout: how long a silence may last, in seconds.
-    :ivar http: the client that sends requests.
-    :ivar client: the same, for large bodies.
+    :ivar client: sends requests with large bodies.
     """
 
     def __init__(
         self, reactor: Any, url: str, lookup: Lookup, networks: Sequence[Network], timeout: float
     ) -> None:
-        self._host = urlsplit(url).hostname or ""
-        self._reach = Reach(reactor, lookup, networks, "'networks'", _NAMES_KEPT)
-        self._begun = False
-        self._pool = quiet_pool(reactor)
-        self._pool.maxPersistentPerHost = KEPT_CONNECTIONS
-        self._pool.cachedConnectionTimeout = KEPT_SECONDS
-        agent: Any = Agent.usingEndpointFactory(reactor, _Endpoints(self._reach), self._pool)
-        self.http: HTTPClient = client_over(agent)
+        super().__init__(reactor, url, lookup, networks)
         self.clock: IReactorTime = reactor
         self.client = StoreClient(self.http, reactor, timeout, 1)
         self.client.stall_timeout = timeout
-
-    async def begin(self) -> None:
-        """Find out how near the server is, unless that is known: it may lead so far.
-
-        What is found first holds as long as the process lives, so that a name cannot be made
-        to lead to what only this machine can reach.
-        """
-        if not self._begun:
-            self._begun = await self._reach.begin_at(self._host)
-
-    async def close(self) -> None:
-        """Close the connections that are kept."""
-        await self._pool.closeCachedConnections()
-
-
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
-    def __init__(self, reach: Reach) -> None:
-        self._reach = reach
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """See :meth:`twisted.web.iweb.IAgentEndpointFactory.endpointForURI`."""
-        host = uri.host.decode("ascii").strip("[]")
-        endpoint = self._reach.dial(host, uri.port)
-        if uri.scheme == b"https":
-            return wrapClientTLS(optionsForClientTLS(host), endpoint)
-        return endpoint

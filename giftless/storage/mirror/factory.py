@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 
+from giftless.base.addresses import parse_networks
 from giftless.base.dialling import Lookups
 from giftless.base.files import derived_key
+from giftless.base.reaching_client import Closing
 from giftless.base.repeated import Repeated
 from giftless.base.schema import below
 from giftless.base.units import Duration, Size
@@ -69,11 +69,11 @@ class MirrorFactory:
         for index, given in enumerate(options.upstreams):
             try:
                 upstream = given.checked()
-                networks = upstream.parsed_networks()
+                networks = parse_networks("networks", upstream.networks)
             except ConfigError as error:
                 raise below(f"upstreams.{index}", error) from None
             connection = Connection(reactor, upstream.url, lookup, networks, options.timeout)
-            _Closing(connection).setServiceParent(environment.services)
+            Closing(connection).setServiceParent(environment.services)
             found.append((upstream, Asker(upstream.url, connection, options.timeout)))
         means = Means(
             Upstreams(found),
@@ -99,15 +99,3 @@ class MirrorFactory:
         sweeping = Repeated(permissions.sweep, _SWEPT, environment.reactor)
         sweeping.setServiceParent(environment.services)
         return permissions
-
-
-class _Closing(Service):
-    """Closes connections with the daemon."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def stopService(self) -> Deferred[None]:
-        """Close them."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._connection.close())

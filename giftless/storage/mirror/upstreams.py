@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from giftless.base.addresses import Network, parse_network
 from giftless.base.schema import below
 from giftless.base.showing import describe
 from giftless.base.urls import check_url
@@ -55,23 +54,6 @@ class UpstreamOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             except BadRequest as error:
                 raise ConfigError("prefix", f"is not the beginning of a path: {error}") from None
         return UpstreamOptions(url=url, prefix=prefix, path=path, networks=self.networks)
-
-    def parsed_networks(self) -> Sequence[Network]:
-        """Return the networks.
-
-        :raises ConfigError: if one is none.
-        """
-        found = []
-        for index, text in enumerate(self.networks):
-            try:
-                found.append(parse_network(text))
-            except ValueError:
-                raise ConfigError(
-                    f"networks.{index}",
-                    f"found {describe(text)}, allowed is an address or a network such as"
-                    " 10.0.0.0/8",
-                ) from None
-        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.base.addresses import parse_networks
 from giftless.errors import ConfigError, NotFound
 from giftless.interfaces import Bearer, Password
 from giftless.storage.mirror.upstreams import UpstreamOptions, Upstreams, authorization
@@ -53,7 +54,7 @@ class UpstreamTests(SynchronousTestCase):
             ("networks.0", UpstreamOptions(url="https://x", networks=["nowhere"])),
         ):
             with self.assertRaises(ConfigError) as caught:
-                options.checked().parsed_networks()
+                parse_networks("networks", options.checked().networks)
             self.assertEqual(caught.exception.path, path)
         same = UpstreamOptions(url="https://x", prefix="a")
         with self.assertRaises(ConfigError) as caught:
