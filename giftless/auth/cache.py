@@ -7,7 +7,7 @@ would do that again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -51,6 +51,34 @@ class TTLCache(Generic[K, V]):
         self._entries.move_to_end(key)
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
+
+
+class Errand:
+    """Does a thing once for all who want it at the same time, also when they leave.
+
+    :ivar waiting: who waits for its end.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[None]] = []
+
+    def join(self, do: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        """Begin it, unless it is being done.
+
+        :param do: does it; it never fails.
+        :returns: fires at its end; who cancels it does not wait any more.
+        """
+        mine: Deferred[None] = Deferred()
+        self.waiting.append(mine)
+        if len(self.waiting) == 1:
+            Deferred.fromCoroutine(do()).addBoth(self._tell)
+        return mine
+
+    def _tell(self, _: object) -> None:
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(None)
 
 
 class Shared(Generic[K, V]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.cache import Errand, Shared, TTLCache
 from tests.support.run import CoroutineTestCase
 
 
@@ -121,3 +121,33 @@ class SharedTests(CoroutineTestCase):
             return 3
 
         self.assertEqual(self.successResultOf(self.shared.ask("a", known())), 3)
+
+
+class ErrandTests(CoroutineTestCase):
+    def setUp(self) -> None:
+        self.errand, self.done = Errand(), 0
+        self.gate: Deferred[None] = Deferred()
+
+    async def do(self) -> None:
+        self.done += 1
+        await self.gate
+
+    def test_it_is_done_once_for_all_who_want_it_at_the_same_time(self) -> None:
+        waiting = [self.errand.join(self.do) for _ in range(3)]
+        self.assertEqual((self.done, len(self.errand.waiting)), (1, 3))
+        self.gate.callback(None)
+        for each in waiting:
+            self.successResultOf(each)
+        self.assertEqual(self.errand.waiting, [])
+        self.successResultOf(self.errand.join(self.do))
+        self.assertEqual(self.done, 2)
+
+    def test_it_goes_on_when_all_have_left(self) -> None:
+        leaving = self.errand.join(self.do)
+        leaving.cancel()
+        self.failureResultOf(leaving, CancelledError)
+        staying = self.errand.join(self.do)
+        self.assertNoResult(staying)
+        self.gate.callback(None)
+        self.successResultOf(staying)
+        self.assertEqual(self.done, 1)

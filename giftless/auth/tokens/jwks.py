@@ -17,10 +17,10 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from giftless.auth.cache import Errand
 from giftless.auth.tokens.signatures import Key, fits
 from giftless.auth.tokens.unverified import TokenHeader
 from giftless.base.http_client import get
@@ -94,7 +94,7 @@ class KeySet:
         self._stale_at = -math.inf
         self._retry_at = -math.inf
         self._next_search_at = -math.inf
-        self._waiting: list[Deferred[None]] = []
+        self._fetching = Errand()
 
     async def find(self, header: TokenHeader) -> Sequence[Key] | None:
         """Find the keys that may verify a token.
@@ -106,8 +106,8 @@ class KeySet:
         :raises IdentityUnavailable: if there are no keys, and none can be had.
         """
         if self._is_due(header):
-            self._count("shared" if self._waiting else "miss")
-            await self._refresh()
+            self._count("shared" if self._fetching.waiting else "miss")
+            await self._fetching.join(self._fetch)
         else:
             self._count("hit")
         if not self._keys:
@@ -132,7 +132,7 @@ class KeySet:
         stale = now >= self._stale_at
         if not stale and (self._named(header) or header.alg not in self._algorithms):
             return False
-        if self._waiting:
+        if self._fetching.waiting:
             return True  # the request that is running answers this one too
         if now < self._retry_at:
             return False
@@ -142,15 +142,8 @@ class KeySet:
             self._next_search_at = now + INTERVAL
         return True
 
-    def _refresh(self) -> Deferred[None]:
-        """Fetch the set; whoever asks meanwhile waits for the same answer."""
-        waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
-        if len(self._waiting) == 1:
-            Deferred.fromCoroutine(self._fetch()).addBoth(self._tell)
-        return waiter
-
     async def _fetch(self) -> None:
+        """Fetch the set; whoever asks meanwhile waits for the same answer."""
         try:
             self._keys = await self._download()
         except Exception as error:  # whatever a connection can fail with
@@ -174,11 +167,6 @@ class KeySet:
         if not answer.whole:
             raise ValueError(f"the answer has more than {MAX_BYTES} bytes")
         return parse_key_set(answer.body, self._algorithms)
-
-    def _tell(self, _: object) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
 
 
 class _JWK(msgspec.Struct, frozen=True):

@@ -23,12 +23,12 @@ from giftless.auth.tokens.signatures import (
     is_symmetric,
     load_public_key,
     load_secret,
-    verify,
 )
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader, tokens_of
+from giftless.auth.tokens.verifying import Dates, check_dates, verified_claims
 from giftless.base.files import read_file
 from giftless.base.urls import check_url
-from giftless.errors import ConfigError, Unauthorized, UnfitCredential
+from giftless.errors import ConfigError, UnfitCredential
 from giftless.interfaces import (
     Credentials,
     Environment,
@@ -116,12 +116,9 @@ class OneKey:
         return [self._key]
 
 
-class _Claims(msgspec.Struct, frozen=True):
+class _Claims(Dates, frozen=True):
     """The claims of a token that are of use here (RFC 7519 section 4.1)."""
 
-    exp: float | None = None
-    nbf: float | None = None
-    iat: float | None = None
     iss: str | None = None
     aud: str | list[str] | None = None
     sub: str | int | None = None
@@ -162,25 +159,9 @@ class JWTAuthenticator:
         keys = await self._keys.find(header)
         if keys is None:
             return None
-        claims = self._verified(token, header, keys)
+        claims = verified_claims(token, header, keys, self._options.algorithms, _Claims)
         self._check(claims)
         return self._identity(claims, token, repo)
-
-    def _verified(self, token: str, header: TokenHeader, keys: Sequence[Key]) -> _Claims:
-        """Return the claims of a token whose signature is right."""
-        if header.alg not in self._options.algorithms:
-            raise Unauthorized(
-                "the token's algorithm is not accepted; use"
-                f" {' or '.join(self._options.algorithms)}"
-            )
-        try:
-            for key in keys:
-                payload = verify(token, key, header.alg)
-                if payload is not None:
-                    return msgspec.json.decode(payload, type=_Claims)
-        except (ValueError, RecursionError):
-            raise Unauthorized("the token is malformed; get a new one") from None
-        raise Unauthorized("the token's signature is wrong; get a new one")
 
     def _check(self, claims: _Claims) -> None:
         """Check that a token is good here and now.
@@ -189,14 +170,7 @@ class JWTAuthenticator:
         """
         options = self._options
         now = self._wall_clock()
-        if claims.exp is None and options.require_exp:
-            raise UnfitCredential("the token has no expiry (exp); get one that has")
-        if claims.exp is not None and now >= claims.exp + options.leeway:
-            raise UnfitCredential("the token has expired; get a new one")
-        if claims.nbf is not None and now + options.leeway < claims.nbf:
-            raise UnfitCredential("the token is not valid yet (nbf)")
-        if claims.iat is not None and now + options.leeway < claims.iat:
-            raise UnfitCredential("the token is issued in the future (iat); check the clocks")
+        check_dates(claims, now, options.leeway, needs_end=options.require_exp)
         if options.issuer is not None and claims.iss != options.issuer:
             raise UnfitCredential("the token is from another issuer (iss)")
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
