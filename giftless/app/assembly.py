@@ -35,6 +35,7 @@ from giftless.web.landing import Landing
 from giftless.web.locks import LockEndpoints, routes_without_locks
 from giftless.web.objects import ObjectEndpoints
 from giftless.web.parts import PartEndpoints
+from giftless.web.protected_resource import ProtectedResource
 from giftless.web.proxies import Proxies, ServerURL
 from giftless.web.route import Route
 from giftless.web.routes import LFSResource
@@ -66,16 +67,26 @@ def build_site(
 
     :raises ConfigError: if the configuration cannot be used.
     """
+    access, told = options.access, protected_resource(options, backends)
+    log_in = None if told is None else told.challenge
     return LFSSite(
         build_resource(options, environment, backends, services).resource(),
         options.limits,
         Proxies(options.trusted_proxies),
         environment.reactor,
-        Challenge(options.access.realm, options.access.www_authenticate),
+        Challenge(access.realm, access.www_authenticate, log_in),
         Cors(options.cors),
         services.events,
         None if backends.metrics is None else HTTPCounter(backends.metrics),
     )
+
+
+def protected_resource(options: Config, backends: Backends) -> ProtectedResource | None:
+    """Build what tells clients where to log in; ``None`` if they do so nowhere."""
+    if not backends.log_ins:
+        return None
+    server_url = ServerURL(Proxies(options.trusted_proxies), options.public_url)
+    return ProtectedResource(backends.log_ins, server_url, options.access.realm)
 
 
 def build_resource(
@@ -123,6 +134,8 @@ def build_resource(
         backends.administration, counted, gate, server_url, options.admin.public_pages
     )
     routes = (*routes, *for_admins.routes)
+    if (told := protected_resource(options, backends)) is not None:
+        routes = (*routes, *told.routes)
     if options.admin.public_pages and backends.pages is not None:
         pages = AdminPages(backends.pages, services.guarded, gate, server_url, options.access.realm)
         routes = (*routes, *pages.routes)

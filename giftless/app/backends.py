@@ -28,6 +28,7 @@ from giftless.interfaces import (
     ICatalogueFactory,
     ILockStore,
     ILockStoreFactory,
+    ILogIn,
     IObjectStore,
     IObserver,
     IObserverFactory,
@@ -59,6 +60,7 @@ class Backends:
     :ivar secret: what tokens are signed with.
     :ivar store: where objects are.
     :ivar chain: the authenticators, in the order in which they are asked.
+    :ivar log_ins: those of them, or inside them, whose people log in at an issuer.
     :ivar keyrings: who knows whose keys of SSH are; ``None`` if nothing is served over SSH.
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
@@ -79,6 +81,7 @@ class Backends:
     secret: bytes = field(repr=False)
     store: IObjectStore
     chain: Sequence[IAuthenticator]
+    log_ins: Sequence[ILogIn]
     keyrings: Keyrings | None
     locks: ILockStore | None
     catalogue: ICatalogue | None
@@ -131,6 +134,7 @@ def build_backends(
         for index, section in enumerate(options.auth)
     ]
     check_realms(parts.built)
+    log_ins = [part for part in parts.built.values() if ILogIn.providedBy(part)]
     # What another server keeps is not kept here as well.
     keeps = not is_forwarding(options, store, chain, parts.built)
     keyrings = _keyrings(options, parts, chain)
@@ -169,6 +173,7 @@ def build_backends(
         secret,
         store,
         chain,
+        log_ins,
         keyrings,
         locks,
         catalogue,

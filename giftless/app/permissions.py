@@ -15,6 +15,7 @@ from giftless.base.safe_yaml import load_yaml
 #: Options that hold a secret.
 _SECRETS: Final = {
     "account_key",
+    "client_secret",
     "connection_string",
     "conninfo",
     "hmac_secret",
@@ -27,6 +28,7 @@ _SECRETS: Final = {
 
 #: Options that name a file with a secret.
 _SECRET_FILES: Final = {
+    "client_secret_file",
     "credentials_file",
     "host_keys",
     "htpasswd",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -254,6 +254,16 @@ class IVouching(Interface):
     """
 
     realm: IRealm = Attribute("What the principals of its identities begin with.")
+
+
+class ILogIn(Interface):
+    """An authenticator whose people log in at an issuer of tokens, and which says at which.
+
+    The server tells clients (RFC 9728), so that they can get a token there.
+    """
+
+    issuer: str = Attribute("The issuer's URL.")
+    scopes: Sequence[str] = Attribute("What a client asks it for.")
 
 
 class IHosting(IAuthenticator):

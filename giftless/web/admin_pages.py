@@ -112,7 +112,7 @@ class AdminPages:
         )
         headers = dict(error.headers)
         if isinstance(error, Unauthorized):
-            headers |= self._challenge.headers()
+            headers |= self._challenge.headers(request, error)
         kind, body = "text/plain; charset=utf-8", f"{error.message}\n".encode()
         if page == OVERVIEW:
             kind, body = "application/json", msgspec.json.encode({"message": error.message})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from twisted.web.http import RESPONSES, datetimeToString
 
-from giftless.errors import LFSError
+from giftless.errors import LFSError, Unauthorized
 from giftless.lfs.batch import MEDIA_TYPE
 
 
@@ -19,17 +20,27 @@ class Challenge:
     :ivar realm: what the client shows to its user.
     :ivar www_authenticate: whether to ask in ``WWW-Authenticate`` as well,
         for credential helpers; browsers answer that with a window.
+    :ivar log_in: returns what tells a client where to log in, for a request and why it is
+        refused; ``None`` if nobody logs in anywhere.
     """
 
     realm: str = "Git LFS"
     www_authenticate: bool = True
+    log_in: Callable[[Any, Unauthorized], str | None] | None = None
 
-    def headers(self) -> dict[str, str]:
-        """Return the headers of a 401."""
+    def headers(self, request: Any, error: Unauthorized) -> Sequence[tuple[str, str]]:
+        """Return the headers of a 401.
+
+        :param request: the request that is refused.
+        :param error: why it is.
+        """
         realm = self.realm.replace("\\", "").replace('"', "")
-        value = f'Basic realm="{realm}"'
-        names = ("LFS-Authenticate", "WWW-Authenticate")[: 1 + self.www_authenticate]
-        return dict.fromkeys(names, value)
+        basic = f'Basic realm="{realm}"'
+        if not self.www_authenticate:
+            return [("LFS-Authenticate", basic)]
+        headers = [("LFS-Authenticate", basic), ("WWW-Authenticate", basic)]
+        bearer = None if self.log_in is None else self.log_in(request, error)
+        return headers if bearer is None else [*headers, ("WWW-Authenticate", bearer)]
 
 
 def error_body(error: LFSError, request_id: str) -> bytes:

@@ -311,10 +311,9 @@ class LFSRequest(ResourceRequest):
             return
         # What was prepared for another answer is not true of this one.
         self.response.headers.fields.clear()
-        headers = error.headers
         if isinstance(error, Unauthorized):
-            headers = {**context.challenge.headers(), **headers}
-        for name, value in headers.items():
+            self._add_headers(context.challenge.headers(self, error))
+        for name, value in error.headers.items():
             self.setHeader(name, value)
         self.respond_json(error.code, error_body(error, self.request_id))
 

@@ -20,6 +20,9 @@ from giftless.lfs.objects import ACTION_HEADER
 #: One segment of a template: a name, or a variable in braces.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}", re.ASCII)
 
+#: How a variable ends that stands for the rest of a path.
+_REST: Final = ":rest}"
+
 #: None has a single letter: that would be one of "PUT", given instead of ("PUT",).
 _METHOD: Final = re.compile(r"[A-Z]{2,}", re.ASCII)
 
@@ -50,7 +53,8 @@ class Route:
 
     :ivar template: its path below the repository or the root of the server;
         variables stand in braces: ``objects/storage/{oid}``.  Below the root of the
-        server it may end with a slash, or be empty for that root itself.
+        server it may end with a slash, or with a variable for the rest of the path
+        (``{name:rest}``), or be empty for that root itself.
     :ivar methods: the HTTP methods that it answers; ``HEAD`` comes with ``GET``.
     :ivar handler: answers.
     :ivar level: below what it stands.
@@ -66,6 +70,8 @@ class Route:
         segments = self.segments
         if self.level is Level.SERVER and len(segments) > 1 and not segments[-1]:
             segments.pop()
+        if self.takes_rest and self.level is Level.SERVER:
+            segments[-1] = segments[-1].replace(_REST, "}")
         for segment in segments:
             if not _SEGMENT.fullmatch(segment):
                 raise ValueError(f"{self.template!r} has a malformed segment, {segment!r}")
@@ -90,19 +96,26 @@ class Route:
         return sum(map(_is_variable, self.segments))
 
     @property
-    def precedence(self) -> tuple[int, bool]:
+    def takes_rest(self) -> bool:
+        """Whether the last variable stands for the rest of the path, with slashes in it."""
+        return self.template.endswith(_REST)
+
+    @property
+    def precedence(self) -> tuple[bool, int, bool]:
         """Sorts routes: of several that have a URL, the least answers it."""
-        return self.variables, self.level is Level.REPOSITORY
+        # What has a whole tree of URLs has it alone.
+        return not self.takes_rest, self.variables, self.level is Level.REPOSITORY
 
     @property
     def rule(self) -> str:
         """The route as Klein writes it."""
-        return self._render(f"<{REPO}:{REPO}>", "<string:{}>")
+        return self._render(f"<{REPO}:{REPO}>", "<string:{}>", "<path:{}>")
 
     @property
     def pattern(self) -> re.Pattern[str]:
         """What the decoded paths of the route's URLs match as a whole."""
-        return re.compile(self._render(f"(?P<{REPO}>.+?)", "(?P<{}>[^/]+)", re.escape))
+        parts = (f"(?P<{REPO}>.+?)", "(?P<{}>[^/]+)", "(?P<{}>.+)")
+        return re.compile(self._render(*parts, re.escape), re.DOTALL if self.takes_rest else 0)
 
     @property
     def end(self) -> str:
@@ -131,9 +144,11 @@ class Route:
             return False
         return all(_is_variable(a) or a == b for a, b in pairs)
 
-    def _render(self, repo: str, variable: str, name: Callable[[str], str] = str) -> str:
+    def _render(self, repo: str, variable: str, rest: str, name: Callable[[str], str] = str) -> str:
         segments = [
-            variable.format(_name(segment)) if _is_variable(segment) else name(segment)
+            (rest if segment.endswith(_REST) else variable).format(_name(segment))
+            if _is_variable(segment)
+            else name(segment)
             for segment in self.segments
         ]
         if self.level is Level.REPOSITORY:
@@ -146,7 +161,7 @@ def _is_variable(segment: str) -> bool:
 
 
 def _name(variable: str) -> str:
-    return variable.strip("{}")
+    return variable.replace(_REST, "").strip("{}")
 
 
 def never_422(handler: Handler) -> Handler:

@@ -15,6 +15,7 @@ from giftless.errors import (
     RangeNotSatisfiable,
     ServiceUnavailable,
     TooManyRequests,
+    Unauthorized,
 )
 from giftless.web.errors import Challenge, error_body, error_response
 from tests.support.making import oid_of
@@ -59,25 +60,40 @@ class RenderingTests(SynchronousTestCase):
             for name, value in error.headers.items():
                 self.assertEqual(response.headers[name.lower()], value)
 
+    def challenge(self, challenge: Challenge) -> list[tuple[str, str]]:
+        return list(challenge.headers(None, Unauthorized("the password is wrong")))
+
     def test_a_challenge_is_sent_in_both_headers(self) -> None:
         self.assertEqual(
-            Challenge().headers(),
-            {
-                "LFS-Authenticate": 'Basic realm="Git LFS"',
-                "WWW-Authenticate": 'Basic realm="Git LFS"',
-            },
+            self.challenge(Challenge()),
+            [
+                ("LFS-Authenticate", 'Basic realm="Git LFS"'),
+                ("WWW-Authenticate", 'Basic realm="Git LFS"'),
+            ],
         )
 
     def test_challenge_that_browsers_ignore(self) -> None:
         self.assertEqual(
-            Challenge("here", www_authenticate=False).headers(),
-            {"LFS-Authenticate": 'Basic realm="here"'},
+            self.challenge(Challenge("here", www_authenticate=False)),
+            [("LFS-Authenticate", 'Basic realm="here"')],
         )
 
     def test_realm_cannot_end_its_quotes(self) -> None:
         self.assertEqual(
-            Challenge('a"b\\', False).headers(), {"LFS-Authenticate": 'Basic realm="ab"'}
+            self.challenge(Challenge('a"b\\', False)), [("LFS-Authenticate", 'Basic realm="ab"')]
         )
+
+    def test_where_to_log_in_is_told_behind_the_other_challenge(self) -> None:
+        log_in = Challenge(log_in=lambda request, error: f"Bearer {request} {error.message}")
+        self.assertEqual(
+            self.challenge(log_in)[1:],
+            [
+                ("WWW-Authenticate", 'Basic realm="Git LFS"'),
+                ("WWW-Authenticate", "Bearer None the password is wrong"),
+            ],
+        )
+        unsaid = Challenge(log_in=lambda request, error: None)
+        self.assertEqual(self.challenge(unsaid), self.challenge(Challenge()))
 
 
 class EveryErrorTests(FrontTestCase):

@@ -61,6 +61,8 @@ mirror_callers = LazyPlugin(
 
 jwt_tokens = LazyPlugin(IAuthenticatorFactory, "jwt", "giftless.auth.tokens.jwt.JWTFactory")
 
+oidc_log_ins = LazyPlugin(IAuthenticatorFactory, "oidc", "giftless.auth.oidc.factory.OIDCFactory")
+
 basic_passwords = LazyPlugin(
     IAuthenticatorFactory, "basic", "giftless.auth.passwords.basic.BasicFactory", tls=False
 )
