@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from typing import IO, Final, TypeVar
 
@@ -41,6 +42,9 @@ class NamelessFile:
         self._directory = directory
         self._blocking = blocking
         self._file: IO[bytes] | None = None
+        #: Nothing is read or written by a descriptor that is being closed: it may be another
+        #: file's by then.
+        self._lock = threading.Lock()
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Add bytes at the end; if that fails, there are as many as before.
@@ -57,8 +61,7 @@ class NamelessFile:
     async def close(self) -> None:
         """Free the room on disk.  Harmless when repeated."""
         if self._file is not None:
-            file, self._file = self._file, None
-            await self._blocking.run(file.close)
+            await self._blocking.run(self._close)
 
     async def read(self, start: int, most: int) -> bytes:
         """Return bytes from an offset on; few or none at the end.
@@ -85,20 +88,28 @@ class NamelessFile:
             ) from error
 
     def _write(self, chunks: Sequence[bytes]) -> int:
-        if self._file is None:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
-        position = self.length
-        for chunk in chunks:
-            rest = memoryview(chunk)
-            while rest:
-                written = os.pwrite(self._file.fileno(), rest, position)
-                position += written
-                rest = rest[written:]
-        return position - self.length
+        with self._lock:
+            if self._file is None:
+                os.makedirs(self._directory, mode=0o700, exist_ok=True)
+                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
+            position = self.length
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                while rest:
+                    written = os.pwrite(self._file.fileno(), rest, position)
+                    position += written
+                    rest = rest[written:]
+            return position - self.length
 
     def _read(self, start: int, most: int) -> bytes:
-        return b"" if self._file is None else os.pread(self._file.fileno(), most, start)
+        with self._lock:
+            return b"" if self._file is None else os.pread(self._file.fileno(), most, start)
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
 
 @implementer(IBody)

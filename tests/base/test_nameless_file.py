@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 
 from giftless.base.nameless_file import READ_SIZE, NamelessFile
 from giftless.errors import InsufficientStorage, StorageUnavailable
@@ -73,3 +74,19 @@ class NamelessFileTests(CoroutineTestCase):
         self.patch(os, "pwrite", pwrite)
         self.assert_fails(StorageUnavailable, self.file.write([b"x"]))
         self.assertEqual(self.file.length, 0)
+
+    def test_closing_waits_for_what_is_being_written(self) -> None:
+        """Its descriptor may be another file's afterwards."""
+        real, order = os.pwrite, []
+        closing = threading.Thread(target=self.file._close)
+
+        def pwrite(fd: int, data: bytes, position: int) -> int:
+            closing.start()
+            closing.join(0.05)
+            order.append(closing.is_alive())
+            return real(fd, data, position)
+
+        self.patch(os, "pwrite", pwrite)
+        self.write(b"x")
+        closing.join()
+        self.assertEqual(order, [True])
