@@ -134,6 +134,14 @@ class TuspyTests(ClientTestCase):
         self.uploader(self.make_file(b"")).upload()
         self.assert_arrived(b"")
 
+    def test_an_object_that_is_there_already(self) -> None:
+        """It does not look how far the upload is, and sends the object again."""
+        data = os.urandom(MIB)
+        self.assertEqual(self.daemon.put(data, self.repo), 200)
+        self.uploader(self.make_file(data)).upload()
+        self.assert_arrived(data)
+        self.assertEqual(self.statuses("PATCH"), [204] * 4)
+
 
 class AiotusTests(ClientTestCase):
     """``pip install aiotus``."""
@@ -187,6 +195,12 @@ class AiotusTests(ClientTestCase):
             self.assertLess(proxy.sent, 3 * MIB + 4 * CHUNK)
         self.assertEqual(left, [])
         self.assert_arrived(*contents)
+
+    def test_an_object_that_is_there_already(self) -> None:
+        data = os.urandom(MIB)
+        self.assertEqual(self.daemon.put(data, self.repo), 200)
+        self.assertNotIn(None, self.upload(self.daemon.url, data))
+        self.assertEqual(self.statuses("PATCH"), [])
 
 
 #: Each file of a page is random bytes; its oid is found out by the browser.
@@ -334,6 +348,15 @@ class TusJsTests(ClientTestCase):
             options.forEach((each, number) => begin(all[number], each).start());
         """)
         self.assert_whole(*self.wait_for_done(4))
+
+    def test_an_object_that_is_there_already(self) -> None:
+        """It does not look how far the upload is, and sends the object again."""
+        self.run_script("window.made = await make(500000); begin(made).start()")
+        (oid,) = self.wait_for_done()
+        self.run_script("begin(made).start()")
+        self.assertEqual(self.wait_for_done(2), [oid, oid])
+        self.assertEqual(self.statuses("PATCH"), [204, 204])
+        self.assert_whole(oid)
 
     def test_an_ended_upload_leaves_nothing(self) -> None:
         self.begin()
