@@ -44,9 +44,11 @@ MISHAPS: tuple[Mishap, ...] = rounds(
 )
 
 #: How many bytes may be lost beside: what a worker that is killed takes with it, a part that is
-#: being sent and the next one, and what one daemon saves while the other is asked already.  An
-#: object of 1 GB may lose that much within the tolerance.
-LOST = rounds(2 * 16 * MIB, 0)
+#: being sent and the next one, and what one daemon saves while the other is asked already.
+LOST = 2 * 16 * MIB
+
+#: The size of an object that may lose that much within the tolerance.
+LARGE = 1024 * MIB
 
 
 class ResumingContract(_Mixin):
@@ -55,7 +57,7 @@ class ResumingContract(_Mixin):
     :cvar size: of the object, in bytes: three parts in ``make test``.
     """
 
-    size = rounds(20 * MIB, 1024 * MIB)
+    size = rounds(20 * MIB, LARGE)
 
     def section(self, mode: str) -> Mapping[str, Any]:
         """Return the ``storage`` section of a daemon."""
@@ -101,7 +103,8 @@ class ResumingContract(_Mixin):
         told = f"{sent / self.size:.4f} of the object were sent, from {push.offsets}"
         if push.given_up:
             told += f"; git has given up {push.given_up} times"
-        self.assertLessEqual(sent, TOLERANCE * self.size + LOST, told)
+        lost = 0 if self.size >= LARGE else LOST
+        self.assertLessEqual(sent, TOLERANCE * self.size + lost, told)
         self.assertEqual(self.digest(daemons[modes.index("proxy")], oid), oid)
         self.assertEqual(self.names(), {f"{REPO}/{oid}"})
         for daemon in daemons:
@@ -150,12 +153,17 @@ class GCSTests(ResumingContract, test_gcs.GCSTestCase):
 
 
 class AzureTests(ResumingContract, test_azure.AzureTestCase):
-    """``type: azure``, on an Azurite."""
+    """``type: azure``, on an Azurite.
+
+    Before that copies a blob, it reads it into one string, which may have 512 MiB.
+    """
+
+    size = rounds(20 * MIB, 256 * MIB)
 
     def section(self, mode: str) -> Mapping[str, Any]:
         """See :meth:`ResumingContract.section`."""
-        # Azurite reads what it copies as a whole before it answers.
-        return self.server.options(self.container, mode=mode, timeout=600)
+        # It takes its time for that.
+        return self.server.options(self.container, mode=mode, timeout=120)
 
     def names(self) -> set[str]:
         """See :meth:`ResumingContract.names`."""
