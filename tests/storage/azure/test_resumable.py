@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.storage.azure.support import StoreInAzurite
+from tests.storage.remote.daemons_contract import Expiring, SeveralDaemons
 from tests.storage.remote.parts_contract import RemoteTestCase
 from tests.storage.remote.resumable_contract import RemoteResumable
 
@@ -18,7 +19,7 @@ class AzureResumableTestCase(StoreInAzurite, RemoteTestCase):
     environment = RemoteTestCase.environment
 
 
-class DirectTests(AzureResumableTestCase, RemoteResumable):
+class DirectTests(AzureResumableTestCase, RemoteResumable, SeveralDaemons, Expiring):
     """``mode: direct``."""
 
     part_size = 100_000

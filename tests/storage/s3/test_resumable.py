@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.storage.remote.daemons_contract import Expiring, SeveralDaemons
 from tests.storage.remote.resumable_contract import RemoteResumable
 from tests.storage.s3.test_parts import S3PartsTestCase
 
 
-class DirectTests(S3PartsTestCase, RemoteResumable):
+class DirectTests(S3PartsTestCase, RemoteResumable, SeveralDaemons, Expiring):
     """``mode: direct``."""

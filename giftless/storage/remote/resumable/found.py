@@ -90,7 +90,7 @@ async def find(container: Container, staging: Staging, plan: PartPlan) -> Found:
             continue
         name = here[1]
         piece = Piece.of_name(name)
-        if name == staging.name:
+        if name == staging.name and plan.count > 1:
             found.whole = entry.size == plan.size
         elif piece is not None and _fits(piece, plan) and entry.size == piece.length:
             found.pieces.add(piece)
