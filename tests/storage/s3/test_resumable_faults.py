@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from giftless.storage.remote.resumable.staging import UPLOADS, Piece, Staging
 from tests.contracts.multipart import bytes_of
 from tests.storage.s3.test_parts import S3PartsTestCase
 from tests.support.bodies import ListBody, read_all
-from tests.support.faulty import HANG, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
+from tests.support.faulty import HANG, PATIENT, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.making import key_of, payload_of
 from tests.support.processes import PATIENCE, wait_until
 from tests.support.rounds import rounds
@@ -44,13 +45,28 @@ class UploadTestCase(S3PartsTestCase):
         self.addCleanup(self.proxy.__exit__)
         self.patch(staged, "DELAY", 0.01)
         self.patch(whole_object, "READ_DELAY", 0.01)
-        self.store = self.open_store(endpoint_url=self.proxy.url, timeout=2)
+        self.store = self.open_store(endpoint_url=self.proxy.url, timeout=PATIENT)
         self.think_of(LARGE)
 
     def open_store(self, **options: Any) -> Any:
         store = self.build(**options)
         store._means = replace(store._means, part_size=PART)
         return store
+
+    @contextmanager
+    def failing(self, fault: Callable[[bytes], Fault | None]) -> Iterator[None]:
+        """Let the store fail, and wait for it no longer than a moment."""
+        clients = self.store.container.client, self.store.container._patient
+        before = [(client.timeout, client.stall_timeout) for client in clients]
+        for client in clients:
+            client.timeout = client.stall_timeout = 1
+        self.proxy.fault = fault
+        try:
+            yield
+        finally:
+            self.proxy.always(None)
+            for client, timeouts in zip(clients, before, strict=True):
+                client.timeout, client.stall_timeout = timeouts
 
     def think_of(self, size: int) -> None:
         """Choose which object is uploaded."""
@@ -127,17 +143,15 @@ class FaultTests(UploadTestCase):
             await upload.release()
 
     async def test_a_part_that_the_store_does_not_take(self) -> None:
-        self.store.container.client.stall_timeout = 1.0
         for fault in (SLOW_DOWN, RESET, Fault("stall-upload", after=1_000_000)):
             upload = await self.begin()
             await self.append(upload, PART + 10)
-            self.proxy.fault = requests(b"PUT", b"partNumber=2", fault)
-            with self.assertRaises(ServiceUnavailable) as caught:
+            failing = self.failing(requests(b"PUT", b"partNumber=2", fault))
+            with failing, self.assertRaises(ServiceUnavailable) as caught:
                 await self.append(upload, len(self.data))
             self.assertGreater(caught.exception.retry_after, 0)
             self.assertEqual(upload.offset, PART + 10)
             await upload.release()
-            self.proxy.always(None)
             upload = await self.claim()
             # What was sent may have come in spite of all.
             self.assertIn(upload.offset, (PART + 10, 2 * PART))
@@ -150,22 +164,20 @@ class FaultTests(UploadTestCase):
             self.think_of(size)
             upload = await self.begin()
             await self.append(upload, 1000)
-            self.proxy.always(RESET)
-            with self.assertRaises(ServiceUnavailable):
-                await self.append(upload, size // 3, Disconnected("gone"))
-            self.assertEqual(upload.offset, 1000)
-            await upload.release()
-            with self.assertRaises(ServiceUnavailable):
-                await self.claim()
-            self.proxy.always(None)
+            with self.failing(lambda _: RESET):
+                with self.assertRaises(ServiceUnavailable):
+                    await self.append(upload, size // 3, Disconnected("gone"))
+                self.assertEqual(upload.offset, 1000)
+                await upload.release()
+                with self.assertRaises(ServiceUnavailable):
+                    await self.claim()
             upload = await self.claim()
             self.assertEqual(upload.offset, 1000)
             await upload.release()
             await self.finish()
-            self.store = self.open_store(endpoint_url=self.proxy.url, timeout=2)
+            self.store = self.open_store(endpoint_url=self.proxy.url, timeout=PATIENT)
 
     async def test_a_commit_that_fails_can_be_made_again(self) -> None:
-        self.patch(self.store.container._patient, "timeout", 2)
         upload = await self.begin()
         await self.append(upload, len(self.data))
         refused = answer("403 Forbidden", b"<Error><Code>AccessDenied</Code></Error>")
@@ -175,12 +187,11 @@ class FaultTests(UploadTestCase):
             (b"PUT", b"copy-source", (refused, SLOW_DOWN)),
         ):
             for fault in faults:
-                self.proxy.fault = requests(method, word, fault)
-                with self.assertRaises(ServiceUnavailable):
+                failing = self.failing(requests(method, word, fault))
+                with failing, self.assertRaises(ServiceUnavailable):
                     await upload.commit(payload_of(self.data), {}, True)
                 await self.assert_absent()
                 await upload.release()
-                self.proxy.always(None)
                 upload = await self.claim()
                 self.assertEqual(upload.offset, len(self.data))
         await upload.commit(payload_of(self.data), {}, False)
@@ -217,10 +228,9 @@ class FaultTests(UploadTestCase):
     async def test_what_cannot_be_removed_does_not_fail_a_commit(self) -> None:
         upload = await self.begin()
         await self.append(upload, len(self.data))
-        self.proxy.fault = requests(b"DELETE", b"", SLOW_DOWN)
-        await upload.commit(payload_of(self.data), {}, True)
+        with self.failing(requests(b"DELETE", b"", SLOW_DOWN)):
+            await upload.commit(payload_of(self.data), {}, True)
         await upload.release()
-        self.proxy.always(None)
         self.assertEqual(list(await self.store.sizes([self.key])), [len(self.data)])
         upload = await self.claim()
         await upload.discard()
