@@ -59,11 +59,13 @@ class Reply:
     :ivar status: never one that is worth another attempt.
     :ivar body: all of it, or the beginning of an error.
     :ivar request: what was asked, for messages.
+    :ivar headers: found by their names in any case.
     """
 
     status: int
     body: bytes = field(repr=False)
     request: str
+    headers: Mapping[str, str] = field(repr=False)
 
     @property
     def good(self) -> bool:
@@ -74,6 +76,15 @@ class Reply:
     def reason(self) -> str:
         """What is wrong, for a terminal."""
         return _explain(self.status, self.body, self.request)
+
+    def checked(self) -> Reply:
+        """Return it if all is well.
+
+        :raises TransferError: otherwise.
+        """
+        if not self.good:
+            raise TransferError(self.reason, self.status)
+        return self
 
 
 class Client:
@@ -107,16 +118,23 @@ class Client:
         return self._send(method, url, header or {}, None, 0, timeout)
 
     def send(
-        self, method: str, url: str, header: Mapping[str, str], body: Iterable[bytes], size: int
+        self,
+        method: str,
+        url: str,
+        header: Mapping[str, str],
+        body: Iterable[bytes],
+        size: int,
+        timeout: float = _TIMEOUT,
     ) -> Reply:
         """Send a request with a body.
 
         :param body: its blocks; the next one is asked for when one has been taken.
         :param size: how long it is, in bytes.
+        :param timeout: for how long the answer may be silent, in seconds.
         :raises Again: if it is worth another attempt.
         :raises TransferError: if it cannot be sent at all.
         """
-        return self._send(method, url, header, body, size, _TIMEOUT)
+        return self._send(method, url, header, body, size, timeout)
 
     @contextlib.contextmanager
     def fetch(self, url: str, header: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
@@ -130,8 +148,7 @@ class Client:
         request = _describe("GET", url)
         with self._open("GET", url, header, None, _TIMEOUT, request) as response:
             if not _is_good(response.status):
-                reply = self._reply(response, request)
-                raise TransferError(reply.reason, reply.status)
+                self._reply(response, request).checked()
             yield response
 
     def _send(
@@ -204,7 +221,7 @@ class Client:
         if status in (408, 429) or (status >= 500 and status not in _FINAL):
             after = retry_after(response.headers.get("Retry-After"), self._clock())
             raise Again(_explain(status, body, request), after)
-        return Reply(status, body, request)
+        return Reply(status, body, request, response.headers)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)

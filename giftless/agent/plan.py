@@ -1,6 +1,6 @@
 """What the server answers when it is asked how to upload an object.
 
-It is what a batch reply to ``multipart-basic`` says of the object.
+It is what a batch reply to ``multipart-basic`` says of the object, or where its upload goes on.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from giftless.agent.errors import TransferError
+from giftless.agent.protocol import Action
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ class Part(msgspec.Struct, frozen=True):
 class _Actions(msgspec.Struct, frozen=True):
     parts: list[Part] = []
     commit: Step | None = None
+    resume: Action | None = None
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -62,10 +64,13 @@ class Plan(msgspec.Struct, frozen=True):
 
     :ivar parts: what is missing on the server.
     :ivar commit: what makes an object of the parts; ``None`` if nothing has to.
+    :ivar resume: where all bytes go instead, in one upload that can be resumed; ``None`` if
+        they go in parts.
     """
 
     parts: list[Part]
     commit: Step | None
+    resume: Action | None = None
 
     @property
     def missing(self) -> int:
@@ -90,7 +95,9 @@ def read_plan(body: bytes, oid: str, size: int) -> Plan | None:
         raise TransferError(f"the server answered for {answer.oid} of {answer.size} bytes")
     if answer.actions is None:
         return None
-    return Plan([_within(part, size) for part in answer.actions.parts], answer.actions.commit)
+    actions = answer.actions
+    parts = [_within(part, size) for part in actions.parts]
+    return Plan(parts, actions.commit, actions.resume)
 
 
 def _within(part: Part, size: int) -> Part:

@@ -1,4 +1,4 @@
-"""Uploads: ask what is missing, send that in parts, commit."""
+"""Uploads: ask what is missing, send that in parts and commit, or resume the upload."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from giftless.agent.errors import Again, Outdated, TransferError
-from giftless.agent.http import BLOCK_SIZE, Client, Reply
+from giftless.agent.http import Client, Reply
 from giftless.agent.plan import Part, Plan, Step, read_plan
 from giftless.agent.progress import Progress
 from giftless.agent.protocol import Action, Upload
+from giftless.agent.reading import read_blocks
+from giftless.agent.resuming import TUS, ResumingUploader
 from giftless.agent.retrying import Pause, patiently
 from giftless.agent.workers import Crew, Workers
 
@@ -61,6 +63,7 @@ class Uploader:
         self._pause = pause
         self._clock = clock
         self._asked = clock()
+        self._resumes = True
 
     def run(self) -> None:
         """Upload.
@@ -76,19 +79,34 @@ class Uploader:
         plan = self._ask()
         if plan is None:
             return
-        self._progress.begin(self._request.size - plan.missing)
         try:
+            if plan.resume is not None:
+                self._resume(plan.resume)
+                return
+            self._progress.begin(self._request.size - plan.missing)
             self._workers.run(plan.parts, self._send_part)
             if plan.commit is not None:
                 self._commit(plan.commit)
         except Outdated as error:
             raise Again(error.reason) from None
 
+    def _resume(self, action: Action) -> None:
+        uploader = ResumingUploader(
+            self._request, action, self._client, self._progress, self._pause
+        )
+        try:
+            uploader.run()
+        except Outdated:
+            # If it is not just late, something on the way does not let it through: parts may.
+            self._resumes = False
+            raise
+
     def _ask(self) -> Plan | None:
         action, request = self._action, self._request
         self._asked = self._clock()
+        header = {**(action.header or {}), **(TUS if self._resumes else {})}
         reply = patiently(
-            lambda: self._client.ask("POST", action.href, action.header),
+            lambda: self._client.ask("POST", action.href, header),
             self._pause,
             _ASK_ATTEMPTS,
         )
@@ -98,7 +116,7 @@ class Uploader:
                 " what has arrived is not sent again",
                 reply.status,
             )
-        return read_plan(_good(reply).body, request.oid, request.size)
+        return read_plan(reply.checked().body, request.oid, request.size)
 
     def _send_part(self, part: Part, crew: Crew[Part]) -> None:
         if part.expires_in and self._clock() > self._asked + part.expires_in - _MARGIN:
@@ -109,7 +127,7 @@ class Uploader:
         reply = patiently(lambda: self._attempt(part, header, crew), crew.pause)
         if reply.status in _OUTDATED:
             raise Outdated(reply.reason)
-        _good(reply)
+        reply.checked()
 
     def _attempt(self, part: Part, header: dict[str, str], crew: Crew[Part]) -> Reply:
         body = _Sending(self._request.path, part, self._progress, crew)
@@ -129,12 +147,12 @@ class Uploader:
         )
         if reply.status == 409:
             raise Outdated(reply.reason)
-        _good(reply)
+        reply.checked()
 
     def _md5(self, part: Part) -> str:
         """Make the value of a ``Content-MD5`` header (RFC 1864)."""
         digest = hashlib.md5(usedforsecurity=False)
-        for data in _read(self._request.path, part):
+        for data in read_blocks(self._request.path, part.pos, part.size):
             digest.update(data)
         return base64.b64encode(digest.digest()).decode()
 
@@ -156,7 +174,7 @@ class _Sending:
         self._count = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for data in _read(self._path, self._part):
+        for data in read_blocks(self._path, self._part.pos, self._part.size):
             self._crew.check()
             yield data
             self._count += len(data)
@@ -166,24 +184,3 @@ class _Sending:
     def take_back(self) -> None:
         """Count the bytes no longer: they have not arrived."""
         self._progress.add(-self._count)
-
-
-def _read(path: str, part: Part) -> Iterator[bytes]:
-    left = part.size
-    try:
-        with open(path, "rb", buffering=0) as file:
-            file.seek(part.pos)
-            while left:
-                data = file.read(min(left, BLOCK_SIZE))
-                if not data:
-                    raise TransferError(f"{path} has become shorter; it must not change")
-                left -= len(data)
-                yield data
-    except OSError as error:
-        raise TransferError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _good(reply: Reply) -> Reply:
-    if not reply.good:
-        raise TransferError(reply.reason, reply.status)
-    return reply

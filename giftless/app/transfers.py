@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from giftless.app import plugins
@@ -48,7 +48,7 @@ class Transfers:
     @property
     def resumes(self) -> bool:
         """Whether uploads of one go on where they broke off, by endpoints of the server."""
-        return any(map(IResuming.providedBy, self.adapters.values()))
+        return _resuming(self.adapters.values()) is not None
 
 
 def build_transfers(
@@ -88,7 +88,25 @@ def build_transfers(
     if not adapters:
         names = ", ".join(factory.name for factory in factories.values())
         raise ConfigError("transfers", f"the storage can serve none of: {names}")
+    _let_resume(adapters.values())
     return Transfers(tokens, adapters)
+
+
+def _resuming(adapters: Iterable[ITransferAdapter]) -> IResuming | None:
+    for adapter in adapters:
+        if IResuming.providedBy(adapter):
+            return adapter
+    return None
+
+
+def _let_resume(adapters: Collection[ITransferAdapter]) -> None:
+    """Let those that plan uploads leave some to the one that resumes them."""
+    resuming = _resuming(adapters)
+    if resuming is None:
+        return
+    for adapter in adapters:
+        if IPartPlanner.providedBy(adapter):
+            adapter.resume_by(resuming)
 
 
 def choose_factories(names: Sequence[str]) -> dict[str, ITransferFactory]:

@@ -66,12 +66,15 @@ class Requester:
     :ivar repo: for objects of which repository.
     :ivar links: the repository's endpoints (:class:`ILinks`).
     :ivar client: what the client calls itself (``User-Agent``).
+    :ivar resumes: whether the client goes on with an upload of one piece by tus, if the
+        plan of its upload says so.
     """
 
     identity: Identity
     repo: Repo
     links: ILinks
     client: str = ""
+    resumes: bool = False
 
 
 class Fitness(Enum):
@@ -119,19 +122,29 @@ class ILengthy(Interface):
         """Return how many actions the reply to a batch has at most."""
 
 
-class IPartPlanner(Interface):
-    """A transfer adapter that can plan the upload of a single object in parts."""
-
-    def plan(transfer: Transfer, requester: Requester) -> Awaitable[Actions]:
-        """Make the actions for an object that the store does not have.
-
-        :returns: an awaitable of what a batch reply to ``multipart-basic`` says.
-        :raises giftless.errors.LFSError: if the object cannot be uploaded.
-        """
-
-
 class IResuming(ITransferAdapter):
     """A transfer adapter whose uploads go on where they broke off, by endpoints of the server.
 
     Its actions are those of the kind ``tus``, good for as long as those of parts.
     """
+
+    def suits(size: int) -> bool:
+        """Tell whether an object is worth the question how far its upload is.
+
+        :param size: its size in bytes.
+        """
+
+
+class IPartPlanner(Interface):
+    """A transfer adapter that can plan the upload of a single object in parts."""
+
+    def resume_by(adapter: IResuming) -> None:
+        """Leave objects of one piece to another adapter of the server, where that is better."""
+
+    def plan(transfer: Transfer, requester: Requester) -> Awaitable[Actions]:
+        """Make the actions for an object that the store does not have.
+
+        :returns: an awaitable of what a batch reply to ``multipart-basic`` says; or, for a
+            requester that resumes, of ``resume`` instead of the parts.
+        :raises giftless.errors.LFSError: if the object cannot be uploaded.
+        """

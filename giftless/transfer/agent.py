@@ -3,12 +3,14 @@
 git-lfs cannot read a list of parts.  It hands each object's one ``upload`` or
 ``download`` action to ``giftless-transfer-agent`` (its custom transfer
 protocol), which asks the action's URL what there is to do: the answer is what
-a batch reply to ``multipart-basic`` says of the object.
+a batch reply to ``multipart-basic`` says of the object, or that its upload can
+be resumed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from zope.interface import implementer
 
@@ -18,15 +20,20 @@ from giftless.interfaces import (
     IActionTokens,
     IObjectStore,
     IPartPlanner,
+    IResuming,
     ITransferAdapter,
     Requester,
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
-from giftless.lfs.objects import Actions
+from giftless.lfs.objects import Actions, Operation
 from giftless.transfer.basic import upload_actions
 from giftless.transfer.kinds import PARTS
 from giftless.transfer.multipart import Multipart, MultipartFactory
+
+#: From how many bytes on an object that can be resumed is worth the start of agents, which
+#: takes git-lfs a second or two.
+_WORTH_STARTING: Final = 8 * 1024 * 1024
 
 
 class AgentFactory:
@@ -57,7 +64,21 @@ class Agent:
     def fitness(self, request: BatchRequest) -> Fitness:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`."""
         counts = self._multipart.counts(request)
-        return Fitness.GOOD if max(counts, default=1) > 1 else Fitness.POSSIBLE
+        if max(counts, default=1) > 1 or self._resumes(request):
+            return Fitness.GOOD
+        return Fitness.POSSIBLE
+
+    def _resumes(self, request: BatchRequest) -> bool:
+        """Whether there is an upload that agents should be started for to resume it."""
+        return request.operation is Operation.UPLOAD and any(
+            item.size >= _WORTH_STARTING and self._multipart.resumes(item.size)
+            for item in request.objects
+            if item.error is None
+        )
+
+    def resume_by(self, adapter: IResuming) -> None:
+        """See :meth:`giftless.interfaces.IPartPlanner.resume_by`."""
+        self._multipart.resume_by(adapter)
 
     async def upload(
         self, transfers: Sequence[Transfer], requester: Requester

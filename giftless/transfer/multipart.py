@@ -3,7 +3,8 @@
 Where parts go depends on what the store can do, as with ``basic``: to the
 store itself with signed URLs, or through the daemon.  An object that fits one
 part goes up as with ``basic``: its only part is that upload, and there is
-nothing to commit.
+nothing to commit.  If it would begin anew after each failure, and the client
+can do better, it goes up as with ``tus``.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from giftless.interfaces import (
     Fitness,
     IActionTokens,
     IExternalMultipartStore,
+    IExternalStore,
     ILengthy,
     IMultipartStore,
     IObjectStore,
     IPartPlanner,
+    IResuming,
     IStreamingMultipartStore,
     ITransferAdapter,
     PartUpload,
@@ -31,7 +34,7 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import BatchRequest
-from giftless.lfs.multipart import Part, PartAction
+from giftless.lfs.multipart import Part, PartAction, PartPlan
 from giftless.lfs.objects import Action, Actions, Operation
 from giftless.transfer.basic import (
     BasicExternal,
@@ -86,6 +89,15 @@ class Multipart:
         self._tokens = tokens
         self._basic = basic
         self._verification = verification
+        self._resuming: IResuming | None = None
+
+    def resume_by(self, adapter: IResuming) -> None:
+        """See :meth:`giftless.interfaces.IPartPlanner.resume_by`.
+
+        What goes to the store directly is not led through the daemon for that.
+        """
+        if not IExternalStore.providedBy(self._store):
+            self._resuming = adapter
 
     def fitness(self, request: BatchRequest) -> Fitness:
         """See :meth:`giftless.interfaces.ITransferAdapter.fitness`.
@@ -141,18 +153,18 @@ class Multipart:
         """
         return self._basic.verification if self._count(size) == 1 else self._verification
 
+    def resumes(self, size: int) -> bool:
+        """Whether an object of ``size`` bytes is left to the adapter that resumes.
+
+        Parts are better where there are several: they go side by side.
+        """
+        return self._resuming is not None and self._count(size) == 1 and self._resuming.suits(size)
+
     async def plan(self, transfer: Transfer, requester: Requester) -> Actions:
         """See :meth:`giftless.interfaces.IPartPlanner.plan`."""
         plan = self._store.plan(transfer.size)
         if plan.count == 1:
-            (part,) = plan
-            (actions,) = await self._basic.upload([transfer], requester)
-            if isinstance(actions, LFSError):
-                raise actions
-            rest = dict(actions)
-            action = rest.pop("upload")
-            assert isinstance(action, Action)
-            return {"parts": [PartAction.of(action, part)], **rest}
+            return await self._plan_one(transfer, requester, plan)
         upload, missing = await self._store.begin(transfer.key, plan, transfer.extras)
         digest = self._store.want_digest
         signed = await self._part_actions(transfer, requester, upload, missing)
@@ -165,6 +177,20 @@ class Multipart:
             "abort": self._step(ABORT, transfer, requester, upload),
             **Verification(self._tokens, self._verification, requester).actions(transfer),
         }
+
+    async def _plan_one(self, transfer: Transfer, requester: Requester, plan: PartPlan) -> Actions:
+        """Plan the upload of an object of one piece."""
+        resuming = self._resuming if requester.resumes and self.resumes(transfer.size) else None
+        (actions,) = await (resuming or self._basic).upload([transfer], requester)
+        if isinstance(actions, LFSError):
+            raise actions
+        rest = dict(actions)
+        action = rest.pop("upload")
+        assert isinstance(action, Action)
+        if resuming is not None:
+            return {"resume": action, **rest}
+        (part,) = plan
+        return {"parts": [PartAction.of(action, part)], **rest}
 
     def _step(
         self, kind: ActionKind, transfer: Transfer, requester: Requester, upload: PartUpload

@@ -29,7 +29,7 @@ from giftless.transfer.basic import upload_actions
 from giftless.transfer.kinds import TUS, VERIFY
 from giftless.transfer.verification import kind_for_streaming
 
-#: From how many bytes on an object is worth two requests, to our own agent.
+#: From how many bytes on an object is worth one more request, to whoever has not asked for it.
 _WORTHWHILE: Final = 1024 * 1024
 
 
@@ -65,9 +65,13 @@ class Tus:
         if request.operation is Operation.DOWNLOAD:
             return Fitness.NONE
         sizes = (item.size for item in request.objects if item.error is None)
-        if Agent.name in request.transfers and max(sizes, default=0) < _WORTHWHILE:
+        if Agent.name in request.transfers and not any(map(self.suits, sizes)):
             return Fitness.POSSIBLE
         return Fitness.GOOD
+
+    def suits(self, size: int) -> bool:
+        """See :meth:`giftless.interfaces.IResuming.suits`."""
+        return size >= _WORTHWHILE
 
     async def upload(
         self, transfers: Sequence[Transfer], requester: Requester

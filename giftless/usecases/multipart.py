@@ -90,12 +90,18 @@ class MultipartServer:
             return 0  # it will be refused
 
     async def plan(
-        self, identity: Identity, key: ObjectKey, links: ILinks, client: str = ""
+        self,
+        identity: Identity,
+        key: ObjectKey,
+        links: ILinks,
+        client: str = "",
+        resumes: bool = False,
     ) -> ObjectReply:
         """Tell what there is to do to upload an object.
 
         :param client: what the client calls itself.
-        :returns: what a batch reply to ``multipart-basic`` says of it.
+        :param resumes: whether it goes on by tus with an upload that broke off.
+        :returns: what a batch reply to ``multipart-basic`` says of it, or how to resume it.
         :raises LFSError: if it cannot be uploaded.
         """
         ticket = self._admit(identity, key, PARTS)
@@ -112,7 +118,7 @@ class MultipartServer:
         if self._quotas is not None:
             await self._quotas.require(key, ticket.size, True)
         transfer = Transfer(key, ticket.size, ticket.extras, size is not None)
-        requester = Requester(identity, key.repo, links, client)
+        requester = Requester(identity, key.repo, links, client, resumes)
         actions = await self._planner.plan(transfer, requester)
         return ObjectReply(str(key.oid), ticket.size, True, actions)
 

@@ -12,6 +12,7 @@ from giftless.base.client_memory import ACTION_BYTES
 from giftless.errors import BadRequest, NotFound
 from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
+from giftless.lfs.tus import VERSION as TUS_VERSION
 from giftless.usecases.multipart import MultipartServer
 from giftless.web.call import RepoCall
 from giftless.web.route import Route, for_actions
@@ -46,7 +47,8 @@ class PartEndpoints:
         key = ObjectKey(call.repo, wanted)
         call.request.reserve(self._server.count_parts(call.identity) * ACTION_BYTES)
         client = call.header("user-agent") or ""
-        plan = await self._server.plan(call.identity, key, call.links, client)
+        resumes = call.header("tus-resumable") == TUS_VERSION
+        plan = await self._server.plan(call.identity, key, call.links, client, resumes)
         call.request.respond_json(200, msgspec.json.encode(plan))
 
     async def upload(self, named: RepoCall, oid: str, number: str) -> None:

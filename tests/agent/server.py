@@ -61,12 +61,14 @@ class Server:
     """Answers every request with what ``answer`` makes of it.
 
     :ivar answer: makes the answers.
+    :ivar enough: tells after how many bytes of a body no more are read; ``None``: never.
     :ivar asked: the requests, in the order of their arrival.
     :ivar most: the most of them at the same time.
     """
 
     def __init__(self, case: SynchronousTestCase, answer: Callable[[Asked], Answer]) -> None:
         self.answer = answer
+        self.enough: Callable[[Asked], int | None] = lambda asked: None
         self.asked: list[Asked] = []
         self.most = 0
         self._running = 0
@@ -79,7 +81,7 @@ class Server:
             def handle_any(self) -> None:
                 outer.handle(self)
 
-            do_GET = do_PUT = do_POST = do_CONNECT = handle_any
+            do_GET = do_HEAD = do_PUT = do_PATCH = do_POST = do_CONNECT = handle_any
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -109,7 +111,7 @@ class Server:
             self._running += 1
             self.most = max(self.most, self._running)
         try:
-            asked.body = _read_body(handler, headers)
+            asked.body = _read_body(handler, headers, self.enough(asked))
             answer: Answer | None = self.answer(asked)
         except Cut:
             answer = None
@@ -138,9 +140,15 @@ class Server:
             handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def _read_body(handler: BaseHTTPRequestHandler, headers: Mapping[str, str]) -> bytes:
+def _read_body(
+    handler: BaseHTTPRequestHandler, headers: Mapping[str, str], enough: int | None
+) -> bytes:
     if headers.get("transfer-encoding") != "chunked":
-        return handler.rfile.read(int(headers.get("content-length", 0)))
+        length = int(headers.get("content-length", 0))
+        if enough is not None and enough < length:
+            handler.close_connection = True
+            length = enough
+        return handler.rfile.read(length)
     chunks = []
     while length := int(handler.rfile.readline(), 16):
         chunks.append(handler.rfile.read(length))

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.agent.errors import TransferError
 from giftless.agent.plan import Part, Plan, Step, read_plan
+from giftless.agent.protocol import Action
 
 
 def answer(**members: object) -> bytes:
@@ -61,6 +62,11 @@ class PlanTests(SynchronousTestCase):
         """All parts may be there."""
         plan = read_plan(answer(actions={"parts": [], "commit": {"href": "http://h"}}), "ab", 10)
         self.assertEqual(plan, Plan([], Step("http://h")))
+
+    def test_an_upload_that_can_be_resumed_has_no_parts(self) -> None:
+        upload = {"href": "http://h/tus", "header": {"A": "b"}, "expires_in": 9}
+        plan = read_plan(answer(actions={"resume": upload}), "ab", 10)
+        self.assertEqual(plan, Plan([], None, Action("http://h/tus", {"A": "b"})))
 
     def test_a_plan_for_another_object_is_refused(self) -> None:
         """An answer for another object is refused."""

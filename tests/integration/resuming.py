@@ -1,4 +1,4 @@
-"""A push with git-lfs' own ``tus`` that is broken off again and again, in many ways."""
+"""A push by tus, of git-lfs or our agent, that is broken off again and again, in many ways."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.agent.test_install import COMMAND
+from tests.integration.resuming import TOLERANCE, Push, cut, kill_client, random_file
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import Daemon, Git, GitRepo, file_digest, oid_of
-from tests.support.faulty import HANG, RESET, Fault, FaultyProxy
+from tests.support.faulty import HANG, RESET, Fault, FaultyProxy, answer
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, installed, wait_until
 from tests.support.rounds import rounds
@@ -215,6 +216,44 @@ class RoundTripTests(AgentTestCase):
             self.assertEqual(status, 0, push.stderr.read())
         self.assert_intact(daemon.store / self.repo)
         self.assertEqual(repos[1].clone(self.directory / "clone").read("a.bin"), SEVERAL)
+
+
+class OnePieceTests(AgentTestCase):
+    """A file that fits one part is resumed as well."""
+
+    size = rounds(12, 31) * MIB
+
+    def serve(self, **config: Any) -> Daemon:
+        """Share a daemon whose parts have the size that is the default."""
+        storage = {"type": "local", "path": "objects"}
+        return self.share_daemon(storage=storage, log_format="json", **config)
+
+    def test_a_push_that_breaks_off_goes_on_where_it_broke(self) -> None:
+        """Connections are cut, git is killed, and little is sent twice."""
+        daemon = self.serve()
+        proxy = self.proxy(daemon.port)
+        repo = self.make_repo(f"{proxy.url}/{self.repo}")
+        oid = random_file(repo.directory / "large.bin", self.size)
+        repo.commit_files(["large.bin"])
+        push = Push(repo, proxy, [daemon], self.size, (cut, cut, kill_client, cut))
+        self.assertLess(push.run(), TOLERANCE * self.size)
+        self.assertEqual(self.assert_intact(daemon.store / self.repo), [oid])
+        self.assertEqual(push.offsets, sorted(push.offsets))
+        self.assertEqual(len(push.offsets), 5)
+        # The agent goes on by itself; the one of the second push asks again.
+        self.assertEqual(len(daemon.accesses("POST", f"{oid}/parts")), 2)
+        self.assertEqual(daemon.accesses("PUT"), [])
+
+    def test_a_proxy_that_lets_nothing_but_the_usual_through(self) -> None:
+        """Then it is sent as before."""
+        daemon = self.serve()
+        proxy = self.proxy(daemon.port)
+        proxy.fault = lambda head: (
+            answer("405 Method Not Allowed") if head.startswith(b"PATCH") else None
+        )
+        repo = self.make_repo(f"{proxy.url}/{self.repo}")
+        self.assert_round_trip(repo, {"a.bin": FILES["huge.bin"][: 9 * MIB]})
+        self.assertEqual(len(daemon.accesses("PUT")), 1)
 
 
 class FallbackTests(AgentTestCase):

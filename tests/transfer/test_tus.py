@@ -62,6 +62,9 @@ class TusTests(CoroutineTestCase):
         refused = batch(5 * MB, transfers=AGENT, error=BadRequest("no"))
         self.assertIs(fitness(refused), Fitness.POSSIBLE)
 
+    def test_one_more_request_is_too_much_for_a_small_object(self) -> None:
+        self.assertEqual([self.adapter().suits(size) for size in (0, MB - 1, MB)], [0, 0, 1])
+
     def test_it_is_for_uploads_alone(self) -> None:
         adapter = self.adapter()
         downloads = batch(MB, operation=Operation.DOWNLOAD)

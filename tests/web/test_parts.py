@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from giftless.auth.actions import ActionOptions
 from giftless.auth.anonymous import AnonymousAuthenticator
 from giftless.errors import Unprocessable
-from giftless.interfaces import PartUpload, Ticket
+from giftless.interfaces import IResumableStore, PartUpload, Ticket
 from giftless.lfs.multipart import PartPlan
 from giftless.storage.local.store import LocalStore
+from giftless.storage.wrapping import lend
 from tests.support.blocking import InlineBlocking
 from tests.support.making import action_of, key_of, oid_of, writer
 from tests.support.memory import ExternalStore, MemoryStore
@@ -23,6 +24,7 @@ from tests.web.support import MEDIA_TYPE, FrontTestCase, Response, batch_body, c
 
 DATA = b"aaaabbbbcc"
 SMALL = b"tiny"
+LARGE = bytes(1024 * 1024)
 OID = oid_of(DATA)
 SHORT = "/org/repo/objects/batch"
 LONG = "/org/repo.git/info/lfs/objects/batch"
@@ -246,6 +248,38 @@ class AgentTests(PartsTestCase):
         self.assertEqual(set(answer["actions"]), {"parts"})
         self.assertEqual(self.send(answer["actions"]["parts"][0], SMALL).status, 200)
         self.assertEqual(self.stored(), {f"org/repo/{oid_of(SMALL)}": SMALL})
+
+    def test_an_object_of_one_piece_is_resumed(self) -> None:
+        """If the agent says that it can; its extras come along."""
+        directory = self.mktemp()
+        os.makedirs(directory)
+        store = LocalStore(directory, "", InlineBlocking(), 2 * len(LARGE))
+        lend(store, store.resumable(1000, self.clock), IResumableStore)
+        self.serve(store=store)
+        members = {"oid": oid_of(LARGE), "size": len(LARGE), "x-filename": "x.bin"}
+        body = batch_body("upload", members, transfers=["giftless"])
+        (entry,) = self.request("POST", SHORT, GIT, body).json["objects"]
+        upload = entry["actions"]["upload"]
+        for version in ("", "0.2.2"):
+            plan = self.act(upload, Tus_Resumable=version).json
+            self.assertEqual(set(plan["actions"]), {"parts"})
+        plan = self.act(upload, Tus_Resumable="1.0.0").json
+        self.assertEqual(set(plan), {"oid", "size", "authenticated", "actions"})
+        self.assertEqual(set(plan["actions"]), {"resume"})
+        resume = plan["actions"]["resume"]
+        half = len(LARGE) // 2
+        for offset, data in ((0, LARGE[:half]), (half, LARGE[half:])):
+            told = self.act(resume, method="HEAD", Tus_Resumable="1.0.0")
+            self.assertEqual(told.headers["upload-offset"], str(offset))
+            headers = {
+                "Tus_Resumable": "1.0.0",
+                "Upload_Offset": str(offset),
+                "Content_Type": "application/offset+octet-stream",
+            }
+            self.assertEqual(self.act(resume, data, "PATCH", **headers).status, 204)
+        response = self.request("GET", storage_url(oid_of(LARGE)))
+        self.assertEqual(response.body, LARGE)
+        self.assertIn("x.bin", response.headers["content-disposition"])
 
     def test_extras_come_along(self) -> None:
         members = {"oid": OID, "size": len(DATA), "x-filename": "x.bin"}
