@@ -54,6 +54,19 @@ class GrammarTests(SynchronousTestCase):
             self.assertEqual(route(template).end, end)
         self.assertEqual((server("-/").end, server("").end), ("/-/", ""))
 
+    def test_a_variable_may_stand_for_the_rest_of_a_path(self) -> None:
+        made = server("a/{what:rest}")
+        self.assertEqual(made.rule, "/a/<path:what>")
+        self.assertEqual(made.end, "")
+        found = made.pattern.fullmatch("/a/b/c.d/e")
+        assert found is not None
+        self.assertEqual(found.groupdict(), {"what": "b/c.d/e"})
+        self.assertIsNone(made.pattern.fullmatch("/a/"))
+        self.assertLess(made.precedence, server("a/b").precedence)
+        for template in ("{what:rest}/a", "a/{what:rest}/b", "a/{x:rest}{y:rest}"):
+            self.assertRaises(ValueError, server, template)
+        self.assertRaises(ValueError, route, "a/{what:rest}")
+
     @given(routes, st.text("ab/", min_size=1))
     def test_no_url_of_a_route_ends_otherwise(self, made: Route, path: str) -> None:
         if made.pattern.fullmatch(path):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from giftless.auth.realms import shown_name
 from giftless.errors import UnfitCredential
+
+#: The longest subject, in characters (OpenID Connect Core 1.0, section 2).
+_MAX_SUBJECT: Final = 255
 
 #: Claims as plain data; whoever made them may have put anything there.
 Claims = Mapping[str, Any]
@@ -62,7 +65,7 @@ class ClaimNames:
 def subject_of(claims: Claims) -> str:
     """Return what stands for somebody at the issuer; empty if the claims do not say it."""
     subject = claims.get("sub")
-    return subject if isinstance(subject, str) else ""
+    return subject if isinstance(subject, str) and len(subject) <= _MAX_SUBJECT else ""
 
 
 def _find(value: Any, names: Sequence[str]) -> Any:

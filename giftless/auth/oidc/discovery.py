@@ -86,6 +86,7 @@ class Discovery:
         self._known: Metadata | None = None
         self._due_at = -math.inf
         self._fetching = Errand()
+        self._failing = False
 
     @property
     def http(self) -> HTTPClient:
@@ -98,7 +99,10 @@ class Discovery:
         :raises IdentityUnavailable: if there is none, and none can be had.
         """
         if self._clock.seconds() >= self._due_at:
-            await self._fetching.join(self._refresh)
+            refreshed = self._fetching.join(self._refresh)
+            # Nobody waits for an issuer that was not there a moment ago, if that can be helped.
+            if self._known is None or not self._failing:
+                await refreshed
         if self._known is None:
             wait = max(1, math.ceil(self._due_at - self._clock.seconds()))
             raise IdentityUnavailable(
@@ -112,6 +116,7 @@ class Discovery:
         try:
             self._known = await self._fetch()
         except Exception as error:  # whatever a connection can fail with
+            self._failing = True
             self.log.warn(
                 "{issuer} does not say where its keys are: {error!r}",
                 issuer=self._issuer,
@@ -119,6 +124,7 @@ class Discovery:
             )
             pause = INTERVAL_WITHOUT_KEYS if self._known is None else INTERVAL
         else:
+            self._failing = False
             pause = self._max_age
         self._due_at = self._clock.seconds() + pause
 

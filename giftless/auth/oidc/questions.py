@@ -105,8 +105,10 @@ class Questions:
         headers = {"Content-Type": _FORM}
         if not methods or "client_secret_basic" in methods:
             headers["Authorization"] = self._basic()
-        else:
+        elif "client_secret_post" in methods:
             form |= {"client_id": self._options.client_id, "client_secret": self._secret or ""}
+        else:
+            raise self._unavailable("takes no secret where it introspects")
         body = urlencode(form).encode()
         answer = await self._ask("POST", metadata.introspection_endpoint, headers, body)
         if answer.status != HTTPStatus.OK:
@@ -176,9 +178,9 @@ class Questions:
         http = self._discovery.http
         try:
             return await ask(http, method, url, headers, body, _MAX_BYTES, timeout, self._clock)
-        except CancelledError:
-            raise  # nobody waits any more
         except Exception as error:  # whatever a connection can fail with
+            if _is_given_up(error):
+                raise  # nobody waits any more
             if isinstance(error, _UNREACHABLE):
                 self._asked_again_at = self._clock.seconds() + PAUSE
             raise self._unavailable(f"cannot be asked: {type(error).__name__}") from None
@@ -198,6 +200,12 @@ class Questions:
             self._told_again_at = now + PAUSE
             self.log.warn("{issuer} {problem}", issuer=self._options.issuer, problem=problem)
         return _unavailable()
+
+
+def _is_given_up(error: Exception) -> bool:
+    """Whether a request has failed because it was cancelled."""
+    reasons = getattr(error, "reasons", ())
+    return isinstance(error, CancelledError) or any(each.check(CancelledError) for each in reasons)
 
 
 def _unavailable() -> IdentityUnavailable:

@@ -95,6 +95,7 @@ class KeySet:
         self._retry_at = -math.inf
         self._next_search_at = -math.inf
         self._fetching = Errand()
+        self._failing = False
 
     async def find(self, header: TokenHeader) -> Sequence[Key] | None:
         """Find the keys that may verify a token.
@@ -107,7 +108,10 @@ class KeySet:
         """
         if self._is_due(header):
             self._count("shared" if self._fetching.waiting else "miss")
-            await self._fetching.join(self._fetch)
+            fetched = self._fetching.join(self._fetch)
+            # Nobody who has a key waits for an issuer that was not there a moment ago.
+            if not (self._failing and self._named(header)):
+                await fetched
         else:
             self._count("hit")
         if not self._keys:
@@ -147,10 +151,12 @@ class KeySet:
         try:
             self._keys = await self._download()
         except Exception as error:  # whatever a connection can fail with
+            self._failing = True
             # Its query may be a secret.
             url = self._url.partition("?")[0]
             _log.warn("there are no keys at {url}: {error!r}", url=url, error=error)
         else:
+            self._failing = False
             self._stale_at = self._reactor.seconds() + self._max_age
             if self._keys:
                 return

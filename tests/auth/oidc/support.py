@@ -133,9 +133,20 @@ class OIDCTestCase(TestCase):
             return error
         self.fail(f"{kind.__name__} was not raised, but came {found}")
 
+    async def settle(self, authenticator: OIDCAuthenticator) -> None:
+        """Wait until nothing is fetched that nobody waits for."""
+        signed = authenticator._people._signed
+        assert signed._keys is not None
+        for errand in (signed._discovery._fetching, signed._keys._fetching):
+            await errand.join(_nothing)
+
     def showing(self, authenticator: OIDCAuthenticator, token: str) -> Deferred[Any]:
         """Begin to show a token."""
         return Deferred.fromCoroutine(self.show(authenticator, token))
+
+
+async def _nothing() -> None:
+    """Do nothing."""
 
 
 async def _stopped(lent: Environment) -> None:

@@ -138,6 +138,7 @@ class FailingTests(DiscoveryTestCase):
         for _ in range(5):
             self.clock.advance(100)
             self.assertEqual(await self.show(authenticator, self.token()), TESS)
+            await self.settle(authenticator)
         before = len(self.issuer.seen)
         for _ in range(50):
             await self.show(authenticator, self.token())
@@ -147,6 +148,25 @@ class FailingTests(DiscoveryTestCase):
         self.issuer.keys = [jwk("ES256", kid="next")]
         token = self.token(headers={"kid": "next"})
         self.assertEqual(await self.show(authenticator, token), TESS)
+        await self.settle(authenticator)
+
+    async def test_nobody_who_has_a_key_waits_again_for_an_issuer_that_is_silent(self) -> None:
+        authenticator = self.build(jwks_max_age=100)
+        await self.show(authenticator, self.token())
+        for path in (DOCUMENT, "/keys"):
+            held = hold(self.issuer, path)
+            self.clock.advance(100)
+            waiting = self.showing(authenticator, self.token())
+            await held
+            self.clock.advance(TIMEOUT)
+            self.assertEqual(await waiting, TESS)
+            held = hold(self.issuer, path)
+            self.clock.advance(INTERVAL)
+            self.assertEqual(await self.show(authenticator, self.token()), TESS)
+            await held
+            self.clock.advance(TIMEOUT)
+            await self.settle(authenticator)
+            del self.issuer.failures[path]
 
 
 class MisleadingTests(DiscoveryTestCase):

@@ -57,6 +57,11 @@ class IntrospectionTests(OIDCTestCase):
         ]
         self.assertEqual(await self.show(self.authenticator, OPAQUE), ("olga", "write"))
 
+    async def test_a_secret_is_not_sent_where_none_is_taken(self) -> None:
+        self.issuer.document["introspection_endpoint_auth_methods_supported"] = ["private_key_jwt"]
+        await self.failure(IdentityUnavailable, self.authenticator, OPAQUE)
+        self.assertEqual(self.issuer.count("/introspect"), 0)
+
     async def test_a_secret_may_be_in_a_file(self) -> None:
         path = Path(self.mktemp())
         path.write_text(f"{CLIENT[1]}\n")
@@ -127,6 +132,7 @@ class IntrospectionTests(OIDCTestCase):
         await begun
         waiting.addErrback(lambda _: None)
         waiting.cancel()
+        self.assertEqual(self.logged, [])
         self.issuer.failures["/introspect"] = cut
         await self.failure(IdentityUnavailable, self.authenticator, OPAQUE)
         self.issuer.failures.clear()

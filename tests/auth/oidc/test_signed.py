@@ -167,6 +167,7 @@ class HostileTests(SignedTestCase):
             ({"sub": None}, "whose"),
             ({"sub": ""}, "whose"),
             ({"sub": 7}, "whose"),
+            ({"sub": "x" * 256}, "whose"),
             ({"cnf": {"jkt": "x"}}, "bound to a key"),
             ({"events": {"log-out": {}}}, "opens nothing"),
         ):

@@ -418,7 +418,9 @@ class Outage:
             self.assertIsNone(await self.find("second"))
         self.assertLessEqual(self.questions, questions + 1)
         self.clock.advance(1000 * MAX_AGE)
+        # Who has a key that is known does not wait now; the other one does.
         self.assertEqual(await self.find(), [self.public("first")])
+        self.assertIsNone(await self.find("second"))
         await self.recover()
         self.clock.advance(INTERVAL)
         self.assertEqual(await self.find("second"), [self.public("second")])
