@@ -44,6 +44,7 @@ from giftless.interfaces import (
     IDeleting,
     IListing,
     IMarking,
+    IResumableStore,
     ISharing,
     IStorageFactory,
     IStoredFile,
@@ -163,7 +164,7 @@ class CachedStore:
         self._blocking = blocking
         # What is cached has the right bytes, whatever becomes of the store's own, and is
         # given out only while the store has the object.
-        pass_on(self, store, IMarking, IListing, IDeleting, ICopying, ISharing)
+        pass_on(self, store, IMarking, IListing, IDeleting, ICopying, ISharing, IResumableStore)
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See ``IObjectStore.sizes``: the store knows."""

@@ -7,6 +7,8 @@ there yet is read from the other.  ``giftless migrate`` moves the objects.
     what has one meaning over both stores: sizes, reading, copies, deletions, lists;
 ``listing``
     one list of what two stores have;
+``resumable``
+    objects that come bit by bit, and had begun in the old store;
 ``direct``
     signed URLs, if both stores sign;
 ``factory``

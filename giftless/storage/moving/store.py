@@ -24,6 +24,7 @@ from giftless.interfaces import (
     IMarking,
     IMultipartStore,
     IProbing,
+    IResumableStore,
     ISharing,
     IStoredObject,
     IStreamingMultipartStore,
@@ -36,7 +37,8 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import RESERVED_PREFIX, Extras, ObjectKey, Oid, Repo, owner_of
 from giftless.storage.moving.listing import list_both
-from giftless.storage.wrapping import pass_on, without_copies
+from giftless.storage.moving.resumable import MovingUploads
+from giftless.storage.wrapping import lend, pass_on, without_copies
 
 T = TypeVar("T")
 
@@ -54,8 +56,8 @@ class MovingStore:
     """Two stores that clients see as one.
 
     It provides of :class:`IInspector`, :class:`IListing`, :class:`IDeleting`,
-    :class:`IMarking` and :class:`ICopying` what both stores do; of :class:`ISharing` and
-    :class:`ICapacity`, what the new one does.
+    :class:`IMarking` and :class:`ICopying` what both stores do; of :class:`ISharing`,
+    :class:`ICapacity` and :class:`IResumableStore`, what the new one does.
 
     :param target: the store that objects move to.
     :param source: the store that they come from.
@@ -73,6 +75,8 @@ class MovingStore:
             alsoProvides(self, ISharing)
         if ICopied.providedBy(target) or ICopied.providedBy(source):
             alsoProvides(self, ICopied)
+        if IResumableStore.providedBy(target):
+            lend(self, MovingUploads(target, source), IResumableStore)
 
     # -- reading
 
