@@ -14,6 +14,10 @@ A store inside keeps what is made of an object here, and what it gives back is u
     bytes on their way into the store;
 ``opening``, ``opened``, ``unpacked``, ``views``
     bytes on their way out of it;
+``recoding``
+    objects that are coded after the store inside has made them;
+``parts``, ``resumable``
+    objects that come in parts, and bit by bit;
 ``sizes``
     the sizes that clients are told;
 ``store``

@@ -30,107 +30,70 @@ from giftless.interfaces import (
 from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey, Oid
 from giftless.storage.coded.coding import CodedBody, ContentCoder
-from giftless.storage.coded.compressing import START_BYTES
 from giftless.storage.coded.frames import FRAME_SIZE
 from giftless.storage.coded.head import HEAD_SIZE, Head
 from giftless.storage.coded.opening import open_stored
+from giftless.storage.coded.recoding import Recoding
 from giftless.storage.coded.sealing import ISealing
-from giftless.storage.coded.sizes import Size, Sizes
+from giftless.storage.coded.sizes import Size
 from giftless.storage.coded.views import Cutter, StoredView
 from giftless.storage.coded.writing import Writer
 from giftless.storage.staging import staged
 from giftless.storage.wrapping import without_copies
 
 
-class _Parts:
-    """What both kinds have in common.
-
-    :param store: the store inside.
-    :param sizes: tells the sizes of objects.
-    :param writer: stores objects.
-    :param blocking: hashes them.
-    """
-
-    def __init__(self, store: Any, sizes: Sizes, writer: Writer, blocking: IBlocking) -> None:
-        self._store = store
-        self._sizes = sizes
-        self._writer = writer
-        self._blocking = blocking
-
-    def plan(self, size: int) -> PartPlan:
-        """See :meth:`giftless.interfaces.IMultipartStore.plan`."""
-        plan: PartPlan = self._store.plan(size)
-        return plan
-
-    async def _look(self, key: ObjectKey) -> tuple[Size, Size]:
-        """Return how many bytes are stored of an object, and how large it is."""
-        stored = await self._store.sizes([key])
-        (size,) = await self._sizes.translate([key], stored)
-        return stored[0], size
-
-
-class PlainParts(_Parts):
+class PlainParts:
     """The store inside takes the parts as they are.
 
     Has what :class:`~giftless.interfaces.IStreamingMultipartStore` asks for.
+
+    :param store: the store inside.
+    :param recoding: looks at objects there, and compresses them.
     """
 
-    def __init__(self, store: Any, sizes: Sizes, writer: Writer, blocking: IBlocking) -> None:
-        super().__init__(store, sizes, writer, blocking)
+    def __init__(self, store: Any, recoding: Recoding) -> None:
         self.want_digest: str = store.want_digest
         self.reads_back: bool = store.reads_back
+        self.plan = store.plan
         self.begin = store.begin
         self.put_part = store.put_part
         self.abort = store.abort
+        self._store = store
+        self._recoding = recoding
 
     async def commit(
         self, key: ObjectKey, upload: PartUpload, payload: Payload, extras: Extras
     ) -> None:
         """See :meth:`giftless.interfaces.IMultipartStore.commit`."""
-        if await self._is_coded(key, upload):
+        size = upload.plan.size
+        if await self._recoding.is_coded(key, size):
             await self._store.abort(key, upload)
             return
         try:
             await self._store.commit(key, upload, payload, extras)
         except Conflict:
             # Somebody else may have committed it, and have compressed it already.
-            if not await self._is_coded(key, upload):
+            if not await self._recoding.is_coded(key, size):
                 raise
             return
-        await self._compress(key, upload.plan.size, payload, extras)
-
-    async def _is_coded(self, key: ObjectKey, upload: PartUpload) -> bool:
-        """Whether the object is there, in another form."""
-        stored, size = await self._look(key)
-        return size == upload.plan.size != stored
-
-    async def _compress(self, key: ObjectKey, size: int, payload: Payload, extras: Extras) -> None:
-        """Store an object anew that has been made of parts, if it suits it better."""
-        stored: IStoredObject | None = await without_copies(self._store).open(key)
-        if stored is None:
-            return
         try:
-            if stored.size != size:
-                return
-            start = await Cutter(stored.read(0, min(size, START_BYTES))).take_most(START_BYTES)
-            if not await self._writer.changes(start, size):
-                return
-            body = VerifiedBody(stored.read(0, size), payload.sha256, size, size, self._blocking)
-            await self._writer.put(key, Payload(size, payload.sha256), body, extras)
+            await self._recoding.recode(key, size, payload, extras)
         except WrongBody:
             # Whoever has asked for the commit reads back what the store does not verify.
             if not self.reads_back:
                 raise
-        finally:
-            stored.close()
 
 
-class SealedParts(_Parts):
+class SealedParts:
     """Each part is sealed by itself, until all are sealed as one.
 
     Has what :class:`~giftless.interfaces.IStreamingMultipartStore` asks for.
 
-    :param sealing: seals them.
+    :param store: the store inside.
+    :param recoding: looks at objects there.
+    :param writer: stores objects.
+    :param sealing: seals the parts.
+    :param blocking: where that is done.
     """
 
     want_digest = "contentMD5"
@@ -139,13 +102,17 @@ class SealedParts(_Parts):
     def __init__(
         self,
         store: Any,
-        sizes: Sizes,
+        recoding: Recoding,
         writer: Writer,
         sealing: ISealing,
         blocking: IBlocking,
     ) -> None:
-        super().__init__(store, sizes, writer, blocking)
+        self.plan = store.plan
+        self._store = store
+        self._recoding = recoding
+        self._writer = writer
         self._sealing = sealing
+        self._blocking = blocking
 
     async def begin(
         self, key: ObjectKey, plan: PartPlan, extras: Extras
@@ -191,7 +158,7 @@ class SealedParts(_Parts):
         await self._store.delete(staged(key))
 
     async def _is_here(self, key: ObjectKey, plan: PartPlan) -> bool:
-        return (await self._look(key))[1] == plan.size
+        return (await self._recoding.look(key))[1] == plan.size
 
     async def _is_staged(self, key: ObjectKey, plan: PartPlan) -> bool:
         sizes: Sequence[Size] = await self._store.sizes([staged(key)])
@@ -279,15 +246,3 @@ def _oid_of_part(key: ObjectKey, plan: PartPlan, part: Part) -> Oid:
     """Return what a part is sealed for: this place in this object, and nothing else."""
     name = f"giftless part {part.number} of {plan.count} of {plan.part_size} of {key.oid}"
     return Oid(hashlib.sha256(name.encode()).hexdigest())
-
-
-def parts_of(
-    store: Any, sizes: Sizes, writer: Writer, sealing: ISealing | None, blocking: IBlocking
-) -> PlainParts | SealedParts:
-    """Return what takes parts.
-
-    :param store: the store inside, which takes parts; to seal, it must delete as well.
-    """
-    if sealing is None:
-        return PlainParts(store, sizes, writer, blocking)
-    return SealedParts(store, sizes, writer, sealing, blocking)

@@ -27,6 +27,7 @@ from giftless.interfaces import (
     IMarking,
     IMultipartStore,
     IProbing,
+    IResumableStore,
     ISharing,
     IStoredObject,
     IStreamingMultipartStore,
@@ -42,7 +43,9 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import Extras, ObjectKey, Repo
 from giftless.storage.coded.opening import open_stored
-from giftless.storage.coded.parts import parts_of
+from giftless.storage.coded.parts import PlainParts, SealedParts
+from giftless.storage.coded.recoding import Recoding
+from giftless.storage.coded.resumable import PlainUploads
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.coded.sizes import Size, Sizes
 from giftless.storage.coded.writing import Writer
@@ -84,11 +87,18 @@ class CodedStore:
                 alsoProvides(self, interface)
         if ICopied.providedBy(store):
             alsoProvides(self, ICopied)
+        recoding = Recoding(store, sizes, writer, blocking)
         if IStreamingMultipartStore.providedBy(store) and (
             sealing is None or IDeleting.providedBy(store)
         ):
-            parts = parts_of(store, sizes, writer, sealing, blocking)
+            parts = (
+                PlainParts(store, recoding)
+                if sealing is None
+                else SealedParts(store, recoding, writer, sealing, blocking)
+            )
             lend(self, parts, IMultipartStore, IStreamingMultipartStore)
+        if IResumableStore.providedBy(store) and sealing is None:
+            lend(self, PlainUploads(store, recoding), IResumableStore)
 
     @property
     def compresses(self) -> bool:
