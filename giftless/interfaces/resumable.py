@@ -53,7 +53,8 @@ class IClaimedUpload(Interface):
 
         Nobody can claim the upload meanwhile.  Afterwards there is no upload any more.
 
-        :param payload: what the bytes must be; both length and digest are known.
+        :param payload: what the bytes must be.  The length is known, and so is the digest,
+            unless a wrapper has changed the bytes: it reads them back by itself then.
         :param verified: whether the caller has seen all bytes go by, and their digest is
             that.  Otherwise the store reads them back before the object becomes visible.
         :raises giftless.errors.WrongBody: if they are not those; they have been thrown away

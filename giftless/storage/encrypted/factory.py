@@ -12,12 +12,14 @@ from giftless.interfaces import (
     IEncryptedStore,
     IKeyWrapper,
     IKeyWrapperFactory,
+    IResumableStore,
     Section,
 )
 from giftless.storage.coded.compressing import load_compression
 from giftless.storage.coded.factory import build_inner
 from giftless.storage.coded.store import CodedStore
 from giftless.storage.encrypted.store import EncryptedStore
+from giftless.storage.wrapping import lend
 
 
 class EncryptedOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,4 +65,8 @@ class EncryptedFactory:
             )
         refuses = options.plaintext == "refuse"
         blocking, directory = environment.blocking, environment.state_dir
-        return EncryptedStore(store, keys, compression, blocking, directory, refuses)
+        encrypted = EncryptedStore(store, keys, compression, blocking, directory, refuses)
+        uploads = encrypted.resumable(environment.wall_clock)
+        if uploads is not None:
+            lend(encrypted, uploads, IResumableStore)
+        return encrypted

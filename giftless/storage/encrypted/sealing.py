@@ -5,7 +5,9 @@ context: so no head is good for another object.  Of the data key are derived
 
 - the key of the head's MAC: HKDF-SHA256 with ``giftless head 1`` as ``info``;
 - the key of the content (:mod:`giftless.storage.encrypted.segments`), to which
-  ``giftless 1``, the oid, the head's flags and its size are the associated data.
+  ``giftless 1``, the oid, the head's flags and its size are the associated data;
+- or, in an upload that comes bit by bit, the keys of its blocks
+  (:mod:`giftless.storage.encrypted.blocks`).
 """
 
 from __future__ import annotations
@@ -20,12 +22,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from zope.interface import implementer
 
-from giftless.errors import ObjectCorrupt, StorageUnavailable
+from giftless.errors import (
+    ObjectCorrupt,
+    ObjectDamaged,
+    ServiceUnavailable,
+    StorageUnavailable,
+)
 from giftless.interfaces import IKeyWrapper, WrappedKey
 from giftless.lfs.objects import Oid
 from giftless.storage.coded.head import CHECKSUM_SIZE, MAX_KEY_ID, MAX_WRAPPED_KEY, Head
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.encrypted import segments
+from giftless.storage.encrypted.blocks import BlockCipher
 from giftless.storage.encrypted.segments import KEY_SIZE, SegmentOpener, SegmentSealer
 
 #: What keys are derived for; a new format has a new number.
@@ -60,6 +68,39 @@ class Sealing:
         if not head.compressed and head.size not in (None, size):
             raise ObjectCorrupt.because("a part of what is stored is missing, or there is too much")
         return SegmentOpener(data_key, _associated(oid, head), prefix, sealed)
+
+    async def new_blocks(self, oid: Oid) -> tuple[Head, BlockCipher]:
+        """Make a new data key for blocks.
+
+        :param oid: stands for what they belong to.
+        :returns: an awaitable of a head that has the key, and of what seals the blocks.
+        :raises ServiceUnavailable: if the keys cannot be asked now.
+        """
+        data_key = os.urandom(KEY_SIZE)
+        return await self._wrapped(oid, Head(False, True, None), data_key), BlockCipher(data_key)
+
+    async def blocks(self, oid: Oid, head: Head) -> BlockCipher | None:
+        """Get what seals and opens blocks: the inverse of :meth:`new_blocks`.
+
+        :returns: an awaitable; of ``None`` if nothing will ever open them: the head is not
+            authentic, or its key is not among those that there are.
+        :raises ServiceUnavailable: if the keys cannot be asked now.
+        """
+        try:
+            return BlockCipher(await self._data_key(oid, head))
+        except ObjectDamaged:
+            return None
+        except ServiceUnavailable:
+            if head.key_id in await self._keys.ids():
+                raise
+            return None
+
+    async def is_current(self, head: Head) -> bool:
+        """Whether a head's data key is wrapped with the primary key.
+
+        :raises ServiceUnavailable: if the keys cannot be asked now.
+        """
+        return head.key_id == await self._keys.primary()
 
     async def rewrap(self, oid: Oid, head: Head) -> Head:
         """Wrap the data key of a head with the primary key.

@@ -25,14 +25,14 @@ from giftless.storage.local.parts import PARTS
 from giftless.storage.local.reader import Reader
 from giftless.storage.local.root import Held, Root
 from giftless.storage.local.survey import Modes
-from giftless.storage.staging import DIRECTORY, unstaged
+from giftless.storage.staging import DIRECTORY, SEALING, unstaged
 
 #: What is in the directory of the server's own, below a root.
 _KNOWN: Final = frozenset(
     {
         *(b"tmp", b"writers", b"parts", b"extras", b"damaged", b"disks", b"identity", b"trash"),
         *(b"resumable", b"holds"),
-        DIRECTORY.encode(),
+        *(DIRECTORY.encode(), SEALING.segments[-1].encode()),
     }
 )
 

@@ -27,7 +27,7 @@ from giftless.storage.local.failures import FULL, failed
 from giftless.storage.local.files import make_directories
 from giftless.storage.local.growing import GrowingFile, path_of
 from giftless.storage.local.own import OWN
-from giftless.storage.local.stale import remove_stale, stale_uploads
+from giftless.storage.local.stale import remove_sealed, remove_stale, stale_uploads
 
 T = TypeVar("T")
 
@@ -180,6 +180,7 @@ class ResumableUploads:
                     count += await self._blocking.run(remove_stale, place, before)
                 finally:
                     await hold.release()
+        await self._blocking.run(remove_sealed, self._disks, before - self.resumable_expiry)
         if await self._blocking.run(self._has_holds):
             await self._holds.sweep()
         return count

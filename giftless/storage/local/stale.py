@@ -7,6 +7,7 @@ import os
 
 from giftless.storage.local.disks import Disks, Place
 from giftless.storage.local.growing import RESUMABLE, remove_directories
+from giftless.storage.staging import SEALING
 
 
 def stale_uploads(disks: Disks, before: float) -> list[tuple[Place, bytes]]:
@@ -43,6 +44,21 @@ def remove_stale(place: Place, before: float) -> bool:
     os.unlink(path, dir_fd=held.fd)
     remove_directories(held, path)
     return True
+
+
+def remove_sealed(disks: Disks, before: float) -> None:
+    """Remove what has come of uploads that are sealed bit by bit, beside the uploads.
+
+    :param before: when it has changed at the latest, in seconds since the epoch.
+    :raises OSError: if the disk is not there.
+    """
+    held = disks.main.enter()
+    top = disks.path(SEALING)
+    with contextlib.suppress(FileNotFoundError):
+        for _, _, names, fd in os.fwalk(top, dir_fd=held.fd):
+            for name in names:
+                if _is_older(name, fd, before):
+                    os.unlink(name, dir_fd=fd)
 
 
 def _is_older(path: bytes, fd: int, before: float) -> bool:

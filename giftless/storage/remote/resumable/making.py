@@ -54,7 +54,8 @@ async def _copy_whole(
     if version is None or version.size != staged.found.plan.size:
         raise StoreError("what was uploaded is gone, or has been changed by somebody else")
     staged.found.whole = True
-    if not (verified and is_same(own_tag, version.tag)):
+    # Without a digest there is nothing to compare.
+    if payload.sha256 is not None and not (verified and is_same(own_tag, version.tag)):
         await _read_back(staged, store, payload)
     if not await container.copy(whole, staged.key, tag=version.tag):
         raise StoreError("what was uploaded has been replaced while it was looked at")

@@ -13,12 +13,14 @@ from giftless.base.concurrency import settle
 from giftless.base.exclusive import Exclusive, Held
 from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import PartPlan
+from giftless.lfs.objects import ObjectKey, Oid, Repo
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
 from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.resumable.found import list_all
 from giftless.storage.remote.resumable.means import Means
 from giftless.storage.remote.resumable.staging import UPLOADS, Staging
+from giftless.storage.staging import SEALING
 
 #: The longest time from one sweep to when another one is due, in seconds.
 INTERVAL: Final = 3600
@@ -94,6 +96,7 @@ class Sweeper:
             before = await self._container.time() - self._means.expiry
             old = [each for each, when in (await self._find_all()).items() if when < before]
             removed = sum([await self._remove(each, before) for each in old])
+            await self._remove_sealed(before - self._means.expiry)
             self._problem = ""
         except StoreError as error:
             if error.problem != self._problem:
@@ -143,3 +146,19 @@ class Sweeper:
             return True
         finally:
             await hold.release()
+
+    async def _remove_sealed(self, before: float) -> None:
+        """Remove what has come of uploads that are sealed bit by bit, beside the uploads."""
+        container = self._container
+        top = container.layout.below("")
+        old = [
+            entry.name.removeprefix(top).split("/")
+            for entry in await list_all(container, f"{SEALING.path}/", nested=True)
+            if entry.modified < before
+        ]
+        keys = [
+            ObjectKey(Repo(tuple(segments)), Oid(name))
+            for *segments, name in old
+            if Oid.PATTERN.fullmatch(name)
+        ]
+        await settle(container.delete(key) for key in keys)
