@@ -65,15 +65,18 @@ class GrowingFile:
         self._held: Held | None = None
         self._file: Upload | None = None
         self._has_room = False
+        self._closed = False
         self.offset: int | None = None
         self.changed = 0.0
 
     def open(self) -> None:
-        """Find out what has come.
+        """Find out what has come; harmless if nobody waits for it any more.
 
         :raises OSError: from the file system.
         :raises Conflict: if somebody else has taken the upload over.
         """
+        if self._closed:
+            return
         held = self._held = self._place.root.enter()
         with self._hold.kept():
             if _is_upload(held, self._path, self._size):
@@ -173,9 +176,11 @@ class GrowingFile:
         remove_directories(held, self._path)
 
     def close(self) -> None:
-        """Close the file.  Harmless when repeated."""
+        """Close the file, for good.  Harmless when repeated."""
+        self._closed = True
         if self._file is not None:
-            self._file.leave()
+            file, self._file = self._file, None
+            file.leave()
 
     def _check_room(self, file: Upload) -> None:
         """Refuse before the client has sent gigabytes for nothing."""

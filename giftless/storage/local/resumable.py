@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -57,6 +58,13 @@ class LocalUpload:
         self._hold = hold
         self._commits = commits
         self._attempts = attempts
+        #: Nothing is written by a descriptor that is being closed: it may be another file's
+        #: by then.  Whoever gives up waiting for a write releases the upload at once.
+        self._lock = threading.Lock()
+
+    async def open(self) -> None:
+        """Find out what has come."""
+        await self._run("could not be looked up", self._file.open)
 
     @property
     def offset(self) -> int | None:
@@ -122,7 +130,11 @@ class LocalUpload:
 
     async def _run(self, doing: str, function: Callable[..., T], *args: Any) -> T:
         what = f"what has come of {self._key.oid}"
-        return await self._attempts.run(f"{what} {doing}", function, *args)
+        return await self._attempts.run(f"{what} {doing}", self._alone, function, *args)
+
+    def _alone(self, function: Callable[..., T], *args: Any) -> T:
+        with self._lock:
+            return function(*args)
 
 
 class ResumableUploads:
@@ -158,7 +170,7 @@ class ResumableUploads:
         file = GrowingFile(self._disks.place_of(key), size, hold)
         upload = LocalUpload(key, file, hold, self._commits, self._attempts)
         try:
-            await self._attempts.run(doing, file.open)
+            await upload.open()
         except BaseException:
             await upload.release()
             raise

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
 import subprocess
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
@@ -31,7 +34,7 @@ from giftless.storage.local.factory import LocalFactory, LocalOptions
 from tests.contracts.multipart import bytes_of
 from tests.contracts.resumable import ResumableContract
 from tests.storage.local.test_disks import DisksTestCase
-from tests.support.blocking import InlineBlocking
+from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.disks import small_disk
 from tests.support.making import environment, key_of, payload_of
@@ -100,6 +103,15 @@ class Uploads:
         """List everything in a directory."""
         directory = self.top / below
         return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+    def opened(self) -> list[str]:
+        """List what this process has open of uploads and of claims."""
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(f"/proc/self/fd/{name}"))
+        own = self.top / ".giftless"
+        return [path for path in found if path.startswith((f"{own}/resumable", f"{own}/holds"))]
 
     def holds(self) -> list[str]:
         """List the files that stand for claims."""
@@ -208,13 +220,12 @@ class FileTests(LocalResumableTestCase):
         self.release(first, second)
 
     def test_nothing_is_left_open(self) -> None:
-        before = sorted(os.listdir("/proc/self/fd"))
         self.commit(self.begin(DATA))
         self.release(self.begin(b"abc"))
         upload = self.claim()
         self.run_now(upload.discard())
         self.release(upload)
-        self.assertEqual(sorted(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(self.opened(), [])
 
 
 class StrangeTests(LocalResumableTestCase):
@@ -464,6 +475,49 @@ class TroubleTests(LocalResumableTestCase):
             self.assert_fails(ServiceUnavailable, self.store.claim(KEY, len(DATA)))
         self.assertEqual(self.holds(), [])
         self.assertEqual(self.offset(), 3)
+
+    def test_who_gives_up_at_any_step_leaves_nothing_open(self) -> None:
+        self.release(self.begin(b"abc"))
+        steps = 0
+        while True:
+            blocking = ManualBlocking()
+            around = environment(f"{self.top}-state", self.clock, blocking)
+            store: Any = LocalFactory().build(LocalOptions(path=str(self.top)), around)
+            claiming = self.start(store.claim(KEY, len(DATA)))
+            for _ in range(steps):
+                blocking.do_next()
+            if claiming.called:
+                break
+            claiming.cancel()
+            while blocking.waiting:
+                blocking.do_next()
+            self.failureResultOf(claiming, CancelledError)
+            self.assertEqual((self.holds(), self.opened()), ([], []))
+            steps += 1
+        self.assertEqual(steps, 2)
+        releasing = self.start(self.successResultOf(claiming).release())
+        while blocking.waiting:
+            blocking.do_next()
+        self.successResultOf(releasing)
+
+    def test_closing_waits_for_what_is_being_written(self) -> None:
+        """Its descriptor may be another file's afterwards."""
+        upload = self.begin()
+        real, order = os.writev, []
+        closing = threading.Thread(target=upload._alone, args=(upload._file.close,))
+
+        def writev(fd: int, chunks: Any) -> int:
+            closing.start()
+            closing.join(0.05)
+            order.append(closing.is_alive())
+            return real(fd, chunks)
+
+        patch = self.patch(os, "writev", writev)
+        upload._alone(upload._file.write, [b"abc"])
+        patch.restore()
+        closing.join()
+        self.assertEqual(order, [True])
+        self.release(upload)
 
     def test_a_store_that_is_not_there_is_503(self) -> None:
         upload = self.begin(b"abc")
