@@ -14,6 +14,7 @@ from giftless.interfaces import (
     IAuthenticator,
     IAuthenticatorFactory,
     Identity,
+    ILogIn,
     Password,
 )
 from giftless.lfs.objects import Permission, Repo
@@ -32,9 +33,12 @@ class StaffOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """There are none."""
 
 
-@implementer(IAuthenticator)
+@implementer(IAuthenticator, ILogIn)
 class Staff:
     """Knows the users above, one that makes it fail and one for whom it is away."""
+
+    issuer = "https://sso.example"
+    scopes = ("openid",)
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""

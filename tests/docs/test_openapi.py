@@ -706,6 +706,14 @@ class RootTests(ApiTestCase):
                 exchanges = self.for_anybody(method, f"/{path}") | answer
                 self.assert_documented(f"{prefix}{name.title() if prefix else name}", exchanges)
 
+    def test_where_to_log_in_gives_each_documented_status(self) -> None:
+        """``/.well-known/oauth-protected-resource``, of the server and of a URL."""
+        root = "/.well-known/oauth-protected-resource"
+        for name, path in (("WhereToLogIn", root), ("WhereToLogInFor", f"{root}/my-org/demo")):
+            for method, first in (("GET", "w"), ("HEAD", "inspectW")):
+                exchanges = self.for_anybody(method, path) | {"200": self.ask(method, path)}
+                self.assert_documented(f"{first}{name[1:]}", exchanges)
+
 
 class BatchReplyTests(ApiTestCase):
     """The entries of a batch reply are as documented, whatever happens to an object."""
@@ -777,6 +785,9 @@ class SurfaceTests(ApiTestCase):
             storage={"type": "local", "path": self.mktemp()},
             state_dir=self.mktemp(),
             admin=AdminOptions(public_health=True, public_pages=True),
+            auth=[
+                {"type": "oidc", "issuer": "https://sso.example", "audience": "lfs", "grants": {}}
+            ],
         )
         parts = part_builder(options.state_dir)
         backends = build_backends(options, parts)
@@ -790,7 +801,7 @@ class SurfaceTests(ApiTestCase):
             for method in set(METHODS) - documented:
                 root = "" if "servers" in SPEC["paths"][path] else LONG
                 url = root + path.replace("{oid}", OID).replace("{number}", "1")
-                url = url.replace("{lock_id}", "x").replace("{size}", "1")
+                url = url.replace("{lock_id}", "x").replace("{size}", "1").replace("{path}", "x")
                 response = self.ask(method, url, "writer")
                 self.assertEqual(response.status, 405, f"{method} {path}")
                 self.assertEqual(set(response.headers["allow"].split(", ")), documented)
