@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from giftless.app.backends import Backends
 from giftless.app.config import Config
@@ -10,6 +12,7 @@ from giftless.app.services import Services, build_services
 from giftless.app.transfers import build_transfers, choose_factories
 from giftless.auth.aliases import Aliased
 from giftless.auth.chain import AuthChain
+from giftless.errors import ConfigError
 from giftless.interfaces import (
     Environment,
     IAuthenticator,
@@ -42,6 +45,9 @@ from giftless.web.routes import LFSResource
 from giftless.web.site import LFSSite
 from giftless.web.tus import TusEndpoints
 
+#: What the name of a header may be that proxies set.
+_HEADER: Final = re.compile("[A-Za-z0-9-]{1,100}")
+
 
 def build_fronts(options: Config, environment: Environment, backends: Backends) -> Sequence[IFront]:
     """Build the ways by which clients reach the server; endpoints choose by name.
@@ -72,7 +78,7 @@ def build_site(
     return LFSSite(
         build_resource(options, environment, backends, services).resource(),
         options.limits,
-        Proxies(options.trusted_proxies),
+        Proxies(options.trusted_proxies, _certificate_header(options)),
         environment.reactor,
         Challenge(access.realm, access.www_authenticate, log_in),
         Cors(options.cors),
@@ -87,6 +93,17 @@ def protected_resource(options: Config, backends: Backends) -> ProtectedResource
         return None
     server_url = ServerURL(Proxies(options.trusted_proxies), options.public_url)
     return ProtectedResource(backends.log_ins, server_url, options.access.realm)
+
+
+def _certificate_header(options: Config) -> str:
+    name = options.certificate_header
+    if name and not _HEADER.fullmatch(name):
+        raise ConfigError("certificate_header", "found something else than the name of a header")
+    if name and not options.trusted_proxies:
+        raise ConfigError(
+            "certificate_header", "needs trusted_proxies: nobody else is believed what it says"
+        )
+    return name
 
 
 def build_resource(

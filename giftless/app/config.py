@@ -51,10 +51,13 @@ class EndpointOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     :ivar listen: a Twisted server endpoint string.
     :ivar front: the name of the front that serves its connections.
+    :ivar client_certificates: whether clients are asked for a certificate, where the
+        endpoint is one of TLS.
     """
 
     listen: str
     front: str = DEFAULT_FRONT
+    client_certificates: bool = False
 
 
 class AdminOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +101,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         build it from each request.
     :ivar trusted_proxies: addresses, networks or ``unix``, whose
         ``X-Forwarded-*`` headers are believed.
+    :ivar certificate_header: the header in which these tell the certificate of a client;
+        empty if they do not.
     :ivar storage: where objects are kept: ``type`` and that plugin's options.
     :ivar auth: who may do what: a list of authenticators, asked in order.
     :ivar aliases: repositories that are kept under another name: paths, and the paths
@@ -135,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     admin: AdminOptions = AdminOptions()
     public_url: str = ""
     trusted_proxies: list[str] = []
+    certificate_header: str = ""
     storage: Section = msgspec.field(default_factory=lambda: {"type": "local"})
     auth: list[Section] = msgspec.field(
         default_factory=lambda: [{"type": "anonymous", "access": "read-write"}]

@@ -15,7 +15,14 @@ from giftless.errors import (
     Unauthorized,
     UnfitCredential,
 )
-from giftless.interfaces import Credentials, IAuthenticator, Identity, Unreadable, Vouched
+from giftless.interfaces import (
+    Certificate,
+    Credentials,
+    IAuthenticator,
+    Identity,
+    Unreadable,
+    Vouched,
+)
 from giftless.lfs.objects import Repo
 
 #: How many credentials one request may carry.  CI runners add one ``Authorization``
@@ -84,8 +91,9 @@ class Guard:
                 " with a token; correct it, or leave it out"
             )
         guesses = self._guesses
-        if guesses is None or isinstance(single.items[0], Vouched):
-            # Who is vouched for has proved who they are: a refusal tells them nothing.
+        if guesses is None or isinstance(single.items[0], Vouched | Certificate):
+            # Who is vouched for, or has the key of a certificate, has proved who they are:
+            # a refusal tells them nothing.
             return await self._named(single, repo)
         attempt = guesses.begin(single)
         try:

@@ -17,6 +17,7 @@ from giftless.interfaces.actions import (
 from giftless.interfaces.auth import (
     ActionToken,
     Bearer,
+    Certificate,
     Credential,
     Credentials,
     IAnonymous,
@@ -183,6 +184,7 @@ __all__ = [
     "By",
     "CacheCounts",
     "CacheHoldings",
+    "Certificate",
     "CollectionEnded",
     "ConfigurationReloaded",
     "CountLookup",

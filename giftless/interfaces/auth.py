@@ -73,6 +73,21 @@ class Vouched(msgspec.Struct, frozen=True):
     realm: str
 
 
+class Certificate(msgspec.Struct, frozen=True):
+    """A certificate (X.509, RFC 5280) whose private key the client has in this connection.
+
+    TLS has shown that, here or to a trusted proxy (RFC 8446 section 4.4.3).
+
+    :ivar der: the certificate, in DER.  Nothing that it says is verified, not even who
+        has signed it.
+    """
+
+    der: bytes
+
+    def __repr__(self) -> str:
+        return "<Certificate>"
+
+
 class Unreadable(msgspec.Struct, frozen=True):
     """An ``Authorization`` header that is neither a password nor a token.
 
@@ -89,7 +104,7 @@ class Unreadable(msgspec.Struct, frozen=True):
         return "<Unreadable>"
 
 
-Credential: TypeAlias = Password | Bearer | ActionToken | Vouched | Unreadable
+Credential: TypeAlias = Password | Bearer | ActionToken | Vouched | Certificate | Unreadable
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -123,6 +138,11 @@ class Credentials(msgspec.Struct, frozen=True):
     def vouched(self) -> tuple[Vouched, ...]:
         """The users whom somebody else has identified."""
         return tuple(item for item in self.items if isinstance(item, Vouched))
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """The certificates of the client's connection."""
+        return tuple(item for item in self.items if isinstance(item, Certificate))
 
     def each(self) -> tuple[Credentials, ...]:
         """Return the credentials one by one: each alone, or none at all."""

@@ -11,6 +11,7 @@ from giftless.base.concurrency import begin
 from giftless.errors import BadRequest, Disconnected, PayloadTooLarge
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import ACTION_HEADER, Repo
+from giftless.web.certificates import client_certificate
 from giftless.web.credentials import parse_action_token, parse_credentials
 from giftless.web.links import Links
 from giftless.web.request import LFSRequest
@@ -105,6 +106,10 @@ class RepoCall(Call):
         """
         headers = self.request.requestHeaders.fields.get(b"authorization", ())
         shown = parse_credentials(headers, self.argument("jwt"), self.address)
+        certificate = client_certificate(self.request)
+        if certificate is not None:
+            # Behind what the client has sent by itself: connections show it unasked.
+            shown = Credentials((*shown.items, certificate), self.address)
         return await self._identify(shown, authenticator)
 
     async def identify_action(self, authenticator: IAuthenticator) -> IdentifiedCall:

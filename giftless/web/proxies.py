@@ -50,10 +50,14 @@ class Proxies:
 
     :param trusted: addresses, networks (``10.0.0.0/8``), or ``unix`` for
         peers on unix sockets.
+    :param certificate_header: in which header they tell the client's certificate; empty
+        if they do not.
     :raises ValueError: if one of them is none of these.
+    :ivar certificate_header: the same, in lower case.
     """
 
-    def __init__(self, trusted: Sequence[str]) -> None:
+    def __init__(self, trusted: Sequence[str], certificate_header: str = "") -> None:
+        self.certificate_header = certificate_header.lower().encode()
         self._unix = UNIX in trusted
         self._networks = tuple(
             _plain(ipaddress.ip_network(text, strict=False)) for text in trusted if text != UNIX

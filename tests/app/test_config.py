@@ -130,7 +130,7 @@ class MessageTests(ConfigTestCase):
                 "endpoints: [{lisen: a}]",
                 (
                     "endpoints.0.lisen: unknown key; did you mean 'listen'?"
-                    " allowed here: front, listen"
+                    " allowed here: client_certificates, front, listen"
                 ),
             ),
             ("endpoints: []", "endpoints: found an empty list, allowed is one endpoint or more"),
@@ -167,7 +167,7 @@ class MessageTests(ConfigTestCase):
                 message,
             )
         self.assertIn(
-            "allowed here: access, actions, admin, aliases, auth, catalogue, cors,",
+            "allowed here: access, actions, admin, aliases, auth, catalogue, certificate_header,",
             self.refusal("zzz: 1"),
         )
 

@@ -46,10 +46,12 @@ class NginxTestCase(IntegrationTestCase):
 
     :cvar config: of giftless, beside the proxy.
     :cvar rule: of nginx, in front of those of the configuration.
+    :cvar header: what nginx sets beside the headers of the configuration.
     """
 
     config: Mapping[str, Any] = {}
     rule = ""
+    header = ""
 
     def setUp(self) -> None:
         """Start giftless and nginx."""
@@ -78,7 +80,7 @@ class NginxTestCase(IntegrationTestCase):
             ("server 127.0.0.1:8080;", f"server 127.0.0.1:{daemon.port};"),
             ("/etc/ssl/lfs.example.com.pem", str(self.certificate)),
             ("/etc/ssl/lfs.example.com.key", str(self.certificate)),
-            ("    location / {", f"{self.rule}\n    location / {{"),
+            ("    location / {", f"{self.rule}\n    location / {{\n    {self.header}"),
         ):
             self.assertIn(found, site)
             site = site.replace(found, put)

@@ -210,6 +210,7 @@ class Front:
     :param store: the store to use instead.
     :param authenticators: the chain; anybody may read and write by default.
     :param trusted: trusted proxies.
+    :param certificate_header: the header in which these tell a client's certificate.
     :param locks: where locks are; by default there are none.
     :param events: where it is published what has happened.
     :param counter: counts requests.
@@ -227,6 +228,7 @@ class Front:
         authenticators: Sequence[IAuthenticator] | None = None,
         limits: Limits | None = None,
         trusted: Sequence[str] = (),
+        certificate_header: str = "",
         public_url: str = "",
         actions: ActionOptions | None = None,
         secret: bytes = SECRET,
@@ -262,7 +264,8 @@ class Front:
             clock.seconds,
         )
         self.tokens = transfers.tokens
-        proxies, gate = Proxies(trusted), Gate(names_people=names_people)
+        proxies = Proxies(trusted, certificate_header)
+        gate = Gate(names_people=names_people)
         actions_authenticator = AuthChain([self.tokens, *authenticators])
         server = LFSServer(
             store, transfers.registry, blocking, self.limits.object_size, gate, events

@@ -67,6 +67,10 @@ basic_passwords = LazyPlugin(
     IAuthenticatorFactory, "basic", "giftless.auth.passwords.basic.BasicFactory", tls=False
 )
 
+client_certificates = LazyPlugin(
+    IAuthenticatorFactory, "certificate", "giftless.auth.x509.certificate.CertificateFactory"
+)
+
 ldap_directory = LazyPlugin(
     IAuthenticatorFactory, "ldap", "giftless.auth.ldap.factory.LDAPFactory", tls=False
 )

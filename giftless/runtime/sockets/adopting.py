@@ -24,7 +24,7 @@ def adopt(
     :returns: fires with a port, which can stop listening while other processes go on.
     :raises ConfigError: if the endpoint cannot be made.
     """
-    adopter = _Adopter(reactor, descriptor, alone)
+    adopter = _Adopter(reactor, descriptor, alone, listening.asks)
     endpoint = parse(adopter, elsewhere(listening.description), listening.path)
     assert endpoint is not None, "systemd's sockets are not looked for"
     return endpoint.listen(factory)
@@ -63,10 +63,11 @@ class _Adopter(InPlaceOfReactor):
 
     :param descriptor: the socket.
     :param alone: no other process accepts on it.
+    :param asks: clients are asked for a certificate.
     """
 
-    def __init__(self, reactor: Any, descriptor: int, alone: bool) -> None:
-        super().__init__(reactor)
+    def __init__(self, reactor: Any, descriptor: int, alone: bool, asks: bool) -> None:
+        super().__init__(reactor, asks)
         self._descriptor = descriptor
         self._alone = alone
 

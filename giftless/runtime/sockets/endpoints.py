@@ -44,22 +44,32 @@ class Listening:
     :ivar description: a Twisted server endpoint string.
     :ivar front: the name of the front that serves its connections.
     :ivar path: the dotted path of that string in the configuration.
+    :ivar asks: whether clients are asked for a certificate.
     """
 
     description: str
     front: str
     path: str
+    asks: bool = False
 
 
 def listenings(endpoints: Sequence[str | EndpointOptions]) -> list[Listening]:
-    """Return where to listen, in the order of the configuration."""
+    """Return where to listen, in the order of the configuration.
+
+    :raises ConfigError: if clients are to be asked for certificates where there is no TLS.
+    """
     found = []
     for index, endpoint in enumerate(endpoints):
         path = f"endpoints.{index}"
         if isinstance(endpoint, str):
             found.append(Listening(endpoint, DEFAULT_FRONT, path))
         else:
-            found.append(Listening(endpoint.listen, endpoint.front, f"{path}.listen"))
+            asks = endpoint.client_certificates
+            if asks and tls.is_plain(endpoint.listen):
+                raise ConfigError(
+                    f"{path}.client_certificates", "is for endpoints of TLS, such as ssl:"
+                )
+            found.append(Listening(endpoint.listen, endpoint.front, f"{path}.listen", asks))
     return found
 
 
@@ -164,10 +174,15 @@ def elsewhere(description: str) -> str:
 
 
 class InPlaceOfReactor:
-    """The reactor, except for listening."""
+    """The reactor, except for listening.
 
-    def __init__(self, reactor: Any) -> None:
+    :param reactor: the reactor.
+    :param asks: whether clients are asked for a certificate, where they speak TLS.
+    """
+
+    def __init__(self, reactor: Any, asks: bool = False) -> None:
         self._reactor = reactor
+        self._asks = asks
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
@@ -179,5 +194,20 @@ class InPlaceOfReactor:
         """See :class:`twisted.internet.interfaces.IReactorSSL`: TLS is done by the factory."""
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
+        if self._asks:
+            ask_for_certificates(contextFactory.getContext())
         encrypted = TLSMemoryBIOFactory(contextFactory, False, factory)
         return self.listenTCP(port, encrypted, backlog, interface)
+
+
+def ask_for_certificates(context: Any) -> None:
+    """Ask clients for a certificate; they may have none.
+
+    TLS makes sure that a client has the key of what it shows.  Who has signed that, each
+    request asks anew (``giftless.auth.x509``): a connection may outlast a certificate.
+
+    :param context: an ``OpenSSL.SSL.Context`` that no connection uses yet.
+    """
+    from OpenSSL import SSL
+
+    context.set_verify(SSL.VERIFY_PEER, lambda *_: True)

@@ -1,0 +1,1 @@
+"""Authentication by certificates of TLS (X.509)."""
