@@ -35,7 +35,8 @@ class ConfigurationTests(IntegrationTestCase):
         pem = make_certificate()
         for name in ("tls.pem", "tls.key"):
             (etc / name).write_bytes(pem)
-        (etc / "forge-token").write_text("0123456789abcdef")
+        for name in ("forge-token", "oidc.secret"):
+            (etc / name).write_text("0123456789abcdef")
         (etc / "jwt.key").write_text("0123456789abcdef" * 4)
         (etc / "htpasswd").write_text("")
         for name in ("authorized_keys", "user_ca.pub", "revoked"):
