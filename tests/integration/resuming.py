@@ -8,12 +8,14 @@ import random
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.integration.support import Daemon, GitRepo, file_digest
 from tests.support.faulty import Fault, FaultyProxy
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE, wait_until
+from tests.support.rounds import rounds
 
 MIB = 1024 * 1024
 
@@ -22,6 +24,9 @@ TOLERANCE = 1.05
 
 #: How often git may give up.
 GIVEN_UP = 5
+
+#: How long a push may take in all, in seconds.
+LONGEST = rounds(PATIENCE, 6 * PATIENCE)
 
 #: What happens to a push when so many bytes of it have come.
 Mishap = Callable[["Push"], None]
@@ -110,7 +115,7 @@ class Push:
 
         :returns: how many bytes have been sent in all.
         """
-        before = self._proxy.sent
+        before, deadline = self._proxy.sent, time.monotonic() + LONGEST
         self._proxy.fault = self._choose
         self.start()
         while (ended := self._running.poll()) != 0 or not self._due.empty():
@@ -119,15 +124,23 @@ class Push:
                 if self.given_up > GIVEN_UP:
                     raise AssertionError(f"git gives up again and again: {self._log.read_text()}")
                 self.start()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"git has not ended in time: {self._log.read_text()}")
             try:
                 sent, mishap = self._due.get(timeout=0.1)
             except queue.Empty:
                 continue
-            wait_until(lambda sent=sent: self._proxy.sent >= sent, "bytes to come")  # type: ignore[misc]
+            self._wait_for(sent)
             mishap(self)
         if self._left:
             raise AssertionError(f"{len(self._left)} mishaps are left: {self._log.read_text()}")
         return self._proxy.sent - before
+
+    def _wait_for(self, sent: int) -> None:
+        """Wait until so many bytes have been sent in all, or git has ended before."""
+        wait_until(
+            lambda: self._proxy.sent >= sent or self._running.poll() is not None, "bytes to come"
+        )
 
     def start(self) -> None:
         """Start git."""
