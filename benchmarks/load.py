@@ -131,7 +131,7 @@ class _Connection:
 
     def send_head(self, length: int) -> None:
         headers = {"Host": self._host, "Connection": "close", **self._transfer.headers}
-        if self._transfer.method == "PUT":
+        if self._transfer.method != "GET":
             headers["Content-Length"] = str(length)
         lines = [f"{self._transfer.method} {self._target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]

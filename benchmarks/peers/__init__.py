@@ -13,6 +13,7 @@ from benchmarks.peers.lfs_test_server import LFSTestServer
 from benchmarks.peers.lfsx import LFSX
 from benchmarks.peers.nginx import Nginx
 from benchmarks.peers.rudolfs import Rudolfs
+from benchmarks.peers.tusd import Tusd
 from benchmarks.peers.twisted_web import TwistedWeb
 
 #: All of them, in the order of the tables' columns.  The first is what the
@@ -26,4 +27,5 @@ PEERS: tuple[Peer, ...] = (
     LFSX(),
     Nginx(),
     TwistedWeb(),
+    Tusd(),
 )

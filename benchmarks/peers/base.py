@@ -30,6 +30,7 @@ HEADERS = {
 
 #: What a workload needs of a server.
 LFS, BYTES, S3, PROCESSOR, MEMORY = "lfs", "bytes", "s3", "processor", "memory"
+TUS = "tus"
 
 #: What a server may promise of an upload that it acknowledges: that its bytes have the
 #: SHA-256 of its oid; that they and the object's name are on the disk; or that the bytes
@@ -159,6 +160,14 @@ class Server:
         method = "PUT" if operation == "upload" else "GET"
         return Transfer(method, action["href"], action.get("header") or {})
 
+    def resumable(self, content: Content) -> Transfer:
+        """Ask for an upload by tus as a client does; it begins at 0."""
+        body = batch_body("upload", [content], "tus")
+        request = urllib.request.Request(f"{self.lfs_url()}/objects/batch", body, HEADERS)
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            action = json.load(reply)["objects"][0]["actions"]["upload"]
+        return Transfer("PATCH", action["href"], action.get("header") or {})
+
     def store(self, content: Content) -> None:
         """Upload an object, whatever it costs."""
         transfer = self.transfer("upload", content)
@@ -169,10 +178,13 @@ class Server:
         urllib.request.urlopen(request, timeout=60).close()
 
 
-def batch_body(operation: str, contents: Sequence[Content]) -> bytes:
-    """Render a batch request as git-lfs does."""
+def batch_body(operation: str, contents: Sequence[Content], transfer: str = "basic") -> bytes:
+    """Render a batch request as git-lfs does.
+
+    :param transfer: the one that is offered.
+    """
     objects = [{"oid": content.oid, "size": content.size} for content in contents]
-    body = {"operation": operation, "transfers": ["basic"], "objects": objects}
+    body = {"operation": operation, "transfers": [transfer], "objects": objects}
     return json.dumps({**body, "hash_algo": "sha256"}).encode()
 
 

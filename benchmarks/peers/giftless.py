@@ -16,6 +16,7 @@ from benchmarks.peers.base import (
     PROCESSOR,
     S3,
     TOKEN,
+    TUS,
     Place,
     Server,
     output,
@@ -31,7 +32,7 @@ class Giftless:
     """One worker for each core."""
 
     name = "giftless"
-    serves = frozenset({LFS, BYTES, S3, PROCESSOR, MEMORY})
+    serves = frozenset({LFS, BYTES, S3, PROCESSOR, MEMORY, TUS})
     promises = (HASH, FLUSH, TOKEN)
     #: What runs it; empty for what is installed beside this Python.
     twistd = ""

@@ -10,12 +10,14 @@ from benchmarks.workloads.large import Large
 from benchmarks.workloads.memory import Memory
 from benchmarks.workloads.processor import Processor
 from benchmarks.workloads.s3 import S3Batch
+from benchmarks.workloads.tus import Tus
 
 #: All of them, in the order in which they run.
 WORKLOADS: tuple[Workload, ...] = (
     Batch(),
     Processor(),
     Large(),
+    Tus(),
     CrowdedBatch(),
     Memory(),
     S3Batch(),

@@ -73,10 +73,11 @@ class Memory:
                 bench.note(f"{server.peer} kept {facts['idle']:.0f} of {_MANY} connections")
             bench.add(_PER_CONNECTION, server.peer, each / 1e3)
         with bench.attempt(server.peer, _BATCHES):
-            most = _most(server, lambda: load.batches(url, body, 64, bench.seconds * 2, bench.root))
+            seconds = bench.seconds * 2
+            most = most_memory(server, lambda: load.batches(url, body, 64, seconds, bench.root))
             bench.add(_BATCHES, server.peer, most / 1e6)
         with bench.attempt(server.peer, _UPLOADS):
-            most = _most(server, lambda: move(server, "upload", large))
+            most = most_memory(server, lambda: move(server, "upload", large))
             bench.add(_UPLOADS, server.peer, most / 1e6)
         if not bench.quick:
             with bench.attempt(server.peer, _GROWTH):
@@ -101,7 +102,7 @@ def _settled(server: Server) -> int:
     return now
 
 
-def _most(server: Server, work: Callable[[], object]) -> int:
+def most_memory(server: Server, work: Callable[[], object]) -> int:
     """Return the most memory that a server holds during ``work``, in bytes."""
     over = threading.Event()
     most = [server.memory()]
