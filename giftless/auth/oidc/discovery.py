@@ -34,17 +34,16 @@ class Metadata(msgspec.Struct, frozen=True):
 
     :ivar issuer: whose it is.
     :ivar jwks_uri: where the keys are.
-    :ivar introspection_endpoint: where to ask whether a token is good; empty for nowhere.
-    :ivar introspection_endpoint_auth_methods_supported: how to log in there; empty if it does
-        not say that.
-    :ivar userinfo_endpoint: where to ask whose a token is; empty for nowhere.
+    :ivar introspection_endpoint: where to ask whether a token is good, if anywhere.
+    :ivar introspection_endpoint_auth_methods_supported: how to log in there, if it says that.
+    :ivar userinfo_endpoint: where to ask whose a token is, if anywhere.
     """
 
     issuer: str
     jwks_uri: str
-    introspection_endpoint: str = ""
-    introspection_endpoint_auth_methods_supported: tuple[str, ...] = ()
-    userinfo_endpoint: str = ""
+    introspection_endpoint: str | None = None
+    introspection_endpoint_auth_methods_supported: tuple[str, ...] | None = None
+    userinfo_endpoint: str | None = None
 
     def check(self, issuer: str) -> None:
         """Check that the document is the issuer's, and leads nowhere that is not safe.

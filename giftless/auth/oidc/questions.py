@@ -43,7 +43,7 @@ _RETRY_AFTER: Final = 30
 PAUSE: Final = 5.0
 
 #: The kinds of token that are good without a proof (``token_type``), in lower case.
-_BEARER: Final = ("", "bearer", "access_token")
+_BEARER: Final = ("bearer", "access_token")
 
 #: What no client brings about, not even by leaving.
 _UNREACHABLE: Final = (ConnectError, TimeoutError, OSError, AddressRefused)
@@ -55,10 +55,10 @@ class _Introspection(Dates, frozen=True, kw_only=True):
     """What the issuer says of a token (RFC 7662 section 2.2)."""
 
     active: bool
-    iss: str = ""
+    iss: str | None = None
     aud: str | list[str] | None = None
-    client_id: str = ""
-    token_type: str = ""
+    client_id: str | None = None
+    token_type: str | None = None
     cnf: Any = None
 
 
@@ -100,7 +100,7 @@ class Questions:
         metadata = await self._discovery.metadata()
         if not metadata.introspection_endpoint:
             raise self._unavailable("has no introspection endpoint")
-        methods = metadata.introspection_endpoint_auth_methods_supported
+        methods = metadata.introspection_endpoint_auth_methods_supported or ()
         form = {"token": token, "token_type_hint": "access_token"}
         headers = {"Content-Type": _FORM}
         if not methods or "client_secret_basic" in methods:
@@ -150,14 +150,14 @@ class Questions:
     def _check(self, said: _Introspection) -> None:
         options = self._options
         check_dates(said, self._wall_clock(), options.leeway, needs_end=False)
-        if said.iss not in ("", options.issuer):
+        if said.iss not in (None, options.issuer):
             raise UnfitCredential("the token is from another issuer (iss)")
         # Many issuers do not say for whom a token is, but who has been given it.
-        audiences = [said.aud] if isinstance(said.aud, str) else said.aud or [said.client_id]
+        audiences = [said.aud] if isinstance(said.aud, str) else said.aud or [said.client_id or ""]
         if not set(audiences) & set(options.audiences):
             raise UnfitCredential("the token is for another audience (aud)")
         refuse_bound(said.cnf)
-        if said.token_type.lower() not in _BEARER:
+        if said.token_type is not None and said.token_type.lower() not in _BEARER:
             raise UnfitCredential("the token is no access token (token_type)")
 
     def _basic(self) -> str:

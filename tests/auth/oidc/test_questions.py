@@ -72,6 +72,14 @@ class IntrospectionTests(OIDCTestCase):
         self.say(aud=None, client_id="lfs")
         self.assertEqual(await self.show(self.authenticator, OPAQUE), ("olga", "write"))
 
+    async def test_what_an_issuer_says_to_be_nothing_is_not_said(self) -> None:
+        names = ("introspection_endpoint_auth_methods_supported", "userinfo_endpoint")
+        self.issuer.document = dict.fromkeys(names)
+        nothing = dict.fromkeys(("iss", "exp", "nbf", "token_type", "cnf", "client_id"))
+        said = {"active": True, "sub": "olga", "aud": "lfs", "groups": ["writers"]}
+        self.issuer.opaque[OPAQUE] = {**said, **nothing}
+        self.assertEqual(await self.show(self.authenticator, OPAQUE), ("olga", "write"))
+
     async def test_what_is_not_for_this_server_is_refused(self) -> None:
         for others, words in (
             ({"aud": "other"}, "audience"),
