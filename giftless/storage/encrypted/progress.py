@@ -209,16 +209,18 @@ class Progress:
         return stored
 
     async def clear(self) -> None:
-        """Throw away all that has come: the head first, without which nothing has begun.
+        """Throw away all that has come.
 
+        :raises Conflict: if somebody else has taken the upload over, and nothing was done.
         :raises LFSError: if the store does not do that; what is left harms nobody.
         """
         cipher, tail, whole = self.cipher, self.tail, self.whole
         number = self.number
+        # The blocks first, if they are no object yet: who has lost the upload is told so there.
+        await self._inner.discard()
         self.cipher, self.tail, self.whole, self._head = None, b"", False, None
         if cipher is not None:
             await self._store.delete(self._named(self._oid))
-        await self._inner.discard()
         if cipher is not None and tail:
             await self._store.delete(self._named(cipher.name_of_tail(number)))
         if whole:

@@ -58,7 +58,8 @@ def remove_sealed(disks: Disks, before: float) -> None:
         for _, _, names, fd in os.fwalk(top, dir_fd=held.fd):
             for name in names:
                 if _is_older(name, fd, before):
-                    os.unlink(name, dir_fd=fd)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=fd)
 
 
 def _is_older(path: bytes, fd: int, before: float) -> bool:

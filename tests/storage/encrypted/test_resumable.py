@@ -161,6 +161,21 @@ class SealedResumableTests(SealedTestCase, ResumableContract):
         await self.assertFailure(Deferred.fromCoroutine(keeping), Conflict)
         await self.end(self.size // 2 + 100)
 
+    async def test_somebody_who_has_lost_it_throws_nothing_away(self) -> None:
+        """Who was stopped before it could, and has been taken for dead."""
+        await self.half()
+        late = await self.claim()
+        before = self.files()
+
+        async def lost() -> None:
+            raise Conflict("taken over")
+
+        self.patch(late._inner, "discard", lost)
+        await self.assertFailure(Deferred.fromCoroutine(late.discard()), Conflict)
+        self.assertEqual(self.files(), before)
+        await late.release()
+        await self.end(self.size // 2)
+
     async def test_the_head_is_written_anew_when_it_is_old(self) -> None:
         """Also while one body comes: a store removes what is old."""
         await self.half()
