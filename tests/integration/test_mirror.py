@@ -469,6 +469,8 @@ class ClientTests(MirrorTestCase):
         daemon = self.mirror(daemon={"actions": {"verify": "always"}})
         git = self.git_of_ray(daemon)
         repo = git.create(self.directory / "work", f"{daemon.url}/{REPO}.git/info/lfs")
+        # Who would rather send it bit by bit is served as well.
+        repo.git("config", "lfs.tustransfers", "true")
         files = {"empty.bin": b"", "one.bin": b"1", "three.bin": os.urandom(3_000_000)}
         self.assert_round_trip(repo, files)
         repo.clone(self.directory / "again")
