@@ -21,8 +21,8 @@ from typing import Any
 import msgspec
 
 #: How long a server may take to start or stop, or a host to provide memory, in
-#: seconds.
-PATIENCE = 20
+#: seconds: tests start servers beside other load.
+PATIENCE = 60
 
 #: How much free memory is left alone, for whoever needs some meanwhile, and how
 #: much is asked for at once, in bytes.
