@@ -73,6 +73,10 @@ class IResumableStore(IObjectStore):
 
     What has come is known to the store alone: any process goes on with an upload, and so
     does another daemon on the same store.
+
+    A wrapper may keep small objects beside an upload, below
+    :data:`giftless.storage.staging.SEALING`.  The store removes those there that have not
+    changed for twice :attr:`resumable_expiry`.
     """
 
     resumable_expiry: int = Attribute(
