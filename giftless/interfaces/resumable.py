@@ -74,8 +74,8 @@ class IResumableStore(IObjectStore):
     What has come is known to the store alone: any process goes on with an upload, and so
     does another daemon on the same store.
 
-    A wrapper may keep small objects beside an upload, below
-    :data:`giftless.storage.staging.SEALING`.  The store removes those there that have not
+    A wrapper may keep small objects beside an upload, in ``SEALING`` of
+    ``giftless/storage/staging.py``.  The store removes those there that have not
     changed for twice :attr:`resumable_expiry`.
     """
 
