@@ -74,6 +74,8 @@ class Directory:
         if options.bind_dn:
             check_dn("bind_dn", options.bind_dn)
         self._groups = None
+        #: The others need not be remembered, and may be thousands.
+        self._granted = frozenset(options.grants)
         if options.group_base:
             check_dn("group_base", options.group_base)
         if options.group_filter:
@@ -155,16 +157,17 @@ class Directory:
         return Answer(known=True, person=person)
 
     def _names(self, link: Link, deadline: Deadline, entry: Entry, name: str) -> frozenset[str]:
-        """Return the names of somebody's groups."""
+        """Return the names of somebody's groups, as far as they give anything."""
         base = self._options.group_base
         if not base:
             return frozenset()
         if self._groups is None:
             if any(key.startswith(f"{_MEMBER_OF.lower()};range=") for key in entry.attributes):
                 raise PersonProblem(f"{_MEMBER_OF} comes in parts; set group_filter")
-            return group_names(entry.texts(_MEMBER_OF), base)
+            return self._granted & group_names(entry.texts(_MEMBER_OF), base)
         wanted = self._groups.fill(dn=entry.dn, user=name)
         try:
-            return group_names(link.search_dns(deadline, base, wanted, _MAX_GROUPS), base)
+            found = link.search_dns(deadline, base, wanted, _MAX_GROUPS)
         except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED):
             raise PersonProblem("there are more groups than the server gives") from None
+        return self._granted & group_names(found, base)

@@ -40,7 +40,7 @@ class Person(msgspec.Struct, frozen=True):
 
     :ivar name: what they are called.
     :ivar id: what stands for them for ever.
-    :ivar groups: the names of the groups that they are in.
+    :ivar groups: the names of the groups that they are in, and that give them something.
     """
 
     name: str

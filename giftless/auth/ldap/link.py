@@ -69,6 +69,8 @@ class Link:
             connection.protocol_version = ldap.VERSION3
             # Another server must not be asked because this one says so.
             connection.set_option(ldap.OPT_REFERRALS, ldap.OPT_OFF)
+            # Whoever may make an alias must not decide whose entry is found.
+            connection.set_option(ldap.OPT_DEREF, ldap.DEREF_NEVER)
             self._probe(deadline)
         except BaseException:
             self.close()
