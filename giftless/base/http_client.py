@@ -8,6 +8,8 @@ Redirects are not followed, so a credential goes only where it was meant to.
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -28,6 +30,9 @@ from zope.interface import implementer
 
 #: How many bytes may come before the body of an answer, interim answers included.
 _LONGEST_HEAD: Final = 256 * 1024
+
+#: A linger time of zero, as the kernel takes it: whether, and for how many seconds.
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 #: How Twisted calls what comes before a body.
 _HEAD_STATES: Final = ("STATUS", "HEADER")
@@ -74,7 +79,13 @@ class _BoundedProtocol(HTTP11ClientProtocol):
     _before_body = 0
 
     def request(self, request: Any) -> Deferred[IResponse]:
-        """Send a request."""
+        """Send a request; one with a body that breaks off is reset.
+
+        So it is when this process is killed, too.  Some servers (versitygw 1.8) take a body
+        for whole whose connection just ends, and fill it up with zeros.
+        """
+        if request.bodyProducer is not None and self.transport is not None:
+            _reset_at_end(self.transport)
         self._before_body = 0
         asked: Deferred[IResponse] = super().request(request)
         return asked
@@ -88,6 +99,16 @@ class _BoundedProtocol(HTTP11ClientProtocol):
                 self.abort()
                 return
         super().dataReceived(data)
+
+
+def _reset_at_end(transport: Any) -> None:
+    """Let the kernel reset a connection when it is closed, by whomever.
+
+    Over TLS there is no need: its end is said in it.
+    """
+    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    if isinstance(handle, socket.socket):
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
 
 class _QuietFactory(_HTTP11ClientFactory):
