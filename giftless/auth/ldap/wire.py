@@ -33,7 +33,7 @@ _MAX_ANSWER: Final = 4096
 #: How many bytes are passed on at once.
 _CHUNK: Final = 65536
 
-#: How long the rest of a message may take whose beginning is there, in seconds.
+#: How long a server may take nothing of what it is sent, in seconds.
 _STALLED: Final = 10
 
 #: How long libldap may sleep in a read before it looks at its own deadline, in seconds.
@@ -51,11 +51,9 @@ def connect(server: Server, deadline: Deadline) -> socket.socket:
         lent = raw
         if server.context is not None:
             if server.start_tls:
-                raw.settimeout(deadline.left())
-                _start_tls(raw)
+                _start_tls(raw, deadline)
             raw.settimeout(deadline.left())
             raw = server.context.wrap_socket(raw, server_hostname=server.host)
-            raw.settimeout(_STALLED)
             lent, inner = socket.socketpair()
             threading.Thread(target=_relay, args=(raw, inner), name="ldap", daemon=True).start()
         # Not by "settimeout", which would let reads return at once.
@@ -89,13 +87,14 @@ def _connect(server: Server, deadline: Deadline) -> socket.socket:
     raise problem
 
 
-def _start_tls(raw: socket.socket) -> None:
+def _start_tls(raw: socket.socket, deadline: Deadline) -> None:
     """Agree to go on in TLS."""
     request = rfc2251.LDAPMessage()
     request["messageID"] = 1
     request["protocolOp"]["extendedReq"]["requestName"] = _START_TLS
+    raw.settimeout(deadline.left())
     raw.sendall(encoder.encode(request))
-    answer, rest = _receive(raw)
+    answer, rest = _receive(raw, deadline)
     # What follows would be taken for something that was said in TLS.
     if rest or answer["protocolOp"].getName() != "extendedResp":
         raise OSError("the answer to StartTLS is none")
@@ -103,10 +102,12 @@ def _start_tls(raw: socket.socket) -> None:
         raise OSError("the server does not do StartTLS")
 
 
-def _receive(raw: socket.socket) -> tuple[rfc2251.LDAPMessage, bytes]:
+def _receive(raw: socket.socket, deadline: Deadline) -> tuple[rfc2251.LDAPMessage, bytes]:
     """Receive one message, and what has come behind it."""
     received = b""
     while len(received) < _MAX_ANSWER:
+        # A server that sends a byte now and then has no more time than one that is silent.
+        raw.settimeout(deadline.left())
         chunk = raw.recv(_MAX_ANSWER)
         if not chunk:
             break
@@ -125,6 +126,8 @@ def _relay(tls: ssl.SSLSocket, inner: socket.socket) -> None:
     """Pass bytes on between libldap and a server, until one of them has enough.
 
     They take turns, as question and answer do: a socket of TLS is not for two threads.
+    Servers also send what is no answer, such as session tickets (RFC 8446 section 4.6): to
+    wait for more behind it would keep the question back that is to be answered.
     """
     other: dict[Any, socket.socket] = {tls: inner, inner: tls}
     with contextlib.suppress(OSError), tls, inner, selectors.DefaultSelector() as selector:
@@ -135,7 +138,12 @@ def _relay(tls: ssl.SSLSocket, inner: socket.socket) -> None:
             if not tls.pending():
                 ready = [key.fileobj for key, _ in selector.select()]
             for source in ready:
-                data = source.recv(_CHUNK)
+                tls.setblocking(False)
+                try:
+                    data = source.recv(_CHUNK)
+                except ssl.SSLWantReadError:
+                    continue
                 if not data:
                     return
+                tls.settimeout(_STALLED)
                 other[source].sendall(data)
