@@ -186,7 +186,7 @@ class NginxTests(NginxTestCase):
         client.endheaders(data[:2_000_000])
 
         def has_come() -> bool:
-            return any(path.stat().st_size for path in parts.rglob(f"{oid_of(data)}*"))
+            return any(path.stat().st_size for path in parts.rglob(f"*{oid_of(data)}*"))
 
         parts = self.daemon.store / ".giftless" / "resumable"
         wait_until(has_come, "some of it")

@@ -1,8 +1,8 @@
 """What has come of an upload that is gone on with, as a file.  Everything here blocks.
 
-The file is ``.giftless/resumable/{the object's path}.{its size}`` below the root of the
-object's disk: so it becomes the object by a rename.  Its length tells how much has come,
-and it is there as soon as the upload has begun.
+The file is ``.giftless/resumable/{the repository}/.giftless.{oid}.{the object's size}``
+below the root of the object's disk: so it becomes the object by a rename.  Its length tells
+how much has come, and it is there as soon as the upload has begun.
 
 Somebody else may take the upload away from a process that is stopped.  When that goes on,
 it can still end a write that it had begun, and nothing else: for everything that changes
@@ -44,7 +44,22 @@ def path_of(path: bytes, size: int) -> bytes:
     :param path: where the object is to be, below the same root.
     :param size: how many bytes the object will have.
     """
-    return b"%b/%b.%d" % (RESUMABLE, path, size)
+    repo, oid = os.path.split(path)
+    # Beside it are the directories of repositories, none of which is called so.
+    return os.path.join(RESUMABLE, repo, b"%b.%b.%d" % (OWN, oid, size))
+
+
+def parse_path(path: bytes) -> tuple[bytes, int] | None:
+    """Return the object's path and its size: the inverse of :func:`path_of`.
+
+    :returns: ``None`` if no upload can be there.
+    """
+    repo, name = os.path.split(path)
+    own, _, rest = name.partition(OWN + b".")
+    oid, _, size = rest.partition(b".")
+    if own or not size.isdigit():
+        return None
+    return os.path.join(repo[len(RESUMABLE) + 1 :], oid), int(size)
 
 
 class GrowingFile:

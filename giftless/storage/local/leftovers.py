@@ -19,7 +19,7 @@ from giftless.storage.gaps import problem_of_parts
 from giftless.storage.local import damage
 from giftless.storage.local.disks import Disks
 from giftless.storage.local.files import ABSENT, size_of
-from giftless.storage.local.growing import RESUMABLE
+from giftless.storage.local.growing import RESUMABLE, parse_path
 from giftless.storage.local.own import OWN
 from giftless.storage.local.parts import PARTS
 from giftless.storage.local.reader import Reader
@@ -123,15 +123,15 @@ class Leftovers:
                 self._add(root, path, f"{words}: {problem}" if problem else words, key)
 
     def _look_at_resumable(self, root: Root, held: Held, linked: bytes) -> None:
-        """Look at uploads that can be gone on with: ``{the object's path}.{its size}``."""
+        """Look at uploads that can be gone on with."""
         for path, status in _files(RESUMABLE, held):
-            place, _, size = path[len(RESUMABLE) + 1 :].rpartition(b".")
+            place, size = parse_path(path) or (b"", 0)
             key = self._key(os.path.join(linked, place))
-            if key is None or not size.isdigit() or not stat.S_ISREG(status.st_mode):
+            if key is None or not stat.S_ISREG(status.st_mode):
                 self._add(root, path, "no upload can have been here")
             elif status.st_mtime < self._before:
                 idle = duration_in_words(time.time() - status.st_mtime)
-                came = f"{status.st_size} of {int(size)} bytes"
+                came = f"{status.st_size} of {size} bytes"
                 words = f"an upload that nobody has gone on with for {idle}: {came}"
                 if self._is_there(key):
                     words = f"{words}; the object is there; nobody needs this"

@@ -22,6 +22,7 @@ from twisted.trial.unittest import TestCase
 from giftless.base.hold_files import PATIENCE
 from giftless.base.threads import Threads
 from giftless.errors import (
+    BadRequest,
     Conflict,
     Disconnected,
     InsufficientStorage,
@@ -29,8 +30,9 @@ from giftless.errors import (
     StorageUnavailable,
 )
 from giftless.interfaces import IClaimedUpload, IResumableStore, Oddity
-from giftless.lfs.objects import ObjectKey
+from giftless.lfs.objects import ObjectKey, Repo
 from giftless.storage.local.factory import LocalFactory, LocalOptions
+from giftless.storage.local.growing import path_of
 from tests.contracts.multipart import bytes_of
 from tests.contracts.resumable import ResumableContract
 from tests.storage.local.test_disks import DisksTestCase
@@ -97,7 +99,7 @@ class Uploads:
     @property
     def file(self) -> Path:
         """Where what has come of the object is."""
-        return self.top / ".giftless" / "resumable" / f"{KEY.path}.{len(DATA)}"
+        return self.top / os.fsdecode(path_of(KEY.path.encode(), len(DATA)))
 
     def files(self, below: str = ".giftless/resumable") -> list[str]:
         """List everything in a directory."""
@@ -469,6 +471,20 @@ class TroubleTests(LocalResumableTestCase):
         self.run_now(upload.begin({}))
         self.release(upload)
 
+    def test_no_repository_is_in_an_uploads_way(self) -> None:
+        """Nor the other way round, whatever it is called: both have files below a path."""
+        names = (f"{KEY.oid}.{len(DATA)}", f"{KEY.oid}-{len(DATA)}", f"giftless.{KEY.oid}")
+        inner = [key_of(DATA[:5], f"{KEY.repo}/{name}") for name in names]
+        for keys in ([KEY, *inner], [*inner, KEY]):
+            uploads = [self.claim(key, size=len(DATA)) for key in keys]
+            for upload in uploads:
+                self.run_now(upload.begin({}))
+            for upload in uploads:
+                self.run_now(upload.discard())
+            self.release(*uploads)
+        own = self.file.name
+        self.assertRaises(BadRequest, Repo.parse, [*KEY.repo.segments, own])
+
     def test_a_claim_that_fails_is_in_nobodys_way(self) -> None:
         self.release(self.begin(b"abc"))
         with self.failing("fsync"):
@@ -539,6 +555,10 @@ class LinkedTests(Uploads, DisksTestCase):
         self.start_at(self.top)
         self.object = key_of(DATA, "acme/rocket")
 
+    def name(self) -> str:
+        """Return what the file is called that has come of the object."""
+        return os.path.basename(os.fsdecode(path_of(self.object.path.encode(), len(DATA))))
+
     def begin(self, store: Any) -> Any:
         upload = self.run_now(store.claim(self.object, len(DATA)))
         self.run_now(upload.begin({}))
@@ -560,7 +580,7 @@ class LinkedTests(Uploads, DisksTestCase):
         self.link()
         store = self.open_store()
         upload = self.begin(store)
-        place = self.disk / ".giftless" / "resumable" / "rocket" / f"{self.object.oid}.{len(DATA)}"
+        place = self.disk / ".giftless" / "resumable" / "rocket" / self.name()
         self.assertEqual(place.read_bytes(), DATA[:100])
         self.finish(store, upload)
         self.assertEqual(list((self.disk / ".giftless" / "resumable").iterdir()), [])
@@ -569,7 +589,7 @@ class LinkedTests(Uploads, DisksTestCase):
         self.link()
         store = self.open_store()
         self.run_now(self.begin(store).release())
-        place = self.disk / ".giftless" / "resumable" / "rocket" / f"{self.object.oid}.{len(DATA)}"
+        place = self.disk / ".giftless" / "resumable" / "rocket" / self.name()
         os.utime(place, (1000, 1000))
         (odd,) = self.run_now(store.leftovers(time.time()))
         self.assertEqual(odd.key, self.object)
@@ -679,11 +699,12 @@ class LeftoverTests(LocalResumableTestCase):
 
     def test_what_is_no_upload_is_told(self) -> None:
         self.release(self.begin())
-        for name in ("x", f"{KEY.oid}.x", f"{KEY.oid}.", "x.7"):
+        own = f".giftless.{KEY.oid}"
+        for name in ("x", f"{own}.x", f"{own}.", ".giftless.x.7", f"{KEY.oid}.7", f"x{own}.7"):
             (self.file.parent / name).write_bytes(b"")
-        (self.file.parent / f"{KEY.oid}.7").symlink_to("x")
+        (self.file.parent / f"{own}.7").symlink_to("x")
         odd = self.leftovers(time.time() - 600)
-        self.assertEqual(len(odd), 5)
+        self.assertEqual(len(odd), 7)
         self.assertEqual({each.problem for each in odd}, {"no upload can have been here"})
 
 

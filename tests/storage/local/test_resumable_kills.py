@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import random
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from giftless.base.threads import Threads
 from giftless.storage.local.factory import LocalFactory, LocalOptions
+from giftless.storage.local.growing import path_of
 from tests.support.bodies import ListBody
 from tests.support.making import environment, key_of, oid_of, payload_of
 from tests.support.processes import installed, wait_until
@@ -115,7 +117,7 @@ class WriterTestCase(TestCase):
         self.top, self.source = base / "objects", base / "source"
         self.source.write_bytes(DATA)
         self.object = self.top / KEY.path
-        self.file = self.top / ".giftless" / "resumable" / f"{KEY.path}.{SIZE}"
+        self.file = self.top / os.fsdecode(path_of(KEY.path.encode(), SIZE))
         self.threads = Threads(reactor, 2)
         self.threads.startService()
         self.addCleanup(self.threads.stopService)
