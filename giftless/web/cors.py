@@ -121,6 +121,7 @@ class Cors:
         )
         self._any = ANY in self._origins
         self._max_age = options.max_age
+        self._credentials = options.credentials
         self._allowed = [("Access-Control-Expose-Headers", _EXPOSED)]
         if options.credentials:
             # Any site can show a page without an origin, in a frame.
@@ -137,6 +138,13 @@ class Cors:
     def enabled(self) -> bool:
         """Whether there is any origin whose pages may do something."""
         return bool(self._origins)
+
+    def lends_credentials(self, asked: Headers) -> bool:
+        """Whether a page may send what its browser adds by itself.
+
+        :param asked: the headers of its request.
+        """
+        return self._credentials and self._allowed_origin(asked) is not None
 
     def headers(self, asked: Headers) -> list[tuple[str, str]]:
         """Return what an answer must have, whatever else it says.

@@ -15,6 +15,7 @@ from giftless.errors import BadRequest
 from giftless.interfaces import Credentials, IAuthenticator, Identity, Password
 from giftless.lfs.objects import Repo
 from giftless.web.certificates import _parse
+from giftless.web.cors import CorsOptions
 from tests.support.client_certificates import Authority
 from tests.support.making import oid_of
 from tests.support.tokens import basic
@@ -57,6 +58,7 @@ class HeaderTests(FrontTestCase):
         peer: IPv4Address = PROXY,
         trusted: str = "10.0.0.0/8",
         certificate_header: str = HEADER,
+        cors: CorsOptions | None = None,
     ) -> Response:
         """Send a batch request with some headers.
 
@@ -64,7 +66,10 @@ class HeaderTests(FrontTestCase):
         """
         noting = Noting()
         self.serve(
-            authenticators=[noting], trusted=[trusted], certificate_header=certificate_header
+            authenticators=[noting],
+            trusted=[trusted],
+            certificate_header=certificate_header,
+            cors=cors,
         )
         body = batch_body("download", {"oid": oid_of(b"x"), "size": 1})
         # By hand: a mapping has no two headers of one name.
@@ -107,6 +112,26 @@ class HeaderTests(FrontTestCase):
         first, second = self.shown.items
         self.assertEqual(first, Password("bob", "secret"))
         self.assertEqual(self.shown.certificates, (second,))
+
+    def test_a_page_of_another_site_borrows_no_certificate(self) -> None:
+        """Browsers show it unasked; a form, or a request without CORS, may change something."""
+        page = ("Origin", "https://wiki.example")
+        lent = CorsOptions(origins=["https://wiki.example"], credentials=True)
+        listed = CorsOptions(origins=["https://wiki.example"])
+        for cors, site, counts in (
+            (CorsOptions(), "cross-site", False),
+            (CorsOptions(), "same-site", False),
+            (listed, "cross-site", False),
+            (CorsOptions(origins=["*"]), "Cross-Site", False),
+            (lent, "cross-site", True),
+            (CorsOptions(), "same-origin", True),
+            (CorsOptions(), "none", True),
+        ):
+            self.ask((HEADER, ESCAPED), page, ("Sec-Fetch-Site", site), cors=cors)
+            self.assertEqual(bool(self.shown.certificates), counts, (cors, site))
+        other = ("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")
+        self.ask((HEADER, ESCAPED), *other, cors=lent)
+        self.assertFalse(self.shown.given)
 
     def test_two_certificates_are_none(self) -> None:
         """One of them is what the client has sent, past a proxy that adds its own."""
