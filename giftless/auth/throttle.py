@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hmac
 import math
+import unicodedata
 from typing import Final
 
 import msgspec
@@ -149,9 +150,16 @@ class Attempt:
 
 
 def _account(items: tuple[Credential, ...]) -> str | None:
-    """Return the account that a guess is about; ``None`` for all that name none."""
+    """Return the account that a guess is about; ``None`` for all that name none.
+
+    Directories take ``Alice``, ``ALICE`` and the same in wide letters for one user (RFC 4518);
+    else each way to write a name would have guesses of its own.
+    """
     (item, *others) = items
-    return item.user if isinstance(item, Password) and not others else None
+    if not isinstance(item, Password) or others:
+        return None
+    name = unicodedata.normalize("NFKC", item.user).casefold()
+    return unicodedata.normalize("NFKC", " ".join(name.split()))
 
 
 def _too_many(seconds: float) -> TooManyFailures:

@@ -125,6 +125,11 @@ class BoundTests(ThrottleTestCase):
         accounts = [f"user {number}" for number in range(10)]
         self.assertEqual(self.guess(*accounts, count=1), ["refused"] * 8 + ["wait"] * 2)
 
+    def test_an_account_is_one_however_its_name_is_written(self) -> None:
+        """As directories have it: they ignore case, width and spaces."""
+        names = ("alice b", "ALICE B", "\uff41lice  b", " Alice\u00a0b")
+        self.assertEqual(self.guess(*names, count=1), ["refused"] * 3 + ["wait"])
+
     def test_other_accounts_and_addresses_are_not_concerned(self) -> None:
         self.guess("alice", count=4)
         self.assertEqual(self.guess("bob", count=1), ["refused"])
