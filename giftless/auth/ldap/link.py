@@ -165,6 +165,8 @@ def words_of(error: ldap.LDAPError | OSError) -> str:
     """Say what has gone wrong, in one line for the log."""
     details = next((arg for arg in error.args if isinstance(arg, dict)), {})
     said = [str(details[key]) for key in ("desc", "info") if details.get(key)]
+    if isinstance(error, OSError) and error.strerror:
+        said = [error.strerror]
     words = without_quotes("; ".join(said) or type(error).__name__)
     return "".join(char if char.isprintable() else "?" for char in words)
 

@@ -86,7 +86,8 @@ def _find(value: Any, names: Sequence[str]) -> Any:
 def _groups_in(value: Any) -> frozenset[str]:
     """Read a list of groups, or one text with spaces between them; anything else has none."""
     if isinstance(value, str):
-        return frozenset(value.split())
+        # By the space alone (RFC 6749 section 3.3): others may stand in a group's name.
+        return frozenset(filter(None, value.split(" ")))
     if isinstance(value, list):
         return frozenset(each for each in value if isinstance(each, str))
     return frozenset()

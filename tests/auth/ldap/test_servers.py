@@ -265,7 +265,18 @@ class CheckTests(ServerCase):
     def test_a_server_that_does_not_answer_is_named(self) -> None:
         server = self.serve()
         urls = [server.url, f"ldap://127.0.0.1:{free_port()}"]
-        self.assertEqual(self.problem(self.build(server, urls=urls)).path, "urls.1")
+        problem = self.problem(self.build(server, urls=urls))
+        self.assertEqual(problem.path, "urls.1")
+        self.assertIn("Connection refused", str(problem))
+
+    def test_it_is_told_what_is_wrong_with_a_certificate(self) -> None:
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir(parents=True)
+        key, certificate = write_certificate(directory)
+        server = self.serve(certificate=(certificate, key))
+        by_name = server.tls_url.replace("127.0.0.1", "localhost")
+        problem = self.problem(self.build(server, urls=[by_name], ca_file=str(certificate)))
+        self.assertIn("certificate is not valid for", str(problem))
 
     def test_a_wrong_account_and_wrong_places_are_told(self) -> None:
         server = self.serve()

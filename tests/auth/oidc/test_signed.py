@@ -99,6 +99,9 @@ class WhoTests(SignedTestCase):
             (["writers"], "other/thing", "nothing"),
             ([], "public/site", "read"),
             ("staff writers", "acme/rocket", "write"),
+            ("staff  writers ", "acme/rocket", "write"),
+            # One group, whose name has a space of another kind.
+            ("staff\u00a0writers", "acme/rocket", "nothing"),
             (None, "acme/rocket", "nothing"),
         ):
             token = self.issuer.token(groups=groups)
