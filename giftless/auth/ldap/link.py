@@ -47,6 +47,9 @@ NO_ATTRIBUTES: Final = ("1.1",)
 #: How many entries come in one piece; Active Directory sends no more than 1000.
 _PAGE: Final = 500
 
+#: What libldap says of a server that has more than it may give.
+_TOO_MANY: Final = {"desc": "Size limit exceeded"}
+
 #: Where nobody is: libldap must not connect by itself when a connection is lost.
 _NOWHERE: Final = "ldapi://%2Fnonexistent%2Fgiftless"
 
@@ -130,7 +133,11 @@ class Link:
         found = self._connection.search_ext_s(
             base, scope, filter_text, list(attributes), timeout=left, sizelimit=most
         )
-        return _entries(found)
+        entries = _entries(found)
+        # Servers need not heed the limit.
+        if most and len(entries) > most:
+            raise ldap.SIZELIMIT_EXCEEDED(_TOO_MANY)
+        return entries
 
     def search_dns(self, deadline: Deadline, base: str, filter_text: str, most: int) -> list[str]:
         """Find the DNs of entries below ``base``, page by page (RFC 2696).
@@ -149,7 +156,7 @@ class Link:
             _, data, _, controls = self._connection.result3(asked, timeout=deadline.left())
             found += (entry.dn for entry in _entries(data))
             if len(found) > most:
-                raise ldap.SIZELIMIT_EXCEEDED({"desc": "Size limit exceeded"})
+                raise ldap.SIZELIMIT_EXCEEDED(_TOO_MANY)
             cookies = [c.cookie for c in controls if c.controlType == page.controlType]
             if not any(cookies):
                 return found
@@ -161,7 +168,7 @@ class Link:
             self._connection.unbind_s()
 
 
-def words_of(error: ldap.LDAPError | OSError) -> str:
+def words_of(error: ldap.LDAPError | OSError | ValueError) -> str:
     """Say what has gone wrong, in one line for the log."""
     details = next((arg for arg in error.args if isinstance(arg, dict)), {})
     said = [str(details[key]) for key in ("desc", "info") if details.get(key)]

@@ -32,8 +32,9 @@ _REST_REFUSED: Final = 60
 _IDLE: Final = 60
 
 
-#: What says that a server does not answer as it should.
-_FAILURES: Final = (ldap.LDAPError, OSError)
+#: What says that a server does not answer as it should.  python-ldap takes DNs and the names
+#: of attributes for UTF-8, and no others for values.
+_FAILURES: Final = (ldap.LDAPError, OSError, ValueError)
 
 
 class DirectoryDown(Exception):

@@ -1,4 +1,4 @@
-"""What servers send beside answers, and how slowly: TLS below libldap."""
+"""What servers send beside answers, how slowly, and answers that they should not give."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from giftless.auth.ldap.deadline import Deadline
 from giftless.auth.ldap.link import Link
 from giftless.auth.ldap.options import LDAPOptions, Server, servers_of
 from giftless.auth.ldap.wire import connect
-from tests.auth.ldap.support import serve
+from giftless.errors import IdentityUnavailable
+from giftless.interfaces import Credentials, Password
+from tests.auth.ldap.support import Inline, serve
 from tests.integration.test_endpoints import write_certificate
+from tests.support.making import repo_of
 from tests.support.run import CoroutineTestCase
 
 #: How long a server may take, in seconds, and how long one that is slow is watched.
@@ -108,3 +111,62 @@ class WireTests(CoroutineTestCase):
             self.assertRaises(OSError, connect, server, Deadline(SOON))
             self.assertLess(time.monotonic() - begun, LONG - SOON)
             thread.join()
+
+
+def _tlv(tag: int, *content: bytes) -> bytes:
+    """Encode something of less than 128 bytes (BER)."""
+    whole = b"".join(content)
+    return bytes((tag, len(whole))) + whole
+
+
+def _entry(dn: bytes) -> bytes:
+    """An entry that a search has found, in the second message."""
+    values = [
+        _tlv(0x30, _tlv(4, name), _tlv(0x31, _tlv(4, b"x"))) for name in (b"uid", b"entryUUID")
+    ]
+    return _tlv(0x30, _tlv(2, b"\2"), _tlv(0x64, _tlv(4, dn), _tlv(0x30, *values)))
+
+
+def _done(number: int) -> bytes:
+    """The end of what a search has found."""
+    return _tlv(0x30, _tlv(2, bytes((number,))), _tlv(0x65, _tlv(10, b"\0"), _tlv(4), _tlv(4)))
+
+
+class AnswerTests(CoroutineTestCase):
+    """A server whose answers to a search for a user no other gives."""
+
+    def problem(self, *found: bytes) -> str:
+        """Log in while a search finds something, and return what the client is told."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def answer() -> None:
+                search, _ = listener.accept()
+                with search, contextlib.suppress(OSError):
+                    search.recv(65536)
+                    search.sendall(_done(1))
+                    users, _ = listener.accept()
+                    with users:
+                        users.recv(65536)
+                        users.sendall(_done(1))
+                        search.recv(65536)
+                        search.sendall(b"".join(found) + _done(2))
+                        search.recv(65536)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            inline = Inline()
+            url = f"ldap://127.0.0.1:{listener.getsockname()[1]}"
+            asking = inline.build({"urls": [url], "user_base": "dc=x", "timeout": LONG})
+            shown = Credentials((Password("x", "secret"),))
+            error = self.assert_fails(IdentityUnavailable, asking.authenticate(shown, repo_of()))
+            self.run_now(inline.environment.services.stopService())
+            thread.join()
+        return str(error)
+
+    def test_a_server_that_gives_more_than_it_may_lets_nobody_in(self) -> None:
+        told = self.problem(_entry(b"uid=x,dc=x"), _entry(b"uid=x,ou=y,dc=x"))
+        self.assertIn("about you", told)
+
+    def test_names_that_are_none_are_no_fault_of_this_server(self) -> None:
+        for dn in (b"uid=\xff\xfe,dc=x", b""):
+            self.assertIn("does not answer", self.problem(_entry(dn)))
