@@ -54,7 +54,11 @@ class Trimmer:
 
     def __call__(self) -> None:
         """Give back if the process has much more than it once had; quick otherwise."""
-        now = resident()
+        try:
+            now = resident()
+        except OSError:
+            # Too many files are open: another time, or it would never be done again.
+            return
         self._lowest = min(self._lowest, now)
         if self._trim is not None and now > self._lowest + _MUCH:
             self._trim(0)

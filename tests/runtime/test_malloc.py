@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.runtime.malloc import keep_buffers
+from giftless.runtime.malloc import Trimmer, keep_buffers
 
 #: Counts the pages that the kernel has to provide for a hundred reads of 64 KiB,
 #: each into a block that is larger, as uploads are read.
@@ -44,3 +45,15 @@ class KeepBuffersTests(SynchronousTestCase):
         """They have no such function."""
         self.patch(sys.modules["giftless.runtime.malloc"].ctypes, "CDLL", lambda name: object())
         self.assertFalse(keep_buffers())
+
+
+class TrimmerTests(SynchronousTestCase):
+    def test_a_process_that_can_open_nothing_is_looked_at_later(self) -> None:
+        """What is called again and again would not be any more if it failed once."""
+        trimmer = Trimmer()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            trimmer()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
