@@ -26,7 +26,7 @@ from giftless.lfs.tus import (
     upload_path,
 )
 from giftless.usecases.resumable import Piece, Progress, ResumableServer, Target
-from giftless.web.call import IdentifiedCall, RepoCall
+from giftless.web.call import Call, IdentifiedCall, RepoCall
 from giftless.web.request import LFSRequest
 from giftless.web.route import Route, for_actions
 
@@ -127,7 +127,7 @@ class TusEndpoints:
         """
         request = call.request
         request.response.always[b"tus-resumable"] = [VERSION.encode()]
-        method = call.header("x-http-method-override") or request.method.decode("ascii")
+        method = _only(call, "X-HTTP-Method-Override") or request.method.decode("ascii")
         if method not in methods:
             raise MethodNotAllowed(f"use one of: {', '.join(methods)}", tuple(methods))
         if method != "OPTIONS":
@@ -169,7 +169,7 @@ def _piece(call: IdentifiedCall, offset: int) -> Piece:
     )
 
 
-def _only(call: IdentifiedCall, name: str) -> str | None:
+def _only(call: Call, name: str) -> str | None:
     """Return a header's value, if it is there.
 
     :raises BadRequest: if there are several.

@@ -491,6 +491,16 @@ class ProtocolTests(TusTestCase):
         headers = {**TUS, "X-HTTP-Method-Override": "PATCH"}
         self.assert_tus_error(self.request("POST", CREATE, headers), 405)
 
+    def test_two_methods_in_headers_are_400(self) -> None:
+        """A proxy that lets only some through may have looked at the other one."""
+        self.create()
+        connection = self.connect()
+        twice = "X-HTTP-Method-Override: HEAD\r\nX-HTTP-Method-Override: DELETE\r\n"
+        head = "Tus-Resumable: 1.0.0\r\nContent-Length: 0\r\n"
+        connection.send(f"POST {UPLOAD} HTTP/1.1\r\nHost: x\r\n{head}{twice}\r\n".encode())
+        self.assert_tus_error(connection.response(), 400)
+        self.assertEqual(self.came(), b"")
+
     def test_other_methods_are_405(self) -> None:
         for method, url in (("GET", UPLOAD), ("PUT", UPLOAD), ("PATCH", CREATE), ("GET", CREATE)):
             self.assert_error(self.request(method, url, TUS), 405)
