@@ -199,9 +199,11 @@ class Slapd:
         return True
 
     def signal(self, number: int) -> None:
-        """Send it a signal, such as ``SIGSTOP``."""
+        """Send it a signal; if that is ``SIGSTOP``, return when it has stopped."""
         assert self.process is not None
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def stop(self) -> None:
         """End it as a machine that goes down does: with SIGKILL."""
