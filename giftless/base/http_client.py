@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -86,6 +87,7 @@ class _BoundedProtocol(HTTP11ClientProtocol):
         """
         if request.bodyProducer is not None and self.transport is not None:
             _reset_at_end(self.transport)
+            _let_go(self.transport)
         self._before_body = 0
         asked: Deferred[IResponse] = super().request(request)
         return asked
@@ -109,6 +111,15 @@ def _reset_at_end(transport: Any) -> None:
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     if isinstance(handle, socket.socket):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+
+
+def _let_go(transport: Any) -> None:
+    """Let a connection forget that it holds somebody up who has sent all since.
+
+    It would let the next body go on that it has never held up, which is an error.
+    """
+    if isinstance(transport, FileDescriptor) and transport.producer is None:
+        transport.producerPaused = False
 
 
 class _QuietFactory(_HTTP11ClientFactory):

@@ -6,9 +6,17 @@ import socket
 import subprocess
 import sys
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
+from giftless.base.http_client import http_client, quiet_pool
 from tests.support.processes import PATIENCE, installed
+from tests.support.reactor import reactor
 
 #: Sends the beginning of a body to a port.
 SENDER = """
@@ -58,3 +66,51 @@ class KilledTests(SynchronousTestCase):
                 sender.wait()
             with connection:
                 self.assertRaises(ConnectionResetError, connection.recv, 1000)
+
+
+@implementer(IBodyProducer)
+class AtOnce:
+    """Writes all of its body before the connection can hold it up."""
+
+    length = 10_000_000
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(bytes(self.length))
+        return succeed(None)
+
+    def stopProducing(self) -> None:
+        """Do nothing."""
+
+    pauseProducing = resumeProducing = stopProducing
+
+
+class KeptConnectionTests(TestCase):
+    async def test_a_body_behind_one_that_was_held_up_is_sent(self) -> None:
+        """The connection would let it go on, although it has not held it up."""
+        pool = quiet_pool(reactor)
+        self.addCleanup(pool.closeCachedConnections)
+        client = http_client(reactor, pool)
+        bodies = AtOnce(), bytes(1_000_000)
+        lengths = [AtOnce.length, 1_000_000]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(PATIENCE)
+            answering = deferToThread(_answer, listener, lengths)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            for body in bodies:
+                # From here, the head of the request leaves before the first bytes of the body.
+                await deferLater(reactor, 0)
+                response = await client.request("PUT", url, data=body)
+                self.assertEqual(await response.content(), b"")
+            await answering
+
+
+def _answer(listener: socket.socket, lengths: list[int]) -> None:
+    """Answer requests over one connection, when the whole body of each has come."""
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as received:
+        connection.settimeout(PATIENCE)
+        for length in lengths:
+            while received.readline().strip():
+                pass
+            received.read(length)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
