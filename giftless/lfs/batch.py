@@ -267,8 +267,17 @@ def object_problem(
     if not 0 <= size <= MAX_SIZE:
         return Unprocessable(f"the size must be between 0 and {MAX_SIZE} bytes")
     if size > max_size:
-        return PayloadTooLarge(f"the object has {size} bytes; this server takes up to {max_size}")
+        return too_large(size, max_size)
     return None
+
+
+def too_large(size: int, max_size: int) -> PayloadTooLarge:
+    """Make what a client is told whose object is too large.
+
+    :param size: its size in bytes.
+    :param max_size: the largest that it may have.
+    """
+    return PayloadTooLarge(f"the object has {size} bytes; this server takes up to {max_size}")
 
 
 class _HashAlgorithmConflict(LFSError):

@@ -8,8 +8,9 @@ from typing import Final
 from twisted.logger import Logger
 
 from giftless.errors import LFSError
-from giftless.interfaces import Event, IObserver, ObjectStored, Refused
-from giftless.lfs.objects import Repo
+from giftless.interfaces import Arrival, Event, Identity, IObserver, ObjectStored, Refused
+from giftless.lfs.filename import filename_in
+from giftless.lfs.objects import Extras, ObjectKey, Repo
 
 
 class Events:
@@ -49,6 +50,19 @@ class Events:
                 self.log.failure(
                     "{path}: the observer failed to take note of {event}", path=path, event=event
                 )
+
+    def publish_stored(
+        self, key: ObjectKey, size: int, identity: Identity, arrival: Arrival, extras: Extras
+    ) -> None:
+        """Tell every observer that somebody has stored an object.
+
+        :param size: in bytes.
+        :param arrival: by which way it has come.
+        :param extras: the ``x-*`` members of the batch's object.
+        """
+        if self.arrivals_wanted:
+            who, principal, filename = identity.name, identity.principal, filename_in(extras)
+            self.publish(ObjectStored(key, size, who, arrival, principal, filename))
 
     def publish_refusal(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.bodies import PartBody
-from giftless.errors import Forbidden, LFSError, NotFound, ObjectDamaged, WrongBody
+from giftless.errors import Forbidden, LFSError, NotFound, WrongBody
 from giftless.interfaces import (
     ActionKind,
     Arrival,
@@ -21,7 +21,6 @@ from giftless.interfaces import (
     IObjectStore,
     IPartPlanner,
     IStreamingMultipartStore,
-    ObjectStored,
     PartUpload,
     Payload,
     Requester,
@@ -29,12 +28,11 @@ from giftless.interfaces import (
     Transfer,
 )
 from giftless.lfs.batch import ObjectReply
-from giftless.lfs.filename import filename_in
 from giftless.lfs.objects import ObjectKey
 from giftless.transfer.kinds import ABORT, COMMIT, PART, PARTS
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
-from giftless.usecases.presence import Presence, Sizes
+from giftless.usecases.presence import Presence, size_told
 from giftless.usecases.quotas.promises import Quotas
 from giftless.usecases.read_back import ReadBack
 
@@ -107,12 +105,7 @@ class MultipartServer:
         ticket = self._admit(identity, key, PARTS)
         if self._planner is None:
             raise NotFound("this server's storage takes no parts; ask for a basic transfer")
-        sizes: Sizes = await self._store.sizes([key])
-        if self._presence is not None:
-            sizes = await self._presence.offer(identity, [key], sizes)
-        (size,) = sizes
-        if isinstance(size, LFSError) and not isinstance(size, ObjectDamaged):
-            raise size
+        size = await size_told(self._store, self._presence, identity, key)
         if size == ticket.size:
             return ObjectReply(str(key.oid), ticket.size, True)
         if self._quotas is not None:
@@ -168,11 +161,8 @@ class MultipartServer:
             await self._read_back.verify(key, payload, identity)
         if self._presence is not None:
             key = await self._presence.follow(key)
-        if self._events.arrivals_wanted:
-            who, principal, filename = identity.name, identity.principal, filename_in(ticket.extras)
-            self._events.publish(
-                ObjectStored(key, ticket.size, who, Arrival.COMMITTED, principal, filename)
-            )
+        arrival = Arrival.COMMITTED
+        self._events.publish_stored(key, ticket.size, identity, arrival, ticket.extras)
 
     async def abort(self, identity: Identity, key: ObjectKey) -> None:
         """Throw parts away."""

@@ -20,7 +20,6 @@ from giftless.errors import (
     LFSError,
     NotFound,
     ObjectDamaged,
-    PayloadTooLarge,
     Unprocessable,
     WrongBody,
 )
@@ -44,13 +43,11 @@ from giftless.interfaces import (
     IStoredObject,
     IStreamingStore,
     ObjectFacts,
-    ObjectStored,
     Payload,
     Requester,
     Transfer,
 )
-from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject
-from giftless.lfs.filename import filename_in
+from giftless.lfs.batch import BatchReply, BatchRequest, ObjectReply, RequestedObject, too_large
 from giftless.lfs.objects import EMPTY_OID, Actions, ObjectKey, Operation, Permission, Repo
 from giftless.transfer.kinds import CONFIRM, DOWNLOAD, UPLOAD, VERIFY
 from giftless.transfer.registry import TransferRegistry
@@ -223,9 +220,7 @@ class LFSServer:
                 )
             size = ticket.size
         if size is not None and size > self._max_object_size:
-            raise PayloadTooLarge(
-                f"the object has {size} bytes; this server takes up to {self._max_object_size}"
-            )
+            raise too_large(size, self._max_object_size)
         checked = VerifiedBody(body, key.oid, size, self._max_object_size, self._blocking)
         extras = ticket.extras if ticket is not None else {}
         payload = Payload(size, key.oid)
@@ -236,8 +231,7 @@ class LFSServer:
                 await store.put(key, payload, checked, extras)
         if self._presence is not None:
             key = await self._presence.follow(key)
-        if self._events.arrivals_wanted:
-            self._publish_stored(key, checked.received, identity, Arrival.STREAMED)
+        self._events.publish_stored(key, checked.received, identity, Arrival.STREAMED, extras)
 
     async def open(
         self, identity: Identity, key: ObjectKey, kinds: Sequence[ActionKind] = (DOWNLOAD,)
@@ -278,18 +272,9 @@ class LFSServer:
             )
         if stored.sha256 not in (None, key.oid):
             raise Conflict(f"the stored object's SHA-256 is {stored.sha256}; upload it again")
-        if self._events.arrivals_wanted and ticket is not None and ticket.kind == CONFIRM.name:
+        if ticket is not None and ticket.kind == CONFIRM.name:
             # It went to the store directly: only now is it known that it has arrived.
-            self._publish_stored(key, size, identity, Arrival.CONFIRMED)
-
-    def _publish_stored(
-        self, key: ObjectKey, size: int, identity: Identity, arrival: Arrival
-    ) -> None:
-        ticket = identity.ticket
-        filename = "" if ticket is None else filename_in(ticket.extras)
-        self._events.publish(
-            ObjectStored(key, size, identity.name, arrival, identity.principal, filename)
-        )
+            self._events.publish_stored(key, size, identity, Arrival.CONFIRMED, ticket.extras)
 
     async def _is_recalled(self, identity: Identity, key: ObjectKey) -> bool:
         """Bring an object back that is absent, if it is in the trash.

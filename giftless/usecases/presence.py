@@ -20,8 +20,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from giftless.auth.aliases import Moved
-from giftless.errors import LFSError, ServiceUnavailable
-from giftless.interfaces import Identity, Transfer, WallClock, Wanted
+from giftless.errors import LFSError, ObjectDamaged, ServiceUnavailable
+from giftless.interfaces import Identity, IObjectStore, Transfer, WallClock, Wanted
 from giftless.lfs.objects import ObjectKey, Oid, Permission, Repo, in_trash
 from giftless.usecases.locks import By
 from giftless.usecases.trash import Trash
@@ -295,3 +295,22 @@ def _may_write(identity: Identity, oid: Oid) -> bool:
 
 def _by(identity: Identity) -> By:
     return By(identity.name, identity.principal)
+
+
+async def size_told(
+    store: IObjectStore, presence: Presence | None, identity: Identity, key: ObjectKey
+) -> int | ObjectDamaged | None:
+    """Return what a client may be told of an object that it is about to upload.
+
+    :param presence: decides that; ``None`` if objects are never moved.
+    :returns: its size in bytes; an error, not raised, if it is to be uploaded again;
+        ``None`` if it is absent.
+    :raises LFSError: if that cannot be told.
+    """
+    sizes: Sizes = await store.sizes([key])
+    if presence is not None:
+        sizes = await presence.offer(identity, [key], sizes)
+    (size,) = sizes
+    if isinstance(size, LFSError) and not isinstance(size, ObjectDamaged):
+        raise size
+    return size

@@ -17,9 +17,7 @@ from giftless.base.spool import Spool
 from giftless.errors import (
     BadAction,
     Forbidden,
-    LFSError,
     NotFound,
-    ObjectDamaged,
     PayloadTooLarge,
     WrongBody,
 )
@@ -32,16 +30,15 @@ from giftless.interfaces import (
     Identity,
     IInterruptible,
     IResumableStore,
-    ObjectStored,
     Payload,
 )
-from giftless.lfs.filename import filename_in
+from giftless.lfs.batch import too_large
 from giftless.lfs.objects import EMPTY_OID, Extras, ObjectKey
 from giftless.lfs.tus import Checksum, Displaced, WrongChecksum, WrongOffset
 from giftless.transfer.kinds import TUS
 from giftless.usecases.authorization import Gate
 from giftless.usecases.events import NO_EVENTS, Events
-from giftless.usecases.presence import Presence, Sizes
+from giftless.usecases.presence import Presence, size_told
 from giftless.usecases.quotas.promises import Quotas
 
 
@@ -216,10 +213,7 @@ class ResumableServer:
         if identity.ticket is not None and identity.ticket.size != target.size:
             raise BadAction("this action is for an object of another size; ask for a new batch")
         if target.size > self._max_object_size:
-            raise PayloadTooLarge(
-                f"the object has {target.size} bytes; this server takes up to"
-                f" {self._max_object_size}"
-            )
+            raise too_large(target.size, self._max_object_size)
 
     @asynccontextmanager
     async def _claimed(self, target: Target) -> AsyncIterator[IClaimedUpload]:
@@ -231,13 +225,7 @@ class ResumableServer:
 
     async def _is_stored(self, identity: Identity, target: Target) -> bool:
         """Whether the object is there already, and may be said to be."""
-        keys = [target.key]
-        sizes: Sizes = await self._store.sizes(keys)
-        if self._presence is not None:
-            sizes = await self._presence.offer(identity, keys, sizes)
-        (size,) = sizes
-        if isinstance(size, LFSError) and not isinstance(size, ObjectDamaged):
-            raise size
+        size = await size_told(self._store, self._presence, identity, target.key)
         return size == target.size and (size > 0 or target.key.oid == EMPTY_OID)
 
     def _check_place(self, target: Target, piece: Piece, offset: int) -> None:
@@ -311,10 +299,7 @@ class ResumableServer:
             await upload.commit(Payload(target.size, key.oid), extras, verified)
         if self._presence is not None:
             key = await self._presence.follow(key)
-        if self._events.arrivals_wanted:
-            who, principal, filename = identity.name, identity.principal, filename_in(extras)
-            arrival = Arrival.STREAMED
-            self._events.publish(ObjectStored(key, target.size, who, arrival, principal, filename))
+        self._events.publish_stored(key, target.size, identity, Arrival.STREAMED, extras)
 
 
 class _Passing(CheckedBody):
