@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
@@ -234,3 +235,20 @@ async def collect(body: IBody, limit: int) -> bytes:
             raise PayloadTooLarge(f"the body of this request may have at most {limit} bytes")
         parts.extend(chunks)
     return b"".join(parts)
+
+
+def take_most(waiting: deque[bytes], most: int) -> Sequence[bytes]:
+    """Take bytes from the front of a queue of chunks.
+
+    :param most: how many at most.
+    :returns: chunks in order; the last one may be a part of what it was.
+    """
+    taken: list[bytes] = []
+    while waiting and most:
+        chunk = waiting.popleft()
+        if len(chunk) > most:
+            waiting.appendleft(chunk[most:])
+            chunk = chunk[:most]
+        taken.append(chunk)
+        most -= len(chunk)
+    return taken

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import os
 import secrets
 from collections.abc import Callable
+from typing import Final
 
 from giftless.base.showing import file_name
 from giftless.errors import ConfigError
+
+#: The errno values that mean "no room", whatever the reason.
+FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def read_file(path: str, option: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 import threading
@@ -12,6 +11,7 @@ from typing import IO, Final, TypeVar
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from giftless.base.files import FULL
 from giftless.errors import InsufficientStorage, StorageUnavailable
 from giftless.interfaces import IBlocking, IBody
 
@@ -19,9 +19,6 @@ T = TypeVar("T")
 
 #: How much is read at once, in bytes.
 READ_SIZE: Final = 1024 * 1024
-
-#: The errno values that mean "no room".
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 #: What clients are told to wait while the disk fails, in seconds.
 _RETRY_AFTER: Final = 30
@@ -79,7 +76,7 @@ class NamelessFile:
                 place=self._directory,
                 error=str(error),
             )
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise InsufficientStorage(
                     "the server's own disk is full; nothing more was stored"
                 ) from error

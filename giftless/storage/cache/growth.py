@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from giftless.base.files import FULL
 from giftless.errors import LFSError, StorageUnavailable
 from giftless.interfaces import FillOutcome, IStoredObject
 from giftless.lfs.objects import ObjectKey
@@ -20,7 +21,7 @@ from giftless.storage.cache.checks import identity_of
 from giftless.storage.cache.filling import Ended, Filling, Waiting
 from giftless.storage.cache.means import Means, Source, opened
 from giftless.storage.cache.parts import Part, WrongDigest
-from giftless.storage.local.failures import FULL, RETRY_AFTER
+from giftless.storage.local.failures import RETRY_AFTER
 
 #: How often the length of a file is looked at that another process fills, in seconds.
 POLL: Final = 0.01

@@ -7,6 +7,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from giftless.base.files import FULL
 from giftless.errors import (
     InsufficientStorage,
     LFSError,
@@ -14,9 +15,6 @@ from giftless.errors import (
     StorageUnavailable,
 )
 from giftless.storage.local.root import NotTheStore
-
-#: The errno values that mean "no room", whatever the reason.
-FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 #: The errno values that concern one file: its mode, its sectors, or its checksums.
 _UNREADABLE: Final = {

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from giftless.base.files import FULL
 from giftless.base.holds import Hold, Holds
 from giftless.errors import InsufficientStorage, LFSError, WrongBody
 from giftless.interfaces import IBlocking, IBody, IClaimedUpload, Payload
@@ -24,7 +25,7 @@ from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.local.attempts import Attempts
 from giftless.storage.local.commits import Commits
 from giftless.storage.local.disks import Disks
-from giftless.storage.local.failures import FULL, failed
+from giftless.storage.local.failures import failed
 from giftless.storage.local.files import make_directories
 from giftless.storage.local.growing import GrowingFile, path_of
 from giftless.storage.local.own import OWN

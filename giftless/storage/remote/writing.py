@@ -10,7 +10,7 @@ from typing import Final
 
 from zope.interface import implementer
 
-from giftless.base.bodies import collect
+from giftless.base.bodies import collect, take_most
 from giftless.base.http_client import Answer
 from giftless.errors import LengthRequired, PayloadTooLarge, WrongBody
 from giftless.interfaces import IAdopting, IBody, PartUpload, Payload
@@ -138,15 +138,7 @@ class _Pieces:
         """Return what comes next, at most so many bytes; nothing at the end."""
         if not self._chunks:
             self._chunks.extend(await self._body.read())
-        taken: list[bytes] = []
-        while self._chunks and most:
-            chunk = self._chunks.popleft()
-            if len(chunk) > most:
-                self._chunks.appendleft(chunk[most:])
-                chunk = chunk[:most]
-            taken.append(chunk)
-            most -= len(chunk)
-        return taken
+        return take_most(self._chunks, most)
 
 
 @implementer(IBody)

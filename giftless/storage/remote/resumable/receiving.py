@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 
+from giftless.base.bodies import take_most
 from giftless.base.nameless_file import NamelessFile
 from giftless.errors import InsufficientStorage
 from giftless.interfaces import IBody
@@ -75,7 +76,7 @@ class Receiver:
             part = self._plan.part(self._position // self._plan.part_size + 1)
             assert part is not None, "no more comes than the upload lacks"
             end = part.pos + part.size
-            some = _take_most(waiting, end - self._position)
+            some = take_most(waiting, end - self._position)
             await self._file.write(some)
             self._position += sum(map(len, some))
             if self._position == end and self._plan.count > 1:
@@ -114,19 +115,3 @@ class Receiver:
     def _new_file(self) -> NamelessFile:
         means = self._staged.means
         return NamelessFile(means.directory, means.blocking)
-
-
-def _take_most(waiting: deque[bytes], most: int) -> Sequence[bytes]:
-    """Take bytes from the front of a queue.
-
-    :param most: how many at most.
-    """
-    taken: list[bytes] = []
-    while waiting and most:
-        chunk = waiting.popleft()
-        if len(chunk) > most:
-            waiting.appendleft(chunk[most:])
-            chunk = chunk[:most]
-        taken.append(chunk)
-        most -= len(chunk)
-    return taken
