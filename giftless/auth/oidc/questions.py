@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from giftless.auth.oidc.claims import Claims, subject_of
 from giftless.auth.oidc.discovery import Discovery
 from giftless.auth.oidc.options import OIDCOptions
-from giftless.auth.oidc.signed import refuse_bound
+from giftless.auth.oidc.signed import refuse_bound, refuse_others
 from giftless.auth.tokens.verifying import Dates, check_dates
 from giftless.base.dialling import AddressRefused
 from giftless.base.http_client import Answer, ask
@@ -150,12 +150,10 @@ class Questions:
     def _check(self, said: _Introspection) -> None:
         options = self._options
         check_dates(said, self._wall_clock(), options.leeway, needs_end=False)
-        if said.iss not in (None, options.issuer):
-            raise UnfitCredential("the token is from another issuer (iss)")
+        issuer = options.issuer if said.iss is None else said.iss
         # Many issuers do not say for whom a token is, but who has been given it.
-        audiences = [said.aud] if isinstance(said.aud, str) else said.aud or [said.client_id or ""]
-        if not set(audiences) & set(options.audiences):
-            raise UnfitCredential("the token is for another audience (aud)")
+        audience = said.aud if isinstance(said.aud, str) else said.aud or said.client_id or ""
+        refuse_others(issuer, audience, options)
         refuse_bound(said.cnf)
         if said.token_type is not None and said.token_type.lower() not in _BEARER:
             raise UnfitCredential("the token is no access token (token_type)")

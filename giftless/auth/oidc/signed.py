@@ -121,14 +121,25 @@ class SignedTokens:
 
     def _check(self, terms: _Terms) -> None:
         check_dates(terms, self._wall_clock(), self._options.leeway, needs_end=True)
-        if terms.iss != self._options.issuer:
-            raise UnfitCredential("the token is from another issuer (iss)")
-        audiences = [terms.aud] if isinstance(terms.aud, str) else terms.aud
-        if not set(audiences) & set(self._options.audiences):
-            raise UnfitCredential("the token is for another audience (aud)")
+        refuse_others(terms.iss, terms.aud, self._options)
         if terms.events is not None:
             raise UnfitCredential("this token tells of events, and opens nothing")
         refuse_bound(terms.cnf)
+
+
+def refuse_others(issuer: str, audience: str | Sequence[str], options: OIDCOptions) -> None:
+    """Refuse a token that another issuer has made, or that is for other servers.
+
+    :param issuer: its ``iss``.
+    :param audience: its ``aud``.
+    :param options: what they must be.
+    :raises UnfitCredential: if one of them is something else.
+    """
+    if issuer != options.issuer:
+        raise UnfitCredential("the token is from another issuer (iss)")
+    audiences = [audience] if isinstance(audience, str) else audience
+    if not set(audiences) & set(options.audiences):
+        raise UnfitCredential("the token is for another audience (aud)")
 
 
 def refuse_bound(confirmation: Any) -> None:
