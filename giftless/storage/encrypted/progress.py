@@ -170,8 +170,7 @@ class Progress:
         :raises LFSError: if the store does not take them.
         """
         cipher, number, old = self.require_cipher(), self.number, self.tail
-        if number != before:
-            self.tail = b""
+        self.forget_tail(before)
         if tail != self.tail:
             await self._write_tail(cipher, number, tail)
             self.tail = tail
