@@ -161,6 +161,29 @@ def _read_body(
 Fault = Callable[[Asked], Answer | None]
 
 
+def failing(count: int, meant: Callable[[Asked], bool], answer: Answer | None) -> Fault:
+    """Make the first requests of a kind fail.
+
+    :param count: so many of them.
+    :param meant: tells whether a request is of that kind.
+    :param answer: what they get; ``None``: nothing, the connection is cut.
+    """
+    left = count
+    lock = threading.Lock()
+
+    def fault(asked: Asked) -> Answer | None:
+        nonlocal left
+        with lock:
+            if not meant(asked) or left == 0:
+                return None
+            left -= 1
+        if answer is None:
+            raise Cut
+        return answer
+
+    return fault
+
+
 class PartServer:
     """Takes one object in parts, as giftless does.
 

@@ -18,7 +18,7 @@ from giftless.agent.uploading import Uploader
 from giftless.agent.workers import Workers
 from giftless.base.git_settings import Settings
 from tests.agent.resuming_server import UPLOAD, ResumingServer
-from tests.agent.server import Answer, Asked, Cut, Fault
+from tests.agent.server import Answer, Asked, Fault, failing
 
 KIB = 1024
 DATA = os.urandom(900 * KIB + 7)
@@ -30,18 +30,7 @@ def first(method: str, answer: Answer | None, count: int = 1) -> Fault:
     :param answer: what they get; ``None``: nothing, the connection is cut.
     :param count: so many of them.
     """
-    left = count
-
-    def fault(asked: Asked) -> Answer | None:
-        nonlocal left
-        if asked.method != method or left == 0:
-            return None
-        left -= 1
-        if answer is None:
-            raise Cut
-        return answer
-
-    return fault
+    return failing(count, lambda asked: asked.method == method, answer)
 
 
 class ResumingTests(SynchronousTestCase):

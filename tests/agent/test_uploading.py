@@ -18,7 +18,7 @@ from giftless.agent.slots import Slots
 from giftless.agent.uploading import Uploader
 from giftless.agent.workers import Workers
 from giftless.base.git_settings import Settings
-from tests.agent.server import Answer, Asked, Cut, Fault, PartServer
+from tests.agent.server import Answer, Asked, Fault, PartServer, failing
 
 KIB = 1024
 
@@ -33,20 +33,7 @@ def times(count: int, path: str, answer: Answer | None) -> Fault:
     :param count: so many of them.
     :param answer: what they get; ``None``: nothing, the connection is cut.
     """
-    left = count
-    lock = threading.Lock()
-
-    def fault(asked: Asked) -> Answer | None:
-        nonlocal left
-        with lock:
-            if asked.path != path or left == 0:
-                return None
-            left -= 1
-        if answer is None:
-            raise Cut
-        return answer
-
-    return fault
+    return failing(count, lambda asked: asked.path == path, answer)
 
 
 class UploadTests(SynchronousTestCase):

@@ -17,12 +17,12 @@ from twisted.trial.unittest import TestCase
 
 from giftless.base.hold_files import PATIENCE, SLOW_PATIENCE, Attempt
 from giftless.base.holds import BOUND, Hold, Holds
-from giftless.base.threads import Threads
 from giftless.errors import Conflict, ServiceUnavailable
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.processes import installed
 from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
+from tests.support.threads import running_threads
 
 #: Claims a name, says so, and says when it is wanted; releases it then if that is its way.
 HOLDER = """
@@ -433,9 +433,7 @@ class ProcessTests(TestCase):
     def setUp(self) -> None:
         self.path = self.mktemp()
         os.mkdir(self.path)
-        self.threads = Threads(reactor, 4)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self)
         self.holds = Holds(lambda: os.open(self.path, os.O_RDONLY), self.threads, reactor)
 
     def start(self, way: str) -> subprocess.Popen[bytes]:

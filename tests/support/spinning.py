@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 
 from giftless.base.http_client import KEPT_CONNECTIONS, http_client
-from giftless.base.threads import Threads
 from giftless.interfaces import Environment
 from tests.support.making import environment
 from tests.support.processes import PATIENCE
 from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
+from tests.support.threads import running_threads
 
 T = TypeVar("T")
 
@@ -38,9 +38,7 @@ class SpinningTestCase(CoroutineTestCase):
         # it never really starts here.
         reactor.getThreadPool().start()
         self.addCleanup(reactor._stopThreadPool)
-        self.threads = Threads(reactor, 4)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self)
         self.pool = HTTPConnectionPool(reactor)
         self.pool.maxPersistentPerHost = KEPT_CONNECTIONS
         self.addCleanup(self._close)

@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from giftless.auth.ldap.authenticator import LDAPAuthenticator
-from giftless.base.threads import Threads
 from giftless.errors import ConfigError, IdentityUnavailable, Unauthorized
 from giftless.interfaces import Credentials, Identity, Password
 from tests.auth.ldap.support import Inline, build, serve
@@ -26,6 +25,7 @@ from tests.support.ports import free_port
 from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
 from tests.support.slapd import Slapd
+from tests.support.threads import running_threads
 
 #: How long the servers of these tests may take, in seconds.
 QUICK = {"connect_timeout": 1, "timeout": 2}
@@ -303,9 +303,7 @@ class HangTests(TestCase):
     """Servers that take connections and say nothing; many log-ins at once.  In threads."""
 
     def setUp(self) -> None:
-        self.threads = Threads(reactor, 8)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self, 8)
 
     def serve(self) -> Slapd:
         directory = Path(self.mktemp()).absolute()

@@ -8,7 +8,6 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from giftless.base.threads import Threads
 from giftless.interfaces import IClaimedUpload, IResumableStore
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.coded.compressing import load_compression
@@ -19,6 +18,7 @@ from tests.contracts.resumable import ResumableContract
 from tests.support.making import environment, key_of, payload_of
 from tests.support.memory import MemoryStore
 from tests.support.reactor import reactor
+from tests.support.threads import running_threads
 
 #: What can be compressed, and what cannot.
 TEXT = b"".join(b"%d bottles of beer\n" % number for number in range(5000))
@@ -29,9 +29,7 @@ class CompressedResumableTests(ResumableContract, TestCase):
     """The store inside takes the bytes as they are."""
 
     def setUp(self) -> None:
-        self.threads = Threads(reactor, 4)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self)
         self.path = self.mktemp()
 
     async def make_store(self) -> Any:

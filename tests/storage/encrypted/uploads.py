@@ -9,7 +9,6 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from giftless.base.threads import Threads
 from giftless.interfaces import IResumableStore
 from giftless.storage.coded.compressing import load_compression
 from giftless.storage.encrypted.store import EncryptedStore
@@ -18,6 +17,7 @@ from giftless.storage.wrapping import lend
 from tests.storage.encrypted.support import key_file, keys_in
 from tests.support.making import environment
 from tests.support.reactor import reactor
+from tests.support.threads import running_threads
 
 
 class SealedTestCase(TestCase):
@@ -26,9 +26,7 @@ class SealedTestCase(TestCase):
     compression: str | None = None
 
     def setUp(self) -> None:
-        self.threads = Threads(reactor, 4)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self)
         self.path = self.mktemp()
         self.keys = key_file(Path(self.mktemp()), "one")
         self.now = time.time()

@@ -20,7 +20,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from giftless.base.hold_files import PATIENCE
-from giftless.base.threads import Threads
 from giftless.errors import (
     BadRequest,
     Conflict,
@@ -42,6 +41,7 @@ from tests.support.disks import small_disk
 from tests.support.making import environment, key_of, payload_of
 from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
+from tests.support.threads import running_threads
 
 DATA = bytes_of(10_000)
 KEY = key_of(DATA)
@@ -53,9 +53,7 @@ class LocalResumableContractTests(ResumableContract, TestCase):
     """With threads, as in the daemon."""
 
     def setUp(self) -> None:
-        self.threads = Threads(reactor, 4)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self)
         self.path = self.mktemp()
 
     async def make_store(self) -> Any:

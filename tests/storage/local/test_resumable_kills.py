@@ -15,7 +15,6 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from giftless.base.threads import Threads
 from giftless.storage.local.factory import LocalFactory, LocalOptions
 from giftless.storage.local.growing import path_of
 from tests.support.bodies import ListBody
@@ -23,6 +22,7 @@ from tests.support.making import environment, key_of, oid_of, payload_of
 from tests.support.processes import installed, wait_until
 from tests.support.reactor import reactor
 from tests.support.rounds import rounds
+from tests.support.threads import running_threads
 
 MIB = 1024 * 1024
 
@@ -118,9 +118,7 @@ class WriterTestCase(TestCase):
         self.source.write_bytes(DATA)
         self.object = self.top / KEY.path
         self.file = self.top / os.fsdecode(path_of(KEY.path.encode(), SIZE))
-        self.threads = Threads(reactor, 2)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self, 2)
         around = environment(f"{self.top}-state", reactor, self.threads)
         self.store: Any = LocalFactory().build(LocalOptions(path=str(self.top)), around)
 

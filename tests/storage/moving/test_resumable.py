@@ -8,7 +8,6 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from giftless.base.threads import Threads
 from giftless.errors import StorageUnavailable
 from giftless.interfaces import IClaimedUpload, IResumableStore
 from giftless.storage.local.factory import LocalFactory, LocalOptions
@@ -19,15 +18,14 @@ from tests.support.making import environment, key_of
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.support.reactor import reactor
 from tests.support.resumable import ResumableMemoryStore
+from tests.support.threads import running_threads
 
 
 class MovingTestCase(TestCase):
     """Has two directories."""
 
     def setUp(self) -> None:
-        self.threads = Threads(reactor, 4)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self)
         self.old_path, self.new_path = self.mktemp(), self.mktemp()
 
     def local(self, path: str) -> Any:

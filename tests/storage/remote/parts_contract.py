@@ -13,7 +13,6 @@ from twisted.web.client import HTTPConnectionPool
 
 from giftless.base.bodies import PartBody
 from giftless.base.http_client import KEPT_CONNECTIONS, http_client
-from giftless.base.threads import Threads
 from giftless.errors import Conflict, ServiceUnavailable
 from giftless.interfaces import (
     Environment,
@@ -30,6 +29,7 @@ from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.making import environment, payload_of
 from tests.support.ports import free_port
+from tests.support.threads import running_threads
 
 #: The reactor, whose interfaces mypy does not know.
 reactor: Any = installed_reactor
@@ -47,9 +47,7 @@ class RemoteTestCase(TestCase):
     state_dir = ""
 
     def setUp(self) -> None:
-        self.threads = Threads(reactor, 4)
-        self.threads.startService()
-        self.addCleanup(self.threads.stopService)
+        self.threads = running_threads(self)
         self.pool = HTTPConnectionPool(reactor)
         self.pool.maxPersistentPerHost = KEPT_CONNECTIONS
         self.addCleanup(self.pool.closeCachedConnections)
