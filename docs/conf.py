@@ -18,13 +18,10 @@ exclude_patterns = ["_build"]
 # References to giftless must lead somewhere; those to other projects need a network.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!giftless\.).*")]
-
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "A Git LFS server as a Twisted daemon",
-    "page_width": "1080px",
-    "show_powered_by": False,
-}
+html_theme = "furo"
+html_title = "giftless"
+html_static_path = ["_static"]
+html_css_files = ["giftless.css"]
 html_show_sourcelink = False
 # The OpenAPI file is served as it is, for tools.
 html_extra_path = ["openapi.yaml"]
