@@ -270,7 +270,7 @@ class UnitTests(SynchronousTestCase):
     def test_memory_is_what_the_limits_come_to(self) -> None:
         """For the workers of the default configuration, twice during a reload."""
         options, mib = Config(), 1024 * 1024
-        workers = number_of_workers(options.workers)
+        workers = number_of_workers(options)
         wanted = 64 * mib + 2 * workers * (192 * mib + options.limits.memory)
         self.assertEqual(unit("giftless.service")["MemoryMax"], [f"{wanted // mib}M"])
 

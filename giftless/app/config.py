@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import structs
 
+from giftless.app.variables import FILE_VARIABLE, hidden, override, setter, variable_of
 from giftless.auth.access import AccessOptions
 from giftless.auth.actions import ActionOptions
 from giftless.auth.rates import RateOptions
 from giftless.base import schema
-from giftless.base.safe_yaml import MAX_DEPTH, find_place, load_yaml
-from giftless.base.schema import EnvironmentValue
+from giftless.base.safe_yaml import find_place, load_yaml
 from giftless.base.showing import describe, file_name
 from giftless.base.units import Duration
 from giftless.base.urls import check_url
@@ -33,17 +34,11 @@ from giftless.web.cors import CorsOptions
 from giftless.web.limits import Limits
 from giftless.web.proxies import UNIX
 
-#: What the names of environment variables begin with.
-PREFIX: Final = "GIFTLESS_"
-
 #: The front of an endpoint that names none.
 DEFAULT_FRONT: Final = "http"
 
 #: The name of a host.
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
-
-#: The variable that names the configuration file.
-FILE_VARIABLE: Final = "GIFTLESS_CONFIG"
 
 
 class EndpointOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,7 +212,7 @@ def parse(source: str, text: str, environ: Mapping[str, str]) -> Loaded:
     :raises ConfigError: as :func:`load` does.
     """
     data = _keys(source, text)
-    _override(data, environ)
+    override(data, environ, structs.asdict(Config()))
     try:
         config = schema.convert(data, Config, "")
         _check(config)
@@ -235,13 +230,12 @@ def located(error: ConfigError, source: str, text: str, environ: Mapping[str, st
         problem ends with the line and the column.
     """
     whole = error.path if error.key is None else schema.join(error.path, error.key)
-    name = PREFIX + whole.upper().replace(".", "__")
-    variable = next((each for each in sorted(environ, reverse=True) if _sets(each, name)), None)
+    variable = setter(whole, environ)
     problem = error.problem
     if variable is not None:
-        if error.key is not None and len(variable) >= len(name):
+        if error.key is not None and len(variable) >= len(variable_of(whole)):
             # The unknown key is a part of the variable's name, and may be a secret.
-            variable = _hidden(error.path)
+            variable = hidden(error.path)
         where = f"environment {variable}"
     else:
         where = source or "embedded defaults"
@@ -250,18 +244,6 @@ def located(error: ConfigError, source: str, text: str, environ: Mapping[str, st
         if place is not None:
             problem = f"{problem} (line {place[0]}, column {place[1]})"
     return ConfigError(f"{where}: {error.path}" if error.path else where, problem)
-
-
-def _hidden(path: str) -> str:
-    """Return the beginning of the names of all variables below a path."""
-    return f"{PREFIX}{path.upper().replace('.', '__')}{'__' if path else ''}…"
-
-
-def _sets(variable: str, key: str) -> bool:
-    """Whether a variable sets a key: by its name, with a whole section, or in part."""
-    return variable.startswith(PREFIX) and (
-        f"{key}__".startswith(f"{variable}__") or variable.startswith(f"{key}__")
-    )
 
 
 def _read(source: str) -> str:
@@ -284,44 +266,6 @@ def _keys(source: str, text: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(source, f"found {describe(data)}, but the file must be a mapping of keys")
     return data
-
-
-def _override(data: dict[str, Any], environ: Mapping[str, str]) -> None:
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name != FILE_VARIABLE:
-            steps = name.removeprefix(PREFIX).lower().split("__")
-            if len(steps) > MAX_DEPTH:
-                raise ConfigError(f"environment {name[:80]}", "names more levels than there are")
-            _set(data, steps, EnvironmentValue(environ[name]), name)
-
-
-def _set(data: dict[str, Any], steps: list[str], value: EnvironmentValue, name: str) -> None:
-    """Put ``value`` where ``steps`` lead; digits index lists."""
-    default = getattr(Config(), steps[0], None)
-    if len(steps) > 1 and steps[0] not in data and isinstance(default, dict | list):
-        data[steps[0]] = default
-    target: Any = data
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        key: Any = step
-        if isinstance(target, list):
-            if not step.isdecimal() or int(step) > len(target):
-                path = ".".join(steps[: steps.index(step)])
-                raise ConfigError(
-                    f"environment {_hidden(path)}",
-                    f"allowed behind it is the index of a list of {len(target)}, from 0",
-                )
-            key = int(step)
-            if key == len(target):
-                target.append(None)
-        if following is None:
-            target[key] = value
-            return
-        inner = schema.expand(target[key] if isinstance(target, list) else target.get(key))
-        if not isinstance(inner, dict | list):
-            # A value without keys makes way, as an endpoint that is a string does.
-            inner = [] if following.isdecimal() else {}
-        target[key] = inner
-        target = inner
 
 
 def _check(config: Config) -> None:

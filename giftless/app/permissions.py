@@ -11,6 +11,7 @@ import msgspec
 
 from giftless.app.config import Config
 from giftless.base.safe_yaml import load_yaml
+from giftless.base.schema import IN_FILE
 
 #: Options that hold a secret.
 _SECRETS: Final = {
@@ -53,6 +54,10 @@ _CREDENTIALS: Final = {
     ),
 }
 
+#: Where container engines put the secrets of one container: Docker with mode 0444, since
+#: nobody else is there.
+_OF_THE_CONTAINER: Final = "/run/secrets/"
+
 _READ: Final = "others can read it, and it holds a secret: chmod o-rwx"
 _WRITE: Final = "others can write to it, and could change what the daemon does: chmod o-w"
 _GROUP: Final = "its group can write to it, and could change what the daemon does: chmod g-w"
@@ -76,7 +81,7 @@ def warnings(config: Config, source: str, text: str, environ: Mapping[str, str])
             yield from _look(file, group=True)
     sections = {name: getattr(config, name) for name in config.__struct_fields__}
     for name, value in dict.fromkeys(_options(sections)):
-        if name in _SECRET_FILES:
+        if name in _SECRET_FILES or name.removesuffix(IN_FILE) in _SECRETS - {name}:
             yield from _look(value, secret=True)
         elif name in _TRUSTED_FILES:
             yield from _look(value)
@@ -103,7 +108,7 @@ def _look(path: str, secret: bool = False, group: bool = False) -> Iterator[str]
         yield f"{path}: {_WRITE}"
     elif mode & stat.S_IWGRP and group:
         yield f"{path}: {_GROUP}"
-    if mode & stat.S_IROTH and secret:
+    if mode & stat.S_IROTH and secret and not path.startswith(_OF_THE_CONTAINER):
         yield f"{path}: {_READ}"
 
 

@@ -15,14 +15,18 @@ from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 import msgspec
 from msgspec import inspect
 
+from giftless.base.files import read_file
 from giftless.base.safe_yaml import load_yaml
-from giftless.base.showing import describe, describe_number
+from giftless.base.showing import describe, describe_number, file_name
 from giftless.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 #: What an unknown key must look like to be shown.
 _KEY: Final = re.compile(r"[A-Za-z_-]+", re.ASCII)
+
+#: What the name of a key ends with in the environment where the value is in a file.
+IN_FILE: Final = "_file"
 
 #: By how many characters it may be longer or shorter than the key that was meant.
 _SLIP: Final = 2
@@ -52,24 +56,64 @@ def convert(section: object, struct: type[S], path: str, beside: Collection[str]
     """Make ``struct`` from a mapping.
 
     :param path: the mapping's dotted path, empty at the top.
+    Where the environment sets ``key_file``, and there is no such key, the value of ``key`` is
+    read from the file of that name.  Blocks.
+
     :param beside: keys that may be there as well, and are somebody else's.
-    :raises ConfigError: at the first key that is unknown, missing or wrong.
+    :raises ConfigError: at the first key that is unknown, missing or wrong, or whose file
+        cannot be read.
     """
     if not isinstance(section, Mapping):
         raise ConfigError(path, f"found {describe(section)}, but this is a section with keys")
     fields = _fields(struct)
     values = {}
+    in_files = _named_files(section, fields, path)
     for key, value in section.items():
-        if key in beside:
+        if key in beside or key in in_files.values():
             continue
         if key not in fields:
             raise unknown_key(path, str(key), {*fields, *beside})
         field, shape = fields[key]
-        values[field.name] = _convert_value(value, field.type, shape, join(path, key))
+        if key not in in_files:
+            values[field.name] = _convert_value(value, field.type, shape, join(path, key))
+    for key, named in in_files.items():
+        field, shape = fields[key]
+        where = join(path, named)
+        value = _in_file(section[named], where)
+        values[field.name] = _convert_value(value, field.type, shape, where)
     for name, (field, _) in fields.items():
-        if name not in section and field.required:
+        if name not in section and name not in in_files and field.required:
             raise ConfigError(join(path, name), "is missing, and has no default")
     return struct(**values)
+
+
+def _named_files(
+    section: Mapping[str, Any], fields: Collection[str], path: str
+) -> Mapping[str, str]:
+    """Find the values that the environment names the files of.
+
+    A key of its own that ends in the same way, such as ``secret_file``, is none of them.
+
+    :returns: what names the file, by the key whose value is in it.
+    :raises ConfigError: if the environment gives the value as well.
+    """
+    found = {}
+    for named, value in section.items():
+        key = str(named).removesuffix(IN_FILE)
+        if key == named or named in fields or key not in fields:
+            continue
+        if isinstance(value, EnvironmentValue):
+            if isinstance(section.get(key), EnvironmentValue):
+                raise ConfigError(join(path, named), f"is set beside '{key}'; set one of them")
+            found[key] = named
+    return found
+
+
+def _in_file(file: str, path: str) -> EnvironmentValue:
+    try:
+        return EnvironmentValue(read_file(file, path).decode().rstrip("\r\n"))
+    except UnicodeDecodeError:
+        raise ConfigError(path, f"{file_name(file)}is no text in UTF-8") from None
 
 
 @functools.cache

@@ -139,7 +139,7 @@ class Instance:
                 return msgspec.json.encode(activity.report())
 
             self.answerers[ACTIVITY] = tell_activity
-        self._ports = Ports(reactor, number_of_workers(options.workers) == 1)
+        self._ports = Ports(reactor, number_of_workers(options) == 1)
 
     def run_checks(self) -> list[ConfigError]:
         """Let every part that can try whether it works do so; runs the reactor.

@@ -47,7 +47,7 @@ def plan_workers(
     """
     options = loaded.config
     return Plan(
-        number_of_workers(options.workers),
+        number_of_workers(options),
         write_orders(loaded, log_format),
         [descriptors[endpoint] for endpoint in worker_listenings(options)],
         options.shutdown_timeout + PATIENCE,

@@ -391,6 +391,50 @@ class EnvironmentTests(ConfigTestCase):
         self.assertEqual(loaded.storage, {"type": "x", "path": "/x", "prefix": "p"})
         self.assertEqual(loaded.endpoints, ["tcp:1", "tcp:2", EndpointOptions(listen="tcp:3")])
 
+    def test_another_type_replaces_the_section(self) -> None:
+        """Of the file and of the defaults: the plugin has other keys."""
+        loaded = self.load(
+            "storage: {type: local, path: /x, store: {type: local, path: /y}}",
+            GIFTLESS_STORAGE__TYPE="cache",
+            GIFTLESS_STORAGE__BEFORE="b",
+            GIFTLESS_AUTH__0__TYPE="github",
+            GIFTLESS_AUTH__0__ORGS="[acme]",
+        )
+        self.assertEqual(loaded.storage, {"type": "cache", "before": "b"})
+        self.assertEqual(loaded.auth, [{"type": "github", "orgs": "[acme]"}])
+        nested = self.load(
+            "storage: {type: cache, store: {type: local, path: /y}}",
+            GIFTLESS_STORAGE__STORE__TYPE="s3",
+            GIFTLESS_STORAGE__STORE__BUCKET="b",
+        )
+        self.assertEqual(nested.storage, {"type": "cache", "store": {"type": "s3", "bucket": "b"}})
+
+    def test_the_same_type_leaves_the_section(self) -> None:
+        loaded = self.load("storage: {type: local, path: /x}", GIFTLESS_STORAGE__TYPE="local")
+        self.assertEqual(loaded.storage, {"type": "local", "path": "/x"})
+
+    def test_lists_have_more_than_ten_items(self) -> None:
+        items = {f"GIFTLESS_ENDPOINTS__{index}": f"tcp:{index}" for index in range(12)}
+        self.assertEqual(self.load(**items).endpoints, [f"tcp:{index}" for index in range(12)])
+        self.refusal(**{"GIFTLESS_ENDPOINTS__" + "9" * 5000: "tcp:1"})
+
+    def test_what_kubernetes_sets_for_a_service_is_explained(self) -> None:
+        for name, value in (
+            ("GIFTLESS_SERVICE_HOST", "10.0.0.1"),
+            ("GIFTLESS_SERVICE_PORT", "80"),
+            ("GIFTLESS_SERVICE_PORT_HTTP", "80"),
+            ("GIFTLESS_PORT", "tcp://10.0.0.1:80"),
+            ("GIFTLESS_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("GIFTLESS_PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("GIFTLESS_ADMIN_SERVICE_HOST", "10.0.0.1"),
+            ("GIFTLESS_ADMIN_PORT", "tcp://10.0.0.1:80"),
+        ):
+            problem = self.refusal(**{name: value})
+            self.assertTrue(problem.startswith(f"environment {name}: is no key, but "), problem)
+            self.assertIn("enableServiceLinks: false", problem)
+        # What somebody may have meant for an option.
+        self.assertIn("unknown key", self.refusal(GIFTLESS_PORT="9000"))
+
     def test_case_does_not_matter_after_the_prefix(self) -> None:
         self.assertEqual(self.load(GIFTLESS_threads="5").threads, 5)
 
@@ -411,6 +455,60 @@ class EnvironmentTests(ConfigTestCase):
             self.assertNotEqual(loaded, default, names)
             seen += 1
         self.assertGreater(seen, 20)
+
+
+class FileTests(ConfigTestCase):
+    """Values in files that variables name."""
+
+    def written(self, content: bytes) -> str:
+        """Make a file, and return its name."""
+        path = self.mktemp()
+        Path(path).write_bytes(content)
+        return path
+
+    def test_a_variable_may_name_the_file_of_a_value(self) -> None:
+        for content in (b"https://lfs.example.com", b"https://lfs.example.com\r\n"):
+            loaded = self.load(
+                "public_url: http://x", GIFTLESS_PUBLIC_URL_FILE=self.written(content)
+            )
+            self.assertEqual(loaded.public_url, "https://lfs.example.com")
+
+    def test_a_value_that_is_no_text_is_read_as_yaml(self) -> None:
+        loaded = self.load(
+            GIFTLESS_THREADS_FILE=self.written(b"5\n"),
+            GIFTLESS_AUTH_FILE=self.written(b"- type: jwt\n  key: k\n"),
+            GIFTLESS_LIMITS__IDLE_TIMEOUT_FILE=self.written(b"99"),
+        )
+        self.assertEqual((loaded.threads, loaded.limits.idle_timeout), (5, 99))
+        self.assertEqual(loaded.auth, [{"type": "jwt", "key": "k"}])
+
+    def test_a_key_of_that_name_is_that_key(self) -> None:
+        self.assertEqual(self.load(GIFTLESS_SECRET_FILE="/nowhere").secret_file, "/nowhere")
+
+    def test_only_variables_name_such_files(self) -> None:
+        """A file of YAML may hold the value itself."""
+        self.assertIn("unknown key", self.refusal("public_url_file: /x"))
+        self.assertIn("unknown key", self.refusal(GIFTLESS_LIMITS="{idle_timeout_file: /x}"))
+
+    def test_the_value_is_given_once(self) -> None:
+        self.assertEqual(
+            self.refusal(GIFTLESS_THREADS="5", GIFTLESS_THREADS_FILE="/x"),
+            "environment GIFTLESS_THREADS_FILE: threads_file: is set beside 'threads';"
+            " set one of them",
+        )
+
+    def test_what_is_wrong_with_a_file_is_told_without_what_is_in_it(self) -> None:
+        for file, problem in (
+            ("/nowhere/at-all", "cannot be read: No such file or directory"),
+            (self.written(b"\xff"), "is no text in UTF-8"),
+            (self.written(b"hunter2"), "found text, allowed is a whole number from 1 to 1000"),
+        ):
+            told = self.refusal("threads: 3", GIFTLESS_THREADS_FILE=file)
+            self.assertTrue(
+                told.startswith("environment GIFTLESS_THREADS_FILE: threads_file: "), told
+            )
+            self.assertIn(problem, told)
+            self.assertNotIn("hunter2", told)
 
 
 def _scalars(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from giftless.app import permissions
 from giftless.app.config import parse
 from giftless.app.permissions import warnings
 
@@ -55,6 +56,21 @@ class PermissionsTests(SynchronousTestCase):
         for mode in (0o600, 0o640, 0o400, 0o660):
             path.chmod(mode)
             self.assertEqual(self.found(f"secret_file: {path}"), [])
+
+    def test_secrets_in_files_that_variables_name(self) -> None:
+        path = self.make("conninfo", 0o644)
+        variables = {"GIFTLESS_LOCKS__CONNINFO_FILE": str(path)}
+        config = parse("c.yaml", "locks: {type: postgresql}", variables).config
+        (warning,) = warnings(config, "", "", {})
+        self.assertTrue(warning.startswith(f"{path}: {READ}"), warning)
+
+    def test_secrets_of_a_container_are_for_nobody_else(self) -> None:
+        """Docker mounts them with mode 0444."""
+        path = self.make("key", 0o444)
+        self.patch(permissions, "_OF_THE_CONTAINER", f"{self.folder}/")
+        self.assertEqual(self.found(f"secret_file: {path}"), [])
+        path.chmod(0o446)
+        self.assertEqual(len(self.found(f"secret_file: {path}")), 1)
 
     def test_what_the_daemon_relies_on_must_not_be_writable_by_others(self) -> None:
         path = self.make("file", 0o602)

@@ -182,7 +182,7 @@ def start_twistd(
         # The daemon will say so.
         workers, plain = 0, False
     else:
-        workers = number_of_workers(configured.workers) + spare
+        workers = number_of_workers(configured) + spare
         # Workers of another configuration may have a use for TLS.
         plain = not spare and not uses_tls(configured)
     forks = _forking_giftless(installation.python, plain and installation == installed())

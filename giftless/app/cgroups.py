@@ -1,0 +1,75 @@
+"""What the kernel's groups of processes (cgroups) leave this process: time and memory.
+
+A service or a container is such a group, with limits of its own (``CPUQuota=``, ``--cpus``,
+``MemoryMax=``, ``--memory``) and those of the groups above it.  In a container, its group may
+look like the topmost one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+#: Where groups are mounted, and what names those of this process.
+MOUNT: Final = Path("/sys/fs/cgroup")
+OWN: Final = Path("/proc/self/cgroup")
+
+
+def processors(mount: Path = MOUNT, own: Path = OWN) -> float:
+    """Return how many processors' time there is; infinite without a limit.
+
+    :param mount: where groups are mounted.
+    :param own: names those of this process.
+    """
+    return min(map(_processors, _groups("cpu", mount, own)), default=math.inf)
+
+
+def memory(mount: Path = MOUNT, own: Path = OWN) -> float:
+    """Return how many bytes of memory there are; infinite without a limit.
+
+    Parameters are those of :func:`processors`.
+    """
+    return min(map(_memory, _groups("memory", mount, own)), default=math.inf)
+
+
+def _groups(controller: str, mount: Path, own: Path) -> Iterator[Path]:
+    """Yield the directories of the groups of this process, and of those above them.
+
+    A line of version 2 names no controllers.  With version 1, each controller is mounted by
+    itself, and a container sees its own group there, whatever the line says.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        top = mount / controller if controllers else mount
+        group = top / path.removeprefix("/")
+        yield from (each for each in (group, *group.parents) if each.is_relative_to(top))
+
+
+def _processors(group: Path) -> float:
+    quota, _, period = _read(group / "cpu.max").partition(" ")
+    if not period:
+        quota, period = _read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")
+    # "max", or -1, for no limit.
+    if not quota.isdecimal() or not period.isdecimal() or not int(period):
+        return math.inf
+    return int(quota) / int(period)
+
+
+def _memory(group: Path) -> float:
+    limit = _read(group / "memory.max") or _read(group / "memory.limit_in_bytes")
+    return int(limit) if limit.isdecimal() else math.inf
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
