@@ -70,6 +70,7 @@ COMMANDS: Final = (
     ),
     ("cache", "giftless.commands.cache.CacheCommand", "Fill and empty the cache of objects."),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
+    ("health", "giftless.commands.health.HealthCommand", "Tell whether the daemon serves."),
 )
 
 #: The same of those that somebody waits for: modules with a function ``main``, which

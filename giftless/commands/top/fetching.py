@@ -61,7 +61,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where the overview is.
+    """Where something is that the daemon tells.
 
     :ivar shown: for people.
     :ivar connect: makes a connection, which is not opened yet.
@@ -75,22 +75,30 @@ class Place:
     headers: dict[str, str]
 
 
-def fetch(place: Place) -> Overview:
-    """Ask for the overview.
+def ask(place: Place) -> tuple[int, str, bytes]:
+    """Ask for what is at a place.
 
-    :raises Unreachable: if there is no answer, or another one.
+    :returns: the status of the answer, its phrase, and its body.
+    :raises Unreachable: if there is no answer.
     """
     try:
         with closing(place.connect()) as connection:
             connection.request("GET", place.path, headers=place.headers)
             reply = connection.getresponse()
-            body = reply.read(MAX_ANSWER + 1)
+            return reply.status, harmless(reply.reason), reply.read(MAX_ANSWER + 1)
     # A host or a path may be no name at all: ValueError.
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(_words(error)) from None
-    if reply.status != http.client.OK:
-        phrase = harmless(reply.reason)
-        raise Unreachable(f"the answer is {reply.status} {phrase}{_reason(body)}")
+
+
+def fetch(place: Place) -> Overview:
+    """Ask for the overview.
+
+    :raises Unreachable: if there is no answer, or another one.
+    """
+    status, phrase, body = ask(place)
+    if status != http.client.OK:
+        raise Unreachable(f"the answer is {status} {phrase}{_reason(body)}")
     try:
         overview = msgspec.json.decode(body, type=Overview)
     except (msgspec.MsgspecError, RecursionError):
@@ -109,17 +117,18 @@ def _reason(body: bytes) -> str:
     return f": {harmless(told.message[:_MAX_REASON])}"
 
 
-def place_of_endpoint(endpoint: str) -> Place:
-    """Return how to reach an admin endpoint of this machine.
+def place_of_endpoint(endpoint: str, path: str = f"/{NAME}") -> Place:
+    """Return how to reach an endpoint of this machine.
 
     :param endpoint: a Twisted server endpoint string.
+    :param path: what to ask for there.
     :raises CommandError: if that cannot be told.
     """
     kind, *fields = _fields(endpoint)
     named = dict(field.split("=", 1) for field in fields if "=" in field)
     first = next((field for field in fields if "=" not in field), "")
     if kind == "unix":
-        return _unix(named.get("address", first), f"/{NAME}")
+        return _unix(named.get("address", first), path)
     if kind not in ("tcp", "tcp6", "ssl"):
         raise CommandError(f"cannot tell how to connect to {kind!r} endpoints; say it with --url")
     interface = named.get("interface") or ("::" if kind == "tcp6" else "0.0.0.0")  # noqa: S104
@@ -127,19 +136,19 @@ def place_of_endpoint(endpoint: str) -> Place:
     number = named.get("port", first)
     port = int(number) if number.isdecimal() and len(number) <= _PORT_DIGITS else 0
     if not 0 < port <= _LAST_PORT:
-        raise CommandError("the admin endpoint has no fixed port; say it with --url")
+        raise CommandError("the endpoint has no fixed port; say it with --url")
     if kind == "ssl":
         file = named.get("certKey", named.get("privateKey", "server.pem"))
         return Place(
             f"https://{url_host(host)}:{port}",
             lambda: _Pinned(host, port, file),
-            f"/{NAME}",
+            path,
             {},
         )
     return Place(
         f"http://{url_host(host)}:{port}",
         lambda: http.client.HTTPConnection(host, port, timeout=TIMEOUT),
-        f"/{NAME}",
+        path,
         {},
     )
 
