@@ -28,6 +28,7 @@ from giftless.base.shared_table import shared_memory
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
 from giftless.runtime.banner import Place, banner, server_url
+from giftless.runtime.first_process import watch_orphans
 from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
 from giftless.runtime.orders import write_reload
@@ -138,6 +139,7 @@ class Daemon(Service):
         interval = watchdog_interval(os.environ, os.getpid())
         if interval is not None:
             self._watchdog.start(interval)
+        watch_orphans(self._reactor)
         self._fleet.startService()
         self._run(self._start())
 

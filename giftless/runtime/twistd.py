@@ -131,5 +131,8 @@ def makeService(options: Options) -> Daemon:
         tls.leave_out()
     from twisted.internet import reactor
 
+    from giftless.runtime.first_process import end_by_signal
+
+    end_by_signal()
     use_monotonic_time(reactor)
     return options.getService(reactor)

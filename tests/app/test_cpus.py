@@ -48,7 +48,7 @@ class AvailableTests(SynchronousTestCase):
     def test_a_quota_beyond_what_there_is(self) -> None:
         self.assertEqual(self.count(service="6400000 100000\n"), 8)
 
-    def test_version_1(self) -> None:
+    def test_processors_of_cgroups_of_version_1(self) -> None:
         """A service is named below the mount of its controller; a container is that itself."""
         controller = self.groups / "cpu"
         (controller / "docker" / "abc").mkdir(parents=True)
@@ -99,7 +99,7 @@ class NumberOfWorkersTests(SynchronousTestCase):
         options = Config(workers="auto", ssh=SSHOptions(endpoints=["tcp:2222"]))
         self.assertEqual(self.count(str(1800 * 1024 * 1024), options), 2)
 
-    def test_version_1(self) -> None:
+    def test_memory_of_cgroups_of_version_1(self) -> None:
         file = "memory/memory.limit_in_bytes"
         self.assertEqual(self.count(str(576 * 1024 * 1024), file=file), 1)
         self.assertEqual(self.count("9223372036854771712", file=file), 8)
