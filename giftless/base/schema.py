@@ -6,7 +6,6 @@ what was found and what is allowed, for people who edit configuration files.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Collection, Mapping
@@ -138,6 +137,9 @@ def unknown_key(path: str, key: str, known: Collection[str]) -> ConfigError:
 
     :param path: the dotted path of the section that the key stands in.
     """
+    # Not before: hardly anybody needs it, and it takes memory.
+    import difflib
+
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     problem = f"unknown key; {hint}allowed here: {', '.join(sorted(known)) or 'nothing'}"

@@ -1,65 +1,22 @@
-"""The program that becomes a worker.
-
-It reads the worker's orders before it imports what serves: by these it knows what to
-leave out.
-"""
+"""The program that becomes a worker."""
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import TYPE_CHECKING, Any
 
-from giftless.app import config
-from giftless.errors import ConfigError
-from giftless.runtime import tls
-from giftless.runtime.orders import read_orders
-from giftless.runtime.supervision.process import COUNTS, SHARED, read_first_order
-
-if TYPE_CHECKING:
-    from giftless.runtime.instance import Instance
-    from giftless.runtime.questions import Ask
+from giftless.runtime import lean
 
 
 def main() -> int:
-    """Import what the orders ask for, and obey them.
+    """Serve until the parent says otherwise.
 
     :returns: the exit status.
     """
-    begun = read_first_order()
-    if not _uses_tls(begun):
-        tls.leave_out()
-    from giftless.runtime.control import serve
+    lean.import_twisted()
+    # Not before: it imports Twisted.
+    from giftless.runtime.web_worker import work
 
-    return serve(begun, _build)
-
-
-def _build(line: bytes, reactor: Any, ask: Ask) -> Instance:
-    """Build the parts and the fronts of the configuration that the orders bring.
-
-    :raises ConfigError: if it cannot be used.
-    """
-    from giftless.base.metrics.counts import Counts
-    from giftless.base.metrics.slab import Slab
-    from giftless.base.shared_table import SharedTable
-    from giftless.runtime.instance import Instance
-
-    orders = read_orders(line)
-    loaded = config.parse(orders.source, orders.text, os.environ)
-    shared, counts = SharedTable(SHARED), Counts(Slab(COUNTS))
-    return Instance(loaded, reactor, shared=shared, counts=counts, ask=ask)
-
-
-def _uses_tls(begun: bytes) -> bool:
-    line, end, _ = begun.partition(b"\n")
-    if not end:
-        return False
-    orders = read_orders(line)
-    try:
-        return tls.uses_tls(config.parse(orders.source, orders.text, os.environ).config)
-    except ConfigError:
-        # The worker will say so.
-        return True
+    return work()
 
 
 if __name__ == "__main__":

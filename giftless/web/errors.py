@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from twisted.web.http import RESPONSES, datetimeToString
 
 from giftless.errors import LFSError, Unauthorized
 from giftless.lfs.batch import MEDIA_TYPE
+from giftless.web.dates import http_now
+from giftless.web.response import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def error_response(
     """
     body = error_body(error, request_id)
     headers = {
-        "Date": datetimeToString().decode(),
+        "Date": http_now(),
         "Server": "giftless",
         "X-Request-Id": request_id,
         **error.headers,
@@ -67,6 +68,6 @@ def error_response(
         "Content-Length": str(len(body)),
         "Connection": "close",
     }
-    lines = [f"HTTP/1.1 {error.code} {RESPONSES.get(error.code, b'Error').decode()}"]
+    lines = [f"HTTP/1.1 {error.code} {reason(error.code)}"]
     lines += [f"{name}: {value}" for name, value in (*headers.items(), *extra)]
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
-from twisted.web.http import parse_qs
 
 from giftless.base.client_memory import SMALL_ANSWER, Held
 from giftless.base.received_body import RequestBody
@@ -83,7 +82,7 @@ class LFSRequest(ResourceRequest):
         self.repo: Repo | None = None
         self.identity: Identity | None = None
         host, self.uri = split_target(head.target, head.method)
-        self.path, _, self._query = self.uri.partition(b"?")
+        self.path = self.uri.partition(b"?")[0]
         self.body = RequestBody(
             context.memory.passing, self._send_continue, self._pause_body, self._resume_body
         )
@@ -111,11 +110,6 @@ class LFSRequest(ResourceRequest):
         self._counted = head.length != 0
         if self._counted:
             context.memory.passing.enter()
-
-    @property
-    def args(self) -> dict[bytes, list[bytes]]:
-        """The values of the query's parameters."""
-        return parse_qs(self._query, True) if self._query else {}
 
     @property
     def address(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qs, unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
@@ -33,13 +33,15 @@ class ResourceRequest:
     """The part of a request that resources look at.
 
     :param connection: the connection that it came over.
-    :ivar path: the path of its URL, as it was sent.
+    :ivar uri: the path and the query of its URL, as they were sent.
+    :ivar path: the path alone.
     :ivar prepath: the decoded segments of the path that lead to the resource.
     :ivar requestHeaders: the header fields.
     :ivar response: what it is answered with.
     :ivar mapper: where Klein keeps the routes.
     """
 
+    uri: bytes
     path: bytes
     requestHeaders: Headers
     mapper: MapAdapter
@@ -53,6 +55,16 @@ class ResourceRequest:
         self.client: IAddress = connection.peer
         self.prepath: list[bytes] = []
         self.branch_segments = [""]
+
+    @property
+    def args(self) -> dict[bytes, list[bytes]]:
+        """The values of the query's parameters."""
+        query = self.uri.partition(b"?")[2].decode("latin-1")
+        values = parse_qs(query, keep_blank_values=True, encoding="latin-1")
+        return {
+            name.encode("latin-1"): [value.encode("latin-1") for value in each]
+            for name, each in values.items()
+        }
 
     @property
     def postpath(self) -> list[bytes]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
-from twisted.web.http import RESPONSES, datetimeToString
-
+from giftless.web.dates import http_now
 from giftless.web.headers import Headers, spell
 
 #: The statuses whose responses have no body.
@@ -16,7 +15,7 @@ _BODILESS: Final = (204, 304)
 _UNKNOWN: Final = (b"-1",)
 
 #: What statuses are called: those of HTTP, and one of tus 1.0.0.
-_REASONS: Final = {**RESPONSES, 460: b"Checksum Mismatch"}
+_REASONS: Final = {**{each.value: each.phrase for each in HTTPStatus}, 460: "Checksum Mismatch"}
 
 
 class Response:
@@ -44,7 +43,7 @@ class Response:
         """Add the headers that every response has."""
         fields = self.headers.fields
         fields.update(self.always)
-        fields[b"date"] = [date()]
+        fields[b"date"] = [http_now().encode()]
         fields[b"server"] = [b"giftless"]
         fields[b"x-request-id"] = [request_id.encode()]
         if b"cache-control" not in fields:
@@ -89,16 +88,11 @@ class Response:
         return data
 
 
-def date() -> bytes:
-    """Return the time as the ``Date`` header has it."""
-    return _date(int(time.time()))
-
-
-@lru_cache(1)
-def _date(second: int) -> bytes:
-    return bytes(datetimeToString(second))
+def reason(code: int) -> str:
+    """Return what a status is called."""
+    return _REASONS.get(code, "Unknown Status")
 
 
 @lru_cache(128)
 def _status_line(version: bytes, code: int) -> bytes:
-    return b"%b %d %b" % (version, code, _REASONS.get(code, b"Unknown Status"))
+    return b"%b %d %b" % (version, code, reason(code).encode())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from twisted.web.http import datetimeToString
-
 from giftless.errors import BadRequest, MethodNotAllowed
 from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import ObjectKey, Oid
@@ -27,6 +25,7 @@ from giftless.lfs.tus import (
 )
 from giftless.usecases.resumable import Piece, Progress, ResumableServer, Target
 from giftless.web.call import Call, IdentifiedCall, RepoCall
+from giftless.web.dates import http_date
 from giftless.web.request import LFSRequest
 from giftless.web.route import Route, for_actions
 
@@ -183,6 +182,6 @@ def _answer(request: LFSRequest, status: int, progress: Progress) -> None:
     """Tell how far an upload is."""
     request.setHeader("Upload-Offset", str(progress.offset))
     if progress.expires is not None:
-        request.setHeader("Upload-Expires", datetimeToString(progress.expires))
+        request.setHeader("Upload-Expires", http_date(int(progress.expires)))
     request.setResponseCode(status)
     request.finish()

@@ -49,6 +49,21 @@ class ResourceTests(FrontTestCase):
             [True, [], [b"a", b"b c"], {b"d": [b"e"]}, False, b"lfs.example", b"lfs.example"],
         )
 
+    def test_values_of_the_query_are_bytes(self) -> None:
+        seen: list[Any] = []
+
+        class Seeing(Resource):
+            isLeaf = True
+
+            def render_GET(self, request: LFSRequest) -> bytes:
+                seen.append(request.args)
+                return b""
+
+        self.ask(Seeing(), target="/a?d=%ff&d=x+y;z&e=&f&%C3%A4=%26")
+        self.ask(Seeing(), target="/a")
+        values = {b"d": [b"\xff", b"x y;z"], b"e": [b""], b"f": [b""], "ä".encode(): [b"&"]}
+        self.assertEqual(seen, [values, {}])
+
     def test_resources_stand_in_a_tree(self) -> None:
         class Root(Resource):
             def getChild(self, path: bytes, request: Any) -> Resource:

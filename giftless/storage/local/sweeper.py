@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from twisted.application.internet import TimerService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from giftless.interfaces import WallClock
@@ -17,7 +19,7 @@ SWEEP_INTERVAL: Final = 3600
 _log = Logger(namespace="giftless.storage")
 
 
-class Sweeper(TimerService):
+class Sweeper(Service):
     """Removes what abandoned uploads have left, at regular intervals.
 
     :param sweep: removes the uploads to which nothing has come since a time, in seconds
@@ -36,16 +38,30 @@ class Sweeper(TimerService):
         clock: IReactorTime,
         wall_clock: WallClock,
     ) -> None:
-        super().__init__(min(SWEEP_INTERVAL, max(1, expiry // 4)), self._run)
-        self.clock = clock
+        self._interval = min(SWEEP_INTERVAL, max(1, expiry // 4))
+        self._loop = LoopingCall(self._run)
+        self._loop.clock = clock
+        self._finished: Deferred[Any] = succeed(None)
         self._wall_clock = wall_clock
         self._sweep = sweep
         self._what = what
         self._expiry = expiry
 
-    def stopService(self) -> Any:
-        """See :class:`twisted.application.internet.TimerService`; it may not have begun."""
-        return super().stopService() if self.running else None
+    def startService(self) -> None:
+        """Look at once, and from now on."""
+        super().startService()
+        self._finished = self._loop.start(self._interval)
+        self._finished.addErrback(lambda failure: _log.failure("nothing is swept", failure))
+
+    def stopService(self) -> Deferred[Any]:
+        """Look no more.
+
+        :returns: fires when nothing is being removed any more.
+        """
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        return self._finished
 
     async def _run(self) -> None:
         try:
