@@ -117,6 +117,8 @@ class Part:
     def look(self) -> bool:
         """Look how far another process has filled the file; take over if it has ended.
 
+        If the entry is there instead, :attr:`fd` is that one's then.
+
         :returns: whether this process is to fill it from now on.
         :raises WrongDigest: if the other one has found the bytes to be wrong.
         """
@@ -128,8 +130,11 @@ class Part:
         self.reached = min(status.st_size, self._size)
         if not ended or self.reached == self._size:
             return False
-        self.orphaned = not self.claims()
-        return not self.orphaned
+        if self.claims():
+            return True
+        # Whoever had an empty one may have found the entry beside it, as this one does now.
+        self.orphaned = bool(self.reached) or not self._is_entry()
+        return False
 
     def hash_slice(self) -> bool:
         """Hash some of what another process had filled when this one took over.

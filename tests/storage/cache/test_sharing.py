@@ -97,6 +97,23 @@ class LateTests(CacheTestCase):
         self.assertEqual(far.reads, [])
         self.assertEqual(self.files(), {KEY.oid})
 
+    def test_an_entry_is_found_by_who_watches_another_that_finds_it(self) -> None:
+        """Both were late; the first has made a new file, and removes it."""
+        self.assertEqual(self.get(Far()), DATA)
+        name = f"{KEY.oid}.{len(DATA)}.part"
+        with self.reads.entries.enter(KEY.repo) as directory:
+            empty = os.open(name, os.O_RDWR | os.O_CREAT, dir_fd=directory)
+            fcntl.flock(empty, fcntl.LOCK_EX)
+            watching = Part(self.reads.entries, KEY, len(DATA))
+            self.addCleanup(watching.close)
+            self.assertIs(watching.open(), False)
+            os.unlink(name, dir_fd=directory)
+            os.close(empty)
+        self.assertIs(watching.look(), False)
+        self.assertFalse(watching.orphaned)
+        self.assertEqual(watching.reached, len(DATA))
+        self.assertEqual(os.pread(watching.fd, len(DATA), 0), DATA)
+
     def test_what_is_left_is_swept_at_the_start(self) -> None:
         part = Part(self.reads.entries, KEY, 50)
         part.open()
