@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
@@ -31,8 +32,13 @@ SMALL_BYTES: Final = 256 * 1024
 _TOGETHER: Final = 8
 
 #: The most jobs that run at once.  One is fastest as long as it keeps up; there
-#: are more when the disk is slow, so that as many files wait as one job takes.
+#: are more when the disk is slow.
 _JOBS: Final = 4
+
+#: How long files wait for the job that began last, in seconds.  A few clients, each of which
+#: sends its next file when it knows that the last one is stored, never have as many waiting
+#: as one job takes: while the disk is slow, what they send goes by jobs at the same time.
+PATIENCE: Final = 0.002
 
 
 class SmallFile(NamedTuple):
@@ -50,10 +56,12 @@ class SmallFiles:
     """Stores small files, together with others that come to the same disk meanwhile.
 
     :param blocking: does it.
+    :param clock: tells the time, in seconds from any beginning.
     """
 
-    def __init__(self, blocking: IBlocking) -> None:
+    def __init__(self, blocking: IBlocking, clock: Callable[[], float] = time.monotonic) -> None:
         self._blocking = blocking
+        self._clock = clock
         self._disks: dict[Root, Groups[SmallFile, None]] = {}
 
     def store(self, file: SmallFile) -> Deferred[None]:
@@ -64,7 +72,7 @@ class SmallFiles:
         """
         groups = self._disks.get(file.place.root)
         if groups is None:
-            groups = Groups(self._blocking, store_together, _TOGETHER, _JOBS)
+            groups = Groups(self._blocking, store_together, _TOGETHER, _JOBS, PATIENCE, self._clock)
             self._disks[file.place.root] = groups
         return groups.add(file)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from giftless.base.threads import Threads
@@ -20,7 +21,13 @@ from giftless.errors import InsufficientStorage
 from giftless.storage.local.disks import Place
 from giftless.storage.local.files import make_directories
 from giftless.storage.local.root import Root
-from giftless.storage.local.small import SMALL_BYTES, SmallFile, SmallFiles, store_together
+from giftless.storage.local.small import (
+    PATIENCE,
+    SMALL_BYTES,
+    SmallFile,
+    SmallFiles,
+    store_together,
+)
 from giftless.storage.local.store import LocalStore
 from tests.support.blocking import ManualBlocking
 from tests.support.bodies import ListBody
@@ -39,7 +46,8 @@ class SmallTestCase(CoroutineTestCase):
         self.blocking = ManualBlocking()
         self.root = Root(os.fsencode(self.top))
         self.root.enter()
-        self.files = SmallFiles(self.blocking)
+        self.clock = Clock()
+        self.files = SmallFiles(self.blocking, self.clock.seconds)
 
     def store(self, name: str, data: bytes = b"abc") -> Deferred[None]:
         """Begin to store a file."""
@@ -86,6 +94,17 @@ class TogetherTests(SmallTestCase):
         for one in stored:
             self.successResultOf(one)
         self.assertEqual(len(list((self.top / "org").iterdir())), 200)
+
+    def test_files_wait_for_a_slow_job_only_until_the_next_one_comes(self) -> None:
+        """Few clients that send one after the other never have as many as one job takes."""
+        for name in ("org/a", "org/b"):
+            self.store(name)
+        self.clock.advance(PATIENCE * 1.01)
+        third = self.store("org/c")
+        self.assertEqual(self.blocking.waiting, 2)
+        self.finish()
+        self.successResultOf(third)
+        self.assertEqual(len(list((self.top / "org").iterdir())), 3)
 
     def test_files_on_another_disk_do_not_wait(self) -> None:
         """One of the disks may hang."""
