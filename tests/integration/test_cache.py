@@ -6,9 +6,10 @@ import contextlib
 import http.client
 import os
 import random
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,12 @@ MIB = 1024 * 1024
 #: daemon waits longer each time before it starts another one.
 KILLS = rounds(4, 500)
 WORKERS = rounds(2, 4)
+
+#: How many small objects several clients ask for at about the same time, one after the other.
+SMALL = rounds(3, 500)
+
+#: A request for the bytes of an object, as the proxy names it.
+OF_AN_OBJECT = re.compile("GET [0-9a-f]{64}")
 
 #: How many objects one client asks for at once.
 MANY = rounds(100, 1000)
@@ -75,8 +82,9 @@ class CacheTestCase(S3TestCase):
         return path.name
 
     def gets(self) -> int:
-        """How often the bucket was asked for bytes."""
-        return sum(count for name, count in self.far.counts().items() if name.startswith("GET "))
+        """How often the bucket was asked for bytes of objects; it is listed as well."""
+        counts = self.far.counts()
+        return sum(counts[name] for name in counts if OF_AN_OBJECT.fullmatch(name))
 
     def entries(self) -> Iterator[Path]:
         """Return the files of the copies."""
@@ -106,6 +114,21 @@ class FollowingTests(CacheTestCase):
         self.assertLess(late, rounds(0.5, 0.1))
         self.assertEqual(self.gets() - before, 1)
         self.assertEqual([path.name for path in self.entries()], [oid])
+        for _ in range(SMALL):
+            self.assert_one_transfer(daemons)
+
+    def assert_one_transfer(self, daemons: Sequence[Daemon]) -> None:
+        """Let clients come before, while and after a small object comes."""
+        data = os.urandom(random.choice((100, 5_000, 100_000)))
+        oid, before = self.add(data), self.gets()
+
+        def get(number: int) -> bytes:
+            time.sleep(random.uniform(0, 0.06))
+            return daemons[number % len(daemons)].get(oid).body
+
+        with ThreadPoolExecutor(16) as pool:
+            self.assertEqual(set(pool.map(get, range(16))), {data})
+        self.assertEqual(self.gets() - before, 1)
 
     def test_a_part_of_a_cold_object_comes_at_once(self) -> None:
         data = os.urandom(4 * MIB)
