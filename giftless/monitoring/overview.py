@@ -75,11 +75,11 @@ class CauseCount(msgspec.Struct, frozen=True):
 
 
 class WorkerFacts(msgspec.Struct, frozen=True):
-    """One worker.
+    """One worker, or one process of the SSH listener.
 
     :ivar state: ``starting``, ``serving`` or ``leaving``.
     :ivar cpu_seconds: how much of a processor it has used.
-    :ivar memory_bytes: its resident memory; what workers share counts for each.
+    :ivar memory_bytes: its resident memory; what processes share counts for each.
     :ivar open_fds: how many descriptors it has open.
     :ivar started_at: when it was started, in seconds since the epoch.
     """
@@ -118,6 +118,9 @@ class Overview(msgspec.Struct, frozen=True):
     :ivar transfers: uploads that run.
     :ivar running_total: how many run, if they are too many to be told.
     :ivar events: what has happened, the newest first.
+    :ivar ssh_processes: the processes of the SSH listener, the oldest first.
+    :ivar ssh_started: how many of them have been started.
+    :ivar ssh_died: how many have failed while they served, or were killed at any time.
     """
 
     version: str
@@ -143,3 +146,6 @@ class Overview(msgspec.Struct, frozen=True):
     transfers: list[Running]
     running_total: int
     events: list[Recent]
+    ssh_processes: list[WorkerFacts] = []
+    ssh_started: int = 0
+    ssh_died: int = 0

@@ -92,8 +92,8 @@ class Daemon(Service):
             )
 
         self._supervisor = supervisor("worker", WORKER, environ)
-        ssh = supervisor("SSH process", SSH_WORKER, environment_of_ssh(environ))
-        self._fleet = Fleet(self._supervisor, ssh)
+        self._ssh = supervisor("SSH process", SSH_WORKER, environment_of_ssh(environ))
+        self._fleet = Fleet(self._supervisor, self._ssh)
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         self._watchdog = LoopingCall(self._tell_watchdog)
         self._watchdog.clock = reactor
@@ -190,7 +190,9 @@ class Daemon(Service):
             # Not before: it takes memory.
             from giftless.runtime.admin.front import AdminFront
 
-            self._admin = AdminFront(self._reactor, self._tally, self._supervisor, self._facts)
+            self._admin = AdminFront(
+                self._reactor, self._tally, self._supervisor, self._ssh, self._facts
+            )
         try:
             await self._admin.listen(
                 endpoints,

@@ -118,6 +118,8 @@ class PictureTests(SynchronousTestCase):
             "https://lfs.example.com",
             "ready   locks 42   free 812 GB   stored 1.3 TB in 34,200 objects   trash 31.0 GB",
             "workers: 2 serving, 1 leaving   1 died",
+            "SSH processes: 1 serving   1 died   memory 48.0 MB",
+            "cache: 312 GB of 500 GB   48,211 objects   /var/cache/giftless",
             "each second",
             "REFUSED AND FAILED",
             "unauthenticated",
@@ -126,7 +128,7 @@ class PictureTests(SynchronousTestCase):
             "UPLOADS, 2 OF 3",
             "6e5d2a6e5d2a",
             "EVENTS",
-            "acme/film was released",
+            "acme/site was released",
         ):
             self.assertIn(words, text)
         self.assertEqual(len(self.lines(overview(), 80, 24)), 24)

@@ -15,7 +15,7 @@ from giftless.base.metrics.tally import Tally
 from giftless.interfaces import CacheHoldings
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
-from giftless.runtime.admin.exposition import Exposition, Facts
+from giftless.runtime.admin.exposition import Exposition, Facts, Processes
 from giftless.sshd.metrics import ListenerMetrics
 from tests.docs.pages import DOCS, code
 from tests.support.monitoring import RULES, SCRUB
@@ -31,7 +31,8 @@ class MonitoringPageTests(SynchronousTestCase):
         counted.close()
         cache = CacheHoldings(path="/cache", bytes=1, entries=1, limit=1)
         report = Report({}, 1, 1, Stored(1, 1, 1, 1, 1), SCRUB, (cache,))
-        facts = Facts({}, [], 0, 0, {}, report)
+        processes = Processes({"serving": 1}, [], 1, 0)
+        facts = Facts(processes, processes, {}, report)
         text = Exposition(tally.sums, lambda: facts).render().decode()
         told = set()
         for family in text_string_to_metric_families(text):

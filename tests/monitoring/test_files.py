@@ -17,7 +17,7 @@ from giftless.base.metrics.tally import Tally
 from giftless.interfaces import Bound, Level
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
-from giftless.runtime.admin.exposition import Exposition, Facts
+from giftless.runtime.admin.exposition import Exposition, Facts, Processes
 from tests.support.monitoring import DASHBOARD, RULES, SCRUB, expressions, panels
 from tests.support.prometheus import promtool
 
@@ -36,7 +36,8 @@ def told() -> dict[str, set[str]]:
     states = {"serving": 1}
     quotas = (Level(Bound("acme", True, 1), 1, 1),)
     report = Report({"store": "", "locks": ""}, 1, 1, Stored(1, 1, 1, 1, 1, quotas), SCRUB)
-    facts = Facts(states, [], 0, 0, {"failed": 0}, report)
+    processes = Processes(states, [], 1, 0)
+    facts = Facts(processes, processes, {"failed": 0}, report)
     found: dict[str, set[str]] = {}
     for family, _ in tally.sums():
         names = {family.name, *(family.name + part for part in PARTS)}

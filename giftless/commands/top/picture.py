@@ -9,8 +9,9 @@ from typing import Final
 
 from giftless.commands.harmless import fit, harmless
 from giftless.commands.units import bars, clock, number, size, span
+from giftless.interfaces import CacheHoldings
 from giftless.monitoring.activity import Recent, RepositoryTraffic, Running
-from giftless.monitoring.overview import CauseCount, Overview
+from giftless.monitoring.overview import CauseCount, Overview, WorkerFacts
 
 #: What is counted, and how it is written.
 _FIGURES: Final = (
@@ -120,17 +121,34 @@ def _head(overview: Overview, processor: float | None) -> list[Line]:
             if problem
         ]
     states = Counter(worker.state for worker in overview.workers)
-    told = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
-    memory = size(sum(worker.memory_bytes for worker in overview.workers))
-    parts = [f"workers: {told}", f"{overview.died} died", f"memory {memory}"]
+    parts = _processes("workers", overview.workers, overview.died)
     if processor is not None:
         parts.append(f"CPU {processor:.0%}")
     failed = overview.reloads.get("failed", 0)
     parts.append(f"reloads {overview.reloads.get('succeeded', 0)}, {failed} failed")
     lines.append(Line("   ".join(parts), "" if states["serving"] else "alarm"))
+    if overview.ssh_started:
+        parts = _processes("SSH processes", overview.ssh_processes, overview.ssh_died)
+        lines.append(Line("   ".join(parts)))
+    if health is not None:
+        lines += map(_cache, health.caches)
     if overview.reload_problem:
         lines.append(Line(f"cannot reload: {overview.reload_problem}", "alarm"))
     return lines
+
+
+def _processes(called: str, found: Sequence[WorkerFacts], died: int) -> list[str]:
+    states = Counter(each.state for each in found)
+    told = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
+    memory = size(sum(each.memory_bytes for each in found))
+    return [f"{called}: {told}", f"{died} died", f"memory {memory}"]
+
+
+def _cache(cache: CacheHoldings) -> Line:
+    return Line(
+        f"cache: {size(cache.bytes)} of {size(cache.limit)}"
+        f"   {number(cache.entries)} objects   {harmless(cache.path)}"
+    )
 
 
 def _figures(overview: Overview) -> list[Line]:

@@ -33,21 +33,33 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the parent knows itself.
+class Processes:
+    """The processes of one kind.
 
-    :ivar states: how many workers are in each state.
-    :ivar pids: the numbers of their processes.
-    :ivar started: how many workers have been started.
+    :ivar states: how many are in each state.
+    :ivar pids: their numbers.
+    :ivar started: how many have been started.
     :ivar died: how many have failed while they served, or were killed at any time.
-    :ivar reloads: how many reloads succeeded and failed.
-    :ivar report: what was found last of the health; ``None`` if nobody has looked lately.
     """
 
     states: Mapping[str, int]
     pids: list[int]
     started: int
     died: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the parent knows itself.
+
+    :ivar workers: the workers.
+    :ivar ssh: the processes of the SSH listener, if there have been any.
+    :ivar reloads: how many reloads succeeded and failed.
+    :ivar report: what was found last of the health; ``None`` if nobody has looked lately.
+    """
+
+    workers: Processes
+    ssh: Processes
     reloads: Mapping[str, int]
     report: Report | None
 
@@ -110,38 +122,46 @@ def _parent(facts: Facts) -> Iterator[Metric]:
     )
     build.add_metric([__version__, platform.python_version()], 1)
     yield build
-    workers = GaugeMetricFamily("giftless_workers", "Workers, by state.", labels=["state"])
-    for state, count in facts.states.items():
-        workers.add_metric([state], count)
-    yield workers
-    yield _counter("giftless_workers_started_total", "Workers that were started.", facts.started)
-    yield _counter(
-        "giftless_workers_died_total",
-        "Workers that failed while they served, or were killed at any time.",
-        facts.died,
-    )
+    yield from _processes("giftless_workers", "workers", facts.workers)
+    if facts.ssh.started:
+        yield from _processes("giftless_ssh_processes", "SSH processes", facts.ssh)
     reloads = CounterMetricFamily(
         "giftless_reloads_total", "Reloads of the configuration, by result.", labels=["result"]
     )
     for result, count in facts.reloads.items():
         reloads.add_metric([result], count)
     yield reloads
-    figures = figures_of(facts.pids)
+    # The kernel does not tell apart those that have ended.
+    running = figures_of([*facts.workers.pids, *facts.ssh.pids]).cpu_seconds
     yield _counter(
         "giftless_workers_cpu_seconds_total",
-        "Processor time of all workers, those that have ended included.",
-        figures.cpu_seconds + ended_cpu_seconds(),
-    )
-    yield _gauge(
-        "giftless_workers_resident_memory_bytes",
-        "Resident memory of all workers; what they share counts for each.",
-        figures.memory_bytes,
-    )
-    yield _gauge(
-        "giftless_workers_open_fds", "Open file descriptors of all workers.", figures.descriptors
+        "Processor time of all workers and SSH processes, those that have ended included.",
+        running + ended_cpu_seconds(),
     )
     if facts.report is not None:
         yield from _health(facts.report)
+
+
+def _processes(prefix: str, called: str, processes: Processes) -> Iterator[Metric]:
+    states = GaugeMetricFamily(prefix, f"How many {called} there are, by state.", labels=["state"])
+    for state, count in processes.states.items():
+        states.add_metric([state], count)
+    yield states
+    yield _counter(f"{prefix}_started_total", f"How many {called} were started.", processes.started)
+    yield _counter(
+        f"{prefix}_died_total",
+        f"How many {called} failed while they served, or were killed at any time.",
+        processes.died,
+    )
+    figures = figures_of(processes.pids)
+    yield _gauge(
+        f"{prefix}_resident_memory_bytes",
+        f"Resident memory of all {called}; what they share counts for each.",
+        figures.memory_bytes,
+    )
+    yield _gauge(
+        f"{prefix}_open_fds", f"Open file descriptors of all {called}.", figures.descriptors
+    )
 
 
 def _health(report: Report) -> Iterator[Metric]:

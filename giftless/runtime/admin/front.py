@@ -13,7 +13,7 @@ from twisted.web.resource import IResource
 from giftless.base.metrics.tally import Tally
 from giftless.base.pages import PAGE
 from giftless.runtime.admin.doctor import Doctor
-from giftless.runtime.admin.exposition import Exposition, Facts
+from giftless.runtime.admin.exposition import Exposition, Facts, Processes
 from giftless.runtime.admin.overview import DaemonFacts, Reporter
 from giftless.runtime.admin.page_maker import PageMaker
 from giftless.runtime.admin.resources import Root
@@ -29,6 +29,7 @@ class AdminFront:
     :param reactor: the reactor.
     :param tally: what workers count.
     :param supervisor: what workers there are.
+    :param ssh: what processes of the SSH listener there are.
     :param daemon: returns what the daemon says of itself.
     """
 
@@ -37,6 +38,7 @@ class AdminFront:
         reactor: Any,
         tally: Tally,
         supervisor: Supervisor,
+        ssh: Supervisor,
         daemon: Callable[[], DaemonFacts],
     ) -> None:
         self._reactor = reactor
@@ -44,16 +46,14 @@ class AdminFront:
 
         def facts() -> Facts:
             return Facts(
-                supervisor.states,
-                supervisor.pids,
-                supervisor.started,
-                supervisor.died,
+                _processes(supervisor),
+                _processes(ssh),
                 daemon().reloads,
                 doctor.recent,
             )
 
         exposition = Exposition(tally.sums, facts)
-        self._reporter = Reporter(reactor, time.time, tally, supervisor, doctor, daemon)
+        self._reporter = Reporter(reactor, time.time, tally, supervisor, ssh, doctor, daemon)
         self._pages = PageMaker(self._reporter.look, supervisor.ask, reactor)
         self._supervisor = supervisor
         root = Root(
@@ -110,6 +110,10 @@ class AdminFront:
         self._reporter.stop()
         ports, self._ports = self._ports, []
         await _stop(ports)
+
+
+def _processes(supervisor: Supervisor) -> Processes:
+    return Processes(supervisor.states, supervisor.pids, supervisor.started, supervisor.died)
 
 
 async def _stop(ports: Sequence[IListeningPort]) -> None:

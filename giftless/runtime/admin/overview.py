@@ -47,6 +47,7 @@ class Reporter:
     :param wall_clock: tells the date, in seconds since the epoch.
     :param tally: what workers count.
     :param supervisor: what workers there are.
+    :param ssh: what processes of the SSH listener there are.
     :param doctor: knows the health.
     :param daemon: returns what the daemon says of itself.
     """
@@ -57,12 +58,14 @@ class Reporter:
         wall_clock: Callable[[], float],
         tally: Tally,
         supervisor: Supervisor,
+        ssh: Supervisor,
         doctor: Doctor,
         daemon: Callable[[], DaemonFacts],
     ) -> None:
         self._reactor = reactor
         self._wall_clock = wall_clock
         self._supervisor = supervisor
+        self._ssh = ssh
         self._doctor = doctor
         self._daemon = daemon
         self._history = History(tally.sums, reactor)
@@ -101,6 +104,9 @@ class Reporter:
         def date(moment: float) -> float:
             return moment + ahead
 
+        def facts_of(supervisor: Supervisor) -> list[WorkerFacts]:
+            return [_facts(each.pid, each.state, date(each.began)) for each in supervisor.processes]
+
         daemon, supervisor, looked_at = self._daemon(), self._supervisor, self._doctor.looked_at
         return Overview(
             version=__version__,
@@ -109,10 +115,7 @@ class Reporter:
             now=now,
             endpoints=daemon.endpoints,
             admin_endpoints=daemon.admin_endpoints,
-            workers=[
-                _facts(worker.pid, worker.state, date(worker.began))
-                for worker in supervisor.processes
-            ],
+            workers=facts_of(supervisor),
             started=supervisor.started,
             died=supervisor.died,
             reloads=dict(daemon.reloads),
@@ -129,6 +132,9 @@ class Reporter:
             transfers=transfers,
             running_total=running,
             events=self._gatherer.events(),
+            ssh_processes=facts_of(self._ssh),
+            ssh_started=self._ssh.started,
+            ssh_died=self._ssh.died,
         )
 
     def _read(self) -> None:

@@ -9,6 +9,7 @@ from giftless.base.metrics.slab import Slab
 from giftless.base.metrics.tally import Tally
 from giftless.monitoring.metrics import Metrics
 from giftless.runtime.admin.doctor import Doctor
+from giftless.runtime.admin.exposition import Processes
 from giftless.runtime.admin.overview import DaemonFacts, Reporter
 from giftless.runtime.supervision.supervisor import Supervisor
 
@@ -22,6 +23,9 @@ DAEMON = DaemonFacts(
     "no such file",
 )
 
+#: No process of a kind.
+NO_PROCESSES = Processes({}, [], 0, 0)
+
 #: Some date, in seconds since the epoch.
 DATE = 1_700_000_000.0
 
@@ -33,9 +37,9 @@ def supervisor(reactor: Any, tally: Tally) -> Supervisor:
 
 def reporter(reactor: Any, tally: Tally, doctor: Doctor) -> Reporter:
     """Return one that tells of :data:`DAEMON`."""
-    workers = supervisor(reactor, tally)
+    workers, ssh = supervisor(reactor, tally), supervisor(reactor, tally)
     return Reporter(
-        reactor, lambda: DATE + reactor.seconds(), tally, workers, doctor, lambda: DAEMON
+        reactor, lambda: DATE + reactor.seconds(), tally, workers, ssh, doctor, lambda: DAEMON
     )
 
 

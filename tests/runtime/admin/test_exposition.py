@@ -18,14 +18,13 @@ from giftless.monitoring.events import EventCounter
 from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.metrics import Metrics
 from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts
-from giftless.runtime.admin.exposition import Exposition, Facts
+from giftless.runtime.admin.exposition import Exposition, Facts, Processes
 from giftless.runtime.admin.processes import figures_of
+from tests.runtime.admin.support import NO_PROCESSES
 
 FACTS = Facts(
-    {"serving": 2, "starting": 0, "leaving": 1},
-    [],
-    5,
-    2,
+    Processes({"serving": 2, "starting": 0, "leaving": 1}, [], 5, 2),
+    NO_PROCESSES,
     {"succeeded": 3, "failed": 1},
     Report({"store": "", "locks": "gone"}, 1e12, 7, Stored(5, 500, 300, 2, 20)),
 )
@@ -99,6 +98,18 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.named("giftless_reloads_total"), {("succeeded",): 3, ("failed",): 1})
         self.assertIn(f'version="{__version__}"', self.text())
 
+    def test_the_processes_of_the_ssh_listener_are_told_if_there_are_any(self) -> None:
+        name = "giftless_ssh_processes"
+        self.assertEqual(self.named(name), {})
+        ssh = Processes({"serving": 1}, [os.getpid()], 3, 2)
+        self.facts = Facts(NO_PROCESSES, ssh, {}, None)
+        self.assertEqual(self.named(name), {("serving",): 1})
+        self.assertEqual(self.named(f"{name}_started_total"), {(): 3})
+        self.assertEqual(self.named(f"{name}_died_total"), {(): 2})
+        self.assertGreater(self.named(f"{name}_resident_memory_bytes")[()], 10_000_000)
+        self.assertGreater(self.named(f"{name}_open_fds")[()], 2)
+        self.assertEqual(self.named("giftless_workers_open_fds"), {(): 0})
+
     def test_the_last_report_of_the_health_is_told(self) -> None:
         self.assertEqual(self.named("giftless_ready"), {(): 0})
         self.assertEqual(self.named("giftless_part_ready"), {("store",): 1, ("locks",): 0})
@@ -112,10 +123,10 @@ class ExpositionTests(SynchronousTestCase):
             ("trashed_bytes", 20),
         ):
             self.assertEqual(self.named(f"giftless_{name}"), {(): value})
-        self.facts = Facts({}, [], 0, 0, {}, Report({"store": ""}))
+        self.facts = Facts(NO_PROCESSES, NO_PROCESSES, {}, Report({"store": ""}))
         self.assertEqual(self.named("giftless_locks"), {})
         self.assertEqual(self.named("giftless_stored_bytes"), {})
-        self.facts = Facts({}, [], 0, 0, {}, None)
+        self.facts = Facts(NO_PROCESSES, NO_PROCESSES, {}, None)
         self.assertEqual(self.named("giftless_ready"), {})
 
     def test_quotas_are_told_by_owner(self) -> None:
@@ -124,7 +135,7 @@ class ExpositionTests(SynchronousTestCase):
             Level(Bound("acme/rocket", False, 500), 300, 0),
         )
         stored = Stored(5, 1200, 1200, 0, 0, levels)
-        self.facts = Facts({}, [], 0, 0, {}, Report({}, stored=stored))
+        self.facts = Facts(NO_PROCESSES, NO_PROCESSES, {}, Report({}, stored=stored))
         org, repo = ("organisation", "acme"), ("repository", "acme/rocket")
         self.assertEqual(self.named("giftless_quota_used_bytes"), {org: 900, repo: 300})
         self.assertEqual(self.named("giftless_quota_reserved_bytes"), {org: 50, repo: 0})
@@ -133,7 +144,7 @@ class ExpositionTests(SynchronousTestCase):
     def test_the_scrub_is_told(self) -> None:
         running = ScrubCounts(1000.0, 0.0, 3, 3 * 10**9)
         scrub = ScrubFacts(100.0, 1010.0, running, 4, 4 * 10**9)
-        self.facts = Facts({}, [], 0, 0, {}, Report({}, scrub=scrub))
+        self.facts = Facts(NO_PROCESSES, NO_PROCESSES, {}, Report({}, scrub=scrub))
         self.assertEqual(self.named("giftless_scrub_progress_ratio"), {(): 0.75})
         self.assertEqual(self.named("giftless_scrub_period_seconds"), {(): 100})
         self.assertEqual(self.named("giftless_scrub_due_timestamp_seconds"), {(): 1100})
@@ -142,7 +153,8 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.named("giftless_scrub_last_pass_timestamp_seconds"), {(): 990})
 
     def test_figures_of_processes_are_told(self) -> None:
-        self.facts = Facts({}, [os.getpid(), 2**22 + 1], 0, 0, {}, None)
+        workers = Processes({}, [os.getpid(), 2**22 + 1], 0, 0)
+        self.facts = Facts(workers, NO_PROCESSES, {}, None)
         (memory,) = self.named("giftless_workers_resident_memory_bytes").values()
         self.assertGreater(memory, 10_000_000)
         self.assertGreater(self.named("process_resident_memory_bytes")[()], 10_000_000)

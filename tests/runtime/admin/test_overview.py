@@ -39,12 +39,14 @@ class ReporterTests(SynchronousTestCase):
         self.date = DATE
         self.tally = Tally()
         self.supervisor = supervisor(self.reactor, self.tally)
+        self.ssh = supervisor(self.reactor, self.tally)
         self.doctor = Doctor(self.ask, self.reactor)
         self.reporter = Reporter(
             self.reactor,
             lambda: self.date,
             self.tally,
             self.supervisor,
+            self.ssh,
             self.doctor,
             lambda: DAEMON,
         )
@@ -75,6 +77,14 @@ class ReporterTests(SynchronousTestCase):
         self.assertGreater(worker.cpu_seconds, 0)
         self.assertGreater(worker.open_fds, 3)
         self.assertEqual((overview.started, overview.died), (1, 0))
+
+    def test_each_process_of_the_ssh_listener_is_described(self) -> None:
+        self.ssh.replace(Plan(1, b"", [], 1, 0))
+        overview = self.reporter.overview()
+        (process,) = overview.ssh_processes
+        self.assertEqual((process.pid, process.state), (os.getpid(), "starting"))
+        self.assertEqual((overview.ssh_started, overview.ssh_died), (1, 0))
+        self.assertEqual((overview.workers, overview.started), ([], 0))
 
     def test_who_looks_has_the_health_looked_at(self) -> None:
         overview = self.reporter.overview()

@@ -28,7 +28,7 @@ from giftless.runtime.admin.resources import Root
 from giftless.runtime.admin.site import MAX_CONNECTIONS, AdminSite
 from giftless.runtime.questions import Unanswered
 from tests.runtime.admin.pages.sample import idle
-from tests.runtime.admin.support import reporter
+from tests.runtime.admin.support import NO_PROCESSES, reporter
 from tests.support.run import CoroutineTestCase
 
 
@@ -57,7 +57,7 @@ class SiteTestCase(SynchronousTestCase):
         self.asked: list[Deferred[bytes] | None] = []
         self.worker: Any = Deferred
         self.doctor = Doctor(self.ask, self.clock)
-        facts = lambda: Facts({}, [], 0, 0, {}, self.doctor.recent)  # noqa: E731
+        facts = lambda: Facts(NO_PROCESSES, NO_PROCESSES, {}, self.doctor.recent)  # noqa: E731
         tally = Tally()
         overview = reporter(self.clock, tally, self.doctor).look
         exposition = Exposition(tally.sums, facts)
