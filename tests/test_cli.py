@@ -193,13 +193,20 @@ class TokenTests(CommandTestCase):
         config = self.configure(
             {"type": "jwt", "key": private_key("HS256", "a"), "key_id": "a"},
             {"type": "anonymous"},
-            {"type": "jwt", "key": private_key("HS256", "b"), "key_id": "b"},
+            {
+                "type": "below",
+                "path": "b.example",
+                "auth": [
+                    {"type": "anonymous"},
+                    {"type": "jwt", "key": private_key("HS256", "b"), "key_id": "b"},
+                ],
+            },
         )
         command = ("token", "--config", config, "--scope", SCOPE)
-        self.assert_fails("several.*--index is one of 0, 2", *command)
-        for index in ("1", "3", "-1"):
-            self.assert_fails("not of type jwt.*0, 2", *command, "--index", index)
-        for index, kid in (("0", "a"), ("2", "b")):
+        self.assert_fails("several.*--index is one of 0, 2.1", *command)
+        for index in ("1", "2", "2.0", "3", "-1", "x"):
+            self.assert_fails("not of type jwt.*0, 2.1", *command, "--index", index)
+        for index, kid in (("0", "a"), ("2.1", "b")):
             token = self.run_command(*command, "--index", index).strip()
             self.assertEqual(jwt.get_unverified_header(token)["kid"], kid)
             jwt.decode(token, private_key("HS256", kid), ["HS256"])
@@ -213,7 +220,6 @@ class TokenTests(CommandTestCase):
         self.assert_fails("grant nothing", *command, "--scope", "")
         for lifetime in ("0", "-1", "1h", "1.5", ""):
             self.assert_fails("lifetime|int", *command, "--scope", SCOPE, "--lifetime", lifetime)
-        self.assert_fails("int", *command, "--scope", SCOPE, "--index", "x")
         self.assert_fails("arguments", *command, "--scope", SCOPE, "more")
         self.assert_fails("scope", *command, "--scope")
         self.assert_fails("nonsense", *command, "--nonsense")

@@ -73,14 +73,18 @@ def build_site(
 
     :raises ConfigError: if the configuration cannot be used.
     """
-    access, told = options.access, protected_resource(options, backends)
-    log_in = None if told is None else told.challenge
+    access, log_in = options.access, protected_resource(options, backends)
     return LFSSite(
-        build_resource(options, environment, backends, services).resource(),
+        build_resource(options, environment, backends, services, log_in).resource(),
         options.limits,
         Proxies(options.trusted_proxies, _certificate_header(options)),
         environment.reactor,
-        Challenge(access.realm, access.www_authenticate, log_in),
+        Challenge(
+            access.realm,
+            access.www_authenticate,
+            None if log_in is None else log_in.challenge,
+            lambda request: backends.prefixes.of_url(request.path),
+        ),
         Cors(options.cors),
         services.events,
         None if backends.metrics is None else HTTPCounter(backends.metrics),
@@ -92,7 +96,7 @@ def protected_resource(options: Config, backends: Backends) -> ProtectedResource
     if not backends.log_ins:
         return None
     server_url = ServerURL(Proxies(options.trusted_proxies), options.public_url)
-    return ProtectedResource(backends.log_ins, server_url, options.access.realm)
+    return ProtectedResource(backends.log_ins, server_url, options.access.realm, backends.prefixes)
 
 
 def _certificate_header(options: Config) -> str:
@@ -107,9 +111,16 @@ def _certificate_header(options: Config) -> str:
 
 
 def build_resource(
-    options: Config, environment: Environment, backends: Backends, services: Services
+    options: Config,
+    environment: Environment,
+    backends: Backends,
+    services: Services,
+    log_in: ProtectedResource | None = None,
 ) -> LFSResource:
-    """Build the resource tree of the site; see :func:`build_site`."""
+    """Build the resource tree of the site; see :func:`build_site`.
+
+    :param log_in: tells clients where to log in; ``None`` if they do so nowhere.
+    """
     transfers = build_transfers(
         choose_factories(options.transfers),
         backends.store,
@@ -148,11 +159,16 @@ def build_resource(
         *(health_routes(backends.health) if options.admin.public_health else ()),
     )
     for_admins = AdministrationEndpoints(
-        backends.administration, counted, gate, server_url, options.admin.public_pages
+        backends.administration,
+        counted,
+        gate,
+        server_url,
+        options.admin.public_pages,
+        backends.prefixes,
     )
     routes = (*routes, *for_admins.routes)
-    if (told := protected_resource(options, backends)) is not None:
-        routes = (*routes, *told.routes)
+    if log_in is not None:
+        routes = (*routes, *log_in.routes)
     if options.admin.public_pages and backends.pages is not None:
         pages = AdminPages(backends.pages, services.guarded, gate, server_url, options.access.realm)
         routes = (*routes, *pages.routes)

@@ -14,6 +14,7 @@ from giftless.app.plugins import PartBuilder
 from giftless.app.quotas import QuotaParts, build_quota_parts
 from giftless.app.secret import load_secret
 from giftless.app.upkeep import build_scrub_look, build_scrubbing, build_upkeep
+from giftless.auth.prefixes import Prefixes
 from giftless.auth.realms import check_realms
 from giftless.base.metrics.counts import Counts
 from giftless.base.repeated import Repeated
@@ -60,7 +61,9 @@ class Backends:
     :ivar secret: what tokens are signed with.
     :ivar store: where objects are.
     :ivar chain: the authenticators, in the order in which they are asked.
-    :ivar log_ins: those of them, or inside them, whose people log in at an issuer.
+    :ivar prefixes: the paths below which some of them decide alone.
+    :ivar log_ins: those of them, or inside them, whose people log in at an issuer, by these
+        paths.
     :ivar keyrings: who knows whose keys of SSH are; ``None`` if nothing is served over SSH.
     :ivar locks: where locks are; ``None`` if there are to be none.
     :ivar catalogue: what is known of objects; ``None`` if nothing is kept of that.
@@ -81,7 +84,8 @@ class Backends:
     secret: bytes = field(repr=False)
     store: IObjectStore
     chain: Sequence[IAuthenticator]
-    log_ins: Sequence[ILogIn]
+    prefixes: Prefixes
+    log_ins: Mapping[str, Sequence[ILogIn]]
     keyrings: Keyrings | None
     locks: ILockStore | None
     catalogue: ICatalogue | None
@@ -129,15 +133,16 @@ def build_backends(
     # First, because it tells best what is wrong with the state directory.
     secret = load_secret(options.secret, options.secret_file, options.state_dir)
     store = parts.build(IStorageFactory, options.storage, "storage")
-    chain = [
-        parts.build(IAuthenticatorFactory, section, f"auth.{index}")
-        for index, section in enumerate(options.auth)
-    ]
+    chain = build_authenticators(options, parts)
     check_realms(parts.built)
-    log_ins = [part for part in parts.built.values() if ILogIn.providedBy(part)]
+    prefixes = Prefixes(parts.built)
+    log_ins: dict[str, list[ILogIn]] = {}
+    for path, part in parts.built.items():
+        if ILogIn.providedBy(part):
+            log_ins.setdefault(prefixes.of_section(path), []).append(part)
     # What another server keeps is not kept here as well.
     keeps = not is_forwarding(options, store, chain, parts.built)
-    keyrings = _keyrings(options, parts, chain)
+    keyrings = _keyrings(options, parts)
     locks = build_lock_store(options, parts) if keeps else None
     catalogue = build_catalogue(options, parts) if keeps else None
     quotas = build_quota_parts(options, catalogue, parts.environment)
@@ -173,6 +178,7 @@ def build_backends(
         secret,
         store,
         chain,
+        prefixes,
         log_ins,
         keyrings,
         locks,
@@ -192,9 +198,18 @@ def build_backends(
     )
 
 
-def _keyrings(
-    options: Config, parts: PartBuilder, chain: Sequence[IAuthenticator]
-) -> Keyrings | None:
+def build_authenticators(options: Config, parts: PartBuilder) -> list[IAuthenticator]:
+    """Build the authenticators alone, in the order of the configuration.
+
+    :raises ConfigError: if the configuration cannot be used.
+    """
+    return [
+        parts.build(IAuthenticatorFactory, section, f"auth.{index}")
+        for index, section in enumerate(options.auth)
+    ]
+
+
+def _keyrings(options: Config, parts: PartBuilder) -> Keyrings | None:
     """Build what knows whose keys of SSH are; ``None`` if nothing is served over SSH.
 
     :raises ConfigError: if the configuration cannot be used.
@@ -208,7 +223,7 @@ def _keyrings(
         # Not before: it takes memory.
         from giftless.app.keyrings import build_keyrings
 
-        return build_keyrings(options, parts, chain)
+        return build_keyrings(options, parts)
     if ssh.keys:
         problem = "would let nobody in without ssh.endpoints, ssh.socket or ssh.trusted"
         raise ConfigError("ssh.keys", problem)

@@ -88,6 +88,7 @@ def _require_nothing_of_its_own(options: Config) -> None:
         ("locks", options.locks not in _ABSENT),
         ("catalogue", options.catalogue not in _ABSENT),
         ("quotas", options.quotas.given),
+        ("aliases", bool(options.aliases)),
         ("scrub", options.scrub.period is not None),
         ("ssh", options.ssh.enabled),
     )
@@ -95,6 +96,8 @@ def _require_nothing_of_its_own(options: Config) -> None:
         "locks": "keeps the locks",
         "catalogue": "knows what there is",
         "quotas": "decides how much may be stored",
+        "aliases": "would be shown a credential that is sent for another name, perhaps of another"
+        " server",
         "scrub": "looks after what is stored; copies here are compared with their names",
         "ssh": "has to be shown a credential, and over SSH there is none",
     }

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.auth.keys.keyrings import Keyrings, check_keyrings
-from giftless.interfaces import IAuthenticator, IKeyringFactory
+from giftless.interfaces import IKeyringFactory
 
 
-def build_keyrings(
-    options: Config, parts: PartBuilder, authenticators: Sequence[IAuthenticator]
-) -> Keyrings:
+def build_keyrings(options: Config, parts: PartBuilder) -> Keyrings:
     """Build the keyrings of a configuration.
 
-    :param authenticators: the server's own, as they were built.
+    :param parts: has built the authenticators, at any depth.
     :raises ConfigError: if the configuration cannot be used.
     """
     keyrings = [
         parts.build(IKeyringFactory, section, f"ssh.keys.{index}")
         for index, section in enumerate(options.ssh.keys)
     ]
-    check_keyrings(keyrings, authenticators)
+    check_keyrings(keyrings, parts.built.values())
     return Keyrings(keyrings)

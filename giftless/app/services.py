@@ -8,7 +8,7 @@ from giftless.app.backends import Backends
 from giftless.app.config import Config
 from giftless.app.quotas import build_quotas
 from giftless.auth.aliases import Aliased
-from giftless.auth.chain import AuthChain
+from giftless.auth.chain import AuthChain, in_order
 from giftless.auth.guard import Guard
 from giftless.auth.rates import Rated, Rates
 from giftless.auth.repository_tokens import (
@@ -144,19 +144,19 @@ def _guards(
     guesses = None
     if access.max_failures:
         guesses = Guesses(backends.shared, backends.secret, access, environment.reactor)
-    # Who shows a credential must meet all who may take it first.
-    chain: IAuthenticator = AuthChain(sorted(backends.chain, key=IAnonymous.providedBy))
+    prefixes = backends.prefixes
+    chain: IAuthenticator = AuthChain(in_order(backends.chain))
     if options.aliases or backends.space.presence is not None:
         chain = Aliased(chain, options.aliases, backends.space.moved)
     if tokens is None:
-        guarded = Guard(chain, guesses, names_people)
+        guarded = Guard(chain, guesses, names_people, prefixes)
         return guarded, guarded
     taking: IAuthenticator = RepositoryTokenAuthenticator(tokens, chain)
     if backends.metrics is not None:
         taking = MeasuredAuthenticator(taking, "repository-token", backends.metrics)
     # Nobody else is shown a token of this server.
     refused, taken = (
-        Guard(AuthChain([first, chain]), guesses, names_people)
+        Guard(AuthChain([first, chain]), guesses, names_people, prefixes)
         for first in (RepositoryTokensRefused(), taking)
     )
     return refused, taken

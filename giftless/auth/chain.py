@@ -8,7 +8,7 @@ from typing import TypeVar
 from zope.interface import implementer
 
 from giftless.errors import CredentialNeeded, Unauthorized
-from giftless.interfaces import Credentials, IAuthenticator, Identity
+from giftless.interfaces import Credentials, IAnonymous, IAuthenticator, IConfined, Identity
 from giftless.lfs.objects import Repo
 
 C = TypeVar("C")
@@ -44,6 +44,23 @@ def not_accepted() -> Unauthorized:
     In the same words, because names are not for guessing.
     """
     return Unauthorized("the credential is not accepted here; check it and try again")
+
+
+def turn(authenticator: IAuthenticator) -> int:
+    """Return what decides when an authenticator is asked: the smallest first.
+
+    Those that are confined to a path come first, the longest before all, because the others
+    must not see what is meant for them.  Anonymous access comes last: who shows a credential
+    must meet all who may take it first.
+    """
+    if IConfined.providedBy(authenticator):
+        return -len(authenticator.path.segments)
+    return int(IAnonymous.providedBy(authenticator))
+
+
+def in_order(authenticators: Iterable[IAuthenticator]) -> Sequence[IAuthenticator]:
+    """Return authenticators as they are asked: by :func:`turn`, then as they are given."""
+    return sorted(authenticators, key=turn)
 
 
 @implementer(IAuthenticator)

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from giftless.auth.chain import not_accepted
+from giftless.auth.prefixes import Prefixes
 from giftless.auth.throttle import Guesses
 from giftless.errors import (
     BadRequest,
@@ -41,14 +42,21 @@ class Guard:
     :param guesses: counts them; ``None`` not to.
     :param names_people: whether the authenticator takes any credentials.  If not, they
         are passed over: to refuse one would make git ask for another.
+    :param prefixes: below which paths other accounts are meant: what is good, or a guess,
+        below one says nothing about the others.
     """
 
     def __init__(
-        self, authenticator: IAuthenticator, guesses: Guesses | None, names_people: bool = True
+        self,
+        authenticator: IAuthenticator,
+        guesses: Guesses | None,
+        names_people: bool = True,
+        prefixes: Prefixes | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._guesses = guesses
         self._names_people = names_people
+        self._prefixes = prefixes or Prefixes({})
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
@@ -64,7 +72,7 @@ class Guard:
             return await self._authenticator.authenticate(unnamed, repo)
         if len(credentials.items) > MAX_CREDENTIALS:
             if self._guesses is not None:
-                self._guesses.begin(credentials)
+                self._guesses.begin(credentials, self._prefixes.of(repo.segments))
             raise BadRequest(f"a request may carry at most {MAX_CREDENTIALS} credentials")
         refusal: Unauthorized | None = None
         trouble: TooManyRequests | None = None
@@ -95,7 +103,7 @@ class Guard:
             # Who is vouched for, or has the key of a certificate, has proved who they are:
             # a refusal tells them nothing.
             return await self._named(single, repo)
-        attempt = guesses.begin(single)
+        attempt = guesses.begin(single, self._prefixes.of(repo.segments))
         try:
             identity = await self._named(single, repo)
         except UnfitCredential:

@@ -54,15 +54,17 @@ class Guesses:
         self._window = options.failure_window
         self._clock = clock
 
-    def begin(self, credentials: Credentials) -> Attempt:
+    def begin(self, credentials: Credentials, place: str = "") -> Attempt:
         """Count a credential as a guess, before it is looked at.
 
         :param credentials: a single one, or several that are refused together.
+        :param place: the path that has its own accounts, below which it is sent; empty for
+            none.
         :returns: what is told how it went.
         :raises TooManyFailures: if the client has made too many guesses.
         """
         now = self._clock.seconds()
-        attempt = Attempt(self._digest("good", credentials.items))
+        attempt = Attempt(place, self._digest("good", place, credentials.items))
         known = self._table.get(attempt.credential, now)
         if known is None:
             self._count(attempt, credentials, now)
@@ -97,7 +99,10 @@ class Guesses:
         network = network_of_host(credentials.address)
         account = _account(credentials.items)
         guess = self._digest("guess", network, account, attempt.credential)
-        attempt.keys = (self._digest("account", network, account), self._digest("network", network))
+        attempt.keys = (
+            self._digest("account", network, attempt.place, account),
+            self._digest("network", network),
+        )
         attempt.guess = guess
         table = self._table
         with table.locked():
@@ -132,6 +137,7 @@ class Guesses:
 class Attempt:
     """One credential that is being looked at.
 
+    :ivar place: the path that has its own accounts, below which it was sent.
     :ivar credential: its digest.
     :ivar good_until: until when it counts as good lately; 0 if it does not.
     :ivar guess: under which key it is counted as a guess.
@@ -139,9 +145,10 @@ class Attempt:
     :ivar repeated: whether the same guess has been counted before.
     """
 
-    __slots__ = ("credential", "good_until", "guess", "keys", "repeated")
+    __slots__ = ("credential", "good_until", "guess", "keys", "place", "repeated")
 
-    def __init__(self, credential: bytes) -> None:
+    def __init__(self, place: str, credential: bytes) -> None:
+        self.place = place
         self.credential = credential
         self.good_until = 0.0
         self.guess = b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jwt
@@ -35,7 +35,12 @@ class TokenCommand(Command):
         CONFIG,
         ["lifetime", "l", 3600, "For how many seconds the token is good.", int],
         ["subject", "s", "token", "Whose token it is, for the log and for locks."],
-        ["index", "i", None, "Which entry of 'auth', if several are of type jwt.", int],
+        [
+            "index",
+            "i",
+            None,
+            "Which entry of 'auth', if several are of type jwt; 1.0 is the first of those in 1.",
+        ],
     ]
 
     def __init__(self) -> None:
@@ -59,8 +64,8 @@ class TokenCommand(Command):
         """Print the token, alone."""
         loaded = config.load(self["config"], os.environ)
         try:
-            index = _choose(loaded.config, self["index"])
-            options, key = _signing(loaded.config.auth[index], f"auth.{index}")
+            path, section = _choose(loaded.config, self["index"])
+            options, key = _signing(section, path)
         except ConfigError as error:
             raise config.located(error, loaded.source, loaded.text, os.environ) from None
         now = int(time.time())
@@ -104,23 +109,38 @@ def mint(
     return jwt.encode(claims, key, options.algorithms[0], headers=headers)
 
 
-def _choose(settings: Config, index: int | None) -> int:
+def _choose(settings: Config, index: str | None) -> tuple[str, Section]:
     """Find the ``jwt`` authenticator that is meant.
 
-    :returns: its index in ``auth``.
+    :returns: the dotted path of its section, and the section.
     :raises CommandError: if there is none, or no telling which.
     """
-    found = [i for i, section in enumerate(settings.auth) if section.get("type") == "jwt"]
+    found = {
+        place: (path, section)
+        for place, path, section in _sections(settings.auth, "", "auth")
+        if section.get("type") == "jwt"
+    }
     if not found:
         raise CommandError("the configuration's 'auth' has no authenticator of type jwt")
-    places = ", ".join(str(i) for i in found)
+    places = ", ".join(found)
     if index is None and len(found) > 1:
         raise CommandError(
             f"there are several authenticators of type jwt; --index is one of {places}"
         )
     if index is not None and index not in found:
-        raise CommandError(f"auth.{index} is not of type jwt; --index is one of {places}")
-    return found[0] if index is None else index
+        raise CommandError(f"--index {index} is not of type jwt; it is one of {places}")
+    return found[next(iter(found)) if index is None else index]
+
+
+def _sections(sections: Any, place: str, path: str) -> Iterator[tuple[str, str, Section]]:
+    """Yield the sections of authenticators, and those inside them.
+
+    :returns: each with its place among them (``1.0``) and its dotted path.
+    """
+    for index, section in enumerate(sections if isinstance(sections, list) else ()):
+        if isinstance(section, dict):
+            yield f"{place}{index}", f"{path}.{index}", section
+            yield from _sections(section.get("auth"), f"{place}{index}.", f"{path}.{index}.auth")
 
 
 def _signing(section: Section, path: str) -> tuple[JWTOptions, SigningKey]:

@@ -260,6 +260,16 @@ class IAnonymous(Interface):
     """
 
 
+class IConfined(IAuthenticator):
+    """An authenticator that alone decides about all repositories below a path.
+
+    It stands in ``auth`` itself and is asked before all others, so that these are shown no
+    credential for such a repository.
+    """
+
+    path: Repo = Attribute("The path, as if it were that of a repository.")
+
+
 class IRealm(Interface):
     """Who vouches for people; ``giftless.auth.realms.Realm`` is one."""
 

@@ -15,6 +15,7 @@ from giftless.interfaces import (
     IAuthenticator,
     IBody,
     IClaimedUpload,
+    IConfined,
     Identity,
     IForwarding,
     IObjectStore,
@@ -47,6 +48,9 @@ OPERATIONS: Final = (
 
 #: Those that receive bytes from a client.
 UPLOADS: Final = {"put", "put_part", "append"}
+
+#: What is asked of an authenticator beside whose a credential is.
+_ROLES: Final = (IAnonymous, IConfined)
 
 #: Tells the time in seconds, of a clock that nobody can set.
 Seconds = Callable[[], float]
@@ -199,14 +203,17 @@ class MeasuredAuthenticator:
     """
 
     def __init__(self, authenticator: IAuthenticator, name: str, metrics: Metrics) -> None:
+        self._authenticator = authenticator
         self._ask = authenticator.authenticate
         self._values = metrics.authentications.values
         self._accepted, self._refused, self._failed = (
             metrics.authentications.place((name, result))
             for result in ("accepted", "refused", "failed")
         )
-        if IAnonymous.providedBy(authenticator):
-            directlyProvides(self, IAnonymous)
+        directlyProvides(self, *(each for each in _ROLES if each.providedBy(authenticator)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._authenticator, name)
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""

@@ -23,11 +23,15 @@ class Challenge:
         for credential helpers; browsers answer that with a window.
     :ivar log_in: returns what tells a client where to log in, for a request and why it is
         refused; ``None`` if nobody logs in anywhere.
+    :ivar place: returns below which path a request is that has its own accounts; empty if
+        below none.  Each has a realm of its own, or browsers would send the password of one
+        to the others by themselves (RFC 7617 section 2.2).
     """
 
     realm: str = "Git LFS"
     www_authenticate: bool = True
     log_in: Callable[[Any, Unauthorized], str | None] | None = None
+    place: Callable[[Any], str] = lambda _: ""
 
     def headers(self, request: Any, error: Unauthorized) -> Sequence[tuple[str, str]]:
         """Return the headers of a 401.
@@ -36,7 +40,8 @@ class Challenge:
         :param error: why it is.
         """
         realm = self.realm.replace("\\", "").replace('"', "")
-        basic = f'Basic realm="{realm}"'
+        place = self.place(request)
+        basic = f'Basic realm="{realm} {place}"' if place else f'Basic realm="{realm}"'
         if not self.www_authenticate:
             return [("LFS-Authenticate", basic)]
         headers = [("LFS-Authenticate", basic), ("WWW-Authenticate", basic)]

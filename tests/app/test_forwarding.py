@@ -63,6 +63,7 @@ class ForwardingTests(SynchronousTestCase):
             ("quotas", {"orgs": [{"match": "*", "limit": "1G"}]}),
             ("scrub", {"period": "30d"}),
             ("ssh", {"socket": "x"}),
+            ("aliases", {"acme/engine": "acme/rocket"}),
         ):
             self.assertIn("leave it out", self.refuse(path, **{path: section}))
 

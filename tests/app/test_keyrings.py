@@ -31,8 +31,8 @@ class BuildTests(CoroutineTestCase):
         text = f"auth: [{{type: basic, access: {self.folder}/access, realm: '{realm}'}}]\n"
         options = parse("", f"{text}ssh: {{keys: [{', '.join(keys)}]}}", {}).config
         parts = part_builder()
-        basic = parts.build(IAuthenticatorFactory, options.auth[0], "auth.0")
-        return build_keyrings(options, parts, [basic])
+        parts.build(IAuthenticatorFactory, options.auth[0], "auth.0")
+        return build_keyrings(options, parts)
 
     def section(self, name: str, realm: str = "basic") -> str:
         """Return the section of a file."""
@@ -47,6 +47,16 @@ class BuildTests(CoroutineTestCase):
     def test_no_keyring_knows_nobody(self) -> None:
         owned = self.run_now(self.build("").owner(WhoseKey(blob_of(ALICE))))
         self.assertEqual(owned, Owned())
+
+    def test_users_may_be_those_of_an_authenticator_below_a_path(self) -> None:
+        inside = f"{{type: basic, access: {self.folder}/access, realm: inside}}"
+        text = f"auth: [{{type: below, path: a.example, auth: [{inside}]}}]\n"
+        keys = self.section("one", "basic:inside")
+        options = parse("", f"{text}ssh: {{keys: [{keys}]}}", {}).config
+        parts = part_builder()
+        parts.build(IAuthenticatorFactory, options.auth[0], "auth.0")
+        owned = self.run_now(build_keyrings(options, parts).owner(WhoseKey(blob_of(ALICE))))
+        self.assertEqual(owned, Owned("alice", "basic:inside"))
 
     def test_errors_say_which_section_is_wrong(self) -> None:
         for realm, sections, path in (

@@ -23,7 +23,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from twisted.internet.task import Clock
 
-from giftless.app.assembly import build_resource
+from giftless.app.assembly import build_resource, protected_resource
 from giftless.app.backends import build_backends
 from giftless.app.config import AdminOptions, Config
 from giftless.app.services import build_services
@@ -134,7 +134,10 @@ class ApiTestCase(SharingTestCase):
         super().setUp()
         self.daemon = self.share_daemon(
             plugin_path=[str(self.share("staff", staff))],
-            auth=[{"type": "staff"}],
+            auth=[
+                {"type": "staff"},
+                {"type": "below", "path": "public", "auth": [{"type": "anonymous"}]},
+            ],
             admin={"public_health": True, "public_pages": True},
             access={"hide_private": True, "max_failures": 1, "max_failures_per_address": 1},
             limits={"header_timeout": 1, "body_rate_window": 1, "object_size": LARGEST},
@@ -712,6 +715,8 @@ class RootTests(ApiTestCase):
         for name, path in (("WhereToLogIn", root), ("WhereToLogInFor", f"{root}/my-org/demo")):
             for method, first in (("GET", "w"), ("HEAD", "inspectW")):
                 exchanges = self.for_anybody(method, path) | {"200": self.ask(method, path)}
+                if path != root:
+                    exchanges["404"] = self.ask(method, f"{root}/public/demo")
                 self.assert_documented(f"{first}{name[1:]}", exchanges)
 
 
@@ -792,7 +797,8 @@ class SurfaceTests(ApiTestCase):
         parts = part_builder(options.state_dir)
         backends = build_backends(options, parts)
         services = build_services(options, parts.environment, backends, NO_EVENTS)
-        return build_resource(options, parts.environment, backends, services)
+        log_in = protected_resource(options, backends)
+        return build_resource(options, parts.environment, backends, services, log_in)
 
     def test_an_undocumented_method_is_answered_with_405(self) -> None:
         """A method that is not documented is answered with 405 and the documented ones."""

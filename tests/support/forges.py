@@ -19,13 +19,16 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+
+#: Where a fake tells what it has received.
+SEEN: Final = "/-/seen"
 
 #: What a fake does instead of answering.
 Failure = Callable[[Request], Any]
@@ -108,6 +111,8 @@ class Fake(Resource):
 
     def render(self, request: Request) -> Any:
         path = request.uri.decode()
+        if path == SEEN:
+            return _json(request, [[seen.path, seen.headers] for seen in self.seen])
         headers = {
             name.decode().lower(): values[-1].decode()
             for name, values in request.requestHeaders.getAllRawHeaders()

@@ -7,11 +7,13 @@ from typing import Any
 from zope.interface import implementer
 
 from giftless.auth.chain import not_accepted
+from giftless.auth.prefixes import Prefixes
 from giftless.interfaces import Credentials, Identity, ILogIn
 from giftless.lfs.objects import Repo
 from giftless.web.errors import Challenge
 from giftless.web.protected_resource import ProtectedResource
 from giftless.web.proxies import Proxies, ServerURL
+from tests.auth.test_prefixes import Confined
 from tests.support.tokens import basic
 from tests.web.support import FrontTestCase, Response
 
@@ -34,10 +36,16 @@ class LogIn:
         return None
 
 
+class OtherLogIn(LogIn):
+    """Has another issuer."""
+
+    issuer = "https://b.sso"
+
+
 class ProtectedResourceTests(FrontTestCase):
     def start(self, public_url: str = "", *trusted: str, www_authenticate: bool = True) -> None:
         server_url = ServerURL(Proxies(trusted), public_url)
-        told = ProtectedResource([LogIn(), LogIn()], server_url, "Acme LFS")
+        told = ProtectedResource({"": [LogIn(), LogIn()]}, server_url, "Acme LFS", Prefixes({}))
         self.serve(
             authenticators=[LogIn()],
             routes=told.routes,
@@ -86,6 +94,47 @@ class ProtectedResourceTests(FrontTestCase):
         ):
             self.assertEqual(self.resource(path), f"https://lfs.example{path}")
         self.assertEqual(self.resource("/a?x=y"), "https://lfs.example/a")
+
+    def test_below_a_path_with_its_own_log_ins_only_they_are_named(self) -> None:
+        here: dict[str, list[ILogIn]] = {"": [LogIn()]}
+        there: dict[str, list[ILogIn]] = {"b.example": [OtherLogIn()]}
+        for log_ins, whole, inside in (
+            (there, None, "https://b.sso"),
+            (here, "https://sso.example", None),
+            (here | there, "https://sso.example", "https://b.sso"),
+        ):
+            for base in ("https://lfs.example", "https://lfs.example/lfs"):
+                prefixes = Prefixes({"auth.0": Confined("b.example")})
+                server_url = ServerURL(Proxies(()), base)
+                told = ProtectedResource(log_ins, server_url, "Acme LFS", prefixes)
+                place = lambda request: prefixes.of_url(request.path)  # noqa: E731, B023
+                challenge = Challenge("Acme LFS", True, told.challenge, place)
+                self.serve(
+                    authenticators=[LogIn()],
+                    routes=told.routes,
+                    public_url=base,
+                    challenge=challenge,
+                )
+                root = base.removeprefix("https://lfs.example")
+                for path, below, issuer in (
+                    ("/acme/rocket", "", whole),
+                    ("/b.example/acme/rocket", "/b.example", inside),
+                    ("/B.example/acme/rocket", "/b.example", inside),
+                ):
+                    refused = self.request("POST", f"{path}/objects/batch", {}, b"{}")
+                    asked = refused.headers["www-authenticate"]
+                    where = f"https://lfs.example{WELL_KNOWN}{root}{below}"
+                    self.assertEqual(f'resource_metadata="{where}"' in asked, issuer is not None)
+                    self.assertEqual("resource_metadata" in asked, issuer is not None)
+                    realm = f"Acme LFS {below[1:]}".strip()
+                    self.assertTrue(asked.startswith(f'Basic realm="{realm}"'), asked)
+                    told_there = self.request("GET", WELL_KNOWN + root + path, {})
+                    self.assertEqual(told_there.status, 404 if issuer is None else 200)
+                    if issuer is not None:
+                        self.assertEqual(told_there.json["authorization_servers"], [issuer])
+                        self.assertEqual(
+                            told_there.json["resource"], f"https://lfs.example{root}{path}"
+                        )
 
     def test_no_path_makes_anything_else_of_the_document(self) -> None:
         self.start("https://lfs.example")

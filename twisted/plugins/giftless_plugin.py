@@ -55,6 +55,8 @@ anonymous = LazyPlugin(
     IAuthenticatorFactory, "anonymous", "giftless.auth.anonymous.AnonymousFactory", tls=False
 )
 
+confined = LazyPlugin(IAuthenticatorFactory, "below", "giftless.auth.below.BelowFactory")
+
 mirror_callers = LazyPlugin(
     IAuthenticatorFactory, "mirror", "giftless.auth.mirror.MirrorAuthFactory", tls=False
 )

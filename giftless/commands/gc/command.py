@@ -14,17 +14,17 @@ from typing import Any, BinaryIO, Final
 from twisted.python import usage
 
 from giftless.app import config
+from giftless.app.backends import build_authenticators
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.app.space import build_space
 from giftless.base.units import Duration, Share
 from giftless.commands import CONFIG, Command, CommandError, who
-from giftless.commands.gc.jobs import Forges, Job, Names, stored_repositories
+from giftless.commands.gc.jobs import Forges, Hosts, Job, Names, stored_repositories
 from giftless.commands.gc.reports import RepositoryReport, show
 from giftless.commands.gc.running import Policy, Run
 from giftless.commands.parts import discard_output, use_parts
 from giftless.commands.spaces import REALLY, repository
-from giftless.interfaces import IAuthenticatorFactory, IHosting
 from giftless.lfs.objects import Repo
 from giftless.references.errors import NoReferences
 from giftless.references.gathering import Bounds, ObjectList
@@ -215,16 +215,15 @@ class GcCommand(Command):
                 names.check(repo)
         return [await forges.job(repo, names.of(repo)) for repo in repos]
 
-    def _hosts(self, settings: Config, parts: PartBuilder) -> Sequence[IHosting]:
+    def _hosts(self, settings: Config, parts: PartBuilder) -> Hosts:
         """Build the forges, if they are needed.
 
         :raises CommandError: if there is none.
         """
         if self._sources or self._lists:
-            return ()
-        for index, section in enumerate(settings.auth):
-            parts.build(IAuthenticatorFactory, section, f"auth.{index}")
-        hosts = [part for part in parts.built.values() if IHosting.providedBy(part)]
+            return Hosts({})
+        build_authenticators(settings, parts)
+        hosts = Hosts(parts.built)
         if not hosts:
             raise CommandError(
                 "the configuration has no forge that could tell where to clone from; name the"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from giftless.auth.prefixes import Prefixes, inside
 from giftless.commands import CommandError
 from giftless.errors import LFSError
 from giftless.interfaces import IBlocking, IHosting, IListing
@@ -35,6 +36,34 @@ class Job:
     problem: str = ""
 
 
+class Hosts:
+    """The authenticators that know where git clones from.
+
+    :param built: every part of the server, by the dotted path of its section.
+    """
+
+    def __init__(self, built: Mapping[str, object]) -> None:
+        self._prefixes = prefixes = Prefixes(built)
+        self._hosts = [
+            (prefixes.of_section(path), part)
+            for path, part in built.items()
+            if IHosting.providedBy(part)
+        ]
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._hosts)
+
+    def of(self, repo: Repo) -> tuple[Sequence[IHosting], Repo]:
+        """Return those that are asked about a repository, and what it is called there.
+
+        :raises LFSError: if nothing can be called so.
+        """
+        place = self._prefixes.of(repo.segments)
+        hosts = [host for below, host in self._hosts if below == place]
+        return hosts, inside(Repo.parse(place.split("/")), repo) if place else repo
+
+
 class Forges:
     """The forges that a configuration names, asked with the operator's credentials.
 
@@ -42,7 +71,7 @@ class Forges:
     :param git: has the credentials.
     """
 
-    def __init__(self, hosts: Sequence[IHosting], git: Git, blocking: IBlocking) -> None:
+    def __init__(self, hosts: Hosts, git: Git, blocking: IBlocking) -> None:
         self._hosts = hosts
         self._git = git
         self._blocking = blocking
@@ -69,7 +98,8 @@ class Forges:
     async def _clone_urls(self, repo: Repo) -> Sequence[str]:
         """Find a repository on every forge: those of one name share their objects here."""
         urls = []
-        for host in self._hosts:
+        hosts, repo = self._hosts.of(repo)
+        for host in hosts:
             root = host.git_url
             if root not in self._tokens:
                 self._tokens[root] = await self._blocking.run(self._git.credential, root)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from giftless.auth.prefixes import Prefixes
 from giftless.errors import BadRequest, Forbidden, PayloadTooLarge
 from giftless.interfaces import IAuthenticator
 from giftless.lfs.objects import OPERATION, OWN_PAGES, Permission, Repo
@@ -42,6 +43,7 @@ class AdministrationEndpoints:
     :param gate: decides who may send one.
     :param server_url: what the server is called outside.
     :param public: whether operators are answered here.
+    :param prefixes: below which paths nobody else is shown a credential.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class AdministrationEndpoints:
         gate: Gate,
         server_url: ServerURL,
         public: bool,
+        prefixes: Prefixes,
     ) -> None:
         self._api = api
         self._authenticator = authenticator
         self._gate = gate
         self._server_url = server_url
         self._public = public
+        self._prefixes = prefixes
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -92,9 +96,9 @@ class AdministrationEndpoints:
         request, identity = call.request, call.identity
 
         async def permit(repo: Repo) -> Repo:
-            if scope is None:
+            if named is None:
                 return repo
-            return await self._permit(call, repo)
+            return await self._permit(call, named, repo)
 
         asked = Asked(
             query=_query(call),
@@ -110,8 +114,19 @@ class AdministrationEndpoints:
             request.setHeader(header, value)
         request.respond_json(reply.status, reply.body)
 
-    async def _permit(self, call: IdentifiedCall, repo: Repo) -> Repo:
-        """Ask whether the sender has the permission on another repository as well."""
+    async def _permit(self, call: IdentifiedCall, named: Repo, repo: Repo) -> Repo:
+        """Ask whether the sender has the permission on another repository as well.
+
+        :param named: the repository of the URL.
+        :raises Forbidden: if not, or if the credential is not for the other one: it is shown
+            to nobody to whom the URL does not lead.
+        """
+        of = self._prefixes.of
+        if (here := of(named.segments)) != (there := of(repo.segments)):
+            raise Forbidden(
+                f"{repo} is {f'below {there}' if there else f'not below {here}'}, where other"
+                " accounts decide, which are not shown your credential; ask an operator"
+            )
         request = call.request
         sender, noted = request.identity, request.repo
         other = RepoCall(request, call.address, repo, call.links, call.short)

@@ -148,6 +148,32 @@ class PermissionTests(EndpointTestCase):
         self.assertEqual(copied.status, 200, copied.body)
         self.assertIn(f"acme/new/{oid_of(PRESENT)}", self.front.objects())
 
+    def test_a_credential_is_not_shown_to_who_decides_below_another_path(self) -> None:
+        """Not even if it would be good there, because the URL does not lead there."""
+        below = [
+            {"type": "below", "path": path, "auth": [{**jwt_section("HS256"), "realm": path}]}
+            for path in ("acme", "b.example")
+        ]
+        self.offer(self.passwords(), *below)
+        owner = bearer("obj:*:admin", "HS256")
+        for target in ("b.example/new", "new", "B.example/new", "acme"):
+            for name, body in (
+                ("rename", {"to": target}),
+                ("copy", {"to": target}),
+                ("aliases", {"name": target}),
+                ("aliases", {"name": target, "remove": True}),
+            ):
+                response = self.request("POST", f"{SHORT}/{name}", owner, body=body)
+                expected = 400 if target == "acme" else 403
+                self.assertEqual(response.status, expected, (name, target, response.body))
+                if target != "acme":
+                    self.assertIn("not shown your credential", response.json["message"])
+        copied = self.request("POST", f"{SHORT}/copy", owner, body={"to": "acme/new"})
+        self.assertEqual(copied.status, 200, copied.body)
+        operator = {"repo": REPO, "to": "b.example/new"}
+        self.assertEqual(self.request("POST", "/-/api/copy", OLGA, body=operator).status, 200)
+        self.assertEqual(self.request("GET", "/b.example/new/admin/usage", owner).status, 200)
+
     def test_the_log_names_who_asks_and_the_repository_of_the_url(self) -> None:
         self.offer()
         both = bearer(f"obj:{REPO}:admin obj:acme/new:admin", "HS256")
