@@ -55,10 +55,10 @@ class Results(msgspec.Struct):
     :ivar date: when it began.
     :ivar machine: facts about the machine, by name.
     :ivar servers: the version of each server that took part.
-    :ivar promises: what each of them promises, in words.
     :ivar missing: why the others did not.
     :ivar tools: the versions of what made the load.
     :ivar notes: what a reader should know about this run.
+    :ivar promises: what each server promises, in words; older results do not say.
     """
 
     workload: str
@@ -67,11 +67,11 @@ class Results(msgspec.Struct):
     date: str
     machine: dict[str, str]
     servers: dict[str, str]
-    promises: dict[str, list[str]]
     missing: dict[str, str]
     tools: dict[str, str]
     notes: list[str]
     rows: list[Row]
+    promises: dict[str, list[str]] = {}
 
 
 def ratios(row: Row, other: str) -> list[float]:
@@ -161,7 +161,7 @@ def _remarks(results: Results) -> list[str]:
 def _spread(values: Sequence[float], digits: int) -> str:
     """Render the median, and from where to where the values go."""
     middle, low, high = (
-        f"{value:,.{digits}f}".replace(",", " ")
+        f"{value:,.{digits}f}".replace(",", "\N{NO-BREAK SPACE}")
         for value in (statistics.median(values), min(values), max(values))
     )
     return f"{middle} ({low} to {high})" if len(values) > 1 else middle

@@ -139,11 +139,11 @@ def run(
         date,
         report.machine(facts),
         {peer.name: peer.version() for peer in able},
-        {peer.name: list(peer.promises) for peer in able},
         unable,
         {tool: version(tool) for tool in workload.tools},
         bench.notes,
         list(bench.rows.values()),
+        {peer.name: list(peer.promises) for peer in able},
     )
 
 

@@ -12,7 +12,7 @@ project = "giftless"
 copyright = "the giftless contributors"
 release = version = __version__
 
-extensions = ["sphinx.ext.autodoc", "source_signatures", "repository_links"]
+extensions = ["sphinx.ext.autodoc", "source_signatures", "repository_links", "pictures", "charts"]
 autodoc_member_order = "bysource"
 exclude_patterns = ["_build"]
 # References to giftless must lead somewhere; those to other projects need a network.

@@ -56,7 +56,11 @@ class TableTests(SynchronousTestCase):
             [
                 ["", "giftless", "x other"],
                 ["*promises*", "hash, flush", "—"],
-                ["uploads", "1 000 (900 to 2 000) objects/s", "10.00 (9.00 to 20.00)"],
+                [
+                    "uploads",
+                    "1\N{NO-BREAK SPACE}000 (900 to 2\N{NO-BREAK SPACE}000) objects/s",
+                    "10.00 (9.00 to 20.00)",
+                ],
             ],
         )
 

@@ -20,7 +20,7 @@ class SourceTests(SynchronousTestCase):
         """Every file of the checkout that a page names exists."""
         names = re.compile(
             r"``((?:etc|systemd|examples|docs|tests|twisted/plugins)/[\w./-]+\w)``"
-            r"|<((?:docs/)?[\w-]+(?:\.rst|\.yaml)?)>`_"
+            r"|<((?:docs/)?[\w-]+(?<!_)(?:\.rst|\.yaml)?)>`_"
         )
         found = {
             (page.name, one or other)
