@@ -22,6 +22,7 @@ from giftless.base.urls import DEFAULT_PORTS
 from giftless.interfaces import IBody
 from giftless.storage.mirror.dialling import Connection
 from giftless.storage.mirror.errors import UpstreamUnavailable, UpstreamUnusable
+from giftless.storage.mirror.outage import Outage
 from giftless.storage.remote.client import FAILURES, Request, StoreError, describe_failure
 from giftless.storage.remote.streaming import Download, download, upload
 
@@ -84,6 +85,14 @@ class Asker:
         self.name = name
         self._connection = connection
         self._timeout = timeout
+        self._outage = Outage(connection.clock)
+
+    async def ask_server(self, outgoing: Outgoing) -> Answer:
+        """Ask the server itself: at once in vain while it is silent.
+
+        See :meth:`ask`.
+        """
+        return await self._outage.ask(lambda: self.ask(outgoing))
 
     async def ask(self, outgoing: Outgoing, limit: int = MAX_ANSWER) -> Answer:
         """Send a request without or with a small body.

@@ -54,7 +54,7 @@ async def ask_batch(
         }
         if ref:
             content["ref"] = {"name": ref}
-        answer = await place.asker.ask(
+        answer = await place.asker.ask_server(
             Outgoing(
                 "POST",
                 f"{place.api}/objects/batch",

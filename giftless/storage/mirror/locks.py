@@ -36,7 +36,7 @@ async def forward_locks(
     query = urlencode(request.query)
     url = f"{place.api}/{path}{f'?{query}' if query else ''}"
     body = request.body if request.method == "POST" else None
-    answer = await place.asker.ask(
+    answer = await place.asker.ask_server(
         Outgoing(request.method, url, JSON, authorization(credential), body)
     )
     name, content = place.asker.name, _content(answer)
