@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +19,9 @@ from giftless.interfaces import (
 )
 from giftless.storage.moving.direct import DirectMovingStore
 from giftless.storage.moving.store import MovingStore, StreamingMovingStore
+
+#: The option of a storage that says which way bytes go, and not where they are.
+_MODE: Final = "mode"
 
 
 class MovingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +47,12 @@ class MovingFactory:
         """
         if options.to == options.source:
             raise ConfigError("to", "is the same as 'from'; objects move to another storage")
+        if _place_of(options.to) == _place_of(options.source):
+            raise ConfigError(
+                "to",
+                "keeps objects in the same place as 'from'; let them move to another one, or"
+                " encrypt them where they are, by 'giftless encrypt'",
+            )
         build = environment.parts.build
         target: Any = build(IStorageFactory, options.to, "to")
         source: Any = build(IStorageFactory, options.source, "from")
@@ -53,3 +64,14 @@ class MovingFactory:
         if IExternalStore.providedBy(target) and IExternalStore.providedBy(source):
             return DirectMovingStore(target, source)
         return StreamingMovingStore(target, source)
+
+
+def _place_of(section: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what says where the objects of a storage are: of a wrapper, those of its store."""
+    inner: Any = section.get("store")
+    if isinstance(inner, Mapping):
+        return _place_of(inner)
+    place = {name: value for name, value in section.items() if name != _MODE}
+    if isinstance(path := place.get("path"), str):
+        place["path"] = os.path.realpath(path)
+    return place

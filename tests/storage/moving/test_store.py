@@ -434,6 +434,9 @@ class FactoryTests(CoroutineTestCase):
         same = self.local()
         error = self.assertRaises(ConfigError, self.build, **{"to": same, "from": dict(same)})
         self.assertIn("storage.to: is the same as 'from'", str(error))
+        around = {"type": "cache", "path": "c", "limit": "1G", "store": {**same, "mode": "proxy"}}
+        error = self.assertRaises(ConfigError, self.build, **{"to": around, "from": same})
+        self.assertIn("storage.to: keeps objects in the same place as 'from'", str(error))
         error = self.assertRaises(ConfigError, self.build, to=same)
         self.assertIn("storage.from: is missing", str(error))
         bad = {"type": "local", "path": same["path"], "prefix": "../x"}
