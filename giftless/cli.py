@@ -13,6 +13,7 @@ from typing import Final
 
 #: Each subcommand's name, class and purpose.
 COMMANDS: Final = (
+    ("setup", "giftless.commands.setup.SetupCommand", "Write a configuration, and more."),
     ("token", "giftless.commands.token.TokenCommand", "Make a token for a client."),
     ("htpasswd", "giftless.commands.htpasswd.HtpasswdCommand", "Add a user with a password."),
     ("locks", "giftless.commands.locks.LocksCommand", "List and release file locks."),

@@ -27,7 +27,7 @@ LAYERS: Final = (
     {"usecases"},
     {"ssh", "web"},
     {"app", "sshd"},
-    {"runtime"},
+    {"runtime", "setup"},
     {"commands", "openssh"},
     {"agent", "cli"},
 )

@@ -85,9 +85,18 @@ class ArchiveTests(SynchronousTestCase):
     def test_wheel_is_the_package(self) -> None:
         """The wheel has every file of the package, the plugin file, and no other."""
         with zipfile.ZipFile(self.wheel) as archive:
-            names = {name for name in archive.namelist() if ".dist-info/" not in name}
+            beside = (".dist-info/", ".data/")
+            names = {n for n in archive.namelist() if not any(part in n for part in beside)}
         self.assertEqual(names, self.in_checkout("giftless", "twisted"))
         self.assertIn("giftless/py.typed", names)
+
+    def test_wheel_has_what_operators_install(self) -> None:
+        """The units of systemd and the configuration with every key."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            names = {name.partition(".data/data/")[2] for name in archive.namelist()}
+        wanted = {"share/giftless/giftless.yaml"}
+        wanted |= {f"share/giftless/{name}" for name in self.in_checkout("systemd")}
+        self.assertEqual(names - {""}, wanted)
 
     def test_wheel_leaves_twisted_alone(self) -> None:
         """One file goes into Twisted's plugin folder, which is not made a package of ours."""

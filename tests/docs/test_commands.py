@@ -106,3 +106,7 @@ class CommandTests(IntegrationTestCase):
     def test_the_page_about_resumable_uploads_works(self) -> None:
         """The page about tus: an upload in two pieces."""
         self.run_page(DOCS / "tus.rst")
+
+    def test_the_page_about_the_set_up_works(self) -> None:
+        """The page about giftless setup: a configuration is written, kept and changed."""
+        self.run_page(DOCS / "install" / "setup.rst")

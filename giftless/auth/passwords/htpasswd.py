@@ -151,6 +151,17 @@ def hash_password(password: str) -> str:
     return hashed.decode()
 
 
+def check_name(user: str) -> None:
+    """Check what a user is to be called.
+
+    :raises ValueError: if there cannot be a user of that name.
+    """
+    if not user or user != user.strip() or user.startswith("#") or not user.isprintable():
+        raise ValueError("a user's name is printable text that does not begin with '#'")
+    if ":" in user:
+        raise ValueError("a user's name has no ':'")
+
+
 def set_user(path: str, user: str, stored: str) -> bool:
     """Add a user to a file or replace the user's hash.  Blocks.
 
@@ -161,10 +172,7 @@ def set_user(path: str, user: str, stored: str) -> bool:
     :raises ValueError: if there cannot be a user of that name.
     :raises OSError: if the file cannot be read or written.
     """
-    if not user or user != user.strip() or user.startswith("#") or not user.isprintable():
-        raise ValueError("a user's name is printable text that does not begin with '#'")
-    if ":" in user:
-        raise ValueError("a user's name has no ':'")
+    check_name(user)
     path = os.path.realpath(path)
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
