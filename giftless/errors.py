@@ -277,6 +277,12 @@ class TooManyFailures(TooManyRequests):
     cause = "too-many-failures"
 
 
+class LogInsBusy(TooManyRequests):
+    """Too many passwords are waiting to be checked."""
+
+    cause = "log-ins-busy"
+
+
 class TooManyConnections(TooManyRequests):
     """The client's address has too many connections."""
 
@@ -352,12 +358,6 @@ class TokenRefused(IdentityUnavailable):
     """A forge does not tell who the client is, because of the token that the server has."""
 
     cause = "server-token-refused"
-
-
-class LogInsBusy(ServiceUnavailable):
-    """Too many passwords are waiting to be checked."""
-
-    cause = "log-ins-busy"
 
 
 class InsufficientStorage(LFSError):

@@ -72,7 +72,7 @@ class Guard:
             return await self._authenticator.authenticate(unnamed, repo)
         if len(credentials.items) > MAX_CREDENTIALS:
             if self._guesses is not None:
-                self._guesses.begin(credentials, self._prefixes.of(repo.segments))
+                self._guesses.refuse(credentials, self._prefixes.of(repo.segments))
             raise BadRequest(f"a request may carry at most {MAX_CREDENTIALS} credentials")
         refusal: Unauthorized | None = None
         trouble: TooManyRequests | None = None
@@ -103,7 +103,7 @@ class Guard:
             # Who is vouched for, or has the key of a certificate, has proved who they are:
             # a refusal tells them nothing.
             return await self._named(single, repo)
-        attempt = guesses.begin(single, self._prefixes.of(repo.segments))
+        attempt = await guesses.begin(single, self._prefixes.of(repo.segments))
         try:
             identity = await self._named(single, repo)
         except UnfitCredential:
@@ -113,7 +113,8 @@ class Guard:
             guesses.bad(attempt, single)
             raise
         except CancelledError:
-            raise  # who leaves before the answer has made a guess
+            guesses.left(attempt)
+            raise
         except Exception:
             guesses.no_guess(attempt)
             raise

@@ -9,20 +9,17 @@ from typing import Any, Final, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from giftless.errors import LogInsBusy
+from giftless.auth.turns import busy
 from giftless.interfaces import IBlocking
 
 T = TypeVar("T")
 
 #: How many hashes may wait.  At a quarter of a second each, those that wait longer than
 #: clients do would be in vain.
-MAX_WAITING: Final = 32
+MAX_WAITING: Final = 100
 
 #: How many clients and accounts are remembered in the order of their turns.
 _MAX_SERVED: Final = 1000
-
-#: What clients are told to wait if there is no room, in seconds.
-_RETRY_AFTER: Final = 5
 
 
 @dataclass(eq=False, slots=True)
@@ -77,7 +74,7 @@ class LogIns(Generic[T]):
         elif len(self._waiting) < self._most or self._make_room(network):
             self._waiting.append(job)
         else:
-            waiter.errback(_no_room())
+            waiter.errback(busy())
         return waiter
 
     def _start(self, job: _Job[T]) -> None:
@@ -120,15 +117,9 @@ class LogIns(Generic[T]):
             return False
         last = next(job for job in reversed(self._waiting) if job.network == most)
         self._waiting.remove(last)
-        last.waiter.errback(_no_room())
+        last.waiter.errback(busy())
         return True
 
     def _forget(self, waiter: Deferred[T]) -> None:
         """Drop the job of who has left, unless it runs."""
         self._waiting = [job for job in self._waiting if job.waiter is not waiter]
-
-
-def _no_room() -> LogInsBusy:
-    return LogInsBusy(
-        f"too many log-ins are being checked; try again in {_RETRY_AFTER} seconds", _RETRY_AFTER
-    )

@@ -1,7 +1,9 @@
 """Count guesses of credentials, and refuse those that are too many.
 
 A guess is counted before anybody looks at it, so those that come at the same time are
-counted too.  What counts is how many *different* credentials a client tries for one
+counted too.  Where all that is left of a bound is being looked at, further ones wait until it
+is known how many of these are good: an office whose people log in at the same time is not
+refused, and never are more guesses looked at than the bound has.  What counts is how many *different* credentials a client tries for one
 account, and for all: the same wrong password, sent again by every job of a build, is one
 guess.  A credential that was good lately is none, so who has one is never locked out by
 others behind the same address.
@@ -21,6 +23,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.auth.access import AccessOptions
+from giftless.auth.turns import Turns
 from giftless.base.networks import network_of_host
 from giftless.base.shared_table import KEY_BYTES, SharedTable
 from giftless.errors import TooManyFailures
@@ -28,6 +31,13 @@ from giftless.interfaces import Credential, Credentials, Password
 
 #: For how many seconds a credential counts as good lately after it was good.
 GOOD_SECONDS: Final = 3600.0
+
+#: How a guess is counted: while it is looked at, and when it is known to be bad.
+_OPEN: Final = 1
+_BAD: Final = 2
+
+#: A count has bad guesses in its lower half, and those that are looked at in its upper half.
+_ONE_OPEN: Final = 1 << 32
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -53,24 +63,31 @@ class Guesses:
             self._per_network = 0
         self._window = options.failure_window
         self._clock = clock
+        self._turns = Turns(clock)
 
-    def begin(self, credentials: Credentials, place: str = "") -> Attempt:
+    async def begin(self, credentials: Credentials, place: str = "") -> Attempt:
         """Count a credential as a guess, before it is looked at.
 
-        :param credentials: a single one, or several that are refused together.
+        :param credentials: a single one.
         :param place: the path that has its own accounts, below which it is sent; empty for
             none.
         :returns: what is told how it went.
         :raises TooManyFailures: if the client has made too many guesses.
+        :raises LogInsBusy: if too many of its credentials are being looked at.
         """
-        now = self._clock.seconds()
         attempt = Attempt(place, self._digest("good", place, credentials.items))
-        known = self._table.get(attempt.credential, now)
-        if known is None:
-            self._count(attempt, credentials, now)
-        else:
-            attempt.good_until = known[1]
+        since = self._clock.seconds()
+        while not self._admits(attempt, credentials):
+            await self._turns.wait(network_of_host(credentials.address), since)
         return attempt
+
+    def refuse(self, credentials: Credentials, place: str = "") -> None:
+        """Count several credentials that are refused together, as one guess.
+
+        :raises TooManyFailures: if the client has made too many guesses.
+        """
+        attempt = Attempt(place, self._digest("good", place, credentials.items))
+        self._count(attempt, credentials, self._clock.seconds(), _BAD)
 
     def good(self, attempt: Attempt) -> None:
         """Note that a credential is good, so it is no guess."""
@@ -78,24 +95,50 @@ class Guesses:
         # A push shows the same one a thousand times.
         if attempt.good_until - now < GOOD_SECONDS / 2:
             with self._table.locked():
-                self._withdraw(attempt, now)
+                self._end(attempt, now, is_guess=False)
                 self._table.put(attempt.credential, 1, now + GOOD_SECONDS, now)
 
     def bad(self, attempt: Attempt, credentials: Credentials) -> None:
         """Note that a credential is bad; one that was good lately is a guess from now on."""
-        if attempt.good_until:
-            now = self._clock.seconds()
-            with self._table.locked():
+        now = self._clock.seconds()
+        with self._table.locked():
+            self._end(attempt, now, is_guess=True)
+            if attempt.good_until:
                 self._table.remove(attempt.credential)
-            self._count(attempt, credentials, now)
+        if attempt.good_until:
+            self._count(attempt, credentials, now, _BAD)
 
     def no_guess(self, attempt: Attempt) -> None:
         """Note that a credential was no guess, or was not looked at."""
-        if attempt.keys and not attempt.repeated:
+        if not attempt.repeated:
             with self._table.locked():
-                self._withdraw(attempt, self._clock.seconds())
+                self._end(attempt, self._clock.seconds(), is_guess=False)
 
-    def _count(self, attempt: Attempt, credentials: Credentials, now: float) -> None:
+    def left(self, attempt: Attempt) -> None:
+        """Note that a client has left before the answer: it has made a guess."""
+        if not attempt.repeated:
+            with self._table.locked():
+                self._end(attempt, self._clock.seconds(), is_guess=True)
+
+    def _admits(self, attempt: Attempt, credentials: Credentials) -> bool:
+        """Count a credential, unless it was good lately.
+
+        :returns: whether it may be looked at now.
+        """
+        now = self._clock.seconds()
+        known = self._table.get(attempt.credential, now)
+        if known is not None:
+            attempt.good_until = known[1]
+            return True
+        return self._count(attempt, credentials, now, _OPEN)
+
+    def _count(self, attempt: Attempt, credentials: Credentials, now: float, state: int) -> bool:
+        """Count a guess.
+
+        :param state: whether it is being looked at, or known to be bad.
+        :returns: whether it is counted: it is not while others are looked at that may be good.
+        :raises TooManyFailures: if too many are known to be bad.
+        """
         network = network_of_host(credentials.address)
         account = _account(credentials.items)
         guess = self._digest("guess", network, account, attempt.credential)
@@ -108,27 +151,45 @@ class Guesses:
         with table.locked():
             if table.get(guess, now) is not None:
                 attempt.repeated = True
-                return
+                return True
             limits = (self._per_account, self._per_network)
-            counted = []
+            counted, full = [], False
             for key, limit in zip(attempt.keys, limits, strict=True):
                 count, expires = table.get(key, now) or (0, now + self._window)
-                if limit and count >= limit:
+                opened, bad = divmod(count, _ONE_OPEN)
+                if limit and bad >= limit:
                     raise _too_many(expires - now)
-                counted.append((key, count + 1, expires))
+                full = full or bool(limit and bad + opened >= limit)
+                counted.append((key, count + (_ONE_OPEN if state == _OPEN else 1), expires))
+            if full and state == _OPEN:
+                return False
             for key, count, expires in counted:
                 table.put(key, count, expires, now)
-            table.put(guess, 1, counted[0][2], now)
+            table.put(guess, state, counted[0][2], now)
+        return True
 
-    def _withdraw(self, attempt: Attempt, now: float) -> None:
+    def _end(self, attempt: Attempt, now: float, is_guess: bool) -> None:
+        """Note what has become of a credential that was looked at.
+
+        :param is_guess: whether it goes on to count.
+        """
         table = self._table
-        if not attempt.keys or table.get(attempt.guess, now) is None:
+        found = table.get(attempt.guess, now) if attempt.keys else None
+        if found is None:
             return
-        table.remove(attempt.guess)
+        state, until = found
+        if is_guess:
+            table.put(attempt.guess, _BAD, until, now)
+        else:
+            table.remove(attempt.guess)
         for key in attempt.keys:
-            found = table.get(key, now)
-            if found is not None and found[0] > 0:
-                table.put(key, found[0] - 1, found[1], now)
+            kept = table.get(key, now)
+            if kept is None:
+                continue  # its window has ended, and another may have begun
+            opened, bad = divmod(kept[0], _ONE_OPEN)
+            opened -= state == _OPEN
+            bad += is_guess - (state == _BAD)
+            table.put(key, max(0, opened) * _ONE_OPEN + max(0, bad), kept[1], now)
 
     def _digest(self, *parts: object) -> bytes:
         return hmac.digest(self._key, _encode(parts), "sha256")[:KEY_BYTES]

@@ -79,7 +79,7 @@ class LogInsTests(CoroutineTestCase):
     def test_the_queue_is_bounded(self) -> None:
         jobs = [self.run_job("here", str(n), str(n)) for n in range(log_ins.MAX_WAITING + 2)]
         error = self.failureResultOf(jobs.pop(), LogInsBusy).value
-        self.assertEqual((error.code, error.headers), (503, {"Retry-After": "5"}))
+        self.assertEqual((error.code, error.headers), (429, {"Retry-After": "5"}))
         self.assertEqual(len(self.finish()), log_ins.MAX_WAITING + 1)
         for job in jobs:
             self.successResultOf(job)

@@ -12,10 +12,12 @@ from giftless.auth.access import AccessOptions
 from giftless.auth.grants import READ, RepoGrants
 from giftless.auth.guard import MAX_CREDENTIALS, Guard
 from giftless.auth.throttle import GOOD_SECONDS, Guesses
+from giftless.auth.turns import PATIENCE, PAUSE, PER_CLIENT
 from giftless.base.shared_table import SharedTable
 from giftless.errors import (
     BadRequest,
     Forbidden,
+    LogInsBusy,
     ServiceUnavailable,
     TooManyFailures,
     Unauthorized,
@@ -148,11 +150,15 @@ class BoundTests(ThrottleTestCase):
         self.judge.answer = Deferred()
         running = [self.start(self.ask(Password("alice", str(n)))) for n in range(300)]
         self.assertEqual(len(self.judge.asked), 3)
-        for refused in running[3:]:
-            self.failureResultOf(refused, TooManyFailures)
+        for refused in running[3 + PER_CLIENT :]:
+            self.failureResultOf(refused, LogInsBusy)
         self.judge.answer.callback(None)
         for judged in running[:3]:
             self.failureResultOf(judged, Unauthorized)
+        self.clock.advance(PAUSE)
+        for refused in running[3 : 3 + PER_CLIENT]:
+            self.failureResultOf(refused, TooManyFailures)
+        self.assertEqual(len(self.judge.asked), 3)
 
     def test_who_leaves_before_the_answer_has_made_a_guess(self) -> None:
         for number in range(3):
@@ -162,6 +168,73 @@ class BoundTests(ThrottleTestCase):
             running.cancel()
         self.judge.answer = None
         self.assertEqual(self.guess("alice", count=1), ["wait"])
+
+    def office(self, count: int, guard: Guard | None = None) -> list[Any]:
+        """Let people log in at the same time, with good passwords, and nobody answer yet."""
+        self.judge.answer = Deferred()
+        people = [Password(f"user {number}", "good") for number in range(count)]
+        self.judge.good.update(people)
+        return [self.start(self.ask(person, guard=guard)) for person in people]
+
+    def answer(self) -> None:
+        """Answer all that have been asked, and later ones at once."""
+        answer, self.judge.answer = self.judge.answer, None
+        assert answer is not None
+        answer.callback(None)
+
+    def test_an_office_logs_in_at_the_same_time(self) -> None:
+        """Also beside a guesser, who has as many guesses as ever."""
+        self.guess("alice", count=2)
+        self.judge.asked.clear()
+        running = self.office(200)
+        self.assertEqual(len(self.judge.asked), 6)
+        self.answer()
+        self.clock.advance(PAUSE)
+        for identified in running:
+            self.assertEqual(self.successResultOf(identified).name, "somebody")
+        self.assertEqual(self.guess("alice", count=5)[2:], ["refused"] + ["wait"] * 2)
+
+    def test_people_of_one_user_name_log_in_at_the_same_time(self) -> None:
+        """As with forges, where the user is the same for all."""
+        self.judge.answer = Deferred()
+        tokens = [Password("git", f"token {number}") for number in range(20)]
+        self.judge.good.update(tokens)
+        running = [self.start(self.ask(token)) for token in tokens]
+        self.assertEqual(len(self.judge.asked), 3)
+        self.answer()
+        self.clock.advance(PAUSE)
+        for identified in running:
+            self.successResultOf(identified)
+
+    def test_those_who_wait_for_another_worker_go_on_as_well(self) -> None:
+        running = self.office(8, self.make())
+        self.judge.answer, others = None, self.judge.answer
+        waiting = self.start(self.ask(GOOD))
+        self.assertNoResult(waiting)
+        assert others is not None
+        others.callback(None)
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.successResultOf(waiting).name, "somebody")
+        for identified in running:
+            self.successResultOf(identified)
+
+    def test_who_waits_in_vain_is_told_to_come_again(self) -> None:
+        self.office(8)
+        waiting = self.start(self.ask(GOOD))
+        for _ in range(round(PATIENCE / PAUSE)):
+            self.assertNoResult(waiting)
+            self.clock.advance(PAUSE)
+        error = self.failureResultOf(waiting, LogInsBusy).value
+        self.assertEqual((error.code, error.headers), (429, {"Retry-After": "5"}))
+
+    def test_who_leaves_while_waiting_has_guessed_nothing(self) -> None:
+        self.office(8)
+        waiting = self.start(self.ask(Password("alice", "wrong")))
+        waiting.addErrback(lambda _: None)
+        waiting.cancel()
+        self.answer()
+        self.assertEqual(self.guess("alice", count=4), ["refused"] * 3 + ["wait"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_each_credential_of_a_request_is_a_guess(self) -> None:
         guesses = [Password("alice", f"guess {number}") for number in range(MAX_CREDENTIALS)]
