@@ -3,10 +3,11 @@
 A guess is counted before anybody looks at it, so those that come at the same time are
 counted too.  Where all that is left of a bound is being looked at, further ones wait until it
 is known how many of these are good: an office whose people log in at the same time is not
-refused, and never are more guesses looked at than the bound has.  What counts is how many *different* credentials a client tries for one
-account, and for all: the same wrong password, sent again by every job of a build, is one
-guess.  A credential that was good lately is none, so who has one is never locked out by
-others behind the same address.
+refused, and never are more guesses looked at than the bound has.
+
+What counts is how many *different* credentials a client tries for one account, and for all:
+the same wrong password, sent again by every job of a build, is one guess.  A credential that
+was good lately is none, so who has one is never locked out by others behind the same address.
 
 The counts lie in memory that all workers share, under keyed digests: no credential can
 be found out from them.

@@ -66,6 +66,18 @@ def client_over(agent: IAgent) -> HTTPClient:
     return HTTPClient(_AsIs(agent), jar)
 
 
+def reason_of(error: BaseException) -> str:
+    """Say in words why a request has failed.
+
+    Twisted wraps what has ended a connection, once or several times.
+    """
+    while reasons := getattr(error, "reasons", None):
+        error = reasons[0].value
+    if isinstance(error, TimeoutError):
+        return "there is no answer in time"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def quiet_pool(reactor: Any) -> HTTPConnectionPool:
     """Make a pool of kept connections that logs none of them."""
     return _QuietPool(reactor)

@@ -18,6 +18,7 @@ from giftless.interfaces import (
     Bearer,
     Credentials,
     IAuthenticator,
+    ICheckable,
     Identity,
     ILogIn,
     IVouching,
@@ -30,7 +31,7 @@ from giftless.lfs.objects import Repo
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 
 
-@implementer(IAuthenticator, IVouching, ILogIn)
+@implementer(IAuthenticator, IVouching, ILogIn, ICheckable)
 class OIDCAuthenticator:
     """Lets in who has logged in at an issuer.
 
@@ -62,6 +63,10 @@ class OIDCAuthenticator:
             return None
         grants = RepoGrants(self._grants.permissions(person.groups, repo))
         return Identity(person.name, grants, self.realm.principal(f"sub:{person.subject}"))
+
+    async def check(self) -> None:
+        """See :meth:`giftless.interfaces.ICheckable.check`."""
+        await self._people.check()
 
 
 def _tokens(credentials: Credentials) -> Iterator[str]:

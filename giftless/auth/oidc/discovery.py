@@ -111,6 +111,14 @@ class Discovery:
             )
         return self._known
 
+    async def check(self) -> Metadata:
+        """Fetch the document, whatever is known, and return what it says.
+
+        :raises Exception: whatever a connection can fail with, or ``ValueError`` with what is
+            wrong with the document.
+        """
+        return await self._fetch()
+
     async def _refresh(self) -> None:
         try:
             self._known = await self._fetch()

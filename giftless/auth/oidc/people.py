@@ -91,6 +91,10 @@ class People:
         self._count("shared" if digest in self._shared else "miss")
         return await self._shared.ask(digest, self._ask(digest, token, header))
 
+    async def check(self) -> None:
+        """See :meth:`giftless.auth.oidc.signed.SignedTokens.check`."""
+        await self._signed.check()
+
     async def _ask(self, digest: bytes, token: str, header: TokenHeader | None) -> Person | None:
         claims = await self._claims(token, header)
         if claims is None:

@@ -19,7 +19,8 @@ from giftless.auth.tokens.parts import decode_part
 from giftless.auth.tokens.signatures import Key
 from giftless.auth.tokens.unverified import TokenHeader
 from giftless.auth.tokens.verifying import Dates, check_dates, verified_claims
-from giftless.errors import Unauthorized, UnfitCredential
+from giftless.base.http_client import reason_of
+from giftless.errors import ConfigError, Unauthorized, UnfitCredential
 from giftless.interfaces import Lookup, WallClock
 
 #: What the header of an access token or an ID token may call it (``typ``), in lower case.
@@ -101,23 +102,40 @@ class SignedTokens:
         self._check(terms)
         return claims
 
+    async def check(self) -> None:
+        """Ask the issuer where its keys are, and for the keys, whatever is known.
+
+        :raises ConfigError: if it does not tell, with what to do about it.
+        """
+        try:
+            metadata = await self._discovery.check()
+        except Exception as error:  # whatever a connection can fail with
+            raise ConfigError(
+                "issuer",
+                f"does not say where its keys are: {reason_of(error)}; is it written as the"
+                " issuer itself writes it, and does this machine reach it?",
+            ) from None
+        try:
+            await self._key_set(metadata.jwks_uri).check()
+        except Exception as error:
+            raise ConfigError(
+                "issuer",
+                f"does not give its keys (jwks_uri): {reason_of(error)}; does this machine reach"
+                " them, and do 'algorithms' name what it signs with?",
+            ) from None
+
     async def _find(self, header: TokenHeader) -> Sequence[Key]:
         url = (await self._discovery.metadata()).jwks_uri
         if self._keys is None or url != self._keys_url:
-            options = self._options
-            self._keys = KeySet(
-                url,
-                options.algorithms,
-                options.jwks_max_age,
-                self._discovery.http,
-                self._clock,
-                self._count,
-            )
-            self._keys_url = url
+            self._keys, self._keys_url = self._key_set(url), url
         found = await self._keys.find(header)
         if found is None:
             raise Unauthorized("the token is signed with a key that its issuer does not have")
         return found
+
+    def _key_set(self, url: str) -> KeySet:
+        options, http = self._options, self._discovery.http
+        return KeySet(url, options.algorithms, options.jwks_max_age, http, self._clock, self._count)
 
     def _check(self, terms: _Terms) -> None:
         check_dates(terms, self._wall_clock(), self._options.leeway, needs_end=True)

@@ -125,6 +125,15 @@ class KeySet:
             return None
         return [entry.key for entry in named if header.alg in entry.algorithms]
 
+    async def check(self) -> None:
+        """Fetch the set, whatever is known.
+
+        :raises Exception: whatever a connection can fail with, or ``ValueError`` with what is
+            wrong with the set.
+        """
+        if not await self._download():
+            raise ValueError("there is no key that can be used for the accepted algorithms")
+
     def _named(self, header: TokenHeader) -> Sequence[PublishedKey]:
         if header.kid is None:
             return self._keys

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.web.server import Request
+from zope.interface.verify import verifyObject
 
 from giftless.auth.tokens.jwks import INTERVAL, INTERVAL_WITHOUT_KEYS, TIMEOUT
-from giftless.errors import IdentityUnavailable, Unauthorized
+from giftless.errors import ConfigError, IdentityUnavailable, Unauthorized
+from giftless.interfaces import ICheckable
 from tests.auth.oidc.support import OIDCTestCase
 from tests.support.issuer import jwk
 from tests.support.openid import FakeOpenID, answer, cut, hold
+from tests.support.ports import free_port
 
 DOCUMENT = "/.well-known/openid-configuration"
 
@@ -85,6 +88,53 @@ class WorkingTests(DiscoveryTestCase):
             await self.failure(Unauthorized, authenticator, token)
         self.assertEqual(self.issuer.seen, [DOCUMENT, "/keys", "/keys"])
         self.assertEqual(await self.show(authenticator, self.token()), TESS)
+
+
+class CheckTests(DiscoveryTestCase):
+    async def refused(self, **options: Any) -> str:
+        """Check that the issuer is of no use.
+
+        :returns: what is said.
+        """
+        with self.assertRaises(ConfigError) as caught:
+            await self.build(**options).check()
+        self.assertEqual(caught.exception.path, "issuer")
+        return caught.exception.problem
+
+    async def test_an_issuer_with_its_keys_is_fine(self) -> None:
+        authenticator = self.build()
+        verifyObject(ICheckable, authenticator)
+        await authenticator.check()
+        self.assertEqual(self.issuer.seen, [DOCUMENT, "/keys"])
+
+    async def test_what_is_wrong_with_an_issuer_is_said(self) -> None:
+        for path, failure, words in (
+            (DOCUMENT, answer(404), "status 404.*written as the issuer itself writes it"),
+            (DOCUMENT, answer(200, b"<html>"), "no such document"),
+            (DOCUMENT, answer(200, b'{"issuer": "https://a", "jwks_uri": "x"}'), "another issuer"),
+            (DOCUMENT, cut, "does not say where its keys are: .*reach it"),
+            ("/keys", answer(500), "jwks_uri.*status 500"),
+            ("/keys", answer(200, b'{"keys": []}'), "no key.*algorithms"),
+        ):
+            self.issuer.failures = {path: failure}
+            self.assertRegex(await self.refused(), words)
+        self.issuer.failures = {}
+        self.assertRegex(await self.refused(algorithms=["RS256"]), "no key")
+
+    async def test_an_issuer_that_does_not_answer_is_given_up(self) -> None:
+        for path in (DOCUMENT, "/keys"):
+            begun, refused = (
+                hold(self.issuer, path),
+                Deferred.fromCoroutine(self.refused()),
+            )
+            await begun
+            self.clock.advance(TIMEOUT)
+            self.assertIn("no answer in time", await refused)
+            del self.issuer.failures[path]
+
+    async def test_an_issuer_that_is_not_there_is_named(self) -> None:
+        self.issuer.url = f"http://127.0.0.1:{free_port()}"
+        self.assertIn("refused", await self.refused())
 
 
 class FailingTests(DiscoveryTestCase):
