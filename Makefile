@@ -39,7 +39,7 @@ run:
 test:
 	@.ci/apt git=git git-lfs=git-lfs curl=curl
 	@.ci/stores azurite-blob tus.min.js pg_ctlcluster slapd oidc-provider \
-		git-credential-oauth git-credential-manager
+		git-credential-oauth git-credential-manager kubernetes-validate hadolint
 	@.ci/venv test
 	@$(bin)/python tests/run.py $(if $(COVERAGE),--coverage) $(if $(SOAK),--soak) $(TESTS)
 

@@ -1,0 +1,65 @@
+{{- /* Refuse what cannot work, or is no place for a secret. */ -}}
+{{- define "giftless.check" -}}
+{{- include "giftless.refuseSecrets" (dict "value" .Values.config "path" "config") }}
+{{- $config := include "giftless.config" . | fromYaml }}
+{{- $types := include "giftless.types" $config.storage | splitList " " }}
+{{- if and (has "local" $types) (not .Values.persistence.enabled) }}
+{{- fail "storage of type local needs persistence.enabled: objects would be lost with the pod" }}
+{{- end }}
+{{- range .Values.env }}
+{{- if hasPrefix "GIFTLESS_" .name }}
+{{- fail (printf "env: %s: say it in config, or in secrets" .name) }}
+{{- end }}
+{{- end }}
+{{- if include "giftless.several" . }}
+{{- if has "local" $types }}
+{{- fail "several replicas need storage that all share: config.storage of type s3, gcs or azure" }}
+{{- end }}
+{{- if .Values.persistence.enabled }}
+{{- fail "several replicas cannot share a volume: set persistence.enabled: false" }}
+{{- end }}
+{{- if not (has "mirror" $types) }}
+{{- range $part := list "locks" "catalogue" }}
+{{- $type := dig $part "type" "sqlite" $config }}
+{{- if not (has $type (list "postgresql" "none")) }}
+{{- fail (printf "several replicas need config.%s of type postgresql (or none), which all share; found %s" $part $type) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $options := list }}
+{{- range .Values.secrets }}{{ $options = append $options .option }}{{ end }}
+{{- if not (has "secret" $options) }}
+{{- fail "several replicas need the same secret: add {option: secret, secretName: …, key: …} to secrets" }}
+{{- end }}
+{{- range $index, $observer := $config.observers | default list }}
+{{- if and (eq $observer.type "webhooks") (not $observer.conninfo) (not (has (printf "observers.%d.conninfo" $index) $options)) }}
+{{- fail (printf "several replicas need observers.%d.conninfo, a database that all share" $index) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The types of a storage and of those inside it, with spaces between. */ -}}
+{{- define "giftless.types" -}}
+{{- if kindIs "map" . }}{{ .type | default "" }}
+{{- range $key, $value := . }}{{ if and (kindIs "map" $value) (ne $key "keys") }} {{ include "giftless.types" $value }}{{ end }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- /* Fail if a key that holds a secret has a value. */ -}}
+{{- define "giftless.refuseSecrets" -}}
+{{- $path := .path }}
+{{- if kindIs "map" .value }}
+{{- range $key, $value := .value }}
+{{- $where := printf "%s.%s" $path $key }}
+{{- if and $value (has $key (list "account_key" "client_secret" "connection_string" "conninfo" "hmac_secret" "key" "password" "secret" "secret_access_key" "secrets")) }}
+{{- fail (printf "%s is a secret: put it into a Secret, and name that in secrets: {option: %s, secretName: …, key: …}" $where (trimPrefix "config." $where)) }}
+{{- end }}
+{{- include "giftless.refuseSecrets" (dict "value" $value "path" $where) }}
+{{- end }}
+{{- else if kindIs "slice" .value }}
+{{- range $index, $value := .value }}
+{{- include "giftless.refuseSecrets" (dict "value" $value "path" (printf "%s.%d" $path $index)) }}
+{{- end }}
+{{- end }}
+{{- end }}
