@@ -145,6 +145,11 @@ class FileTests(SQLiteTestCase, CoroutineTestCase):
 class MigrationTests(SQLiteTestCase, CoroutineTestCase):
     """From each version to the next."""
 
+    def test_a_package_without_its_schema_is_refused(self) -> None:
+        """Every database would look up to date, and lack all tables."""
+        error = self.assertRaises(ConfigError, Schema.load, "giftless.locks", "absent", "x")
+        self.assertIn("not installed as a whole", str(error))
+
     def open(self, schema: Schema) -> SQLLockStore:
         """Open a store as another release would."""
         store = store_over(SQLite(str(self.path), 10, schema))

@@ -31,11 +31,17 @@ class Schema:
         """Read ``schema/{dialect}-1.sql``, ``schema/{dialect}-2.sql`` and so on.
 
         :param package: the package that has the folder ``schema``.
+        :raises ConfigError: if there is none, as in a package that was built without its data:
+            every database would look up to date, and lack all tables.
         """
         folder = files(package) / "schema"
         scripts: list[str] = []
         while (script := folder / f"{dialect}-{len(scripts) + 1}.sql").is_file():
             scripts.append(script.read_text(encoding="utf-8"))
+        if not scripts:
+            raise ConfigError(
+                "", f"{package} has no schema for {dialect}: giftless is not installed as a whole"
+            )
         return cls(table, tuple(scripts))
 
     @property
