@@ -27,14 +27,6 @@ NEEDED = (
     *("LICENSE", "MANIFEST.in", "README.rst", "pyproject.toml", "setup.py"),
     *("giftless", "twisted", "etc/giftless.yaml", "systemd"),
 )
-    "LICENSE",
-    "MANIFEST.in",
-    "README.rst",
-    "giftless",
-    "pyproject.toml",
-    "setup.py",
-    "twisted",
-)
 
 
 def instructions(name: str) -> list[str]:
