@@ -7,7 +7,7 @@ exactly as a third party's are in a file of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -130,13 +130,20 @@ def choose(interface: type[F], name: object, path: str) -> F:
     return found[name]
 
 
-def _plugins(interface: type[F]) -> Iterator[F]:
-    """Yield the plugins of a kind, without importing their code.
+def _plugins(interface: type[F]) -> Sequence[F]:
+    """Return the plugins of a kind, without importing their code."""
+    return _found(interface, tuple(twisted.plugins.__path__))
+
+
+@cache
+def _found(interface: type[F], directories: tuple[str, ...]) -> Sequence[F]:
+    """Find the plugins of a kind.
 
     As :func:`twisted.plugin.getPlugins` does, which looks at every file of every
     directory again each time, and logs the traceback of a broken one again.
     """
-    for dropin in _dropins(tuple(twisted.plugins.__path__)).values():
+    found = []
+    for dropin in _dropins(directories).values():
         for plugin in dropin.plugins:
             try:
                 adapted = interface(plugin, None)
@@ -144,7 +151,8 @@ def _plugins(interface: type[F]) -> Iterator[F]:
                 _log.failure("plugin file {file} cannot be imported", file=dropin.moduleName)
             else:
                 if adapted is not None:
-                    yield adapted
+                    found.append(adapted)
+    return found
 
 
 @cache

@@ -33,19 +33,26 @@ from tests.support.processes import PATIENCE, Installation, installed
 SERVING = (
     "twisted.internet.epollreactor",
     "twisted.internet.endpoints",
-    "twisted.plugins.giftless_plugin",
+    # All of them are asked which makes the service.
+    "twisted.plugins",
     # Twisted's cache of plugins names them.
     "twisted.cred.strcred",
     "twisted.trial.itrial",
     "twisted.words.iwords",
     "giftless.runtime.twistd",
     "giftless.runtime.daemon",
+    "giftless.runtime.checks",
+    "giftless.runtime.sockets.holders",
+    "giftless.runtime.lean",
+    "giftless.runtime.web_worker",
     "giftless.runtime.control",
+    "giftless.runtime.instance",
     "giftless.storage.local.factory",
     "giftless.auth.anonymous",
     "giftless.locks.sqlite",
     "giftless.catalogue.sqlite",
     "giftless.transfer.agent",
+    "giftless.transfer.tus",
 )
 
 
@@ -201,7 +208,7 @@ def _forking_giftless(python: str, plain: bool) -> Forking:
     if python != sys.executable:
         # It has a giftless of its own.
         environ.pop("PYTHONPATH", None)
-    needed = (WITHOUT_TLS, *SERVING) if plain else ("giftless",)
+    needed = (WITHOUT_TLS, *SERVING) if plain else ("giftless", *SERVING)
     return Forking(python, environ, *needed, "twisted.scripts.twistd")
 
 

@@ -21,7 +21,6 @@ from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
-from giftless.app import plugins
 from giftless.app.assembly import build_site
 from giftless.app.backends import build_backends
 from giftless.app.config import Config
@@ -59,9 +58,6 @@ ray: {acme/rocket: read}
 sam: {acme/other: write}
 olga: {"-": admin}
 """
-
-#: What plugins there are stays the same while tests run; to look takes its time.
-_named: Final = cache(plugins.named)
 
 _hash: Final = cache(quick_hash)
 
@@ -189,7 +185,6 @@ class GuardedTestCase(FrontTestCase, ForgeTestCase):  # type: ignore[misc]  # th
         memory = "/dev/shm"
         directory = tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None)
         self.addCleanup(shutil.rmtree, directory)
-        self.patch(plugins, "named", _named)
         config = {"auth": [dict(part) for part in auth], "actions": {"verify": "always"}}
         self.front = GuardedFront(directory, self.clock, self.http, {**config, **options}, pages)
         if present:
