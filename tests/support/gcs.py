@@ -709,7 +709,10 @@ def _is_good(assertion: str) -> bool:
             # PyJWT would complain of the short key.
             options={
                 "verify_signature": False,
-                **dict.fromkeys(("verify_exp", "verify_iat", "verify_aud", "verify_iss"), True),
+                "verify_exp": True,
+                "verify_iat": True,
+                "verify_aud": True,
+                "verify_iss": True,
             },
             audience="https://oauth2.googleapis.com/token",
             issuer=Google.EMAIL,
