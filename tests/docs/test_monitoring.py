@@ -39,7 +39,9 @@ class MonitoringPageTests(SynchronousTestCase):
             total = "_total" if family.type == "counter" else ""
             told.add(family.name.removesuffix("_total") + total)
         page = (DOCS / "monitoring.rst").read_text()
-        described = set(re.findall(r"^``(giftless_\w+)``", page, re.MULTILINE))
+        # At the beginning of a line or of a table's cell, or behind another one.
+        begins = r"(?:^(?: *\* - | {7})?|(?<=``), )``(giftless_\w+)``"
+        described = set(re.findall(begins, page, re.MULTILINE))
         self.assertEqual(described, {name for name in told if name.startswith("giftless_")})
 
     def test_the_examples_can_be_read(self) -> None:
