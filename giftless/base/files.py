@@ -49,7 +49,7 @@ def ensure_private_file(state_dir: str, name: str, make: Callable[[], bytes]) ->
         raise ConfigError(
             "state_dir",
             f"{file_name(state_dir)}cannot be used: {error.strerror};"
-            " give a directory that the daemon may write to",
+            f" give a directory that the daemon may write to, which runs as user {os.geteuid()}",
         ) from None
     return path
 

@@ -148,4 +148,4 @@ class MadeSecretTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, self.load)
         self.assertEqual(error.path, "state_dir")
         self.assertIn(f"{self.state!r} cannot be used: ", error.problem)
-        self.assertIn("may write to", error.problem)
+        self.assertIn(f"may write to, which runs as user {os.geteuid()}", error.problem)

@@ -72,7 +72,8 @@ class LocalFactory:
             raise ConfigError(
                 "path",
                 f"{file_name(options.path)}cannot be used: {error.strerror};"
-                " give a directory that the daemon may write to",
+                " give a directory that the daemon may write to, which runs as user"
+                f" {os.geteuid()}",
             ) from None
         uploads = store.resumable(options.resumable_expiry, environment.reactor)
         lend(store, uploads, IResumableStore)
