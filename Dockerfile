@@ -31,7 +31,8 @@ LABEL org.opencontainers.image.title="giftless" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 
-# The volume may also be written by any other user whose group is root, as OpenShift has it.
+# Nothing in it gives rights to who runs it.  The volume may also be written by any other user
+# whose group is root, as OpenShift has it.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libldap2 libsasl2-2 python3 \
@@ -39,7 +40,8 @@ RUN apt-get update \
     && groupadd --gid 10001 giftless \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/giftless --no-create-home \
         --shell /usr/sbin/nologin giftless \
-    && install -d -o giftless -g root -m 0770 /var/lib/giftless
+    && install -d -o giftless -g root -m 0770 /var/lib/giftless \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 COPY --from=build /opt/giftless /opt/giftless
 COPY etc/container.yaml /etc/giftless/giftless.yaml
