@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import coverage
+from twisted.trial import util
 from twisted.trial.reporter import TreeReporter
 from twisted.trial.runner import TestLoader, TestSuite, TrialRunner
 
@@ -42,6 +43,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: A run that takes longer hangs, in seconds: every thread's stack is shown.  Beside
 #: a load of 8 on two processors all tests take half an hour.
 LIMIT = 4500
+
+#: A test that awaits something for so long fails, in seconds, where nothing else is said.
+PATIENCE = 300.0
 
 #: How many processes take modules.  More than there are processors, so that one
 #: goes on while the daemons of another start.
@@ -157,6 +161,7 @@ def main() -> int:
         # For this process's children too.
         os.environ["TESTS_SOAK"] = "1"
     if arguments.result:
+        util.DEFAULT_TIMEOUT_DURATION = PATIENCE
         faulthandler.dump_traceback_later(LIMIT, exit=True)
         names = _taken(arguments.queue) if arguments.queue else iter(arguments.names)
         tests = _Queue(_noted(names, arguments.result), arguments.times)

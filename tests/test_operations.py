@@ -342,7 +342,7 @@ class SocketActivationTests(SynchronousTestCase):
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.kill)
         # The kernel takes the connection at once; the daemon answers when it is up.
-        with socket.create_connection(listener.getsockname()[:2], timeout=30) as client:
+        with socket.create_connection(listener.getsockname()[:2], timeout=PATIENCE) as client:
             client.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             reply = client.makefile("rb").read()
         self.assertIn(b"HTTP/1.1 404 ", reply, (base / "log").read_text())

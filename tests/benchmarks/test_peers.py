@@ -27,6 +27,7 @@ from benchmarks.peers.base import (
 from benchmarks.peers.giftless import Giftless
 from benchmarks.peers.twisted_web import TwistedWeb
 from benchmarks.support import Content, make_content
+from tests.support.processes import PATIENCE
 
 SIZE = 10_000
 
@@ -39,7 +40,7 @@ def send(transfer: Transfer, data: bytes | None = None) -> bytes | None:
     headers = dict(transfer.headers)
     request = Request(transfer.url, data, headers, method=transfer.method)
     # rudolfs closes the connection on what it refuses.
-    with contextlib.suppress(OSError), urlopen(request, timeout=60) as reply:
+    with contextlib.suppress(OSError), urlopen(request, timeout=PATIENCE) as reply:
         return bytes(reply.read())
     return None
 

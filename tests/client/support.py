@@ -20,6 +20,7 @@ from giftless.client.errors import ServerError
 from giftless.client.server import LFSServerClient
 from tests.agent.server import Answer, Asked, Server
 from tests.support.blocking import InlineBlocking
+from tests.support.processes import PATIENCE
 from tests.support.reactor import reactor
 
 
@@ -107,7 +108,7 @@ class ClientTestCase(TestCase):
     :ivar home: the user's home.
     """
 
-    timeout = 120
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         """Make the user."""

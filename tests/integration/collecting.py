@@ -27,6 +27,7 @@ from typing import Any, Final
 from tests.integration.histories import Commit, History
 from tests.integration.support import LFS_JSON, Daemon, Git
 from tests.support.commands import run_command
+from tests.support.processes import PATIENCE
 
 #: For how long offered objects stay, in seconds.
 GRACE: Final = 2.0
@@ -240,7 +241,7 @@ class World:
 
         :raises OSError: if it gets no whole answer.
         """
-        client = http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=60)
+        client = http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=PATIENCE)
         try:
             client.request(method, path, body, dict(headers))
             reply = client.getresponse()

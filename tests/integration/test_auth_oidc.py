@@ -18,6 +18,7 @@ from tests.integration.support import Daemon, Git, GitRepo, oid_of
 from tests.support.log_in import log_in
 from tests.support.oidc_provider import Provider, oidc_provider, put_browser
 from tests.support.ports import free_port
+from tests.support.processes import PATIENCE
 from tests.support.servers import find_command
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
@@ -145,7 +146,7 @@ class TokenTests(OIDCTestCase):
 
     def post(self, path: str, **form: str) -> Any:
         data = urllib.parse.urlencode(form).encode()
-        with urllib.request.urlopen(f"{self.provider.url}{path}", data, timeout=20) as answer:
+        with urllib.request.urlopen(f"{self.provider.url}{path}", data, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def tokens(self, user: str, client: str = "git") -> Any:
@@ -170,7 +171,9 @@ class TokenTests(OIDCTestCase):
         """Send a batch."""
         url = f"{self.daemon.url}/{self.repo}.git/info/lfs/objects/batch"
         line = ["curl", "-s", *arguments, url]
-        return subprocess.run(line, capture_output=True, text=True, check=True, timeout=60).stdout
+        return subprocess.run(
+            line, capture_output=True, text=True, check=True, timeout=PATIENCE
+        ).stdout
 
     def test_tokens_of_a_device_are_good_and_those_for_others_are_not(self) -> None:
         tokens = self.tokens("alice")
@@ -188,7 +191,7 @@ class TokenTests(OIDCTestCase):
             for line in self.curl("-i", "-d", "{}").splitlines()
             if line.startswith("WWW-Authenticate: Bearer ")
         )
-        with urllib.request.urlopen(where, timeout=20) as answer:
+        with urllib.request.urlopen(where, timeout=PATIENCE) as answer:
             told = json.load(answer)
         self.assertEqual(told["resource"], self.daemon.url)
         self.assertEqual(told["authorization_servers"], [self.provider.url])

@@ -35,7 +35,7 @@ from tests.integration.test_example_wrappers import OverS3, build
 from tests.support.bodies import read_all
 from tests.support.commands import run_command
 from tests.support.making import key_of
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE, wait_until
 from tests.support.rounds import rounds
 
 MIB = 1024 * 1024
@@ -195,7 +195,7 @@ class CompressedDaemonTests(IntegrationTestCase):
         headers = {"Content-Length": str(LARGE)}
         self.assertEqual(daemon.request("PUT", object_path(oid), blocks(), headers).status, 200)
         self.assertLess((self.objects / REPO / oid).stat().st_size, LARGE / 2)
-        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
         self.addCleanup(connection.close)
         connection.request("GET", object_path(oid))
         response = connection.getresponse()

@@ -14,6 +14,7 @@ from tests.integration.locking import check
 from tests.integration.support import REPO, Daemon, IntegrationTestCase, object_path, oid_of
 from tests.support.faulty import FaultyProxy
 from tests.support.gcs import Google, google
+from tests.support.processes import PATIENCE
 from tests.support.rounds import rounds
 from tests.support.servers import MARK, shared
 
@@ -149,7 +150,7 @@ class ProxyTests(GCSTestCase):
         self, daemon: Daemon, method: str, oid: str, body: Iterable[bytes], size: int
     ) -> tuple[int, str]:
         """Send a request and digest its answer, piece by piece."""
-        client = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=120)
+        client = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
         self.addCleanup(client.close)
         headers = {"Content-Length": str(size)} if size else {}
         client.request(method, object_path(oid), iter(body) if size else None, headers)

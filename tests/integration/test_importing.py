@@ -34,6 +34,7 @@ from tests.integration.support import (
     stored_objects,
 )
 from tests.support.commands import run_command
+from tests.support.processes import PATIENCE
 from tests.support.rounds import rounds
 from tests.support.tokens import private_key, private_pem, public_pem
 
@@ -193,7 +194,7 @@ class GiteaTests(ServerTestCase):
         given = base64.b64encode(f"tess:{self.PASSWORD}".encode()).decode()
         request.add_header("Authorization", f"Basic {given}")
         request.add_header("Content-Type", "application/json")
-        urllib.request.urlopen(request, timeout=60).close()
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
 
     def test_its_directory_and_database_are_imported_while_it_runs(self) -> None:
         command = [self.program, "--config", str(self.ini), "web"]

@@ -499,7 +499,7 @@ def exchange(
 
     :returns: the status, and the SHA-256 of the body.
     """
-    client = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=120)
+    client = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
     try:
         headers = {"Content-Length": str(size)} if size else {}
         client.request(method, object_path(oid), iter(body) if size else None, headers)

@@ -33,6 +33,7 @@ from giftless.runtime.sockets.endpoints import (
 from giftless.runtime.sockets.ports import BACKLOG, TURN, SharedTCPPort
 from giftless.ssh.options import SSHOptions
 from tests.support.logs import observe
+from tests.support.processes import PATIENCE
 
 TCP = "tcp:0:interface=127.0.0.1"
 
@@ -100,7 +101,7 @@ class TCPTests(SocketsTestCase):
         self.assertEqual(await self.greeting(address), b"second sees 127.0.0.1")
         await second.stopListening()
         # Nobody accepts now, and yet nobody is refused.
-        late = socket.create_connection(address, timeout=30)
+        late = socket.create_connection(address, timeout=PATIENCE)
         self.addCleanup(late.close)
         await self.adopt(bound, TCP, "third")
         late.sendall(b"who?\n")
@@ -119,7 +120,9 @@ class TCPTests(SocketsTestCase):
 
     def test_many_may_wait(self) -> None:
         (bound,) = self.bind([TCP])
-        clients = [socket.create_connection(self.address(bound), timeout=30) for _ in range(200)]
+        clients = [
+            socket.create_connection(self.address(bound), timeout=PATIENCE) for _ in range(200)
+        ]
         for client in clients:
             client.close()
         self.assertGreater(BACKLOG, len(clients))
@@ -161,7 +164,7 @@ class TurnsTests(SynchronousTestCase):
     def connect(self, number: int) -> None:
         """Let some clients wait."""
         for _ in range(number):
-            self.addCleanup(socket.create_connection(self.address, timeout=30).close)
+            self.addCleanup(socket.create_connection(self.address, timeout=PATIENCE).close)
 
     def accept(self, port: SharedTCPPort) -> int:
         """Let a port accept, as the reactor does; returns how many it takes."""

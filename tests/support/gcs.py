@@ -46,6 +46,7 @@ from jwt.utils import base64url_decode
 from tests.support.gcs_listing import list_objects
 from tests.support.gcs_parts import PIECE, Refusal, Upload, Uploads, clear, pieces
 from tests.support.ports import free_port
+from tests.support.processes import PATIENCE
 from tests.support.servers import MARK, find_command, running
 
 #: How far in the future a signature may have been made, in seconds.
@@ -187,7 +188,9 @@ class Google:
 
     def connect(self) -> contextlib.closing[http.client.HTTPConnection]:
         """Return a connection to the store."""
-        return contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.store, timeout=60))
+        return contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.store, timeout=PATIENCE)
+        )
 
     def issue(self) -> str:
         """Make a token."""

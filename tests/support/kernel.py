@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.support.processes import PATIENCE
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 #: From ``linux/prctl.h``, ``linux/seccomp.h`` and ``linux/filter.h``.
@@ -59,7 +61,7 @@ def run_alone(module: str, function: str, *arguments: object) -> str:
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, *map(str, (checkout, *arguments))],
         stdout=subprocess.PIPE,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     return done.stdout.decode()

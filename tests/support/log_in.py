@@ -18,6 +18,9 @@ from typing import Final
 #: How many pages there may be: a log-in, a consent, a device's code, and redirects between.
 _MOST_PAGES: Final = 8
 
+#: How long to wait for an answer, in seconds: on a busy machine it takes long.
+_PATIENCE: Final = 300.0
+
 
 class _Form(HTMLParser):
     """Finds the first form of a page that is sent by POST.
@@ -52,7 +55,7 @@ def log_in(url: str, name: str) -> None:
     form: Mapping[str, str] | None = None
     for _ in range(_MOST_PAGES):
         data = None if form is None else urllib.parse.urlencode(form).encode()
-        with opener.open(url, data, timeout=20) as answer:
+        with opener.open(url, data, timeout=_PATIENCE) as answer:
             page = _Form()
             page.feed(answer.read().decode())
             if not page.action:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.support.processes import PATIENCE
+
 #: What ``ssh-keygen -t`` takes, with the number of bits.
 KINDS = (
     ("ed25519", ""),
@@ -21,7 +23,7 @@ KINDS = (
 def keygen(*arguments: str) -> str:
     """Run ``ssh-keygen``, and return what it prints."""
     done = subprocess.run(
-        ["ssh-keygen", *arguments], check=True, capture_output=True, text=True, timeout=120
+        ["ssh-keygen", *arguments], check=True, capture_output=True, text=True, timeout=PATIENCE
     )
     return done.stdout
 

@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+from tests.support.processes import PATIENCE
+
 #: The organisation of all repositories: those of the tests have none.
 ORGANISATION = "client"
 
@@ -70,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._interrupt(path, headers, body)
             return
         port = self.server.lfs if is_lfs else self.server.git
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
             connection.request(self.command, path, body, headers)
             reply = connection.getresponse()

@@ -17,7 +17,7 @@ from giftless.storage.remote.credentials import LOOK_AGAIN
 from tests.storage.gcs.support import GCSTestCase
 from tests.support.blocking import InlineBlocking
 from tests.support.gcs import Google
-from tests.support.processes import installed
+from tests.support.processes import PATIENCE, installed
 from tests.support.run import CoroutineTestCase
 
 #: Prints who the chain finds.
@@ -100,7 +100,7 @@ class ChainTests(GCSTestCase):
             cwd=home,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=True,
         )
         return json.loads(done.stdout)

@@ -40,6 +40,7 @@ from tests.support.faulty import COME_LATER, HANG, RESET, SLOW_DOWN, Fault, Faul
 from tests.support.gcs import Google
 from tests.support.making import key_of, put_object
 from tests.support.ports import free_port
+from tests.support.processes import PATIENCE
 
 
 def send(
@@ -47,7 +48,7 @@ def send(
 ) -> tuple[int, dict[str, str], bytes]:
     """Do what a client does with an action."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
     try:
         connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers or {}))
         reply = connection.getresponse()

@@ -25,6 +25,7 @@ from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, put_object
+from tests.support.processes import PATIENCE
 
 
 def send(
@@ -32,7 +33,7 @@ def send(
 ) -> tuple[int, dict[str, str], bytes]:
     """Do what a client does with an action."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
     try:
         connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers or {}))
         reply = connection.getresponse()
