@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol
 
 from giftless.setup.files import FilesProblem, read
@@ -83,10 +83,21 @@ class Asking:
         self._proposed = proposed
         self._environ = environ
         self.person = terminal is not None and not proposed
+        self._used: set[str] = set()
 
     def gave(self, option: str) -> bool:
         """Whether the command line has an answer."""
         return self._given.get(option) is not None
+
+    def refuse_unused(self, elsewhere: Collection[str]) -> None:
+        """Refuse options that no question was asked for: they would change nothing.
+
+        :param elsewhere: those that are no answers.
+        :raises AskingProblem: if there is one.
+        """
+        for option, text in self._given.items():
+            if text is not None and option not in {*self._used, *elsewhere}:
+                raise AskingProblem(f"--{option}: does not belong to the other answers")
 
     def say(self, text: str) -> None:
         """Tell something to somebody who is asked."""
@@ -95,7 +106,7 @@ class Asking:
 
     def quietly(self, option: str, proposal: Any, form: Form) -> Any:
         """Return what the command line says, or else what is proposed; ask nobody."""
-        text = self._given.get(option)
+        text = self._of(option)
         return proposal if text is None else self._parse(option, text, form)
 
     def ask(
@@ -114,7 +125,7 @@ class Asking:
         :param needed: whether there must be one.
         :raises AskingProblem: if there is none, or one that is not allowed.
         """
-        text = self._given.get(option)
+        text = self._of(option)
         if text is not None:
             return self._checked(option, self._parse(option, text, form), needed)
         if not self.person:
@@ -154,7 +165,7 @@ class Asking:
         :returns: ``None`` if nothing changes, or one is to be made.
         :raises AskingProblem: if it cannot be had.
         """
-        source = self._given.get(option)
+        source = self._of(option)
         if source is not None:
             return self._from(option, source, form, made)
         if not self.person:
@@ -174,6 +185,11 @@ class Asking:
                 return value
             except ValueError as error:
                 self.say(f"  {error}")
+
+    def _of(self, option: str) -> str | None:
+        """Return what the command line says."""
+        self._used.add(option)
+        return self._given.get(option)
 
     def _from(self, option: str, source: str, form: Form, made: bool) -> str | None:
         """Take a secret from where an option says; ``None`` if one is to be made."""

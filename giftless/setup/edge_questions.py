@@ -22,11 +22,11 @@ def ask_edge(asking: Asking, exists: bool, present: Edge | None, low_ports: bool
     """
     words = [*TLS, KEEP] if exists and present is None else [*TLS]
     asking.say("Who does TLS?")
-    asking.say("  none     nobody: clients come by plain HTTP")
+    asking.say("  none     nobody: clients come by plain HTTP, and so do their passwords")
     asking.say("  files    giftless, with the files of a certificate")
     asking.say("  proxy    a proxy in front: nginx, Apache, Caddy, or another")
     proposal = present.tls if present else KEEP if exists else "proxy"
-    tls = asking.ask("tls", "Which", Choice(*words), proposal, present=exists)
+    tls = asking.ask("tls", "TLS", Choice(*words), proposal, present=exists)
     if tls == KEEP:
         return None
     ask = _Edge(asking, tls, present)

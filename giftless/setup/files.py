@@ -62,6 +62,9 @@ class Owners:
         try:
             entry = pwd.getpwnam(user) if not user.isdecimal() else pwd.getpwuid(int(user))
         except KeyError:
+            if user.isdecimal():  # as in a container
+                uid = int(user)
+                return cls(os.geteuid(), uid, os.getegid() if uid == os.geteuid() else uid)
             raise FilesProblem(f"there is no user {user!r}") from None
         return cls(os.geteuid(), entry.pw_uid, entry.pw_gid)
 

@@ -76,6 +76,7 @@ def prepare(asking: Asking, given: Mapping[str, str | None], environ: Mapping[st
         make_secret=lambda: secrets.token_urlsafe(_SECRET_BYTES),
     )
     answers, wishes = Interview(asking, around, present, others).run()
+    asking.refuse_unused(machine.OPTIONS)
     plan = decide(answers, present, layout, wishes, _found(answers, layout, wishes))
     return Outcome(answers, layout, plan, exists)
 

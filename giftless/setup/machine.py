@@ -23,7 +23,10 @@ _PACKAGED: Final = ("/usr/lib/systemd/system", "/lib/systemd/system")
 #: Is there if systemd runs the machine (sd_booted(3)).
 _BOOTED: Final = "/run/systemd/system"
 
-#: The option that asks for no units.
+#: The options that are no answers to questions.
+OPTIONS: Final = ("config", "units", "user")
+
+#: Asks for no units.
 NO_UNITS: Final = "none"
 
 

@@ -102,7 +102,7 @@ class Interview:
             self.asking.say(f"  {each:<8} {kind.words}")
         proposal = old.kind if old else words[-1] if KEEP in words else words[0]
         kept = self.present is not None
-        chosen = self.asking.ask(option, "Which", Choice(*words), proposal, present=kept)
+        chosen = self.asking.ask(option, "Storage", Choice(*words), proposal, present=kept)
         return None if chosen == KEEP else str(chosen)
 
     def _values(self, kind: Kind, old: Part | None) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Interview:
         proposal = ["basic"] if old is None else [*before]
         chosen = self.asking.ask(
             "identities",
-            "Which",
+            "Identities",
             Choices(*IDENTITIES),
             proposal,
             present=self.present is not None,

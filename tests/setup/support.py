@@ -64,6 +64,7 @@ class Desk:
         )
         asking = Asking(given, terminal, proposed and terminal is None, environ or {})
         answers, wishes = Interview(asking, machine, present, others).run()
+        asking.refuse_unused(())
         return decide(answers, present, self.layout, wishes, self.files)
 
     def write(self, plan: Plan) -> None:

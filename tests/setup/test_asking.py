@@ -125,6 +125,9 @@ class OptionTests(SynchronousTestCase):
             {"tls": "files", "public-url": "http://lfs.example.com"},
             {"public-url": URL, "certificate": "/etc/$x.pem"},
             {"listen": "8080x"},
+            {"s3-bucket": "not-of-a-directory"},
+            {"tls": "none", "certificate": "/etc/x.pem"},
+            {"identities": "none", "anonymous": "read", "password-from": "generate"},
         ):
             *_, option = given
             error = self.assertRaises(AskingProblem, Desk().plan, {"public-url": URL, **given})

@@ -230,3 +230,13 @@ class EndingTests(FilesTestCase):
         with mock.patch.object(os, "rename", interrupted):
             self.write()
         self.assertEqual(seen, [["deep", "deep/se cret\"'", "giftless.yaml"]])
+
+
+class OwnersTests(SynchronousTestCase):
+    def test_a_user_may_have_a_number_alone(self) -> None:
+        """As in a container."""
+        owners = Owners.of("1234567")
+        self.assertEqual((owners.service_uid, owners.service_gid), (1234567, 1234567))
+
+    def test_a_user_that_does_not_exist_is_refused(self) -> None:
+        self.assertRaises(FilesProblem, Owners.of, "is-not-there")
