@@ -11,6 +11,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.integration.support import IntegrationTestCase
 from tests.support.commands import run_command
 from tests.support.processes import wait_until
+from tests.support.scripts import start_script
 
 #: Has many files open, and looks at its end whether they still are.
 SCRIPT = """
@@ -38,6 +39,21 @@ class CommandTests(SynchronousTestCase):
         result = run_command(str(path), directory=directory)
         self.assertEqual((result.stdout, result.stderr), ("all are open\n", ""))
         self.assertEqual(result.returncode, 3)
+
+    def test_a_program_is_talked_to_by_pipes(self) -> None:
+        script = start_script("import sys; print(sys.argv, sys.stdin.read())", "one")
+        assert script.stdin is not None
+        script.stdin.write("two")
+        self.assertEqual(script.communicate()[0], "['-c', 'one'] two\n")
+        self.assertEqual(script.poll(), 0)
+
+    def test_a_program_that_is_killed_leaves_what_it_has_written(self) -> None:
+        script = start_script("import time; print('begun', flush=True); time.sleep(600)")
+        assert script.stdout is not None
+        self.assertEqual(script.stdout.readline(), "begun\n")
+        script.kill()
+        self.assertEqual(script.communicate()[0], "")
+        self.assertEqual(script.wait(), -signal.SIGKILL)
 
 
 class WorkerTests(IntegrationTestCase):

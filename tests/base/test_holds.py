@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -19,9 +17,9 @@ from giftless.base.hold_files import PATIENCE, SLOW_PATIENCE, Attempt
 from giftless.base.holds import BOUND, Hold, Holds
 from giftless.errors import Conflict, ServiceUnavailable
 from tests.support.blocking import InlineBlocking, ManualBlocking
-from tests.support.processes import installed
 from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
+from tests.support.scripts import Process, start_script
 from tests.support.threads import running_threads
 
 #: Claims a name, says so, and says when it is wanted; releases it then if that is its way.
@@ -436,24 +434,19 @@ class ProcessTests(TestCase):
         self.threads = running_threads(self)
         self.holds = Holds(lambda: os.open(self.path, os.O_RDONLY), self.threads, reactor)
 
-    def start(self, way: str) -> subprocess.Popen[bytes]:
+    def start(self, way: str) -> Process:
         """Start a process that holds the name when this returns."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, self.path, way],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=installed().environ,
-        )
+        process = start_script(HOLDER, self.path, way)
 
         def end() -> None:
             process.kill()
             process.communicate()
 
         self.addCleanup(end)
-        self.assertEqual(self.line(process), b"held\n")
+        self.assertEqual(self.line(process), "held\n")
         return process
 
-    def line(self, process: subprocess.Popen[bytes]) -> bytes:
+    def line(self, process: Process) -> str:
         assert process.stdout is not None
         return process.stdout.readline()
 
@@ -463,7 +456,7 @@ class ProcessTests(TestCase):
         hold = await self.holds.claim("name")
         took = reactor.seconds() - began
         self.assertFalse(hold.seized)
-        self.assertEqual(self.line(process), b"wanted\n")
+        self.assertEqual(self.line(process), "wanted\n")
         await hold.release()
         self.assertEqual(os.listdir(self.path), [])
         self.assertEqual(process.wait(), 0)
@@ -475,11 +468,11 @@ class ProcessTests(TestCase):
         hold = await self.holds.claim("name")
         self.assertTrue(hold.seized)
         process.send_signal(signal.SIGCONT)
-        self.assertEqual(self.line(process), b"wanted\n")
+        self.assertEqual(self.line(process), "wanted\n")
         assert process.stdin is not None
-        process.stdin.write(b"\n")
+        process.stdin.write("\n")
         process.stdin.flush()
-        self.assertEqual(self.line(process), b"True\n")
+        self.assertEqual(self.line(process), "True\n")
         self.assertEqual(process.wait(), 0)
         self.assertFalse(hold.lost())
         hold.replaced()

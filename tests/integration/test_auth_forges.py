@@ -7,43 +7,34 @@ that of the fake.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import yaml
 
-from tests.docs.pages import DOCS, ROOT, code
+from tests.docs.pages import DOCS, code
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import REPO, Git, GitRepo, stored_objects
 from tests.support.forge_server import TOKENS
-from tests.support.processes import base_environ
+from tests.support.scripts import Process, start_module
 
 FILES = {"one.bin": b"1", "noise.bin": os.urandom(300_000)}
 
 
 @contextmanager
-def running_forge(name: str, *people: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running_forge(name: str, *people: str) -> Iterator[tuple[Process, str]]:
     """Run a fake forge, and tell where it is.
 
     :param people: names and public keys; see :mod:`tests.support.forge_server`.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.forge_server", name, *people],
-        cwd=ROOT,
-        env={**base_environ(), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = start_module("tests.support.forge_server", name, *people)
     assert process.stdout is not None
     try:
         yield process, process.stdout.readline().strip()
     finally:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
 
 
 class ForgeCase(SharingTestCase):

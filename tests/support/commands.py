@@ -138,7 +138,8 @@ class Forking:
     ) -> Forked:
         """Run a command in a fork.
 
-        :param command: a script and its arguments, or ``-m`` and a module with its.
+        :param command: a script and its arguments, or ``-m`` and a module with its, or
+            ``-c`` and the text of a program with its.
         :param directory: where it runs.
         :param environ: its whole environment.
         :param files: the descriptors of its stdin, stdout and stderr.
@@ -192,14 +193,14 @@ def start_twistd(
         workers = number_of_workers(configured) + spare
         # Workers of another configuration may have a use for TLS.
         plain = not spare and not uses_tls(configured)
-    forks = _forking_giftless(installation.python, plain and installation == installed())
+    forks = forking_giftless(installation.python, plain and installation == installed())
     with open(os.devnull, "rb") as stdin:
         files = [stdin.fileno(), stdout, stderr]
         return forks.start(command, directory, environ, files, workers)
 
 
 @functools.cache
-def _forking_giftless(python: str, plain: bool) -> Forking:
+def forking_giftless(python: str = sys.executable, plain: bool = False) -> Forking:
     """Return the Python that has imported giftless, and forks for all tests.
 
     :param plain: whether it has imported only what a daemon does that leaves TLS out.
@@ -249,7 +250,7 @@ def run_command(
         files[0].write(stdin.encode())
         files[0].seek(0)
         descriptors = [file.fileno() for file in files]
-        forks = _forking_giftless(sys.executable, False)
+        forks = forking_giftless()
         process = forks.start(command, directory, variables, descriptors)
         started(process.pid)
         try:

@@ -203,7 +203,10 @@ def become(order: dict[str, Any], descriptors: Mapping[int, int]) -> None:
     if workers := order.get("workers"):
         start_workers_from(prepare(workers))
     sys.argv = order["command"]
-    if sys.argv[0] == "-m":
+    if sys.argv[0] == "-c":
+        program = compile(sys.argv.pop(1), "<string>", "exec")
+        exec(program, {"__name__": "__main__"})
+    elif sys.argv[0] == "-m":
         del sys.argv[0]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:

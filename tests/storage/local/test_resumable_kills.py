@@ -7,8 +7,6 @@ import hashlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,10 @@ from giftless.storage.local.factory import LocalFactory, LocalOptions
 from giftless.storage.local.growing import path_of
 from tests.support.bodies import ListBody
 from tests.support.making import environment, key_of, oid_of, payload_of
-from tests.support.processes import installed, wait_until
+from tests.support.processes import wait_until
 from tests.support.reactor import reactor
 from tests.support.rounds import rounds
+from tests.support.scripts import Process, start_script
 from tests.support.threads import running_threads
 
 MIB = 1024 * 1024
@@ -122,25 +121,18 @@ class WriterTestCase(TestCase):
         around = environment(f"{self.top}-state", reactor, self.threads)
         self.store: Any = LocalFactory().build(LocalOptions(path=str(self.top)), around)
 
-    def start(self, way: str = "write") -> subprocess.Popen[str]:
+    def start(self, way: str = "write") -> Process:
         """Start a process that goes on with the upload."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, self.top, self.source, OID, way],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=installed().environ,
-        )
+        process = start_script(WRITER, self.top, self.source, OID, way)
 
         def end() -> None:
             process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+            process.communicate()
 
         self.addCleanup(end)
         return process
 
-    def lines(self, process: subprocess.Popen[str]) -> list[list[str]]:
+    def lines(self, process: Process) -> list[list[str]]:
         """Return what a process has said until its end."""
         said, _ = process.communicate()
         return [line.split() for line in said.splitlines()]
@@ -194,7 +186,7 @@ class KillTests(WriterTestCase):
         self.assertEqual(self.lines(last)[-1], ["committed"])
         self.assert_stored()
 
-    def has_come(self, process: subprocess.Popen[str], offset: int) -> bool:
+    def has_come(self, process: Process, offset: int) -> bool:
         """Whether the file is so long, or nobody makes it longer."""
         try:
             return self.file.stat().st_size > offset or process.poll() is not None
@@ -230,14 +222,14 @@ class KillTests(WriterTestCase):
 
 
 class StopTests(WriterTestCase):
-    def start_and_stop(self) -> subprocess.Popen[str]:
+    def start_and_stop(self) -> Process:
         """Start a process that is stopped between its last look and a write, of wrong bytes."""
         process = self.start("stop")
         wait_until(lambda: is_stopped(process.pid) or process.poll() is not None, "it to stop")
         self.assertIsNone(process.poll())
         return process
 
-    def wake(self, process: subprocess.Popen[str]) -> None:
+    def wake(self, process: Process) -> None:
         """Let a process go on, until it sees that it has lost the upload."""
         process.send_signal(signal.SIGCONT)
         self.assertEqual(self.lines(process)[-1], ["failed", "Conflict"])

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -26,6 +23,7 @@ from tests.storage.local.test_listing import LocalTestCase
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, read_all
 from tests.support.making import key_of, put_object
+from tests.support.scripts import start_script
 
 DATA = b"equal bytes" * 1000
 ONE, TWO, THREE = (key_of(DATA, f"org/{name}") for name in ("one", "two", "three"))
@@ -349,12 +347,12 @@ class SharingRaceTests(SharingTestCase):
     def test_what_a_killed_process_has_left_is_swept(self) -> None:
         paths = [key.path for key in (ONE, TWO, THREE)]
         for number in range(8):
-            arguments = [sys.executable, "-c", _SHARER, str(self.top), *paths]
-            with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
-                assert process.stdout is not None
-                for _ in range(number + 1):
-                    self.assertEqual(process.stdout.readline(), b"1\n")
-                process.send_signal(signal.SIGKILL)
+            process = start_script(_SHARER, self.top, *paths)
+            assert process.stdout is not None
+            for _ in range(number + 1):
+                self.assertEqual(process.stdout.readline(), "1\n")
+            process.kill()
+            process.communicate()
             for key in (ONE, TWO, THREE):
                 self.assertEqual(self.path(key).read_bytes(), DATA)
             self.other_store().sweep()

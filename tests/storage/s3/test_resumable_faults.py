@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,13 +22,12 @@ from tests.support.faulty import HANG, PATIENT, RESET, SLOW_DOWN, Fault, FaultyP
 from tests.support.making import key_of, payload_of
 from tests.support.processes import PATIENCE, wait_until
 from tests.support.rounds import rounds
+from tests.support.scripts import Process, start_module
 
 #: The smallest parts that S3 takes, in bytes; an object of three, and one of one part.
 PART = 5 * 1024**2
 LARGE = 2 * PART + 7
 SMALL = 1_500_000
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 class UploadTestCase(S3PartsTestCase):
@@ -313,14 +309,11 @@ class KillTests(UploadTestCase):
         self.proxy.always(None)
         await self.go_on(int(said.split()[-1]) if said else 0)
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self) -> Process:
         numbers = map(str, (LARGE, PART, *self.ENDS))
-        command = [sys.executable, "-m", "tests.storage.s3.uploader", self.proxy.url, self.bucket]
-        return subprocess.Popen(
-            [*command, os.path.abspath(self.state_dir), *numbers],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
+        state = Path(self.state_dir).absolute()
+        return start_module(
+            "tests.storage.s3.uploader", self.proxy.url, self.bucket, state, *numbers
         )
 
     async def go_on(self, acknowledged: int) -> None:
