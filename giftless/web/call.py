@@ -11,6 +11,7 @@ from giftless.base.concurrency import begin
 from giftless.errors import BadRequest, Disconnected, PayloadTooLarge
 from giftless.interfaces import Credentials, IAuthenticator, Identity
 from giftless.lfs.objects import ACTION_HEADER, Repo
+from giftless.web.borrowed import refuse_borrowed
 from giftless.web.certificates import client_certificate
 from giftless.web.credentials import parse_action_token, parse_credentials
 from giftless.web.links import Links
@@ -103,9 +104,11 @@ class RepoCall(Call):
         """Find out who sends the request and to which repository, and note it for the log.
 
         :param authenticator: a chain, which ends with an identity or an error.
+        :raises Forbidden: if a page of another site has borrowed the user's password.
         """
         headers = self.request.requestHeaders.fields.get(b"authorization", ())
         shown = parse_credentials(headers, self.argument("jwt"), self.address)
+        refuse_borrowed(self.request, shown, self.links.base_url)
         certificate = client_certificate(self.request)
         if certificate is not None:
             # Behind what the client has sent by itself: connections show it unasked.

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from giftless.errors import BadRequest
 from giftless.interfaces import Certificate
+from giftless.web.borrowed import lends_certificate
 
 if TYPE_CHECKING:
     from giftless.web.request import LFSRequest
@@ -19,34 +20,17 @@ _PEM: Final = re.compile(
     rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*"
 )
 
-#: What changes nothing (RFC 9110 section 9.2.1): links may lead here from anywhere.
-_SAFE: Final = (b"GET", b"HEAD", b"OPTIONS")
-
-#: How browsers tell that a page of another origin has made them send a request
-#: (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
-_FOREIGN: Final = (b"cross-site", b"same-site")
-
 
 def client_certificate(request: LFSRequest) -> Certificate | None:
     """Return the certificate of the client that has sent a request, if it has shown one.
 
-    A browser shows it for any page, so where something may change it counts only for pages
-    that may use it (``cors.credentials``).
+    One that a browser shows for a page of another site does not count
+    (:func:`~giftless.web.borrowed.lends_certificate`).
 
     :raises BadRequest: if a trusted proxy tells something else in the header for it.
     """
     certificate = _shown(request)
-    return None if certificate is not None and _is_foreign(request) else certificate
-
-
-def _is_foreign(request: LFSRequest) -> bool:
-    headers = request.requestHeaders
-    sites = headers.fields.get(b"sec-fetch-site", ())
-    return (
-        any(site.strip().lower() in _FOREIGN for site in sites)
-        and request.method not in _SAFE
-        and not request.context.cors.lends_credentials(headers)
-    )
+    return certificate if certificate is not None and lends_certificate(request) else None
 
 
 def _shown(request: LFSRequest) -> Certificate | None:

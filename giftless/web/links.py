@@ -32,10 +32,11 @@ class Links:
 
     :param base_url: the server's root, without a slash at the end.
     :param segments: the decoded path segments in front of ``objects``.
+    :ivar base_url: the server's root.
     """
 
     def __init__(self, base_url: str, segments: Sequence[str]) -> None:
-        self._base_url = base_url
+        self.base_url = base_url
         self._segments = segments
         path = "/".join(quote(segment, safe="") for segment in segments)
         self._repo = f"{base_url}/{path}"
@@ -48,7 +49,7 @@ class Links:
         *parents, name = repo.segments
         # One ".git" is dropped from names.
         suffix = ".git" if last.endswith(".git") or name.endswith(".git") else ""
-        return Links(self._base_url, [*parents, f"{name}{suffix}", *api])
+        return Links(self.base_url, [*parents, f"{name}{suffix}", *api])
 
     def storage(self, oid: Oid, parameters: Mapping[str, str]) -> str:
         """See :meth:`giftless.interfaces.ILinks.storage`."""
