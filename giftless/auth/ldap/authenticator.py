@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -13,7 +11,6 @@ from twisted.internet.defer import TimeoutError
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.chain import first_good, not_accepted
 from giftless.auth.grant_lists import GrantLists
 from giftless.auth.grants import RepoGrants
@@ -26,6 +23,7 @@ from giftless.auth.ldap.templates import is_name
 from giftless.auth.log_ins import LogIns
 from giftless.auth.realms import Realm, shown_name
 from giftless.auth.tokens.unverified import TOKEN_USER
+from giftless.auth.verdicts import Verdicts
 from giftless.base.networks import network_of_host
 from giftless.base.watched_file import WatchedFile
 from giftless.errors import ConfigError, IdentityUnavailable
@@ -96,13 +94,9 @@ class LDAPAuthenticator:
         self._password = password
         self._blocking = environment.blocking
         self._clock = clock = environment.reactor
-        self._count = partial(environment.count_lookup, "ldap")
         self._ttl = options.cache_ttl
-        self._key = secrets.token_bytes(32)
-        # Two tables, so that a guesser cannot crowd out those who know.
-        self._right: TTLCache[bytes, Answer] = TTLCache(_RIGHT, clock)
-        self._wrong: TTLCache[bytes, Answer] = TTLCache(_WRONG, clock)
-        self._shared: Shared[bytes, Answer] = Shared()
+        count = partial(environment.count_lookup, "ldap")
+        self._verdicts: Verdicts[Answer] = Verdicts(_RIGHT, _WRONG, clock, count)
         self._log_ins: LogIns[Answer] = LogIns(environment.blocking, options.connections, _WAITING)
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
@@ -146,21 +140,13 @@ class LDAPAuthenticator:
 
         :param shown: the user, and the password if one was sent.
         """
-        # What is remembered would be of no use to whoever reads it elsewhere.
-        key = hmac.digest(self._key, msgspec.msgpack.encode(shown), "sha256")
-        for known in (self._right, self._wrong):
-            if (answer := known.get(key)) is not None:
-                self._count("hit")
-                return answer
-        self._count("shared" if key in self._shared else "miss")
-        return await self._shared.ask(key, self._run(key, user, network, job))
+        key = self._verdicts.digest(msgspec.msgpack.encode(shown))
+        return await self._verdicts.find(key, lambda: self._run(key, user, network, job))
 
     async def _run(self, key: bytes, user: str, network: str, job: _Question) -> Answer:
         def remember(answer: Answer) -> None:
-            if answer.person is None:
-                self._wrong.put(key, answer, _WRONG_TTL)
-            else:
-                self._right.put(key, answer, self._ttl)
+            is_right = answer.person is not None
+            self._verdicts.remember(key, answer, is_right, self._ttl if is_right else _WRONG_TTL)
 
         secret = await self._secret()
         waiting = self._log_ins.run(network, user, remember, self._servers.run, secret, job)

@@ -1,25 +1,19 @@
-"""Who shows a token: found out once, and remembered for a while.
-
-Tokens are not kept.  Answers are remembered under a digest of the token, made with a key that
-only this process has.
-"""
+"""Who shows a token: found out once, and remembered for a while."""
 
 from __future__ import annotations
 
-import hmac
 import math
-import secrets
 from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.oidc.claims import ClaimNames, Claims, Person, subject_of
 from giftless.auth.oidc.options import OIDCOptions
 from giftless.auth.oidc.questions import Questions
 from giftless.auth.oidc.signed import SignedTokens, issuer_of
 from giftless.auth.tokens.unverified import TokenHeader
+from giftless.auth.verdicts import Verdicts
 from giftless.errors import UnfitCredential
 from giftless.interfaces import Lookup, WallClock
 
@@ -54,15 +48,11 @@ class People:
         self._questions = questions
         self._options = options
         self._wall_clock = wall_clock
-        self._count = count
         self._names = ClaimNames(options.name_claim, options.groups_claim)
         self._introspects = bool(options.client_id)
         self._takes_opaque = self._introspects or options.userinfo == "tokens"
-        self._key = secrets.token_bytes(32)
-        # Two tables, so that a guesser cannot crowd out those who are known.
-        self._known: TTLCache[bytes, Person] = TTLCache(options.cache_size, clock)
-        self._unknown: TTLCache[bytes, bool] = TTLCache(options.cache_size, clock)
-        self._shared: Shared[bytes, Person | None] = Shared()
+        size = options.cache_size
+        self._verdicts: Verdicts[Person | None] = Verdicts(size, size, clock, count)
 
     async def find(self, token: str) -> Person | None:
         """Find out whose a token is.
@@ -80,16 +70,8 @@ class People:
                 return self._names.person(await self._signed.claims(token, header))
         elif not self._takes_opaque or len(token) > _MAX_OPAQUE:
             return None
-        digest = hmac.digest(self._key, token.encode(), "sha256")
-        person = self._known.get(digest)
-        if person is not None:
-            self._count("hit")
-            return person
-        if self._unknown.get(digest):
-            self._count("hit")
-            return None
-        self._count("shared" if digest in self._shared else "miss")
-        return await self._shared.ask(digest, self._ask(digest, token, header))
+        digest = self._verdicts.digest(token.encode())
+        return await self._verdicts.find(digest, lambda: self._ask(digest, token, header))
 
     async def check(self) -> None:
         """See :meth:`giftless.auth.oidc.signed.SignedTokens.check`."""
@@ -98,10 +80,10 @@ class People:
     async def _ask(self, digest: bytes, token: str, header: TokenHeader | None) -> Person | None:
         claims = await self._claims(token, header)
         if claims is None:
-            self._unknown.put(digest, True, _UNKNOWN_TTL)
+            self._verdicts.remember(digest, None, False, _UNKNOWN_TTL)
             return None
         person = self._names.person(claims)
-        self._known.put(digest, person, self._lifetime(claims))
+        self._verdicts.remember(digest, person, True, self._lifetime(claims))
         return person
 
     async def _claims(self, token: str, header: TokenHeader | None) -> Claims | None:

@@ -7,9 +7,7 @@ knows (``giftless.auth.keys``); what the owner may do stands in the same file of
 
 from __future__ import annotations
 
-import hmac
 import os
-import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -18,7 +16,6 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from giftless.auth.cache import Shared, TTLCache
 from giftless.auth.chain import first_good, not_accepted
 from giftless.auth.grant_lists import GrantLists
 from giftless.auth.grants import RepoGrants
@@ -26,6 +23,7 @@ from giftless.auth.log_ins import LogIns
 from giftless.auth.passwords.grants_file import parse_grants
 from giftless.auth.passwords.htpasswd import Passwords, check
 from giftless.auth.realms import Realm, shown_name
+from giftless.auth.verdicts import Verdicts
 from giftless.base.networks import network_of_host
 from giftless.base.watched_file import WatchedFile
 from giftless.interfaces import (
@@ -93,18 +91,13 @@ class BasicAuthenticator:
         count: Callable[[Lookup], None],
     ) -> None:
         self.realm = realm
-        self._count = count
         self._users = users
         self._access = access
         self._blocking = blocking
         #: What the grants say of users and repositories that were asked for.
         self._granted_by: GrantLists | None = None
         self._identities: dict[tuple[str, str], Identity] = {}
-        self._key = secrets.token_bytes(32)
-        # Two tables, so that a guesser cannot crowd out those who know.
-        self._right: TTLCache[bytes, bool] = TTLCache(_RIGHT, clock)
-        self._wrong: TTLCache[bytes, bool] = TTLCache(_WRONG, clock)
-        self._shared: Shared[bytes, bool] = Shared()
+        self._verdicts: Verdicts[bool] = Verdicts(_RIGHT, _WRONG, clock, count)
         # Half of the cores at most: uploads are hashed as well.
         self._hashes: LogIns[bool] = LogIns(blocking, max(1, (os.cpu_count() or 1) // 2))
 
@@ -146,21 +139,16 @@ class BasicAuthenticator:
 
     async def _check(self, shown: Password, users: Passwords, network: str) -> bool:
         stored = users.hashes.get(shown.user)
-        # What is remembered would be of no use to whoever reads it elsewhere.
-        text = msgspec.json.encode((stored, shown.user, shown.password))
-        key = hmac.digest(self._key, text, "sha256")
-        for known in (self._right, self._wrong):
-            if (outcome := known.get(key)) is not None:
-                self._count("hit")
-                return outcome
-        self._count("shared" if key in self._shared else "miss")
-        return await self._shared.ask(key, self._compute(key, stored, shown, users, network))
+        key = self._verdicts.digest(msgspec.json.encode((stored, shown.user, shown.password)))
+        return await self._verdicts.find(
+            key, lambda: self._compute(key, stored, shown, users, network)
+        )
 
     async def _compute(
         self, key: bytes, stored: str | None, shown: Password, users: Passwords, network: str
     ) -> bool:
         def remember(outcome: bool) -> None:
-            (self._right if outcome else self._wrong).put(key, outcome, _REMEMBER)
+            self._verdicts.remember(key, outcome, outcome, _REMEMBER)
 
         work = (check, stored, shown.password, users.decoys)
         return await self._hashes.run(network, shown.user, remember, *work)

@@ -374,7 +374,9 @@ class CostTests(BasicCase):
     def test_no_password_is_kept(self) -> None:
         basic_auth = self.build()
         self.ask(basic_auth, "alice", "secret")
-        kept = [repr(vars(part)) for part in (basic_auth, basic_auth._right, basic_auth._wrong)]
+        verdicts = basic_auth._verdicts
+        parts = (basic_auth, verdicts, verdicts._right, verdicts._wrong)
+        kept = [repr(vars(part)) for part in parts]
         self.assertNotIn("secret", "".join(kept).replace("secrets", ""))
 
 
