@@ -273,7 +273,9 @@ def allowed(shape: inspect.Type) -> str:
         case inspect.StrType():
             return "text" if not shape.min_length else f"text of {shape.min_length} or more"
         case inspect.ListType(item) | inspect.VarTupleType(item):
-            return f"a list, each item {allowed(item)}"
+            least = shape.min_length if isinstance(shape, inspect.ListType) else None
+            of = f" of {least} or more" if least else ""
+            return f"a list{of}, each item {allowed(item)}"
         case inspect.NoneType():
             return "nothing"
         case inspect.CustomType():

@@ -28,6 +28,8 @@ def describe(value: object) -> str:
         return str(value).lower()
     if isinstance(value, int | float) and abs(value) < _LARGE:
         return f"{value!r}"
+    if value == []:
+        return "an empty list"
     for kinds, words in _KINDS:
         if isinstance(value, kinds):
             return words

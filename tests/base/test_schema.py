@@ -162,7 +162,7 @@ class ConvertTests(SynchronousTestCase):
             ("x", "text"),
             (5, "5"),
             (True, "true"),
-            ([], "a list"),
+            ([], "an empty list"),
         ):
             error = self.refusal(inner=found)
             self.assertEqual(error.path, "section.inner")
@@ -176,7 +176,7 @@ class ConvertTests(SynchronousTestCase):
         self.assert_refused("section.number", "1.5", number, number=1.5)
         self.assert_refused("section.number", "true", number, number=True)
         self.assert_refused("section.number", "nothing", number, number=None)
-        self.assert_refused("section.number", "a list", number, number=[])
+        self.assert_refused("section.number", "an empty list", number, number=[])
         self.assert_refused("section.number", "a section", number, number={})
         self.assert_refused("section.least", "2", f"{number}, at least 3", least=2)
         self.assert_refused(

@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import threading
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -69,8 +70,7 @@ def connect(server: Server, deadline: Deadline) -> socket.socket:
 def _connect(server: Server, deadline: Deadline) -> socket.socket:
     """Connect to the first address that answers; each gets its share of the time."""
     if server.port:
-        places = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-        addresses: list[tuple[int, Any]] = [(family, address) for family, *_, address in places]
+        addresses = _look_up(server, deadline)
     else:
         addresses = [(socket.AF_UNIX, unquote(server.host))]
     problem = OSError("there is no address")
@@ -85,6 +85,33 @@ def _connect(server: Server, deadline: Deadline) -> socket.socket:
         else:
             return raw
     raise problem
+
+
+def _look_up(server: Server, deadline: Deadline) -> list[tuple[int, Any]]:
+    """Find the addresses of a server.
+
+    The resolver has time-outs of its own, and cannot be interrupted: a thread waits for it,
+    beyond the deadline if need be.
+
+    :returns: the family and the address of each.
+    """
+    found: SimpleQueue[list[tuple[int, Any]] | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            places = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+            found.put([(family, address) for family, *_, address in places])
+        except (OSError, ValueError) as error:
+            found.put(error)
+
+    threading.Thread(target=ask, name="ldap-name", daemon=True).start()
+    try:
+        answer = found.get(timeout=deadline.left())
+    except Empty:
+        raise TimeoutError("nobody tells the server's address in time") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _start_tls(raw: socket.socket, deadline: Deadline) -> None:

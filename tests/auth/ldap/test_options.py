@@ -67,6 +67,11 @@ class URLTests(SynchronousTestCase):
             self.assertEqual(error.path, "urls.1")
             self.assertNotIn(url.removeprefix("ldap://") or "://", error.problem[:40])
 
+    def test_a_directory_has_a_server(self) -> None:
+        error = self.assertRaises(ConfigError, self.servers)
+        self.assertEqual(error.path, "auth.0.urls")
+        self.assertIn("found an empty list, allowed is a list of 1 or more", error.problem)
+
     def test_a_file_of_authorities_that_is_missing_is_refused(self) -> None:
         error = self.assertRaises(ConfigError, self.servers, "ldaps://a", ca_file="/nowhere/ca")
         self.assertEqual(error.path, "ca_file")

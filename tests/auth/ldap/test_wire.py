@@ -89,6 +89,33 @@ class WireTests(CoroutineTestCase):
                 front.shutdown()
                 thread.join()
 
+    def test_a_resolver_that_is_silent_is_not_waited_for(self) -> None:
+        ended = threading.Event()
+
+        def silent(*arguments: Any, **options: Any) -> Any:
+            ended.wait(LONG)
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+
+        self.patch(socket, "getaddrinfo", silent)
+        begun = time.monotonic()
+        try:
+            self.assertRaises(
+                TimeoutError, connect, self.server("ldap://ldap.example"), Deadline(0.1)
+            )
+        finally:
+            ended.set()
+        self.assertLess(time.monotonic() - begun, LONG / 2)
+
+    def test_a_name_that_nobody_has_is_an_error_of_the_server(self) -> None:
+        def unknown(*arguments: Any, **options: Any) -> Any:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+        self.patch(socket, "getaddrinfo", unknown)
+        error = self.assertRaises(
+            OSError, connect, self.server("ldap://ldap.example"), Deadline(SOON)
+        )
+        self.assertIn("no such name", str(error))
+
     def test_a_byte_now_and_then_is_not_waited_for(self) -> None:
         """Before TLS as well, where anybody can send it."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
