@@ -63,24 +63,22 @@ class Client(SSHClientTransport):
         if messageNum < 50 and messageNum not in (3, 6):
             super().dispatchMessage(messageNum, payload)
             return
+        for index, (number, wanted) in enumerate(self._wanted):
+            if number == messageNum:
+                del self._wanted[index]
+                wanted.callback(payload)
+                return
         self.got.append((messageNum, payload))
-        self._serve()
 
     async def get(self, number: int) -> bytes:
         """Wait for a message and take it; those of other numbers stay."""
+        for index, (came, payload) in enumerate(self.got):
+            if came == number:
+                del self.got[index]
+                return payload
         wanted: Deferred[bytes] = Deferred()
         self._wanted.append((number, wanted))
-        self._serve()
         return await wanted
-
-    def _serve(self) -> None:
-        for index, (number, wanted) in enumerate(self._wanted):
-            for message in self.got:
-                if message[0] == number:
-                    self.got.remove(message)
-                    del self._wanted[index]
-                    wanted.callback(message[1])
-                    return
 
     def connectionLost(self, reason: Failure | None = connectionDone) -> None:
         self.lost = True

@@ -418,7 +418,7 @@ class BackPressureTests(ListenerTestCase):
             await deferLater(reactor, 10 * LOOK)
         # The client's window, and what lies in the kernel and in one buffer.
         self.assertGreater(left, 5_000_000)
-        got = b""
+        got = bytearray()
         while len(got) < 10_000_000:
             data = Fields((await client.get(94))[4:]).string()
             got += data

@@ -15,6 +15,7 @@ import bcrypt
 from hypothesis import given
 from hypothesis import strategies as st
 
+from giftless.auth.passwords import htpasswd
 from giftless.auth.passwords.htpasswd import COST, Passwords, cost, hash_password, set_user, verify
 from giftless.base.watched_file import FileProblem
 from giftless.cli import main
@@ -252,6 +253,8 @@ class CommandTests(CoroutineTestCase):
         self.path = Path(self.mktemp())
         self.output = io.StringIO()
         self.patch(sys, "stdout", self.output)
+        # The full cost is another test's.
+        self.patch(htpasswd, "COST", 4)
 
     def answer(self, *passwords: str) -> None:
         """Type passwords at the prompts."""
