@@ -154,7 +154,8 @@ class ObjectKey(msgspec.Struct, frozen=True, gc=False):
     @property
     def path(self) -> str:
         """``org/repo/oid``: the object's place below a store's prefix."""
-        return f"{self.repo.path}/{self.oid}"
+        # Not by formatting: that takes twice as long for an oid, and a batch asks for many.
+        return self.repo.path + "/" + self.oid
 
 
 #: Below it, in the directory of an organisation, are the objects that were deleted from

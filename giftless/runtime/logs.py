@@ -38,6 +38,10 @@ _log = Logger(namespace="giftless.workers")
 #: The levels of what is routine.
 _ROUTINE: Final = {LogLevel.debug, LogLevel.info}
 
+#: How long routine lines of a worker wait after others have been passed on, in seconds: no
+#: longer than a turn of a busy reactor takes, because who kills the worker destroys them.
+PAUSE: Final = 0.02
+
 #: What Twisted logs of each socket on which a worker begins to listen.
 _LISTENING: Final = re.compile(rb"^\S+ \[\d+\] \[-\] .* starting on .*\n", re.MULTILINE)
 
@@ -122,15 +126,16 @@ def log_observer(log_format: str, stream: Any, worker: int | None = None) -> ILo
 
 @implementer(ILogObserver)
 class WorkerLog:
-    """Writes events as lines, the routine ones of one turn of the reactor together.
+    """Writes events as lines, the routine ones of :data:`PAUSE` together.
 
-    Under load there are several, and passing on each by itself would cost parent
-    and worker as much as a tenth of a small request.
+    A line that comes after a pause goes when this turn of the reactor is over.  Under load
+    there are several, and passing on each by itself would cost parent and worker as much as a
+    tenth of a small request.
 
     :param log_format: see :func:`log_observer`.
     :param stream: where to.
     :param worker: the number of the worker process.
-    :param reactor: tells when the turn is over.
+    :param reactor: tells when it is time.
     """
 
     def __init__(self, log_format: str, stream: TextIO, worker: int, reactor: IReactorTime) -> None:
@@ -138,6 +143,7 @@ class WorkerLog:
         self._write = log_observer(log_format, _Unflushed(stream), worker)
         self._reactor = reactor
         self._due: IDelayedCall | None = None
+        self._not_before = 0.0
 
     def __call__(self, event: LogEvent) -> None:
         """Write one event."""
@@ -145,14 +151,16 @@ class WorkerLog:
         if event.get("log_level") not in _ROUTINE or not isInIOThread():
             self._stream.flush()
         elif self._due is None:
-            self._due = self._reactor.callLater(0, self._write_out)
+            wait = max(0.0, self._not_before - self._reactor.seconds())
+            self._due = self._reactor.callLater(wait, self._write_out)
 
     def flush(self) -> None:
-        """Write out what was logged in this turn already."""
+        """Write out what has been logged."""
         self._stream.flush()
 
     def _write_out(self) -> None:
         self._due = None
+        self._not_before = self._reactor.seconds() + PAUSE
         self._stream.flush()
 
 

@@ -53,7 +53,8 @@ class Links:
 
     def storage(self, oid: Oid, parameters: Mapping[str, str]) -> str:
         """See :meth:`giftless.interfaces.ILinks.storage`."""
-        return f"{self._root}/{oid}{_query(parameters)}"
+        # Not by formatting: that takes twice as long for an oid, and a batch asks for many.
+        return self._root + "/" + oid + _query(parameters)
 
     def verify(self) -> str:
         """See :meth:`giftless.interfaces.ILinks.verify`."""

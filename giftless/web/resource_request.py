@@ -60,6 +60,8 @@ class ResourceRequest:
     def args(self) -> dict[bytes, list[bytes]]:
         """The values of the query's parameters."""
         query = self.uri.partition(b"?")[2].decode("latin-1")
+        if not query:
+            return {}
         values = parse_qs(query, keep_blank_values=True, encoding="latin-1")
         return {
             name.encode("latin-1"): [value.encode("latin-1") for value in each]

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from giftless.runtime.logs import JsonLog, Log, WorkerLog, log_observer
+from giftless.runtime.logs import PAUSE, JsonLog, Log, WorkerLog, log_observer
 from tests.support.logs import observe
 from tests.support.strategies import json_values
 
@@ -177,8 +177,21 @@ class WorkerLogTests(SynchronousTestCase):
         self.assertEqual(self.said(), [])
         self.clock.advance(0)
         self.assertEqual(self.said(), ["one", "two"])
+        self.clock.advance(PAUSE)
         self.say(LogLevel.info, "three")
         self.clock.advance(0)
+        self.assertEqual(self.said(), ["one", "two", "three"])
+
+    def test_routine_that_comes_soon_waits_for_more(self) -> None:
+        """Under load the parent is not woken for each line."""
+        self.say(LogLevel.info, "one")
+        self.clock.advance(0)
+        self.clock.advance(PAUSE / 4)
+        self.say(LogLevel.info, "two")
+        self.clock.advance(PAUSE / 4)
+        self.say(LogLevel.info, "three")
+        self.assertEqual(self.said(), ["one"])
+        self.clock.advance(PAUSE / 2)
         self.assertEqual(self.said(), ["one", "two", "three"])
 
     def test_a_problem_does_not_wait(self) -> None:

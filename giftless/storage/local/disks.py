@@ -73,7 +73,7 @@ class Disks:
 
     def path(self, where: ObjectKey | Repo) -> bytes:
         """Return where an object, or a repository, is below the store's own root."""
-        return b"%b%b" % (self._below, where.path.encode())
+        return self._below + where.path.encode()
 
     def place_of(self, key: ObjectKey) -> Place:
         """Return where an object is."""
