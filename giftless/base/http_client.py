@@ -75,7 +75,7 @@ def reason_of(error: BaseException) -> str:
         error = reasons[0].value
     if isinstance(error, TimeoutError):
         return "there is no answer in time"
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def quiet_pool(reactor: Any) -> HTTPConnectionPool:

@@ -228,6 +228,18 @@ class ServerTests(CoroutineTestCase):
         self.assertEqual(error.path, "auth.1.auth.0.realm")
         self.build(self.basic("a", "x", "a"), self.basic("b", "y", "b"))
 
+    def test_a_key_of_ssh_opens_what_is_below_the_path_of_its_user(self) -> None:
+        sections = self.basic("a", "x", "a"), self.basic("b", "y", "b")
+        config, parts, backends = self.build(*sections)
+        services = build_services(config, parts.environment, backends, Events({}))
+        vouched = Credentials((Vouched("alice", "basic:a"),))
+        guarded = services.guarded.authenticate
+        identity = self.run_now(guarded(vouched, repo_of("a/org/repo")))
+        assert identity is not None
+        self.assertEqual(identity.principal, "basic:a#alice")
+        for path in ("b/org/repo", "org/repo"):
+            self.assertRaises(Unauthorized, self.run_now, guarded(vouched, repo_of(path)))
+
     def test_what_is_good_below_one_path_is_a_guess_below_another(self) -> None:
         """And the other way round: who is shut out below one is let in below the other."""
         hubs = self.basic("a", "right at a", "a"), self.basic("b", "right at b", "b")
