@@ -101,6 +101,15 @@ FIRST = (
     ("tests.web.test_tls",),
     ("tests.web.test_request",),
     ("tests.sshd.test_listener",),
+    ("tests.test_operations",),
+    ("tests.web.test_auth_matrix",),
+    ("tests.runtime.admin.pages.test_pages",),
+    ("tests.benchmarks.test_peers",),
+    ("tests.usecases.test_moving",),
+    ("tests.locks.test_sqlite",),
+    ("tests.test_packaging",),
+    ("tests.test_architecture",),
+    ("tests.test_conventions",),
 )
 
 #: The folders whose other modules come next, because they await other processes too.
