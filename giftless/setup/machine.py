@@ -53,6 +53,8 @@ def layout(given: Mapping[str, str | None], environ: Mapping[str, str], root: bo
         except ValueError as error:
             raise AskingProblem(f"--config: {error}") from None
     user = given.get("user") or ("giftless" if root and units else own_name())
+    if user == str(os.geteuid()):
+        user = own_name()
     if not root and user != own_name():
         raise AskingProblem("--user: only root can have the daemon run as somebody else")
     return Layout(config, units, _unit() if units else "", user, os.path.dirname(sys.executable))
