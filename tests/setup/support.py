@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from giftless.setup.answers import Answers
 from giftless.setup.asking import Asking, Conversation
-from giftless.setup.plan import Layout, Plan, decide
+from giftless.setup.plan import Layout, Plan, Wishes, decide
 from giftless.setup.present import read_answers
 from giftless.setup.proxies import read_mark
 from giftless.setup.questions import Interview, Machine
@@ -46,6 +47,21 @@ class Desk:
         exists: Collection[str] = (),
     ) -> Plan:
         """Ask and decide."""
+        answers, before, wishes = self.ask(given, terminal, environ, proposed, exists)
+        return decide(answers, before, self.layout, wishes, self.files)
+
+    def ask(
+        self,
+        given: Mapping[str, str],
+        terminal: Conversation | None = None,
+        environ: Mapping[str, str] | None = None,
+        proposed: bool = True,
+        exists: Collection[str] = (),
+    ) -> tuple[Answers, Answers | None, Wishes]:
+        """Ask everything.
+
+        :returns: the answers, those before, and what was answered beside them.
+        """
         present, others = None, False
         if self.text.strip():
             mark = read_mark(self.files.get(self.layout.proxy, b"").decode())
@@ -65,7 +81,7 @@ class Desk:
         asking = Asking(given, terminal, proposed and terminal is None, environ or {})
         answers, wishes = Interview(asking, machine, present, others).run()
         asking.refuse_unused(())
-        return decide(answers, present, self.layout, wishes, self.files)
+        return answers, present, wishes
 
     def write(self, plan: Plan) -> None:
         """Do what was decided."""
