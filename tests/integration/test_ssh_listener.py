@@ -23,6 +23,9 @@ from tests.support.sshd import ssh_command
 
 MIB = 1024 * 1024
 
+#: How many clients are killed in the middle of an upload.
+KILLS = rounds(3, 500)
+
 
 class Server:
     """A daemon that knows a key, whose is ``ada``.
@@ -191,8 +194,8 @@ class ServeTests(SharingTestCase):
         run(0)
         wait_until(lambda: not temporaries(server.daemon.store), "no temporary files")
         before = descriptors()
-        for kill_at in (0, 1, 3):
-            run(kill_at)
+        for number in range(KILLS):
+            run((0, 1, 3)[number % 3])
         wait_until(lambda: not temporaries(server.daemon.store), "no temporary files")
         wait_until(
             lambda: all(now <= then for now, then in zip(descriptors(), before, strict=True)),
