@@ -54,7 +54,6 @@ from giftless.runtime.supervision.process import (
     READY,
     RELOADED,
     RETIRE,
-    SHARED,
     STATUS,
 )
 
@@ -238,7 +237,6 @@ def serve(begun: bytes, build: Build) -> int:
     gc.set_threshold(_YOUNG_OBJECTS)
     keep_buffers()
     os.set_inheritable(STATUS, False)
-    os.set_inheritable(SHARED, False)
     os.set_inheritable(COUNTS, False)
     from twisted.internet import reactor
 

@@ -24,6 +24,7 @@ def work() -> int:
 
     :returns: the exit status.
     """
+    os.set_inheritable(SHARED, False)
     begun = read_first_order()
     if not _uses_tls(begun):
         tls.leave_out()
