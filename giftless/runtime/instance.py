@@ -43,6 +43,7 @@ from giftless.runtime.questions import (
 )
 from giftless.runtime.sockets.adopting import Ports
 from giftless.runtime.sockets.endpoints import Listening, worker_listenings
+from giftless.runtime.sockets.proxied import believes_of
 from giftless.runtime.space_answers import SpaceAnswers
 from giftless.runtime.space_questions import OBJECTS, PURGE, QUOTAS, RESTORE, USAGE
 from giftless.runtime.trash_answers import TrashAnswers
@@ -139,7 +140,9 @@ class Instance:
                 return msgspec.json.encode(activity.report())
 
             self.answerers[ACTIVITY] = tell_activity
-        self._ports = Ports(reactor, number_of_workers(options) == 1)
+        self._ports = Ports(
+            reactor, number_of_workers(options) == 1, believes_of(options.trusted_proxies)
+        )
 
     def run_checks(self) -> list[ConfigError]:
         """Let every part that can try whether it works do so; runs the reactor.

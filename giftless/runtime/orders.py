@@ -38,6 +38,7 @@ class SSHOrders(msgspec.Struct, frozen=True):
     :ivar shutdown_timeout: how long sessions may take to end after SIGTERM, in seconds.
     :ivar options: what it is to do.
     :ivar log_format: how to log: as the parent does.
+    :ivar trusted_proxies: whose word counts about the address of a client.
     """
 
     endpoints: list[str]
@@ -45,6 +46,7 @@ class SSHOrders(msgspec.Struct, frozen=True):
     shutdown_timeout: float
     options: ListenerOptions
     log_format: str = "text"
+    trusted_proxies: list[str] = []
 
 
 class _Logging(msgspec.Struct, frozen=True):

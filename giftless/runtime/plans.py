@@ -88,7 +88,10 @@ def ssh_orders(loaded: Loaded, log_format: str) -> SSHOrders:
         max_logins=ssh.max_logins,
         max_channels=ssh.max_channels,
     )
-    return SSHOrders(ssh.endpoints, ssh.processes, config.shutdown_timeout, options, log_format)
+    return SSHOrders(
+        *(ssh.endpoints, ssh.processes, config.shutdown_timeout, options, log_format),
+        config.trusted_proxies,
+    )
 
 
 def environment_of_ssh(environ: Mapping[str, str]) -> dict[str, str]:

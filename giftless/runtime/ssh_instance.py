@@ -15,6 +15,7 @@ from giftless.runtime.orders import SSHOrders
 from giftless.runtime.questions import Answerer
 from giftless.runtime.sockets.adopting import Ports
 from giftless.runtime.sockets.endpoints import ssh_listenings
+from giftless.runtime.sockets.proxied import believes_of
 from giftless.sshd.options import ListenerOptions
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class SSHInstance:
     def __init__(self, orders: SSHOrders, reactor: Any, counts: Counts | None = None) -> None:
         self._orders = orders
         self._front = build_listener(orders.options, reactor, counts)
-        self._ports = Ports(reactor, alone=orders.processes == 1)
+        believes = believes_of(orders.trusted_proxies)
+        self._ports = Ports(reactor, orders.processes == 1, believes)
         self._endpoints = ssh_listenings(orders.endpoints)
         self.sockets = len(self._endpoints)
 

@@ -126,6 +126,8 @@ class ServerTransport(SSHServerTransport):
         self._opener: Opener | None = None
         self._exchange: _Exchange | None = None
         self._begun = self._ended = False
+        #: What has come before there was a place: behind a proxy, clients speak first.
+        self._early = b""
         self._problem = ""
         self._result = LoginResult.LEFT
         self._paused = self._deaf = self._sends_at_once = False
@@ -136,10 +138,7 @@ class ServerTransport(SSHServerTransport):
 
     @property
     def address(self) -> str:
-        """The client's IP address; empty if it has none.
-
-        Behind the PROXY protocol it is the proxy's until the client has sent something.
-        """
+        """The client's IP address; empty if it has none."""
         return getattr(self.transport.getPeer(), "host", "")
 
     def connectionMade(self) -> None:
@@ -158,6 +157,9 @@ class ServerTransport(SSHServerTransport):
         self.transport.resumeProducing()
         self.transport.registerProducer(self, True)
         super().connectionMade()
+        early, self._early = self._early, b""
+        if early:
+            self.dataReceived(early)
 
     def turn_away(self, reason: str) -> None:
         """Close a connection whose client has not logged in.
@@ -230,6 +232,9 @@ class ServerTransport(SSHServerTransport):
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sends; nothing any more if the connection is to be closed."""
         if self._ended:
+            return
+        if not self._begun:
+            self._early += data
             return
         try:
             self._receive(data)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,13 +29,28 @@ MIB = 1024 * 1024
 KILLS = rounds(3, 500)
 
 
+#: Connects to a port as a proxy does, for a client that is elsewhere.
+PROXY = """
+import os, socket, sys, threading
+server = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+server.sendall(b"PROXY TCP4 203.0.113.7 192.0.2.1 5 6\\r\\n")
+def send():
+    while data := os.read(0, 65536):
+        server.sendall(data)
+threading.Thread(target=send, daemon=True).start()
+while data := server.recv(65536):
+    os.write(1, data)
+"""
+
+
 class Server:
     """A daemon that knows a key, whose is ``ada``.
 
+    :param proxied: whether clients come by way of a proxy.
     :ivar key: the file of the key.
     """
 
-    def __init__(self, directory: Path, **config: Any) -> None:
+    def __init__(self, directory: Path, proxied: bool = False, **config: Any) -> None:
         self.key = directory / "key"
         self.ssh_port = free_port()
         public = make_key(self.key).read_text()
@@ -41,12 +58,13 @@ class Server:
         (directory / "access").write_text("ada: {'acme/*': admin}\n")
         for name in ("keys", "access"):
             (directory / name).chmod(0o600)
+        protocol = "haproxy:" if proxied else ""
         self.daemon = Daemon(
             directory,
             config={
                 "auth": [{"type": "basic", "access": str(directory / "access")}],
                 "ssh": {
-                    "endpoints": [f"tcp:{self.ssh_port}:interface=127.0.0.1"],
+                    "endpoints": [f"{protocol}tcp:{self.ssh_port}:interface=127.0.0.1"],
                     "keys": [{"type": "file", "keys_file": str(directory / "keys")}],
                 },
                 **config,
@@ -295,6 +313,23 @@ class SignalTests(IntegrationTestCase):
         transfer.process.send_signal(signal.SIGCONT)
         self.finish(transfer, data)
         self.assertEqual(transfer.leave(), 0)
+
+    def test_a_proxy_says_where_a_client_comes_from(self) -> None:
+        """By the PROXY protocol, of a version that is a line of text."""
+        server = self.start(proxied=True, trusted_proxies=["127.0.0.1"])
+        command = server.command("git-lfs-authenticate", "acme/rocket", "download")
+        way = [sys.executable, "-c", PROXY, str(server.ssh_port)]
+        command[1:1] = ["-o", f"ProxyCommand={shlex.join(way)}"]
+        ended = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=base_environ(),
+            timeout=PATIENCE,
+        )
+        self.assertIn('"Authorization"', ended.stdout, ended.stderr)
+        wait_until(lambda: "203.0.113.7 ada SSH" in server.daemon.stdout, "the access log")
 
     def test_a_bad_host_key_changes_nothing(self) -> None:
         server = self.start()

@@ -35,6 +35,7 @@ from giftless.base.metrics.tally import Tally
 from giftless.base.ssh_greeting import Owned, Session, WhoseKey
 from giftless.base.ssh_wire import string, uint32
 from giftless.interfaces import IFront
+from giftless.runtime.sockets.proxied import Proxied, everybody
 from giftless.runtime.ssh_instance import build_listener
 from giftless.sshd.channel import MAX_DATA
 from giftless.sshd.options import ListenerOptions
@@ -127,12 +128,16 @@ class LoginTests(ListenerTestCase):
 
     async def test_a_proxy_says_where_a_client_comes_from(self) -> None:
         endpoint = proxyEndpoint(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
-        port: Any = await endpoint.listen(self.front.factory)
+        factory = Proxied(self.front.factory, everybody, reactor)
+        port: Any = await endpoint.listen(factory)
         self.addCleanup(port.stopListening)
         await log_in(port.getHost().port, self.key, b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n")
         (greeting,) = self.workers.greetings
         assert isinstance(greeting, WhoseKey)
         self.assertEqual(greeting.address, "192.0.2.7")
+        (connection,) = self.front.factory._open
+        # What one address may have is counted by this.
+        self.assertEqual(connection.network, "192.0.2.7")
 
     async def test_only_keys_are_offered_as_a_way_to_log_in(self) -> None:
         client = await self.started()

@@ -10,10 +10,16 @@ from twisted.internet.interfaces import IListeningPort
 
 from giftless.runtime.sockets.endpoints import InPlaceOfReactor, Listening, elsewhere, parse
 from giftless.runtime.sockets.ports import SharedTCPPort, SharedUnixPort
+from giftless.runtime.sockets.proxied import PREFIX, Believes, Proxied, everybody
 
 
 def adopt(
-    reactor: Any, descriptor: int, listening: Listening, factory: Any, alone: bool
+    reactor: Any,
+    descriptor: int,
+    listening: Listening,
+    factory: Any,
+    alone: bool,
+    believes: Believes = everybody,
 ) -> Deferred[IListeningPort]:
     """Accept connections on a socket that the parent has bound.
 
@@ -21,12 +27,16 @@ def adopt(
     :param listening: the endpoint.
     :param factory: makes the protocol of each connection.
     :param alone: whether no other worker accepts on it.
+    :param believes: whose word counts about the address of a client, if it listens for a
+        proxy (``haproxy:``).
     :returns: fires with a port, which can stop listening while other processes go on.
     :raises ConfigError: if the endpoint cannot be made.
     """
     adopter = _Adopter(reactor, descriptor, alone, listening.asks)
     endpoint = parse(adopter, elsewhere(listening.description), listening.path)
     assert endpoint is not None, "systemd's sockets are not looked for"
+    if listening.description.startswith(PREFIX):
+        factory = Proxied(factory, believes, reactor)
     return endpoint.listen(factory)
 
 
@@ -35,11 +45,13 @@ class Ports:
 
     :param reactor: the reactor.
     :param alone: whether no other process accepts on their sockets.
+    :param believes: see :func:`adopt`.
     """
 
-    def __init__(self, reactor: Any, alone: bool) -> None:
+    def __init__(self, reactor: Any, alone: bool, believes: Believes = everybody) -> None:
         self._reactor = reactor
         self._alone = alone
+        self._believes = believes
         self._ports: list[IListeningPort] = []
 
     async def adopt(self, descriptor: int, listening: Listening, factory: Any) -> None:
@@ -49,7 +61,8 @@ class Ports:
 
         :raises ConfigError: if the endpoint cannot be made.
         """
-        self._ports.append(await adopt(self._reactor, descriptor, listening, factory, self._alone))
+        around = (self._alone, self._believes)
+        self._ports.append(await adopt(self._reactor, descriptor, listening, factory, *around))
 
     async def stop(self) -> None:
         """Accept no more connections."""
