@@ -86,8 +86,8 @@ class KillsTestCase(IntegrationTestCase):
                 running = [pool.submit(each) for each in work]
                 time.sleep(random.uniform(0, LONGEST))
                 daemon.kill()
-                for each in running:
-                    each.result()
+                for ended in running:
+                    ended.result()
             daemon.start()
             for each in clients:
                 for oid, size in each.stored.items():
