@@ -297,9 +297,9 @@ class UnitTests(SynchronousTestCase):
 
     def test_reload_is_waited_for(self) -> None:
         """systemd hears that the daemon reloads before the command for it has ended."""
-        signalled, waited = unit("giftless.service")["ExecReload"]
-        self.assertEqual(signalled, "/bin/kill -HUP $MAINPID")
-        self.assertTrue(waited.startswith("/bin/sleep "), waited)
+        (command,) = unit("giftless.service")["ExecReload"]
+        # A small system has no other "kill" than the shell's.
+        self.assertRegex(command, r"\A/bin/sh -c 'kill -HUP \$\{MAINPID\} && sleep [0-9.]+'\Z")
 
     def test_what_is_read_only_stays_so(self) -> None:
         """What ``ExecPaths=`` names, systemd 252 leaves writable; and ``/run`` as well."""
