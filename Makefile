@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help run test soak stores coverage lint ruff-check ruff-format mypy docs bench news dist \
-	release clean
+	release deb pins clean
 
 # Only what is installed in .venv is run.
 unexport PYTHONPATH
@@ -30,6 +30,8 @@ help:
 	@echo "make news      write the news of a release (VERSION=1.2.0)"
 	@echo "make dist      build the wheel and the source archive, and try both"
 	@echo "make release   the same for a release, if all is committed (VERSION=1.2.0)"
+	@echo "make deb       build a Debian package for this machine's release"
+	@echo "make pins      choose new versions of what the Debian package brings"
 	@echo "make clean     remove everything that was made here, except objects"
 
 run:
@@ -94,6 +96,16 @@ dist:
 release:
 	@.ci/release "$(VERSION)"
 	@$(MAKE) --no-print-directory dist
+
+deb:
+	@.ci/venv release
+	@.ci/deb
+
+pins:
+	@.ci/venv release
+	$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-annotate --custom-compile-command "make pins" --extra all --extra ldap \
+		--output-file etc/requirements.txt pyproject.toml
 
 clean:
 	rm -rf .venv build dist giftless.egg-info docs/_build _trial_temp* .coverage* \

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
+from packaging.requirements import Requirement
+from packaging.version import Version
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.support.processes import PATIENCE
@@ -185,3 +190,52 @@ class LowestVersionTests(SynchronousTestCase):
                 self.assertIn(name, elsewhere)
             else:
                 self.assertRegex(installed, rf"^{re.escape(version)}(\.0|\.[0-9]{{8}})*$", name)
+
+
+class PinnedTests(SynchronousTestCase):
+    """The libraries of the Debian package."""
+
+    def test_they_are_what_the_package_wants(self) -> None:
+        """``etc/requirements.txt`` has a version of each dependency that is new enough."""
+        text = (ROOT / "etc" / "requirements.txt").read_text()
+        pinned = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", text))
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = project["optional-dependencies"]
+        (everything,) = extras["all"]
+        wanted = [*project["dependencies"], *extras["ldap"]]
+        for extra in Requirement(everything).extras:
+            wanted += extras[extra]
+        for requirement in map(Requirement, wanted):
+            found = pinned.get(requirement.name.replace(".", "-"), "0")
+            self.assertIn(Version(found), requirement.specifier, f"{requirement}: make pins")
+
+
+class DebianVersionTests(SynchronousTestCase):
+    """The version of the Debian package."""
+
+    #: In the order of PEP 440.
+    versions = (
+        *("1.2.0.dev1", "1.2.0.dev10", "1.2.0a1.dev1", "1.2.0a1", "1.2.0a2", "1.2.0b1"),
+        *("1.2.0rc1.dev3", "1.2.0rc1", "1.2.0rc1.post1", "1.2.0", "1.2.0+abc"),
+        *("1.2.0.post1.dev1", "1.2.0.post1", "1.2.1.dev1", "1.2.1", "1.10.0"),
+    )
+
+    def setUp(self) -> None:
+        """Load the script."""
+        script = runpy.run_path(str(ROOT / ".ci" / "debian-version"))
+        self.debian_version = script["debian_version"]
+
+    def test_dpkg_orders_them_as_pip_does(self) -> None:
+        """A development version is older than its release, and so on."""
+        if shutil.which("dpkg") is None:
+            raise SkipTest("there is no dpkg")
+        self.assertEqual(sorted(self.versions, key=Version), list(self.versions))
+        names = [f"{self.debian_version(version)}-1+deb12" for version in self.versions]
+        for older, newer in itertools.pairwise(names):
+            compared = subprocess.run(["dpkg", "--compare-versions", older, "lt", newer])
+            self.assertEqual(compared.returncode, 0, f"{older} < {newer}")
+
+    def test_another_form_is_refused(self) -> None:
+        for version in ("1.2-final", "v1.2", "1!1.2", ""):
+            with self.assertRaises(ValueError, msg=version):
+                self.debian_version(version)

@@ -493,9 +493,11 @@ class Git:
     """git and git-lfs, with a home and a configuration of their own.
 
     :ivar home: an empty directory.
+    :ivar within: what enters where git is to run, in front of its command line.
     """
 
     home: Path
+    within: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if shutil.which("git-lfs") is None:
@@ -523,7 +525,7 @@ class Git:
     def try_run(self, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run git, whatever comes of it."""
         return subprocess.run(
-            ["git", *arguments],
+            [*self.within, "git", *arguments],
             cwd=directory,
             env=self.environ,
             stdin=subprocess.DEVNULL,
