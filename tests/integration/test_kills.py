@@ -11,7 +11,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -32,8 +32,9 @@ MANY: Final = 10
 #: The size of parts, in bytes: the least that S3 takes.
 PART: Final = 5 * MIB
 
-#: How large objects are, in bytes; the largest are sent in parts.
-SIZES: Final = (1, 5000, 300_000, MIB, PART + 1000)
+#: How large objects are, in bytes, that are sent at once, and that are sent in parts.
+SMALL: Final = (1, 5000, 300_000, MIB)
+LARGE: Final = (PART + 1000,)
 
 #: How long a round lasts at most until the kill, in seconds.
 LONGEST: Final = 1.5
@@ -79,7 +80,7 @@ class KillsTestCase(IntegrationTestCase):
         known: dict[str, int] = {}
         stored = committed = 0
         for _ in range(KILLS):
-            clients = [Client(daemon, self.repo, known) for _ in range(3)]
+            clients = [Client(daemon, self.repo, known, sizes) for sizes in (SMALL, SMALL, LARGE)]
             with ThreadPoolExecutor(len(clients) + 1) as pool:
                 work: list[Callable[[], None]] = [each.push for each in clients]
                 work.append(clients[0].read)
@@ -106,13 +107,17 @@ class Client:
     """Pushes and fetches until its server is killed.
 
     :param known: objects that are there, by their oids, and their sizes; it adds its own.
+    :param sizes: how large the objects are that it pushes, in bytes.
     :ivar tried: the objects that it has begun to push, by their oids, and their sizes.
     :ivar stored: those of them that were acknowledged.
     :ivar committed: how many of these went in parts.
     """
 
-    def __init__(self, daemon: Daemon, repo: str, known: dict[str, int]) -> None:
+    def __init__(
+        self, daemon: Daemon, repo: str, known: dict[str, int], sizes: Sequence[int]
+    ) -> None:
         self._daemon = daemon
+        self._sizes = sizes
         self._known = known
         self._repo = repo
         self.tried: dict[str, int] = {}
@@ -123,7 +128,7 @@ class Client:
         """Push objects, one after the other, until nobody answers."""
         try:
             while True:
-                half = random.choice(SIZES) // 2
+                half = random.choice(self._sizes) // 2
                 data = os.urandom(half + 1) + b"a" * half
                 self.tried[oid_of(data)] = len(data)
                 self._push(data)
