@@ -9,6 +9,9 @@ What counts is how many *different* credentials a client tries for one account, 
 the same wrong password, sent again by every job of a build, is one guess.  A credential that
 was good lately is none, so who has one is never locked out by others behind the same address.
 
+All counts of one client begin and end together: what was looked at in one window is never taken
+from the counts of another.
+
 The counts lie in memory that all workers share, under keyed digests: no credential can
 be found out from them.
 """
@@ -33,9 +36,9 @@ from giftless.interfaces import Credential, Credentials, Password
 #: For how many seconds a credential counts as good lately after it was good.
 GOOD_SECONDS: Final = 3600.0
 
-#: How a guess is counted: while it is looked at, and when it is known to be bad.
-_OPEN: Final = 1
-_BAD: Final = 2
+#: A guess that is being looked at has as its count how many requests show it; one that is known
+#: to be bad has this.
+_BAD: Final = 1 << 32
 
 #: A count has bad guesses in its lower half, and those that are looked at in its upper half.
 _ONE_OPEN: Final = 1 << 32
@@ -57,11 +60,9 @@ class Guesses:
     ) -> None:
         self._table = table
         self._key = hmac.digest(secret, b"giftless guesses", "sha256")
-        self._per_account = options.max_failures
-        #: Never less than one account may have.
-        self._per_network = max(options.max_failures_per_address, options.max_failures)
-        if not options.max_failures_per_address:
-            self._per_network = 0
+        account, network = options.max_failures, options.max_failures_per_address
+        #: Of a network, which is never less than one account may have; and of an account.
+        self._limits = (max(network, account) if network else 0, account)
         self._window = options.failure_window
         self._clock = clock
         self._turns = Turns(clock)
@@ -88,7 +89,7 @@ class Guesses:
         :raises TooManyFailures: if the client has made too many guesses.
         """
         attempt = Attempt(place, self._digest("good", place, credentials.items))
-        self._count(attempt, credentials, self._clock.seconds(), _BAD)
+        self._count(attempt, credentials, self._clock.seconds(), is_open=False)
 
     def good(self, attempt: Attempt) -> None:
         """Note that a credential is good, so it is no guess."""
@@ -107,19 +108,15 @@ class Guesses:
             if attempt.good_until:
                 self._table.remove(attempt.credential)
         if attempt.good_until:
-            self._count(attempt, credentials, now, _BAD)
+            self._count(attempt, credentials, now, is_open=False)
 
     def no_guess(self, attempt: Attempt) -> None:
         """Note that a credential was no guess, or was not looked at."""
-        if not attempt.repeated:
-            with self._table.locked():
-                self._end(attempt, self._clock.seconds(), is_guess=False)
+        self._leave(attempt, is_guess=False)
 
     def left(self, attempt: Attempt) -> None:
         """Note that a client has left before the answer: it has made a guess."""
-        if not attempt.repeated:
-            with self._table.locked():
-                self._end(attempt, self._clock.seconds(), is_guess=True)
+        self._leave(attempt, is_guess=True)
 
     def _admits(self, attempt: Attempt, credentials: Credentials) -> bool:
         """Count a credential, unless it was good lately.
@@ -131,43 +128,54 @@ class Guesses:
         if known is not None:
             attempt.good_until = known[1]
             return True
-        return self._count(attempt, credentials, now, _OPEN)
+        attempt.counted = self._count(attempt, credentials, now, is_open=True)
+        return attempt.counted
 
-    def _count(self, attempt: Attempt, credentials: Credentials, now: float, state: int) -> bool:
+    def _count(self, attempt: Attempt, credentials: Credentials, now: float, is_open: bool) -> bool:
         """Count a guess.
 
-        :param state: whether it is being looked at, or known to be bad.
+        :param is_open: whether it is being looked at, and not known to be bad.
         :returns: whether it is counted: it is not while others are looked at that may be good.
         :raises TooManyFailures: if too many are known to be bad.
         """
-        network = network_of_host(credentials.address)
-        account = _account(credentials.items)
-        guess = self._digest("guess", network, account, attempt.credential)
-        attempt.keys = (
-            self._digest("account", network, attempt.place, account),
-            self._digest("network", network),
-        )
-        attempt.guess = guess
+        if not attempt.keys:
+            self._name(attempt, credentials)
         table = self._table
         with table.locked():
-            if table.get(guess, now) is not None:
-                attempt.repeated = True
+            known = table.get(attempt.guess, now)
+            if known is not None:
+                if is_open and known[0] < _BAD:
+                    table.put(attempt.guess, known[0] + 1, known[1], now)
                 return True
-            limits = (self._per_account, self._per_network)
-            counted, full = [], False
-            for key, limit in zip(attempt.keys, limits, strict=True):
-                count, expires = table.get(key, now) or (0, now + self._window)
+            until, full, counted = now + self._window, False, []
+            for key, limit in zip(attempt.keys, self._limits, strict=True):
+                count, until = table.get(key, now) or (0, until)
                 opened, bad = divmod(count, _ONE_OPEN)
                 if limit and bad >= limit:
-                    raise _too_many(expires - now)
+                    raise _too_many(until - now)
                 full = full or bool(limit and bad + opened >= limit)
-                counted.append((key, count + (_ONE_OPEN if state == _OPEN else 1), expires))
-            if full and state == _OPEN:
+                counted.append((key, count + (_ONE_OPEN if is_open else 1), until))
+            if full and is_open:
                 return False
             for key, count, expires in counted:
                 table.put(key, count, expires, now)
-            table.put(guess, state, counted[0][2], now)
+            table.put(attempt.guess, 1 if is_open else _BAD, until, now)
         return True
+
+    def _leave(self, attempt: Attempt, is_guess: bool) -> None:
+        """Note that a credential is looked at no longer; the last request that shows it decides.
+
+        :param is_guess: whether it goes on to count.
+        """
+        if not attempt.counted:
+            return
+        now = self._clock.seconds()
+        with self._table.locked():
+            state, until = self._table.get(attempt.guess, now) or (0, 0.0)
+            if 1 < state < _BAD:
+                self._table.put(attempt.guess, state - 1, until, now)
+            elif state < _BAD:
+                self._end(attempt, now, is_guess)
 
     def _end(self, attempt: Attempt, now: float, is_guess: bool) -> None:
         """Note what has become of a credential that was looked at.
@@ -175,7 +183,7 @@ class Guesses:
         :param is_guess: whether it goes on to count.
         """
         table = self._table
-        found = table.get(attempt.guess, now) if attempt.keys else None
+        found = table.get(attempt.guess, now) if attempt.counted else None
         if found is None:
             return
         state, until = found
@@ -185,12 +193,22 @@ class Guesses:
             table.remove(attempt.guess)
         for key in attempt.keys:
             kept = table.get(key, now)
-            if kept is None:
+            if kept is None or kept[1] != until:
                 continue  # its window has ended, and another may have begun
             opened, bad = divmod(kept[0], _ONE_OPEN)
-            opened -= state == _OPEN
+            opened -= state < _BAD
             bad += is_guess - (state == _BAD)
             table.put(key, max(0, opened) * _ONE_OPEN + max(0, bad), kept[1], now)
+
+    def _name(self, attempt: Attempt, credentials: Credentials) -> None:
+        """Find out under which keys a guess is counted."""
+        network = network_of_host(credentials.address)
+        account = _account(credentials.items)
+        attempt.guess = self._digest("guess", network, account, attempt.credential)
+        attempt.keys = (
+            self._digest("network", network),
+            self._digest("account", network, attempt.place, account),
+        )
 
     def _digest(self, *parts: object) -> bytes:
         return hmac.digest(self._key, _encode(parts), "sha256")[:KEY_BYTES]
@@ -202,12 +220,13 @@ class Attempt:
     :ivar place: the path that has its own accounts, below which it was sent.
     :ivar credential: its digest.
     :ivar good_until: until when it counts as good lately; 0 if it does not.
-    :ivar guess: under which key it is counted as a guess.
-    :ivar keys: under which keys the guesses of its client are counted.
-    :ivar repeated: whether the same guess has been counted before.
+    :ivar guess: under which key it is counted as a guess; empty before it is.
+    :ivar keys: under which keys the guesses of its client are counted: all, and those for one
+        account.
+    :ivar counted: whether it is counted as one that is being looked at.
     """
 
-    __slots__ = ("credential", "good_until", "guess", "keys", "place", "repeated")
+    __slots__ = ("counted", "credential", "good_until", "guess", "keys", "place")
 
     def __init__(self, place: str, credential: bytes) -> None:
         self.place = place
@@ -215,7 +234,7 @@ class Attempt:
         self.good_until = 0.0
         self.guess = b""
         self.keys: tuple[bytes, ...] = ()
-        self.repeated = False
+        self.counted = False
 
 
 def _account(items: tuple[Credential, ...]) -> str | None:

@@ -236,6 +236,75 @@ class BoundTests(ThrottleTestCase):
         self.assertEqual(self.guess("alice", count=4), ["refused"] * 3 + ["wait"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_what_is_answered_in_the_next_window_is_not_taken_from_its_counts(self) -> None:
+        """Whoever has good tokens would make room for guesses with them."""
+        self.outcome(Password("early", "wrong"))
+        self.clock.advance(59)
+        earlier = self.office(7)
+        late = self.judge.answer
+        assert late is not None
+        self.clock.advance(1)
+        self.judge.answer = Deferred()
+        self.judge.asked.clear()
+        running = [self.start(self.ask(Password(str(n), "wrong"))) for n in range(8)]
+        late.callback(None)
+        for identified in earlier:
+            self.successResultOf(identified)
+        running += [self.start(self.ask(Password(str(n), "more"))) for n in range(8)]
+        self.answer()
+        self.clock.advance(PAUSE)
+        for answered in running:
+            self.failureResultOf(answered, Unauthorized, TooManyFailures)
+        self.assertEqual(len(self.judge.asked), 8)
+
+    def test_log_ins_that_have_been_answered_hold_up_nobody(self) -> None:
+        """Whenever the counts of their accounts began."""
+        self.guess("early", count=1)
+        self.clock.advance(50)
+        self.guess(*(f"user {number}" for number in range(7)), count=1)
+        self.clock.advance(11)
+        self.guess("early", count=1)
+        self.clock.advance(44)
+        self.office(7)
+        self.clock.advance(6)
+        self.answer()
+        self.assertEqual(self.guess("dora", count=1), ["refused"])
+
+    def test_a_guess_is_counted_as_long_as_any_request_shows_it(self) -> None:
+        """Also if the first of them cannot be answered, or its client leaves."""
+        shown = Password("alice", "wrong")
+        for is_gone in (True, False):
+            self.setUp()
+            first = self.judge.answer = Deferred()
+            one = self.start(self.ask(shown))
+            one.addErrback(lambda _: None)
+            self.judge.answer = Deferred()
+            running = [self.start(self.ask(shown))]
+            running += [self.start(self.ask(Password("alice", str(n)))) for n in range(2)]
+            if is_gone:
+                one.cancel()
+            else:
+                first.errback(ServiceUnavailable("the forge does not answer", 30))
+            running.append(self.start(self.ask(Password("alice", "a third"))))
+            self.answer()
+            self.clock.advance(PAUSE)
+            for answered in running:
+                self.failureResultOf(answered, Unauthorized, TooManyFailures)
+            self.assertEqual(len(set(self.judge.asked)), 3)
+
+    def test_who_leaves_takes_nothing_from_others_who_show_the_same(self) -> None:
+        (running,) = self.office(1)
+        answer, person = self.judge.answer, Password("user 0", "good")
+        for _ in range(3):
+            self.judge.answer = Deferred()
+            leaving = self.start(self.ask(person))
+            leaving.addErrback(lambda _: None)
+            leaving.cancel()
+        self.judge.answer = answer
+        self.answer()
+        self.successResultOf(running)
+        self.assertEqual(self.guess("user 0", count=4), ["refused"] * 3 + ["wait"])
+
     def test_each_credential_of_a_request_is_a_guess(self) -> None:
         guesses = [Password("alice", f"guess {number}") for number in range(MAX_CREDENTIALS)]
         self.assertEqual(self.outcome(*guesses), "refused")
