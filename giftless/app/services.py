@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from giftless.app.backends import Backends
 from giftless.app.config import Config
 from giftless.app.quotas import build_quotas
 from giftless.auth.aliases import Aliased
+from giftless.auth.below import Elsewhere
 from giftless.auth.chain import AuthChain, in_order
 from giftless.auth.guard import Guard
 from giftless.auth.rates import Rated, Rates
@@ -23,7 +25,9 @@ from giftless.interfaces import (
     IAnonymous,
     IAuthenticator,
     IBlocking,
+    IConfined,
 )
+from giftless.lfs.objects import Repo
 from giftless.monitoring.measuring import MeasuredAuthenticator
 from giftless.transfer.registry import TransferRegistry
 from giftless.usecases.authorization import Gate
@@ -91,7 +95,11 @@ def build_services(
     :param events: where it is published what has happened.
     :raises ConfigError: if the configuration cannot be used.
     """
-    names_people = not all(IAnonymous.providedBy(part) for part in backends.chain)
+    places = _places(backends.chain)
+
+    def names_people(repo: Repo) -> bool:
+        return places.get(backends.prefixes.of(repo.segments), False)
+
     gate = Gate(options.access.hide_private, names_people)
     quotas = None
     if backends.quotas is not None:
@@ -102,7 +110,10 @@ def build_services(
     if options.ssh.enabled:
         lifetime, clock = max(1, int(options.ssh.token_lifetime)), environment.wall_clock
         tokens = RepositoryTokens(backends.secret, lifetime, clock)
-    guarded, guarded_api = _guards(options, environment, backends, names_people, tokens)
+    chain = [*backends.chain]
+    if places and "" not in places:
+        chain.append(Elsewhere(backends.prefixes.paths))
+    guarded, guarded_api = _guards(options, environment, backends, chain, names_people, tokens)
     counted, counted_locks = guarded, guarded
     api, api_locks = guarded_api, guarded_api
     if options.rates.bounded:
@@ -128,15 +139,30 @@ def build_services(
     )
 
 
+def _places(chain: Sequence[IAuthenticator]) -> dict[str, bool]:
+    """Return below which paths somebody decides, and whether credentials are taken there.
+
+    :returns: by these paths; that of all other repositories is empty.
+    """
+    places: dict[str, bool] = {}
+    for part in chain:
+        place = part.path.path if IConfined.providedBy(part) else ""
+        places[place] = places.get(place, False) or not IAnonymous.providedBy(part)
+    return places
+
+
 def _guards(
     options: Config,
     environment: Environment,
     backends: Backends,
-    names_people: bool,
+    authenticators: Sequence[IAuthenticator],
+    names_people: Callable[[Repo], bool],
     tokens: RepositoryTokens | None,
 ) -> tuple[IAuthenticator, IAuthenticator]:
     """Build what identifies everybody, and slows down who guesses.
 
+    :param authenticators: judge them.
+    :param names_people: whether any of them takes credentials for a repository.
     :param tokens: reads repository tokens; ``None`` if there are none.
     :returns: what refuses repository tokens, and what takes them.
     """
@@ -145,7 +171,7 @@ def _guards(
     if access.max_failures:
         guesses = Guesses(backends.shared, backends.secret, access, environment.reactor)
     prefixes = backends.prefixes
-    chain: IAuthenticator = AuthChain(in_order(backends.chain))
+    chain: IAuthenticator = AuthChain(in_order(authenticators))
     if options.aliases or backends.space.presence is not None:
         chain = Aliased(chain, options.aliases, backends.space.moved)
     if tokens is None:

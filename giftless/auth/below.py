@@ -19,7 +19,7 @@ from giftless.auth.chain import AuthChain, in_order
 from giftless.auth.prefixes import folded, inside, outside
 from giftless.auth.realms import Realm
 from giftless.base.showing import describe
-from giftless.errors import BadRequest, ConfigError
+from giftless.errors import BadRequest, ConfigError, NotFound
 from giftless.interfaces import (
     Credentials,
     Environment,
@@ -30,7 +30,7 @@ from giftless.interfaces import (
     Identity,
     Section,
 )
-from giftless.lfs.objects import Repo
+from giftless.lfs.objects import OPERATION, Repo
 
 #: What the names of a path may have: what hosts, ports and organisations are written with.
 _NAME: Final = re.compile(r"[A-Za-z0-9._~:-]+", re.ASCII)
@@ -79,6 +79,26 @@ class Below:
             # No realm: who has this name below another path is somebody else.
             identity = replace(identity, principal=self._realm.principal(identity.name))
         return identity
+
+
+@implementer(IAuthenticator)
+class Elsewhere:
+    """Says what the paths of repositories begin with, where all are below some path.
+
+    :param paths: these paths.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = " or ".join(f"{path}/" for path in sorted(paths))
+
+    async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
+        """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.
+
+        :raises NotFound: if a repository is meant.
+        """
+        if repo == OPERATION:
+            return None
+        raise NotFound(f"there is no {repo} here: paths of repositories begin with {self._paths}")
 
 
 class BelowFactory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import CancelledError
@@ -40,8 +41,8 @@ class Guard:
 
     :param authenticator: judges each of them.
     :param guesses: counts them; ``None`` not to.
-    :param names_people: whether the authenticator takes any credentials.  If not, they
-        are passed over: to refuse one would make git ask for another.
+    :param names_people: whether the authenticator takes any credentials for a repository.  If
+        not, they are passed over: to refuse one would make git ask for another.
     :param prefixes: below which paths other accounts are meant: what is good, or a guess,
         below one says nothing about the others.
     """
@@ -50,7 +51,7 @@ class Guard:
         self,
         authenticator: IAuthenticator,
         guesses: Guesses | None,
-        names_people: bool = True,
+        names_people: Callable[[Repo], bool] = lambda _: True,
         prefixes: Prefixes | None = None,
     ) -> None:
         self._authenticator = authenticator
@@ -67,7 +68,7 @@ class Guard:
         :raises TooManyRequests: if one cannot be checked now, none is refused
             and none is good.
         """
-        if not credentials.given or not self._names_people:
+        if not credentials.given or not self._names_people(repo):
             unnamed = Credentials((), credentials.address)
             return await self._authenticator.authenticate(unnamed, repo)
         if len(credentials.items) > MAX_CREDENTIALS:

@@ -57,6 +57,11 @@ class Prefixes:
             for key in sorted(sections, key=len, reverse=True)
         ]
 
+    @property
+    def paths(self) -> Sequence[str]:
+        """The paths, the longest first."""
+        return [path for _, path in self._paths]
+
     def of(self, segments: Sequence[str]) -> str:
         """Return the path that a repository is below; empty if it is below none.
 

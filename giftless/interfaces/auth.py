@@ -255,8 +255,8 @@ class IAuthenticator(Interface):
 class IAnonymous(Interface):
     """An authenticator that identifies nobody: it gives every client the same anonymous identity.
 
-    If all authenticators of a server are such, whatever a client may not do is refused
-    with 403 instead of 401, and credentials are passed over: none would help.
+    If all authenticators that decide about a repository are such, whatever a client may not do
+    is refused with 403 instead of 401, and credentials are passed over: none would help.
     """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from giftless.errors import BadAction, CredentialNeeded, Forbidden, LFSError, NotFound
@@ -17,11 +17,15 @@ class Gate:
 
     :param hide_private: whether what an identity may not even read looks as
         if it did not exist.
-    :param names_people: whether any authenticator takes credentials.  If none does,
-        no anonymous client is asked for one, which cannot exist.
+    :param names_people: whether any authenticator takes credentials for a repository.  If
+        none does, no anonymous client is asked for one, which cannot exist.
     """
 
-    def __init__(self, hide_private: bool = False, names_people: bool = True) -> None:
+    def __init__(
+        self,
+        hide_private: bool = False,
+        names_people: Callable[[Repo], bool] = lambda _: True,
+    ) -> None:
         self._hide_private = hide_private
         self._names_people = names_people
 
@@ -79,9 +83,10 @@ class Gate:
             self.require(identity, permission, repo)
         return wanted, refused
 
-    def require_name(self, identity: Identity, thing: str, keys: str) -> None:
+    def require_name(self, identity: Identity, repo: Repo, thing: str, keys: str) -> None:
         """Raise an error if a client is anonymous.
 
+        :param repo: where it asks.
         :param thing: what a name is needed for, in words that complete "to".
         :param keys: the keys of the configuration that can change that.
         :raises CredentialNeeded: if a credential may help.
@@ -89,17 +94,17 @@ class Gate:
         """
         if not identity.anonymous:
             return
-        if self._names_people:
+        if self._names_people(repo):
             raise CredentialNeeded(f"a credential is needed to {thing}")
         raise Forbidden(
-            f"a name is needed to {thing}, but this server takes no credentials;"
-            f" its administrator can change that ({keys})"
+            f"a name is needed to {thing}, but no credentials are taken for"
+            f" {repo}; the server's administrator can change that ({keys})"
         )
 
     def _denied(
         self, identity: Identity, permission: Permission, repo: Repo, oid: Oid | None
     ) -> LFSError:
-        if identity.anonymous and self._names_people:
+        if identity.anonymous and self._names_people(repo):
             return CredentialNeeded(
                 f"a credential with {permission.value} access to {repo} is needed"
             )
@@ -110,7 +115,7 @@ class Gate:
         if identity.anonymous:
             return Forbidden(
                 f"this server gives nobody {permission.value} access to {repo}, and takes no"
-                " credentials; its administrator can change that (auth)"
+                " credentials for it; its administrator can change that (auth)"
             )
         grants = identity.grants
         if INarrowedGrants.providedBy(grants) and (why := grants.lacking(permission, oid)):
@@ -153,6 +158,7 @@ class LockGate:
         if not self._anonymous:
             self._gate.require_name(
                 identity,
+                repo,
                 "lock files, so that each lock has an owner",
                 "auth, or locks.anonymous",
             )

@@ -11,13 +11,14 @@ from zope.interface.verify import verifyObject
 from giftless.app.backends import Backends, build_backends
 from giftless.app.config import Config
 from giftless.app.services import build_services
-from giftless.auth.below import Below
+from giftless.auth.below import Below, Elsewhere
 from giftless.auth.chain import AuthChain, in_order
 from giftless.auth.grants import READ, RepoGrants
 from giftless.errors import (
     BadRequest,
     ConfigError,
     CredentialNeeded,
+    Forbidden,
     NotFound,
     TooManyFailures,
     Unauthorized,
@@ -32,7 +33,7 @@ from giftless.interfaces import (
     Password,
     Vouched,
 )
-from giftless.lfs.objects import Permission, Repo
+from giftless.lfs.objects import OPERATION, Permission, Repo
 from giftless.usecases.events import Events
 from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.auth.test_chain import Fixed
@@ -166,6 +167,21 @@ class BelowTests(CoroutineTestCase):
         self.assertTrue(identity.anonymous)
 
 
+class ElsewhereTests(CoroutineTestCase):
+    """Nobody decides about repositories that are below no path."""
+
+    def test_it_says_how_paths_begin(self) -> None:
+        elsewhere = Elsewhere(["git.example.com", "github.com"])
+        verifyObject(IAuthenticator, elsewhere)
+        asked = elsewhere.authenticate(alice(), repo_of("acme/rocket"))
+        error = self.assert_fails(NotFound, asked)
+        self.assertIn("begin with git.example.com/ or github.com/", error.message)
+
+    def test_it_knows_no_operators(self) -> None:
+        asked = Elsewhere(["github.com"]).authenticate(alice(), OPERATION)
+        self.assertIsNone(self.run_now(asked))
+
+
 class FactoryTests(CoroutineTestCase):
     def refused(self, path: Any, *sections: Any) -> ConfigError:
         section = {"type": "below", "path": path, "auth": list(sections)}
@@ -237,8 +253,44 @@ class ServerTests(CoroutineTestCase):
         identity = self.run_now(guarded(vouched, repo_of("a/org/repo")))
         assert identity is not None
         self.assertEqual(identity.principal, "basic:a#alice")
-        for path in ("b/org/repo", "org/repo"):
-            self.assertRaises(Unauthorized, self.run_now, guarded(vouched, repo_of(path)))
+        self.assertRaises(Unauthorized, self.run_now, guarded(vouched, repo_of("b/org/repo")))
+        self.assertRaises(NotFound, self.run_now, guarded(vouched, repo_of("org/repo")))
+
+    def test_where_nobody_has_a_name_nobody_is_asked_for_a_credential(self) -> None:
+        """And one that git sends, because it knows it for the server, is no guess."""
+        anonymous = {"type": "anonymous"}
+        public = {"type": "below", "path": "public", "auth": [anonymous]}
+        hub = self.basic("a", "x", "a")
+        for sections, path, other in (
+            ([public, hub], "public/repo", "a/repo"),
+            ([anonymous, hub], "org/repo", "a/repo"),
+        ):
+            config, parts, backends = self.build(*sections)
+            services = build_services(config, parts.environment, backends, Events({}))
+            require = services.gate.require
+
+            def ask(shown: Credentials, path: str, by: Any = services.guarded) -> Identity:
+                identity: Identity = self.run_now(by.authenticate(shown, repo_of(path)))
+                return identity
+
+            for number in range(config.access.max_failures + 1):
+                identity = ask(alice(f"of another forge {number}"), path)
+                self.assertTrue(identity.anonymous)
+            require(identity, Permission.READ, repo_of(path))
+            wanted = identity, Permission.WRITE
+            self.assertRaises(Forbidden, require, *wanted, repo_of(path))
+            self.assertRaises(CredentialNeeded, require, *wanted, repo_of(other))
+            self.assertRaises(CredentialNeeded, ask, Credentials(), other)
+            self.assertEqual(ask(alice("x"), other).name, "alice")
+
+    def test_where_nobody_decides_there_are_no_repositories(self) -> None:
+        config, parts, backends = self.build(self.basic("a", "x", "a"))
+        services = build_services(config, parts.environment, backends, Events({}))
+        ask = services.guarded.authenticate
+        for shown in (alice("x"), Credentials()):
+            error = self.assert_fails(NotFound, ask(shown, repo_of("org/repo")))
+            self.assertIn("begin with a/", error.message)
+            self.assert_fails(CredentialNeeded, ask(shown, OPERATION))
 
     def test_what_is_good_below_one_path_is_a_guess_below_another(self) -> None:
         """And the other way round: who is shut out below one is let in below the other."""

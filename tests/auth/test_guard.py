@@ -108,7 +108,7 @@ class GuardTests(CoroutineTestCase):
 
     def test_credentials_are_passed_over_where_none_can_be_good(self) -> None:
         """Or git would ask for a password that cannot exist."""
-        guard = Guard(AnonymousAuthenticator("read"), None, names_people=False)
+        guard = Guard(AnonymousAuthenticator("read"), None, names_people=lambda _: False)
         for item in (Bearer("x"), Password("a", "b"), Unreadable("negotiate")):
             for count in (1, MAX_CREDENTIALS + 1):
                 credentials = Credentials((item,) * count, "192.0.2.1")

@@ -31,20 +31,20 @@ class RefusalTests(SynchronousTestCase):
 
     def test_an_anonymous_client_is_not_asked_for_a_credential_that_cannot_exist(self) -> None:
         for hidden in (False, True):
-            error = self.refusal(Gate(hidden, names_people=False), ANYBODY)
+            error = self.refusal(Gate(hidden, names_people=lambda _: False), ANYBODY)
             self.assertIs(type(error), Forbidden)
             self.assertIn("write access", error.message)
-        gate = Gate(names_people=False)
+        gate = Gate(names_people=lambda _: False)
         self.assertIn("takes no credentials", self.refusal(gate, ANYBODY).message)
         self.assertIs(type(self.refusal(gate, stranger())), Forbidden)
 
     def test_a_repository_that_is_hidden_is_not_there_for_who_may_not_read_it(self) -> None:
         for identity in (stranger(anonymous=False), stranger()):
-            gate = Gate(True, names_people=False)
+            gate = Gate(True, names_people=lambda _: False)
             self.assertIs(type(self.refusal(gate, identity)), NotFound)
 
     def test_somebody_who_is_known_is_forbidden_to_write(self) -> None:
-        for names_people in (False, True):
-            error = self.refusal(Gate(names_people=names_people), reader())
+        for gate in (Gate(), Gate(names_people=lambda _: False)):
+            error = self.refusal(gate, reader())
             self.assertIs(type(error), Forbidden)
             self.assertIn("rita", error.message)

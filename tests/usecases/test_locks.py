@@ -39,7 +39,7 @@ class LockServiceTestCase(SQLiteTestCase, CoroutineTestCase):
         self, names_people: bool = True, hide_private: bool = False, **policy: Any
     ) -> LockService:
         """Make a service."""
-        gate = Gate(hide_private, names_people)
+        gate = Gate(hide_private, lambda _: names_people)
         return LockService(self.store, gate, LockPolicy(**policy), self.clock.seconds)
 
     def lock(self, path: str = "a.psd", identity: Identity | None = None) -> Lock:

@@ -265,7 +265,7 @@ class Front:
         )
         self.tokens = transfers.tokens
         proxies = Proxies(trusted, certificate_header)
-        gate = Gate(names_people=names_people)
+        gate = Gate(names_people=lambda _: names_people)
         actions_authenticator = AuthChain([self.tokens, *authenticators])
         server = LFSServer(
             store, transfers.registry, blocking, self.limits.object_size, gate, events
