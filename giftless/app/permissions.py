@@ -71,9 +71,7 @@ def warnings(config: Config, source: str, text: str, environ: Mapping[str, str])
     :returns: a line for each that others may read or write, and should not.
     """
     if source:
-        held = load_yaml(text)
-        holds_secret = any(value for name, value in _options(held) if name in _SECRETS)
-        yield from _look(source, secret=holds_secret, group=True)
+        yield from _look(source, secret=holds_secret(load_yaml(text)), group=True)
     yield from _look(config.state_dir)
     for directory in config.plugin_path:
         yield from _look(directory, group=True)
@@ -91,6 +89,27 @@ def warnings(config: Config, source: str, text: str, environ: Mapping[str, str])
             yield from _look(environ.get(variable) or usual.replace("~", home), secret=True)
     for path in _tls_keys(config):
         yield from _look(path, secret=True)
+
+
+def holds_secret(data: Any) -> bool:
+    """Whether a secret stands in a configuration.
+
+    :param data: the configuration, or a part of it, as plain data.
+    """
+    return any(value for name, value in _options(data) if name in _SECRETS)
+
+
+def without_secrets(data: Any) -> Any:
+    """Return a copy of a configuration that can be shown.
+
+    :param data: the configuration, or a part of it, as plain data.
+    """
+    if isinstance(data, Mapping):
+        return {
+            name: "(a secret)" if name in _SECRETS and inner else without_secrets(inner)
+            for name, inner in data.items()
+        }
+    return [*map(without_secrets, data)] if isinstance(data, list) else data
 
 
 def _look(path: str, secret: bool = False, group: bool = False) -> Iterator[str]:

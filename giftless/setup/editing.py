@@ -29,7 +29,7 @@ _Change = tuple[int, int, str]
 
 
 class Refused(Exception):
-    """The text cannot be changed without losing something; the words say what to write."""
+    """The text cannot be changed without losing something; the words say what to do."""
 
 
 def edit(text: str, changes: Mapping[str, Any]) -> str:
@@ -47,11 +47,7 @@ def edit(text: str, changes: Mapping[str, Any]) -> str:
         edited = _edited(text, data, changes, in_place)
         if edited is not None and _same(_read(edited), expected):
             return edited
-    raise Refused(
-        "the file is written in a way that cannot be changed without losing something;"
-        " write this into it yourself:\n\n"
-        + "\n".join(in_block(key, value) for key, value in changes.items())
-    )
+    raise Refused("the file is written in a way that cannot be changed without losing something")
 
 
 def _read(text: str) -> Any:

@@ -12,8 +12,9 @@ from typing import Final
 
 from giftless.setup.answers import SERVICE_DATA
 from giftless.setup.asking import AskingProblem
+from giftless.setup.files import read
 from giftless.setup.plan import Layout
-from giftless.setup.units import UNIT
+from giftless.setup.units import DROP_IN, UNIT, UNIT_USER, user_of
 from giftless.setup.values import ServicePath
 
 #: Where an operator's units are, and where those of packages are.
@@ -52,7 +53,7 @@ def layout(given: Mapping[str, str | None], environ: Mapping[str, str], root: bo
             ServicePath().parse(config)
         except ValueError as error:
             raise AskingProblem(f"--config: {error}") from None
-    user = given.get("user") or ("giftless" if root and units else own_name())
+    user = given.get("user") or (_present_user(units) if root and units else own_name())
     if user == str(os.geteuid()):
         user = own_name()
     if not root and user != own_name():
@@ -76,6 +77,12 @@ def own_name() -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:  # as in a container
         return str(uid)
+
+
+def _present_user(units: str) -> str:
+    """Return whom the service runs as; giftless's own user if nothing says."""
+    drop_in = read(os.path.join(units, DROP_IN)) or b""
+    return user_of(drop_in.decode(errors="replace")) or UNIT_USER
 
 
 def _unit() -> str:

@@ -6,20 +6,21 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from giftless.app.config import Config
+from giftless.app.permissions import holds_secret, without_secrets
 from giftless.base.watched_file import FileProblem
 from giftless.setup.answers import SERVICE_DATA, Answers
-from giftless.setup.editing import edit
-from giftless.setup.kinds import STORAGES, kind_of
+from giftless.setup.editing import Refused, edit
 from giftless.setup.proxies import FILE, proxy_file
 from giftless.setup.rendering import new_text
+from giftless.setup.seals import is_sealed, sealed
 from giftless.setup.sections import changes
-from giftless.setup.units import DROP_IN, UNIT, Service, drop_in, memory_of
+from giftless.setup.units import DROP_IN, UNIT, Service, drop_in, is_service_of, memory_of
 from giftless.setup.users import FirstUser, with_grant, with_password
 from giftless.setup.validity import check_parts, check_text, plain_data
 from giftless.setup.values import host_and_port
+from giftless.setup.yaml_text import in_block
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Plan:
 
     :ivar files: what is written; the configuration comes last, as it names the others.
     :ivar folders: directories of data that are made if they are missing, with their modes.
-    :ivar by_hand: files that people have changed: what would have to change in each.
+    :ivar by_hand: files that others have written or changed: what would have to change in each.
     """
 
     files: Sequence[NewFile]
@@ -110,10 +111,13 @@ def decide(
     text = found.get(layout.config, b"").decode()
     data = plain_data(text)
     wanted = changes(answers, before, data)
-    config = edit(text, wanted) if text.strip() else new_text(wanted)
+    try:
+        config = edit(text, wanted) if text.strip() else new_text(wanted)
+    except Refused as error:
+        shown = "\n".join(in_block(key, without_secrets(value)) for key, value in wanted.items())
+        raise Refused(f"{error}; write this into it yourself:\n\n{shown}") from None
     files = [*_secrets(answers, wishes, layout, found)]
     by_hand: dict[str, str] = {}
-    written = {**data, **wanted}
     options = check_text(layout.config, config)
     if wanted:
         check_parts(options)
@@ -121,13 +125,11 @@ def decide(
     for path, content in generated(answers, layout, options).items():
         present = found.get(path)
         text = "" if present is None else present.decode(errors="replace")
-        was = old.get(path, text)
-        if present is None or text == was:
-            # Nobody has changed it by hand.
-            files.append(NewFile(path, content.encode(), present))
-        elif was != content:
-            by_hand[path] = _difference(was, content, path)
-    private = _holds_secret(written)
+        if present is None or (is_sealed(text) and is_service_of(layout.config, path, text)):
+            files.append(NewFile(path, sealed(content).encode(), present))
+        elif content != old.get(path, text):
+            by_hand[path] = _difference(old.get(path, text), content, path)
+    private = holds_secret({**data, **wanted})
     files.append(NewFile(layout.config, config.encode(), found.get(layout.config), private))
     folders = {answers.state_dir: 0o700, **dict.fromkeys(_objects(answers), 0o750)}
     # Relative ones are the daemon's own affair.
@@ -196,14 +198,6 @@ def _secrets(
         content = f"{user.generated}\n".encode()
         files.insert(0, NewFile(path, content, found.get(path), private=True, own=True))
     return files
-
-
-def _holds_secret(data: Mapping[str, Any]) -> bool:
-    """Whether a storage's secret stands in the configuration."""
-    storage = data.get("storage", {})
-    kind = STORAGES.get(kind_of(storage))
-    fields = kind.fields if kind else ()
-    return any(each.hidden == "value" and storage.get(each.key) for each in fields)
 
 
 def _difference(old: str, new: str, path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,10 @@ DROP_IN: Final = "giftless.service.d/setup.conf"
 #: What the unit itself says.
 _UNIT_CONFIG: Final = "/etc/giftless/giftless.yaml"
 _UNIT_PATH: Final = "/opt/giftless/bin"
-_UNIT_USER: Final = "giftless"
+UNIT_USER: Final = "giftless"
 _UNIT_MEMORY: Final = 576
+
+_TWISTD: Final = "/usr/bin/env twistd"
 
 _MIB: Final = 1024 * 1024
 
@@ -61,13 +64,11 @@ def _service(service: Service, written: list[str]) -> Iterator[str]:
     if service.programs != _UNIT_PATH:
         yield f"Environment={_path(f'PATH={service.programs}:/usr/bin:/bin')}"
     if service.config != _UNIT_CONFIG:
-        config = _path(service.config).replace("$", "$$")
-        twistd = "/usr/bin/env twistd"
         yield "ExecStartPre="
-        yield f"ExecStartPre={twistd} --pidfile= giftless --config {config} --check"
+        yield f"ExecStartPre={_TWISTD} --pidfile= giftless --config {_word(service.config)} --check"
         yield "ExecStart="
-        yield f"ExecStart={twistd} --nodaemon --pidfile= giftless --config {config}"
-    if service.user != _UNIT_USER:
+        yield _start(service.config)
+    if service.user != UNIT_USER:
         yield "DynamicUser=no"
         yield f"User={_specifiers(service.user)}"
     yield from (f"ReadWritePaths={_path(path)}" for path in written)
@@ -80,6 +81,26 @@ def _service(service: Service, written: list[str]) -> Iterator[str]:
         yield "PrivateUsers=no"
 
 
+def is_service_of(config: str, path: str, text: str) -> bool:
+    """Whether a file of units belongs to the service with this configuration.
+
+    Only the drop-in says; whatever is no drop-in may be anybody's.
+
+    :param path: the path of the file.
+    :param text: what is in it.
+    """
+    if not path.endswith(DROP_IN):
+        return True
+    starts = [line for line in text.splitlines() if line.startswith("ExecStart=/")]
+    return starts == ([] if config == _UNIT_CONFIG else [_start(config)])
+
+
+def user_of(text: str) -> str:
+    """Return the user that a drop-in names; empty if it names none."""
+    found = re.search(r"^User=(.+)$", text, re.MULTILINE)
+    return found[1].replace("%%", "%") if found else ""
+
+
 def memory_of(options: Config) -> int:
     """Return how much memory a service may take, old and new workers together, in MiB."""
     workers = available() if options.workers == "auto" else options.workers
@@ -87,6 +108,15 @@ def memory_of(options: Config) -> int:
     if options.ssh.endpoints:
         needed += 2 * options.ssh.processes * PROCESS_MEMORY
     return -(-needed // _MIB)
+
+
+def _start(config: str) -> str:
+    return f"ExecStart={_TWISTD} --nodaemon --pidfile= giftless --config {_word(config)}"
+
+
+def _word(path: str) -> str:
+    """Write a path in a command."""
+    return _path(path).replace("$", "$$")
 
 
 def _path(path: str) -> str:

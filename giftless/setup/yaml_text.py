@@ -19,5 +19,7 @@ def in_block(key: str, value: Any) -> str:
 
 def in_line(value: Any) -> str:
     """Write a scalar so that it can stand anywhere."""
-    text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=_WIDTH)
+    # What ends a line would be one in a text that is not escaped.
+    plain = not isinstance(value, str) or value.isprintable()
+    text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=plain, width=_WIDTH)
     return text.strip()[1:-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -77,17 +77,13 @@ class EditingTests(SynchronousTestCase):
         self.assertEqual(text.count("\r\n"), text.count("\n"))
 
     def test_what_cannot_be_kept_is_refused(self) -> None:
-        """The words say what to write."""
         for text in (
             "{storage: {type: local}}",
             "storage: &it {type: local}\nother: *it\n",
             "? storage\n: {type: local}\n",
             "--- {}\n...\n",
         ):
-            refused = self.assertRaises(
-                Refused, edit, text, {"storage": {"type": "s3", "bucket": "x"}}
-            )
-            self.assertIn("  bucket: x", str(refused))
+            self.assertRaises(Refused, edit, text, {"storage": {"type": "s3", "bucket": "x"}})
 
     def test_no_change_changes_nothing(self) -> None:
         self.assertEqual(edit("{nothing: [anybody\n", {}), "{nothing: [anybody\n")
@@ -132,6 +128,7 @@ _VALUES = st.recursive(
 
 class HostileEditingTests(SynchronousTestCase):
     @given(_SCALARS)
+    @example(value="\x85")
     def test_each_value_can_stand_anywhere(self, value: Any) -> None:
         self.assertEqual(load_yaml(f"key: {in_line(value)} # x\n"), {"key": value})
         self.assertEqual(load_yaml(f"[{in_line(value)}, {in_line(value)}]"), [value, value])

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.app.config import Config
-from giftless.setup.units import Service, drop_in, memory_of
+from giftless.setup.units import Service, drop_in, memory_of, user_of
 from tests.setup.support import Desk
 from tests.test_operations import UNITS, analyze, unit
 
@@ -57,6 +57,22 @@ class DropInTests(SynchronousTestCase):
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
         rated = analyze("security", "--offline=true", str(path))
         self.assertIn("Overall exposure level", rated.stdout)
+
+    def test_its_user_is_known(self) -> None:
+        for user in ("lfs", "a%b"):
+            self.assertEqual(user_of(drop_in(replace(PLAIN, user=user))), user)
+        self.assertEqual(user_of(drop_in(PLAIN)), "")
+
+    def test_the_service_of_another_configuration_is_left_alone(self) -> None:
+        desk = Desk(units="/etc/systemd/system")
+        desk.run(tls="none")
+        path = "/etc/systemd/system/giftless.service.d/setup.conf"
+        for folder in ("/srv/a$b", "/srv/two"):
+            other = Desk(folder, units="/etc/systemd/system")
+            other.files = {each: desk.files[each] for each in desk.files if "systemd" in each}
+            plan = other.run(tls="none")
+            self.assertIn(f'--config "{folder.replace("$", "$$")}/', plan.by_hand[path])
+            self.assertNotIn(path, [file.path for file in plan.files])
 
     def test_units_are_written_beside_the_configuration(self) -> None:
         desk = Desk(units="/etc/systemd/system")
