@@ -113,6 +113,12 @@ def _write(
     locks: contextlib.ExitStack,
 ) -> None:
     """Do what :func:`write` does; ``locks`` ends the locks of directories."""
+    for path in (file.path for file in files):
+        if not os.path.isabs(path):
+            words = (
+                "begins where the daemon is started; write its whole path into the configuration"
+            )
+            raise FilesProblem(f"{path} {words}")
     made: list[str] = []
     staged: list[tuple[str, str]] = []
     done = False
@@ -122,6 +128,9 @@ def _write(
         for file in files:
             made += _make_folder(os.path.dirname(file.path), 0o755, None)
         targets = [_target(file.path, owners) for file in files]
+        for path in targets:
+            if targets.count(path) > 1:
+                raise FilesProblem(f"{path} is to be two files at once; choose another path")
         for folder in sorted({os.path.dirname(path) for path in targets}):
             _lock(folder, locks)
         for file, path in zip(files, targets, strict=True):
@@ -173,10 +182,15 @@ def _make_folder(path: str, mode: int, owner: tuple[int, int] | None) -> list[st
         for each in reversed(missing):
             os.mkdir(each, mode)
             made.append(each)
-            # Whatever the umask is.
-            os.chmod(each, mode)
-            if owner is not None and owner[0] != os.geteuid():
-                os.chown(each, *owner)
+            # Not by its name: whoever owns the one above could put a link there.
+            fd = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                # Whatever the umask is.
+                os.fchmod(fd, mode)
+                if owner is not None and owner[0] != os.geteuid():
+                    os.fchown(fd, *owner)
+            finally:
+                os.close(fd)
     except BaseException:
         for each in reversed(made):
             os.rmdir(each)

@@ -173,13 +173,16 @@ class Interview:
             Part(kind, self._values(IDENTITIES[kind], before.get(kind))) for kind in chosen
         )
         for part in parts:
-            if part.kind == "jwt" and not self.machine.exists(part.values["key_file"]):
-                self.secrets[part.values["key_file"]] = self.machine.make_secret()
+            # A configuration may have its key, or where to get it, in another option.
+            key_file = part.values["key_file"] if part.kind == "jwt" else ""
+            if key_file and not self.machine.exists(key_file):
+                self.secrets[key_file] = self.machine.make_secret()
         return parts
 
     def _first_user(self, identities: tuple[Part, ...] | None) -> FirstUser | None:
         basic = next((part for part in identities or () if part.kind == "basic"), None)
-        if basic is None:
+        # Without a file of passwords, users have keys of SSH.
+        if basic is None or not basic.values["htpasswd"]:
             return None
         if self.machine.exists(basic.values["htpasswd"]) and not self.asking.gave("first-user"):
             return None

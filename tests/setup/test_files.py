@@ -140,6 +140,14 @@ class RefusingTests(FilesTestCase):
         self.config.write_bytes(b"somebody was faster")
         self.assert_refused("was changed meanwhile", self.files(b"old"))
 
+    def test_no_file_is_written_wherever_one_is(self) -> None:
+        self.assert_refused("whole path", [NewFile("htpasswd", b"", None)])
+
+    def test_no_file_is_two(self) -> None:
+        self.secret = self.folder / "link"
+        self.secret.symlink_to(self.config)
+        self.assert_refused("two files at once")
+
     def test_a_directory_in_the_way_is_refused(self) -> None:
         self.config.mkdir()
         self.assert_refused("Is a directory", self.files()[1:])
