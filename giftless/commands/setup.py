@@ -122,7 +122,7 @@ class SetupCommand(Command):
             print("\n".join(f"  {harmless(step)}" for step in steps))
         if os.geteuid() != 0 and not outcome.exists:
             print("\nFor a service of this machine, run giftless setup as root.")
-        line = telling.line_for_users(outcome.answers.edge)
+        line = telling.line_for_users(outcome.answers.edge, outcome.public_url)
         print(f"\nUsers run this in a repository, with its path for ORG/REPO:\n\n  {line}")
         if not passed:
             raise SystemExit(

@@ -14,9 +14,8 @@ from giftless.setup import machine
 from giftless.setup.answers import Answers
 from giftless.setup.asking import Asking
 from giftless.setup.files import FilesProblem, Owners, read, write
-from giftless.setup.kinds import IDENTITIES, kind_of
 from giftless.setup.plan import Layout, Plan, Wishes, data_folders, decide
-from giftless.setup.present import read_answers
+from giftless.setup.present import knows_others, read_answers
 from giftless.setup.proxies import read_mark
 from giftless.setup.questions import Interview, Machine
 from giftless.setup.running import is_user, make_user
@@ -33,12 +32,14 @@ class Outcome:
     """What was decided, and is written now.
 
     :ivar exists: whether there was a configuration before.
+    :ivar public_url: the server's URL, as far as the configuration says it; may be empty.
     """
 
     answers: Answers
     layout: Layout
     plan: Plan
     exists: bool
+    public_url: str
 
 
 def prepare(asking: Asking, given: Mapping[str, str | None], environ: Mapping[str, str]) -> Outcome:
@@ -58,13 +59,13 @@ def prepare(asking: Asking, given: Mapping[str, str | None], environ: Mapping[st
     data_folder = machine.data_folder(environ, root)
     present = None
     others = False
+    public_url = ""
     if exists:
-        check_text(layout.config, text)
+        public_url = check_text(layout.config, text).public_url
         data = plain_data(text)
         proxy = (read(layout.proxy) or b"").decode(errors="replace")
         present = read_answers(data, f"{data_folder}/state", read_mark(proxy))
-        kinds = {kind_of(item) for item in data.get("auth", ())}
-        others = not kinds <= {"anonymous", *IDENTITIES}
+        others = knows_others(data)
     around = Machine(
         folder=layout.folder,
         data=data_folder,
@@ -78,7 +79,9 @@ def prepare(asking: Asking, given: Mapping[str, str | None], environ: Mapping[st
     answers, wishes = Interview(asking, around, present, others).run()
     asking.refuse_unused(machine.OPTIONS)
     plan = decide(answers, present, layout, wishes, _found(answers, layout, wishes))
-    return Outcome(answers, layout, plan, exists)
+    if answers.edge is not None:
+        public_url = answers.edge.public_url
+    return Outcome(answers, layout, plan, exists, public_url)
 
 
 def agree(asking: Asking, outcome: Outcome) -> bool:

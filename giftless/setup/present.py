@@ -41,6 +41,11 @@ def read_answers(data: Mapping[str, Any], state_dir: str, beside: Mapping[str, s
     )
 
 
+def knows_others(data: Mapping[str, Any]) -> bool:
+    """Whether a configuration knows people in ways that are not asked for."""
+    return any(kind_of(item) not in ("anonymous", *IDENTITIES) for item in data.get("auth", ()))
+
+
 def _part(section: Any, kinds: Mapping[str, Kind]) -> Part | None:
     """Read a section; ``None`` if it is of no kind that can be chosen."""
     kind = kind_of(section)

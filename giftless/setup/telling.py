@@ -11,6 +11,7 @@ from giftless.base.urls import ANY_ADDRESS, url_host
 from giftless.setup.answers import Answers, Edge
 from giftless.setup.machine import own_name
 from giftless.setup.plan import Layout, Plan
+from giftless.setup.proxies import read_mark
 from giftless.setup.units import UNIT
 from giftless.setup.values import host_and_port
 from giftless.web.links import example_api
@@ -51,21 +52,25 @@ def next_steps(answers: Answers, layout: Layout, plan: Plan, exists: bool) -> It
         link, reload = _PROXIES[answers.edge.proxy]
         path = layout.proxy
         words = path if answers.edge.proxy != "caddy" else f'import "{path}"'
-        if not exists:
+        before = next(file.old for file in plan.files if file.path == layout.proxy)
+        if read_mark((before or b"").decode(errors="replace")).get("proxy") != answers.edge.proxy:
             yield link.format(shlex.quote(words))
         yield reload
 
 
-def line_for_users(edge: Edge | None) -> str:
-    """Return what users run in a repository."""
-    url = "https://HOST" if edge is None else server_url(edge)
+def line_for_users(edge: Edge | None, public_url: str) -> str:
+    """Return what users run in a repository.
+
+    :param public_url: what the configuration says; may be empty.
+    """
+    url = public_url.rstrip("/") or server_url(edge)
     return f"git config -f .lfsconfig lfs.url {shlex.quote(example_api(url))}"
 
 
-def server_url(edge: Edge) -> str:
-    """Return the server's URL, as far as it is known."""
-    if edge.public_url:
-        return edge.public_url
+def server_url(edge: Edge | None) -> str:
+    """Return the server's URL, as far as it is known without :confval:`public_url`."""
+    if edge is None or edge.tls == "proxy":
+        return "https://HOST"
     host, port = host_and_port(edge.listen)
     if ANY_ADDRESS.get(host, "") or not host:
         host = socket.gethostname()

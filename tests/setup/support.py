@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from giftless.setup.answers import Answers
 from giftless.setup.asking import Asking, Conversation
 from giftless.setup.plan import Layout, Plan, Wishes, decide
-from giftless.setup.present import read_answers
+from giftless.setup.present import knows_others, read_answers
 from giftless.setup.proxies import read_mark
 from giftless.setup.questions import Interview, Machine
 from giftless.setup.validity import plain_data
@@ -67,7 +67,7 @@ class Desk:
             mark = read_mark(self.files.get(self.layout.proxy, b"").decode())
             data = plain_data(self.text)
             present = read_answers(data, f"{self._data}/state", mark)
-            others = any(item.get("type") == "mirror" for item in data.get("auth", ()))
+            others = knows_others(data)
         machine = Machine(
             folder=self.layout.folder,
             data=self._data,
