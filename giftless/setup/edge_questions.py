@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from giftless.setup.answers import PROXIES, TLS, Edge
 from giftless.setup.asking import KEEP, Asking
-from giftless.setup.proxies import check_path
-from giftless.setup.values import Address, Choice, Form, Listen, Path, PublicURL
+from giftless.setup.proxies import check_path, reached
+from giftless.setup.values import Address, Choice, Form, Listen, Path, PublicURL, host_and_port
 
 
 def ask_edge(asking: Asking, exists: bool, present: Edge | None, low_ports: bool) -> Edge | None:
@@ -89,7 +89,7 @@ class _Edge:
         words = "Where giftless listens for the proxy"
         listen = self._ask("listen", words, Listen(), "127.0.0.1:8080")
         words = "From which address the proxy comes"
-        address = self._ask("proxy-address", words, Address(), "127.0.0.1")
+        address = self._ask("proxy-address", words, Address(), reached(host_and_port(listen)[0]))
         certificate = key = ""
         if written and url.startswith("https:"):
             live = f"/etc/letsencrypt/live/{urlsplit(url).hostname}"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from giftless.base.urls import DEFAULT_PORTS, url_host
+from giftless.base.urls import ANY_ADDRESS, DEFAULT_PORTS, url_host
 from giftless.setup.answers import PROXIES, Edge
 from giftless.setup.values import host_and_port
 
@@ -39,10 +39,15 @@ upstream giftless {
 
 server {
     listen $port$ssl;
+    # Take this line out where IPv6 is switched off: nginx would not start.
+    listen [::]:$port$ssl;
     server_name $host;
 $certificates
     # Objects may be of any size; giftless has limits of its own.
     client_max_body_size 0;
+
+    # The tokens of some issuers are longer than 8 KiB; giftless takes so much.
+    large_client_header_buffers 4 16k;
 
     # Uploads over HTTP/2 are about twice as fast with this much for each.
     client_body_buffer_size 1m;
@@ -83,6 +88,10 @@ $listen<VirtualHost *:$port>
 $certificates
     # Objects may be of any size, and may take any time; giftless has limits of its own.
     LimitRequestBody 0
+
+    # The tokens of some issuers are longer than 8 KiB; giftless takes so much.
+    LimitRequestFieldSize 16384
+
     <IfModule reqtimeout_module>
         RequestReadTimeout body=0
     </IfModule>
@@ -140,7 +149,7 @@ def proxy_file(edge: Edge) -> str:
     url = urlsplit(edge.public_url)
     host, port = host_and_port(edge.listen)
     shown = url_host(url.hostname or "localhost")
-    upstream = f"{url_host(_reached(host))}:{port}"
+    upstream = f"{url_host(reached(host))}:{port}"
     secure = url.scheme == "https"
     path = url.path.rstrip("/")
     listened = url.port or DEFAULT_PORTS[url.scheme]
@@ -164,9 +173,12 @@ def proxy_file(edge: Edge) -> str:
     return _CADDY.substitute(common, site=site, handle=handle)
 
 
-def _reached(host: str) -> str:
-    """Return by which address a proxy on the same machine reaches what listens."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+def reached(host: str) -> str:
+    """Return by which address a proxy on the same machine reaches what listens.
+
+    It comes from there, too.
+    """
+    return {"": "127.0.0.1", **ANY_ADDRESS}.get(host, host)
 
 
 def _certificates(edge: Edge) -> str:
