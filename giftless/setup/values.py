@@ -218,7 +218,12 @@ class Workers:
         text = text.strip()
         if text == "auto":
             return text
-        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:5]) <= 1000:
+        if (
+            not text.isascii()
+            or not text.isdecimal()
+            or len(text) > 4
+            or not 1 <= int(text) <= 1000
+        ):
             raise ValueError("allowed is a number from 1 to 1000, or auto")
         return int(text)
 
