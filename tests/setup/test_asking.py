@@ -7,11 +7,18 @@ from collections.abc import Iterable
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.auth.passwords.htpasswd import Passwords
+from giftless.setup.answers import Edge
 from giftless.setup.asking import AskingProblem
+from giftless.setup.editing import Refused
+from giftless.setup.proxies import mark
+from giftless.setup.seals import sealed
 from giftless.setup.validity import plain_data
 from tests.setup.support import DATA, FOLDER, Desk
 
 URL = "https://lfs.example.com"
+
+#: What is proposed for a proxy.
+EDGE = Edge("proxy", "127.0.0.1:8080", proxy="caddy")
 
 
 class Typist:
@@ -220,6 +227,63 @@ class PresentTests(SynchronousTestCase):
         )
         self.assertTrue(desk.files[desk.layout.proxy].endswith(b"# ours\n"))
         self.assertIn("+    server_name other.example.com;", plan.by_hand[desk.layout.proxy])
+
+    def test_files_of_others_are_left_alone(self) -> None:
+        units = Desk(units="/etc/systemd/system")
+        for desk, path, given in (
+            (self.desk, self.desk.layout.proxy, {"public_url": URL}),
+            (units, "/etc/systemd/system/giftless.service", {"tls": "none"}),
+            (units, "/etc/systemd/system/giftless.service.d/setup.conf", {"tls": "none"}),
+        ):
+            desk.files = {path: b"ours\n"}
+            plan = desk.run(**given)
+            self.assertEqual(desk.files[path], b"ours\n")
+            self.assertIn("-ours", plan.by_hand[path])
+
+    def test_what_an_unfinished_run_or_another_release_has_written_is_replaced(self) -> None:
+        desk = self.desk
+        desk.run(public_url=URL, proxy="caddy")
+        before = desk.files[desk.layout.proxy]
+        desk.files[desk.layout.proxy] = sealed(f"# older\n{mark(EDGE)}\n").encode()
+        desk.run()
+        self.assertEqual(desk.files[desk.layout.proxy], before)
+
+    def test_a_key_of_jwt_that_stands_elsewhere_stays_there(self) -> None:
+        self.have(
+            "auth: [{type: jwt, jwks_url: 'https://sso.example.com/jwks', algorithms: [RS256]}]\n"
+        )
+        plan = self.desk.plan({"workers": "3"})
+        self.assertEqual([file.path for file in plan.files], [self.desk.layout.config])
+
+    def test_users_with_keys_of_ssh_alone_get_no_passwords(self) -> None:
+        self.have(
+            "auth: [{type: basic, access: /etc/giftless/access.yaml}]\n"
+            "ssh: {endpoints: ['tcp:2222'], keys: [{type: file, keys_file: /etc/keys}]}\n"
+        )
+        plan = self.desk.plan({"workers": "3"})
+        self.assertEqual([file.path for file in plan.files], [self.desk.layout.config])
+
+    def test_what_to_write_by_hand_shows_no_secret(self) -> None:
+        self.have("{storage: {type: s3, bucket: a}, locks: {type: sqlite, path: /x}}\n")
+        given = {"s3-key-id": "AK", "s3-secret-from": "env:KEY"}
+        refused = self.assertRaises(Refused, self.desk.plan, given, environ={"KEY": "hunter2"})
+        self.assertNotIn("hunter2", str(refused))
+        self.assertIn("  access_key_id: AK\n  secret_access_key: (a secret)\n", str(refused))
+
+    def test_the_configuration_is_private_whatever_secret_is_in_it(self) -> None:
+        self.have("locks: {type: postgresql, conninfo: 'password=hunter2'}\n")
+        plan = self.desk.plan({"workers": "3"})
+        self.assertEqual([file.private for file in plan.files], [True])
+
+    def test_a_proxy_comes_from_where_it_goes_to(self) -> None:
+        for listen, address in (
+            ("[::1]:8080", "::1"),
+            ("10.0.0.5:80", "10.0.0.5"),
+            ("8080", "127.0.0.1"),
+        ):
+            desk = Desk()
+            desk.run(public_url=URL, listen=listen)
+            self.assertEqual(plain_data(desk.text)["trusted_proxies"], [address])
 
     def test_another_proxy_takes_the_place_of_the_first(self) -> None:
         desk = self.desk
