@@ -47,7 +47,11 @@ class Server:
     """A daemon that knows a key, whose is ``ada``.
 
     :param proxied: whether clients come by way of a proxy.
+    Another ``ada`` may do the same below the path ``git.example.com``, and everybody may read
+    below ``public``.
+
     :ivar key: the file of the key.
+    :ivar key_below: that of the other.
     """
 
     def __init__(self, directory: Path, proxied: bool = False, **config: Any) -> None:
@@ -55,17 +59,28 @@ class Server:
         self.ssh_port = free_port()
         public = make_key(self.key).read_text()
         (directory / "keys").write_text(f'principals="ada" {public}')
+        self.key_below = directory / "key-below"
+        public = make_key(self.key_below).read_text()
+        (directory / "keys-b").write_text(f'principals="ada" {public}')
         (directory / "access").write_text("ada: {'acme/*': admin}\n")
-        for name in ("keys", "access"):
+        basic = {"type": "basic", "access": str(directory / "access")}
+        for name in ("keys", "keys-b", "access"):
             (directory / name).chmod(0o600)
         protocol = "haproxy:" if proxied else ""
         self.daemon = Daemon(
             directory,
             config={
-                "auth": [{"type": "basic", "access": str(directory / "access")}],
+                "auth": [
+                    basic,
+                    {"type": "below", "path": "git.example.com", "auth": [{**basic, "realm": "b"}]},
+                    {"type": "below", "path": "public", "auth": [{"type": "anonymous"}]},
+                ],
                 "ssh": {
                     "endpoints": [f"{protocol}tcp:{self.ssh_port}:interface=127.0.0.1"],
-                    "keys": [{"type": "file", "keys_file": str(directory / "keys")}],
+                    "keys": [
+                        {"type": "file", "keys_file": str(directory / "keys")},
+                        {"type": "file", "keys_file": str(directory / "keys-b"), "realm": "basic:b"},
+                    ],
                 },
                 **config,
             },
@@ -92,9 +107,9 @@ class Server:
         """The processes of the daemon that do not serve SSH; the command line tells no more."""
         return [pid for pid in self.daemon.workers if pid not in self.ssh_processes]
 
-    def command(self, *words: str) -> list[str]:
+    def command(self, *words: str, key: Path | None = None) -> list[str]:
         """Return a command line that runs words on the server."""
-        return ssh_command(self.key, "-p", str(self.ssh_port), "git@127.0.0.1", *words)
+        return ssh_command(key or self.key, "-p", str(self.ssh_port), "git@127.0.0.1", *words)
 
     def transfer(self, operation: str) -> Transfer:
         """Open a session of ``git-lfs-transfer``."""
@@ -102,10 +117,10 @@ class Server:
         assert transfer.command("version 1").status == 200
         return transfer
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, key: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run words on the server, to the end."""
         return subprocess.run(
-            self.command(*words),
+            self.command(*words, key=key),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -126,10 +141,10 @@ class ServeTests(SharingTestCase):
 
         return self.share("server", start)
 
-    def make_git_of(self, server: Server) -> Git:
+    def make_git_of(self, server: Server, key: Path | None = None) -> Git:
         git = self.make_git()
         with (git.home / ".gitconfig").open("a") as file:
-            file.write(f'[core]\n\tsshCommand = "{" ".join(ssh_command(server.key))}"\n')
+            file.write(f'[core]\n\tsshCommand = "{" ".join(ssh_command(key or server.key))}"\n')
         return git
 
     def test_git_pushes_clones_and_locks(self) -> None:
@@ -162,6 +177,22 @@ class ServeTests(SharingTestCase):
             self.assertIn("ada", clone.git("lfs", "locks"))
             work.git("lfs", "unlock", "1.bin")
             self.assertEqual(clone.git("lfs", "locks").strip(), "")
+
+    def test_a_key_opens_what_is_below_the_path_of_its_owner(self) -> None:
+        server = self.serve()
+        git = self.make_git_of(server, server.key_below)
+        repo = git.create(self.directory / "work", server.url("git.example.com/acme/rocket"))
+        self.assert_round_trip(repo, {"one.bin": os.urandom(1000)})
+        for way in ("git-lfs-transfer", "git-lfs-authenticate"):
+            for key, path in (
+                (server.key, "git.example.com/acme/rocket"),
+                (server.key_below, "acme/rocket"),
+                (server.key, "Git.Example.com/acme/rocket"),
+                (server.key_below, "public/rocket"),
+            ):
+                ended = server.run(way, path, "upload", key=key)
+                self.assertNotEqual(ended.returncode, 0, path)
+                self.assertIn("giftless: ", ended.stderr)
 
     def test_whoever_has_no_grant_gets_nothing(self) -> None:
         server = self.serve()
