@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,16 @@ PATHS = {"github.com/": "github", "git.example.com/": "gitea", "": "gitlab"}
 #: Which options of the configuration say where each is.
 URLS = {"github": "api_url", "gitea": "url", "gitlab": "url"}
 
+#: How the page gets the token of each forge.
+TOKEN_OF = {
+    "github": "$(gh auth token)",
+    "gitea": "$(cat ~/.gitea-token)",
+    "gitlab": "$(cat ~/.gitlab-token)",
+}
+
 NAME = "acme/rocket"
+
+PAGE = DOCS / "auth/several-forges.rst"
 
 
 def header(token: str, user: str = "git") -> dict[str, str]:
@@ -44,7 +54,7 @@ class SeveralForgesTests(SharingTestCase):
         self.forges = {
             forge: self.share(forge, partial(self.run_forge, forge))[1] for forge in URLS
         }
-        shown = yaml.safe_load(code(DOCS / "auth/several-forges.rst", "yaml")[0].content)
+        shown = yaml.safe_load(code(PAGE, "yaml")[0].content)
         for section in shown["auth"]:
             (inner,) = section.get("auth", [section])
             inner[URLS[inner["type"]]] = self.forges[inner["type"]]
@@ -78,16 +88,20 @@ class SeveralForgesTests(SharingTestCase):
 
     def use_helpers(self) -> None:
         """Let git find the token of each forge, as the page says."""
-        self.git.run(
-            self.git.home, "config", "--global", f"credential.{self.daemon.url}.useHttpPath", "true"
+        script = "\n".join(
+            line.removeprefix("$ ")
+            for block in code(PAGE, "console")
+            for line in block.content.splitlines()
+            if " credential." in line
         )
-        for path in ("github.com/", "git.example.com/", "acme"):
-            token = TOKENS[PATHS.get(path, "gitlab")]["wanda"]
-            self.git.run(
-                self.git.home,
-                *("config", "--global", f"credential.{self.daemon.url}/{path}.helper"),
-                f'!f() {{ echo username=git; echo "password={token}"; }}; f',
-            )
+        script = script.replace("https://lfs.example.com", self.daemon.url)
+        for forge, command in TOKEN_OF.items():
+            self.assertIn(command, script)
+            script = script.replace(command, TOKENS[forge]["wanda"])
+        # What another one would answer for the whole server.
+        usual = f"credential.{self.daemon.url}.helper"
+        self.git.run(self.git.home, "config", "--global", usual, "!f() { echo username=git; echo password=of-nobody; }; f")
+        subprocess.run(["sh", "-ec", script], check=True, env=self.git.environ)
 
     def create(self, path: str) -> GitRepo:
         url = f"{self.daemon.url}/{path}{NAME}.git/info/lfs"
