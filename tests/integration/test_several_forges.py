@@ -99,8 +99,10 @@ class SeveralForgesTests(SharingTestCase):
             self.assertIn(command, script)
             script = script.replace(command, TOKENS[forge]["wanda"])
         # What another one would answer for the whole server.
-        usual = f"credential.{self.daemon.url}.helper"
-        self.git.run(self.git.home, "config", "--global", usual, "!f() { echo username=git; echo password=of-nobody; }; f")
+        usual = "!f() { echo username=git; echo password=of-nobody; }; f"
+        self.git.run(
+            self.git.home, "config", "--global", f"credential.{self.daemon.url}.helper", usual
+        )
         subprocess.run(["sh", "-ec", script], check=True, env=self.git.environ)
 
     def create(self, path: str) -> GitRepo:

@@ -63,6 +63,7 @@ class Server:
         public = make_key(self.key_below).read_text()
         (directory / "keys-b").write_text(f'principals="ada" {public}')
         (directory / "access").write_text("ada: {'acme/*': admin}\n")
+        keys = {"type": "file", "keys_file": str(directory / "keys")}
         basic = {"type": "basic", "access": str(directory / "access")}
         for name in ("keys", "keys-b", "access"):
             (directory / name).chmod(0o600)
@@ -77,10 +78,7 @@ class Server:
                 ],
                 "ssh": {
                     "endpoints": [f"{protocol}tcp:{self.ssh_port}:interface=127.0.0.1"],
-                    "keys": [
-                        {"type": "file", "keys_file": str(directory / "keys")},
-                        {"type": "file", "keys_file": str(directory / "keys-b"), "realm": "basic:b"},
-                    ],
+                    "keys": [keys, {**keys, "keys_file": f"{directory}/keys-b", "realm": "basic:b"}],
                 },
                 **config,
             },
