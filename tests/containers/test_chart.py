@@ -38,14 +38,14 @@ class ChartTestCase(SynchronousTestCase):
         self.directory.mkdir()
 
     def run_helm(
-        self, *settings: str, values: Path | None = None
+        self, *settings: str, values: Path | None = None, release: str = "lfs"
     ) -> subprocess.CompletedProcess[str]:
         """Render the chart."""
         arguments = [word for setting in settings for word in ("--set", setting)]
         if values is not None:
             arguments += ["--values", str(values)]
         return subprocess.run(
-            [self.helm, "template", "lfs", CHART, *arguments],
+            [self.helm, "template", release, CHART, *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -165,6 +165,40 @@ class RenderingTests(ChartTestCase):
         self.assertIn("ServiceMonitor", rendered)
         self.assertIn("HorizontalPodAutoscaler", rendered)
 
+    def test_any_release_has_names_that_kubernetes_takes(self) -> None:
+        for release in ("true", f"a.{'b' * 51}"):
+            rendered = self.run_helm("metrics.enabled=true", release=release)
+            for each in filter(None, yaml.safe_load_all(rendered.stdout)):
+                name = each["metadata"]["name"]
+                self.assertRegex(name, r"\A[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
+                self.assertEqual(each["metadata"]["labels"]["app.kubernetes.io/instance"], release)
+
+    def test_names_that_look_like_numbers_are_text(self) -> None:
+        file = self.directory / "values.yaml"
+        file.write_text(
+            "serviceAccount: {create: false, name: '123'}\n"
+            "priorityClassName: '1e3'\n"
+            "persistence: {existingClaim: '0x1'}\n"
+            "ingress: {enabled: true, className: 'yes', tlsSecretName: null}\n"
+            "secrets: [{option: secret, secretName: '007', key: '1'}]\n"
+        )
+        rendered = self.render(values=file)
+        found = pod(rendered)
+        volumes = {each["name"]: each for each in found["volumes"]}
+        (source,) = volumes["secrets"]["projected"]["sources"]
+        ingress = rendered["Ingress"]["spec"]
+        self.assertEqual(
+            (
+                found["serviceAccountName"],
+                found["priorityClassName"],
+                volumes["data"]["persistentVolumeClaim"]["claimName"],
+                source["secret"]["name"],
+                ingress["ingressClassName"],
+            ),
+            ("123", "1e3", "0x1", "007", "yes"),
+        )
+        self.assertEqual(self.load(rendered).public_url, "http://lfs.example.com")
+
     def test_another_configuration_makes_other_pods(self) -> None:
         sums = set()
         for settings in ((), ("config.threads=5",)):
@@ -214,12 +248,31 @@ class RefusalTests(ChartTestCase):
             self.assertNotIn("hunter2", problem)
 
     def test_misspelt_values_are_refused(self) -> None:
-        for setting in ("replicaCont=2", "image.tagg=x", "secrets[0].option=A", "replicaCount=x"):
+        for setting in (
+            "replicaCont=2",
+            "image.tagg=x",
+            f"{SECRET},secrets[0].option=auth.0",
+            "replicaCount=x",
+            "config.locks=none",
+            "ingress=null",
+        ):
             self.assertIn("values don't meet the specifications", self.refusal(setting))
         self.assertIn("say it in config", self.refusal("env[0].name=GIFTLESS_THREADS"))
+
+    def test_what_the_chart_relies_on_cannot_be_changed(self) -> None:
+        for setting, problem in (
+            ("config.endpoints={tcp:9999}", "one on port 8080"),
+            ("config.admin.endpoints={tcp:1}", "the chart's"),
+            ("config.admin.public_health=false", "the chart's"),
+            (f"{SECRET},{SECRET.replace('[0]', '[1]')}", "secret is there twice"),
+            ("autoscaling.enabled=true,autoscaling.maxReplicas=1", "more than maxReplicas"),
+        ):
+            self.assertIn(problem, self.refusal(setting))
+        self.assertIn("begin with a digit", self.run_helm(release="1st").stderr)
 
 
 S3 = ("config.storage.type=s3", "config.storage.bucket=b")
 NO_VOLUME = ("persistence.enabled=false",)
 LOCKS = ("config.locks.type=postgresql",)
 CATALOGUE = ("config.catalogue.type=postgresql",)
+SECRET = "secrets[0].option=secret,secrets[0].secretName=s,secrets[0].key=k"

@@ -2,6 +2,16 @@
 {{- define "giftless.check" -}}
 {{- include "giftless.refuseSecrets" (dict "value" .Values.config "path" "config") }}
 {{- $config := include "giftless.config" . | fromYaml }}
+{{- if regexMatch "^[0-9]" .Release.Name }}
+{{- fail "the name of a Service cannot begin with a digit: choose another name for the release" }}
+{{- end }}
+{{- $admin := .Values.config.admin | default dict }}
+{{- if or $admin.endpoints (eq (toString $admin.public_health) "false") }}
+{{- fail "config.admin: endpoints and public_health are the chart's: its probes need them; metrics.enabled opens the endpoint" }}
+{{- end }}
+{{- if not (regexMatch "tcp6?:(port=)?8080(:|\"|$)" (toJson $config.endpoints)) }}
+{{- fail "config.endpoints needs one on port 8080, such as tcp:8080: the service and the probes ask there" }}
+{{- end }}
 {{- $types := include "giftless.types" $config.storage | splitList " " }}
 {{- if and (has "local" $types) (not .Values.persistence.enabled) }}
 {{- fail "storage of type local needs persistence.enabled: objects would be lost with the pod" }}
@@ -9,6 +19,18 @@
 {{- range .Values.env }}
 {{- if hasPrefix "GIFTLESS_" .name }}
 {{- fail (printf "env: %s: say it in config, or in secrets" .name) }}
+{{- end }}
+{{- end }}
+{{- $options := list }}
+{{- range .Values.secrets }}
+{{- if has .option $options }}
+{{- fail (printf "secrets: %s is there twice" .option) }}
+{{- end }}
+{{- $options = append $options .option }}
+{{- end }}
+{{- with .Values.autoscaling }}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}
+{{- fail "autoscaling: minReplicas is more than maxReplicas" }}
 {{- end }}
 {{- end }}
 {{- if include "giftless.several" . }}
@@ -26,8 +48,6 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $options := list }}
-{{- range .Values.secrets }}{{ $options = append $options .option }}{{ end }}
 {{- if not (has "secret" $options) }}
 {{- fail "several replicas need the same secret: add {option: secret, secretName: …, key: …} to secrets" }}
 {{- end }}

@@ -1,12 +1,18 @@
+{{- /* A release may have dots in its name, a Service not. */ -}}
 {{- define "giftless.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- $release := replace "." "-" .Release.Name }}
+{{- if contains .Chart.Name $release }}{{ $release | trunc 63 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" $release .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
+{{- end }}
+
+{{- define "giftless.metricsName" -}}
+{{ include "giftless.name" . | trunc 55 | trimSuffix "-" }}-metrics
 {{- end }}
 
 {{- define "giftless.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "giftless.labels" -}}
@@ -47,7 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "shutdown_timeout" 60
 }}
 {{- with .Values.ingress }}{{ if .enabled }}
-{{- $_ := set $config "public_url" (printf "%s://%s" (ternary "https" "http" (ne .tlsSecretName "")) .host) }}
+{{- $_ := set $config "public_url" (printf "%s://%s" (ternary "http" "https" (empty .tlsSecretName)) .host) }}
 {{- end }}{{ end }}
 {{- range $key, $value := .Values.config }}{{ $_ := set $config $key $value }}{{ end }}
 {{- /* Probes ask where clients connect; the admin endpoint is for the pod alone. */ -}}
