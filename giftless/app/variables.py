@@ -65,12 +65,14 @@ def variable_of(path: str) -> str:
 
 
 def setter(path: str, environ: Mapping[str, str]) -> str | None:
-    """Return the variable that sets a key: by its name, with a whole section, or in part.
+    """Return the variable that sets a key: by its name, with a whole section, in part, or by a file.
 
     :param path: the key's dotted path.
     """
     key = variable_of(path)
-    return next((name for name in sorted(environ, reverse=True) if _sets(name, key)), None)
+    in_file = f"{key}{schema.IN_FILE.upper()}"
+    found = (name for name in sorted(environ, reverse=True) if _sets(name, key))
+    return next(found, in_file if in_file in environ else None)
 
 
 def hidden(path: str) -> str:
@@ -107,11 +109,11 @@ def _set(
     if len(steps) > 1 and steps[0] not in data and isinstance(default, dict | list):
         data[steps[0]] = default
     target: Any = data
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
+    for place, (step, following) in enumerate(zip(steps, [*steps[1:], None], strict=True)):
         key: Any = step
         if isinstance(target, list):
             if not step.isdecimal() or len(step) > 9 or int(step) > len(target):
-                path = ".".join(steps[: steps.index(step)])
+                path = ".".join(steps[:place])
                 raise ConfigError(
                     f"environment {hidden(path)}",
                     f"allowed behind it is the index of a list of {len(target)}, from 0",
@@ -124,8 +126,14 @@ def _set(
                 target.clear()
             target[key] = value
             return
-        inner = schema.expand(target[key] if isinstance(target, list) else target.get(key))
+        whole = target[key] if isinstance(target, list) else target.get(key)
+        inner = schema.expand(whole)
         if not isinstance(inner, dict | list):
+            if isinstance(whole, EnvironmentValue) and inner is not None:
+                raise ConfigError(
+                    f"environment {variable_of('.'.join(steps[: place + 1]))}",
+                    "is neither a section nor a list, but other variables set keys in it",
+                )
             # A value without keys makes way, as an endpoint that is a string does.
             inner = [] if following.isdecimal() else {}
         target[key] = inner

@@ -6,6 +6,7 @@ import errno
 import hmac
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from typing import Final
 
@@ -15,18 +16,34 @@ from giftless.errors import ConfigError
 #: The errno values that mean "no room", whatever the reason.
 FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
+#: The most that a file may have which an option names, in bytes.
+MAX_FILE: Final = 1024 * 1024
+
 
 def read_file(path: str, option: str) -> bytes:
     """Read a file that an option names.
 
     :param option: the option, as a path of keys.
-    :raises ConfigError: if it cannot be read.
+    :raises ConfigError: if it cannot be read, is larger than :data:`MAX_FILE`, or is no
+        ordinary file: a pipe would be waited for, and be empty for the next process.
     """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(option, f"{file_name(path)}is no ordinary file")
+            data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise ConfigError(option, f"{file_name(path)}cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigError(option, "there can be no file of that name") from None
+    if len(data) > MAX_FILE:
+        raise ConfigError(option, f"{file_name(path)}has more than {MAX_FILE} bytes")
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, without waiting for somebody who writes into a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def ensure_private_file(state_dir: str, name: str, make: Callable[[], bytes]) -> str:

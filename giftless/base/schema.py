@@ -94,7 +94,7 @@ def _named_files(
     A key of its own that ends in the same way, such as ``secret_file``, is none of them.
 
     :returns: what names the file, by the key whose value is in it.
-    :raises ConfigError: if the environment gives the value as well.
+    :raises ConfigError: if the environment gives the value as well, or a part of it.
     """
     found = {}
     for named, value in section.items():
@@ -102,17 +102,30 @@ def _named_files(
         if key == named or named in fields or key not in fields:
             continue
         if isinstance(value, EnvironmentValue):
-            if isinstance(section.get(key), EnvironmentValue):
+            if _is_from_environment(section.get(key)):
                 raise ConfigError(join(path, named), f"is set beside '{key}'; set one of them")
             found[key] = named
     return found
 
 
+def _is_from_environment(value: object) -> bool:
+    """Whether the environment gives a value, or anything inside it."""
+    if isinstance(value, Mapping):
+        return any(map(_is_from_environment, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_from_environment, value))
+    return isinstance(value, EnvironmentValue)
+
+
 def _in_file(file: str, path: str) -> EnvironmentValue:
+    """Read a value, without line ends behind it and without the mark of UTF-8 before it."""
     try:
-        return EnvironmentValue(read_file(file, path).decode().rstrip("\r\n"))
+        value = read_file(file, path).decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise ConfigError(path, f"{file_name(file)}is no text in UTF-8") from None
+    if not value:
+        raise ConfigError(path, f"{file_name(file)}is empty")
+    return EnvironmentValue(value)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from msgspec import inspect
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless.app.config import Config, EndpointOptions, load, located
+from giftless.base.files import MAX_FILE
 from giftless.base.units import Duration, Size
 from giftless.errors import ConfigError
 
@@ -341,6 +343,17 @@ class EnvironmentTests(ConfigTestCase):
             self.refusal("endpoints: [tcp:1]", GIFTLESS_ENDPOINTS__0__X="y"),
         )
 
+    def test_a_section_that_is_written_wrongly_is_not_replaced_by_its_parts(self) -> None:
+        """Who may do what would be something else than was said."""
+        for text in ("[{type: jwt, key: hunter2", "hunter2"):
+            self.assertEqual(
+                self.refusal(GIFTLESS_AUTH=text, GIFTLESS_AUTH__0__TYPE="anonymous"),
+                "environment GIFTLESS_AUTH: is neither a section nor a list, but other variables"
+                " set keys in it",
+            )
+        empty = self.load(GIFTLESS_AUTH="", GIFTLESS_AUTH__0__TYPE="anonymous")
+        self.assertEqual(empty.auth, [{"type": "anonymous"}])
+
     def test_a_section_that_is_written_wrongly_shows_no_secret(self) -> None:
         key = "hunter2"
         for text, variables, path in (
@@ -497,9 +510,32 @@ class FileTests(ConfigTestCase):
             " set one of them",
         )
 
+    def test_a_part_of_the_value_is_not_given_beside_the_file(self) -> None:
+        """It would be ignored: the file has the whole."""
+        for part in ("GIFTLESS_AUTH__0__TYPE", "GIFTLESS_AUTH__0"):
+            told = self.refusal(GIFTLESS_AUTH_FILE="/x", **{part: "anonymous"})
+            self.assertIn("auth_file: is set beside 'auth'", told)
+
+    def test_a_mistake_in_the_value_is_told_of_the_variable(self) -> None:
+        told = self.refusal("{}", GIFTLESS_PUBLIC_URL_FILE=self.written(b"hunter2"))
+        self.assertTrue(told.startswith("environment GIFTLESS_PUBLIC_URL_FILE: "), told)
+
+    def test_the_mark_of_utf8_is_no_part_of_the_value(self) -> None:
+        file = self.written(b"\xef\xbb\xbfhttp://x\r\n")
+        self.assertEqual(self.load(GIFTLESS_PUBLIC_URL_FILE=file).public_url, "http://x")
+
     def test_what_is_wrong_with_a_file_is_told_without_what_is_in_it(self) -> None:
+        pipe = self.mktemp()
+        os.mkfifo(pipe)
         for file, problem in (
             ("/nowhere/at-all", "cannot be read: No such file or directory"),
+            ("/", "cannot be read: Is a directory"),
+            ("", "cannot be read: No such file or directory"),
+            ("x\0y", "there can be no file of that name"),
+            (pipe, "is no ordinary file"),
+            ("/dev/zero", "is no ordinary file"),
+            (self.written(b"\n"), "is empty"),
+            (self.written(b"1" * (MAX_FILE + 1)), "has more than 1048576 bytes"),
             (self.written(b"\xff"), "is no text in UTF-8"),
             (self.written(b"hunter2"), "found text, allowed is a whole number from 1 to 1000"),
         ):
