@@ -227,6 +227,7 @@ class RefusalTests(ChartTestCase):
             (["replicaCount=2"], "storage that all share"),
             (["autoscaling.enabled=true"], "storage that all share"),
             (["replicaCount=2", *S3], "cannot share a volume"),
+            (["replicaCount=2", "config.storage.type=mirror", *NO_VOLUME], "a mirror is one"),
             (["replicaCount=2", *S3, *NO_VOLUME], "config.locks of type postgresql"),
             (["replicaCount=2", *S3, *NO_VOLUME, *LOCKS], "config.catalogue of type postgresql"),
             (["replicaCount=2", *S3, *NO_VOLUME, *LOCKS, *CATALOGUE], "the same secret"),

@@ -40,12 +40,13 @@
 {{- if .Values.persistence.enabled }}
 {{- fail "several replicas cannot share a volume: set persistence.enabled: false" }}
 {{- end }}
-{{- if not (has "mirror" $types) }}
+{{- if has "mirror" $types }}
+{{- fail "a mirror is one replica: each has a key of its own for what the other server gives out" }}
+{{- end }}
 {{- range $part := list "locks" "catalogue" }}
 {{- $type := dig $part "type" "sqlite" $config }}
 {{- if not (has $type (list "postgresql" "none")) }}
 {{- fail (printf "several replicas need config.%s of type postgresql (or none), which all share; found %s" $part $type) }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- if not (has "secret" $options) }}
