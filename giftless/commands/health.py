@@ -15,7 +15,7 @@ from giftless.app import config
 from giftless.app.config import Config
 from giftless.commands import CONFIG, Command, CommandError
 from giftless.commands.harmless import harmless
-from giftless.commands.top.fetching import Unreachable, ask, place_of_endpoint
+from giftless.commands.top.fetching import Place, Unreachable, ask, place_of_endpoint
 
 
 class _Answer(msgspec.Struct):
@@ -29,7 +29,7 @@ class HealthCommand(Command):
     synopsis = "[--config FILE] [--ready]"
     longdesc = (
         "Ask the daemon of this machine whether it runs and a worker answers it, at the first"
-        " admin endpoint of the configuration, or at the first endpoint of clients if"
+        " admin endpoint of the configuration that can be asked, or else at one of clients if"
         " admin.public_health is set. The exit status is 0 if so, and 1 otherwise."
     )
     optParameters: Any = [CONFIG]
@@ -40,8 +40,8 @@ class HealthCommand(Command):
 
         :raises CommandError: if the daemon does not serve, or that cannot be asked.
         """
-        endpoint = _endpoint(config.load(self["config"], os.environ).config)
-        place = place_of_endpoint(endpoint, "/health/ready" if self["ready"] else "/health/live")
+        options = config.load(self["config"], os.environ).config
+        place = _place(options, "/health/ready" if self["ready"] else "/health/live")
         try:
             status, phrase, body = ask(place)
         except Unreachable as error:
@@ -55,20 +55,25 @@ class HealthCommand(Command):
         print(harmless(answer.status))
 
 
-def _endpoint(options: Config) -> str:
-    """Return where health is told.
+def _place(options: Config, path: str) -> Place:
+    """Return where health is told, at the first endpoint that can be reached from here.
 
+    :param path: what to ask for there.
     :raises CommandError: if it is told nowhere.
     """
-    if options.admin.endpoints:
-        return options.admin.endpoints[0]
-    if not options.admin.public_health:
-        raise CommandError(
-            "health is told nowhere: set admin.endpoints, such as"
-            ' ["tcp:9090:interface=127.0.0.1"], or admin.public_health'
-        )
-    first = options.endpoints[0]
-    return first if isinstance(first, str) else first.listen
+    endpoints = list(options.admin.endpoints)
+    if options.admin.public_health:
+        endpoints += [each if isinstance(each, str) else each.listen for each in options.endpoints]
+    for endpoint in endpoints:
+        try:
+            return place_of_endpoint(endpoint, path)
+        except CommandError:
+            # Such as one of a load balancer, or one that systemd holds.
+            continue
+    raise CommandError(
+        f"health is told {'nowhere that can be asked' if endpoints else 'nowhere'}: set"
+        ' admin.endpoints, such as ["tcp:9090:interface=127.0.0.1"], or admin.public_health'
+    )
 
 
 def _words(answer: _Answer) -> str:

@@ -69,6 +69,12 @@ class HealthTests(ServerTestCase):
             self.assertEqual(self.ask(ADMIN__PUBLIC_HEALTH="true", **endpoint), "alive\n")
             self.assertIn("admin.endpoints", self.problem(**endpoint))
 
+    def test_endpoints_of_others_are_passed_over(self) -> None:
+        """Those of load balancers want to be told who asks."""
+        balanced = {"ADMIN__PUBLIC_HEALTH": "true", "ENDPOINTS__0": "haproxy:tcp:1"}
+        self.assertEqual(self.ask(**balanced, ENDPOINTS__1=f"tcp:{self.port()}"), "alive\n")
+        self.assertIn("nowhere that can be asked", self.problem(**balanced))
+
     def test_a_unix_socket_is_asked_as_well(self) -> None:
         directory = Path(self.mktemp())
         directory.mkdir()
