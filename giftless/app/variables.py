@@ -65,7 +65,7 @@ def variable_of(path: str) -> str:
 
 
 def setter(path: str, environ: Mapping[str, str]) -> str | None:
-    """Return the variable that sets a key: by its name, with a whole section, in part, or by a file.
+    """Return the variable that sets a key: by name, with a whole section, in part, or by a file.
 
     :param path: the key's dotted path.
     """
