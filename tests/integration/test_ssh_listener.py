@@ -64,6 +64,7 @@ class Server:
         (directory / "keys-b").write_text(f'principals="ada" {public}')
         (directory / "access").write_text("ada: {'acme/*': admin}\n")
         keys = {"type": "file", "keys_file": str(directory / "keys")}
+        keys_below = {**keys, "keys_file": str(directory / "keys-b"), "realm": "basic:b"}
         basic = {"type": "basic", "access": str(directory / "access")}
         for name in ("keys", "keys-b", "access"):
             (directory / name).chmod(0o600)
@@ -78,7 +79,7 @@ class Server:
                 ],
                 "ssh": {
                     "endpoints": [f"{protocol}tcp:{self.ssh_port}:interface=127.0.0.1"],
-                    "keys": [keys, {**keys, "keys_file": f"{directory}/keys-b", "realm": "basic:b"}],
+                    "keys": [keys, keys_below],
                 },
                 **config,
             },
