@@ -8,6 +8,7 @@ look like the topmost one.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -41,10 +42,11 @@ def _groups(controller: str, mount: Path, own: Path) -> Iterator[Path]:
     itself, and a container sees its own group there, whatever the line says.
     """
     try:
-        lines = own.read_text().splitlines()
+        # A name may be any bytes; of those that end lines only the newline is escaped.
+        lines = os.fsdecode(own.read_bytes()).split("\n")
     except OSError:
         return
-    for line in lines:
+    for line in filter(None, lines):
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue

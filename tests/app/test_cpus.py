@@ -41,6 +41,14 @@ class AvailableTests(SynchronousTestCase):
     def test_the_root_of_a_container(self) -> None:
         self.assertEqual(self.count(root="400000 100000\n"), 4)
 
+    def test_a_group_may_have_any_name(self) -> None:
+        for name in (b"\xff", "\u2028".encode(), b"\x0b"):
+            group = os.path.join(os.fsencode(self.groups), name)
+            os.mkdir(group)
+            Path(os.fsdecode(group), "cpu.max").write_text("300000 100000\n")
+            self.own.write_bytes(b"0::/%b\n" % name)
+            self.assertEqual(available(self.groups, self.own), 3)
+
     def test_a_part_of_a_processor_is_one(self) -> None:
         self.assertEqual(self.count(service="150000 100000\n"), 2)
         self.assertEqual(self.count(service="10000 100000\n"), 1)
