@@ -23,15 +23,20 @@ def check(config: str, user: str) -> bool:
 
     :param config: the path of the configuration.
     :param user: whom the daemon runs as.
-    :returns: whether nothing has failed.
+    :returns: whether they have ended, and nothing has failed.
     """
     sys.stdout.flush()
-    done = subprocess.run(  # noqa: S603  # no shell, and programs of ours
-        [sys.executable, "-c", _GIFTLESS, "check", "--config", config, "--user", user],
-        stdin=subprocess.DEVNULL,
-        cwd="/",
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  # no shell, and programs of ours
+            [sys.executable, "-c", _GIFTLESS, "check", "--config", config, "--user", user],
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            check=False,
+            # Ctrl-C at a terminal is for this process, which ends that one.
+            start_new_session=True,
+        )
+    except KeyboardInterrupt:  # everything is written: what comes next is still to be said
+        return False
     return done.returncode == 0
 
 
