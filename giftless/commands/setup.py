@@ -17,7 +17,7 @@ from giftless.setup.asking import Asking, AskingProblem, Terminal
 from giftless.setup.editing import Refused
 from giftless.setup.files import FilesProblem, WrittenInPart
 from giftless.setup.flow import Outcome
-from giftless.setup.kinds import IDENTITIES, STORAGES
+from giftless.setup.kinds import IDENTITIES, STORAGES, Field
 from giftless.setup.running import check
 
 #: What ends it before anything is changed.
@@ -46,6 +46,11 @@ _OPTIONS: Final = (
 )
 
 
+def _source_of(field: Field) -> str:
+    """Say from where an answer is taken that is no option itself."""
+    return "; from file:PATH or env:NAME" if field.hidden else ""
+
+
 class SetupCommand(Command):
     """The command line of ``giftless setup``."""
 
@@ -61,7 +66,7 @@ class SetupCommand(Command):
     optParameters: Any = [
         *([name, None, None, words] for name, words in _OPTIONS),
         *(
-            [field.source, None, None, f"{kind}: {field.question}."]
+            [field.source, None, None, f"{kind}: {field.question}{_source_of(field)}."]
             for kinds in (STORAGES, IDENTITIES)
             for kind, about in kinds.items()
             for field in about.fields
@@ -115,7 +120,7 @@ class SetupCommand(Command):
         passed = True
         if not self["no-check"]:
             print("\nThe checks (giftless check):\n")
-            passed = check(layout.config, layout.user)
+            passed = check(layout.config, layout.user, bool(layout.units))
         steps = [*telling.next_steps(outcome.answers, layout, plan, outcome.exists)]
         if steps:
             print("\nRun next:\n")

@@ -143,7 +143,7 @@ IDENTITIES: Final[Mapping[str, Kind]] = {
             Field(
                 "oidc-grants",
                 "grants",
-                "What groups may do (* is everybody)",
+                "What groups may do: GROUP=ORG/REPO:LEVEL (* is everybody)",
                 "*=**:write",
                 Grants(),
             ),
@@ -169,7 +169,7 @@ IDENTITIES: Final[Mapping[str, Kind]] = {
             Field(
                 "ldap-grants",
                 "grants",
-                "What groups may do (* is everybody)",
+                "What groups may do: GROUP=ORG/REPO:LEVEL (* is everybody)",
                 "*=**:write",
                 Grants(),
             ),

@@ -16,13 +16,14 @@ _GIFTLESS: Final = "from giftless.cli import main; main()"
 _TIMEOUT: Final = 60
 
 
-def check(config: str, user: str) -> bool:
+def check(config: str, user: str, service: bool) -> bool:
     """Run ``giftless check``, which prints what it finds.
 
     It is a process of its own, because it becomes another user.
 
     :param config: the path of the configuration.
     :param user: whom the daemon runs as.
+    :param service: whether that is a service, which does not see this process's variables.
     :returns: whether they have ended, and nothing has failed.
     """
     sys.stdout.flush()
@@ -32,6 +33,7 @@ def check(config: str, user: str) -> bool:
             stdin=subprocess.DEVNULL,
             cwd="/",
             check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath)} if service else None,
             # Ctrl-C at a terminal is for this process, which ends that one.
             start_new_session=True,
         )
