@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from giftless.app import plugins
 from giftless.app.config import Config
@@ -27,6 +27,7 @@ from giftless.interfaces import (
     ICaching,
     ICatalogue,
     ICatalogueFactory,
+    IConfined,
     ILockStore,
     ILockStoreFactory,
     ILogIn,
@@ -168,7 +169,7 @@ def build_backends(
         kind = options.storage["type"]
         store = measured_store(store, kind, metrics, seconds, activity.watched)
         chain = [
-            MeasuredAuthenticator(part, section["type"], metrics)
+            _measured(part, section, metrics)
             for part, section in zip(chain, options.auth, strict=True)
         ]
         observers = {**observers, "metrics": EventCounter(metrics), "activity": activity}
@@ -207,6 +208,19 @@ def build_authenticators(options: Config, parts: PartBuilder) -> list[IAuthentic
         parts.build(IAuthenticatorFactory, section, f"auth.{index}")
         for index, section in enumerate(options.auth)
     ]
+
+
+def _measured(
+    authenticator: IAuthenticator, section: Mapping[str, Any], metrics: Metrics
+) -> IAuthenticator:
+    """Count what an authenticator says, or what each inside of it says.
+
+    :param section: its section of the configuration.
+    """
+    if not IConfined.providedBy(authenticator):
+        return MeasuredAuthenticator(authenticator, section["type"], metrics)
+    confined: IConfined = authenticator
+    return confined.each(lambda index, part: _measured(part, section["auth"][index], metrics))
 
 
 def _keyrings(options: Config, parts: PartBuilder) -> Keyrings | None:

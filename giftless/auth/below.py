@@ -8,8 +8,9 @@ behind the path.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import Final
 
 import msgspec
@@ -59,10 +60,15 @@ class Below:
     def __init__(self, path: Repo, authenticators: Sequence[IAuthenticator]) -> None:
         self.path = path
         self._folded = folded(path.segments)
+        self._authenticators = authenticators
         self._chain = AuthChain(in_order(authenticators))
         self._realm = Realm("below", path.path)
         if all(map(IAnonymous.providedBy, authenticators)):
             directlyProvides(self, IAnonymous)
+
+    def each(self, wrap: Callable[[int, IAuthenticator], IAuthenticator]) -> Below:
+        """See :meth:`giftless.interfaces.IConfined.each`."""
+        return Below(self.path, list(starmap(wrap, enumerate(self._authenticators))))
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -268,6 +268,13 @@ class IConfined(IAuthenticator):
     """
 
     path: Repo = Attribute("The path, as if it were that of a repository.")
+
+    def each(wrap: Callable[[int, IAuthenticator], IAuthenticator]) -> IConfined:
+        """Return the same with others in place of the authenticators inside.
+
+        :param wrap: is given each of them, and where it stands in the list ``auth`` of the
+            section, and returns what is asked instead.
+        """
 
 
 class IRealm(Interface):

@@ -15,7 +15,6 @@ from giftless.interfaces import (
     IAuthenticator,
     IBody,
     IClaimedUpload,
-    IConfined,
     Identity,
     IForwarding,
     IObjectStore,
@@ -48,9 +47,6 @@ OPERATIONS: Final = (
 
 #: Those that receive bytes from a client.
 UPLOADS: Final = {"put", "put_part", "append"}
-
-#: What is asked of an authenticator beside whose a credential is.
-_ROLES: Final = (IAnonymous, IConfined)
 
 #: Tells the time in seconds, of a clock that nobody can set.
 Seconds = Callable[[], float]
@@ -210,7 +206,8 @@ class MeasuredAuthenticator:
             metrics.authentications.place((name, result))
             for result in ("accepted", "refused", "failed")
         )
-        directlyProvides(self, *(each for each in _ROLES if each.providedBy(authenticator)))
+        if IAnonymous.providedBy(authenticator):
+            directlyProvides(self, IAnonymous)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._authenticator, name)

@@ -38,6 +38,7 @@ from giftless.usecases.events import Events
 from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.auth.test_chain import Fixed
 from tests.contracts.authenticators import AuthenticatorContract
+from tests.support.counting import Counted
 from tests.support.making import part_builder, repo_of, writer
 from tests.support.run import CoroutineTestCase
 
@@ -212,6 +213,7 @@ class ServerTests(CoroutineTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
+        self.counted = Counted()
 
     def build(self, *auth: Any, **options: Any) -> tuple[Config, Any, Backends]:
         config = Config(
@@ -222,7 +224,7 @@ class ServerTests(CoroutineTestCase):
             **options,
         )
         parts = part_builder(str(self.folder))
-        return config, parts, build_backends(config, parts)
+        return config, parts, build_backends(config, parts, metrics=self.counted.metrics)
 
     def basic(self, path: str, password: str, realm: str = "", **more: Any) -> Any:
         """Return a section that knows alice, with a password, and lets her write."""
@@ -310,3 +312,7 @@ class ServerTests(CoroutineTestCase):
         self.assertEqual(ask("a/org/repo", "right at a").principal, "basic:a#alice")
         self.assertRaises(TooManyFailures, ask, "b/org/repo", "right at b")
         self.assertEqual(ask("a/org/other", "right at a").name, "alice")
+        # By their own types: what is below a path is told as elsewhere.
+        counted = self.counted.totals("giftless_auth_requests_total")
+        refused = float(config.access.max_failures)
+        self.assertEqual(counted, {("basic", "accepted"): 3.0, ("basic", "refused"): refused})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -11,7 +12,7 @@ from zope.interface import implementer
 
 from giftless.auth.prefixes import Prefixes, inside, outside
 from giftless.errors import BadRequest, ConfigError, LFSError, NotFound
-from giftless.interfaces import Credentials, IConfined, Identity
+from giftless.interfaces import Credentials, IAuthenticator, IConfined, Identity
 from giftless.lfs.objects import Repo
 from tests.support.making import repo_of
 
@@ -22,6 +23,10 @@ class Confined:
 
     def __init__(self, path: str) -> None:
         self.path = repo_of(path)
+
+    def each(self, wrap: Callable[[int, IAuthenticator], IAuthenticator]) -> Confined:
+        """See :meth:`giftless.interfaces.IConfined.each`."""
+        return self
 
     async def authenticate(self, credentials: Credentials, repo: Repo) -> Identity | None:
         """See :meth:`giftless.interfaces.IAuthenticator.authenticate`."""
