@@ -7,6 +7,7 @@ folder of the test.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -74,6 +75,7 @@ def clean_root() -> Path:
 def package() -> Path:
     """Build the package, once in a process, and not compressed."""
     target = Path(tempfile.mkdtemp(prefix="giftless-deb-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
     made = subprocess.run(
         [ROOT / ".ci" / "deb", target],
         env={**base_environ(), "COMPRESSION": "none"},
