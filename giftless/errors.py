@@ -1,9 +1,9 @@
 """The one tree of errors that a client can be told about.
 
-Each class has the HTTP status that clients get (``docs/api`` of the Git LFS
-specification, "Response Errors") and the cause that operators get: a word that
-tells apart what one status mixes.  Every front (HTTP now) has one place that
-renders errors; nothing below a front knows about HTTP responses.
+Each class has the HTTP status that clients get (``docs/api`` of the Git LFS specification,
+"Response Errors") and the cause that operators get: a word that tells apart what one status
+mixes.  Every front (HTTP now) has one place that renders errors; nothing below a front knows
+about HTTP responses.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from typing import Self
 class LFSError(Exception):
     """A refusal or failure that a client is told about.
 
-    :param message: what went wrong and what to do about it, in words for the
-        person who reads git's output.  Never empty: clients crash on errors
-        without a message.
+    :param message: what went wrong and what to do about it, in words for the person who reads
+        git's output.  Never empty: clients crash on errors without a message.
     :raises ValueError: if ``message`` is empty.
     :cvar code: the HTTP status.
-    :cvar cause: why, in one lower-case word, or several joined by hyphens.  Every
-        class has its own, which never changes: operators count refusals by it.
+    :cvar cause: why, in one lower-case word, or several joined by hyphens.  Every class has
+        its own, which never changes: operators count refusals by it.
     """
 
     code = 500
@@ -327,13 +326,15 @@ class ObjectUnreadable(StorageUnavailable):
 
 
 class ObjectSealed(StorageUnavailable):
-    """The object is encrypted or compressed, and this server cannot undo that.
-
-    A key, a library or a section of the configuration is missing: nothing is known to be
-    wrong with the object.
-    """
+    """The object may be good: what opens or unpacks it here (key, library, section) is missing."""
 
     cause = "sealed"
+
+
+class ObjectReplaced(StorageUnavailable):
+    """Another form of the object has taken its place while it was read: open it again."""
+
+    cause = "replaced"
 
 
 class LocksUnavailable(ServiceUnavailable):
@@ -380,8 +381,7 @@ class Disconnected(Exception):
 class ConfigError(Exception):
     """The configuration cannot be used.
 
-    :param path: the key's dotted path, e.g. ``storage.path``; empty for the
-        file as a whole.
+    :param path: the key's dotted path, e.g. ``storage.path``; empty for the whole file.
     :param problem: what was found and what is allowed, without the path, and without
         any value: it may be a secret.
     :param key: a key below the path that nobody knows.  It is where the problem is, and

@@ -14,6 +14,8 @@ A store inside keeps what is made of an object here, and what it gives back is u
     bytes on their way into the store;
 ``opening``, ``opened``, ``unpacked``, ``views``
     bytes on their way out of it;
+``steady``
+    open objects that are read on while they are stored anew;
 ``recoding``
     objects that are coded after the store inside has made them;
 ``parts``, ``resumable``

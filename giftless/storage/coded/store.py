@@ -48,6 +48,7 @@ from giftless.storage.coded.recoding import Recoding
 from giftless.storage.coded.resumable import PlainUploads
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.coded.sizes import Size, Sizes
+from giftless.storage.coded.steady import open_steady
 from giftless.storage.coded.writing import Writer
 from giftless.storage.wrapping import lend, pass_on, without_copies
 
@@ -129,6 +130,9 @@ class CodedStore:
 
     async def open(self, key: ObjectKey) -> IStoredObject | None:
         """See :meth:`giftless.interfaces.IReadableStore.open`."""
+        return await open_steady(lambda: self._open(key))
+
+    async def _open(self, key: ObjectKey) -> IStoredObject | None:
         stored: IStoredObject | None = await self.inner.open(key)
         if stored is None:
             return None

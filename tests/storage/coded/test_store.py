@@ -328,7 +328,7 @@ class HostileTests(MixedTestCase):
         key = self.put(data := TEXT[: 2 * FRAME_SIZE])
         stored = self.stored(key)
         opened: Any = self.run_now(self.store.open(key))
-        table = opened._content._table
+        table = opened._opened._content._table
         (a, b), (_, c) = table.span(0), table.span(1)
         self.assertEqual(a, 0)
         content = stored[HEAD_SIZE:]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface.verify import verifyObject
 
 from giftless.base.bodies import VerifiedBody
-from giftless.errors import BadRequest, LengthRequired, PayloadTooLarge
+from giftless.errors import BadRequest, LengthRequired, ObjectReplaced, PayloadTooLarge
 from giftless.interfaces import (
     IAdopting,
     ICheckable,
@@ -195,7 +195,19 @@ class ProxyStoreContract(MarkingContract, _Mixin):
         stored = self.run_now(self.store.open(key_of(data)))
         self.addCleanup(stored.close)
         self.place(self.store.container.layout.name(key_of(data)), data[:500])
-        self.assert_fails(OSError, read_all(stored.read(0, 1000)))
+        self.assert_fails(ObjectReplaced, read_all(stored.read(0, 1000)))
+        self.assert_fails(ObjectReplaced, read_all(stored.read(900, 1000)))
+
+    def test_parts_of_other_bytes_are_not_given_away(self) -> None:
+        data = os.urandom(1000)
+        self.put(key_of(data), data)
+        stored = self.run_now(self.store.open(key_of(data)))
+        self.addCleanup(stored.close)
+        self.assertEqual(self.run_now(read_all(stored.read(0, 10))), data[:10])
+        self.assertEqual(self.run_now(read_all(stored.read(500, 1000))), data[500:])
+        changed = Payload(len(data))
+        self.run_now(self.store.put(key_of(data), changed, ListBody([data[::-1]]), {}))
+        self.assert_fails(ObjectReplaced, read_all(stored.read(500, 1000)))
 
     def test_closing_an_object_cuts_its_download(self) -> None:
         data = os.urandom(8_000_000)
