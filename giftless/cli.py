@@ -69,6 +69,11 @@ COMMANDS: Final = (
         "giftless.commands.encrypt.EncryptCommand",
         "Encrypt what was stored before the storage was encrypted.",
     ),
+    (
+        "compress",
+        "giftless.commands.compress.CompressCommand",
+        "Compress what was stored before the storage compressed.",
+    ),
     ("cache", "giftless.commands.cache.CacheCommand", "Fill and empty the cache of objects."),
     ("top", "giftless.commands.top.command.TopCommand", "Show what the server does."),
     ("health", "giftless.commands.health.HealthCommand", "Tell whether the daemon serves."),

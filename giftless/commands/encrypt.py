@@ -10,12 +10,13 @@ from giftless.base.pace import Pace
 from giftless.commands import CONFIG, Command
 from giftless.commands.amounts import read_amounts
 from giftless.commands.harmless import harmless
-from giftless.commands.keys.running import Run, in_words, run_to_status
-from giftless.commands.keys.stores import build_encrypted, places_of
+from giftless.commands.recoding.running import Run, in_words, run_to_status
+from giftless.commands.recoding.stores import build_encrypted, places_of
 from giftless.commands.spaces import JSON_LINES, counted
 from giftless.interfaces import IEncryptedStore, Oddity
 from giftless.usecases.migration.copier import Copier
-from giftless.usecases.resealing.encrypting import Encrypting
+from giftless.usecases.recoding.anew import Anew
+from giftless.usecases.recoding.encrypting import Encrypting
 
 
 class EncryptCommand(Command):
@@ -62,8 +63,10 @@ class EncryptCommand(Command):
         lent.services.startService()
 
         def make(store: IEncryptedStore) -> Encrypting:
+            if dry:
+                return Encrypting(store, None)
             around = (lent.blocking, lent.reactor, pace, lambda _: None)
-            return Encrypting(store, None if dry else Copier(store.anyhow, store, *around))
+            return Encrypting(store, Anew(store, Copier(store.anyhow, store, *around)))
 
         doing = "looking" if dry else "encrypting"
         run = Run(parts, doing, self["jobs"], bool(self["json"]))

@@ -61,7 +61,14 @@ from giftless.interfaces.catalogue import (
     UsageRow,
     Wanted,
 )
-from giftless.interfaces.coded import Glimpse, IEncodedObject, IPeeking, IUnsizedStore
+from giftless.interfaces.coded import (
+    Glimpse,
+    ICodedStore,
+    ICompressingStore,
+    IEncodedObject,
+    IPeeking,
+    IUnsizedStore,
+)
 from giftless.interfaces.encryption import (
     IEncryptedStore,
     IHeading,
@@ -217,6 +224,8 @@ __all__ = [
     "ICatalogueFactory",
     "ICheckable",
     "IClaimedUpload",
+    "ICodedStore",
+    "ICompressingStore",
     "IConfined",
     "ICopied",
     "ICopying",

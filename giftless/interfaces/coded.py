@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from zope.interface import Attribute
 
 from giftless.errors import LFSError
-from giftless.interfaces.storage import IReadableStore, IStoredObject, IWritableStore
+from giftless.interfaces.storage import (
+    IReadableStore,
+    IStoredObject,
+    IStreamingStore,
+    IWritableStore,
+)
 from giftless.lfs.objects import ObjectKey
 
 
@@ -52,3 +57,31 @@ class IEncodedObject(IStoredObject):
     encoded: IStoredObject = Attribute("Has the encoded bytes; it is closed with the object.")
     encoded_start: int = Attribute("The offset of the first of them.")
     encoded_end: int = Attribute("One past the offset of the last one.")
+
+
+class ICodedStore(IStreamingStore):
+    """A store that keeps objects in another form than their own, inside another store."""
+
+    def drop_copy(key: ObjectKey) -> Awaitable[None]:
+        """Remove what a cache inside, if there is one, keeps of an object in an older form."""
+
+
+class ICompressingStore(ICodedStore):
+    """A store that compresses what becomes smaller by that."""
+
+    tried_bytes: int = Attribute("How many bytes :meth:`compression_pays` reads at most.")
+
+    def compressions(keys: Sequence[ObjectKey]) -> Awaitable[Sequence[str | LFSError | None]]:
+        """Tell what has compressed objects.
+
+        :returns: an awaitable of one entry per key, in order: ``zstd``; empty if the object
+            is not compressed; ``None`` if it is certainly absent; or an error (not raised).
+        :raises giftless.errors.ServiceUnavailable: if nothing can be told now.
+        """
+
+    def compression_pays(key: ObjectKey) -> Awaitable[bool]:
+        """Tell whether an object would be compressed if it were stored now.
+
+        :returns: an awaitable of that; ``False`` if it is absent.
+        :raises giftless.errors.LFSError: if the object cannot be read.
+        """

@@ -9,8 +9,9 @@ import msgspec
 from zope.interface import Attribute, Interface
 
 from giftless.errors import LFSError
+from giftless.interfaces.coded import ICodedStore
 from giftless.interfaces.environment import Environment, IBuilder
-from giftless.interfaces.storage import IReadableStore, IStreamingStore
+from giftless.interfaces.storage import IReadableStore
 from giftless.lfs.objects import ObjectKey
 
 
@@ -92,7 +93,7 @@ class IHeading(IReadableStore):
         """
 
 
-class IEncryptedStore(IStreamingStore):
+class IEncryptedStore(ICodedStore):
     """A store that seals what it stores, each object with a data key of its own."""
 
     keys: IKeyWrapper = Attribute("What wraps the data keys.")
@@ -125,6 +126,3 @@ class IEncryptedStore(IStreamingStore):
         :raises giftless.errors.ServiceUnavailable: if that cannot be done now, or a key is
             missing.
         """
-
-    def drop_copy(key: ObjectKey) -> Awaitable[None]:
-        """Remove what a cache inside, if there is one, keeps of an object in an older form."""

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SkipTest
 from giftless.interfaces import IPeeking
 from giftless.storage.coded.factory import CompressedFactory
 from giftless.storage.coded.head import HEAD_SIZE
+from tests.contracts.compressing import CompressingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.integration.support import (
@@ -53,7 +54,7 @@ def text_of(size: int, seed: int = 0) -> bytes:
     return b"".join(lines)[:size]
 
 
-class CompressedS3Tests(OverS3, MarkingContract, StreamingStoreContract):
+class CompressedS3Tests(OverS3, MarkingContract, StreamingStoreContract, CompressingContract):
     """Over a bucket, which must know how many bytes it gets."""
 
     def make_store(self) -> Any:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.integration.support import (
@@ -301,56 +302,38 @@ class LocalTests(EncryptionTestCase):
         return [sys.executable, "-c", "from giftless.cli import main; main()"]
 
 
-class RoundTests(EncryptionTestCase):
-    """Commands are killed at any moment, while clients push and pull."""
+class RoundsTestCase(EncryptionTestCase):
+    """Commands are killed at any moment, while clients push and pull.
 
-    def test_nothing_is_lost_or_wrong(self) -> None:
-        seed = int(os.environ.get("TESTS_SEED") or random.SystemRandom().getrandbits(32))
-        print(f"seed {seed}")
-        chance = random.Random(seed)
-        self.restart(False)
+    :ivar chance: is the same for the same ``TESTS_SEED``.
+    :ivar stored: what has been acknowledged, by oid.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.seed = int(os.environ.get("TESTS_SEED") or random.SystemRandom().getrandbits(32))
+        print(f"seed {self.seed}")
+        self.chance = random.Random(self.seed)
         self.stored: dict[str, bytes] = {}
         self.failures: list[str] = []
-        for number in range(60):
-            self.push(
-                chance.randbytes(chance.choice((1, 500, 40_000, 1_200_000))) + bytes([number])
-            )
-        self.restart(True)
+
+    @contextlib.contextmanager
+    def clients(self) -> Iterator[None]:
+        """Let two clients push and pull meanwhile; nothing that they see may be wrong."""
         over = threading.Event()
         clients = [
-            threading.Thread(target=self.use, args=(over, random.Random(seed + number)))
+            threading.Thread(target=self.use, args=(over, random.Random(self.seed + number)))
             for number in range(2)
         ]
         for client in clients:
             client.start()
         try:
-            for number in range(ROUNDS):
-                self.one_round(number, chance)
-                if self.failures:
-                    break
+            yield
         finally:
             over.set()
             for client in clients:
                 client.join()
         self.assertEqual(self.failures, [])
-        found = self.summary("fsck", "--read-data")
-        self.assertGreaterEqual(found["read"], len(self.stored))
-        for oid, data in self.stored.items():
-            self.assertEqual(self.daemon.get(oid).body, data)
-
-    def one_round(self, number: int, chance: random.Random) -> None:
-        """Kill a command, and let the same command end; then the older key is not needed."""
-        command = ("encrypt",) if number == 0 else ("keys", "rotate")
-        if number:
-            self.generate(f"key-{number}")
-        self.command(*command, kill_after=0.2 + chance.random() * (3 if number == 0 else 1.5))
-        report = self.summary(*command)
-        self.assertTrue(report["complete"], report)
-        if number:
-            # Uploads that began with the old key have ended by now.
-            time.sleep(1)
-            self.assertTrue(self.summary("keys", "rotate")["complete"])
-            self.leave_keys(f"key-{number}")
 
     def push(self, data: bytes) -> None:
         """Store an object, which counts when that is acknowledged."""
@@ -373,6 +356,43 @@ class RoundTests(EncryptionTestCase):
                 self.failures.append(f"GET {oid}: {reply.status} {reply.body[:200]!r}")
                 return
             time.sleep(0.005)
+
+    def assert_nothing_is_lost(self) -> None:
+        """Check that all that was acknowledged is stored and served."""
+        found = self.summary("fsck", "--read-data")
+        self.assertGreaterEqual(found["read"], len(self.stored))
+        for oid, data in self.stored.items():
+            self.assertEqual(self.daemon.get(oid).body, data)
+
+
+class RoundTests(RoundsTestCase):
+    def test_nothing_is_lost_or_wrong(self) -> None:
+        self.restart(False)
+        for number in range(60):
+            size = self.chance.choice((1, 500, 40_000, 1_200_000))
+            self.push(self.chance.randbytes(size) + bytes([number]))
+        self.restart(True)
+        with self.clients():
+            for number in range(ROUNDS):
+                self.one_round(number)
+                if self.failures:
+                    break
+        self.assert_nothing_is_lost()
+
+    def one_round(self, number: int) -> None:
+        """Kill a command, and let the same command end; then the older key is not needed."""
+        command = ("encrypt",) if number == 0 else ("keys", "rotate")
+        if number:
+            self.generate(f"key-{number}")
+        moment = 0.2 + self.chance.random() * (3 if number == 0 else 1.5)
+        self.command(*command, kill_after=moment)
+        report = self.summary(*command)
+        self.assertTrue(report["complete"], report)
+        if number:
+            # Uploads that began with the old key have ended by now.
+            time.sleep(1)
+            self.assertTrue(self.summary("keys", "rotate")["complete"])
+            self.leave_keys(f"key-{number}")
 
 
 class S3Tests(EncryptionTestCase):

@@ -1,1 +1,1 @@
-"""``giftless keys`` and ``giftless encrypt``: the keys of encrypted storage, and what has none."""
+"""``giftless keys``: the keys of encrypted storage."""

@@ -9,6 +9,7 @@ import msgspec
 from giftless.errors import ConfigError
 from giftless.interfaces import (
     Environment,
+    ICompressingStore,
     IExternalStore,
     IForwarding,
     IStorageFactory,
@@ -45,7 +46,7 @@ class CompressedFactory:
         """
         compression = load_compression(options.compression)
         store = build_inner(options.store, environment, "compression")
-        if isinstance(store, CodedStore) and store.compresses:
+        if ICompressingStore.providedBy(store):
             raise ConfigError("store.type", "compresses already; to compress twice saves no more")
         return build_coded(store, compression, None, environment)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import DeferredSemaphore
@@ -11,7 +11,7 @@ from giftless.base.concurrency import each
 from giftless.errors import LFSError
 from giftless.interfaces import Glimpse, IPeeking, IReadableStore, IStoredObject
 from giftless.lfs.objects import ObjectKey
-from giftless.storage.coded.head import HEAD_SIZE
+from giftless.storage.coded.head import HEAD_SIZE, Head, parse_head
 from giftless.storage.coded.views import read_exactly
 
 #: How many objects are opened at once, only to see how they begin.
@@ -35,6 +35,39 @@ class Glimpses:
             return found
         return await each(self._one, keys)
 
+    async def of_any(self, keys: Sequence[ObjectKey]) -> Sequence[Glimpse | LFSError | None]:
+        """Look at objects, some of which may be empty.
+
+        :returns: as :meth:`of` does; what is too short for a head has no ``start``.
+        """
+        found: list[Any] = [
+            Glimpse(size, b"") if isinstance(size, int) else size
+            for size in await self._store.sizes(keys)
+        ]
+        places = [
+            place
+            for place, glimpse in enumerate(found)
+            if isinstance(glimpse, Glimpse) and glimpse.size >= HEAD_SIZE
+        ]
+        if places:
+            glimpses = await self.of([keys[place] for place in places])
+            for place, glimpse in zip(places, glimpses, strict=True):
+                found[place] = glimpse
+        return found
+
+    async def heads(
+        self, keys: Sequence[ObjectKey], tell: Callable[[Head | None], str]
+    ) -> Sequence[str | LFSError | None]:
+        """Look at the heads of objects.
+
+        :param tell: says something of a head; ``None`` stands for that of plaintext.
+        :returns: one entry per key, in order: what ``tell`` says; ``None`` if the object is
+            certainly absent; or an error (not raised).
+        :raises ServiceUnavailable: if nothing can be told now.
+        """
+        glimpses = await self.of_any(keys)
+        return [_told(key, glimpse, tell) for key, glimpse in zip(keys, glimpses, strict=True)]
+
     async def _one(self, key: ObjectKey) -> Glimpse | None:
         await self._places.acquire()
         try:
@@ -48,3 +81,14 @@ class Glimpses:
                 stored.close()
         finally:
             self._places.release()
+
+
+def _told(
+    key: ObjectKey, glimpse: Glimpse | LFSError | None, tell: Callable[[Head | None], str]
+) -> str | LFSError | None:
+    if not isinstance(glimpse, Glimpse):
+        return glimpse
+    try:
+        return tell(parse_head(glimpse.start[:HEAD_SIZE], key.oid))
+    except LFSError as error:
+        return error

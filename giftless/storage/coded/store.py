@@ -13,10 +13,14 @@ from typing import Any
 import msgspec
 from zope.interface import alsoProvides, implementer
 
+from giftless.errors import LFSError
 from giftless.interfaces import (
     IBlocking,
     IBody,
+    ICaching,
     ICapacity,
+    ICodedStore,
+    ICompressingStore,
     ICopied,
     ICopying,
     IDated,
@@ -31,7 +35,6 @@ from giftless.interfaces import (
     ISharing,
     IStoredObject,
     IStreamingMultipartStore,
-    IStreamingStore,
     ISurveying,
     ListedObject,
     ObjectFacts,
@@ -42,18 +45,22 @@ from giftless.interfaces import (
     SurveyPage,
 )
 from giftless.lfs.objects import Extras, ObjectKey, Repo
-from giftless.storage.coded.opening import open_stored
+from giftless.storage.coded.compressing import START_BYTES
+from giftless.storage.coded.glimpses import Glimpses
+from giftless.storage.coded.head import Head
+from giftless.storage.coded.opening import PackedObject, open_stored
 from giftless.storage.coded.parts import PlainParts, SealedParts
 from giftless.storage.coded.recoding import Recoding
 from giftless.storage.coded.resumable import PlainUploads
 from giftless.storage.coded.sealing import ISealing
 from giftless.storage.coded.sizes import Size, Sizes
 from giftless.storage.coded.steady import open_steady
+from giftless.storage.coded.views import read_exactly
 from giftless.storage.coded.writing import Writer
 from giftless.storage.wrapping import lend, pass_on, without_copies
 
 
-@implementer(IStreamingStore)
+@implementer(ICodedStore)
 class CodedStore:
     """A store whose objects another one keeps in another form.
 
@@ -65,6 +72,8 @@ class CodedStore:
     :param blocking: where bytes are decoded.
     :param sealed_only: whether what is not sealed is not given away.
     """
+
+    tried_bytes = START_BYTES
 
     def __init__(
         self,
@@ -88,6 +97,8 @@ class CodedStore:
                 alsoProvides(self, interface)
         if ICopied.providedBy(store):
             alsoProvides(self, ICopied)
+        if writer.compression is not None:
+            alsoProvides(self, ICompressingStore)
         recoding = Recoding(store, sizes, writer, blocking)
         if IStreamingMultipartStore.providedBy(store) and (
             sealing is None or IDeleting.providedBy(store)
@@ -100,11 +111,6 @@ class CodedStore:
             lend(self, parts, IMultipartStore, IStreamingMultipartStore)
         if IResumableStore.providedBy(store) and sealing is None:
             lend(self, PlainUploads(store, recoding), IResumableStore)
-
-    @property
-    def compresses(self) -> bool:
-        """Whether it compresses what is worth it."""
-        return self._writer.compression is not None
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[Size]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`."""
@@ -175,6 +181,28 @@ class CodedStore:
         found: Sequence[Oddity] = await self.inner.leftovers(before)
         return found
 
+    async def compressions(self, keys: Sequence[ObjectKey]) -> Sequence[str | LFSError | None]:
+        """See :meth:`giftless.interfaces.ICompressingStore.compressions`."""
+        return await Glimpses(without_copies(self.inner)).heads(keys, _compression)
+
+    async def compression_pays(self, key: ObjectKey) -> bool:
+        """See :meth:`giftless.interfaces.ICompressingStore.compression_pays`."""
+        stored = await without_copies(self).open(key)
+        if stored is None:
+            return False
+        try:
+            start = await read_exactly(stored, 0, min(stored.size, START_BYTES))
+            return await self._writer.compresses(start, stored.size)
+        finally:
+            stored.close()
+
+    async def drop_copy(self, key: ObjectKey) -> None:
+        """See :meth:`giftless.interfaces.ICodedStore.drop_copy`."""
+        if ICaching.providedBy(self.inner):
+            await self.inner.drop(key.repo, [key.oid])
+        elif ICodedStore.providedBy(self.inner):
+            await self.inner.drop_copy(key)
+
     async def _translate(self, objects: Sequence[ListedObject]) -> Sequence[ListedObject]:
         keys = [item.key for item in objects]
         sizes = await self._sizes.translate(keys, [item.size for item in objects])
@@ -184,3 +212,7 @@ class CodedStore:
             else item
             for item, size in zip(objects, sizes, strict=True)
         ]
+
+
+def _compression(head: Head | None) -> str:
+    return PackedObject.encoding if head is not None and head.compressed else ""

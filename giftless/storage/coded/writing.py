@@ -44,7 +44,7 @@ class Writer:
         first = await cutter.take_most(wanted)
         whole = len(first) < wanted
         size = len(first) if whole else payload.length
-        compresses = await self._compresses(first, size)
+        compresses = await self.compresses(first, size)
         if not self._is_coded(first, compresses):
             plain = Bytes(first) if whole else cutter.rest(first)
             await self.store.put(key, payload, plain, extras)
@@ -73,18 +73,23 @@ class Writer:
         :param first: how it begins: :data:`START_BYTES`, or all if it has less.
         :param size: its size in bytes.
         """
-        return self._is_coded(first, await self._compresses(first, size))
+        return self._is_coded(first, await self.compresses(first, size))
 
-    def _is_coded(self, first: bytes, compresses: bool) -> bool:
-        return compresses or self.sealing is not None or resembles_head(first)
+    async def compresses(self, first: bytes, size: int | None) -> bool:
+        """Tell whether an object is stored compressed.
 
-    async def _compresses(self, first: bytes, size: int | None) -> bool:
+        :param first: how it begins, as for :meth:`changes`.
+        :param size: its size in bytes; ``None`` if that is not known.
+        """
         compression = self.compression
         if compression is None or size is None or not compression.suits(size):
             return False
         if len(first) <= INLINE_BYTES:
             return compression.pays(first, size)
         return await self.blocking.run(compression.pays, first, size)
+
+    def _is_coded(self, first: bytes, compresses: bool) -> bool:
+        return compresses or self.sealing is not None or resembles_head(first)
 
     async def _code(
         self, key: ObjectKey, first: bytes, rest: Cutter, size: int | None, compresses: bool

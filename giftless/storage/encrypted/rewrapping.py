@@ -13,9 +13,7 @@ from zope.interface import implementer
 
 from giftless.errors import Conflict, LFSError, ObjectDamaged, StorageUnavailable
 from giftless.interfaces import (
-    Glimpse,
     IBody,
-    ICaching,
     IHeading,
     IKeyWrapper,
     IStoredObject,
@@ -44,21 +42,19 @@ class Rewrapping:
     def __init__(self, store: Any, sealing: Sealing, keys: IKeyWrapper) -> None:
         self._store: Any = without_copies(store)
         self._looks = Glimpses(self._store)
-        self._copies = store if ICaching.providedBy(store) else None
         self._sealing = sealing
         self._keys = keys
         self.in_place = IHeading.providedBy(self._store)
 
     async def seals(self, keys: Sequence[ObjectKey]) -> Sequence[str | LFSError | None]:
         """See :meth:`giftless.interfaces.IEncryptedStore.seals`."""
-        glimpses = await self._glimpses(keys)
-        return [_key_id(key, glimpse) for key, glimpse in zip(keys, glimpses, strict=True)]
+        return await self._looks.heads(keys, _key_id)
 
     async def rewrap(self, key: ObjectKey) -> bool:
         """See :meth:`giftless.interfaces.IEncryptedStore.rewrap`."""
         problem: LFSError = StorageUnavailable("the object changes again and again", 5)
         for _ in range(_ATTEMPTS):
-            (glimpse,) = await self._glimpses([key])
+            (glimpse,) = await self._looks.of_any([key])
             if isinstance(glimpse, LFSError):
                 raise glimpse
             head = None if glimpse is None else parse_head(glimpse.start, key.oid)
@@ -73,7 +69,6 @@ class Rewrapping:
                 problem = error
                 continue
             if await self._replace(key, glimpse.start[:HEAD_SIZE], after.encode(key.oid)):
-                await self.drop_copy(key)
                 return True
         raise problem
 
@@ -95,31 +90,6 @@ class Rewrapping:
             return False
         finally:
             stored.close()
-
-    async def drop_copy(self, key: ObjectKey) -> None:
-        """See :meth:`giftless.interfaces.IEncryptedStore.drop_copy`.
-
-        Nobody could open one with the old head without the old key.
-        """
-        if self._copies is not None:
-            await self._copies.drop(key.repo, [key.oid])
-
-    async def _glimpses(self, keys: Sequence[ObjectKey]) -> Sequence[Glimpse | LFSError | None]:
-        """Look at the beginnings of objects; one that is too short for a head has none."""
-        found: list[Any] = [
-            Glimpse(size, b"") if isinstance(size, int) else size
-            for size in await self._store.sizes(keys)
-        ]
-        places = [
-            place
-            for place, glimpse in enumerate(found)
-            if isinstance(glimpse, Glimpse) and glimpse.size >= HEAD_SIZE
-        ]
-        if places:
-            glimpses = await self._looks.of([keys[place] for place in places])
-            for place, glimpse in zip(places, glimpses, strict=True):
-                found[place] = glimpse
-        return found
 
 
 @implementer(IBody)
@@ -150,11 +120,5 @@ class _Headed:
         return chunks
 
 
-def _key_id(key: ObjectKey, glimpse: Glimpse | LFSError | None) -> str | LFSError | None:
-    if not isinstance(glimpse, Glimpse):
-        return glimpse
-    try:
-        head: Head | None = parse_head(glimpse.start[:HEAD_SIZE], key.oid)
-    except LFSError as error:
-        return error
+def _key_id(head: Head | None) -> str:
     return head.key_id if head is not None and head.sealed else ""

@@ -76,8 +76,8 @@ class EncryptedStore(CodedStore):
 
     async def rewrap(self, key: ObjectKey) -> bool:
         """See :meth:`giftless.interfaces.IEncryptedStore.rewrap`."""
-        return await self._rewrapping.rewrap(key)
-
-    async def drop_copy(self, key: ObjectKey) -> None:
-        """See :meth:`giftless.interfaces.IEncryptedStore.drop_copy`."""
-        await self._rewrapping.drop_copy(key)
+        done = await self._rewrapping.rewrap(key)
+        if done:
+            # Nobody could open one with the old head without the old key.
+            await self.drop_copy(key)
+        return done

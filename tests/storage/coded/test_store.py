@@ -40,10 +40,12 @@ from giftless.storage.coded.store import CodedStore
 from giftless.storage.encrypted.keyfile import new_line
 from giftless.storage.encrypted.sealing import Sealing
 from giftless.storage.local.store import LocalStore
+from tests.contracts.compressing import CompressingContract
 from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, FusedCapacityContract, StreamingStoreContract
+from tests.storage.encrypted.support import encrypted
 from tests.storage.encrypted.test_sealing import Keys
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, read_all
@@ -80,7 +82,11 @@ class SizedStore(InspectedMemoryStore):
 
 
 class LocalContractTests(
-    MarkingContract, StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
+    MarkingContract,
+    StreamingStoreContract,
+    FusedCapacityContract,
+    CompressingContract,
+    CoroutineTestCase,
 ):
     """Over a local store."""
 
@@ -88,7 +94,9 @@ class LocalContractTests(
         return compressed(self, local_store(self))
 
 
-class SizedContractTests(MarkingContract, StreamingStoreContract, CoroutineTestCase):
+class SizedContractTests(
+    MarkingContract, StreamingStoreContract, CompressingContract, CoroutineTestCase
+):
     """Over a store that must know lengths, and can only be asked by opening objects."""
 
     def make_store(self) -> CodedStore:
@@ -99,6 +107,13 @@ class SizedContractTests(MarkingContract, StreamingStoreContract, CoroutineTestC
         self.assert_fails(LengthRequired, put)
         self.run_now(put_object(self.store, key_of(DATA), None, ListBody([DATA]), {}))
         self.assertEqual(self.get(key_of(DATA)), DATA)
+
+
+class AroundSealedContractTests(StreamingStoreContract, CompressingContract, CoroutineTestCase):
+    """Around encryption, over a local store."""
+
+    def make_store(self) -> CodedStore:
+        return compressed(self, encrypted(self, local_store(self)))
 
 
 class SealedContractTests(

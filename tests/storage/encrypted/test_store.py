@@ -29,6 +29,7 @@ from giftless.storage.coded.head import HEAD_SIZE
 from giftless.storage.encrypted.segments import SEGMENT_SIZE
 from giftless.storage.encrypted.store import EncryptedStore
 from giftless.storage.local.store import LocalStore
+from tests.contracts.compressing import CompressingContract
 from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
@@ -76,12 +77,23 @@ class LocalContractTests(
 
 
 class CompressedContractTests(
-    MarkingContract, StreamingStoreContract, FusedCapacityContract, CoroutineTestCase
+    MarkingContract,
+    StreamingStoreContract,
+    FusedCapacityContract,
+    CompressingContract,
+    CoroutineTestCase,
 ):
     """Over a local store, compressed before."""
 
     def make_store(self) -> EncryptedStore:
-        return encrypted(self, local_store(self), compression="zstd")
+        inner, keys = local_store(self), keys_in(key_file(Path(self.mktemp()), "k"), environment())
+        self.only_sealed = encrypted(self, inner, keys)
+        return encrypted(self, inner, keys, compression="zstd")
+
+    def put_as_it_was(self, data: bytes) -> ObjectKey:
+        key = key_of(data)
+        self.run_now(put_object(self.only_sealed, key, len(data), ListBody([data]), {}))
+        return key
 
 
 class SizedContractTests(MarkingContract, StreamingStoreContract, CoroutineTestCase):

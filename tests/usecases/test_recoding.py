@@ -1,4 +1,4 @@
-"""Going through an encrypted store: what is done, counted and told."""
+"""Going through a store whose objects are coded: what is done, counted and told."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from giftless.lfs.objects import ObjectKey, in_trash
 from giftless.storage.local.store import LocalStore
 from giftless.usecases.fsck.places import Places
 from giftless.usecases.migration.copier import Copier
-from giftless.usecases.resealing.encrypting import Encrypting
-from giftless.usecases.resealing.rotation import Rotation
-from giftless.usecases.resealing.walking import (
+from giftless.usecases.recoding.anew import Anew
+from giftless.usecases.recoding.encrypting import Encrypting
+from giftless.usecases.recoding.rotation import Rotation
+from giftless.usecases.recoding.walking import (
     BETWEEN_PASSES,
     MOST_FAILURES,
     CannotGoOn,
@@ -34,7 +35,7 @@ from tests.support.making import environment, key_of, part_builder, payload_of
 from tests.support.run import CoroutineTestCase
 
 
-class ResealingTests(CoroutineTestCase):
+class EncryptingTests(CoroutineTestCase):
     def setUp(self) -> None:
         os.makedirs(top := self.mktemp())
         self.top = Path(top)
@@ -60,7 +61,7 @@ class ResealingTests(CoroutineTestCase):
 
         report = Report()
         places = Places(self.store, patterns)
-        walk = Walk(self.store, places, self.clock, 3, passed, self.left.append)
+        walk = Walk(places, self.clock, 3, passed, self.left.append)
         running = self.start(walk.run(work, report, once))
         while not running.called:
             self.clock.advance(BETWEEN_PASSES)
@@ -75,7 +76,7 @@ class ResealingTests(CoroutineTestCase):
         copier = Copier(
             self.store.anyhow, self.store, InlineBlocking(), self.clock, pace, lambda _: None
         )
-        return Encrypting(self.store, copier)
+        return Encrypting(self.store, Anew(self.store, copier))
 
     def seals(self, *keys: ObjectKey) -> list[Any]:
         """Return which keys have sealed objects."""
@@ -171,13 +172,15 @@ class ResealingTests(CoroutineTestCase):
             self.add(self.inner, bytes([number]))
 
         class Failing:
-            async def judge(self, seal: str) -> None:
+            async def look(self, keys: Any) -> list[str]:
+                return [""] * len(keys)
+
+            async def judge(self, listed: object, seen: str) -> None:
                 return None
 
             async def do(self, listed: object) -> bool:
                 raise StorageUnavailable("the disk is on fire", 1)
 
-        walk = Walk(
-            self.store, Places(self.store, ()), self.clock, 3, lambda _: None, self.left.append
-        )
+        places = Places(self.store, ())
+        walk = Walk(places, self.clock, 3, lambda _: None, self.left.append)
         self.assert_fails(CannotGoOn, walk.run(Failing(), Report()))

@@ -1,4 +1,4 @@
-"""Seal what is stored as it is, or only compressed: it is read, verified and stored again."""
+"""Store an object in the form that it would have now: it is read, verified and stored again."""
 
 from __future__ import annotations
 
@@ -7,58 +7,51 @@ from collections import OrderedDict
 from typing import Any, Final
 
 from giftless.errors import LFSError, ObjectDamaged, ObjectUnreadable, StorageUnavailable
-from giftless.interfaces import IEncryptedStore, ISharing, ListedObject
+from giftless.interfaces import ICodedStore, ISharing
 from giftless.lfs.objects import ObjectKey, Oid
 from giftless.usecases.migration.copier import Copier, Outcome
-from giftless.usecases.resealing.walking import Reason
 
-#: How many objects are remembered that were sealed, some hundred bytes each.
+#: How many objects are remembered that were stored anew, some hundred bytes each.
 _REMEMBERED: Final = 100_000
 
 
-class Encrypting:
-    """The work on each object; see :class:`giftless.usecases.resealing.walking.Work`.
+class Anew:
+    """Stores objects anew.
 
     Equal objects of several repositories may be one file.  Each becomes a file of its own,
     and then they share the first one again, where the store can do that.
 
     :param store: the store.
-    :param copier: copies an object of it onto itself, and verifies it on the way; ``None`` if
-        nothing is to be done, but counted.
+    :param copier: copies an object of it onto itself, and verifies it on the way.
     """
 
-    def __init__(self, store: IEncryptedStore, copier: Copier | None) -> None:
+    def __init__(self, store: ICodedStore, copier: Copier) -> None:
         self._store: Any = store
         self._copier = copier
-        self._sealed: OrderedDict[Oid, ObjectKey] = OrderedDict()
+        self._stored: OrderedDict[Oid, ObjectKey] = OrderedDict()
 
-    async def judge(self, seal: str) -> Reason | None:
-        """See :meth:`giftless.usecases.resealing.walking.Work.judge`."""
-        return "before" if seal else None
+    async def store(self, key: ObjectKey) -> bool:
+        """Store an object anew.
 
-    async def do(self, listed: ListedObject) -> bool:
-        """See :meth:`giftless.usecases.resealing.walking.Work.do`.
-
+        :returns: whether that was done; ``False`` if it is gone.
         :raises ObjectDamaged: if its bytes are not those that its oid names.
         :raises ObjectUnreadable: if they cannot be had.
         :raises ServiceUnavailable: if the store fails.
         """
-        if self._copier is None:
-            return True
-        outcome, problem = await self._copier.copy(listed.key)
+        outcome, problem = await self._copier.copy(key)
         if outcome is Outcome.GONE:
             return False
         if outcome is not Outcome.COPIED:
             raise _error(outcome, problem)
-        await self._store.drop_copy(listed.key)
-        await self._share(listed.key)
+        await self._store.drop_copy(key)
+        await self._share(key)
         return True
 
     async def _share(self, key: ObjectKey) -> None:
-        """Let an object share the bytes of an equal one that was sealed before."""
-        first = self._sealed.setdefault(key.oid, key)
-        if len(self._sealed) > _REMEMBERED:
-            self._sealed.popitem(last=False)
+        """Let an object share the bytes of an equal one that was stored anew before."""
+        first = self._stored.setdefault(key.oid, key)
+        if len(self._stored) > _REMEMBERED:
+            self._stored.popitem(last=False)
         if first != key and ISharing.providedBy(self._store):
             # It takes more room otherwise, and nothing else.
             with contextlib.suppress(LFSError):

@@ -1,8 +1,8 @@
-"""Go through the objects of an encrypted store, and do something with some of them."""
+"""Go through the objects of a store, and do something with some of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final, Literal, Protocol
 
@@ -18,7 +18,7 @@ from giftless.errors import (
     ObjectUnreadable,
     ServiceUnavailable,
 )
-from giftless.interfaces import IEncryptedStore, ListedObject
+from giftless.interfaces import ListedObject
 from giftless.lfs.objects import ObjectKey
 from giftless.usecases.fsck.places import Places
 
@@ -35,6 +35,10 @@ MOST_FAILURES: Final = 20
 
 #: Why nothing is to be done with an object: it was done before, or it is of another kind.
 Reason = Literal["before", "other"]
+
+#: What is seen of an object at one look: a word that its work knows, ``None`` if it is absent,
+#: or an error.
+Seen = str | LFSError | None
 
 
 class Sum(msgspec.Struct):
@@ -86,12 +90,19 @@ class Report(msgspec.Struct):
 class Work(Protocol):
     """What is done with objects."""
 
-    async def judge(self, seal: str) -> Reason | None:
+    async def look(self, keys: Sequence[ObjectKey]) -> Sequence[Seen]:
+        """Look at objects; at least one.
+
+        :returns: what is seen of each, in order.
+        :raises LFSError: if nothing can be seen now.
+        """
+
+    async def judge(self, listed: ListedObject, seen: str) -> Reason | None:
         """Tell what is to be done with an object.
 
-        :param seal: the id of the key that has wrapped its data key; empty if it is not
-            encrypted.
+        :param seen: what :meth:`look` has returned for it.
         :returns: why nothing is to be done with it; ``None`` if something is.
+        :raises LFSError: if that cannot be told.
         """
 
     async def do(self, listed: ListedObject) -> bool:
@@ -109,8 +120,7 @@ class CannotGoOn(Exception):
 class Walk:
     """Goes through a store.
 
-    :param store: the store.
-    :param places: which parts of it.
+    :param places: the parts of it.
     :param clock: waits between passes.
     :param jobs: how many objects are worked on at once.
     :param passed: is told of each object that was looked at.
@@ -119,14 +129,12 @@ class Walk:
 
     def __init__(
         self,
-        store: IEncryptedStore,
         places: Places,
         clock: IReactorTime,
         jobs: int,
         passed: Callable[[ListedObject], object],
         left: Callable[[Left], object],
     ) -> None:
-        self._store = store
         self._places = places
         self._clock = clock
         self._jobs = jobs
@@ -157,19 +165,19 @@ class Walk:
             async with aclosing(self._places.pages(place)) as pages:
                 async for page in pages:
                     keys = [listed.key for listed in page.objects]
-                    seals = await self._store.seals(keys) if keys else ()
-                    rest = iter(zip(page.objects, seals, strict=True))
+                    looks = await work.look(keys) if keys else ()
+                    rest = iter(zip(page.objects, looks, strict=True))
                     await settle(self._each(rest, work, report) for _ in range(self._jobs))
 
     async def _each(
         self,
-        rest: Iterator[tuple[ListedObject, str | LFSError | None]],
+        rest: Iterator[tuple[ListedObject, Seen]],
         work: Work,
         report: Report,
     ) -> None:
-        for listed, seal in rest:
+        for listed, seen in rest:
             try:
-                await self._one(listed, seal, work, report)
+                await self._one(listed, seen, work, report)
                 self._failures = 0
             except LFSError as error:
                 outcome = _outcome(error)
@@ -183,14 +191,12 @@ class Walk:
                     ) from None
             self._passed(listed)
 
-    async def _one(
-        self, listed: ListedObject, seal: str | LFSError | None, work: Work, report: Report
-    ) -> None:
-        if isinstance(seal, LFSError):
-            raise seal
-        if seal is None:  # deleted since it was listed
+    async def _one(self, listed: ListedObject, seen: Seen, work: Work, report: Report) -> None:
+        if isinstance(seen, LFSError):
+            raise seen
+        if seen is None:  # deleted since it was listed
             return
-        reason = await work.judge(seal)
+        reason = await work.judge(listed, seen)
         if reason is None:
             if await work.do(listed):
                 report.done.add(listed.size)

@@ -1,11 +1,11 @@
-"""Go through encrypted storage, and say how far it is and what was done."""
+"""Go through storage, and say how far it is and what was done."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -15,17 +15,17 @@ from giftless.app.plugins import PartBuilder
 from giftless.base.units import size_in_words
 from giftless.commands import Command, CommandError
 from giftless.commands.harmless import harmless
-from giftless.commands.keys.stores import places_of
 from giftless.commands.parts import Interrupted, use_parts
 from giftless.commands.progress import Progress
+from giftless.commands.recoding.stores import places_of
 from giftless.commands.spaces import counted
-from giftless.interfaces import IEncryptedStore, ListedObject
-from giftless.usecases.resealing.walking import CannotGoOn, Left, Report, Sum, Walk, Work
+from giftless.interfaces import ICodedStore, ListedObject
+from giftless.usecases.recoding.walking import CannotGoOn, Left, Report, Sum, Walk, Work
 
-#: Makes the work on the objects of a store.
-Maker = Callable[[IEncryptedStore], Work]
+#: A kind of store.
+_Store = TypeVar("_Store", bound=ICodedStore)
 
-#: How many threads hash, seal and use disks.
+#: How many threads hash, code and use disks.
 _THREADS: Final = 4
 
 
@@ -68,13 +68,14 @@ class Run:
 
     async def over(
         self,
-        stores: Sequence[IEncryptedStore],
-        make: Maker,
+        stores: Sequence[_Store],
+        make: Callable[[_Store], Work],
         patterns: Sequence[str] = (),
         once: bool = False,
     ) -> Report:
         """Go through all stores.
 
+        :param make: makes the work on the objects of a store.
         :param patterns: which repositories; empty for all.
         :param once: whether each is gone through once only.
         :returns: what was done in all of them together.
@@ -84,14 +85,8 @@ class Run:
         with self._progress:
             for store in stores:
                 report = Report()
-                walk = Walk(
-                    store,
-                    places_of(store, patterns),
-                    self._clock,
-                    self._jobs,
-                    self._passed,
-                    self._tell,
-                )
+                places = places_of(store, patterns)
+                walk = Walk(places, self._clock, self._jobs, self._passed, self._tell)
                 try:
                     await walk.run(make(store), report, once)
                 except CannotGoOn as problem:
