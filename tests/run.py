@@ -53,7 +53,7 @@ PROCESSES = 7
 
 #: What is taken first, in this order, so that no process is left with something long when
 #: the others have ended.  One process takes all modules of a line: they use the same
-#: browser, emulator or database, which takes long to start.
+#: browser, emulator, database or package, which takes long to start or build.
 FIRST = (
     ("tests.integration.test_agent",),
     ("tests.integration.test_space_pages", "tests.integration.test_pages"),
@@ -83,6 +83,7 @@ FIRST = (
         "tests.storage.gcs.test_listing",
         "tests.storage.gcs.test_store",
     ),
+    ("tests.integration.test_debian", "tests.docs.test_debian"),
     ("tests.integration.test_gc",),
     ("tests.integration.test_plugins",),
     ("tests.integration.test_systemd",),
