@@ -266,7 +266,7 @@ class BuildTests(PluginTestCase):
             self.assertRegex(error.problem, "^is missing; available: .*gt-bucket, .*local")
 
     def test_an_unknown_type_is_told_with_what_there_is(self) -> None:
-        for kind, words in (("s4", "text"), (5, "5"), ([], "a list"), ({}, "a section")):
+        for kind, words in (("s4", "text"), (5, "5"), ([], "an empty list"), ({}, "a section")):
             error = self.refusal({"type": kind})
             self.assertEqual(error.path, "storage.type")
             self.assertRegex(error.problem, f"^found {words}, available: .*local")

@@ -67,7 +67,7 @@ class OIDCTestCase(SharingTestCase):
 
     def make_browsing_git(self, user: str, name: str = "home") -> BrowsingGit:
         """Set up git, for somebody with a browser."""
-        git = BrowsingGit(self.directory / name, user)
+        git = BrowsingGit(self.directory / name, user=user)
         put_browser(git.home / "bin")
         return git
 

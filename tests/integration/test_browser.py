@@ -339,7 +339,8 @@ class ResumeTests(PageTestCase):
         self.wait_for_phase("Cancelled")
         self.assertEqual(list(stored_objects(self.objects_directory)), [])
         left = [p for p in (self.daemon.store / ".giftless").rglob("*") if p.is_file()]
-        self.assertLess(sum(p.stat().st_size for p in left), MIB, left)
+        # A part that was under way may have arrived since; it goes when uploads expire.
+        self.assertLess(sum(p.stat().st_size for p in left), 2 * MIB, left)
         self.browser.refresh()
         self.assertEqual(self.text("unfinished"), "")
 

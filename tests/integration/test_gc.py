@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -358,12 +359,14 @@ class InterruptionTests(GcTestCase):
 
     def test_a_signal_ends_it_and_its_git(self) -> None:
         process = self.begin("fetch")
+        # Its number may soon be that of another process.
+        git = os.pidfd_open(int(self.marker.read_text()))
+        self.addCleanup(os.close, git)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=PATIENCE)
         self.assertNotEqual(process.returncode, 0)
         self.assertIn("interrupted", stderr)
-        git = int(self.marker.read_text())
-        wait_until(lambda: not Path(f"/proc/{git}").exists(), "git to be gone")
+        wait_until(lambda: select.select([git], [], [], 0)[0], "git to be gone")
         self.assertEqual((len(self.stored()), self.trashed()), (6, set()))
 
     def test_after_a_kill_the_next_run_does_the_rest(self) -> None:

@@ -79,7 +79,7 @@ def install() -> Path:
     source.mkdir()
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.rst", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("giftless", "twisted"):
+    for name in ("giftless", "twisted", "systemd", "etc"):
         ignored = shutil.ignore_patterns("__pycache__", "dropin.cache")
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
