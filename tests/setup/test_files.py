@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -232,7 +233,8 @@ class EndingTests(FilesTestCase):
         signal.signal(signal.SIGINT, lambda *_: seen.append(self.there()))
 
         def interrupted(*arguments: Any) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
+            # Other tests may have left threads, which setup has not.
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             rename(*arguments)
 
         with mock.patch.object(os, "rename", interrupted):
