@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.pace import Pace
-from giftless.commands import CONFIG, Command
-from giftless.commands.amounts import read_amounts
-from giftless.commands.recoding.running import Run, in_words, run_to_status
+from giftless.commands.recoding.in_place import InPlaceCommand
+from giftless.commands.recoding.running import Run, in_words
 from giftless.commands.recoding.stores import build_compressing
 from giftless.commands.spaces import JSON_LINES
 from giftless.interfaces import ICompressingStore
@@ -18,10 +15,9 @@ from giftless.usecases.recoding.anew import Anew
 from giftless.usecases.recoding.compressing import Compressing
 
 
-class CompressCommand(Command):
+class CompressCommand(InPlaceCommand):
     """The command line of ``giftless compress``."""
 
-    synopsis = "[--config FILE] [--dry-run] [--jobs NUMBER] [--rate RATE] [--json] [REPO...]"
     longdesc = (
         "Compress what is stored as it is, of REPO (paths, or patterns such as 'acme/*') or of"
         " all repositories, the trash included, while clients push and pull: of each object the"
@@ -31,32 +27,13 @@ class CompressCommand(Command):
         " not be compressed, which are named and stay as they are, and with 1 if it could not do"
         " its work."
     )
-    optParameters: Any = [
-        CONFIG,
-        ["jobs", "j", 4, "How many objects are worked on at once.", int],
-        ["rate", "r", None, "Read at most so many bytes a second, such as 50M."],
-    ]
     optFlags = [
         ["dry-run", "n", "Change nothing; say how much is to be compressed."],
         JSON_LINES,
     ]
 
-    def parseArgs(self, *patterns: str) -> None:
-        """Take the repositories."""
-        self["patterns"] = patterns
-
-    def postOptions(self) -> None:
-        """Check the numbers."""
-        read_amounts(self)
-
-    def run(self) -> None:
-        """Compress.
-
-        :raises SystemExit: with another status than 0 if some objects are left.
-        """
-        run_to_status(self, self._compress)
-
-    async def _compress(self, settings: Config, parts: PartBuilder) -> int:
+    async def work(self, settings: Config, parts: PartBuilder) -> int:
+        """See :meth:`InPlaceCommand.work`."""
         stores = build_compressing(settings, parts)
         lent, dry = parts.environment, bool(self["dry-run"])
         pace = Pace(self["rate"], lent.reactor)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.pace import Pace
-from giftless.commands import CONFIG, Command
-from giftless.commands.amounts import read_amounts
 from giftless.commands.harmless import harmless
-from giftless.commands.recoding.running import Run, in_words, run_to_status
+from giftless.commands.recoding.in_place import InPlaceCommand
+from giftless.commands.recoding.running import Run, in_words
 from giftless.commands.recoding.stores import build_encrypted, places_of
 from giftless.commands.spaces import JSON_LINES, counted
 from giftless.interfaces import IEncryptedStore, Oddity
@@ -19,10 +16,9 @@ from giftless.usecases.recoding.anew import Anew
 from giftless.usecases.recoding.encrypting import Encrypting
 
 
-class EncryptCommand(Command):
+class EncryptCommand(InPlaceCommand):
     """The command line of ``giftless encrypt``."""
 
-    synopsis = "[--config FILE] [--dry-run] [--jobs NUMBER] [--rate RATE] [--json] [REPO...]"
     longdesc = (
         "Encrypt what is stored as it is, or only compressed, of REPO (paths, or patterns such"
         " as 'acme/*') or of all repositories, the trash included, while clients push and pull:"
@@ -31,32 +27,13 @@ class EncryptCommand(Command):
         " with 2 if some objects could not be, which are named and stay as they are, with 3 if"
         " there are always more, and with 1 if it could not do its work."
     )
-    optParameters: Any = [
-        CONFIG,
-        ["jobs", "j", 4, "How many objects are worked on at once.", int],
-        ["rate", "r", None, "Read at most so many bytes a second, such as 50M."],
-    ]
     optFlags = [
         ["dry-run", "n", "Change nothing; say how much is to be encrypted."],
         JSON_LINES,
     ]
 
-    def parseArgs(self, *patterns: str) -> None:
-        """Take the repositories."""
-        self["patterns"] = patterns
-
-    def postOptions(self) -> None:
-        """Check the numbers."""
-        read_amounts(self)
-
-    def run(self) -> None:
-        """Encrypt.
-
-        :raises SystemExit: with another status than 0 if some objects are left.
-        """
-        run_to_status(self, self._encrypt)
-
-    async def _encrypt(self, settings: Config, parts: PartBuilder) -> int:
+    async def work(self, settings: Config, parts: PartBuilder) -> int:
+        """See :meth:`InPlaceCommand.work`."""
         stores = build_encrypted(settings, parts)
         lent, dry = parts.environment, bool(self["dry-run"])
         pace = Pace(self["rate"], lent.reactor)
