@@ -16,27 +16,10 @@ import jwt
 
 from tests.docs.pages import DOCS
 from tests.integration.support import Daemon, Git, GitRepo, IntegrationTestCase, oid_of
+from tests.support.nginx import around
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.web.test_tls import make_certificate
-
-#: What is around the configuration on an ordinary machine.
-MAIN = """
-daemon off;
-pid {root}/nginx.pid;
-error_log {root}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {root}/body;
-    proxy_temp_path {root}/proxy;
-    fastcgi_temp_path {root}/fastcgi;
-    uwsgi_temp_path {root}/uwsgi;
-    scgi_temp_path {root}/scgi;
-    {site}
-}}
-"""
-
 
 KEY = "a key of more than thirty-two bytes"
 
@@ -84,7 +67,7 @@ class NginxTestCase(IntegrationTestCase):
         ):
             self.assertIn(found, site)
             site = site.replace(found, put)
-        (root / "nginx.conf").write_text(MAIN.format(root=root, site=site))
+        (root / "nginx.conf").write_text(around(root, site))
         process = subprocess.Popen(
             [str(self.nginx), "-p", str(root), "-c", str(root / "nginx.conf")],
             stderr=subprocess.DEVNULL,

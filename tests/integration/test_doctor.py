@@ -25,6 +25,7 @@ from tests.docs.pages import DOCS
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import Daemon, Git, GitRepo, stored_objects
 from tests.support.commands import run_command
+from tests.support.nginx import around
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, installed, wait_until
 from tests.web.test_tls import make_certificate
@@ -52,23 +53,8 @@ PROXIES = {
 UNTOLD = """client_max_body_size 0; location / {
     proxy_pass http://giftless; proxy_set_header Host $http_host; }"""
 
-MAIN = """
-daemon off;
-# It keeps bodies in files of a folder that nobody else may enter.
-user root;
-pid {root}/nginx.pid;
-error_log {root}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {root}/body;
-    proxy_temp_path {root}/proxy;
-    fastcgi_temp_path {root}/fastcgi;
-    uwsgi_temp_path {root}/uwsgi;
-    scgi_temp_path {root}/scgi;
-    {servers}
-}}
-"""
+#: It keeps bodies in files of a folder that nobody else may enter.
+AS_ROOT = "user root;"
 
 
 def token(scope: str = "*", expires_in: float = 3600) -> str:
@@ -124,7 +110,7 @@ def nginx(root: Path, daemon: Daemon) -> Iterator[Nginx]:
     ):
         assert found in good, found
         good = good.replace(found, put)
-    (root / "nginx.conf").write_text(MAIN.format(root=root, servers="\n".join([good, *servers])))
+    (root / "nginx.conf").write_text(around(root, "\n".join([good, *servers]), AS_ROOT))
     process = subprocess.Popen(
         [program, "-p", str(root), "-c", str(root / "nginx.conf")], stderr=subprocess.DEVNULL
     )

@@ -12,29 +12,14 @@ from unittest import SkipTest
 
 from tests.integration.support import Daemon, Git, GitRepo, IntegrationTestCase
 from tests.support.commands import run_command
+from tests.support.nginx import around
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.support.rounds import rounds
 from tests.web.test_tls import make_certificate
 
-#: What is around the configuration of nginx on an ordinary machine.
-NGINX: Final = """
-daemon off;
-pid {root}/proxy.pid;
-error_log {root}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {root}/body;
-    proxy_temp_path {root}/proxy;
-    fastcgi_temp_path {root}/fastcgi;
-    uwsgi_temp_path {root}/uwsgi;
-    scgi_temp_path {root}/scgi;
-    include "{site}";
-}}
-"""
-
-#: The same of Apache, with the modules that Debian enables, and those that are asked for.
+#: What is around the configuration of Apache on an ordinary machine, with the modules that
+#: Debian enables, and those that are asked for.
 APACHE: Final = """
 ServerRoot {root}
 ServerName localhost
@@ -216,7 +201,7 @@ class NginxTests(ProxyTestCase):
         root = self.directory / "proxy"
         root.mkdir()
         site = str(self.folder / "proxy.conf").replace('"', '\\"')
-        (root / "main").write_text(NGINX.format(root=root, site=site))
+        (root / "main").write_text(around(root, f'include "{site}";'))
         self.start_proxy(self.found(), "-p", str(root), "-c", str(root / "main"))
 
     def test_git_pushes_through_nginx(self) -> None:
