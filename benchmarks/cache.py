@@ -39,8 +39,9 @@ from benchmarks.support import (
 from tests.support.servers import versitygw
 from tests.support.throttled import throttled
 
-#: How much is read at once, in bytes.
+#: How much is read at once, in bytes, and at first: the clock of the next client goes on.
 READ: Final = 1 << 20
+FIRST_READ: Final = 4096
 
 #: Lets the kernel throw away what was received, so that reading costs the clients nothing.
 _DISCARD: Final = socket.MSG_TRUNC
@@ -210,7 +211,8 @@ def read(port: int, content: Content, clients: int) -> list[Reading]:
 def _receive(connection: Any, reading: Reading, buffer: bytearray) -> bool:
     """Receive some; return whether the connection goes on."""
     discards = reading.first and reading.digest is None
-    count = connection.recv_into(buffer, READ, _DISCARD if discards else 0)
+    wanted = READ if reading.first else FIRST_READ
+    count = connection.recv_into(buffer, wanted, _DISCARD if discards else 0)
     if not count:
         return False
     data = memoryview(buffer)[:count]

@@ -1,4 +1,4 @@
-"""Cache the answers of slow questions, and run each question once at a time.
+"""Cache the answers of slow questions, and do once what several want at the same time.
 
 Authenticators compute slow hashes and ask other servers.  Every request of a push
 would do that again.
@@ -79,54 +79,3 @@ class Errand:
         for each in waiting:
             if not each.called:
                 each.callback(None)
-
-
-class Shared(Generic[K, V]):
-    """Runs a question once for all who ask it at the same time."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[K, list[Deferred[V]]] = {}
-        self._running: dict[K, Deferred[None]] = {}
-
-    def __contains__(self, key: K) -> bool:
-        """Whether a question is being answered just now."""
-        return key in self._waiting
-
-    def ask(self, key: K, question: Coroutine[Any, Any, V]) -> Deferred[V]:
-        """Answer ``question``, unless the same one is being answered already.
-
-        :param key: what the question is about.
-        :param question: a coroutine that has not started; it is started, or
-            closed.  It is cancelled when nobody waits for it any more.
-        :returns: the answer, or the error that the question ended with; who cancels
-            it does not wait any more.
-        """
-        mine: Deferred[V] = Deferred(lambda _: self._leave(key, mine))
-        waiting = self._waiting.get(key)
-        if waiting is None:
-            waiting = self._waiting[key] = [mine]
-            running = Deferred.fromCoroutine(question).addBoth(self._answer, waiting, key)
-            if not running.called:
-                self._running[key] = running
-        else:
-            question.close()
-            waiting.append(mine)
-        return mine
-
-    def _leave(self, key: K, waiter: Deferred[V]) -> None:
-        waiting = self._waiting.get(key, [])
-        if waiter not in waiting:
-            return
-        waiting.remove(waiter)
-        if not waiting:
-            # Who asks from now on gets an answer of their own.
-            del self._waiting[key]
-            self._running.pop(key).cancel()
-
-    def _answer(self, result: Any, waiting: list[Deferred[V]], key: K) -> None:
-        if self._waiting.get(key) is waiting:
-            del self._waiting[key]
-            self._running.pop(key, None)
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.callback(result)

@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.cache import TTLCache
+from giftless.base.shared_answers import Shared
 from giftless.interfaces import Lookup
 
 V = TypeVar("V")

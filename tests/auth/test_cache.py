@@ -1,11 +1,11 @@
-"""A bounded table that forgets, and questions that are shared."""
+"""A bounded table that forgets, and errands that are done once."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from giftless.auth.cache import Errand, Shared, TTLCache
+from giftless.auth.cache import Errand, TTLCache
 from tests.support.run import CoroutineTestCase
 
 
@@ -58,69 +58,6 @@ class TTLCacheTests(CoroutineTestCase):
         self.clock.advance(1)
         self.cache.get("a")
         self.assertEqual(len(self.cache), 0)
-
-
-class SharedTests(CoroutineTestCase):
-    def setUp(self) -> None:
-        self.shared: Shared[str, int] = Shared()
-        self.asked: list[Deferred[int]] = []
-
-    async def question(self) -> int:
-        self.asked.append(Deferred())
-        return await self.asked[-1]
-
-    def test_one_question_is_asked_and_all_get_the_answer(self) -> None:
-        answers = [self.shared.ask("a", self.question()) for _ in range(3)]
-        self.assertEqual(len(self.asked), 1)
-        for answer in answers:
-            self.assertNoResult(answer)
-        self.asked[0].callback(7)
-        self.assertEqual([self.successResultOf(answer) for answer in answers], [7, 7, 7])
-
-    def test_other_questions_are_asked_beside_it(self) -> None:
-        first, second = (self.shared.ask(key, self.question()) for key in "ab")
-        self.asked[1].callback(2)
-        self.assertNoResult(first)
-        self.assertEqual(self.successResultOf(second), 2)
-        self.asked[0].callback(1)
-        self.assertEqual(self.successResultOf(first), 1)
-
-    def test_all_get_the_error(self) -> None:
-        answers = [self.shared.ask("a", self.question()) for _ in range(2)]
-        self.asked[0].errback(KeyError("x"))
-        for answer in answers:
-            self.failureResultOf(answer, KeyError)
-
-    def test_an_answer_is_not_kept(self) -> None:
-        for number in (1, 2):
-            answer = self.shared.ask("a", self.question())
-            self.asked[-1].callback(number)
-            self.assertEqual(self.successResultOf(answer), number)
-        self.assertEqual(len(self.asked), 2)
-
-    def test_who_gives_up_does_not_stop_the_others(self) -> None:
-        first, second = (self.shared.ask("a", self.question()) for _ in range(2))
-        first.cancel()
-        self.failureResultOf(first, CancelledError)
-        self.asked[0].callback(7)
-        self.assertEqual(self.successResultOf(second), 7)
-
-    def test_a_question_that_nobody_waits_for_is_cancelled(self) -> None:
-        first, second = (self.shared.ask("a", self.question()) for _ in range(2))
-        for left, cancelled in ((first, False), (second, True)):
-            left.cancel()
-            self.failureResultOf(left, CancelledError)
-            self.assertEqual(self.asked[0].called, cancelled)
-        third = self.shared.ask("a", self.question())
-        self.assertEqual(len(self.asked), 2)
-        self.asked[1].callback(7)
-        self.assertEqual(self.successResultOf(third), 7)
-
-    def test_an_answer_that_is_there_at_once_is_handed_on(self) -> None:
-        async def known() -> int:
-            return 3
-
-        self.assertEqual(self.successResultOf(self.shared.ask("a", known())), 3)
 
 
 class ErrandTests(CoroutineTestCase):

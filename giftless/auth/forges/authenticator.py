@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from zope.interface import implementer
 
-from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.cache import TTLCache
 from giftless.auth.forges.forge import Forge, ForgeOptions
 from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.forges.questions import TOKEN, limited
@@ -30,6 +30,7 @@ from giftless.auth.forges.vouching import VouchedUsers
 from giftless.auth.grants import RepoGrants
 from giftless.auth.realms import Realm, shown_name, token_part
 from giftless.auth.tokens.unverified import TOKEN_USER, TokenHeader
+from giftless.base.shared_answers import Shared
 from giftless.base.showing import describe
 from giftless.errors import (
     BadRequest,

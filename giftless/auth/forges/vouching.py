@@ -11,7 +11,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.cache import TTLCache
 from giftless.auth.chain import not_accepted
 from giftless.auth.forges.accounts import Account, parse_user
 from giftless.auth.forges.forge import Forge, ForgeOptions
@@ -19,6 +19,7 @@ from giftless.auth.forges.inquiry import Inquiry
 from giftless.auth.forges.questions import limited
 from giftless.auth.forges.repositories import Found, folded
 from giftless.auth.forges.server_token import own_token
+from giftless.base.shared_answers import Shared
 from giftless.base.watched_file import WatchedFile
 from giftless.errors import ServiceUnavailable, TokenRefused, TooManyRequests
 from giftless.interfaces import Identity, Lookup

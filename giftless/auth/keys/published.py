@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.cache import TTLCache
 from giftless.auth.forges.accounts import Account, is_account
 from giftless.auth.forges.forge import Forge
 from giftless.auth.forges.questions import Questions
@@ -26,6 +26,7 @@ from giftless.auth.forges.server_token import own_token
 from giftless.auth.keys.public_keys import PublicKey, parse_blob, parse_words
 from giftless.base.concurrency import settle
 from giftless.base.networks import network_of_host
+from giftless.base.shared_answers import Shared
 from giftless.errors import ServiceUnavailable, TooManyRequests
 from giftless.interfaces import IKeyring, KeyOwner, KnownKey, OfferedKey
 

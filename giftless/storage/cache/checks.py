@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from giftless.base.together import Together
 from giftless.interfaces import CacheCounts, IBlocking
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.cache.entries import Entries
@@ -67,6 +68,8 @@ class Checks:
         self._entries = entries
         self._blocking = blocking
         self._clock = clock
+        #: Opens entries: that is short, but for those that are compared.
+        self._together = Together(blocking)
         # Whether the digest of each is its oid.
         self._good: OrderedDict[Identity, bool] = OrderedDict()
         self._running: dict[ObjectKey, list[Deferred[None]]] = {}
@@ -81,7 +84,7 @@ class Checks:
         :returns: ``None`` if there is none; one that is wrong is removed.
         """
         try:
-            opened = await self._blocking.run(self._open, key, size)
+            opened = await self._together.run(self._open, key, size)
         except _Damaged:
             self._counts.cache_removed("damaged", 1)
             return None

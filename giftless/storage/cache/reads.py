@@ -116,11 +116,13 @@ class CachedReads(Service):
         if not size:
             # Nothing is less than what it costs to keep it.
             return await opened(source)
-        found = await self._checks.find(key, size)
-        if found is not None and await self._is_current(key, found, source):
-            self._count_lookup(CACHE, "hit")
-            return KeptObject(found.fd, size, extras, self._blocking, self._means.counts)
-        growth = await self._join(key, size, source)
+        growth = self._growing.get((key, size))
+        if growth is None or not growth.begun:
+            found = await self._checks.find(key, size)
+            if found is not None and await self._is_current(key, found, source):
+                self._count_lookup(CACHE, "hit")
+                return KeptObject(found.fd, size, extras, self._blocking, self._means.counts)
+            growth = await self._join(key, size, source)
         self._count_lookup(CACHE, "shared" if growth.begun else "miss")
         wanted = partial(self._is_wanted, key, size)
         return ComingObject(growth, size, extras, source, self._means, wanted)

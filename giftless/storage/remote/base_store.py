@@ -9,6 +9,7 @@ from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
 from giftless.base.concurrency import settle
+from giftless.base.shared_answers import FreshAnswers
 from giftless.errors import ConfigError, LFSError, ObjectDamaged, StorageUnavailable
 from giftless.interfaces import (
     Glimpse,
@@ -71,6 +72,10 @@ class RemoteStore:
         self._identity = identity
         self._probe = Probe(container, container.client.clock)
         self._copies = DeferredSemaphore(COPIES_AT_ONCE)
+        # Many who ask for one object at once cost the store, and the daemon, few questions.
+        self._facts: FreshAnswers[ObjectKey, ObjectFacts | None] = FreshAnswers(
+            lambda key: container.facts(key, False), container.client.clock
+        )
 
     async def _confirm(self) -> None:
         """Make sure that what is absent is absent from the right store.
@@ -102,7 +107,7 @@ class RemoteStore:
 
     async def _size(self, key: ObjectKey) -> int | LFSError | StoreError | None:
         try:
-            facts = await self.container.facts(key, False)
+            facts = await self._facts.get(key)
         except StoreError as error:
             return error
         if facts is None:
@@ -125,7 +130,7 @@ class RemoteStore:
         :raises ServiceUnavailable: if the store does not say.
         """
         try:
-            facts = _undamaged(await self.container.facts(key, False))
+            facts = _undamaged(await self._facts.get(key))
             if facts is None:
                 await self._confirm()
         except StoreError as error:

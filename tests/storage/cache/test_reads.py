@@ -23,7 +23,7 @@ from giftless.interfaces import (
 from giftless.storage.cache import checks, growth
 from giftless.storage.coded.head import HEAD_SIZE, MAGIC
 from tests.storage.cache.support import DATA, KEY, CacheTestCase, Far, chunks_of
-from tests.support.blocking import ManualBlocking
+from tests.support.blocking import ManualBlocking, jobs_of
 from tests.support.bodies import altered, read_all
 from tests.support.making import key_of
 
@@ -370,6 +370,33 @@ class CheckingTests(CacheTestCase):
         self.assertEqual(self.get(Far()), DATA)
         self.assertEqual(list(elsewhere.iterdir()), [])
         self.assertEqual(self.tallies.fills, ["disk"])
+
+    def test_entries_that_are_opened_at_once_share_a_turn_of_a_thread(self) -> None:
+        self.fill(DATA)
+        blocking = ManualBlocking()
+        other = self.make(blocking=blocking)
+        opened = [self.start(other.open(KEY, len(DATA), {}, Far())) for _ in range(5)]
+        for _ in range(2):
+            self.assertEqual(blocking.waiting, 1)
+            blocking.do_next()
+        self.assertEqual(blocking.waiting, 0)
+        for each in opened:
+            stored = self.successResultOf(each)
+            self.assertTrue(IStoredFile.providedBy(stored))
+            stored.close()
+
+    def test_whoever_reads_what_comes_already_needs_no_thread(self) -> None:
+        first = self.open(far := Far(held=True))
+        reading = self.start(read_all(first.read(0, first.size)))
+        jobs = jobs_of(self, self.reads._blocking)
+        late = self.open(Far(held=True))
+        self.assertEqual(jobs, [])
+        following = self.start(read_all(late.read(0, late.size)))
+        far.body.provide(DATA)
+        far.body.provide()
+        for each in (reading, following):
+            self.assertEqual(self.successResultOf(each), DATA)
+        self.assertEqual(self.tallies.lookups, ["miss", "shared"])
 
     def test_a_large_entry_is_read_by_and_by(self) -> None:
         self.fill(DATA)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from zope.interface.verify import verifyObject
 
@@ -68,6 +69,22 @@ class ProxyStoreContract(MarkingContract, _Mixin):
         for interface in (IObjectStore, IReadableStore, IStreamingStore, IInspector, ICheckable):
             verifyObject(interface, self.store)
         self.assertFalse(IExternalStore.providedBy(self.store))
+
+    def test_those_who_ask_for_one_object_at_once_share_a_question(self) -> None:
+        """But none gets an answer to one that was asked before they came."""
+        key = key_of(DATA)
+        self.put(key, DATA)
+        container = self.store.container
+        with patch.object(container, "facts", wraps=container.facts) as asked:
+            opening = [self.start(self.store.open(key)) for _ in range(10)]
+            sizes = [self.start(self.store.sizes([key])) for _ in range(10)]
+            self.spin(lambda: all(each.called for each in opening + sizes))
+            self.assertEqual(asked.call_count, 2)
+        for each in opening:
+            stored = self.successResultOf(each)
+            self.assertEqual(self.run_now(read_all(stored.read(0, stored.size))), DATA)
+            stored.close()
+        self.assertEqual([self.successResultOf(each) for each in sizes], [[len(DATA)]] * 10)
 
     def test_a_damaged_object_is_replaced(self) -> None:
         """What got there without the daemon; it only ever sends what it has verified."""

@@ -8,7 +8,8 @@ import msgspec
 from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from giftless.auth.cache import Shared, TTLCache
+from giftless.auth.cache import TTLCache
+from giftless.base.shared_answers import Shared
 from giftless.runtime.admin.pages.problem import Problem
 from giftless.runtime.questions import MAX_PATIENCE, Ask, Unanswered
 
