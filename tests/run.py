@@ -3,7 +3,8 @@
     python tests/run.py [--coverage] [--soak] [--times] [NAME ...]
 
 A name is a module, a class or a test, as trial takes them.  Without one, all
-of ``tests`` runs, in some processes that take module after module from one list.
+of ``tests`` runs, in some processes that take module after module from one list.  They are
+forked from one that has imported what most modules need.
 With ``--soak`` tests repeat what they do for longer and with larger objects;
 without a name it runs the modules that can (``tests/support/rounds.py``).
 With ``--times`` it says which names took the most CPU time, together with everything
@@ -18,20 +19,24 @@ what is tested is what a user gets.
 from __future__ import annotations
 
 import argparse
+import atexit
 import faulthandler
 import gc
 import json
+import multiprocessing
 import os
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import coverage
 from twisted.trial import util
@@ -51,73 +56,9 @@ PATIENCE = 300.0
 #: goes on while the daemons of another start.
 PROCESSES = 7
 
-#: What is taken first, in this order, so that no process is left with something long when
-#: the others have ended.  One process takes all modules of a line: they use the same
-#: browser, emulator, database or package, which takes long to start or build.
-FIRST = (
-    ("tests.integration.test_agent",),
-    ("tests.integration.test_space_pages", "tests.integration.test_pages"),
-    ("tests.integration.test_memory",),
-    ("tests.integration.test_prometheus", "tests.integration.test_monitoring"),
-    (
-        "tests.integration.test_browser",
-        "tests.integration.test_browser_stores",
-        "tests.integration.test_landing",
-    ),
-    ("tests.integration.test_webhooks", "tests.integration.test_outages"),
-    (
-        "tests.integration.test_locks_shared",
-        "tests.catalogue.test_postgresql",
-        "tests.locks.test_postgresql",
-    ),
-    ("tests.integration.test_multipart", "tests.integration.test_s3"),
-    (
-        "tests.integration.test_multipart_azure",
-        "tests.integration.test_azure",
-        "tests.storage.azure.test_listing",
-        "tests.storage.azure.test_store",
-        "tests.storage.azure.test_blocks",
-    ),
-    (
-        "tests.integration.test_gcs",
-        "tests.storage.gcs.test_listing",
-        "tests.storage.gcs.test_store",
-    ),
-    ("tests.integration.test_debian", "tests.docs.test_debian"),
-    ("tests.integration.test_gc",),
-    ("tests.integration.test_plugins",),
-    ("tests.integration.test_systemd",),
-    ("tests.integration.test_overview",),
-    ("tests.integration.test_reloads",),
-    ("tests.integration.test_locks",),
-    ("tests.integration.test_workers",),
-    ("tests.integration.test_migrate",),
-    ("tests.integration.test_clock",),
-    ("tests.integration.test_configuration",),
-    ("tests.integration.test_trash",),
-    ("tests.docs.test_nginx",),
-    ("tests.commands.test_objects",),
-    ("tests.storage.gcs.test_parts",),
-    ("tests.web.test_sending",),
-    ("tests.web.test_tls",),
-    ("tests.web.test_request",),
-    ("tests.sshd.test_listener",),
-    ("tests.test_operations",),
-    ("tests.web.test_auth_matrix",),
-    ("tests.runtime.admin.pages.test_pages",),
-    ("tests.benchmarks.test_peers",),
-    ("tests.usecases.test_moving",),
-    ("tests.locks.test_sqlite",),
-    ("tests.test_packaging",),
-    ("tests.test_architecture",),
-    ("tests.test_conventions",),
-)
-
-#: The folders whose other modules come next, because they await other processes too.
-LONG = ("integration", "docs", "storage")
-
-#: What modules import that have long rounds.
-REPEATING = ("from tests.support.rounds import", "from hypothesis import")
+#: What is imported before processes are forked, but for what imports the reactor: its
+#: descriptors cannot be shared.
+SHARED = ("giftless", "tests.support", "tests.contracts")
 
 #: How many names ``--times`` shows.
 SHOWN = 60
@@ -133,12 +74,14 @@ class Outcome:
     :ivar passed: how many tests passed.
     :ivar skipped: how many were skipped.
     :ivar failed: the names of the others.
+    :ivar ran: the names of all.
     :ivar times: the CPU time and the time that each name took, in seconds.
     """
 
     passed: int = 0
     skipped: int = 0
     failed: list[str] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -151,8 +94,6 @@ def main() -> int:
     parser.add_argument("--coverage", action="store_true", help="report which lines ran")
     parser.add_argument("--soak", action="store_true", help="run the long rounds")
     parser.add_argument("--times", action="store_true", help="say what took long")
-    parser.add_argument("--queue", metavar="FD", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--result", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
 
@@ -170,19 +111,10 @@ def main() -> int:
     if arguments.soak:
         # For this process's children too.
         os.environ["TESTS_SOAK"] = "1"
-    if arguments.result:
-        util.DEFAULT_TIMEOUT_DURATION = PATIENCE
-        faulthandler.dump_traceback_later(LIMIT, exit=True)
-        names = _taken(arguments.queue) if arguments.queue else iter(arguments.names)
-        tests = _Queue(_noted(names, arguments.result), arguments.times)
-        outcome = (_covered if arguments.coverage else _run)(tests)
-        arguments.result.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
-        return 0
     measure = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"))
     if arguments.coverage:
         measure.erase()
-    flags = [f"--{name}" for name in ("coverage", "times") if getattr(arguments, name)]
-    outcome = _run_processes(arguments.names, modules(arguments.soak), flags)
+    outcome = _run_processes(arguments, []) if arguments.names else _run_all(arguments)
     if arguments.coverage:
         measure.combine()
         measure.save()
@@ -192,83 +124,121 @@ def main() -> int:
     return _summary(outcome)
 
 
+def _run_all(arguments: argparse.Namespace) -> Outcome:
+    """Run all modules, and make sure that each of their tests has run once."""
+    # Found in the checkout, which main has added.
+    from tests.support import order
+
+    if not arguments.coverage:
+        # Coverage measures what a process imports, too.
+        _prepare(shares=not arguments.times)
+    queued = order.modules(arguments.soak)
+    outcome = _run_processes(arguments, order.batches(queued))
+    if not outcome.failed:
+        outcome.failed += misplaced(queued, outcome.ran)
+    return outcome
+
+
 def load(names: list[str]) -> TestSuite:
     """Load modules, classes, tests, and packages with all below them."""
     suite: TestSuite = TestLoader().loadByNames(names, recurse=True)
     return suite
 
 
-def modules(soak: bool = False) -> list[str]:
-    """Name every module with tests, in the order in which they are taken.
+def misplaced(queued: Sequence[str], ran: Sequence[str]) -> list[str]:
+    """Say which modules ran no test of their own, and which tests ran more than once.
 
-    :param soak: name only those that have long rounds.
+    A module that imports a class of tests from another one has them, too.
+
+    :param queued: the modules.
+    :param ran: the names of all tests that ran.
     """
-    paths = [
-        path.relative_to(ROOT)
-        for path in (ROOT / "tests").rglob("test_*.py")
-        if not soak or any(each in path.read_text(encoding="utf-8") for each in REPEATING)
+    found = {name.rsplit(".", 2)[0] for name in ran}
+    return [
+        *(f"{name}: it has no tests" for name in queued if name not in found),
+        *(f"{name}: it ran {times} times" for name, times in Counter(ran).items() if times > 1),
     ]
-    paths.sort(key=lambda path: (*(path.parts[1] != folder for folder in LONG), path))
-    names = [".".join(path.with_suffix("").parts) for path in paths]
-    first = [name for batch in FIRST for name in batch if name in names]
-    return [*first, *(name for name in names if name not in first)]
 
 
-def batches(names: list[str]) -> list[str]:
-    """Divide modules into what one process takes at once.
+def _prepare(shares: bool) -> None:
+    """Import once what most modules of tests need.
 
-    :param names: as :func:`modules` returns them.
-    :returns: the names of such modules, divided by spaces.
+    :param shares: whether all processes share those that fork commands and daemons.  What
+        these use is then counted for no module.
     """
-    first = [[name for name in batch if name in names] for batch in FIRST]
-    together = [" ".join(batch) for batch in first if batch]
-    return together + names[sum(map(len, first)) :]
+    from tests.support import commands, forking
+
+    if shares:
+        for plain in (True, False):
+            commands.forking_giftless(sys.executable, plain)
+    forking.preload(SHARED)
 
 
-def _run_processes(names: list[str], queued: list[str], flags: list[str]) -> Outcome:
+def _run_processes(arguments: argparse.Namespace, batches: list[str]) -> Outcome:
     """Run tests in processes of their own, and show what one wrote after the other.
 
-    :param names: what one process runs; nothing for modules in several.
-    :param queued: these modules.
+    :param arguments: those of the command line.  Names are run by one process.
+    :param batches: what several take, if there are none.
     :returns: their outcomes added up; what a process breaks down in has failed.
     """
     total = Outcome()
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        (Path(directory) / "queue").open("w+b") as queue,
-    ):
-        if not names:
-            flags = [*flags, "--queue", str(queue.fileno())]
-            queue.writelines(batch.encode().ljust(WIDTH) for batch in batches(queued))
-            queue.seek(0)
+    forks = multiprocessing.get_context("fork")
+    # Unlike tempfile.TemporaryDirectory, this is nothing that a fork removes when it ends.
+    directory = Path(tempfile.mkdtemp(prefix="giftless-run-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory)
+        queue = stack.enter_context((directory / "queue").open("w+b"))
+        queue.writelines(batch.encode().ljust(WIDTH) for batch in batches)
+        queue.seek(0)
         running = []
-        for number in range(1 if names else PROCESSES):
-            result = Path(directory) / f"{number}.json"
-            # The first one is shown as it runs.
-            output = (Path(directory) / f"{number}.log").open("w+b") if number else None
+        for number in range(1 if arguments.names else PROCESSES):
+            result = directory / f"{number}.json"
             result.write_text("tests/run.py", encoding="utf-8")
-            command = [sys.executable, __file__, *flags, "--result", str(result), *names]
-            process = subprocess.Popen(
-                command, stdout=output, stderr=output, pass_fds=[queue.fileno()]
-            )
+            # The first one is shown as it runs.
+            output = (directory / f"{number}.log").open("w+b") if number else None
+            names = iter(arguments.names) if arguments.names else _taken(queue.fileno())
+            process = forks.Process(target=_work, args=(arguments, names, result, output))
+            process.start()
             running.append((process, output, result))
         for process, output, result in running:
-            status = process.wait()
+            process.join()
             if output is not None:
                 output.seek(0)
                 sys.stdout.buffer.write(output.read())
                 sys.stdout.flush()
                 output.close()
             noted = result.read_text(encoding="utf-8")
-            if status:
+            if status := process.exitcode:
                 total.failed.append(f"{noted}: the process that ran it ended with {status}")
                 continue
             outcome = Outcome(**json.loads(noted))
             total.passed += outcome.passed
             total.skipped += outcome.skipped
             total.failed += outcome.failed
+            total.ran += outcome.ran
             total.times |= outcome.times
     return total
+
+
+def _work(
+    arguments: argparse.Namespace, names: Iterator[str], result: Path, output: BinaryIO | None
+) -> None:
+    """Run tests in this process, which was forked for them.
+
+    :param result: the file that takes their outcome.
+    :param output: the file that takes what they write, if this process's stdout does not.
+    """
+    if output is not None:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(output.fileno(), stream.fileno())
+    util.DEFAULT_TIMEOUT_DURATION = PATIENCE
+    faulthandler.dump_traceback_later(LIMIT, exit=True)
+    outcome = (_covered if arguments.coverage else _run)(
+        _Queue(_noted(names, result), arguments.times)
+    )
+    result.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+    # What tests share ends here: not every Python lets a fork do this by itself.
+    atexit._run_exitfuncs()
 
 
 def _noted(names: Iterator[str], result: Path) -> Iterator[str]:
@@ -319,7 +289,6 @@ class _Queue(unittest.TestCase):
             sharing.stop_shared()
 
     def _measure(self, name: str, result: Any) -> None:
-        # Found in the checkout, which main has added.
         from tests.support.usage import cpu_seconds
 
         used, began = cpu_seconds(), time.monotonic()
@@ -328,7 +297,19 @@ class _Queue(unittest.TestCase):
 
 
 class _Reporter(TreeReporter):
-    """Shows at once why a test has failed, too: a run that is cut off has no summary."""
+    """Shows at once why a test has failed, too: a run that is cut off has no summary.
+
+    :ivar ran: the names of all tests that were begun.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ran: list[str] = []
+
+    def startTest(self, test: Any) -> None:
+        """Note which test begins."""
+        super().startTest(test)
+        self.ran.append(test.id())
 
     def addError(self, test: Any, error: Any) -> None:
         """Show an error."""
@@ -352,6 +333,7 @@ def _run(tests: _Queue) -> Outcome:
         result.successes,
         len(result.skips) + len(result.expectedFailures),
         [test.id() for test, *_ in failed],
+        result.ran,
         tests.times,
     )
 

@@ -92,3 +92,16 @@ class RunTests(SynchronousTestCase):
         status, lines = self.run_sample("sample.Sample.test_passes")
         self.assertEqual((status, lines[-1]), (0, "1 passed, 0 failed"))
         self.assertNotIn("FAILED", "".join(lines))
+
+
+class MisplacedTests(SynchronousTestCase):
+    """What a run of all modules looks at when it has ended."""
+
+    def test_each_module_has_tests_and_each_test_runs_once(self) -> None:
+        queued = ["tests.a.test_x", "tests.test_y"]
+        ran = ["tests.a.test_x.A.test_1", "tests.a.test_x.A.test_2", "tests.test_y.A.test_1"]
+        self.assertEqual(run.misplaced(queued, ran), [])
+        self.assertEqual(
+            run.misplaced(["tests.test_z", *queued], [*ran, ran[0]]),
+            ["tests.test_z: it has no tests", "tests.a.test_x.A.test_1: it ran 2 times"],
+        )

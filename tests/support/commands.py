@@ -124,7 +124,7 @@ class Forking:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """End it."""
+        """End it, as soon as the forks of this process have closed it, too."""
         self._connection.close()
         self._process.wait()
 
@@ -147,7 +147,7 @@ class Forking:
         """
         order = {
             "command": command,
-            "directory": str(directory),
+            "directory": str(directory.absolute()),
             "environ": dict(environ),
             "workers": workers,
         }
@@ -200,9 +200,10 @@ def start_twistd(
 
 
 @functools.cache
-def forking_giftless(python: str = sys.executable, plain: bool = False) -> Forking:
+def forking_giftless(python: str, plain: bool, /) -> Forking:
     """Return the Python that has imported giftless, and forks for all tests.
 
+    :param python: the interpreter.
     :param plain: whether it has imported only what a daemon does that leaves TLS out.
     """
     environ = dict(installed().environ)
@@ -250,7 +251,7 @@ def run_command(
         files[0].write(stdin.encode())
         files[0].seek(0)
         descriptors = [file.fileno() for file in files]
-        forks = forking_giftless()
+        forks = forking_giftless(sys.executable, False)
         process = forks.start(command, directory, variables, descriptors)
         started(process.pid)
         try:

@@ -91,7 +91,7 @@ def start_script(program: str, *arguments: str | Path) -> Process:
         reading, stdout = os.pipe()
         theirs.callback(os.close, stdout)
         files = [stdin, stdout, 2]
-        process = forking_giftless().start(command, Path.cwd(), environ, files)
+        process = forking_giftless(sys.executable, False).start(command, Path.cwd(), environ, files)
     return Script(process, open(writing, "w"), open(reading))
 
 
