@@ -20,6 +20,7 @@ from giftless.auth.ldap.entries import (
 )
 from giftless.auth.ldap.link import NO_ATTRIBUTES, Link
 from giftless.auth.ldap.options import LDAPOptions
+from giftless.auth.ldap.ranges import all_values
 from giftless.auth.ldap.servers import Session
 from giftless.auth.ldap.templates import check_dn, dn_template, filter_template
 from giftless.errors import ConfigError
@@ -162,9 +163,8 @@ class Directory:
         if not base:
             return frozenset()
         if self._groups is None:
-            if any(key.startswith(f"{_MEMBER_OF.lower()};range=") for key in entry.attributes):
-                raise PersonProblem(f"{_MEMBER_OF} comes in parts; set group_filter")
-            return self._granted & group_names(entry.texts(_MEMBER_OF), base)
+            dns = all_values(link, deadline, entry, _MEMBER_OF, _MAX_GROUPS)
+            return self._granted & group_names(dns, base)
         wanted = self._groups.fill(dn=entry.dn, user=name)
         try:
             found = link.search_dns(deadline, base, wanted, _MAX_GROUPS)
