@@ -38,8 +38,8 @@ def memory(mount: Path = MOUNT, own: Path = OWN) -> float:
 def _groups(controller: str, mount: Path, own: Path) -> Iterator[Path]:
     """Yield the directories of the groups of this process, and of those above them.
 
-    A line of version 2 names no controllers.  With version 1, each controller is mounted by
-    itself, and a container sees its own group there, whatever the line says.
+    A line of version 2 names no controllers.  With version 1, one or several controllers are
+    mounted together, in a directory with the names of all; one with a single name may lead there.
     """
     try:
         # A name may be any bytes; of those that end lines only the newline is escaped.
@@ -50,9 +50,25 @@ def _groups(controller: str, mount: Path, own: Path) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        top = mount / controller if controllers else mount
-        group = top / path.removeprefix("/")
-        yield from (each for each in (group, *group.parents) if each.is_relative_to(top))
+        tops = (mount / controller, mount / controllers) if controllers else (mount,)
+        for top in filter(Path.is_dir, tops):
+            group = _below(top, path)
+            yield from (each for each in (group, *group.parents) if each.is_relative_to(top))
+
+
+def _below(top: Path, path: str) -> Path:
+    """Return the directory of a group.
+
+    A container may see its own group at the top, and what is in it below: of its path it is
+    the end that leads there.
+    """
+    names = [name for name in path.split("/") if name]
+    if ".." not in names:
+        for start in range(len(names)):
+            group = top.joinpath(*names[start:])
+            if group.is_dir():
+                return group
+    return top
 
 
 def _processors(group: Path) -> float:

@@ -68,6 +68,25 @@ class AvailableTests(SynchronousTestCase):
                 self.assertEqual(available(self.groups, self.own), expected)
             (group / "cpu.cfs_quota_us").unlink()
 
+    def test_controllers_of_version_1_that_are_mounted_together(self) -> None:
+        """Not everybody makes links with the name of each."""
+        controllers = self.groups / "cpu,cpuacct"
+        (controllers / "docker").mkdir(parents=True)
+        self.own.write_text("3:cpu,cpuacct:/docker\n")
+        (controllers / "docker" / "cpu.cfs_quota_us").write_text("300000\n")
+        (controllers / "docker" / "cpu.cfs_period_us").write_text("100000\n")
+        self.assertEqual(available(self.groups, self.own), 3)
+        (self.groups / "cpu").symlink_to(controllers.name)
+        self.assertEqual(available(self.groups, self.own), 3)
+
+    def test_a_group_inside_of_a_container_whose_own_is_the_topmost(self) -> None:
+        (self.groups / "service").mkdir()
+        (self.groups / "service" / "cpu.max").write_text("200000 100000\n")
+        (self.groups / "cpu.max").write_text("400000 100000\n")
+        for path, expected in (("/docker/abc/service", 2), ("/docker/abc", 4), ("/../service", 4)):
+            self.own.write_text(f"0::{path}\n")
+            self.assertEqual(available(self.groups, self.own), expected)
+
     def test_a_group_outside_of_a_container(self) -> None:
         self.count(root="200000 100000\n")
         self.own.write_text("0::/../../elsewhere\n")
