@@ -78,9 +78,10 @@ class Guesses:
         :raises LogInsBusy: if too many of its credentials are being looked at.
         """
         attempt = Attempt(place, self._digest("good", place, credentials.items))
-        since = self._clock.seconds()
-        while not self._admits(attempt, credentials):
-            await self._turns.wait(network_of_host(credentials.address), since)
+        # One that was good lately waits for nobody.
+        if not self._was_good(attempt):
+            client = network_of_host(credentials.address)
+            await self._turns.take(client, lambda: self._admits(attempt, credentials))
         return attempt
 
     def refuse(self, credentials: Credentials, place: str = "") -> None:
@@ -118,16 +119,20 @@ class Guesses:
         """Note that a client has left before the answer: it has made a guess."""
         self._leave(attempt, is_guess=True)
 
+    def _was_good(self, attempt: Attempt) -> bool:
+        known = self._table.get(attempt.credential, self._clock.seconds())
+        if known is not None:
+            attempt.good_until = known[1]
+        return known is not None
+
     def _admits(self, attempt: Attempt, credentials: Credentials) -> bool:
         """Count a credential, unless it was good lately.
 
         :returns: whether it may be looked at now.
         """
-        now = self._clock.seconds()
-        known = self._table.get(attempt.credential, now)
-        if known is not None:
-            attempt.good_until = known[1]
+        if self._was_good(attempt):
             return True
+        now = self._clock.seconds()
         attempt.counted = self._count(attempt, credentials, now, is_open=True)
         return attempt.counted
 

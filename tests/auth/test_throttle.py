@@ -227,6 +227,33 @@ class BoundTests(ThrottleTestCase):
         error = self.failureResultOf(waiting, LogInsBusy).value
         self.assertEqual((error.code, error.headers), (429, {"Retry-After": "5"}))
 
+    def test_log_ins_go_on_in_the_order_in_which_they_came(self) -> None:
+        """Those that come when there is room again wait behind those that wait already."""
+        running = self.office(8)
+        first, self.judge.answer = self.judge.answer, Deferred()
+        assert first is not None
+        self.judge.asked.clear()
+        people = [Password(f"later {number}", "good") for number in range(10)]
+        self.judge.good.update(people)
+        running += [self.start(self.ask(person)) for person in people[:9]]
+        first.callback(None)
+        running.append(self.start(self.ask(people[9])))
+        self.assertEqual(self.judge.asked, [])
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.judge.asked, people[:8])
+        self.answer()
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.judge.asked, people)
+        for identified in running:
+            self.successResultOf(identified)
+
+    def test_who_is_known_waits_behind_nobody(self) -> None:
+        self.outcome(GOOD)
+        self.office(8)
+        self.start(self.ask(Password("late", "good"))).addErrback(lambda _: None)
+        self.answer()
+        self.successResultOf(self.start(self.ask(GOOD)))
+
     def test_who_leaves_while_waiting_has_guessed_nothing(self) -> None:
         self.office(8)
         waiting = self.start(self.ask(Password("alice", "wrong")))
