@@ -60,6 +60,7 @@ class NginxTestCase(IntegrationTestCase):
         site = (DOCS / "nginx.conf").read_text()
         for found, put in (
             ("listen 443 ", f"listen 127.0.0.1:{port} "),
+            ("listen [::]:443 ", f"listen [::1]:{port} "),
             ("server 127.0.0.1:8080;", f"server 127.0.0.1:{daemon.port};"),
             ("/etc/ssl/lfs.example.com.pem", str(self.certificate)),
             ("/etc/ssl/lfs.example.com.key", str(self.certificate)),
@@ -202,7 +203,8 @@ class NginxTests(NginxTestCase):
             context=ssl.create_default_context(cafile=str(self.certificate)),
         )
         self.addCleanup(client.close)
-        claims = {"X-Forwarded-For": "192.0.2.7"}
+        # Some tokens are long, too.
+        claims = {"X-Forwarded-For": "192.0.2.7", "X-Long": "x" * 12_000}
         client.request("GET", f"/acme/rocket/objects/storage/{oid_of(data)}", headers=claims)
         self.assertEqual(client.getresponse().read(), data)
         wait_until(lambda: self.daemon.accesses("GET"), "the access line")

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from giftless.setup.answers import Edge
 from giftless.setup.proxies import mark, proxy_file, read_mark
+from tests.docs.pages import DOCS
 from tests.support.processes import PATIENCE
 from tests.web.test_tls import make_certificate
 
@@ -23,6 +24,10 @@ URLS = (
 )
 
 LISTENS = ("127.0.0.1:8080", "[::1]:8080", "8080")
+
+#: The files of a certificate.
+CERTIFICATE = "/etc/ssl/lfs.example.com.pem"
+KEY = "/etc/ssl/lfs.example.com.key"
 
 #: A name that each proxy could obey.
 NAME = "c e\"r't;#<>&|.pem"
@@ -55,6 +60,18 @@ class ProxyTests(SynchronousTestCase):
             "# giftless setup: " + "[" * 100_000,
         ):
             self.assertEqual(read_mark(text), {})
+
+    def test_the_page_shows_what_is_written(self) -> None:
+        edge = Edge("proxy", "127.0.0.1:8080", URLS[0], CERTIFICATE, KEY, "", "nginx")
+
+        def directives(text: str) -> list[str]:
+            lines = [
+                line.strip().replace('"/', "/").replace('";', ";") for line in text.split("\n")
+            ]
+            return [" ".join(line.split()) for line in lines if line and line[0] != "#"]
+
+        shown = (DOCS / "nginx.conf").read_text()
+        self.assertEqual(directives(shown), directives(proxy_file(edge)))
 
     def test_nginx_finds_no_mistake(self) -> None:
         program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
