@@ -20,12 +20,18 @@ HELM = ROOT / "etc" / "helm"
 CHART = HELM / "giftless"
 SEVERAL = HELM / "several.yaml"
 
+#: Says who a key of SSH is.
+KEYRING = "config.ssh.keys[0].type=github"
+
 #: Everything that may be switched on.
 ALL = (
     "metrics.enabled=true",
     "metrics.serviceMonitor.enabled=true",
     "metrics.from[0].podSelector.matchLabels.app=prometheus",
     "autoscaling.enabled=true",
+    "ssh.enabled=true",
+    "ssh.hostKeysSecret=ssh",
+    KEYRING,
 )
 
 
@@ -165,9 +171,34 @@ class RenderingTests(ChartTestCase):
         self.assertIn("ServiceMonitor", rendered)
         self.assertIn("HorizontalPodAutoscaler", rendered)
 
+    def test_ssh_has_a_service_and_keys_that_exist_already(self) -> None:
+        self.assertEqual(self.load(self.render()).ssh.endpoints, [])
+        rendered = self.render(*ALL, "ssh.hostKeys={rsa,ed25519}", values=SEVERAL)
+        ssh = self.load(rendered).ssh
+        self.assertEqual(ssh.endpoints, ["tcp:2222:interface=\\:\\:"])
+        self.assertEqual(ssh.keys, [{"type": "github"}])
+        found = pod(rendered)
+        mounts = {each["name"]: each for each in found["containers"][0]["volumeMounts"]}
+        volumes = {each["name"]: each for each in found["volumes"]}
+        secret = volumes["host-keys"]["secret"]
+        self.assertEqual((secret["secretName"], secret["defaultMode"]), ("ssh", 0o440))
+        where = mounts["host-keys"]["mountPath"]
+        self.assertEqual(ssh.host_keys, [f"{where}/{each['path']}" for each in secret["items"]])
+        self.assertIn({"name": "ssh", "containerPort": 2222}, found["containers"][0]["ports"])
+        (port,) = rendered["Service-ssh"]["spec"]["ports"]
+        self.assertEqual(port, {"name": "ssh", "port": 22, "targetPort": "ssh"})
+        clients, _ = rendered["NetworkPolicy"]["spec"]["ingress"]
+        self.assertEqual([each["port"] for each in clients["ports"]], ["http", "ssh"])
+
+    def test_one_replica_may_make_its_own_key_of_ssh(self) -> None:
+        rendered = self.render("ssh.enabled=true", "config.ssh.keys[0].type=github")
+        self.assertEqual(self.load(rendered).ssh.host_keys, [])
+        self.assertNotIn("host-keys", [each["name"] for each in pod(rendered)["volumes"]])
+
     def test_any_release_has_names_that_kubernetes_takes(self) -> None:
         for release in ("true", f"a.{'b' * 51}"):
-            rendered = self.run_helm("metrics.enabled=true", release=release)
+            settings = ("metrics.enabled=true", "ssh.enabled=true", KEYRING)
+            rendered = self.run_helm(*settings, release=release)
             for each in filter(None, yaml.safe_load_all(rendered.stdout)):
                 name = each["metadata"]["name"]
                 self.assertRegex(name, r"\A[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
@@ -231,6 +262,7 @@ class RefusalTests(ChartTestCase):
             (["replicaCount=2", *S3, *NO_VOLUME], "config.locks of type postgresql"),
             (["replicaCount=2", *S3, *NO_VOLUME, *LOCKS], "config.catalogue of type postgresql"),
             (["replicaCount=2", *S3, *NO_VOLUME, *LOCKS, *CATALOGUE], "the same secret"),
+            ([*OTHERS, "ssh.enabled=true", KEYRING], "the same keys of SSH"),
         ):
             self.assertIn(problem, self.refusal(*settings))
         nested = "config.storage.store.type=local"
@@ -267,6 +299,9 @@ class RefusalTests(ChartTestCase):
             ("config.admin.public_health=false", "the chart's"),
             (f"{SECRET},{SECRET.replace('[0]', '[1]')}", "secret is there twice"),
             ("autoscaling.enabled=true,autoscaling.maxReplicas=1", "more than maxReplicas"),
+            ("ssh.enabled=true", "who a key is"),
+            (f"ssh.enabled=true,{KEYRING},config.ssh.endpoints={{tcp:22}}", "one on port 2222"),
+            ("ssh.enabled=true,config.ssh.host_keys={/x}", "into a Secret"),
         ):
             self.assertIn(problem, self.refusal(setting))
         self.assertIn("begin with a digit", self.run_helm(release="1st").stderr)
@@ -277,3 +312,4 @@ NO_VOLUME = ("persistence.enabled=false",)
 LOCKS = ("config.locks.type=postgresql",)
 CATALOGUE = ("config.catalogue.type=postgresql",)
 SECRET = "secrets[0].option=secret,secrets[0].secretName=s,secrets[0].key=k"
+OTHERS = ("replicaCount=2", *S3, *NO_VOLUME, *LOCKS, *CATALOGUE, SECRET)

@@ -16,6 +16,17 @@
 {{- if and (has "local" $types) (not .Values.persistence.enabled) }}
 {{- fail "storage of type local needs persistence.enabled: objects would be lost with the pod" }}
 {{- end }}
+{{- if .Values.ssh.enabled }}
+{{- if .Values.config.ssh | default dict | dig "host_keys" "" }}
+{{- fail "config.ssh.host_keys: put them into a Secret, and name that in ssh.hostKeysSecret" }}
+{{- end }}
+{{- if not (regexMatch "tcp6?:(port=)?2222(:|\"|$)" (toJson $config.ssh.endpoints)) }}
+{{- fail "config.ssh.endpoints needs one on port 2222, such as tcp:2222: the service connects there" }}
+{{- end }}
+{{- if not $config.ssh.keys }}
+{{- fail "ssh.enabled needs config.ssh.keys: it says who a key is" }}
+{{- end }}
+{{- end }}
 {{- range .Values.env }}
 {{- if hasPrefix "GIFTLESS_" .name }}
 {{- fail (printf "env: %s: say it in config, or in secrets" .name) }}
@@ -51,6 +62,9 @@
 {{- end }}
 {{- if not (has "secret" $options) }}
 {{- fail "several replicas need the same secret: add {option: secret, secretName: …, key: …} to secrets" }}
+{{- end }}
+{{- if and .Values.ssh.enabled (not .Values.ssh.hostKeysSecret) }}
+{{- fail "several replicas need the same keys of SSH: set ssh.hostKeysSecret" }}
 {{- end }}
 {{- range $index, $observer := $config.observers | default list }}
 {{- if and (eq $observer.type "webhooks") (not $observer.conninfo) (not (has (printf "observers.%d.conninfo" $index) $options)) }}

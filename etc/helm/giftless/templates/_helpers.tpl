@@ -10,6 +10,10 @@
 {{ include "giftless.name" . | trunc 55 | trimSuffix "-" }}-metrics
 {{- end }}
 
+{{- define "giftless.sshName" -}}
+{{ include "giftless.name" . | trunc 59 | trimSuffix "-" }}-ssh
+{{- end }}
+
 {{- define "giftless.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -60,6 +64,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $interface := ternary "\\:\\:" "127.0.0.1" .Values.metrics.enabled }}
 {{- $admin := dict "public_health" true "endpoints" (list (printf "tcp:9090:interface=%s" $interface)) }}
 {{- $_ := set $config "admin" (merge (dict) $admin (.Values.config.admin | default dict)) }}
+{{- if .Values.ssh.enabled }}
+{{- $ssh := dict "endpoints" (list "tcp:2222:interface=\\:\\:") }}
+{{- if .Values.ssh.hostKeysSecret }}
+{{- $files := list }}
+{{- range .Values.ssh.hostKeys }}{{ $files = append $files (printf "/run/secrets/giftless-ssh/%s" .) }}{{ end }}
+{{- $_ := set $ssh "host_keys" $files }}
+{{- end }}
+{{- range $key, $value := .Values.config.ssh }}{{ $_ := set $ssh $key $value }}{{ end }}
+{{- $_ := set $config "ssh" $ssh }}
+{{- end }}
 {{- toYaml $config }}
 {{- end }}
 
