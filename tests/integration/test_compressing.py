@@ -40,7 +40,7 @@ class CompressingTestCase(RoundsTestCase):
         keys = {"type": "file", "path": str(self.keys)}
         return {"type": "encrypted", "keys": keys, "store": super().inner(), **options}
 
-    def use(self, over: threading.Event, chance: random.Random) -> None:
+    def use(self, chance: random.Random, over: threading.Event) -> None:
         """Pull until it is over, in either form."""
         while not over.is_set():
             oid, data = chance.choice(list(self.stored.items()))

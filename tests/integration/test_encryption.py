@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from tests.integration.support import (
@@ -25,6 +26,7 @@ from tests.integration.support import (
 from tests.support.commands import run_command
 from tests.support.rounds import rounds
 from tests.support.servers import shared, versitygw
+from tests.support.threads import working_beside
 
 #: How often commands are killed while clients work.
 ROUNDS: Final = int(os.environ.get("TESTS_ROUNDS") or rounds(2, 500))
@@ -320,19 +322,9 @@ class RoundsTestCase(EncryptionTestCase):
     @contextlib.contextmanager
     def clients(self) -> Iterator[None]:
         """Let two clients push and pull meanwhile; nothing that they see may be wrong."""
-        over = threading.Event()
-        clients = [
-            threading.Thread(target=self.use, args=(over, random.Random(self.seed + number)))
-            for number in range(2)
-        ]
-        for client in clients:
-            client.start()
-        try:
+        clients = [partial(self.use, random.Random(self.seed + number)) for number in range(2)]
+        with working_beside(clients):
             yield
-        finally:
-            over.set()
-            for client in clients:
-                client.join()
         self.assertEqual(self.failures, [])
 
     def push(self, data: bytes) -> None:
@@ -343,7 +335,7 @@ class RoundsTestCase(EncryptionTestCase):
         else:
             self.failures.append(f"PUT ended with {status}")
 
-    def use(self, over: threading.Event, chance: random.Random) -> None:
+    def use(self, chance: random.Random, over: threading.Event) -> None:
         """Push and pull until it is over."""
         for number in itertools.count():
             if over.is_set():
