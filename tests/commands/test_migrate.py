@@ -68,6 +68,14 @@ class MigrateTests(CoroutineTestCase):
             directory=self.directory,
         )
 
+    def test_nothing_moves_to_where_it_is(self) -> None:
+        around = {"type": "compressed", "store": {"type": "local", "path": "./old"}}
+        self.write(self.directory / "other.yaml", {"storage": around, "state_dir": "state"})
+        for names in (("storage.from", "other.yaml"), ("other.yaml", "storage.from")):
+            done = self.run_it(*names)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn("keep objects in the same place", done.stderr)
+
     def test_everything_moves_and_the_numbers_are_told(self) -> None:
         done = self.run_it()
         self.assertEqual((done.returncode, done.stderr.count("pass ")), (0, 2))

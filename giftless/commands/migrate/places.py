@@ -14,9 +14,13 @@ from giftless.base import schema
 from giftless.commands import CommandError
 from giftless.errors import ConfigError
 from giftless.interfaces import IBuilder
+from giftless.storage.moving.places import is_same_place
 
 #: The type of a section that has both places in it.
 MOVING: Final = "moving"
+
+#: What the parts of each kind keep.
+_KEPT: Final = {"storage": "objects", "locks": "locks", "catalogue": "the catalogue"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,11 @@ def find_places(kind: str, names: tuple[str, str] | None, settings: Config) -> t
     source, target = (_find(kind, name, settings) for name in names)
     if source.section == target.section:
         raise CommandError(f"{source.text} and {target.text} are the same place")
+    if is_same_place(source.section, target.section):
+        raise CommandError(
+            f"{source.text} and {target.text} keep {_KEPT[kind]} in the same place; name another"
+            " one as TO"
+        )
     return source, target
 
 

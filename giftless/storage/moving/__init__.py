@@ -11,6 +11,8 @@ there yet is read from the other.  ``giftless migrate`` moves the objects.
     objects that come bit by bit, and had begun in the old store;
 ``direct``
     signed URLs, if both stores sign;
+``places``
+    whether two stores keep objects in one place;
 ``factory``
     builds both stores, and what they can do together.
 """

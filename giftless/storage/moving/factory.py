@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -18,10 +16,8 @@ from giftless.interfaces import (
     Section,
 )
 from giftless.storage.moving.direct import DirectMovingStore
+from giftless.storage.moving.places import is_same_place
 from giftless.storage.moving.store import MovingStore, StreamingMovingStore
-
-#: The option of a storage that says which way bytes go, and not where they are.
-_MODE: Final = "mode"
 
 
 class MovingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +43,7 @@ class MovingFactory:
         """
         if options.to == options.source:
             raise ConfigError("to", "is the same as 'from'; objects move to another storage")
-        if _place_of(options.to) == _place_of(options.source):
+        if is_same_place(options.to, options.source):
             raise ConfigError(
                 "to",
                 "keeps objects in the same place as 'from'; let them move to another one, or"
@@ -64,14 +60,3 @@ class MovingFactory:
         if IExternalStore.providedBy(target) and IExternalStore.providedBy(source):
             return DirectMovingStore(target, source)
         return StreamingMovingStore(target, source)
-
-
-def _place_of(section: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what says where the objects of a storage are: of a wrapper, those of its store."""
-    inner: Any = section.get("store")
-    if isinstance(inner, Mapping):
-        return _place_of(inner)
-    place = {name: value for name, value in section.items() if name != _MODE}
-    if isinstance(path := place.get("path"), str):
-        place["path"] = os.path.realpath(path)
-    return place
