@@ -21,8 +21,9 @@ from giftless.usecases.locks import By
 from giftless.usecases.migration import migrator as module
 from giftless.usecases.migration.copier import MAX_REFUSALS, Copier, Outcome
 from giftless.usecases.migration.journal import Journal
-from giftless.usecases.migration.migrator import Left, Migrator, Report, Sums, check_stores
+from giftless.usecases.migration.migrator import Migrator, check_stores
 from giftless.usecases.migration.resurfaced import Resurfaced
+from giftless.usecases.migration.runs import Left, Report, RunOptions, Sums
 from giftless.usecases.migration.verifying import Verifier
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, altered
@@ -130,8 +131,14 @@ class MigrationTestCase(MovingTestCase):
             resurfaced if served else None,
             blocking,
             clock,
-            jobs=how.pop("jobs", 3),
-            trash=how.pop("trash", True),
+            self.options(how.pop("jobs", 3), how.pop("trash", True)),
+        )
+
+    def options(self, jobs: int, trash: bool) -> RunOptions:
+        """Return how stores are gone through; the test keeps what is told."""
+        return RunOptions(
+            jobs=jobs,
+            trash=trash,
             begins=lambda number, sums: self.begun.append((number, sums)),
             passed=self.passed,
             left=self.left.append,
@@ -541,16 +548,8 @@ class VerifierTests(MigrationTestCase):
         """Compare the stores."""
         pace = Pace(None, self.clock)
         examiner = Examiner(self.new, InlineBlocking(), pace, self.clock, passed=self.passed)
-        verifier = Verifier(
-            self.old,
-            self.new,
-            examiner,
-            jobs=2,
-            trash=how.get("trash", True),
-            begins=lambda number, sums: self.begun.append((number, sums)),
-            passed=self.passed,
-            left=self.left.append,
-        )
+        options = self.options(2, how.get("trash", True))
+        verifier = Verifier(self.old, self.new, examiner, options)
         report: Report = self.finish(verifier.run())
         return report
 

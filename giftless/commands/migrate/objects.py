@@ -28,8 +28,9 @@ from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.locks import By
 from giftless.usecases.migration.copier import Copier, Outcome
 from giftless.usecases.migration.journal import Journal
-from giftless.usecases.migration.migrator import Left, Migrator, Report, Sums, check_stores
+from giftless.usecases.migration.migrator import Migrator, check_stores
 from giftless.usecases.migration.resurfaced import Resurfaced
+from giftless.usecases.migration.runs import Left, Report, RunOptions, Sums
 from giftless.usecases.migration.verifying import Verifier
 
 #: What keys of a section are called that may hold a secret.
@@ -92,18 +93,15 @@ class ObjectMigration:
         clock, blocking = around.reactor, around.blocking
         pace = Pace(choices.rate, clock)
         examiner = Examiner(new, blocking, pace, clock, passed=self._passed)
+        options = RunOptions(
+            jobs=choices.jobs,
+            trash=choices.trash,
+            begins=self._begins,
+            passed=self._passed,
+            left=self._tell,
+        )
         if choices.verify_only:
-            verifier = Verifier(
-                old,
-                new,
-                examiner,
-                jobs=choices.jobs,
-                trash=choices.trash,
-                begins=self._begins,
-                passed=self._passed,
-                left=self._tell,
-            )
-            return self._end(await verifier.run())
+            return self._end(await Verifier(old, new, examiner, options).run())
         copier = Copier(old, new, blocking, clock, pace, self._passed)
         resurfaced = None if trash is None else Resurfaced(trash, self._by, clock)
         with self._journal(source, target) as journal:
@@ -116,11 +114,7 @@ class ObjectMigration:
                 resurfaced,
                 blocking,
                 clock,
-                jobs=choices.jobs,
-                trash=choices.trash,
-                begins=self._begins,
-                passed=self._passed,
-                left=self._tell,
+                options,
             )
             try:
                 report = await migrator.run()

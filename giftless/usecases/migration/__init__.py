@@ -4,6 +4,10 @@
     lists the old store, pass by pass, until nothing is left to copy;
 ``copier``
     copies one object, and verifies it on the way;
+``verifying``
+    compares two stores without changing anything;
+``runs``
+    how that is done, and what comes of it;
 ``journal``
     remembers what was verified, so that a killed run loses little;
 ``resurfaced``

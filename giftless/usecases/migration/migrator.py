@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -28,6 +27,7 @@ from giftless.usecases.fsck.findings import Outcome as Found
 from giftless.usecases.migration.copier import Copier, Outcome, is_there
 from giftless.usecases.migration.journal import Journal
 from giftless.usecases.migration.resurfaced import Resurfaced
+from giftless.usecases.migration.runs import Left, Report, RunOptions, Sums
 
 T = TypeVar("T")
 
@@ -51,57 +51,6 @@ _RETRY_AFTER: Final = 60
 _NOTED: Final = 1.0
 
 
-class Left(msgspec.Struct, frozen=True):
-    """An object that could not be copied.
-
-    :ivar problem: why, in words.
-    """
-
-    key: ObjectKey
-    outcome: Outcome
-    problem: str
-
-
-class Sums(msgspec.Struct):
-    """How much there is of something."""
-
-    objects: int = 0
-    bytes: int = 0
-
-    def add(self, size: int) -> None:
-        """Count an object of so many bytes."""
-        self.objects += 1
-        self.bytes += size
-
-
-class Report(msgspec.Struct):
-    """What a migration has done.
-
-    :ivar passes: how often the old store was listed.
-    :ivar source: what was in the old store in the last pass.
-    :ivar equal: what of that is in the new store, with its size and verified bytes.
-    :ivar target: what is in the new store in all.
-    :ivar copied: what was copied by this run.
-    :ivar compared: what was there already, and was verified by this run.
-    :ivar removed: how many copies were removed again, because they were deleted meanwhile.
-    :ivar left: by outcome, how many objects could not be copied in the last pass.
-    """
-
-    passes: int = 0
-    source: Sums = msgspec.field(default_factory=Sums)
-    equal: Sums = msgspec.field(default_factory=Sums)
-    target: Sums = msgspec.field(default_factory=Sums)
-    copied: Sums = msgspec.field(default_factory=Sums)
-    compared: Sums = msgspec.field(default_factory=Sums)
-    removed: int = 0
-    left: dict[str, int] = msgspec.field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the last pass has found everything in the new store."""
-        return self.source == self.equal
-
-
 class Migrator:
     """Moves objects.
 
@@ -113,11 +62,7 @@ class Migrator:
     :param resurfaced: removes what is deleted meanwhile; ``None`` if nobody uses both stores.
     :param blocking: where the journal is written.
     :param clock: waits.
-    :param jobs: how many objects are copied at once.
-    :param trash: whether the trash moves, too.
-    :param begins: is told when a pass begins: its number, and how much there is to do.
-    :param passed: is told how many more bytes are done that need not be copied.
-    :param left: is told of each object that cannot be copied, once.
+    :param options: how it is done.
     :raises ConfigError: if the old store cannot be listed or read, or the new one not be
         written or listed.
     """
@@ -132,12 +77,7 @@ class Migrator:
         resurfaced: Resurfaced | None,
         blocking: IBlocking,
         clock: IReactorTime,
-        *,
-        jobs: int,
-        trash: bool,
-        begins: Callable[[int, Sums], object],
-        passed: Callable[[int], object],
-        left: Callable[[Left], object],
+        options: RunOptions,
     ) -> None:
         check_stores(source, target)
         self._source: Any = source
@@ -148,11 +88,7 @@ class Migrator:
         self._resurfaced = resurfaced
         self._blocking = blocking
         self._clock = clock
-        self._jobs = jobs
-        self._trashes = (False, True) if trash else (False,)
-        self._begins = begins
-        self._passed = passed
-        self._left = left
+        self._options = options
         self._report = Report()
         self._failures = 0
         self._told: set[ObjectKey] = set()
@@ -217,7 +153,7 @@ class Migrator:
 
         await self._for_all(self._source, count)
         report.source, report.equal, report.left = Sums(), Sums(), {}
-        self._begins(report.passes, total)
+        self._options.begins(report.passes, total)
         await self._for_all(self._source, self._copy_page)
 
     async def _count(self, objects: Sequence[ListedObject]) -> None:
@@ -228,7 +164,7 @@ class Migrator:
         self, store: IListing, work: Callable[[Sequence[ListedObject]], Awaitable[None]]
     ) -> None:
         """Do something with all objects of a store, and of its trash if that moves."""
-        for trash in self._trashes:
+        for trash in self._options.trashes:
             cursor: str | None = None
             while True:
                 ask: Callable[[], Awaitable[ObjectPage]] = partial(
@@ -251,7 +187,7 @@ class Migrator:
         await self._blocking.run(self._journal.begin, [item.key for item, _ in wanted])
         rest = iter(wanted)
         try:
-            await settle(self._work(rest) for _ in range(self._jobs))
+            await settle(self._work(rest) for _ in range(self._options.jobs))
         finally:
             await self._note()
 
@@ -273,7 +209,7 @@ class Migrator:
 
     def _done(self, item: ListedObject) -> None:
         self._report.equal.add(item.size)
-        self._passed(item.size)
+        self._options.passed(item.size)
 
     async def _work(self, rest: Iterator[tuple[ListedObject, bool]]) -> None:
         """Do one object after the other, until all are done or one cannot be."""
@@ -320,10 +256,10 @@ class Migrator:
         """Leave an object where it is."""
         left = self._report.left
         left[outcome.value] = left.get(outcome.value, 0) + 1
-        self._passed(item.size)
+        self._options.passed(item.size)
         if item.key not in self._told:
             self._told.add(item.key)
-            self._left(Left(item.key, outcome, problem))
+            self._options.left(Left(item.key, outcome, problem))
         await self._end(item.key, False)
         self._failures = self._failures + 1 if outcome is Outcome.FAILED else 0
         if self._failures >= MAX_FAILURES:

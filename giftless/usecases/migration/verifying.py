@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from giftless.base.concurrency import settle
@@ -10,7 +10,8 @@ from giftless.interfaces import ListedObject
 from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.fsck.findings import Outcome as Found
 from giftless.usecases.migration.copier import Outcome
-from giftless.usecases.migration.migrator import PAGE, Left, Report, Sums
+from giftless.usecases.migration.migrator import PAGE
+from giftless.usecases.migration.runs import Left, Report, RunOptions, Sums
 
 #: What it means for a move that an object of the new store is not as it should be.
 _OUTCOMES: Final = {
@@ -26,11 +27,7 @@ class Verifier:
     :param source: the store whose objects should be in the other one.
     :param target: the other one.
     :param examiner: verifies what is in the target.
-    :param jobs: how many objects are verified at once.
-    :param trash: whether the trash counts, too.
-    :param begins: is told how much there is to do.
-    :param passed: is told how many more bytes are done that need not be read.
-    :param left: is told of each object that is not as it should be.
+    :param options: how it is done.
     """
 
     def __init__(
@@ -38,21 +35,12 @@ class Verifier:
         source: Any,
         target: Any,
         examiner: Examiner,
-        *,
-        jobs: int,
-        trash: bool,
-        begins: Callable[[int, Sums], object],
-        passed: Callable[[int], object],
-        left: Callable[[Left], object],
+        options: RunOptions,
     ) -> None:
         self._source = source
         self._target = target
         self._examiner = examiner
-        self._jobs = jobs
-        self._trashes = (False, True) if trash else (False,)
-        self._begins = begins
-        self._passed = passed
-        self._left = left
+        self._options = options
         self._report = Report(1)
 
     async def run(self) -> Report:
@@ -61,9 +49,9 @@ class Verifier:
         :raises ServiceUnavailable: if a store does not say what it has.
         """
         await self._count(self._source, self._report.source)
-        self._begins(1, self._report.source)
+        self._options.begins(1, self._report.source)
         self._report.source = Sums()
-        for trash in self._trashes:
+        for trash in self._options.trashes:
             cursor = None
             while True:
                 page = await self._source.list(None, cursor, PAGE, trash)
@@ -75,7 +63,7 @@ class Verifier:
         return self._report
 
     async def _count(self, store: Any, sums: Sums) -> None:
-        for trash in self._trashes:
+        for trash in self._options.trashes:
             cursor = None
             while True:
                 page = await store.list(None, cursor, PAGE, trash)
@@ -87,7 +75,7 @@ class Verifier:
 
     async def _verify(self, objects: Sequence[ListedObject]) -> None:
         rest = iter(objects)
-        await settle(self._work(rest) for _ in range(self._jobs))
+        await settle(self._work(rest) for _ in range(self._options.jobs))
 
     async def _work(self, rest: Iterator[ListedObject]) -> None:
         for item in rest:
@@ -100,11 +88,11 @@ class Verifier:
                     continue
                 outcome, problem = _OUTCOMES[finding.outcome], finding.problem
             else:
-                self._passed(item.size)
+                self._options.passed(item.size)
                 outcome, problem = _compare(size)
             left = self._report.left
             left[outcome.value] = left.get(outcome.value, 0) + 1
-            self._left(Left(item.key, outcome, problem))
+            self._options.left(Left(item.key, outcome, problem))
 
 
 def _compare(size: Any) -> tuple[Outcome, str]:
