@@ -319,6 +319,19 @@ class RefusalTests(GcTestCase):
         self.daemon.write_config()
         self.assert_refused(f"is kept under {REPO}", "acme/new", "--from", self.source)
 
+    def test_a_repository_without_objects_is_refused(self) -> None:
+        """It may be mistyped."""
+        for repos in (("acme/rokcet",), (REPO, "acme/rokcet")):
+            self.assert_refused("no repository acme/rokcet", *repos, "--from", self.source)
+
+    def test_a_repository_with_nothing_but_trash_is_there(self) -> None:
+        self.store("b", repo="acme/other")
+        list_of_none = self.directory / "none"
+        list_of_none.write_text("")
+        gone = ("acme/other", "--keep-from", list_of_none, "--allow-empty")
+        self.assertEqual(self.report("--really", "--grace=0", *gone)["trashed"]["objects"], 1)
+        self.assertEqual(self.report(*gone)["kept"]["objects"], 0)
+
 
 class InterruptionTests(GcTestCase):
     """Runs that are ended before their end."""

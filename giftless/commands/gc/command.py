@@ -20,7 +20,14 @@ from giftless.app.plugins import PartBuilder
 from giftless.app.space import build_space
 from giftless.base.units import Duration, Share
 from giftless.commands import CONFIG, Command, CommandError, who
-from giftless.commands.gc.jobs import Forges, Hosts, Job, Names, stored_repositories
+from giftless.commands.gc.jobs import (
+    Forges,
+    Hosts,
+    Job,
+    Names,
+    require_objects,
+    stored_repositories,
+)
 from giftless.commands.gc.reports import RepositoryReport, show
 from giftless.commands.gc.running import Policy, Run
 from giftless.commands.parts import discard_output, use_parts
@@ -191,6 +198,10 @@ class GcCommand(Command):
                 repos = self._repos
                 if self["all"]:
                     repos = await stored_repositories(trash.listing)
+                else:
+                    for repo in repos:
+                        names.check(repo)
+                        await require_objects(trash.listing, repo)
                 forges = Forges(hosts, git, environment.blocking)
                 await run.collect(await self._jobs(repos, names, forges), directory)
         except NoReferences as error:
@@ -207,12 +218,7 @@ class GcCommand(Command):
 
     async def _jobs(self, repos: Sequence[Repo], names: Names, forges: Forges) -> Sequence[Job]:
         if self._sources or self._lists:
-            for repo in repos:
-                names.check(repo)
             return [Job(repos, self._sources, self._lists)]
-        if not self["all"]:
-            for repo in repos:
-                names.check(repo)
         return [await forges.job(repo, names.of(repo)) for repo in repos]
 
     def _hosts(self, settings: Config, parts: PartBuilder) -> Hosts:

@@ -133,6 +133,24 @@ class Names:
             raise CommandError(f"{repo} is kept under {kept}: name that one")
 
 
+async def require_objects(store: IListing, repo: Repo) -> None:
+    """Refuse the name of a repository that has no objects, not even in the trash.
+
+    :raises CommandError: if it has none: its name may be mistyped.
+    :raises LFSError: if the store does not say.
+    """
+    for trash in (False, True):
+        cursor = None
+        while True:
+            page = await store.list(repo, cursor, _PAGE, trash)
+            if page.objects:
+                return
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    raise CommandError(f"there is no repository {repo}: it has no objects; nothing was collected")
+
+
 async def stored_repositories(store: IListing) -> Sequence[Repo]:
     """Find all repositories that have objects, by listing everything.
 
