@@ -8,12 +8,18 @@ each form, so reading goes on where it was.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from zope.interface import implementer
 
 from giftless.errors import NotFound, ObjectReplaced
-from giftless.interfaces import IBody, IEncodedObject, IStoredFile, IStoredObject
+from giftless.interfaces import (
+    IBody,
+    IEncodedObject,
+    IGrowingFile,
+    IStoredFile,
+    IStoredObject,
+)
 
 #: How often in a row an object may be replaced until whoever reads it is told.
 _ATTEMPTS: Final = 4
@@ -96,7 +102,8 @@ class SteadyObject:
 class SteadyEncodedObject(SteadyObject):
     """The same of an object that can be sent as it is stored.
 
-    What is sent so is of one form: it breaks off if the object is replaced.
+    What is sent so is of one form: the one that is stored when its first byte is asked for.
+    All of it has been promised by then, so the form must have as many bytes.
 
     :param opened: the object.
     :param opener: opens it again.
@@ -108,6 +115,74 @@ class SteadyEncodedObject(SteadyObject):
         self.encoded = opened.encoded
         self.encoded_start = opened.encoded_start
         self.encoded_end = opened.encoded_end
+        # The kernel sends files, and what comes to one; neither is replaced.
+        if not (IStoredFile.providedBy(self.encoded) or IGrowingFile.providedBy(self.encoded)):
+            self.encoded = _Encoded(self)
+            self.encoded_start, self.encoded_end = 0, self.encoded.size
+
+    def read_encoded(self, start: int, end: int) -> IBody:
+        """Read part of the encoded bytes in the form in which it is open now.
+
+        :raises ObjectReplaced: if that is none of the promised length.
+        """
+        opened: Any = self._opened
+        length = self.encoded_end - self.encoded_start
+        if (
+            not IEncodedObject.providedBy(opened)
+            or opened.encoding != self.encoding
+            or opened.encoded_end - opened.encoded_start != length
+        ):
+            raise ObjectReplaced("the object was stored anew just now; ask again", 1)
+        body: IBody = opened.encoded.read(opened.encoded_start + start, opened.encoded_start + end)
+        return body
+
+
+@implementer(IStoredObject)
+class _Encoded:
+    """The encoded bytes of an object, in the form that it has when they are read."""
+
+    def __init__(self, whole: SteadyEncodedObject) -> None:
+        self.size = whole.encoded_end - whole.encoded_start
+        self.extras = whole.extras
+        self._whole = whole
+
+    def read(self, start: int, end: int) -> IBody:
+        """See :meth:`giftless.interfaces.IStoredObject.read`."""
+        return _EncodedBody(self._whole, start, end)
+
+    def close(self) -> None:
+        """See :meth:`giftless.interfaces.IStoredObject.close`: the object stays open."""
+
+
+@implementer(IBody)
+class _EncodedBody:
+    """Encoded bytes, all of one form."""
+
+    def __init__(self, whole: SteadyEncodedObject, start: int, end: int) -> None:
+        self._whole = whole
+        self._span = start, end
+        self._body: IBody | None = None
+
+    async def read(self) -> Sequence[bytes]:
+        """See :meth:`giftless.interfaces.IBody.read`.
+
+        :raises ObjectReplaced: if the object was replaced by a form of another length, or
+            after the first bytes.
+        """
+        if self._body is not None:
+            return await self._body.read()
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await self._begin()
+            except ObjectReplaced:
+                await self._whole.reopen()
+        return await self._begin()
+
+    async def _begin(self) -> Sequence[bytes]:
+        body = self._whole.read_encoded(*self._span)
+        chunks = await body.read()
+        self._body = body
+        return chunks
 
 
 @implementer(IBody)
