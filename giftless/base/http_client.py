@@ -29,6 +29,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from giftless.base.expecting import IExpectedBody, InterimAnswers
+
 #: How many bytes may come before the body of an answer, interim answers included.
 _LONGEST_HEAD: Final = 256 * 1024
 
@@ -37,6 +39,12 @@ _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 #: How Twisted calls what comes before a body.
 _HEAD_STATES: Final = ("STATUS", "HEADER")
+
+#: How it calls a request that is being sent, one that was sent, and one that was answered
+#: completely before that.
+_SENDING: Final = "TRANSMITTING"
+_SENT: Final = "WAITING"
+_ANSWERED_EARLY: Final = "TRANSMITTING_AFTER_RECEIVING_RESPONSE"
 
 #: How long the making of a connection may take, in seconds.
 _CONNECT_TIMEOUT: Final = 10
@@ -90,6 +98,9 @@ class _BoundedProtocol(HTTP11ClientProtocol):
     """
 
     _before_body = 0
+    #: Of a request whose body waits until the server wants it.
+    _interim: InterimAnswers | None = None
+    _is_early = False
 
     def request(self, request: Any) -> Deferred[IResponse]:
         """Send a request; one with a body that breaks off is reset.
@@ -101,6 +112,9 @@ class _BoundedProtocol(HTTP11ClientProtocol):
             _reset_at_end(self.transport)
             _let_go(self.transport)
         self._before_body = 0
+        self._is_early = False
+        expects = IExpectedBody.providedBy(request.bodyProducer)
+        self._interim = InterimAnswers(request.bodyProducer) if expects else None
         asked: Deferred[IResponse] = super().request(request)
         return asked
 
@@ -112,7 +126,28 @@ class _BoundedProtocol(HTTP11ClientProtocol):
             if self._before_body > _LONGEST_HEAD:
                 self.abort()
                 return
-        super().dataReceived(data)
+        if self._interim is None:
+            super().dataReceived(data)
+        elif answer := self._interim.take(data):
+            super().dataReceived(answer)
+            self._end_early(self._interim.body)
+
+    def _end_early(self, body: IBodyProducer) -> None:
+        """Pass on an answer that comes before all was sent; nothing else is sent then."""
+        answer: Any = self._responseDeferred
+        transport: Any = self.transport
+        if self._state == _SENDING and answer.called:
+            # Twisted waits until all is sent, which this server does not want.
+            self._is_early = True
+            self._state = _SENT
+            request: Any = self._currentRequest
+            request.persistent = False
+            body.stopProducing()
+            transport.unregisterProducer()
+            answer.chainDeferred(self._finishedRequest)
+        elif self._parser is None and (self._is_early or self._state == _ANSWERED_EARLY):
+            body.stopProducing()
+            transport.abortConnection()
 
 
 def _reset_at_end(transport: Any) -> None:

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.processes import PATIENCE
+
 
 class Cut(Exception):
     """The connection is to be cut here."""
@@ -61,6 +63,9 @@ class Server:
     """Answers every request with what ``answer`` makes of it.
 
     :ivar answer: makes the answers.
+    :ivar early: answers whoever asks before sending a body (``Expect: 100-continue``); by
+        default, with ``None``, the body is wanted.
+    :ivar continues: whether it says that a body is wanted.
     :ivar enough: tells after how many bytes of a body no more are read; ``None``: never.
     :ivar asked: the requests, in the order of their arrival.
     :ivar most: the most of them at the same time.
@@ -68,6 +73,8 @@ class Server:
 
     def __init__(self, case: SynchronousTestCase, answer: Callable[[Asked], Answer]) -> None:
         self.answer = answer
+        self.early: Callable[[Asked], Answer | None] = lambda asked: None
+        self.continues = True
         self.enough: Callable[[Asked], int | None] = lambda asked: None
         self.asked: list[Asked] = []
         self.most = 0
@@ -80,6 +87,10 @@ class Server:
 
             def handle_any(self) -> None:
                 outer.handle(self)
+
+            def handle_expect_100(self) -> bool:
+                wanted = outer.wants(self)
+                return super().handle_expect_100() if wanted and outer.continues else wanted
 
             do_GET = do_HEAD = do_PUT = do_PATCH = do_POST = do_CONNECT = handle_any
 
@@ -103,6 +114,24 @@ class Server:
         """Return what was asked for by a method, in order."""
         return [asked.path for asked in self.asked if asked.method == method]
 
+    def wants(self, handler: BaseHTTPRequestHandler) -> bool:
+        """Answer before the body, if that is to be; otherwise return that it is wanted."""
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        asked = Asked(handler.command, handler.path, headers)
+        answer = self.early(asked)
+        if answer is None:
+            return True
+        with self._lock:
+            self.asked.append(asked)
+        _write(handler, answer)
+        # What follows would be the body.
+        handler.close_connection = True
+        handler.connection.settimeout(PATIENCE)
+        with contextlib.suppress(OSError):
+            while data := handler.connection.recv(65536):
+                asked.body += data
+        return False
+
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         asked = Asked(handler.command, handler.path, headers)
@@ -122,22 +151,27 @@ class Server:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
-        for status in answer.interim:
-            handler.wfile.write(b"HTTP/1.1 %d Interim\r\nLink: </a>\r\n\r\n" % status)
-        length = len(answer.body) if answer.length is None else answer.length
-        handler.send_response(answer.status)
-        for name, value in {**answer.headers, "Content-Length": str(length)}.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(answer.body)
-        if length != len(answer.body):
-            handler.wfile.flush()
-            # A client that leaves ends this.
-            handler.connection.settimeout(answer.stall)
-            with contextlib.suppress(OSError):
-                handler.connection.recv(1)
-            handler.close_connection = True
-            handler.connection.shutdown(socket.SHUT_RDWR)
+        _write(handler, answer)
+
+
+def _write(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
+    """Send an answer."""
+    for status in answer.interim:
+        handler.wfile.write(b"HTTP/1.1 %d Interim\r\nLink: </a>\r\n\r\n" % status)
+    length = len(answer.body) if answer.length is None else answer.length
+    handler.send_response(answer.status)
+    for name, value in {**answer.headers, "Content-Length": str(length)}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(answer.body)
+    if length != len(answer.body):
+        handler.wfile.flush()
+        # A client that leaves ends this.
+        handler.connection.settimeout(answer.stall)
+        with contextlib.suppress(OSError):
+            handler.connection.recv(1)
+        handler.close_connection = True
+        handler.connection.shutdown(socket.SHUT_RDWR)
 
 
 def _read_body(

@@ -444,6 +444,103 @@ class UploadTests(MirrorTestCase):
             self.assertEqual(daemon.request("PUT", path, data, EVE).status, 401)
 
 
+class RedirectedUploadTests(MirrorTestCase):
+    """Bytes that the server wants to have elsewhere, as git-lfs sends them there."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = Server(self, self.take)
+        self.upstream.extra = {"header": {**RAY, "X-Token": "secret"}}
+        self.daemon = self.mirror()
+
+    def take(self, asked: Asked) -> Answer:
+        """Take an object at the other host."""
+        self.upstream.objects[asked.path.rpartition("/")[2]] = asked.body
+        return Answer(200)
+
+    def redirect(self, asked: Asked) -> Answer | None:
+        """Redirect an upload there."""
+        oid = asked.path.rpartition("/")[2]
+        moved = Answer(307, b"elsewhere", {"Location": f"{self.other.url}/{oid}"})
+        return moved if "/data/" in asked.path else None
+
+    def upload(self, data: bytes) -> Response:
+        """Send an object to the mirror."""
+        href, header = self.action(self.batch(self.daemon, data, "upload"), "upload")
+        return self.daemon.request("PUT", href, data, header)
+
+    def assert_taken(self, data: bytes) -> None:
+        """Check that the other host has an object, and was shown no secret."""
+        reply = self.upload(data)
+        self.assertEqual(reply.status, 200, reply.body)
+        self.assertEqual(self.upstream.objects[oid_of(data)], data)
+        self.assertEqual(self.upstream.verified[-1], oid_of(data))
+        first, seen = self.upstream.asked("PUT", oid_of(data))[-1], self.other.asked[-1]
+        self.assertEqual(first.headers["x-token"], "secret")
+        for name in ("authorization", "x-token"):
+            self.assertNotIn(name, seen.headers)
+        self.assertNotIn("secret", str(seen.headers))
+
+    def test_a_small_object_is_sent_again(self) -> None:
+        self.upstream.fault = self.redirect
+        for size in (1, 1000, 65_536):
+            self.assert_taken(os.urandom(size))
+
+    def test_a_large_object_is_sent_once(self) -> None:
+        self.upstream.http.early = self.redirect
+        for size in (65_537, 3_000_000):
+            data = os.urandom(size)
+            self.assert_taken(data)
+            (first,) = self.upstream.asked("PUT", oid_of(data))
+            self.assertEqual(first.body, b"")
+
+    def test_a_server_that_does_not_say_what_it_wants_gets_it(self) -> None:
+        self.upstream.http.continues = False
+        data = os.urandom(300_000)
+        self.assertEqual(self.upload(data).status, 200)
+        self.assertEqual(self.upstream.objects[oid_of(data)], data)
+
+    def test_from_host_to_host(self) -> None:
+        third = Server(self, self.take)
+        self.upstream.http.early = self.redirect
+        self.other.early = lambda asked: Answer(308, b"", {"Location": third.url + asked.path})
+        data = os.urandom(300_000)
+        self.assertEqual(self.upload(data).status, 200)
+        self.assertEqual(self.upstream.objects[oid_of(data)], data)
+        self.assertNotIn("secret", str(third.asked[0].headers))
+        self.other.early = lambda asked: Answer(308, b"", {"Location": self.other.url})
+        reply = self.upload(os.urandom(300_000))
+        self.assertEqual(reply.status, 503)
+        self.assertIn("redirects more than", reply.json["message"])
+
+    def test_wrong_bytes_reach_nobody_whole(self) -> None:
+        self.upstream.http.early = self.redirect
+        data = os.urandom(300_000)
+        href, header = self.action(self.batch(self.daemon, data, "upload"), "upload")
+        wrong = data[:-1] + bytes([data[-1] ^ 1])
+        self.assertEqual(self.daemon.request("PUT", href, wrong, header).status, 400)
+        wait_until(lambda: bool(self.other.asked), "the upload")
+        self.assertNotEqual(len(self.other.asked[0].body), len(data))
+
+    def test_a_large_object_that_was_taken_before_is_refused(self) -> None:
+        """The mirror has no copy of it."""
+        self.upstream.fault = self.redirect
+        reply = self.upload(os.urandom(300_000))
+        self.assertEqual(reply.status, 503)
+        self.assertIn("after it has taken", reply.json["message"])
+        self.assertEqual(self.other.asked, [])
+
+    def test_a_refusal_before_the_bytes_is_passed_on(self) -> None:
+        self.upstream.http.early = lambda asked: Answer(
+            429, b'{"message": "later"}', {"Retry-After": "7"}
+        )
+        data = os.urandom(3_000_000)
+        reply = self.upload(data)
+        self.assertEqual((reply.status, reply.headers["retry-after"]), (429, "7"))
+        self.assertIn("later", reply.json["message"])
+        self.assertEqual(self.upstream.asked("PUT", oid_of(data))[0].body, b"")
+
+
 class ClientTests(MirrorTestCase):
     """The stock client."""
 

@@ -7,6 +7,8 @@ whoever asks here.
     which server has a repository, and under what path;
 ``dialling``
     connections to it, and to where it may lead;
+``rewinding``
+    what is sent again where a redirect leads;
 ``asking``
     requests within limits, and redirects that carry no secret to another host;
 ``errors``, ``refusals``

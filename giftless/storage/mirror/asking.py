@@ -23,6 +23,7 @@ from giftless.interfaces import IBody
 from giftless.storage.mirror.dialling import Connection
 from giftless.storage.mirror.errors import UpstreamUnavailable, UpstreamUnusable
 from giftless.storage.mirror.outage import Outage
+from giftless.storage.mirror.rewinding import KEPT, RewindableBody
 from giftless.storage.remote.client import FAILURES, Request, StoreError, describe_failure
 from giftless.storage.remote.streaming import Download, download, upload
 
@@ -43,6 +44,9 @@ _FRAMING: Final = frozenset(
         *("upgrade", "expect", "keep-alive", "range", "accept-encoding", "user-agent"),
     }
 )
+
+#: Lets a server answer before it is sent a large body (RFC 9110, section 10.1.1).
+_ASKS_FIRST: Final = {"Expect": "100-continue"}
 
 USER_AGENT: Final = f"giftless/{__version__}"
 
@@ -138,22 +142,33 @@ class Asker:
             raise
 
     async def send(self, outgoing: Outgoing, size: int, body: IBody) -> Answer:
-        """Send a large body, once: who sends it cannot send it again.
+        """Send a large body; see :meth:`ask`.
+
+        A small one is kept, to be sent again where the server redirects it.  Of a larger one,
+        the server is asked first whether it wants it: then it can redirect nothing but the
+        request.
 
         :param size: its length in bytes.
-        :param body: its last bytes are sent when it has ended well.
+        :param body: read once; its last bytes are sent when it has ended well.
+        :raises UpstreamUnusable: also if the server redirects what it has taken already.
         :raises LFSError: what reading the body raises.
         """
-        check_url(self.name, outgoing.url)
+        if not size:
+            while await body.read():
+                pass
+            return await self.ask(replace(outgoing, body=b""))
+        if size > KEPT:
+            outgoing = replace(outgoing, plain={**outgoing.plain, **_ASKS_FIRST})
+        sent = RewindableBody(body)
 
-        async def attempt() -> Answer:
-            if not size:
-                while await body.read():
-                    pass
-                return await self.ask(replace(outgoing, body=b""))
-            return await upload(self._connection.client, _plain(outgoing), size, body)
+        async def attempt(request: Outgoing) -> Answer:
+            if not sent.rewind():
+                raise UpstreamUnusable(
+                    f"{self.name} redirects an upload after it has taken its bytes", RETRY_AFTER
+                )
+            return await upload(self._connection.client, _plain(request), size, sent)
 
-        return await self._reached(attempt)
+        return await self._follow(outgoing, attempt)
 
     async def _follow(
         self, outgoing: Outgoing, attempt: Callable[[Outgoing], Awaitable[Answer]]

@@ -22,6 +22,7 @@ from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
 from giftless.base.bodies import ArrivingBody
+from giftless.base.expecting import ExpectedBody
 from giftless.base.http_client import Answer, BodyCollector, abort, plain_headers
 from giftless.base.watchdog import Watchdog
 from giftless.interfaces import IBody
@@ -181,8 +182,10 @@ async def upload(client: StoreClient, request: Request, size: int, body: IBody) 
     is not what its oid says is never complete: the connection is cut instead.
 
     :param client: sends it, once.
+    :param request: with ``Expect: 100-continue``, the body begins when the store wants it
+        (:mod:`giftless.base.expecting`).
     :param size: the length of the body in bytes; at least 1.
-    :returns: the store's answer.
+    :returns: the store's answer; of a body that is expected, it may come at any time.
     :raises LFSError: what reading the body raised.
     :raises giftless.errors.Disconnected: likewise.
     :raises StoreError: if there is no answer.
@@ -191,8 +194,10 @@ async def upload(client: StoreClient, request: Request, size: int, body: IBody) 
     first = await body.read()
     watch = Watchdog(client.clock, client.stall_timeout, lambda: sending.cancel())
     source = _Source(body, first, size, watch)
+    expects = "expect" in {name.lower() for name in request.headers}
+    producer = ExpectedBody(source, client.clock) if expects else source
     watch.start()
-    sending = Deferred.fromCoroutine(_send(client.http, request, source))
+    sending = Deferred.fromCoroutine(_send(client.http, request, producer))
     try:
         return await sending
     except (CancelledError, *FAILURES) as error:
@@ -204,11 +209,11 @@ async def upload(client: StoreClient, request: Request, size: int, body: IBody) 
             raise
         raise StoreError(describe_failure(error)) from error
     finally:
+        producer.stopProducing()
         watch.stop()
-        source.stopProducing()
 
 
-async def _send(http: HTTPClient, request: Request, source: _Source) -> Answer:
+async def _send(http: HTTPClient, request: Request, source: IBodyProducer) -> Answer:
     response: IResponse = await http.request(
         request.method,
         request.url,
@@ -271,7 +276,11 @@ class _Source:
 
     def stopProducing(self) -> None:
         """Stop sending for good."""
+        if self._stopped:
+            return
         self._stopped = True
+        # What is waited for now is the answer, if there is one.
+        self._watch.start()
         if self._pumping is not None:
             self._pumping.cancel()
 
