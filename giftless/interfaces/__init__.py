@@ -44,6 +44,7 @@ from giftless.interfaces.caching import (
     ICopied,
     ICounted,
     IGrowingFile,
+    IVerifiedObject,
     IWarming,
 )
 from giftless.interfaces.catalogue import (
@@ -286,6 +287,7 @@ __all__ = [
     "ITransferAdapter",
     "ITransferFactory",
     "IUnsizedStore",
+    "IVerifiedObject",
     "IVouching",
     "IWarming",
     "IWritableStore",

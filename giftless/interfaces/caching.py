@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 from zope.interface import Attribute, Interface
 
+from giftless.interfaces.bodies import IBody
 from giftless.interfaces.storage import IReadableStore, IStoredObject
 from giftless.lfs.objects import ObjectKey, Oid, Repo
 
@@ -85,6 +86,16 @@ class IGrowingFile(IStoredObject):
 
     def fileno() -> int:
         """Return the file's descriptor, once it has grown."""
+
+
+class IVerifiedObject(IStoredObject):
+    """An open object that ends well only if its bytes are its own: those that its oid names.
+
+    :meth:`read` compares them while all of them are read.
+    """
+
+    def read_unverified(start: int, end: int) -> IBody:
+        """Read without comparing: for whoever compares all of them with the oid."""
 
 
 class ICounted(IStoredObject):

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from giftless.errors import Disconnected, LFSError
-from giftless.interfaces import FillOutcome, IBody, IStoredObject
+from giftless.interfaces import FillOutcome, IBody, IStoredObject, IVerifiedObject
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.cache.means import Means, Source
 from giftless.storage.cache.parts import Part
@@ -140,9 +140,17 @@ class Filling:
             if stored.size != self._size:
                 raise Ended("failed")
             self._part.forget_last()
-            await self._write(stored.read(self._part.reached, self._size))
+            await self._write(self._begin(stored))
         finally:
             stored.close()
+
+    def _begin(self, stored: IStoredObject) -> IBody:
+        """Read what is missing; that it is right is found out once."""
+        if not IVerifiedObject.providedBy(stored):
+            return stored.read(self._part.reached, self._size)
+        self._part.may_be_coded = False
+        body: IBody = stored.read_unverified(self._part.reached, self._size)
+        return body
 
     async def _write(self, body: IBody) -> None:
         """Write bytes, and hash them, while the next ones come."""

@@ -51,6 +51,8 @@ class Part:
     :ivar place: where it is, below the entries.
     :ivar fd: the file's descriptor; its owner closes it by :meth:`close`.
     :ivar reached: how many bytes may be read, as far as is known.
+    :ivar may_be_coded: whether it may have another digest than the oid, if it begins like a
+        coded object.
     :ivar orphaned: whether nobody fills the file any more, nor can: it has no name.
     """
 
@@ -66,6 +68,7 @@ class Part:
         self._owned = False
         self.fd = -1
         self.reached = 0
+        self.may_be_coded = True
         self.orphaned = False
 
     def open(self) -> bool | None:
@@ -183,7 +186,8 @@ class Part:
         self._take(self._last)
         digest = self._digest.hexdigest()
         plain = digest == self._key.oid
-        if len(self._last) != 1 or not (plain or self._head == MAGIC):
+        coded = self.may_be_coded and self._head == MAGIC
+        if len(self._last) != 1 or not (plain or coded):
             raise WrongDigest(digest)
         os.pwrite(self.fd, self._last, self.reached)
         self.reached = self._size

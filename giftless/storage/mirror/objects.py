@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from giftless.base.bodies import VerifiedBody, collect
 from giftless.errors import LFSError, PayloadTooLarge, WrongBody
-from giftless.interfaces import IBlocking, IBody, IStoredObject, WallClock
+from giftless.interfaces import IBlocking, IBody, IVerifiedObject, WallClock
 from giftless.lfs.objects import NO_EXTRAS, Extras, Oid
 from giftless.lfs.replies import GivenAction
 from giftless.storage.mirror.asking import RETRY_AFTER, Asker, Outgoing
@@ -39,7 +39,7 @@ _SLOWEST: Final = 1024
 _MOST_WORDS: Final = 65536
 
 
-@implementer(IStoredObject)
+@implementer(IVerifiedObject)
 class UpstreamObject:
     """An open object: each part that is read is one request, or more if it breaks off.
 
@@ -74,14 +74,19 @@ class UpstreamObject:
 
     def read(self, start: int, end: int) -> IBody:
         """See :meth:`giftless.interfaces.IStoredObject.read`."""
-        body = UpstreamBody(
-            self._asker, self._action, self.size, start, end, self._clock, self._wall_clock
-        )
-        self._bodies.append(body)
+        body = self.read_unverified(start, end)
         if (start, end) != (0, self.size):
             return body
         checked = VerifiedBody(body, self._oid, self.size, self.size, self._blocking)
         return _HeldBack(checked, self._asker.name)
+
+    def read_unverified(self, start: int, end: int) -> IBody:
+        """See :meth:`giftless.interfaces.caching.IVerifiedObject.read_unverified`."""
+        body = UpstreamBody(
+            self._asker, self._action, self.size, start, end, self._clock, self._wall_clock
+        )
+        self._bodies.append(body)
+        return body
 
     def close(self) -> None:
         """See :meth:`giftless.interfaces.IStoredObject.close`: cut what still runs."""

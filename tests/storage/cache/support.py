@@ -87,14 +87,22 @@ class Far:
 
     :param data: its bytes.
     :param held: whether these come when the test provides them, or at once.
+    :param kind: what is opened.
     :ivar opened: what was opened.
     :ivar failure: what opening raises, if set.
     """
 
-    def __init__(self, data: bytes = DATA, held: bool = False, size: int | None = None) -> None:
+    def __init__(
+        self,
+        data: bytes = DATA,
+        held: bool = False,
+        size: int | None = None,
+        kind: type[FarObject] = FarObject,
+    ) -> None:
         self.data: bytes | None = data
         self.size = len(data) if size is None else size
         self.held = held
+        self._kind = kind
         self.opened: list[FarObject] = []
         self.failure: Exception | None = None
         self.breaks: list[Exception] = []
@@ -105,7 +113,7 @@ class Far:
             raise self.failure
         if self.data is None:
             return None
-        self.opened.append(FarObject(self.size, self._body))
+        self.opened.append(self._kind(self.size, self._body))
         return self.opened[-1]
 
     @property

@@ -10,19 +10,22 @@ from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from giftless.errors import NotFound, ServiceUnavailable, StorageUnavailable
 from giftless.interfaces import (
+    IBody,
     ICaching,
     ICounted,
     IGrowingFile,
     IStoredFile,
     IStoredObject,
+    IVerifiedObject,
 )
 from giftless.storage.cache import checks, growth
 from giftless.storage.coded.head import HEAD_SIZE, MAGIC
-from tests.storage.cache.support import DATA, KEY, CacheTestCase, Far, chunks_of
+from tests.storage.cache.support import DATA, KEY, CacheTestCase, Far, FarObject, chunks_of
 from tests.support.blocking import ManualBlocking, jobs_of
 from tests.support.bodies import altered, read_all
 from tests.support.making import key_of
@@ -123,6 +126,39 @@ class ReadingTests(CacheTestCase):
         self.assertCountEqual(self.run_now(self.reads.keys_of(KEY.repo)), keys)
         self.assertIs(self.run_now(self.reads.has(KEY, len(DATA))), True)
         self.assertIs(self.run_now(self.reads.has(KEY, 1)), False)
+
+
+@implementer(IVerifiedObject)
+class VerifiedFarObject(FarObject):
+    """One whose bytes are compared with its oid where it is kept, or here."""
+
+    def read(self, start: int, end: int) -> IBody:
+        """See :meth:`giftless.interfaces.IStoredObject.read`."""
+        raise AssertionError("its bytes are hashed by the cache")
+
+    def read_unverified(self, start: int, end: int) -> IBody:
+        """See :meth:`giftless.interfaces.caching.IVerifiedObject.read_unverified`."""
+        return super().read(start, end)
+
+
+class VerifiedTests(CacheTestCase):
+    def test_bytes_that_are_verified_anyway_are_hashed_once(self) -> None:
+        far = Far(kind=VerifiedFarObject)
+        self.assertEqual(self.get(far), DATA)
+        verifyObject(IVerifiedObject, far.opened[0])
+        self.assertEqual((far.reads, self.kept(KEY)), ([(0, len(DATA))], [True]))
+
+    def test_they_are_the_object_however_they_begin(self) -> None:
+        """Bytes that look like a coded object may have any digest, where objects are coded."""
+        coded = MAGIC + DATA
+        self.assertEqual(self.get(Far(coded)), coded)
+        self.assertEqual(self.run_now(self.reads.drop(None)), 1)
+        self.assert_fails(StorageUnavailable, self.read(Far(coded, kind=VerifiedFarObject)))
+        self.assertEqual((self.kept(KEY), self.tallies.fills), ([False], ["kept", "wrong"]))
+
+    async def read(self, far: Far) -> bytes:
+        """Read an object to its end."""
+        return await read_all(self.open(far).read(0, far.size))
 
 
 class FollowingTests(CacheTestCase):

@@ -16,13 +16,14 @@ from zope.interface.verify import verifyObject
 
 from giftless.base.http_client import Answer
 from giftless.errors import ExpiredAction
-from giftless.interfaces import IBody, IStoredObject
+from giftless.interfaces import IBody, IVerifiedObject
 from giftless.lfs.replies import GivenAction
 from giftless.storage.mirror.asking import Outgoing
 from giftless.storage.mirror.errors import UpstreamUnavailable, UpstreamUnusable
 from giftless.storage.mirror.objects import UpstreamObject
 from giftless.storage.remote.client import StoreError
 from tests.support.blocking import InlineBlocking
+from tests.support.bodies import read_all
 from tests.support.making import oid_of
 from tests.support.run import CoroutineTestCase
 
@@ -125,7 +126,13 @@ class UpstreamObjectTests(CoroutineTestCase):
         return answer
 
     def test_it_is_an_open_object(self) -> None:
-        verifyObject(IStoredObject, self.object)
+        verifyObject(IVerifiedObject, self.object)
+
+    def test_whoever_compares_by_itself_gets_the_bytes_as_they_come(self) -> None:
+        self.server.answer = lambda asked: (200, {}, Body([DATA[::-1]]))
+        body = self.object.read_unverified(0, len(DATA))
+        self.assertEqual(self.run_now(read_all(body)), DATA[::-1])
+        self.assert_fails(UpstreamUnusable, read_all(self.object.read(0, len(DATA))))
 
     def test_the_server_does_not_choose_what_frames_a_request(self) -> None:
         self.server.answer = lambda asked: (200, {}, Body([DATA]))
