@@ -34,8 +34,9 @@ help:
 	@echo "make pins      choose new versions of what the Debian package brings"
 	@echo "make clean     remove everything that was made here, except objects"
 
+# What a configuration may name is installed if there is one: it is more than the rest.
 run:
-	@.ci/venv all
+	@.ci/venv $(if $(ARGS)$(filter GIFTLESS_%,$(.VARIABLES)),all)
 	@exec $(bin)/twistd -n --pidfile= giftless $(ARGS)
 
 test:
@@ -101,9 +102,10 @@ deb:
 	@.ci/venv release
 	@.ci/deb
 
+# As apt and pip do, it trusts the authorities that the machine trusts: some networks have their own.
 pins:
 	@.ci/venv release
-	$(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	$(bin)/uv pip compile --system-certs --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --custom-compile-command "make pins" --extra all --extra ldap \
 		--output-file etc/requirements.txt pyproject.toml
 
