@@ -1,6 +1,7 @@
 # giftless in a container: "docker build -t giftless ." (docs/install/container.rst).
 
-# -- A virtual environment, with everything that a configuration may name.
+# -- A virtual environment, with everything that a configuration may name: the libraries of the
+# Debian package ("make pins").
 FROM debian:trixie-slim AS build
 
 # There are wheels for most of it; python-ldap is compiled.
@@ -11,11 +12,14 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
-COPY . .
+COPY etc/requirements.txt etc/
+RUN python3 -m venv /opt/giftless \
+    && /opt/giftless/bin/pip install --no-cache-dir --require-hashes --only-binary :all: \
+        --no-binary python-ldap -r etc/requirements.txt
 
 # The last command writes Twisted's plugin cache, which nobody can do later.
-RUN python3 -m venv /opt/giftless \
-    && /opt/giftless/bin/pip install --no-cache-dir '.[all,ldap]' \
+COPY . .
+RUN /opt/giftless/bin/pip install --no-cache-dir --no-deps . \
     && /opt/giftless/bin/twistd --help >/dev/null
 
 
@@ -35,7 +39,7 @@ LABEL org.opencontainers.image.title="giftless" \
 # whose group is root, as OpenShift has it.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates libldap2 libsasl2-2 python3 \
+    && apt-get install -y --no-install-recommends ca-certificates libldap2 libsasl2-2 python3 tini \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 giftless \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/giftless --no-create-home \
@@ -60,4 +64,6 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["giftless", "health"]
 
-ENTRYPOINT ["twistd", "--nodaemon", "--pidfile=", "giftless"]
+# The kernel drops signals to the first process until that listens, which takes Python half a
+# second: tini passes them on from the start.
+ENTRYPOINT ["tini", "--", "twistd", "--nodaemon", "--pidfile=", "giftless"]

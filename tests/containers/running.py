@@ -132,9 +132,17 @@ class Container:
         """End it."""
         subprocess.run([_runc(), "delete", "--force", self.name], check=False)
 
+    def has_begun(self) -> bool:
+        """Tell whether its first process has started another."""
+        first = self._state()["pid"]
+        return bool(Path(f"/proc/{first}/task/{first}/children").read_text())
+
     def _status(self) -> str:
+        return str(self._state()["status"])
+
+    def _state(self) -> Any:
         state = subprocess.run([_runc(), "state", self.name], capture_output=True, check=True)
-        return str(json.loads(state.stdout)["status"])
+        return json.loads(state.stdout)
 
 
 def _runc() -> str:

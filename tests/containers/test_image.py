@@ -28,6 +28,9 @@ NEEDED = (
     *("giftless", "twisted", "etc/giftless.yaml", "systemd"),
 )
 
+#: The libraries of the image and of the Debian package.
+REQUIREMENTS = "etc/requirements.txt"
+
 
 def instructions(name: str) -> list[str]:
     """Return the arguments of an instruction of the recipe, wherever it stands."""
@@ -54,11 +57,21 @@ class RecipeTests(SynchronousTestCase):
             if line and not line.startswith("#")
         ]
         self.assertEqual(first, "*")
-        for name in (*NEEDED, str(IMAGE_CONFIG.relative_to(ROOT))):
+        for name in (*NEEDED, REQUIREMENTS, str(IMAGE_CONFIG.relative_to(ROOT))):
             self.assertIn(f"!{name}", rules)
         for rule in rules:
             if rule.startswith("!"):
                 self.assertTrue((ROOT / rule[1:]).exists(), rule)
+
+    def test_libraries_are_those_of_the_debian_package(self) -> None:
+        """Each with its digest; giftless itself brings no others."""
+        libraries, itself = [run for run in instructions("RUN") if "pip install" in run]
+        package = (ROOT / ".ci" / "deb").read_text()
+        options = "--require-hashes --only-binary :all: --no-binary python-ldap"
+        for recipe in (libraries, package.replace("\\\n", "")):
+            self.assertIn(options, " ".join(recipe.split()))
+            self.assertIn(REQUIREMENTS, recipe)
+        self.assertIn(" --no-deps .", itself)
 
     def test_nobody_is_root(self) -> None:
         (user,) = instructions("USER")
@@ -78,9 +91,9 @@ class RecipeTests(SynchronousTestCase):
         self.assertIn(name, [command for command, _, _ in COMMANDS])
 
     def test_signals_reach_the_daemon(self) -> None:
-        """There is no shell in between."""
+        """There is no shell in between, but what passes signals on."""
         (entry,) = instructions("ENTRYPOINT")
-        self.assertEqual(json.loads(entry)[0], "twistd")
+        self.assertEqual(json.loads(entry)[:3], ["tini", "--", "twistd"])
         self.assertEqual(shlex.split(instructions("STOPSIGNAL")[0]), ["SIGTERM"])
 
 

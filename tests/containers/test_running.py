@@ -68,6 +68,14 @@ class ContainerTests(IntegrationTestCase):
             container.wait_until_ended()
             self.assertNotRegex(container.log, '"level":"(warn|error|critical)"')
 
+    def test_a_signal_before_python_runs_ends_it(self) -> None:
+        os.chown(self.volume, 10001, 0)
+        container = self.start()
+        wait_until(container.has_begun, "it to begin")
+        container.signal("TERM")
+        container.wait_until_ended()
+        self.assertEqual(container.log, "")
+
     def test_no_more_workers_than_have_room(self) -> None:
         os.chown(self.volume, 10001, 0)
         container = self.started(memory=700 * MIB)
