@@ -102,11 +102,11 @@ deb:
 	@.ci/venv release
 	@.ci/deb
 
-# As apt and pip do, it trusts the authorities that the machine trusts: some networks have their own.
+# It trusts the authorities that the machine trusts: some networks have one of their own.
 pins:
 	@.ci/venv release
-	$(bin)/uv pip compile --system-certs --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-annotate --custom-compile-command "make pins" --extra all --extra ldap \
+	$(bin)/uv pip compile --system-certs --quiet --universal --python-version 3.11 \
+		--generate-hashes --upgrade --no-annotate --custom-compile-command "make pins" --extra all --extra ldap \
 		--output-file etc/requirements.txt pyproject.toml
 
 clean:
