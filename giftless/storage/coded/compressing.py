@@ -56,7 +56,9 @@ class Compression:
         return MIN_BYTES <= size <= MAX_FRAMES * FRAME_SIZE
 
     def pays(self, start: bytes, size: int) -> bool:
-        """Tell whether compressing an object saves enough, as its beginning shows.  Blocks.
+        """Tell whether compressing an object saves enough, as its beginning shows.
+
+        Few bytes are tried, so this may run where the reactor does.
 
         :param start: the beginning; all if the object has no more.
         :param size: how many bytes the object has.

@@ -60,7 +60,7 @@ class Recoding:
             if stored.size != size:
                 return
             start = await Cutter(stored.read(0, min(size, START_BYTES))).take_most(START_BYTES)
-            if await self._writer.changes(start, size):
+            if self._writer.changes(start, size):
                 body = stored.read(0, size)
                 verified = VerifiedBody(body, payload.sha256, size, size, self._blocking)
                 await self._writer.put(key, Payload(size, payload.sha256), verified, extras)

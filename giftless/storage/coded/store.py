@@ -192,7 +192,7 @@ class CodedStore:
             return False
         try:
             start = await read_exactly(stored, 0, min(stored.size, START_BYTES))
-            return await self._writer.compresses(start, stored.size)
+            return self._writer.compresses(start, stored.size)
         finally:
             stored.close()
 

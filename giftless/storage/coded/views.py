@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from zope.interface import implementer
 
-from giftless.base.bodies import Resumed
+from giftless.base.bodies import Resumed, take_most
 from giftless.base.page_cache import read_now
 from giftless.errors import ObjectUnreadable
 from giftless.interfaces import IBody, IStoredFile, IStoredObject
@@ -87,16 +88,20 @@ class Cutter:
 
     def __init__(self, body: IBody) -> None:
         self._body = body
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         self._waiting = 0
         self._ended = False
 
-    def rest(self, first: bytes) -> IBody:
-        """Return the body again, with what has been taken of it in front.
+    def rest(self) -> IBody:
+        """Return what has not been taken, in the chunks that it came in."""
+        begun = [list(self._chunks)] if self._chunks else []
+        return Resumed(begun, Bytes(b"") if self._ended else self._body)
 
-        :param first: that; not empty.
-        """
-        return Resumed([[first, *self._chunks]], self._body)
+    async def peek(self, length: int) -> bytes:
+        """Return what :meth:`take_most` would, without taking it."""
+        await self._gather(length)
+        # Of what may be much more, only this is copied.
+        return _joined(take_most(self._chunks.copy(), length))
 
     async def take(self, length: int) -> bytes:
         """Return the next ``length`` bytes.
@@ -110,16 +115,22 @@ class Cutter:
 
     async def take_most(self, length: int) -> bytes:
         """Return the next ``length`` bytes, or all that are left if there are fewer."""
+        await self._gather(length)
+        piece = _joined(take_most(self._chunks, length))
+        self._waiting -= len(piece)
+        return piece
+
+    async def _gather(self, length: int) -> None:
+        """Wait until ``length`` bytes are there, or all."""
         while self._waiting < length and not self._ended:
             chunks = await self._body.read()
             self._ended = not chunks
             self._chunks += chunks
             self._waiting += sum(map(len, chunks))
-        whole = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        piece, rest = whole[:length], whole[length:]
-        self._chunks = [rest] if rest else []
-        self._waiting = len(rest)
-        return piece
+
+
+def _joined(chunks: Sequence[bytes]) -> bytes:
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def read_exactly(stored: IStoredObject, start: int, end: int) -> bytes:

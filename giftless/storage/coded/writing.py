@@ -9,7 +9,7 @@ from giftless.base.bodies import collect
 from giftless.base.spool import Spool
 from giftless.interfaces import IBlocking, IBody, IUnsizedStore, Payload
 from giftless.lfs.objects import Extras, ObjectKey
-from giftless.storage.coded.coding import INLINE_BYTES, CodedBody, ContentCoder
+from giftless.storage.coded.coding import CodedBody, ContentCoder
 from giftless.storage.coded.compressing import START_BYTES, Compression
 from giftless.storage.coded.frames import FRAME_SIZE
 from giftless.storage.coded.head import HEAD_SIZE, Head, resembles_head
@@ -41,19 +41,16 @@ class Writer:
         """Store an object; see :meth:`giftless.interfaces.IWritableStore.put`."""
         cutter = Cutter(body)
         wanted = FRAME_SIZE if payload.length is None else START_BYTES
-        first = await cutter.take_most(wanted)
-        whole = len(first) < wanted
-        size = len(first) if whole else payload.length
-        compresses = await self.compresses(first, size)
+        first = await cutter.peek(wanted)
+        size = len(first) if len(first) < wanted else payload.length
+        compresses = self.compresses(first, size)
         if not self._is_coded(first, compresses):
-            plain = Bytes(first) if whole else cutter.rest(first)
-            await self.store.put(key, payload, plain, extras)
+            await self.store.put(key, payload, cutter.rest(), extras)
             if size is not None:
                 self.sizes.remember(key.oid, size, size)
             return
-        if not whole:
-            first += await cutter.take_most(FRAME_SIZE - len(first))
-            whole = len(first) < FRAME_SIZE
+        first = await cutter.take_most(FRAME_SIZE)
+        whole = len(first) < FRAME_SIZE
         coded, head = await self._code(key, first, cutter, size, compresses)
         length = self._length(head)
         if whole and length is None:
@@ -67,15 +64,15 @@ class Writer:
                 await self.store.put(key, Payload(length), spool, extras)
         self.sizes.remember(key.oid, coded.written, coded.received)
 
-    async def changes(self, first: bytes, size: int) -> bool:
+    def changes(self, first: bytes, size: int) -> bool:
         """Tell whether an object is stored in another form than its own.
 
         :param first: how it begins: :data:`START_BYTES`, or all if it has less.
         :param size: its size in bytes.
         """
-        return self._is_coded(first, await self.compresses(first, size))
+        return self._is_coded(first, self.compresses(first, size))
 
-    async def compresses(self, first: bytes, size: int | None) -> bool:
+    def compresses(self, first: bytes, size: int | None) -> bool:
         """Tell whether an object is stored compressed.
 
         :param first: how it begins, as for :meth:`changes`.
@@ -84,9 +81,8 @@ class Writer:
         compression = self.compression
         if compression is None or size is None or not compression.suits(size):
             return False
-        if len(first) <= INLINE_BYTES:
-            return compression.pays(first, size)
-        return await self.blocking.run(compression.pays, first, size)
+        # The way to a thread would take longer.
+        return compression.pays(first, size)
 
     def _is_coded(self, first: bytes, compresses: bool) -> bool:
         return compresses or self.sealing is not None or resembles_head(first)

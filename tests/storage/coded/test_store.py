@@ -186,6 +186,26 @@ class MixedTestCase(CoroutineTestCase):
         return size if size is None or isinstance(size, int) else type(size)
 
 
+class PlainTests(CoroutineTestCase):
+    def test_what_cannot_be_compressed_is_stored_without_a_detour(self) -> None:
+        """In as many jobs of threads as without the wrapper, and without a copy of its bytes."""
+        blocking = InlineBlocking()
+        os.makedirs(path := self.mktemp())
+        local = LocalStore(path, "", blocking)
+        lent = environment(self.mktemp(), blocking=blocking)
+        store = build_coded(local, load_compression("zstd"), None, lent)
+        for size in (64 * 1024, 256 * 1024, 1024 * 1024, len(NOISE)):
+            data = NOISE[:size]
+            jobs = []
+            for number, each in enumerate((local, store)):
+                key = key_of(data, f"org/{number}")
+                body = ListBody([data[: size // 2], data[size // 2 :]])
+                before = len(blocking.jobs)
+                self.run_now(each.put(key, payload_of(data), body, {}))
+                jobs.append(len(blocking.jobs) - before)
+            self.assertLessEqual(jobs[1], jobs[0])
+
+
 class FormTests(MixedTestCase):
     def test_what_can_be_compressed_is(self) -> None:
         for data in (TEXT, TEXT[:FRAME_SIZE], TEXT[: FRAME_SIZE + 1], TEXT[:5000]):
