@@ -161,14 +161,15 @@ class Filling:
                 if writing is not None:
                     running, writing = writing, None
                     await running
-                    self._advance(self._part.reached)
-                writing = Deferred.fromCoroutine(
-                    _await(self._means.blocking.run(self._part.write, chunks))
-                )
+                writing = Deferred.fromCoroutine(self._put(chunks))
         finally:
             if writing is not None:
                 await writing
-                self._advance(self._part.reached)
+
+    async def _put(self, chunks: Sequence[bytes]) -> None:
+        """Write some bytes, and tell so at once: it may take long until others come."""
+        await self._means.blocking.run(self._part.write, chunks)
+        self._advance(self._part.reached)
 
     async def _read(self, body: IBody) -> Sequence[bytes]:
         try:
