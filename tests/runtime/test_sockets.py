@@ -30,7 +30,7 @@ from giftless.runtime.sockets.endpoints import (
     session_listenings,
     worker_listenings,
 )
-from giftless.runtime.sockets.ports import BACKLOG, TURN, SharedTCPPort
+from giftless.runtime.sockets.ports import BACKLOG, MOST, TURN, SharedTCPPort
 from giftless.ssh.options import SSHOptions
 from tests.support.logs import observe
 from tests.support.processes import PATIENCE
@@ -186,6 +186,22 @@ class TurnsTests(SynchronousTestCase):
             self.assertTrue(self.reads(port))
         self.assertEqual((taken, paused), ([1, 2, 2], False))
 
+    def test_a_crowd_is_accepted_soon(self) -> None:
+        port = self.adopt(3 * MOST)
+        taken = []
+        for _ in range(7):
+            taken.append(self.accept(port))
+            self.reactor.advance(TURN)
+        self.assertEqual(taken, [1, 2, 4, 8, 16, 16, 1])
+
+    def test_a_busy_worker_begins_with_one_only_if_nothing_was_left(self) -> None:
+        """Other connections may take longer than a turn before it comes to accept."""
+        port = self.adopt(4)
+        self.accept(port)
+        self.reactor.advance(TURN)
+        self.reactor.rightNow += 10 * TURN
+        self.assertEqual(self.accept(port), 2)
+
     def test_what_comes_later(self) -> None:
         """It begins with one again."""
         port = self.adopt(1)
@@ -197,9 +213,10 @@ class TurnsTests(SynchronousTestCase):
 
     def test_a_single_worker_waits_for_nobody(self) -> None:
         """Nobody else would come."""
-        port = self.adopt(2, alone=True)
-        self.assertEqual(self.accept(port), 1)
-        self.assertTrue(self.reads(port))
+        port = self.adopt(MOST + 2, alone=True)
+        for count in (MOST, 2):
+            self.assertEqual(self.accept(port), count)
+            self.assertTrue(self.reads(port))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_the_end_comes_during_a_pause(self) -> None:

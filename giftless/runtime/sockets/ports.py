@@ -20,6 +20,9 @@ _log = Logger(namespace="giftless")
 #: For how many seconds a worker leaves waiting connections to the other workers.
 TURN: Final = 0.002
 
+#: How many connections a worker accepts at once, at most: those that it has wait meanwhile.
+MOST: Final = 16
+
 #: How many connections may wait to be accepted, unless an endpoint says more:
 #: Twisted's own 50 are few while workers are replaced.
 BACKLOG: Final = 1024
@@ -29,22 +32,22 @@ class _InTurns:
     """Accepts one connection, and leaves the others that wait to other workers.
 
     It pauses for :data:`TURN` seconds.  Connections that still wait then are more
-    than the other workers have time for: it accepts one more than before.
+    than the other workers have time for: it accepts twice as many as before.
 
-    :ivar alone: whether no other worker accepts on the socket.
+    :ivar alone: whether no other worker accepts on the socket: it accepts :data:`MOST` then.
     """
 
     reactor: Any
     sessionno: int  # How many connections it has accepted.
     alone = False
     _limit = 1
-    _pause: IDelayedCall | None = None
-    _resumed = 0.0
+    #: What ends a pause, or lets it begin with one again.
+    _next: IDelayedCall | None = None
 
     @property
     def numberAccepts(self) -> int:
         """How many connections Twisted accepts at once."""
-        return self._limit
+        return MOST if self.alone else self._limit
 
     @numberAccepts.setter
     def numberAccepts(self, number: int) -> None:
@@ -52,27 +55,36 @@ class _InTurns:
 
     def doRead(self) -> None:
         """Accept connections."""
-        if self.reactor.seconds() > self._resumed + TURN:
-            self._limit = 1  # After the pause nothing was left.
+        self._expect_nothing()
         before = self.sessionno
         super().doRead()  # type: ignore[misc]  # of the port
+        if self.alone:
+            return
         if self.sessionno - before < self._limit:
             self._limit = 1
-        elif not self.alone:
-            self._limit += 1
+        else:
+            self._limit = min(2 * self._limit, MOST)
             self.stopReading()  # type: ignore[attr-defined]
-            self._pause = self.reactor.callLater(TURN, self._go_on)
+            self._next = self.reactor.callLater(TURN, self._go_on)
 
     def _go_on(self) -> None:
-        self._pause = None
-        self._resumed = self.reactor.seconds()
         self.startReading()  # type: ignore[attr-defined]
+        # Before that is due the reactor has looked, however busy it is.
+        self._next = self.reactor.callLater(TURN, self._begin_again)
+
+    def _begin_again(self) -> None:
+        """Take note that nothing was left after a pause."""
+        self._next = None
+        self._limit = 1
+
+    def _expect_nothing(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def loseConnection(self, *args: Any) -> Any:
         """Stop listening."""
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
+        self._expect_nothing()
         return super().loseConnection(*args)  # type: ignore[misc]
 
     stopListening = loseConnection
