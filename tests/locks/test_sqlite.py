@@ -224,7 +224,7 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
 
     def test_many_processes_at_once(self) -> None:
         """All of them start on a file that is not there, and all of them work."""
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("fork")
         with context.Pool(8) as pool:
             ids = pool.map(_start, [str(self.path)] * 16, chunksize=1)
         store = self.build()
