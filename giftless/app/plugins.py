@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final, TypeVar
 
 from twisted.logger import Logger
@@ -74,14 +74,18 @@ class LazyPlugin:
         self._target = target
         directlyProvides(self, IPlugin, interface)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_target":
-            raise AttributeError(name)
+    @cached_property
+    def _plugin(self) -> Any:
         try:
             factory = namedAny(self._target)
         except AttributeError:
             raise ImportError(f"there is no {self._target}") from None
-        return getattr(factory(), name)
+        return factory()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._plugin, name)
 
 
 def add_directories(directories: Sequence[str]) -> None:
