@@ -86,7 +86,7 @@ class Operation:
         return self.target.endswith("/batch")
 
 
-#: Every operation of the API.
+#: Every operation of the API; last the one after which another object is there.
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "download_batch": Operation(
         "POST", f"{API}/objects/batch", PRESENT, batch_body("download", entry(PRESENT))
@@ -96,10 +96,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "get": Operation("GET", storage_url(oid_of(PRESENT), API), PRESENT),
     "head": Operation("HEAD", storage_url(oid_of(PRESENT), API), PRESENT),
-    "put": Operation("PUT", storage_url(oid_of(NEW), API), NEW, NEW),
     "verify": Operation(
         "POST", f"{API}/objects/storage/verify", PRESENT, json.dumps(entry(PRESENT)).encode()
     ),
+    "put": Operation("PUT", storage_url(oid_of(NEW), API), NEW, NEW),
 }
 
 #: Those that change what is stored.

@@ -1,7 +1,7 @@
 """Every authenticator, every operation, every outcome, over the wire.
 
 The table below says who asks and what comes of it; each cell is a test of its
-own.  The front is the daemon's own composition (:mod:`tests.web.guarded`).
+own, for all operations or for one, if what a forge says would be remembered.  The front is the daemon's own composition (:mod:`tests.web.guarded`).
 """
 
 from __future__ import annotations
@@ -204,30 +204,35 @@ class MatrixCase(GuardedTestCase):
 class IdentifiedTests(MatrixCase):
     """Everybody who is asked who they are, with each authenticator alone."""
 
-    async def check(self, cell: str, scheme: Scheme, outcome: Outcome, name: str) -> None:
-        """Check one cell."""
+    async def check(self, cell: str, scheme: Scheme, outcome: Outcome, *names: str) -> None:
+        """Check some operations."""
         if scheme.forge:
             await self.start_forge(scheme.forge, outcome.forge)
         self.guard(scheme.section(self), access=outcome.access)
         shown = [scheme.people[outcome.person]] if outcome.person else []
-        response = await self.ask(name, *shown)
-        self.assert_cell(cell, name, response, outcome.status(name))
-        self.assert_challenged(response, outcome.access is not QUIET)
+        for name in names:
+            response = await self.ask(name, *shown)
+            self.assert_cell(f"{cell} {name}", name, response, outcome.status(name))
+            self.assert_challenged(response, outcome.access is not QUIET)
 
 
 class TogetherTests(MatrixCase):
     """Everybody in one chain: nobody is taken for somebody else."""
 
-    async def check(self, cell: str, scheme: Scheme, outcome: Outcome, name: str) -> None:
-        """Check one cell, with a forge last, because only forges' tokens look like nothing."""
+    async def check(self, cell: str, scheme: Scheme, outcome: Outcome) -> None:
+        """Check all operations.
+
+        A forge is last, because only forges' tokens look like nothing.
+        """
         forge = scheme.forge or "gitea"
         await self.start_forge(forge)
         chain = [SCHEMES[other] for other in ("jwt_hs256", "jwt_rs256", "basic")]
         chain += [SCHEMES[forge], SCHEMES["anonymous_read"]]
         self.guard(*(part.section(self) for part in chain), access=outcome.access)
-        response = await self.ask(name, scheme.people[outcome.person])
-        self.assert_cell(cell, name, response, outcome.status(name))
-        self.assert_challenged(response)
+        for name in OPERATIONS:
+            response = await self.ask(name, scheme.people[outcome.person])
+            self.assert_cell(f"{cell} {name}", name, response, outcome.status(name))
+            self.assert_challenged(response)
 
 
 class TwoHeadersTests(MatrixCase):
@@ -332,17 +337,17 @@ for _name, _scheme in SCHEMES.items():
         **(OBJECT_OUTCOMES if "only_present" in _scheme.people else {}),
     }
     for _title, _outcome in _outcomes.items():
-        for _operation in OPERATIONS:
-            add_cell(
-                IdentifiedTests, f"{_name}__{_title}__{_operation}", _scheme, _outcome, _operation
-            )
+        _cell = f"{_name}__{_title}"
+        if _scheme.forge:
+            for _operation in OPERATIONS:
+                add_cell(IdentifiedTests, f"{_cell}__{_operation}", _scheme, _outcome, _operation)
+        else:
+            add_cell(IdentifiedTests, _cell, _scheme, _outcome, *OPERATIONS)
     if _scheme.forge:
         _cell = f"{_name}__while_the_forge_is_down__download_batch"
         add_cell(IdentifiedTests, _cell, _scheme, FORGE_IS_DOWN, "download_batch")
     for _title in CHAINED if _name not in ANONYMOUS_OUTCOMES else ():
-        for _operation in OPERATIONS:
-            _cell = f"{_name}__{_title}__{_operation}"
-            add_cell(TogetherTests, _cell, _scheme, OUTCOMES[_title], _operation)
+        add_cell(TogetherTests, f"{_name}__{_title}", _scheme, OUTCOMES[_title])
     if "only_present" in _scheme.people:
         add_cell(PartialBatchTests, f"{_name}__download", _scheme, "download", "only_present")
         add_cell(PartialBatchTests, f"{_name}__upload", _scheme, "upload", "only_new")
