@@ -1,7 +1,8 @@
 """Every authenticator, every operation, every outcome, over the wire.
 
 The table below says who asks and what comes of it; each cell is a test of its
-own, for all operations or for one, if what a forge says would be remembered.  The front is the daemon's own composition (:mod:`tests.web.guarded`).
+own, for all operations, or for one if a forge says who somebody is: that would
+be remembered.  The front is the daemon's own composition (:mod:`tests.web.guarded`).
 """
 
 from __future__ import annotations
