@@ -16,8 +16,14 @@ from giftless.lfs.objects import Repo
 #: How many entries are changed in one transaction, about.
 _PART: Final = 20_000
 
+#: How many entries get another repository in one transaction, which costs several times as much.
+_MOVED: Final = 2000
+
 #: The most parts into which a repository's entries are divided.
 _MAX_PARTS: Final = 256
+
+#: More entries than there are.
+_ALL: Final = 2**62
 
 #: What is behind all oids.
 _BEHIND: Final = b"\xff" * 33
@@ -51,11 +57,29 @@ def protect(session: Session, repo: Repo, first: bytes, last: bytes, at: float) 
         )
 
 
+def move_some(session: Session, source: Repo, target: Repo) -> bool:
+    """Give some entries of a repository to another one, where they replace its own.
+
+    So at any moment each entry is in one of both, and none that the target has is missing.
+
+    :returns: whether so many are left in both that they move in more than one transaction.
+    """
+    ids = session.repo_ids((source, target))
+    if len(ids) < 2:
+        return False
+    with session.writing():
+        if min(_count(session, number) for number in ids.values()) <= _MOVED:
+            return False
+        _move(session, ids[source], ids[target], wins=True, most=_MOVED)
+    return True
+
+
 def rename(session: Session, source: Repo, target: Repo) -> None:
     """Give all entries of a repository to another one, where they replace its own.
 
     This takes no longer because one of both has many: the entries of the smaller one move,
-    and if these are the target's, both exchange their paths.
+    and if these are the target's, both exchange their paths.  If both have many,
+    :func:`move_some` comes before.
     """
     if source == target:
         return
@@ -77,14 +101,15 @@ def _count(session: Session, number: int) -> int:
     return int(count)
 
 
-def _move(session: Session, source: int, target: int, wins: bool) -> None:
-    """Move the entries of a repository to another one.
+def _move(session: Session, source: int, target: int, wins: bool, most: int = _ALL) -> None:
+    """Move entries of a repository to another one.
 
     :param wins: whether they replace those that the other one has.
+    :param most: how many move at most.
     """
     books = Books()
-    statement = f"SELECT {COLUMNS} FROM giftless_catalogue_entries WHERE repo = ?"
-    for rows in chunks(map(Row._make, session.execute(statement, (source,)).fetchall())):
+    statement = f"SELECT {COLUMNS} FROM giftless_catalogue_entries WHERE repo = ? LIMIT ?"
+    for rows in chunks(map(Row._make, session.execute(statement, (source, most)).fetchall())):
         known = session.rows((target, row.oid) for row in rows)
         changed, gone = [], []
         for row in rows:

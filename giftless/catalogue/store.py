@@ -116,6 +116,8 @@ class SQLCatalogue:
         # Before, in several transactions: one may not take long, and this harms nobody.
         for first, last in await self._run(lambda session: renaming.spans(session, source)):
             await self._run(partial(renaming.protect, repo=source, first=first, last=last, at=at))
+        while await self._run(lambda session: renaming.move_some(session, source, target)):
+            await self._pool.pause()
         await self._run(lambda session: renaming.rename(session, source, target))
 
     async def aliases(self) -> Mapping[str, str]:

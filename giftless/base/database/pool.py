@@ -7,11 +7,12 @@ them, and for a limited time.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import DeferredSemaphore, TimeoutError
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from giftless.base.database.dialect import Connection, Database
@@ -20,6 +21,9 @@ from giftless.errors import ConfigError, LFSError, ServiceUnavailable
 from giftless.interfaces import IBlocking
 
 T = TypeVar("T")
+
+#: How long :meth:`Pool.pause` takes, in seconds.
+PAUSE: Final = 0.2
 
 
 class Pool(Service):
@@ -99,6 +103,14 @@ class Pool(Service):
             if watchdog.active():
                 watchdog.cancel()
             self._turns.release()
+
+    async def pause(self) -> None:
+        """Let other processes write, before somebody writes again who has much to write.
+
+        Those who wait for SQLite's lock look for it every tenth of a second, and nobody
+        keeps it for them.
+        """
+        await deferLater(self._clock, PAUSE)
 
     async def check(self, job: Callable[[Connection], object]) -> None:
         """Call a job that shows whether the database can be used.
