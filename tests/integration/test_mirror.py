@@ -435,6 +435,19 @@ class UploadTests(MirrorTestCase):
         # A token for an upload downloads nothing.
         self.assertEqual(daemon.request("GET", href, headers=header).status, 403)
 
+    def test_a_verification_that_is_wanted_later_is_asked_for_again(self) -> None:
+        daemon = self.mirror()
+        data = b"taken already"
+        answers = [Answer(429, b"{}", {"Retry-After": "1"})]
+
+        def limit(asked: Asked) -> Answer | None:
+            return answers.pop() if asked.path.endswith("/verify") and answers else None
+
+        self.upstream.fault = limit
+        href, header = self.action(self.batch(daemon, data, "upload"), "upload")
+        self.assertEqual(daemon.request("PUT", href, data, header).status, 200)
+        self.assertEqual(self.upstream.verified, [oid_of(data)])
+
     def test_a_push_without_a_batch(self) -> None:
         daemon = self.mirror()
         for data in (b"directly", DATA, b""):

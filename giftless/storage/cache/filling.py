@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from giftless.errors import Disconnected, LFSError
+from giftless.errors import Disconnected, LFSError, ServiceUnavailable
 from giftless.interfaces import FillOutcome, IBody, IStoredObject, IVerifiedObject
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.cache.means import Means, Source
@@ -120,7 +120,9 @@ class Filling:
                 return
             except (LFSError, Disconnected, EOFError) as error:
                 failures = failures + 1 if self._part.reached == before else 1
-                if failures >= _ATTEMPTS:
+                # Who is refused once is refused again, and may have been asked to wait.
+                refused = isinstance(error, LFSError) and not isinstance(error, ServiceUnavailable)
+                if refused or failures >= _ATTEMPTS:
                     _log.info(
                         "{key} could not be copied into the cache: {problem}",
                         key=self._key.path,

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from giftless.errors import (
@@ -39,7 +40,7 @@ from giftless.lfs.replies import Answered, GivenAction
 from giftless.storage.cache.reads import CachedReads
 from giftless.storage.mirror.asking import RETRY_AFTER, Outgoing, same_origin
 from giftless.storage.mirror.batches import JSON, ask_batch
-from giftless.storage.mirror.errors import UpstreamUnavailable
+from giftless.storage.mirror.errors import LONGEST, UpstreamLimit, UpstreamUnavailable
 from giftless.storage.mirror.objects import UpstreamObject
 from giftless.storage.mirror.passes import Passes, expiry_of
 from giftless.storage.mirror.permissions import Permissions
@@ -340,8 +341,12 @@ class CallersStore:
                 continue
             if 200 <= answer.status < 300:
                 return
-            if answer.status < 500 or attempt + 1 == _VERIFICATIONS:
-                raise action_refusal(place.asker.name, answer, self._means.wall_clock())
+            error = action_refusal(place.asker.name, answer, self._means.wall_clock())
+            if attempt + 1 == _VERIFICATIONS or answer.status not in (429, *range(500, 600)):
+                raise error
+            if isinstance(error, UpstreamLimit):
+                # The object is there: nobody need send it once more.
+                await deferLater(self._means.clock, min(error.retry_after, LONGEST))
 
 
 def _with_credential(

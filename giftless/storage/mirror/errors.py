@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from giftless.errors import ServiceUnavailable, TooManyRequests
+
+#: For how long a server that wants to be asked later is waited for in the middle of something,
+#: in seconds: git-lfs gives up after 30 without a byte.
+LONGEST: Final = 10
 
 
 class UpstreamLimit(TooManyRequests):

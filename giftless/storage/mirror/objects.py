@@ -20,7 +20,7 @@ from giftless.interfaces import IBlocking, IBody, IVerifiedObject, WallClock
 from giftless.lfs.objects import NO_EXTRAS, Extras, Oid
 from giftless.lfs.replies import GivenAction
 from giftless.storage.mirror.asking import RETRY_AFTER, Asker, Outgoing
-from giftless.storage.mirror.errors import UpstreamUnavailable
+from giftless.storage.mirror.errors import LONGEST, UpstreamLimit, UpstreamUnavailable
 from giftless.storage.mirror.refusals import action_refusal, garbled
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.streaming import Download
@@ -192,12 +192,14 @@ class UpstreamBody:
 
     async def _go_on(self) -> None:
         """Ask for the rest, after a pause; again if need be."""
+        wanted = 0
         while True:
-            await deferLater(self._clock, _PAUSE * 2 ** (self._failures - 1))
+            await deferLater(self._clock, max(wanted, _PAUSE * 2 ** (self._failures - 1)))
             try:
                 self._download = await self._begin()
                 return
-            except UpstreamUnavailable:
+            except (UpstreamUnavailable, UpstreamLimit) as error:
+                wanted = min(error.retry_after, LONGEST) if isinstance(error, UpstreamLimit) else 0
                 self._failures += 1
                 if self._closed or self._failures >= _TRIES:
                     raise

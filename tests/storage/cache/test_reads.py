@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from giftless.errors import NotFound, ServiceUnavailable, StorageUnavailable
+from giftless.errors import NotFound, ServiceUnavailable, StorageUnavailable, TooManyRequests
 from giftless.interfaces import (
     IBody,
     ICaching,
@@ -126,6 +126,19 @@ class ReadingTests(CacheTestCase):
         self.assertCountEqual(self.run_now(self.reads.keys_of(KEY.repo)), keys)
         self.assertIs(self.run_now(self.reads.has(KEY, len(DATA))), True)
         self.assertIs(self.run_now(self.reads.has(KEY, 1)), False)
+
+
+class RefusedTests(CacheTestCase):
+    def test_what_is_refused_is_not_asked_for_again(self) -> None:
+        """By the cache; whoever reads asks for itself, because it may be somebody else."""
+        far = Far()
+        far.breaks = [TooManyRequests("later", 7), TooManyRequests("later", 7)]
+        self.assert_fails(TooManyRequests, self.read(far))
+        self.assertEqual((len(far.reads), self.tallies.fills), (2, ["failed"]))
+
+    async def read(self, far: Far) -> bytes:
+        """Read an object to its end."""
+        return await read_all(self.open(far).read(0, far.size))
 
 
 @implementer(IVerifiedObject)

@@ -19,7 +19,7 @@ from giftless.errors import ExpiredAction
 from giftless.interfaces import IBody, IVerifiedObject
 from giftless.lfs.replies import GivenAction
 from giftless.storage.mirror.asking import Outgoing
-from giftless.storage.mirror.errors import UpstreamUnavailable, UpstreamUnusable
+from giftless.storage.mirror.errors import UpstreamLimit, UpstreamUnavailable, UpstreamUnusable
 from giftless.storage.mirror.objects import UpstreamObject
 from giftless.storage.remote.client import StoreError
 from tests.support.blocking import InlineBlocking
@@ -141,6 +141,29 @@ class UpstreamObjectTests(CoroutineTestCase):
         self.assertEqual(asked.url, "https://store.example/x")
         self.assertEqual(asked.headers["X-Token"], "t")
         self.assertNotIn("range", {name.lower() for name in asked.headers})
+
+    def test_a_server_that_wants_to_be_asked_later_is_waited_for(self) -> None:
+        """In the middle of an object, whose reader has some of it; and only there."""
+        answers: list[tuple[int, dict[str, str], Body]] = [
+            (200, {}, Body([DATA[:100]], StoreError("cut"))),
+            (429, {"retry-after": "9"}, Body([])),
+            (429, {"retry-after": "3600"}, Body([])),
+            (206, {"content-range": "bytes 100-1023/1024"}, Body([DATA[100:]])),
+        ]
+        times: list[float] = []
+
+        def answer(asked: Outgoing) -> tuple[int, dict[str, str], Body]:
+            times.append(self.clock.seconds())
+            return answers.pop(0)
+
+        self.server.answer = answer
+        self.assertEqual(self.read(), DATA)
+        pauses = [after - before for before, after in itertools.pairwise(times)]
+        self.assertEqual(len(pauses), 3)
+        self.assertLess(pauses[0], 9)
+        self.assertTrue(all(9 <= pause <= 15 for pause in pauses[1:]), pauses)
+        answers = [(429, {"retry-after": "9"}, Body([]))]
+        self.assertRaises(UpstreamLimit, self.read)
 
     def test_an_answer_to_a_range_may_be_all_of_it(self) -> None:
         self.server.answer = lambda asked: (200, {"content-length": "1024"}, Body([DATA]))
