@@ -6,6 +6,7 @@ bytes of all of an object are passed on when its digest is right.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -178,12 +179,19 @@ class UpstreamBody:
             if wanted:
                 self._failures = 0
                 return wanted
-        self._cut()
+        await self._finish()
         return []
 
     def close(self) -> None:
         """Cut the connection, if the body has not ended.  Harmless when repeated."""
         self._closed = True
+        self._cut()
+
+    async def _finish(self) -> None:
+        """Let the answer end, for the next request to use its connection; cut it if it goes on."""
+        if self._download is not None and not self._surplus:
+            with contextlib.suppress(StoreError):
+                await self._download.read()
         self._cut()
 
     def _cut(self) -> None:

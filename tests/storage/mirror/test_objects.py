@@ -48,6 +48,7 @@ class Body:
         self._clock = clock or Clock()
         self._seconds = seconds
         self.closed = False
+        self.ended = False
 
     async def read(self) -> Sequence[bytes]:
         self._clock.advance(self._seconds)
@@ -55,6 +56,7 @@ class Body:
             return [self._pieces.pop(0)]
         if self._error is not None:
             raise self._error
+        self.ended = True
         return []
 
     def close(self) -> None:
@@ -141,6 +143,17 @@ class UpstreamObjectTests(CoroutineTestCase):
         self.assertEqual(asked.url, "https://store.example/x")
         self.assertEqual(asked.headers["X-Token"], "t")
         self.assertNotIn("range", {name.lower() for name in asked.headers})
+
+    def test_an_answer_is_read_to_its_end_so_that_its_connection_is_good(self) -> None:
+        """A connection that is cut at the last byte is among those for use by then."""
+        body = Body([DATA])
+        self.server.answer = lambda asked: (200, {}, body)
+        self.assertEqual(self.read(), DATA)
+        self.assertTrue(body.ended)
+        more = Body([DATA])
+        self.server.answer = lambda asked: (200, {}, more)
+        self.assertEqual(self.read(0, 10), DATA[:10])
+        self.assertEqual((more.ended, more.closed), (False, True))
 
     def test_a_server_that_wants_to_be_asked_later_is_waited_for(self) -> None:
         """In the middle of an object, whose reader has some of it; and only there."""
