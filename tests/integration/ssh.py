@@ -99,12 +99,8 @@ class SSHGit(Git):
 
     def start(self, directory: Path, url: str) -> GitRepo:
         """Make a repository whose remote is reached over SSH, and so are its objects."""
-        self.run(self.home, "init", "--quiet", str(directory))
-        repo = GitRepo(self, directory, Path(url))
-        repo.git("remote", "add", "origin", url)
-        repo.git("lfs", "track", "*.bin")
-        repo.git("add", ".gitattributes")
-        repo.git("commit", "--quiet", "-m", "Keep large files on the LFS server")
+        repo = self.track(directory, url)
+        repo.commit_files([".gitattributes"])
         return repo
 
     def fetch(self, url: str, directory: Path) -> GitRepo:

@@ -7,9 +7,12 @@ that runs the tests finds from a foreign directory, else the checkout's.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -46,18 +49,36 @@ Process = subprocess.Popen[bytes] | Forked
 REPO = "acme/rocket"
 
 
-#: What git is told beside what git-lfs has told it.
+#: What git is told beside what git-lfs has told it.  It need not tidy up what lives so short.
 GIT_CONFIG = """
 [user]
     name = Tess Ter
     email = tess@example.com
 [init]
     defaultBranch = main
+    templateDir =
 [advice]
     detachedHead = false
 [protocol "file"]
     allow = always
+[gc]
+    auto = 0
+[maintenance]
+    auto = false
+[receive]
+    autogc = false
 """
+
+#: What a repository knows of its remote.
+ORIGIN = """
+[remote "origin"]
+    url = {url}
+    fetch = +refs/heads/*:refs/remotes/origin/*
+"""
+
+#: When files were written that are committed, in seconds since 1970.  git and git-lfs read
+#: those again that are as young as git's index, and none that seems to be what it was.
+WRITTEN = itertools.count(1_000_000_000)
 
 #: The media type of the Git LFS API.
 LFS_JSON = "application/vnd.git-lfs+json"
@@ -488,6 +509,44 @@ def temporaries(store: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
 
 
+@functools.cache
+def _template() -> Path:
+    """Make what each git of a test begins with, once; it takes a dozen processes.
+
+    :returns: a directory with a home that git-lfs is installed in, an empty ``remote.git``,
+        and a working tree ``work``, whose ``.gitattributes`` are yet to be committed.
+    """
+    template = Path(tempfile.mkdtemp(prefix="giftless-git-"))
+    atexit.register(shutil.rmtree, template, ignore_errors=True)
+    home, work = template / "home", template / "work"
+    home.mkdir()
+    environ = _git_environ(home)
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *arguments], env=environ, check=True, capture_output=True)
+
+    git("lfs", "install", "--skip-repo")
+    with (home / ".gitconfig").open("a") as file:
+        file.write(GIT_CONFIG)
+    git("init", "--quiet", "--bare", str(template / "remote.git"))
+    git("init", "--quiet", str(work))
+    # git-lfs installs its hooks, too.
+    git("-C", str(work), "lfs", "track", "*.bin")
+    git("-C", str(work), "add", ".gitattributes")
+    return template
+
+
+def _git_environ(home: Path) -> dict[str, str]:
+    return {
+        **base_environ(),
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "xdg"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
+
+
 @dataclass
 class Git:
     """git and git-lfs, with a home and a configuration of their own.
@@ -506,21 +565,12 @@ class Git:
                 " or 'apt-get install git-lfs'"
             )
         self.home.mkdir()
-        self.run(self.home, "lfs", "install", "--skip-repo")
-        with (self.home / ".gitconfig").open("a") as file:
-            file.write(GIT_CONFIG)
+        shutil.copy(_template() / "home" / ".gitconfig", self.home)
 
     @property
     def environ(self) -> dict[str, str]:
         """The environment of git."""
-        return {
-            **base_environ(),
-            "HOME": str(self.home),
-            "XDG_CONFIG_HOME": str(self.home / "xdg"),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "LC_ALL": "C",
-        }
+        return _git_environ(self.home)
 
     def try_run(self, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run git, whatever comes of it."""
@@ -550,15 +600,21 @@ class Git:
         :param lfs_url: where ``.lfsconfig`` sends git-lfs to.
         """
         remote = directory.with_suffix(".git")
-        self.run(self.home, "init", "--quiet", "--bare", str(remote))
-        self.run(self.home, "init", "--quiet", str(directory))
-        repo = GitRepo(self, directory, remote)
-        repo.git("remote", "add", "origin", str(remote))
-        repo.git("config", "-f", ".lfsconfig", "lfs.url", lfs_url)
-        repo.git("lfs", "track", "*.bin")
-        repo.git("add", ".lfsconfig", ".gitattributes")
-        repo.git("commit", "--quiet", "-m", "Keep large files on the LFS server")
+        shutil.copytree(_template() / "remote.git", remote)
+        repo = self.track(directory, str(remote))
+        (directory / ".lfsconfig").write_text(f'[lfs]\n\turl = "{lfs_url}"\n')
+        repo.commit_files([".lfsconfig"])
         return repo
+
+    def track(self, directory: Path, remote: str) -> GitRepo:
+        """Make a repository whose first commit is yet to come, and tracks large files.
+
+        :param remote: the path or URL of ``origin``.
+        """
+        shutil.copytree(_template() / "work", directory)
+        with (directory / ".git" / "config").open("a") as file:
+            file.write(ORIGIN.format(url=remote))
+        return GitRepo(self, directory, Path(remote))
 
 
 @dataclass
@@ -580,12 +636,14 @@ class GitRepo:
         """Write and commit files."""
         for name, data in files.items():
             (self.directory / name).write_bytes(data)
+            os.utime(self.directory / name, (next(WRITTEN),) * 2)
         self.commit_files(files)
 
     def commit_files(self, names: Iterable[str]) -> None:
         """Commit files that stand in the working tree."""
         self.git("add", *names)
-        self.git("commit", "--quiet", "-m", "Add files")
+        # The hook is for files that can be locked only.
+        self.git("-c", f"core.hooksPath={os.devnull}", "commit", "--quiet", "-m", "Add files")
 
     def push(self) -> str:
         """Push the branch and its objects."""

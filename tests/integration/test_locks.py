@@ -175,6 +175,8 @@ class PeopleTestCase(LockTestCase):
         (repo.directory / "art" / "ü 1.bin").write_bytes(b"one")
         repo.git("add", ".lfsconfig", ".gitattributes", "art")
         repo.commit({"logo.bin": b"logo", "other.bin": b"other", "text.txt": b"text"})
+        # What git does after a commit.
+        repo.git("lfs", "post-commit")
         repo.push()
         return repo
 
