@@ -8,9 +8,10 @@ import pty
 import re
 import signal
 import subprocess
-import sys
+import tempfile
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from giftless.lfs.objects import in_trash
 from giftless.storage.local.store import LocalStore
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
-from tests.support.commands import run_command
+from tests.support.commands import Forked, run_command, start_command
 from tests.support.making import environment, key_of, oid_of, put_object
-from tests.support.processes import PATIENCE, installed, wait_until
+from tests.support.processes import PATIENCE, wait_until
 from tests.support.run import CoroutineTestCase
 
 #: Sets titles, clears the screen, turns the direction of writing, begins a new line.
@@ -94,6 +95,20 @@ class ObjectsTestCase(CoroutineTestCase):
         self.assertEqual(result.returncode, status, result.stderr)
         self.assertNotIn("Traceback", result.stderr)
         return result.stdout, result.stderr
+
+    def start_giftless(
+        self, *arguments: str, files: Sequence[int]
+    ) -> Forked | subprocess.Popen[bytes]:
+        """Start a command with some files for stdin, stdout and stderr."""
+        process = start_command(
+            "giftless",
+            *arguments,
+            directory=self.directory,
+            environ={"TERM": "xterm", "GIFTLESS_CONFIG": str(self.config)},
+            files=files,
+        )
+        self.addCleanup(process.kill)
+        return process
 
     def run_json(self, *arguments: str, status: int = 0, stdin: str = "") -> list[Any]:
         """Run a command with ``--json``, and return what it writes, line by line."""
@@ -240,16 +255,8 @@ class HostileTests(ObjectsTestCase):
         end, inside = pty.openpty()
         try:
             termios.tcsetwinsize(end, (24, 80))
-            subprocess.run(
-                [str(Path(sys.executable).with_name("giftless")), *arguments],
-                stdin=inside,
-                stdout=inside,
-                stderr=inside,
-                cwd=self.directory,
-                env={**installed().environ, "TERM": "xterm", "GIFTLESS_CONFIG": str(self.config)},
-                timeout=PATIENCE,
-                check=True,
-            )
+            process = self.start_giftless(*arguments, files=[inside] * 3)
+            self.assertEqual(process.wait(PATIENCE), 0)
             return os.read(end, 65536).decode()
         finally:
             os.close(inside)
@@ -402,21 +409,15 @@ class RepoTests(ObjectsTestCase):
 class SignalTests(ObjectsTestCase):
     def test_what_is_interrupted_is_no_success_and_can_be_repeated(self) -> None:
         rename = ("repo", "rename", "acme/rocket", "acme/engine")
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("giftless")), *rename],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=self.directory,
-            env={**installed().environ, "GIFTLESS_CONFIG": str(self.config)},
-        )
-        with process:
+        with open(os.devnull) as nothing, tempfile.TemporaryFile() as errors:
+            files = [nothing.fileno(), nothing.fileno(), errors.fileno()]
+            process = self.start_giftless(*rename, files=files)
             # Now it waits until workers know the new name.
             wait_until(lambda: self.is_there(DATA[4], "acme/engine"), "objects are copied")
             process.send_signal(signal.SIGINT)
-            assert process.stderr is not None
-            errors = process.stderr.read()
-        self.assertEqual(errors, b"giftless: interrupted before the end\n")
-        self.assertEqual(process.returncode, 1)
+            self.assertEqual(process.wait(PATIENCE), 1)
+            errors.seek(0)
+            self.assertEqual(errors.read(), b"giftless: interrupted before the end\n")
         self.run_giftless(*rename)
         self.assertFalse(self.is_there(DATA[0]))
 
@@ -426,19 +427,17 @@ class PipeTests(ObjectsTestCase):
 
     def closed(self, *arguments: str) -> tuple[int, bytes]:
         """Run a command whose stdout is closed, and return its status and stderr."""
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("giftless")), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self.directory,
-            env={**installed().environ, "GIFTLESS_CONFIG": str(self.config)},
-        )
-        with process:
-            assert process.stdout is not None and process.stderr is not None
-            process.stdout.close()
-            errors = process.stderr.read()
-        return process.returncode, errors
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(os.devnull) as nothing, tempfile.TemporaryFile() as errors:
+            try:
+                files = [nothing.fileno(), writing, errors.fileno()]
+                process = self.start_giftless(*arguments, files=files)
+            finally:
+                os.close(writing)
+            status = process.wait(PATIENCE)
+            errors.seek(0)
+            return status, errors.read()
 
     def test_it_ends_a_list_quietly(self) -> None:
         for number in range(3000):

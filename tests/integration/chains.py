@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.support import Daemon, oid_of
-from tests.support.commands import run_command
-from tests.support.processes import installed, wait_until
+from tests.support.commands import start_command
+from tests.support.processes import PATIENCE, wait_until
 from tests.support.rounds import rounds
 
 #: Where the objects are that were there before.
@@ -238,23 +238,24 @@ def migrate(
     :param kill_after: how many seconds after it has opened its journal it is killed, if it
         still runs.
     """
-    command = ["migrate", "--config", "giftless.yaml", "--json", *arguments]
-    if kill_after is None and rounds(True, False):
-        return run_command("giftless", *command, directory=daemon.directory)
-    process = subprocess.Popen(
-        [Path(sys.executable).with_name("giftless"), *command],
-        cwd=daemon.directory,
-        env=installed().environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        if kill_after is not None:
-            wait_until(lambda: process.poll() is not None or _copies(process.pid), "the journal")
-        stdout, stderr = process.communicate(timeout=kill_after)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        stdout, stderr = process.communicate()
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+    command = ["giftless", "migrate", "--config", "giftless.yaml", "--json", *arguments]
+    with (
+        open(os.devnull) as stdin,
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        files = [stdin.fileno(), stdout.fileno(), stderr.fileno()]
+        process = start_command(*command, directory=daemon.directory, files=files)
+        try:
+            if kill_after is not None:
+                wait_until(
+                    lambda: process.poll() is not None or _copies(process.pid), "the journal"
+                )
+            status = process.wait(PATIENCE if kill_after is None else kill_after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait(PATIENCE)
+        for file in (stdout, stderr):
+            file.seek(0)
+        texts = (file.read().decode() for file in (stdout, stderr))
+        return subprocess.CompletedProcess(command, status, *texts)

@@ -8,8 +8,7 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +22,8 @@ from tests.integration.support import (
     oid_of,
     stored_objects,
 )
-from tests.support.commands import run_command
+from tests.support.commands import run_command, start_command
+from tests.support.processes import PATIENCE
 from tests.support.rounds import rounds
 from tests.support.servers import shared, versitygw
 from tests.support.threads import working_beside
@@ -260,13 +260,19 @@ class LocalTests(EncryptionTestCase):
         self.assertEqual(self.daemon.get(oid_of(data)).body, data)
 
     def test_two_who_make_keys_at_once_lose_none(self) -> None:
-        processes = [
-            subprocess.Popen(
-                [*self.python(), "keys", "generate", str(self.keys)], stdout=subprocess.PIPE
-            )
-            for _ in range(4)
-        ]
-        made = {process.communicate()[0].decode().strip() for process in processes}
+        files = [self.enterContext(tempfile.TemporaryFile()) for _ in range(4)]
+        generate = ("giftless", "keys", "generate", str(self.keys))
+        with open(os.devnull) as nothing:
+            processes = [
+                start_command(
+                    *generate, directory=self.directory, files=(nothing.fileno(), file.fileno(), 2)
+                )
+                for file in files
+            ]
+        self.assertEqual([process.wait(PATIENCE) for process in processes], [0] * 4)
+        for file in files:
+            file.seek(0)
+        made = {file.read().decode().strip() for file in files}
         self.assertEqual(len(made), 4)
         ids = [
             line.split()[0]
@@ -298,10 +304,6 @@ class LocalTests(EncryptionTestCase):
         before = self.keys.read_bytes()
         self.command("keys", "generate", "--id", "new", str(self.keys), config=False, status=1)
         self.assertEqual(self.keys.read_bytes(), before)
-
-    def python(self) -> list[str]:
-        """Return what runs ``giftless`` in a Python of its own."""
-        return [sys.executable, "-c", "from giftless.cli import main; main()"]
 
 
 class RoundsTestCase(EncryptionTestCase):

@@ -230,30 +230,16 @@ def run_command(
     :param stdin: what it can read.
     :param started: is told its process id, unless coverage measures it.
     """
-    command = [str(Path(sys.executable).parent / name), *arguments]
-    variables = {**installed().environ, **(environ or {})}
-    if "COVERAGE_PROCESS_CONFIG" in variables:
-        # Coverage measures a Python from its start.
-        command = (
-            installed().command(*arguments) if name == "twistd" else [sys.executable, *command]
-        )
-        return subprocess.run(
-            command,
-            cwd=directory,
-            env=variables,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
         files[0].write(stdin.encode())
         files[0].seek(0)
         descriptors = [file.fileno() for file in files]
-        forks = forking_giftless(sys.executable, False)
-        process = forks.start(command, directory, variables, descriptors)
-        started(process.pid)
+        process = start_command(
+            name, *arguments, directory=directory, environ=environ, files=descriptors
+        )
+        if isinstance(process, Forked):
+            started(process.pid)
         try:
             status = process.wait(PATIENCE)
         finally:
@@ -261,7 +247,36 @@ def run_command(
         for file in files:
             file.seek(0)
         _, stdout, stderr = (file.read().decode() for file in files)
-    return subprocess.CompletedProcess(command, status, stdout, stderr)
+    return subprocess.CompletedProcess([name, *arguments], status, stdout, stderr)
+
+
+def start_command(
+    name: str,
+    *arguments: str,
+    directory: Path,
+    files: Sequence[int],
+    environ: Mapping[str, str] | None = None,
+) -> Forked | subprocess.Popen[bytes]:
+    """Start a command of the installed giftless.
+
+    :param name: ``twistd``, ``giftless``, or the path of a script of the tests.
+    :param directory: where it runs.
+    :param files: the descriptors of its stdin, stdout and stderr.
+    :param environ: what its environment has beside that of daemons in tests.
+    """
+    command = [str(Path(sys.executable).parent / name), *arguments]
+    variables = {**installed().environ, **(environ or {})}
+    if "COVERAGE_PROCESS_CONFIG" not in variables:
+        forks = forking_giftless(sys.executable, False)
+        # A daemon that is to be refused may have a worker that finds it out.
+        workers = 1 if name == "twistd" else 0
+        return forks.start(command, directory, variables, files, workers)
+    # Coverage measures a Python from its start.
+    command = installed().command(*arguments) if name == "twistd" else [sys.executable, *command]
+    stdin, stdout, stderr = files
+    return subprocess.Popen(
+        command, cwd=directory, env=variables, stdin=stdin, stdout=stdout, stderr=stderr
+    )
 
 
 def run_trashing(daemon: Path, *arguments: str, stdin: str = "") -> int:
