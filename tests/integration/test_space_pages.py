@@ -279,7 +279,7 @@ class OperatorTests(SpacePagesTestCase):
         """Go to something with the Tab key, and press Enter."""
         for _ in range(40):
             self.browser.switch_to.active_element.send_keys(Keys.TAB)
-            if self.browser.switch_to.active_element.text == text:
+            if self.focused() == text:
                 break
         self.browser.switch_to.active_element.send_keys(Keys.ENTER)
 
