@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.docs.test_buckets import rule
 from tests.integration.multipart import (
+    MIB,
     PART,
     ClientCases,
     MultipartCases,
@@ -120,6 +121,7 @@ class LocalTests(MultipartCases, SharingTestCase):
 
     direct = False
     checked = True
+    part = MIB
 
     def storage(self, directory: Path, **options: Any) -> dict[str, Any]:
         return {"type": "local", "path": str(directory / "objects"), **options}

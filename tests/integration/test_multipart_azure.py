@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.docs.pages import DOCS
-from tests.integration.multipart import PART, MultipartCases, RemoteMultipartCases
+from tests.integration.multipart import MIB, MultipartCases, RemoteMultipartCases
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import oid_of
 from tests.support.azurite import azurite
@@ -22,6 +22,8 @@ from tests.support.servers import shared
 
 class AzureStorage(SharingTestCase):
     """Has a container of its own; is skipped where Azurite is missing."""
+
+    part = MIB
 
     def setUp(self) -> None:
         self.server = shared(azurite)
@@ -51,8 +53,8 @@ class AzureDirectTests(AzureStorage, RemoteMultipartCases):
 
     def test_the_store_is_asked_for_blocks_alone(self) -> None:
         """Whatever the signature permits: the client does what it is told."""
-        daemon = self.serve(part_size=PART)
-        path, _ = self.make_file(2 * PART)
+        daemon = self.serve(part_size=self.part)
+        path, _ = self.make_file(2 * self.part)
         self.assert_well(self.upload(daemon, path))
         self.assertEqual(len(self.puts()), 2)
         self.assertEqual([line for line in self.puts() if "comp=block&" not in line], [])
@@ -83,8 +85,8 @@ class AzureDirectTests(AzureStorage, RemoteMultipartCases):
         service = BlobServiceClient.from_connection_string(self.server.connection_string)
         service.set_service_properties(cors=[rule])
         self.addCleanup(service.set_service_properties, cors=[])
-        data = os.urandom(PART + 1)
-        part = self.batch(self.serve(part_size=PART), oid_of(data), len(data))["parts"][0]
+        data = os.urandom(self.part + 1)
+        part = self.batch(self.serve(part_size=self.part), oid_of(data), len(data))["parts"][0]
         self.assertEqual(self.preflight(part["href"], origin), 200)
         self.assertEqual(self.preflight(part["href"], "https://evil.example"), 403)
 
