@@ -6,9 +6,11 @@ import contextlib
 import itertools
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +58,9 @@ class AgentTestCase(SharingTestCase):
         return self.share_daemon(**CONFIG, **config)
 
     def make_git(self, name: str = "home") -> Git:
-        """Set up git and git-lfs, and install the agent as a user does."""
+        """Set up git and git-lfs for a user who has installed the agent."""
         git = Git(self.directory / name)
-        environ = {**installed().environ, **git.environ}
-        subprocess.run([COMMAND, "install"], env=environ, check=True, capture_output=True)
+        shutil.copy(self.share("installed", _installed) / ".gitconfig", git.home)
         if self.at_once is not None:
             name = "lfs.concurrenttransfers"
             git.run(git.home, "config", "--global", name, str(self.at_once))
@@ -103,6 +104,15 @@ class AgentTestCase(SharingTestCase):
             for pid, command in _group(push.pid)
             if COMMAND.name in command and "python" in command.split("\0")[0]
         ]
+
+
+@contextlib.contextmanager
+def _installed(directory: Path) -> Iterator[Path]:
+    """Install the agent, as a user does; yields the home."""
+    git = Git(directory / "home")
+    environ = {**installed().environ, **git.environ}
+    subprocess.run([COMMAND, "install"], env=environ, check=True, capture_output=True)
+    yield git.home
 
 
 def _group(leader: int) -> list[tuple[int, str]]:

@@ -15,11 +15,13 @@ import sysconfig
 import tempfile
 import venv
 from contextlib import closing
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 from tests.integration.support import Daemon, IntegrationTestCase, oid_of
-from tests.support.processes import ENDED, Installation, base_environ
+from tests.support.commands import start_twistd
+from tests.support.processes import ENDED, PATIENCE, Installation, base_environ
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +63,7 @@ unfinished = Unfinished()
 
 @functools.cache
 def install() -> Path:
-    """Install the checkout's giftless into a new virtual environment, once.
+    """Put the giftless that is installed here into a new virtual environment, once.
 
     Everything else it takes from the Python that runs the tests.
 
@@ -74,21 +76,29 @@ def install() -> Path:
     site = site_packages(environment)
     parents = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     (site / "parent.pth").write_text("\n".join(parents) + "\n")
-    # A copy, because the build writes into the folder that it builds from.
-    source = directory / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.rst", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("giftless", "twisted", "systemd", "etc"):
-        ignored = shutil.ignore_patterns("__pycache__", "dropin.cache")
-        shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run(
-        [*pip, "--no-deps", "--no-build-isolation", "--target", str(site), str(source)],
-        env=base_environ(),
+    # What pip has noted that it installed, but for scripts, which name their Python.
+    for path in distribution("giftless").files or ():
+        if ".." not in path.parts:
+            target = site / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path.locate(), target)
+    # What is run is what was installed, whatever else is on this machine.
+    found = subprocess.run(
+        [environment / "bin" / "python", "-c", "import giftless; print(giftless.__file__)"],
+        cwd="/",
+        env=own_environ(),
+        capture_output=True,
+        text=True,
         check=True,
     )
+    if Path(found.stdout.strip()).parent.parent != site:
+        raise AssertionError(f"another giftless is found: {found.stdout}")
     return environment
+
+
+def own_environ() -> dict[str, str]:
+    """Return the environment of an installation that has a giftless of its own."""
+    return {name: text for name, text in base_environ().items() if name != "PYTHONPATH"}
 
 
 def site_packages(environment: Path) -> Path:
@@ -105,8 +115,7 @@ class PluginTests(IntegrationTestCase):
         super().setUp()
         environment = install()
         self.site = site_packages(environment)
-        environ = {name: text for name, text in base_environ().items() if name != "PYTHONPATH"}
-        self.installation = Installation(str(environment / "bin" / "python"), environ)
+        self.installation = Installation(str(environment / "bin" / "python"), own_environ())
 
     @property
     def installed_folder(self) -> Path:
@@ -134,16 +143,6 @@ class PluginTests(IntegrationTestCase):
 
         :param forked: whether its parent may be forked from its Python.
         """
-        # What is run is what was installed, whatever else is on this machine.
-        found = subprocess.run(
-            [self.installation.python, "-c", "import giftless; print(giftless.__file__)"],
-            cwd="/",
-            env=self.installation.environ,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        self.assertEqual(Path(found.stdout.strip()).parent.parent, self.site)
         return self.start_daemon(
             installation=self.installation,
             environ=environ or {},
@@ -234,6 +233,8 @@ class PluginTests(IntegrationTestCase):
                 self.assertEqual(clone.read(name), data)
         self.assertEqual(set(os.listdir(cache)), {oid_of(data) for data in files.values()})
 
+        # To try it again would take half a minute.
+        repo.git("config", "lfs.transfer.maxretries", "1")
         program = b"\x7fELF" + bytes(100_000)
         repo.commit({"program.bin": program})
         refused = repo.try_push()
@@ -271,16 +272,21 @@ class PluginTests(IntegrationTestCase):
         self.assertIn(f"plugin file {folder / 'broken_drop_in.py'} could not be imported", log)
         self.assertIn("No module named 'a_module_that_nobody_has'", log)
         # Only the check imports the code of plugins that nobody chose.
-        check = daemon.installation.command(
-            "giftless", "--config", str(daemon.write_config()), "--check"
-        )
-        environ = self.installation.environ
-        result = subprocess.run(
-            check, cwd=daemon.directory, env=environ, capture_output=True, text=True
-        )
-        self.assertEqual(result.returncode, 0, result.stderr)
+        with open(os.devnull, "w") as stdout, tempfile.TemporaryFile("w+") as file:
+            check = start_twistd(
+                self.installation,
+                ["giftless", "--check", "--config", str(daemon.write_config())],
+                daemon.directory,
+                self.installation.environ,
+                stdout.fileno(),
+                file.fileno(),
+            )
+            status = check.wait(PATIENCE)
+            file.seek(0)
+            stderr = file.read()
+        self.assertEqual(status, 0, stderr)
         self.assertRegex(
-            result.stderr, "(?m)^giftless: plugin 'unfinished' cannot be used: .*(Options|build)"
+            stderr, "(?m)^giftless: plugin 'unfinished' cannot be used: .*(Options|build)"
         )
 
     def test_bad_files_in_the_installed_folder(self) -> None:

@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import signal
-import subprocess
 import time
 import tty
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from tests.integration.support import Daemon, IntegrationTestCase
+from tests.support.commands import start_twistd
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE
 
@@ -35,13 +35,10 @@ class Terminal:
         # Lines end as they were written.
         tty.setraw(slave)
         self.shown = ""
-        self.process = subprocess.Popen(
-            daemon.installation.command("-n", "--pidfile=", *arguments),
-            cwd=daemon.directory,
-            env={**daemon.installation.environ, **daemon.environ},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
+        command = ["-n", "--pidfile=", *arguments]
+        environ = {**daemon.installation.environ, **daemon.environ}
+        self.process = start_twistd(
+            daemon.installation, command, daemon.directory, environ, slave, slave, stdin=slave
         )
         os.close(slave)
 

@@ -172,6 +172,7 @@ def start_twistd(
     stdout: int,
     stderr: int,
     spare: int = 0,
+    stdin: int | None = None,
 ) -> Forked:
     """Run ``twistd`` in a fork, and the workers that it starts first in forks as well.
 
@@ -181,6 +182,7 @@ def start_twistd(
     :param environ: its whole environment.
     :param stdout: a descriptor, as ``stderr``.
     :param spare: how many of the workers that come later run in forks, too.
+    :param stdin: a descriptor; ``None`` for nothing to read.
     """
     command = [str(Path(sys.executable).with_name("twistd")), *arguments]
     file = arguments[-1] if "--config" in arguments else None
@@ -194,8 +196,8 @@ def start_twistd(
         # Workers of another configuration may have a use for TLS.
         plain = not spare and not uses_tls(configured)
     forks = forking_giftless(installation.python, plain and installation == installed())
-    with open(os.devnull, "rb") as stdin:
-        files = [stdin.fileno(), stdout, stderr]
+    with open(os.devnull, "rb") as nothing:
+        files = [nothing.fileno() if stdin is None else stdin, stdout, stderr]
         return forks.start(command, directory, environ, files, workers)
 
 
