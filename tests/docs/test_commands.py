@@ -20,6 +20,15 @@ from tests.support.processes import PATIENCE, base_environ
 #: Where the pages suppose the server to be.
 SERVER = "http://127.0.0.1:8080"
 
+#: What git knows of its user, who has few processors: each transfer may start an agent.
+GIT_CONFIG = """
+[user]
+    name = Tess Ter
+    email = tess@example.com
+[lfs]
+    concurrenttransfers = 2
+"""
+
 #: Marks a block that is not run.
 SHOWN = "shown"
 
@@ -55,7 +64,7 @@ class CommandTests(IntegrationTestCase):
             script = script.replace(f"{command}\n", "")
         home = self.directory / "home"
         home.mkdir()
-        (home / ".gitconfig").write_text("[user]\nname = Tess Ter\nemail = tess@example.com\n")
+        (home / ".gitconfig").write_text(GIT_CONFIG)
         result = subprocess.run(
             ["bash", "-euxo", "pipefail", "-c", script.replace(SERVER, daemon.url)],
             cwd=home,
