@@ -64,7 +64,7 @@ SHARED = ("giftless", "tests.support", "tests.contracts")
 SHOWN = 60
 
 #: How many bytes of the list are the names that are taken at once, filled up with spaces.
-WIDTH = 256
+WIDTH = 512
 
 
 @dataclass

@@ -120,18 +120,19 @@ class CopyingContract(_Mixin):
 
     async def test_objects_go_to_the_trash_and_come_back(self) -> None:
         await self.prepare()
+        data = b"abc"
         repos = [repo_of(f"{path}.git") for path in (*NESTED, *PECULIAR)]
-        keys = [ObjectKey(repo, oid_of(DATA)) for repo in repos]
+        keys = [ObjectKey(repo, oid_of(data)) for repo in repos]
         for key in keys:
-            await self.add(key, DATA, {"n": 1})
+            await self.add(key, data, {"n": 1})
             self.assertIs(await self.store.copy(key, in_trash(key)), True)
             await self.store.delete(key)
         self.assertEqual(await self.sizes(*keys), [None] * len(keys))
-        self.assertEqual(await self.sizes(*map(in_trash, keys)), [len(DATA)] * len(keys))
+        self.assertEqual(await self.sizes(*map(in_trash, keys)), [len(data)] * len(keys))
         for key in keys:
             self.assertIs(await self.store.copy(in_trash(key), key), True)
             await self.store.delete(in_trash(key))
-            self.assertEqual(await self.bytes_of(key), DATA)
+            self.assertEqual(await self.bytes_of(key), data)
             self.assertEqual(await self.extras_of(key), {"n": 1})
         self.assertEqual(await self.sizes(*map(in_trash, keys)), [None] * len(keys))
 
