@@ -57,7 +57,7 @@ class Checks:
 
     :param entries: the directory.
     :param blocking: reads and hashes.
-    :param clock: ends the wait for a large entry.
+    :param clock: ends the wait for a large entry, and tells how long others take.
     :param counts: counts what was damaged.
     """
 
@@ -69,7 +69,7 @@ class Checks:
         self._blocking = blocking
         self._clock = clock
         #: Opens entries: that is short, but for those that are compared.
-        self._together = Together(blocking)
+        self._together = Together(blocking, clock.seconds)
         # Whether the digest of each is its oid.
         self._good: OrderedDict[Identity, bool] = OrderedDict()
         self._running: dict[ObjectKey, list[Deferred[None]]] = {}
