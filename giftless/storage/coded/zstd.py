@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Final
+from typing import Any, Final
 
 import zstandard
 
@@ -25,24 +24,31 @@ class Packer:
         self._level = level
         self._size = size
         self.is_quick = level <= _QUICK_LEVEL
-        # What a thread packs with takes a megabyte, and cannot be used by two.
-        self._own = threading.local()
+        # A compressor takes a megabyte, and cannot be used by two at once.  The one that was used
+        # last is taken first, in whichever thread: the processor has it in its own memory.
+        self._idle: list[Any] = []
 
     def pack(self, data: bytes) -> bytes:
         """Return a frame that holds ``data``."""
-        compressor = getattr(self._own, "compressor", None)
-        if compressor is None:
-            parameters = zstandard.ZstdCompressionParameters.from_level(
-                self._level,
-                source_size=self._size,
-                write_checksum=True,
-                write_content_size=True,
-                write_dict_id=False,
-            )
-            compressor = zstandard.ZstdCompressor(compression_params=parameters)
-            self._own.compressor = compressor
-        packed: bytes = compressor.compress(data)
+        try:
+            compressor = self._idle.pop()
+        except IndexError:
+            compressor = self._make()
+        try:
+            packed: bytes = compressor.compress(data)
+        finally:
+            self._idle.append(compressor)
         return packed
+
+    def _make(self) -> Any:
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            self._level,
+            source_size=self._size,
+            write_checksum=True,
+            write_content_size=True,
+            write_dict_id=False,
+        )
+        return zstandard.ZstdCompressor(compression_params=parameters)
 
 
 def unpack(frame: bytes, size: int) -> bytes:
