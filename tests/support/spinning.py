@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.client import HTTPConnectionPool
 
-from giftless.base.http_client import KEPT_CONNECTIONS, http_client
+from giftless.base.http_client import KEPT_CONNECTIONS, http_client, quiet_pool
 from giftless.interfaces import Environment
 from tests.support.making import environment
 from tests.support.processes import PATIENCE
@@ -39,7 +38,7 @@ class SpinningTestCase(CoroutineTestCase):
         reactor.getThreadPool().start()
         self.addCleanup(reactor._stopThreadPool)
         self.threads = running_threads(self)
-        self.pool = HTTPConnectionPool(reactor)
+        self.pool = quiet_pool(reactor)
         self.pool.maxPersistentPerHost = KEPT_CONNECTIONS
         self.addCleanup(self._close)
         super().setUp()

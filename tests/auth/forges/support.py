@@ -11,9 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.trial.unittest import TestCase
-from twisted.web.client import HTTPConnectionPool
 
-from giftless.base.http_client import http_client
+from giftless.base.http_client import http_client, quiet_pool
 from giftless.base.schema import convert
 from giftless.interfaces import Credentials, Identity, Lookup, Password
 from giftless.lfs.objects import Permission
@@ -41,7 +40,7 @@ class ForgeTestCase(TestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        pool = HTTPConnectionPool(reactor)
+        pool = quiet_pool(reactor)
         self.addCleanup(pool.closeCachedConnections)
         self.http = http_client(reactor, pool)
         self.lookups: list[tuple[str, Lookup]] = []

@@ -7,10 +7,9 @@ from typing import Any
 import treq
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
-from twisted.web.client import HTTPConnectionPool
 
 from giftless.base.bodies import PartBody
-from giftless.base.http_client import http_client
+from giftless.base.http_client import http_client, quiet_pool
 from giftless.interfaces import Environment, PartUpload
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import ObjectKey
@@ -28,7 +27,7 @@ class DirectMultipartContractTests(StoreInAzurite, MultipartContract, TestCase):
 
     def setUp(self) -> None:
         self.make_container()
-        self.pool = HTTPConnectionPool(reactor)
+        self.pool = quiet_pool(reactor)
         self.addCleanup(self.pool.closeCachedConnections)
 
     def environment(self) -> Environment:

@@ -9,10 +9,9 @@ from unittest import mock
 
 from twisted.internet import reactor as installed_reactor
 from twisted.trial.unittest import TestCase
-from twisted.web.client import HTTPConnectionPool
 
 from giftless.base.bodies import PartBody
-from giftless.base.http_client import KEPT_CONNECTIONS, http_client
+from giftless.base.http_client import KEPT_CONNECTIONS, http_client, quiet_pool
 from giftless.errors import Conflict, ServiceUnavailable
 from giftless.interfaces import (
     Environment,
@@ -48,7 +47,7 @@ class RemoteTestCase(TestCase):
 
     def setUp(self) -> None:
         self.threads = running_threads(self)
-        self.pool = HTTPConnectionPool(reactor)
+        self.pool = quiet_pool(reactor)
         self.pool.maxPersistentPerHost = KEPT_CONNECTIONS
         self.addCleanup(self.pool.closeCachedConnections)
 
