@@ -12,5 +12,5 @@ from tests.support.rounds import rounds
 set_hypothesis_home_dir(Path(__file__).parents[1] / ".hypothesis")
 
 # Deadlines measure the machine, not the code; found examples are in the log.
-settings.register_profile("giftless", deadline=None, database=None, max_examples=rounds(50, 1000))
+settings.register_profile("giftless", deadline=None, database=None, max_examples=rounds(25, 1000))
 settings.load_profile("giftless")

@@ -21,13 +21,13 @@ from tests.usecases.moving import DATA, KEY, NOW, OPERATOR, MovingTestCase, Plac
 Work = Callable[[Place], Coroutine[Any, Any, Any]]
 
 #: How many orders of one scenario are tried by chance; 0 for all that there are.
-CHANCES = rounds(30, 0)
+CHANCES = rounds(20, 0)
 
 #: The same for scenarios of three sides, which have too many.
 MORE_CHANCES = rounds(6, 3000)
 
 #: The same where one of two sides is killed: after each number of steps.
-KILLED_CHANCES = rounds(10, 0)
+KILLED_CHANCES = rounds(5, 0)
 
 
 async def collect(place: Place) -> Any:

@@ -11,6 +11,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from giftless.web.limits import Limits
 from tests.support.making import oid_of
+from tests.support.rounds import rounds
 from tests.web.support import (
     Connection,
     FrontTestCase,
@@ -693,7 +694,7 @@ BAD = (
 class DamagedRequestTests(FrontTestCase):
     """Whatever comes, every answer is a response, and nothing fails inside."""
 
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=rounds(50, 2000))
     @given(
         st.lists(st.sampled_from(GOOD), min_size=1, max_size=3),
         st.lists(

@@ -27,6 +27,7 @@ from giftless.base.metrics.slab import (
 )
 from giftless.base.metrics.tally import MAX_SERIES as MOST_IN_ALL
 from giftless.base.metrics.tally import Counted, Sums, Tally
+from tests.support.rounds import rounds
 
 BOUNDS = (1.0, 5.0, 10.0)
 
@@ -236,7 +237,7 @@ class HostileMemoryTests(SynchronousTestCase):
         counted.close()
         counted.close()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=rounds(25, 1000), deadline=None)
     @given(st.data())
     def test_nonsense_in_the_directory_is_passed_over(self, data: Any) -> None:
         reader, memory, counts = self.memory()

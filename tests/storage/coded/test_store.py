@@ -51,6 +51,7 @@ from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, read_all
 from tests.support.making import environment, key_of, payload_of, put_object
 from tests.support.memory import ExternalStore, InspectedMemoryStore, MemoryStore
+from tests.support.rounds import rounds
 from tests.support.run import CoroutineTestCase
 
 #: Three frames that can be compressed, and as many that cannot.
@@ -309,12 +310,12 @@ class RangeTests(MixedTestCase):
         start, end = sorted((data.draw(offsets), data.draw(offsets)))
         self.assertEqual(self.get(key, start, end), plain[start:end])
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=rounds(50, 1000), deadline=None)
     @given(st.data())
     def test_ranges_are_those_of_the_plaintext(self, data: st.DataObject) -> None:
         self.check(data)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=rounds(50, 1000), deadline=None)
     @given(st.data())
     def test_ranges_are_those_of_the_plaintext_if_it_is_sealed(self, data: st.DataObject) -> None:
         lent = environment(self.mktemp()) if not hasattr(self, "keys") else None

@@ -39,6 +39,7 @@ from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, read_all
 from tests.support.making import environment, key_of, payload_of, put_object, repo_of
 from tests.support.memory import InspectedMemoryStore, MemoryStore
+from tests.support.rounds import rounds
 from tests.support.run import CoroutineTestCase
 
 #: A few segments that cannot be compressed, and as many bytes that can.
@@ -236,7 +237,7 @@ class RangeTests(SealedTestCase):
 
     compressions = (None, "zstd")
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=rounds(30, 1000), deadline=None)
     @given(st.data())
     def test_ranges_are_those_of_the_plaintext(self, data: st.DataObject) -> None:
         if not hasattr(self, "made"):
