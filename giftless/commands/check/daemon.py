@@ -10,7 +10,6 @@ from typing import Any, Final
 import msgspec
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.util import switchUID
 
 from giftless.base.http_client import get
 from giftless.commands import CommandError
@@ -73,10 +72,14 @@ def become(uid: int) -> Finding:
             operator=f"run this as root or as {name}",
         )
     try:
-        gid = pwd.getpwuid(uid).pw_gid
+        user = pwd.getpwuid(uid)
+        gid, groups = user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
     except KeyError:
-        gid = uid
-    switchUID(uid, gid)
+        # One of DynamicUser= has a name only where libnss-systemd is installed.
+        gid, groups = uid, [uid]
+    os.setgroups(groups)
+    os.setgid(gid)
+    os.setuid(uid)
     return ok("user", f"everything is tried as {name}, whom the daemon runs as")
 
 

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface import implementer
 
 from giftless.app.config import parse
@@ -23,7 +23,7 @@ from giftless.commands import CommandError
 from giftless.commands.check import folders
 from giftless.commands.check.certificates import look_at_certificates
 from giftless.commands.check.clocks import look_at_stores
-from giftless.commands.check.daemon import look_at_daemon, user_of
+from giftless.commands.check.daemon import become, look_at_daemon, user_of
 from giftless.commands.check.folders import look_at_folder, written_folders
 from giftless.commands.check.processes import Process, find_daemon
 from giftless.commands.check.versions import look_at_versions
@@ -32,6 +32,9 @@ from giftless.errors import StorageUnavailable
 from giftless.interfaces import IDated
 from giftless.web.limits import Limits
 from tests.support.run import CoroutineTestCase
+
+#: A number that is no user's.
+NOBODY = 65_482
 
 #: The time in these tests, in seconds since the epoch.
 NOW = 1_800_000_000.0
@@ -263,6 +266,20 @@ class ProcessTests(FolderTestCase):
         self.assertEqual(self.look(60_000, 65536).verdict, "warning")
         (finding,) = look_at_daemon([], Limits())
         self.assertEqual(finding.verdict, "skipped")
+
+    def test_a_user_may_have_a_number_and_no_name(self) -> None:
+        """As the unit's DynamicUser= has on a small machine."""
+        if os.geteuid():
+            raise SkipTest("only root becomes somebody else")
+        child = os.fork()
+        if not child:
+            try:
+                become(NOBODY)
+                found = (*os.getresuid(), *os.getresgid(), *os.getgroups())
+                os._exit(len(set(found) - {NOBODY}))
+            finally:
+                os._exit(99)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
 
     def test_the_user_is_named_found_or_the_owner(self) -> None:
         folder, daemon = str(self.folder), [Process(1, 77, 5, 100)]
