@@ -46,11 +46,15 @@ class Response:
     previousResponse: Any = None
 
     def __init__(
-        self, code: int, headers: dict[str, str] | None = None, body: bytes | None = b""
+        self,
+        code: int,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = b"",
+        length: int | None = None,
     ) -> None:
         self.code = code
         self.headers = Headers({name: [value] for name, value in (headers or {}).items()})
-        self.length = len(body or b"")
+        self.length = len(body or b"") if length is None else length
         self.connection = Connection()
         self.protocol: Any = None
         self._body = body

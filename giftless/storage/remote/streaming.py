@@ -64,12 +64,13 @@ async def download(client: StoreClient, request: Request) -> tuple[Answer, Downl
         response: IResponse = await asked
     except FAILURES as error:
         raise StoreError(describe_failure(error)) from error
-    body = Download(client.clock, client.stall_timeout)
+    # Twisted takes the header away; it is a word if the length is not known.
+    length = response.length if isinstance(response.length, int) else None
+    body = Download(client.clock, client.stall_timeout, length)
     response.deliverBody(body)
     headers = plain_headers(response.headers)
-    if isinstance(response.length, int):
-        # Twisted takes the header away; it is a word if the length is not known.
-        headers["content-length"] = str(response.length)
+    if length is not None:
+        headers["content-length"] = str(length)
     return Answer(response.code, headers, b"", False), body
 
 
@@ -80,10 +81,14 @@ class Download(ArrivingBody, Protocol):
     :param clock: tells the time.
     :param stall_timeout: seconds in which at least one byte must come while
         somebody waits for it.
+    :param length: how many bytes there are in all; ``None`` if that is not known.
     """
 
-    def __init__(self, clock: IReactorTime, stall_timeout: float) -> None:
+    def __init__(
+        self, clock: IReactorTime, stall_timeout: float, length: int | None = None
+    ) -> None:
         super().__init__()
+        self._length = length
         self._ended = False
         self._watch = Watchdog(clock, stall_timeout, self._stalled)
 
@@ -107,8 +112,12 @@ class Download(ArrivingBody, Protocol):
 
     def close(self) -> None:
         """Cut the connection, if the body has not ended.  Harmless when repeated."""
-        if not self._ended:
-            self._end(StoreError("the download was closed"))
+        if self._ended:
+            return
+        self._end(StoreError("the download was closed"))
+        # Whoever has the last byte closes before Twisted sees that it was the last one, and
+        # keeps the connection for the next request.
+        if not self.received or self.received != self._length:
             abort(self.transport)
 
     def _stalled(self) -> None:

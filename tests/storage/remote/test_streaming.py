@@ -16,6 +16,7 @@ from giftless.storage.remote.client import STALL_TIMEOUT, Request, StoreClient, 
 from giftless.storage.remote.streaming import (
     MAX_WAITING,
     WRITE_SIZE,
+    Download,
     Exactly,
     download,
     upload,
@@ -125,6 +126,25 @@ class DownloadTests(CoroutineTestCase):
         response.end()
         body.close()
         self.assertFalse(response.connection.aborted)
+
+    def test_whoever_closes_with_the_last_byte_leaves_the_connection(self) -> None:
+        """Which would be cut while the next request is sent by it."""
+        for last, aborted in ((b"cd", False), (b"c", True)):
+            self.setUp()
+            response = self.agent.asked[0].succeed(206, {}, body=None, length=4)
+            _, body = self.successResultOf(self.began)
+            response.protocol.dataReceived(b"ab")
+            self.run_now(body.read())
+            reading = self.start(self.read_and_close(body))
+            response.protocol.dataReceived(last)
+            self.successResultOf(reading)
+            self.assertEqual(response.connection.aborted, aborted)
+            response.end()
+
+    async def read_and_close(self, body: Download) -> None:
+        """Close a body in the turn in which more of it comes."""
+        await body.read()
+        body.close()
 
     def test_no_answer_is_an_error(self) -> None:
         self.agent.asked[0].fail(ConnectionLost())
