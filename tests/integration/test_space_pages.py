@@ -29,6 +29,9 @@ from tests.support.postgresql import postgresql
 from tests.support.processes import wait_until
 from tests.support.servers import shared
 
+#: How long to rest between two looks at what takes many seconds to change, in seconds.
+RARELY: Final = 0.5
+
 
 class SpacePagesTestCase(BrowserTestCase):
     """A daemon with objects, and a browser."""
@@ -361,7 +364,9 @@ class TroubleTests(SpacePagesTestCase):
         self.serve(catalogue={"type": "postgresql", "conninfo": conninfo})
         self.assertEqual(self.daemon.put(b"x" * 5000, "acme/rocket", header("ada")), 200)
         wait_until(
-            lambda: self.metrics().get("giftless_stored_objects") == 1, "the object to be counted"
+            lambda: self.metrics().get("giftless_stored_objects") == 1,
+            "the object to be counted",
+            RARELY,
         )
         database = psycopg.connect(conninfo)
         self.addCleanup(database.close)
@@ -376,17 +381,23 @@ class TroubleTests(SpacePagesTestCase):
         # Nothing else waits for it, and no old figure is told.
         self.assertEqual(self.daemon.put(b"y" * 5000, "acme/rocket", header("ada")), 200)
         wait_until(
-            lambda: "giftless_stored_objects" not in self.metrics(), "old figures to be forgotten"
+            lambda: "giftless_stored_objects" not in self.metrics(),
+            "old figures to be forgotten",
+            RARELY,
         )
         status, body, _ = self.ask("GET", "/health/ready")
         self.assertEqual(status, 200, body)
         self.assertIn("not answered", json.loads(body)["parts"]["catalogue"])
         database.close()
         wait_until(lambda: self.ask("GET", "/usage")[0] == 200, "the catalogue to be back")
-        wait_until(lambda: "giftless_stored_objects" in self.metrics(), "figures to be told again")
+        wait_until(
+            lambda: "giftless_stored_objects" in self.metrics(), "figures to be told again", RARELY
+        )
         # What took long to count is not counted again for minutes, but by a new worker.
         self.daemon.running.send_signal(signal.SIGHUP)
-        wait_until(lambda: self.metrics().get("giftless_stored_objects") == 2, "both to be counted")
+        wait_until(
+            lambda: self.metrics().get("giftless_stored_objects") == 2, "both to be counted", RARELY
+        )
 
     def test_a_worker_that_hangs_holds_no_page_up(self) -> None:
         daemon = self.serve()

@@ -187,4 +187,4 @@ def wait_for(condition: Callable[[], Any], what: Callable[[], str]) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain: {what()}")
-        time.sleep(0.05)
+        time.sleep(0.1)

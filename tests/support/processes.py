@@ -43,10 +43,11 @@ run()
 """
 
 
-def wait_until(condition: Callable[[], Any], what: str) -> None:
+def wait_until(condition: Callable[[], Any], what: str, rest: float = 0.05) -> None:
     """Wait for something that a process does in its own time.
 
     :param what: what is waited for, for the error message.
+    :param rest: how long to rest between two looks at most, in seconds, if a look is quick.
     """
     deadline = time.monotonic() + PATIENCE
     pause = 0.01
@@ -57,7 +58,7 @@ def wait_until(condition: Callable[[], Any], what: str) -> None:
             raise AssertionError(f"waited in vain for {what}")
         # Who looks must not keep the processors from what is waited for.
         time.sleep(max(pause, now - began))
-        pause = min(1.2 * pause, 0.05)
+        pause = min(1.2 * pause, rest)
         began = time.monotonic()
 
 
