@@ -86,6 +86,12 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from imports(node)
 
 
+@functools.cache
+def imported() -> dict[str, list[str]]:
+    """Return what each module imports; nobody may change it."""
+    return {module: list(imports(tree)) for module, tree in modules().items()}
+
+
 def part_of(module: str) -> str:
     """Return the part of the package that a module belongs to."""
     return [*module.split("."), ""][1]
@@ -122,8 +128,8 @@ class ArchitectureTests(SynchronousTestCase):
 
     def test_imports_go_downward_only(self) -> None:
         upward = []
-        for module, tree in self.modules.items():
-            for name in imports(tree):
+        for module, names in imported().items():
+            for name in names:
                 target = self.target(name)
                 if not target or target == "giftless" or module == "giftless":
                     continue
@@ -134,17 +140,17 @@ class ArchitectureTests(SynchronousTestCase):
 
     def test_the_package_itself_imports_nothing(self) -> None:
         """It is imported by everything."""
-        self.assertEqual(list(imports(self.modules["giftless"])), [])
+        self.assertEqual(imported()["giftless"], [])
 
     def test_no_modules_import_each_other_in_a_circle(self) -> None:
         """Not even for the types of arguments."""
         graph = {
             module: {
                 target
-                for name in imports(tree)
+                for name in names
                 if (target := self.target(name)) not in ("", "giftless", module)
             }
-            for module, tree in self.modules.items()
+            for module, names in imported().items()
         }
         while leaves := [module for module, targets in graph.items() if not targets]:
             for leaf in leaves:
@@ -154,27 +160,27 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(graph, {})
 
     def test_only_where_a_process_begins_the_reactor_is_known(self) -> None:
-        for module, tree in self.modules.items():
+        for module, names in imported().items():
             if module not in ("giftless.runtime.twistd", "giftless.runtime.control"):
                 self.assertFalse(
-                    [name for name in imports(tree) if name.startswith("twisted.internet.reactor")],
+                    [name for name in names if name.startswith("twisted.internet.reactor")],
                     f"{module} imports the reactor",
                 )
 
     def test_the_protocol_is_pure(self) -> None:
-        for module, tree in self.modules.items():
+        for module, names in imported().items():
             if part_of(module) == "lfs":
-                used = {name.split(".")[0] for name in imports(tree)}
+                used = {name.split(".")[0] for name in names}
                 self.assertEqual(used - PURE, set(), module)
 
     def test_the_agent_stands_alone(self) -> None:
         """It runs on users' machines, and starts in no time."""
         for module in AGENT_MAY_USE:
-            for name in imports(self.modules[module]):
+            for name in imported()[module]:
                 self.assertNotIn(name.split(".")[0], ("giftless", "twisted"), module)
-        for module, tree in self.modules.items():
+        for module, names in imported().items():
             if part_of(module) == "agent":
-                for name in imports(tree):
+                for name in names:
                     target = self.target(name)
                     allowed = part_of(target) in ("", "agent") or target in AGENT_MAY_USE
                     self.assertTrue(allowed, f"{module} imports {name}")
@@ -182,9 +188,9 @@ class ArchitectureTests(SynchronousTestCase):
 
     def test_the_commands_that_sshd_runs_stand_alone(self) -> None:
         """They start in no time."""
-        for module, tree in self.modules.items():
+        for module, names in imported().items():
             if part_of(module) == "openssh":
-                for name in imports(tree):
+                for name in names:
                     target = self.target(name)
                     allowed = part_of(target) in ("", "openssh") or target in OPENSSH_MAY_USE
                     self.assertTrue(allowed, f"{module} imports {name}")
