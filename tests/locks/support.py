@@ -83,7 +83,7 @@ class PostgreSQLTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.server: PostgreSQLServer = shared(postgresql)
-        self.name = self.server.make_database()
+        self.name = self.server.lend_database(self)
         super().setUp()
 
     @property
