@@ -233,12 +233,13 @@ def _work(
             os.dup2(output.fileno(), stream.fileno())
     util.DEFAULT_TIMEOUT_DURATION = PATIENCE
     faulthandler.dump_traceback_later(LIMIT, exit=True)
-    outcome = (_covered if arguments.coverage else _run)(
-        _Queue(_noted(names, result), arguments.times)
-    )
-    result.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
-    # What tests share ends here: not every Python lets a fork do this by itself.
-    atexit._run_exitfuncs()
+    tests = _Queue(_noted(names, result), arguments.times)
+    try:
+        outcome = (_covered if arguments.coverage else _run)(tests)
+        result.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+    finally:
+        # What tests share ends here: not every Python lets a fork do this by itself.
+        atexit._run_exitfuncs()
 
 
 def _noted(names: Iterator[str], result: Path) -> Iterator[str]:
