@@ -301,6 +301,13 @@ class UnitTests(SynchronousTestCase):
         # A small system has no other "kill" than the shell's.
         self.assertRegex(command, r"\A/bin/sh -c 'kill -HUP \$\{MAINPID\} && sleep [0-9.]+'\Z")
 
+    def test_commands_reach_what_the_service_keeps(self) -> None:
+        """A user of ``DynamicUser=`` alone reaches its directories, while the service runs."""
+        for name in ("giftless.service", "giftless-gc.service"):
+            settings = unit(name)
+            self.assertNotIn("DynamicUser", settings)
+            self.assertEqual((settings["User"], settings["Group"]), (["giftless"], ["giftless"]))
+
     def test_what_is_read_only_stays_so(self) -> None:
         """What ``ExecPaths=`` names, systemd 252 leaves writable; and ``/run`` as well."""
         settings = unit("giftless.service")

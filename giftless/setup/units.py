@@ -69,8 +69,9 @@ def _service(service: Service, written: list[str]) -> Iterator[str]:
         yield "ExecStart="
         yield _start(service.config)
     if service.user != UNIT_USER:
-        yield "DynamicUser=no"
         yield f"User={_specifiers(service.user)}"
+        # The unit's group is of the unit's user.
+        yield "Group="
     yield from (f"ReadWritePaths={_path(path)}" for path in written)
     if service.memory != _UNIT_MEMORY:
         yield f"MemoryMax={service.memory}M"

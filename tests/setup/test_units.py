@@ -60,7 +60,9 @@ class DropInTests(SynchronousTestCase):
 
     def test_its_user_is_known(self) -> None:
         for user in ("lfs", "a%b"):
-            self.assertEqual(user_of(drop_in(replace(PLAIN, user=user))), user)
+            text = drop_in(replace(PLAIN, user=user))
+            self.assertEqual(user_of(text), user)
+            self.assertIn("\nGroup=\n", text)
         self.assertEqual(user_of(drop_in(PLAIN)), "")
 
     def test_the_service_of_another_configuration_is_left_alone(self) -> None:

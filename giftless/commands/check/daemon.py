@@ -75,7 +75,7 @@ def become(uid: int) -> Finding:
         user = pwd.getpwuid(uid)
         gid, groups = user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
     except KeyError:
-        # One of DynamicUser= has a name only where libnss-systemd is installed.
+        # One that systemd makes has a name only where libnss-systemd is installed.
         gid, groups = uid, [uid]
     os.setgroups(groups)
     os.setgid(gid)

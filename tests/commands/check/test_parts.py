@@ -268,7 +268,7 @@ class ProcessTests(FolderTestCase):
         self.assertEqual(finding.verdict, "skipped")
 
     def test_a_user_may_have_a_number_and_no_name(self) -> None:
-        """As the unit's DynamicUser= has on a small machine."""
+        """As one that systemd makes has on a small machine."""
         if os.geteuid():
             raise SkipTest("only root becomes somebody else")
         child = os.fork()
