@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -275,8 +275,28 @@ async def ask(
     :raises TimeoutError: Twisted's, if it takes longer.
     :raises Exception: if there is no answer: another error of Twisted's.
     """
-    running = Deferred.fromCoroutine(_ask(http, method, url, headers, body, limit))
+    running = _cancellable(Deferred.fromCoroutine(_ask(http, method, url, headers, body, limit)))
     return await running.addTimeout(timeout, clock, _late)
+
+
+def _cancellable(running: Deferred[Answer]) -> Deferred[Answer]:
+    """Pass a result on; who cancels what this returns gets ``CancelledError``.
+
+    Twisted's agent may fail in other ways then, as if a name could not be found: whoever takes
+    that for the server's failure asks again.
+    """
+
+    def cancel(result: Deferred[Answer]) -> None:
+        result.errback(CancelledError())
+        running.cancel()
+
+    def end(found: Any) -> None:
+        if not result.called:
+            result.callback(found)
+
+    result: Deferred[Answer] = Deferred(cancel)
+    running.addBoth(end)
+    return result
 
 
 def _late(result: object, timeout: float) -> NoReturn:

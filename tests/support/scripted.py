@@ -106,11 +106,14 @@ class ScriptedAgent:
     """Takes requests and leaves the answers to the test.
 
     :ivar asked: all requests, in order.
+    :ivar given_up: what a request fails with whose sender gives up, if not with
+        ``CancelledError``.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self.asked: list[Asked] = []
+        self.given_up: Exception | None = None
 
     def request(
         self,
@@ -123,8 +126,10 @@ class ScriptedAgent:
             self._clock.seconds(), method.decode(), uri.decode(), headers or Headers(), bodyProducer
         )
 
-        def cancel(_: object) -> None:
+        def cancel(answer: Deferred[Any]) -> None:
             asked.cancelled = True
+            if self.given_up is not None:
+                answer.errback(self.given_up)
 
         asked.answer = Deferred(cancel)
         self.asked.append(asked)

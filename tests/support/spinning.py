@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.tcp import Client
 from twisted.python.failure import Failure
 
 from giftless.base.http_client import KEPT_CONNECTIONS, http_client, quiet_pool
@@ -45,13 +44,7 @@ class SpinningTestCase(CoroutineTestCase):
         super().setUp()
 
     def _close(self) -> None:
-        """Close connections until none comes back from what the test has begun."""
-
-        def are_closed() -> bool:
-            self.pool.closeCachedConnections()
-            return not any(isinstance(each, Client) for each in reactor.getReaders())
-
-        self.spin(are_closed)
+        self.run_now(self.pool.closeCachedConnections())
 
     def environment(self) -> Environment:
         """Return what a factory is given, with the real reactor."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -190,6 +190,15 @@ class ClientTests(CoroutineTestCase):
         self.clock.advance(FIRST_DELAY)
         self.agent.asked[-1].succeed(200)
         self.assertEqual(self.successResultOf(asked).status, 200)
+
+    def test_what_nobody_waits_for_is_not_asked_again(self) -> None:
+        """Twisted says of a name that is still looked up that there is none."""
+        self.agent.given_up = DNSLookupError()
+        asked = self.ask()
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertTrue(self.agent.asked[0].cancelled)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_question_may_have_less_time(self) -> None:
         asked = self.ask(5.0)
