@@ -16,8 +16,18 @@ from tests.support.ports import free_port
 from tests.support.processes import ENDED, PATIENCE, installed, wait_until
 
 
+def elsewhere() -> dict[str, str]:
+    """Return the environment of a daemon that listens on a free port, whatever its file says."""
+    return {"GIFTLESS_ENDPOINTS__0": f"tcp:{free_port()}:interface=127.0.0.1"}
+
+
 class StartTestCase(IntegrationTestCase):
-    """Tests of starts that end by themselves."""
+    """Tests of starts that end by themselves.
+
+    :ivar environ: what its daemons find in their environment.
+    """
+
+    environ: Mapping[str, str] = {}
 
     def twistd(
         self, *arguments: str, environ: Mapping[str, str] | None = None
@@ -26,11 +36,16 @@ class StartTestCase(IntegrationTestCase):
         return run_command(
             *("twistd", "-n", "--pidfile=", "giftless", *arguments),
             directory=self.directory,
-            environ=environ,
+            environ={**self.environ, **(environ or {})},
         )
 
     def write(self, text: str) -> str:
-        """Write a configuration file and return its name."""
+        """Write a configuration file and return its name.
+
+        Somebody else may have the default port, which is another mistake.
+        """
+        if "endpoints" not in text:
+            self.environ = elsewhere()
         (self.directory / "bad.yaml").write_text(text)
         return "bad.yaml"
 
@@ -257,7 +272,7 @@ class CheckTests(StartTestCase):
 
     def test_the_embedded_defaults_are_checked_without_a_file(self) -> None:
         """Without a file the defaults are checked, and said to be these."""
-        result = self.twistd("--check")
+        result = self.twistd("--check", environ=elsewhere())
         self.assertEqual(result.returncode, 0, result)
         self.assertIn("embedded defaults", result.stdout)
 

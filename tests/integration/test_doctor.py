@@ -104,6 +104,7 @@ def nginx(root: Path, daemon: Daemon) -> Iterator[Nginx]:
     good = (DOCS / "nginx.conf").read_text()
     for found, put in (
         ("listen 443 ", f"listen 127.0.0.1:{ports['good']} "),
+        ("listen [::]:443 ", f"listen [::1]:{ports['good']} "),
         ("server 127.0.0.1:8080;", f"server 127.0.0.1:{daemon.port};"),
         ("/etc/ssl/lfs.example.com.pem", str(certificate)),
         ("/etc/ssl/lfs.example.com.key", str(certificate)),

@@ -399,7 +399,17 @@ class SessionSocketTests(SocketsTestCase):
             self.sockets.make_directory("/proc/no-such-directory/state")
 
     def test_a_path_that_is_too_long_is_refused_in_words(self) -> None:
-        listening = session_listenings(self.config(socket="/tmp/" + "x" * 120))
+        # Another test's process may have a lock beside a path that does not say whose it is.
+        listening = session_listenings(self.config(socket=f"/tmp/{os.getpid()}" + "x" * 120))
         error = self.assertRaises(ConfigError, self.sockets.bind, listening)
         self.assertEqual(error.path, "ssh.socket")
         self.assertIn("at most 107 bytes", error.problem)
+
+    def test_a_socket_that_another_process_has_is_refused_in_words(self) -> None:
+        path = f"{self.mktemp()[-40:]}.sock"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        # The lock that Twisted makes, of a process that lives.
+        os.symlink("1", f"{path}.lock")
+        listening = session_listenings(self.config(socket=path))
+        error = self.assertRaises(ConfigError, self.sockets.bind, listening)
+        self.assertIn("another process listens there", error.problem)

@@ -236,6 +236,9 @@ def _why(error: BaseException | None) -> str:
     if isinstance(problem, OSError) and "too long" in str(problem):
         # Python says it itself, without an errno.
         return "a Unix socket's path has at most 107 bytes"
+    if isinstance(problem, str):
+        # Twisted's lock beside a Unix socket.
+        return "another process listens there"
     return _UNSUITABLE if isinstance(problem, RuntimeError) else type(problem).__name__
 
 
