@@ -35,6 +35,7 @@ from giftless.runtime.supervision.process import HEARTBEAT, SILENT
 from giftless.usecases.locks import LockPolicy
 from tests import run
 from tests.support import order
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,14 +193,17 @@ class ExampleConfigurationTests(SynchronousTestCase):
         self.assertEqual(sorted(document), ["auth", "endpoints", "state_dir", "storage"])
 
     def test_the_example_passes_the_check(self) -> None:
-        """The file passes ``--check``, with its paths moved by the environment."""
+        """The file passes ``--check``, with its paths and port moved by the environment."""
         base = Path(self.mktemp()).resolve()
         base.mkdir()
         done = subprocess.run(
             [*TWISTD, "--config", str(EXAMPLE), "--check"],
             cwd=base,
             env=environment(
-                GIFTLESS_STORAGE__PATH=str(base / "objects"), GIFTLESS_STATE_DIR=str(base / "state")
+                GIFTLESS_STORAGE__PATH=str(base / "objects"),
+                GIFTLESS_STATE_DIR=str(base / "state"),
+                # Somebody else may have the port of the example.
+                GIFTLESS_ENDPOINTS__0=f"tcp:{free_port()}:interface=127.0.0.1",
             ),
             capture_output=True,
             text=True,
