@@ -384,7 +384,10 @@ class CheckTests(IntegrationTestCase):
 
     def test_a_bad_endpoint_is_found_with_its_line(self) -> None:
         config = self.directory / "giftless.yaml"
-        config.write_text("workers: 1\nadmin:\n  endpoints:\n    - nonsense\n")
+        config.write_text(
+            "workers: 1\nadmin:\n  endpoints:\n    - nonsense\n"
+            f"endpoints: ['tcp:{free_port()}:interface=127.0.0.1']\n"
+        )
         done = run_command(
             "twistd", "giftless", "--check", "--config", str(config), directory=self.directory
         )
