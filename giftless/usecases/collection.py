@@ -34,6 +34,7 @@ from giftless.interfaces import (
 from giftless.lfs.objects import ObjectKey, Oid, Repo
 from giftless.references.keepset import KeepSet
 from giftless.usecases.events import Events
+from giftless.usecases.listing import listed
 from giftless.usecases.locks import By
 from giftless.usecases.trash import Trash
 
@@ -135,7 +136,7 @@ class Collector:
         :raises LFSError: if the store or the catalogue fails: then nothing is known.
         """
         survey = Survey(repo)
-        async for objects in self._listed(repo):
+        async for objects in listed(self._store, repo, _PAGE):
             unneeded = []
             for item in objects:
                 if bytes.fromhex(item.key.oid) in keep:
@@ -214,15 +215,6 @@ class Collector:
                 self._by.principal,
             )
         )
-
-    async def _listed(self, repo: Repo) -> AsyncIterator[Sequence[ListedObject]]:
-        cursor = None
-        while True:
-            page = await self._store.list(repo, cursor, _PAGE)
-            yield page.objects
-            cursor = page.next_cursor
-            if cursor is None:
-                return
 
     async def _in_trash(self, repo: Repo) -> AsyncIterator[Sequence[Entry]]:
         query = EntryQuery(repo=repo, states=frozenset({State.TRASHED}), limit=_PAGE)

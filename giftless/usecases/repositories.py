@@ -20,6 +20,7 @@ from giftless.lfs.locks import MAX_LIMIT, LockQuery
 from giftless.lfs.objects import ObjectKey, Repo, in_trash, owner_of
 from giftless.usecases.claims import CLAIMED
 from giftless.usecases.emptying import PAGE
+from giftless.usecases.listing import listed
 from giftless.usecases.locks import By, remove_by_force
 from giftless.usecases.trash import Trash
 
@@ -275,14 +276,11 @@ class Repositories:
 
         :returns: how many it was done with.
         """
-        count, cursor = 0, None
-        while True:
-            page = await self._trash.listing.list(repo, cursor, PAGE, trash)
-            for start in range(0, len(page.objects), CLAIMED):
-                count += await work(page.objects[start : start + CLAIMED])
-            cursor = page.next_cursor
-            if cursor is None:
-                return count
+        count = 0
+        async for objects in listed(self._trash.listing, repo, PAGE, trash):
+            for start in range(0, len(objects), CLAIMED):
+                count += await work(objects[start : start + CLAIMED])
+        return count
 
     async def _copy(self, some: Sequence[ListedObject], target: Repo) -> Sequence[ListedObject]:
         """Copy objects to a repository, from a trash to its trash; returns what is there."""

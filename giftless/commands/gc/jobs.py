@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +16,7 @@ from giftless.references.errors import NoReferences
 from giftless.references.gathering import ObjectList
 from giftless.references.git import Git
 from giftless.references.sources import Source, parse_source
+from giftless.usecases.listing import listed
 
 #: How many objects are listed at once, to find the repositories.
 _PAGE: Final = 1000
@@ -140,14 +142,10 @@ async def require_objects(store: IListing, repo: Repo) -> None:
     :raises LFSError: if the store does not say.
     """
     for trash in (False, True):
-        cursor = None
-        while True:
-            page = await store.list(repo, cursor, _PAGE, trash)
-            if page.objects:
-                return
-            cursor = page.next_cursor
-            if cursor is None:
-                break
+        async with aclosing(listed(store, repo, _PAGE, trash)) as pages:
+            async for objects in pages:
+                if objects:
+                    return
     raise CommandError(f"there is no repository {repo}: it has no objects; nothing was collected")
 
 
@@ -157,10 +155,6 @@ async def stored_repositories(store: IListing) -> Sequence[Repo]:
     :raises LFSError: if the list cannot be had.
     """
     found: set[Repo] = set()
-    cursor = None
-    while True:
-        page = await store.list(None, cursor, _PAGE)
-        found.update(item.key.repo for item in page.objects)
-        cursor = page.next_cursor
-        if cursor is None:
-            return sorted(found, key=lambda repo: repo.path)
+    async for objects in listed(store, None, _PAGE):
+        found.update(item.key.repo for item in objects)
+    return sorted(found, key=lambda repo: repo.path)

@@ -9,6 +9,7 @@ from giftless.base.concurrency import settle
 from giftless.interfaces import ListedObject
 from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.fsck.findings import Outcome as Found
+from giftless.usecases.listing import listed
 from giftless.usecases.migration.copier import Outcome
 from giftless.usecases.migration.migrator import PAGE
 from giftless.usecases.migration.runs import Left, Report, RunOptions, Sums
@@ -52,26 +53,16 @@ class Verifier:
         self._options.begins(1, self._report.source)
         self._report.source = Sums()
         for trash in self._options.trashes:
-            cursor = None
-            while True:
-                page = await self._source.list(None, cursor, PAGE, trash)
-                await self._verify(page.objects)
-                cursor = page.next_cursor
-                if cursor is None:
-                    break
+            async for objects in listed(self._source, None, PAGE, trash):
+                await self._verify(objects)
         await self._count(self._target, self._report.target)
         return self._report
 
     async def _count(self, store: Any, sums: Sums) -> None:
         for trash in self._options.trashes:
-            cursor = None
-            while True:
-                page = await store.list(None, cursor, PAGE, trash)
-                for item in page.objects:
+            async for objects in listed(store, None, PAGE, trash):
+                for item in objects:
                     sums.add(item.size)
-                cursor = page.next_cursor
-                if cursor is None:
-                    break
 
     async def _verify(self, objects: Sequence[ListedObject]) -> None:
         rest = iter(objects)
