@@ -414,6 +414,9 @@ class MakeTests(SynchronousTestCase):
         """Modules that repeat nothing are left out."""
         names = order.modules(soak=True)
         self.assertIn("tests.integration.test_reloads", names)
+        # Their rounds are in what they import.
+        self.assertIn("tests.integration.test_multipart", names)
+        self.assertIn("tests.integration.test_mirror_others", names)
         self.assertNotIn("tests.test_operations", names)
 
     def test_an_old_python_is_named_in_one_line(self) -> None:

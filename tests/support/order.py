@@ -78,8 +78,8 @@ FIRST = (
 #: The folders whose other modules come next, because they await other processes too.
 LONG = ("integration", "docs", "storage")
 
-#: What modules import that have long rounds.
-REPEATING = ("from tests.support.rounds import", "from hypothesis import")
+#: What modules import that have long rounds, themselves or by a module of tests.
+REPEATING = ("tests.support.rounds", "hypothesis")
 
 
 def modules(soak: bool = False) -> list[str]:
@@ -87,15 +87,34 @@ def modules(soak: bool = False) -> list[str]:
 
     :param soak: name only those that have long rounds.
     """
-    paths = [
-        path.relative_to(ROOT)
-        for path in (ROOT / "tests").rglob("test_*.py")
-        if not soak or any(each in path.read_text(encoding="utf-8") for each in REPEATING)
-    ]
+    paths = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")]
     paths.sort(key=lambda path: (*(path.parts[1] != folder for folder in LONG), path))
-    names = [".".join(path.with_suffix("").parts) for path in paths]
+    names = list(map(_name, paths))
+    if soak:
+        repeating = _repeating()
+        names = [name for name in names if name in repeating]
     first = [name for batch in FIRST for name in batch if name in names]
     return [*first, *(name for name in names if name not in first)]
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
+
+
+def _repeating() -> set[str]:
+    """Find the modules of tests that import what has long rounds, or one that does."""
+    texts = {
+        _name(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    found: set[str] = set()
+    new = set(REPEATING)
+    while new:
+        imports = [f"from {name} import" for name in new]
+        found |= new
+        new = {name for name, text in texts.items() if any(each in text for each in imports)}
+        new -= found
+    return found
 
 
 def batches(names: list[str]) -> list[str]:
