@@ -1,7 +1,4 @@
-"""Other LFS servers: their objects are imported, and given back to them by a clone.
-
-Only ``make soak`` starts them, where ``.ci/peers`` has installed them.
-"""
+"""Other LFS servers: their objects are imported, and given back to them by a clone."""
 
 from __future__ import annotations
 
@@ -9,27 +6,15 @@ import json
 import os
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest
-
-from benchmarks.peers.base import Missing, Peer, Place
-from benchmarks.peers.flask import Flask
-from benchmarks.peers.lfs_test_server import LFSTestServer
-from benchmarks.peers.lfsx import LFSX
-from benchmarks.peers.rudolfs import Rudolfs
+from benchmarks.peers.base import Peer, Place
+from tests.integration.peers import EachPeer
 from tests.integration.support import IntegrationTestCase, oid_of
 from tests.support.commands import run_command
-from tests.support.rounds import rounds
 
 
-class PeerTests(IntegrationTestCase):
-    def import_from(self, peer: Peer) -> None:
+class PeerTests(EachPeer, IntegrationTestCase):
+    def use(self, peer: Peer) -> None:
         """Push to a server by git-lfs, import from it, and fill an empty one by a rescue."""
-        if not rounds(False, True):
-            raise SkipTest("make soak starts other servers")
-        try:
-            peer.version()
-        except Missing as error:
-            raise SkipTest(str(error)) from None
         git = self.make_git()
         files = {f"{number}.bin": os.urandom(1000 * (number + 1)) for number in range(120)}
         places = [Place(self.make(name), 1) for name in ("full", "empty")]
@@ -59,26 +44,13 @@ class PeerTests(IntegrationTestCase):
                 environ=git.environ,
             )
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            clone = self.directory / "clone"
-            lfs = ("-c", f"lfs.url={server.lfs_url()}")
-            git.run(self.directory, "clone", "--quiet", *lfs, str(repo.remote), str(clone))
+            lfs = f"lfs.url={server.lfs_url()}"
+            clone = repo.clone(self.directory / "clone", "-c", lfs)
             for name, data in files.items():
-                self.assertEqual((clone / name).read_bytes(), data)
+                self.assertEqual(clone.read(name), data)
 
     def make(self, name: str) -> Path:
         """Make a directory for a server."""
         path = self.directory / name
         path.mkdir()
         return path
-
-    def test_lfs_test_server_gives_all_it_has(self) -> None:
-        self.import_from(LFSTestServer())
-
-    def test_lfsx_gives_all_it_has(self) -> None:
-        self.import_from(LFSX())
-
-    def test_rudolfs_gives_all_it_has(self) -> None:
-        self.import_from(Rudolfs())
-
-    def test_the_flask_giftless_gives_all_it_has(self) -> None:
-        self.import_from(Flask())

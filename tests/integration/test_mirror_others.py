@@ -1,7 +1,4 @@
-"""A mirror of LFS servers that others have made.
-
-Only ``make soak`` starts them, where ``.ci/peers`` has installed them.
-"""
+"""A mirror of LFS servers that others have made."""
 
 from __future__ import annotations
 
@@ -9,18 +6,12 @@ import os
 import signal
 from typing import Any
 
-from twisted.trial.unittest import SkipTest
-
-from benchmarks.peers.base import Missing, Peer, Place, Server
-from benchmarks.peers.flask import Flask
-from benchmarks.peers.lfs_test_server import LFSTestServer
-from benchmarks.peers.lfsx import LFSX
-from benchmarks.peers.rudolfs import Rudolfs
+from benchmarks.peers.base import Peer, Place, Server
+from tests.integration.peers import EachPeer
 from tests.integration.support import Daemon, GitRepo, IntegrationTestCase
-from tests.support.rounds import rounds
 
 
-class PeerTests(IntegrationTestCase):
+class PeerTests(EachPeer, IntegrationTestCase):
     def mirror(self, server: Server) -> Daemon:
         """Start a mirror of a server."""
         path = server.lfs_url("{repo}").removeprefix(server.url + "/")
@@ -35,14 +26,8 @@ class PeerTests(IntegrationTestCase):
         config = {"log_format": "json", "auth": [{"type": "mirror"}], "storage": storage}
         return self.start_daemon("mirror", config=config)
 
-    def check(self, peer: Peer) -> None:
+    def use(self, peer: Peer) -> None:
         """Push and clone through a mirror, also while the server is away, and go past it."""
-        if not rounds(False, True):
-            raise SkipTest("make soak starts other servers")
-        try:
-            peer.version()
-        except Missing as error:
-            raise SkipTest(str(error)) from None
         sizes = [*range(1, 40), 65_536, 65_537, 300_000, 5_000_000]
         files = {f"{size}.bin": os.urandom(size) for size in sizes}
         root = self.directory / "root"
@@ -55,10 +40,8 @@ class PeerTests(IntegrationTestCase):
             repo.push()
             for name in ("first", "second"):
                 self.assert_whole(repo.clone(self.directory / name), files)
-            lfs = ("-c", f"lfs.url={server.lfs_url()}")
-            past = self.directory / "past"
-            git.run(self.directory, "clone", "--quiet", *lfs, str(repo.remote), str(past))
-            self.assert_whole(GitRepo(git, past, repo.remote), files)
+            past = repo.clone(self.directory / "past", "-c", f"lfs.url={server.lfs_url()}")
+            self.assert_whole(past, files)
             # It hangs, and is no more.
             os.kill(server.process, signal.SIGSTOP)
             self.assert_whole(repo.clone(self.directory / "third"), files)
@@ -70,15 +53,3 @@ class PeerTests(IntegrationTestCase):
     def assert_whole(self, repo: GitRepo, files: dict[str, bytes]) -> None:
         """Check that a clone has all files."""
         self.assertEqual({name: repo.read(name) for name in files}, files)
-
-    def test_lfs_test_server_is_mirrored(self) -> None:
-        self.check(LFSTestServer())
-
-    def test_lfsx_is_mirrored(self) -> None:
-        self.check(LFSX())
-
-    def test_rudolfs_is_mirrored(self) -> None:
-        self.check(Rudolfs())
-
-    def test_the_flask_giftless_is_mirrored(self) -> None:
-        self.check(Flask())
