@@ -16,7 +16,7 @@ import jwt
 
 from tests.docs.pages import DOCS
 from tests.integration.support import Daemon, Git, GitRepo, IntegrationTestCase, oid_of
-from tests.support.nginx import around
+from tests.support.nginx import around, moved
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.web.test_tls import make_certificate
@@ -57,17 +57,10 @@ class NginxTestCase(IntegrationTestCase):
         self.certificate = root / "cert.pem"
         self.certificate.write_bytes(make_certificate())
         port = free_port()
-        site = (DOCS / "nginx.conf").read_text()
-        for found, put in (
-            ("listen 443 ", f"listen 127.0.0.1:{port} "),
-            ("listen [::]:443 ", f"listen [::1]:{port} "),
-            ("server 127.0.0.1:8080;", f"server 127.0.0.1:{daemon.port};"),
-            ("/etc/ssl/lfs.example.com.pem", str(self.certificate)),
-            ("/etc/ssl/lfs.example.com.key", str(self.certificate)),
-            ("    location / {", f"{self.rule}\n    location / {{\n    {self.header}"),
-        ):
-            self.assertIn(found, site)
-            site = site.replace(found, put)
+        site = moved((DOCS / "nginx.conf").read_text(), port, daemon.port, self.certificate)
+        location = "    location / {"
+        self.assertIn(location, site)
+        site = site.replace(location, f"{self.rule}\n{location}\n    {self.header}")
         (root / "nginx.conf").write_text(around(root, site))
         process = subprocess.Popen(
             [str(self.nginx), "-p", str(root), "-c", str(root / "nginx.conf")],

@@ -25,7 +25,7 @@ from tests.docs.pages import DOCS
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import Daemon, Git, GitRepo, stored_objects
 from tests.support.commands import run_command
-from tests.support.nginx import around
+from tests.support.nginx import around, moved
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, installed, wait_until
 from tests.web.test_tls import make_certificate
@@ -100,17 +100,8 @@ def nginx(root: Path, daemon: Daemon) -> Iterator[Nginx]:
         f"server {{ listen 127.0.0.1:{ports['untold']} ssl; ssl_certificate {certificate};"
         f" ssl_certificate_key {certificate}; {UNTOLD} }}"
     )
-    # The one that the operator's guide shows.
-    good = (DOCS / "nginx.conf").read_text()
-    for found, put in (
-        ("listen 443 ", f"listen 127.0.0.1:{ports['good']} "),
-        ("listen [::]:443 ", f"listen [::1]:{ports['good']} "),
-        ("server 127.0.0.1:8080;", f"server 127.0.0.1:{daemon.port};"),
-        ("/etc/ssl/lfs.example.com.pem", str(certificate)),
-        ("/etc/ssl/lfs.example.com.key", str(certificate)),
-    ):
-        assert found in good, found
-        good = good.replace(found, put)
+    shown = (DOCS / "nginx.conf").read_text()
+    good = moved(shown, ports["good"], daemon.port, certificate)
     (root / "nginx.conf").write_text(around(root, "\n".join([good, *servers]), AS_ROOT))
     process = subprocess.Popen(
         [program, "-p", str(root), "-c", str(root / "nginx.conf")], stderr=subprocess.DEVNULL

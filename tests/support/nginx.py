@@ -1,4 +1,4 @@
-"""What is around a site's configuration of nginx on an ordinary machine."""
+"""Configurations of nginx for tests: what is around a site, and a site as the guide shows it."""
 
 from __future__ import annotations
 
@@ -31,3 +31,23 @@ def around(root: Path, site: str, more: str = "") -> str:
     :param more: what stands beside that.
     """
     return _MAIN.format(root=root, site=site, more=more)
+
+
+def moved(site: str, port: int, behind: int, certificate: Path) -> str:
+    """Return the site that the operator's guide shows, with ports and files of a test.
+
+    :param site: what is shown: ``docs/nginx.conf``.
+    :param port: where nginx listens.
+    :param behind: where the daemon listens.
+    :param certificate: a file with a certificate and its key.
+    """
+    for found, put in (
+        ("listen 443 ", f"listen 127.0.0.1:{port} "),
+        ("listen [::]:443 ", f"listen [::1]:{port} "),
+        ("server 127.0.0.1:8080;", f"server 127.0.0.1:{behind};"),
+        ("/etc/ssl/lfs.example.com.pem", str(certificate)),
+        ("/etc/ssl/lfs.example.com.key", str(certificate)),
+    ):
+        assert found in site, found
+        site = site.replace(found, put)
+    return site
