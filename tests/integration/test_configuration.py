@@ -16,9 +16,12 @@ from tests.support.ports import free_port
 from tests.support.processes import ENDED, PATIENCE, installed, wait_until
 
 
-def elsewhere() -> dict[str, str]:
-    """Return the environment of a daemon that listens on a free port, whatever its file says."""
-    return {"GIFTLESS_ENDPOINTS__0": f"tcp:{free_port()}:interface=127.0.0.1"}
+def elsewhere(port: int | None = None) -> dict[str, str]:
+    """Return the environment of a daemon that listens on another port than its file says.
+
+    :param port: this port; a free one if there is none.
+    """
+    return {"GIFTLESS_ENDPOINTS__0": f"tcp:{port or free_port()}:interface=127.0.0.1"}
 
 
 class StartTestCase(IntegrationTestCase):
@@ -321,7 +324,7 @@ class EmbeddedDefaultsTests(StartTestCase):
         daemon = self.start_daemon(
             config=None,
             port=port,
-            environ={"GIFTLESS_ENDPOINTS__0": f"tcp:{port}:interface=127.0.0.1"},
+            environ=elsewhere(port),
         )
         url = f"{daemon.url}/acme/rocket.git/info/lfs"
         repo = self.make_git().create(self.directory / "work", url)
