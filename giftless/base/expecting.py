@@ -1,8 +1,8 @@
 """Bodies that are sent when the server wants them: ``Expect: 100-continue``.
 
 See RFC 9110, section 10.1.1.  Twisted's client sends a body at once, and passes no answer on
-before all of it is sent.  :class:`giftless.base.http_client.HTTPClient` does better for a body
-that is an :class:`IExpectedBody`.
+before all of it is sent.  Clients of :func:`giftless.base.http_client.http_client` let a body that
+is an :class:`IExpectedBody` wait, and pass on an answer that comes before its end.
 """
 
 from __future__ import annotations
