@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from giftless.base.exclusive import Exclusive, Held
+from giftless.base.uncaught import uncaught
 from giftless.errors import Conflict, LFSError, ServiceUnavailable
 from giftless.interfaces import IBlocking, WallClock
 
@@ -197,13 +198,11 @@ class Jobs:
     async def _do(self, running: _Running, work: Work) -> None:
         try:
             result = msgspec.Raw(await work(running.add))
-        except LFSError as error:
-            ended: State | Exception = error
-            kept = {"status": error.code, "problem": error.message}
         except Exception as error:
-            _log.failure("{job} failed", job=running.state.job)
-            ended = error
-            kept = {"status": 500, "problem": "the server failed; its log has the details"}
+            job = running.state.job
+            told = error if isinstance(error, LFSError) else uncaught(Failure(), f"for a {job}")
+            ended: State | LFSError = told
+            kept = {"status": told.code, "problem": told.message}
         else:
             ended, kept = running.state, {"result": result}
         at = self._wall_clock()
@@ -215,7 +214,7 @@ class Jobs:
             _log.warn("the end of {job} cannot be noted: {reason}", job=state.job, reason=error)
         del self._running[state.job]
         for each in waiting:
-            if isinstance(ended, Exception):
+            if isinstance(ended, LFSError):
                 each.errback(Failure(ended))
             else:
                 each.callback(state)

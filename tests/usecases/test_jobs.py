@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from giftless.errors import Conflict, NotFound, ServiceUnavailable
+from giftless.errors import Conflict, LFSError, NotFound, ServiceUnavailable
 from giftless.usecases.jobs import MAX_RUNNING, Job, JobFailed, Jobs, State
 from tests.support.blocking import InlineBlocking
 
@@ -118,8 +119,28 @@ class JobsTests(SynchronousTestCase):
     def test_a_bug_is_logged_and_told(self) -> None:
         asked = self.ask(self.here)
         self.work.end.errback(ZeroDivisionError())
-        self.failureResultOf(asked, ZeroDivisionError)
+        error = self.failureResultOf(asked, LFSError).value
+        self.assertEqual(
+            (error.code, error.message), (500, "the server failed; its log has the details")
+        )
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_failing_disk_is_the_same_to_who_waits_and_to_who_asks_later(self) -> None:
+        asked = self.ask(self.here)
+        self.clock.advance(20)
+        self.successResultOf(asked)
+        waiting = self.ask(self.here)
+        self.work.end.errback(OSError(errno.EROFS, "read-only"))
+        told = self.failureResultOf(waiting, LFSError).value
+        self.assertEqual(told.code, 503)
+
+        self.work, job = Work(), Job("copy", "x/y", "x/z")
+        asked = self.ask(self.here, job, ("x/y",))
+        self.clock.advance(20)
+        self.successResultOf(asked)
+        self.work.end.errback(OSError(errno.EROFS, "read-only"))
+        kept = self.failureResultOf(self.ask(self.there, job, ("x/y",)), JobFailed).value
+        self.assertEqual((kept.code, kept.message), (told.code, told.message))
 
     def test_another_operation_at_the_same_repository_is_refused(self) -> None:
         self.ask(self.here)
