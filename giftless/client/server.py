@@ -1,4 +1,4 @@
-"""A client of one LFS server: batches, transfers, verification and locks."""
+"""A client of one LFS server: batches, transfers and verification."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 from twisted.internet.defer import DeferredLock
@@ -175,40 +174,6 @@ class LFSServerClient:
         if not 200 <= answer.status < 300:
             raise self._asker.refusal(outgoing, answer)
 
-    # -- locks
-
-    async def create_lock(self, path: str, ref: str | None = None) -> Mapping[str, Any]:
-        """Lock a path; returns the lock as the server describes it.
-
-        :raises ServerError: if that fails, with status 409 if it is locked.
-        """
-        content: dict[str, Any] = {"path": path}
-        if ref is not None:
-            content["ref"] = {"name": ref}
-        reply = self._json(await self.call("POST", "/locks", content, Operation.UPLOAD))
-        return _lock(reply, self.endpoint)
-
-    async def list_locks(self, path: str | None = None) -> Sequence[Mapping[str, Any]]:
-        """Return the first page of locks, of one path or of all.
-
-        :raises ServerError: if that fails.
-        """
-        query = "" if path is None else f"?path={_quoted(path)}"
-        reply = self._json(await self.call("GET", f"/locks{query}", None, Operation.DOWNLOAD))
-        locks = reply.get("locks")
-        if not isinstance(locks, list) or not all(isinstance(each, dict) for each in locks):
-            raise ServerError(f"{self.endpoint.name}: the reply has no list of locks")
-        return locks
-
-    async def delete_lock(self, lock_id: str, force: bool = False) -> Mapping[str, Any]:
-        """Release a lock.
-
-        :raises ServerError: if that fails.
-        """
-        path = f"/locks/{_quoted(lock_id)}/unlock"
-        reply = self._json(await self.call("POST", path, {"force": force}, Operation.UPLOAD))
-        return _lock(reply, self.endpoint)
-
     # -- what all have in common
 
     async def call(self, method: str, path: str, content: object, operation: Operation) -> Answer:
@@ -336,14 +301,3 @@ def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
 def _with(outgoing: Outgoing, credential: Credential) -> Outgoing:
     headers = {k: v for k, v in outgoing.headers.items() if k.lower() != "authorization"}
     return replace(outgoing, headers={**headers, "Authorization": credential.authorization})
-
-
-def _lock(reply: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
-    lock = reply.get("lock")
-    if not isinstance(lock, dict) or not isinstance(lock.get("id"), str):
-        raise ServerError(f"{endpoint.name}: the reply has no lock")
-    return lock
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""What is stored, and all that can be done with it beside serving it."""
+"""Put together the parts that keep what is stored: store, catalogue, locks, trash."""
 
 from __future__ import annotations
 
@@ -51,17 +51,6 @@ class Space:
             assert self.problem is not None, "there is a reason"
             raise self.problem
         return self.trash
-
-    @property
-    def required_repositories(self) -> Repositories:
-        """What works on whole repositories, for whoever cannot do without.
-
-        :raises ConfigError: if there is no trash.
-        """
-        if self.repositories is None:
-            assert self.problem is not None, "there is a reason"
-            raise self.problem
-        return self.repositories
 
 
 def make_space(

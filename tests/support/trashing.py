@@ -40,7 +40,8 @@ async def work(settings: Config, parts: PartBuilder) -> None:
         return
     space = build_space(settings, parts)
     parts.environment.services.startService()
-    trash, repos = space.required_trash, space.required_repositories
+    trash, repos = space.required_trash, space.repositories
+    assert repos is not None, "there is a trash"
     here, *rest = arguments
     repo = Repo.parse(here.split("/"))
     if what == "rename":

@@ -342,12 +342,6 @@ class SignatureTests(BlocksTestCase):
 class AbortTests(BlocksTestCase):
     """Blocks are thrown away, and never an object."""
 
-    def uncommitted(self) -> int:
-        """Return how many uncommitted blocks there are."""
-        container = self.server.container(self.container)
-        blocks = container.get_blob_client(self.key.path).get_block_list("all")
-        return len(blocks[1])
-
     def test_nothing_is_left(self) -> None:
         upload, parts = self.begin()
         self.send(upload, parts[:2])

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: How wide a bar is with the gap behind it, and without it.
+#: How wide a bar is, with the gap behind it.
 PITCH: Final = 10
-BAR: Final = 8
 
 HEIGHT: Final = 100.0
 
