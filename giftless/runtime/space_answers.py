@@ -14,14 +14,13 @@ from giftless.runtime.space_questions import (
     ObjectFacts,
     ObjectsFacts,
     ObjectsOf,
-    QuotaFacts,
     QuotasFacts,
     QuotasOf,
     TrashFacts,
     UsageFacts,
     UsageOf,
 )
-from giftless.usecases.quotas.levels import QuotaLevel, QuotaLevels
+from giftless.usecases.quotas.levels import QuotaLevels
 
 #: Which objects of the catalogue are meant.
 _STORED: Final = frozenset({State.STORED, State.LEAVING})
@@ -94,8 +93,7 @@ class SpaceAnswers:
         async def find() -> QuotasFacts:
             if self._quotas is None:
                 return QuotasFacts()
-            levels = await self._quotas.fullest(asked.limit, asked.repo)
-            return QuotasFacts(list(map(_quota, levels)))
+            return QuotasFacts(list(await self._quotas.fullest(asked.limit, asked.repo)))
 
         return await answer_of(find, QuotasFacts)
 
@@ -123,24 +121,6 @@ class SpaceAnswers:
             entry.moved_by,
             until,
         )
-
-
-def _quota(level: QuotaLevel) -> QuotaFacts:
-    return QuotaFacts(
-        level.name,
-        level.org,
-        _plain(level.limit),
-        level.used,
-        level.reserved,
-        level.warning,
-        _plain(level.downloads),
-        level.downloaded,
-    )
-
-
-def _plain(size: int | None) -> int | None:
-    """Return a size of the configuration as a number that JSON can have."""
-    return None if size is None else int(size)
 
 
 async def answer_of(find: Callable[[], Awaitable[T]], kind: type[T]) -> bytes:

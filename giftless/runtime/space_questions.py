@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from giftless.interfaces.catalogue import By, UsageRow
+from giftless.usecases.quotas.level import QuotaLevel
 
 #: The names of the questions.
 USAGE: Final = "usage"
@@ -109,32 +110,10 @@ class QuotasOf(msgspec.Struct, frozen=True):
     limit: int = 50
 
 
-class QuotaFacts(msgspec.Struct, frozen=True):
-    """How much of what an organisation or a repository may have is taken, in bytes.
-
-    :ivar org: whether it is an organisation.
-    :ivar limit: how much it may store; ``None`` for any number.
-    :ivar used: how much its objects have.
-    :ivar reserved: how much more is promised to uploads.
-    :ivar warning: from how much on users are warned; ``None`` if there is no limit.
-    :ivar downloads: how much may be downloaded in a period; ``None`` for any number.
-    :ivar downloaded: how much has been, in this one.
-    """
-
-    name: str
-    org: bool
-    limit: int | None = None
-    used: int = 0
-    reserved: int = 0
-    warning: int | None = None
-    downloads: int | None = None
-    downloaded: int = 0
-
-
 class QuotasFacts(msgspec.Struct, frozen=True):
     """Tells how much of quotas is taken, the fullest first."""
 
-    quotas: list[QuotaFacts] = []
+    quotas: list[QuotaLevel] = []
     status: int = 200
     problem: str = ""
 

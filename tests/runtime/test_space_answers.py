@@ -17,13 +17,13 @@ from giftless.runtime.space_questions import (
     ObjectFacts,
     ObjectsFacts,
     ObjectsOf,
-    QuotaFacts,
     QuotasFacts,
     QuotasOf,
     UsageFacts,
     UsageOf,
 )
 from giftless.usecases.quotas.budgets import Budgets
+from giftless.usecases.quotas.level import QuotaLevel
 from giftless.usecases.quotas.levels import QuotaLevels
 from giftless.usecases.quotas.rules import QuotaOptions, QuotaRule, QuotaRules
 from tests.catalogue.support import SQLiteTestCase
@@ -145,7 +145,7 @@ class SpaceAnswersTests(SQLiteTestCase, CoroutineTestCase):
         budgets = Budgets(rules, Duration(60), "", self.catalogue, clock, lambda: 0.0)
         levels = QuotaLevels(rules, self.catalogue, budgets)
         self.answers = SpaceAnswers(self.catalogue, True, KEEP, levels)
-        told = QuotasFacts([QuotaFacts("acme", True, 1000, 300, 0, 800)])
+        told = QuotasFacts([QuotaLevel("acme", True, 1000, 300, 0, 800)])
         for question, answer in ((QuotasOf("acme", 5), told), (QuotasOf("lab", 5), QuotasFacts())):
             self.assertEqual(self.ask(self.answers.quotas, question, QuotasFacts), answer)
         self.answers = SpaceAnswers(self.catalogue, True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from giftless.interfaces import Bound, ICatalogue, Level
 from giftless.lfs.objects import Repo
 from giftless.usecases.quotas.budgets import Budgets
+from giftless.usecases.quotas.level import QuotaLevel, part_of
 from giftless.usecases.quotas.rules import Owner, QuotaRules
 
 #: How many of the largest organisations and repositories are looked at.
@@ -20,41 +19,6 @@ _TOLD: Final = 20
 
 #: How many times as many as are wanted are asked for what is promised to them.
 _SPARE: Final = 2
-
-
-class QuotaLevel(msgspec.Struct, frozen=True):
-    """How much of what an owner may have is taken, in bytes.
-
-    :ivar name: the path of the organisation or repository.
-    :ivar org: whether it is an organisation.
-    :ivar limit: how much it may store; ``None`` for any number.
-    :ivar used: how much its objects have.
-    :ivar reserved: how much more is promised to uploads.
-    :ivar warning: from how much on there is a warning; ``None`` if there is no limit.
-    :ivar downloads: how much may be downloaded in a period; ``None`` for any number.
-    :ivar downloaded: how much has been, in this one.
-    """
-
-    name: str
-    org: bool
-    limit: int | None = None
-    used: int = 0
-    reserved: int = 0
-    warning: int | None = None
-    downloads: int | None = None
-    downloaded: int = 0
-
-    @property
-    def fullness(self) -> float:
-        """Which part of its limit is taken, or of its budget if that is more."""
-        stored = _part(self.used + self.reserved, self.limit)
-        return max(stored, _part(self.downloaded, self.downloads))
-
-    @property
-    def near(self) -> bool:
-        """Whether it has reached its warning level, or its budget."""
-        stored = self.warning is not None and self.used + self.reserved >= self.warning
-        return stored or _part(self.downloaded, self.downloads) >= 1
 
 
 class QuotaLevels:
@@ -95,8 +59,7 @@ class QuotaLevels:
         :raises ServiceUnavailable: if the catalogue fails.
         """
         return [
-            # As numbers: JSON does not know sizes of the configuration.
-            Level(Bound(level.name, level.org, int(level.limit)), level.used, level.reserved)
+            Level(Bound(level.name, level.org, level.limit), level.used, level.reserved)
             for level in await self.fullest(_TOLD)
             if level.limit is not None
         ]
@@ -130,11 +93,11 @@ class QuotaLevels:
             QuotaLevel(
                 owner.name,
                 owner.org,
-                owner.rule.limit,
+                _plain(owner.rule.limit),
                 0 if owner not in stored else stored[owner].used,
                 0 if owner not in stored else stored[owner].reserved,
                 None if owner.rule.limit is None else int(owner.rule.limit * owner.rule.warn),
-                owner.rule.downloads,
+                _plain(owner.rule.downloads),
                 downloaded.get(owner, 0),
             )
             for owner in owners
@@ -142,14 +105,13 @@ class QuotaLevels:
         ]
 
 
-def _part(taken: int, whole: int | None) -> float:
-    if whole is None:
-        return 0.0
-    return taken / whole if whole else 1.0
+def _plain(size: int | None) -> int | None:
+    """Return a size of the configuration as a number that JSON can have."""
+    return None if size is None else int(size)
 
 
 def _fullness(owner: Owner, used: int) -> float:
-    return _part(used, owner.rule.limit)
+    return part_of(used, owner.rule.limit)
 
 
 def _concerns(owner: Owner, name: str) -> bool:

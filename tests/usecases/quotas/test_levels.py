@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from giftless.interfaces import Level
-from giftless.usecases.quotas.levels import QuotaLevel
+from giftless.usecases.quotas.level import QuotaLevel
 from tests.support.making import key_of, uploader
 from tests.usecases.quotas.support import QuotaTestCase, data_of
 

@@ -11,7 +11,8 @@ from giftless.monitoring.health import Report, Stored
 from giftless.monitoring.overview import CauseCount, Overview, Rates, Series, Totals, WorkerFacts
 from giftless.monitoring.scrubbing import ScrubCounts, ScrubFacts, ScrubFinding
 from giftless.runtime.lock_questions import LockFacts
-from giftless.runtime.space_questions import ObjectFacts, QuotaFacts, UsageFacts
+from giftless.runtime.space_questions import ObjectFacts, UsageFacts
+from giftless.usecases.quotas.level import QuotaLevel
 
 #: 2026-11-28 12:00:00 UTC.
 NOW = 1_795_867_200.0
@@ -182,10 +183,10 @@ def objects(names: tuple[str, ...], trashed: bool = False) -> list[ObjectFacts]:
     ]
 
 
-def quotas(names: tuple[str, ...]) -> list[QuotaFacts]:
+def quotas(names: tuple[str, ...]) -> list[QuotaLevel]:
     """Return quotas of repositories that are called so: full, nearly full, and well."""
     return [
-        QuotaFacts(name, index % 2 == 0, 1000, used, 100, 800, *budget)
+        QuotaLevel(name, index % 2 == 0, 1000, used, 100, 800, *budget)
         for index, (name, used, budget) in enumerate(
             zip(names, (950, 750, 100) * 9, ((), (50, 20), ()) * 9, strict=False)
         )
