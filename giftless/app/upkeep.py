@@ -60,13 +60,13 @@ def build_scrubbing(
         return None
     # Without it, nobody needs the memory that this takes.
     from giftless.base.priority import lower_io_priority
+    from giftless.usecases.scrub.context import Context
     from giftless.usecases.scrub.journal import Journal
-    from giftless.usecases.scrub.means import Means
     from giftless.usecases.scrub.scrubbing import Scrubbing
 
     reactor: Any = lent.reactor
     quiet = Threads(reactor, 1, lower_io_priority)
-    means = Means(
+    context = Context(
         store,
         space.catalogue,
         space.events,
@@ -78,7 +78,7 @@ def build_scrubbing(
         # Nobody who reads it learns the keys of a bucket.
         hashlib.blake2b(msgspec.json.encode(options.storage), key=secret[:64]).hexdigest(),
     )
-    scrubbing = Scrubbing(options.scrub, Journal(options.state_dir), means)
+    scrubbing = Scrubbing(options.scrub, Journal(options.state_dir), context)
     # It ends before its thread does.
     quiet.setServiceParent(lent.services)
     scrubbing.setServiceParent(lent.services)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from giftless.catalogue.books import Books
 from giftless.catalogue.promises import drop_promises, recharge
 from giftless.catalogue.session import (
     CODES,
@@ -26,6 +25,7 @@ from giftless.catalogue.session import (
     repo_at,
     short_of,
 )
+from giftless.catalogue.sums import UsageSums
 from giftless.catalogue.texts import storable
 from giftless.interfaces import Entry, State, Wanted
 from giftless.lfs.objects import ObjectKey, Repo, in_trash
@@ -262,11 +262,11 @@ def write_rows(
     :param known: the rows that there are; others are new.
     :returns: those oids of new ones that other repositories have, too.
     """
-    books = Books()
+    sums = UsageSums()
     new, changed, stored = [], [], {}
     for key, row in rows.items():
         before = known.get(key)
-        books.replace(before, row)
+        sums.replace(before, row)
         size = _stored(row)
         if size != (0 if before is None else _stored(before)):
             stored[key] = size
@@ -276,7 +276,7 @@ def write_rows(
             changed.append((before, row))
     session.many(_INSERT, new)
     update_rows(session, changed)
-    books.write(session)
+    sums.write(session)
     recharge(session, stored)
     return _mark_shared(session, {row[-1]: row[1] for row in new})
 
@@ -301,11 +301,11 @@ def delete_rows(session: Session, rows: Iterable[Row]) -> None:
 
 
 def _remove(session: Session, rows: Sequence[Row]) -> None:
-    books = Books()
+    sums = UsageSums()
     for row in rows:
-        books.replace(row, None)
+        sums.replace(row, None)
     delete_rows(session, rows)
-    books.write(session)
+    sums.write(session)
     recharge(session, {row[:2]: 0 for row in rows if _stored(row)})
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from giftless.catalogue.books import Books
 from giftless.catalogue.entries import delete_rows, update_rows
 from giftless.catalogue.session import COLUMNS, STORED, Row, Session, chunks
+from giftless.catalogue.sums import UsageSums
 from giftless.lfs.objects import Repo
 
 #: How many entries are changed in one transaction, about.
@@ -107,7 +107,7 @@ def _move(session: Session, source: int, target: int, wins: bool, most: int = _A
     :param wins: whether they replace those that the other one has.
     :param most: how many move at most.
     """
-    books = Books()
+    sums = UsageSums()
     statement = f"SELECT {COLUMNS} FROM giftless_catalogue_entries WHERE repo = ? LIMIT ?"
     for rows in chunks(map(Row._make, session.execute(statement, (source, most)).fetchall())):
         known = session.rows((target, row.oid) for row in rows)
@@ -118,13 +118,13 @@ def _move(session: Session, source: int, target: int, wins: bool, most: int = _A
             offered_at = max(row.offered_at, there.offered_at if there else 0)
             after = stays._replace(repo=target, offered_at=offered_at)
             changed.append((stays, after))
-            books.replace(stays, after)
+            sums.replace(stays, after)
             if goes is not None:
                 gone.append(goes)
-                books.replace(goes, None)
+                sums.replace(goes, None)
         delete_rows(session, gone)
         update_rows(session, changed)
-    books.write(session)
+    sums.write(session)
 
 
 def _set_path(session: Session, number: int, repo: Repo) -> None:

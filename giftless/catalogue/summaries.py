@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from giftless.catalogue.books import ALL, KINDS
 from giftless.catalogue.promises import BELOW, below
 from giftless.catalogue.session import Session, chunks, repo_at
+from giftless.catalogue.sums import ALL, KINDS
 from giftless.interfaces import By, Usage, UsageRow
 from giftless.lfs.objects import Repo
 

@@ -1,4 +1,4 @@
-"""What is made of texts and times before they are kept."""
+"""Make texts and times such that every database keeps them."""
 
 from __future__ import annotations
 

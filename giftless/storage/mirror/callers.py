@@ -58,8 +58,8 @@ _BYTES: Final = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What every caller's store works with.
+class Context:
+    """The parts that the stores of all callers share.
 
     :ivar upstreams: where repositories are.
     :ivar reads: keeps objects' bytes.
@@ -84,7 +84,7 @@ class Means:
 class CallersStore:
     """Objects of the other server, with one caller's permissions.
 
-    :param means: what it works with.
+    :param context: the parts that it uses.
     :param credential: what the caller has shown; ``None`` for nothing.
     :param ticket: what the token says that the caller has come with; ``None`` for none.
     :param request: the batch that is being answered; ``None`` for other requests.
@@ -92,12 +92,12 @@ class CallersStore:
 
     def __init__(
         self,
-        means: Means,
+        context: Context,
         credential: Credential | None,
         ticket: Ticket | None,
         request: BatchRequest | None,
     ) -> None:
-        self._means = means
+        self._context = context
         self._credential = credential
         self._ticket = ticket
         self._request = request
@@ -118,13 +118,13 @@ class CallersStore:
         """
         if not keys:
             return []
-        place = self._means.upstreams.find(keys[0].repo)
+        place = self._context.upstreams.find(keys[0].repo)
         operation = Operation.DOWNLOAD
         kept: Sequence[int | None] = [None] * len(keys)
         if self._request is not None:
             operation = self._request.operation
         if operation is Operation.DOWNLOAD:
-            kept = await self._means.reads.sizes(keys)
+            kept = await self._context.reads.sizes(keys)
         # Servers compare the size.  Who names none may know that of what is kept here.
         wanted = {str(key.oid): size or 0 for key, size in zip(keys, kept, strict=True)}
         if self._request is not None:
@@ -153,19 +153,19 @@ class CallersStore:
             size = told
 
         source = partial(self._opened, key, size)
-        return await self._means.reads.open(key, size, NO_EXTRAS, source)
+        return await self._context.reads.open(key, size, NO_EXTRAS, source)
 
     async def warm(self, key: ObjectKey) -> int:
         """See :meth:`giftless.interfaces.ICallersStore.warm`."""
         size = self._sizes[key]
-        return await self._means.reads.warm(key, size, partial(self._opened, key, size))
+        return await self._context.reads.warm(key, size, partial(self._opened, key, size))
 
     async def _opened(self, key: ObjectKey, size: int) -> IStoredObject:
         """Open an object at the other server.
 
         :raises LFSError: if the caller has no action for that.
         """
-        means, place = self._means, self._means.upstreams.find(key.repo)
+        context, place = self._context, self._context.upstreams.find(key.repo)
         given = self._given.get(key) or self._redeemed(key, Operation.DOWNLOAD)
         action = given.get("download")
         if action is None or not action.href:
@@ -179,9 +179,9 @@ class CallersStore:
             place.asker,
             action,
             size,
-            means.blocking,
-            means.clock,
-            means.wall_clock,
+            context.blocking,
+            context.clock,
+            context.wall_clock,
         )
 
     async def put(self, key: ObjectKey, payload: Payload, body: IBody, extras: Extras) -> None:
@@ -191,7 +191,7 @@ class CallersStore:
         """
         if payload.length is None:
             raise LengthRequired("say how long the object is (Content-Length)")
-        place = self._means.upstreams.find(key.repo)
+        place = self._context.upstreams.find(key.repo)
         if self._ticket is not None:
             actions = self._redeemed(key, Operation.UPLOAD)
         else:
@@ -212,7 +212,7 @@ class CallersStore:
         outgoing = Outgoing("PUT", action.href.partition("#")[0], _BYTES, action.header)
         answer = await place.asker.send(outgoing, payload.length, body)
         if not 200 <= answer.status < 300:
-            raise action_refusal(place.asker.name, answer, self._means.wall_clock())
+            raise action_refusal(place.asker.name, answer, self._context.wall_clock())
         await self._verify(place, key, payload.length, actions)
 
     async def inspect(self, key: ObjectKey) -> ObjectFacts | None:
@@ -223,7 +223,7 @@ class CallersStore:
             if isinstance(size, LFSError):
                 raise size
             return None if size is None else ObjectFacts(size)
-        place = self._means.upstreams.find(key.repo)
+        place = self._context.upstreams.find(key.repo)
         await self._verify(place, key, ticket.size, self._redeemed(key, Operation.UPLOAD))
         return ObjectFacts(ticket.size)
 
@@ -241,14 +241,14 @@ class CallersStore:
 
         :param kept: how many bytes are kept of each object; ``None`` for nothing.
         """
-        means, credential = self._means, self._credential
+        context, credential = self._context, self._credential
         ref = "" if self._request is None else self._request.ref
         try:
-            answers = await ask_batch(place, operation, wanted, ref, credential, means.wall_clock)
+            answers = await ask_batch(place, operation, wanted, ref, credential, context.wall_clock)
         except UpstreamUnavailable as error:
-            if operation is Operation.UPLOAD or means.permissions is None:
+            if operation is Operation.UPLOAD or context.permissions is None:
                 raise
-            until = await means.permissions.until(place, credential)
+            until = await context.permissions.until(place, credential)
             if until is None and credential is None:
                 # git-lfs shows a credential only to who asks for one.
                 raise CredentialNeeded(
@@ -261,14 +261,14 @@ class CallersStore:
                 for key, size in zip(keys, kept, strict=True)
             }
         except _NO_MORE:
-            if means.permissions is not None:
-                await means.permissions.forget(place, credential)
+            if context.permissions is not None:
+                await context.permissions.forget(place, credential)
             raise
-        if means.permissions is not None and operation is Operation.DOWNLOAD:
+        if context.permissions is not None and operation is Operation.DOWNLOAD:
             if any("download" in each.actions for each in answers.values()):
-                await means.permissions.allow(place, credential)
+                await context.permissions.allow(place, credential)
             elif any(each.code in (401, 403, 404) for each in answers.values()):
-                await means.permissions.forget(place, credential)
+                await context.permissions.forget(place, credential)
         return answers
 
     def _judge(
@@ -306,7 +306,7 @@ class CallersStore:
             self._passes[key] = Pass("", expiry_of(given))
             return answered.size
         size = wanted if operation is Operation.UPLOAD else answered.size
-        sealed = self._means.passes.seal(key, size, operation, given)
+        sealed = self._context.passes.seal(key, size, operation, given)
         if sealed is None:
             return garbled(place.asker.name, "its action is too long to be passed on")
         self._passes[key] = sealed
@@ -321,7 +321,7 @@ class CallersStore:
         ticket = self._ticket
         if ticket is None or not ticket.passed:
             raise ExpiredAction("the object is not kept here any more; ask for a new batch")
-        return self._means.passes.open(ticket.passed, key, ticket.size, operation)
+        return self._context.passes.open(ticket.passed, key, ticket.size, operation)
 
     async def _verify(
         self, place: Place, key: ObjectKey, size: int, actions: Mapping[str, GivenAction]
@@ -341,12 +341,12 @@ class CallersStore:
                 continue
             if 200 <= answer.status < 300:
                 return
-            error = action_refusal(place.asker.name, answer, self._means.wall_clock())
+            error = action_refusal(place.asker.name, answer, self._context.wall_clock())
             if attempt + 1 == _VERIFICATIONS or answer.status not in (429, *range(500, 600)):
                 raise error
             if isinstance(error, UpstreamLimit):
                 # The object is there: nobody need send it once more.
-                await deferLater(self._means.clock, min(error.retry_after, LONGEST))
+                await deferLater(self._context.clock, min(error.retry_after, LONGEST))
 
 
 def _with_credential(

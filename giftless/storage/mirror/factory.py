@@ -17,7 +17,7 @@ from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.storage.cache.building import build_reads
 from giftless.storage.mirror.asking import Asker
-from giftless.storage.mirror.callers import Means
+from giftless.storage.mirror.callers import Context
 from giftless.storage.mirror.dialling import Connection
 from giftless.storage.mirror.passes import Passes
 from giftless.storage.mirror.permissions import Permissions
@@ -75,7 +75,7 @@ class MirrorFactory:
             connection = Connection(reactor, upstream.url, lookup, networks, options.timeout)
             Closing(connection).setServiceParent(environment.services)
             found.append((upstream, Asker(upstream.url, connection, options.timeout)))
-        means = Means(
+        context = Context(
             Upstreams(found),
             build_reads(options.path, int(options.limit), environment),
             Passes(derived_key(environment.state_dir, _KEY, b"passes"), environment.wall_clock),
@@ -84,7 +84,7 @@ class MirrorFactory:
             environment.reactor,
             environment.wall_clock,
         )
-        return MirrorStore(means)
+        return MirrorStore(context)
 
     def _permissions(self, options: MirrorOptions, environment: Environment) -> Permissions | None:
         if options.offline == "refuse":

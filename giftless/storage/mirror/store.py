@@ -22,7 +22,7 @@ from giftless.interfaces import (
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Repo
 from giftless.storage.mirror.asking import RETRY_AFTER
-from giftless.storage.mirror.callers import CallersStore, Means
+from giftless.storage.mirror.callers import CallersStore, Context
 from giftless.storage.mirror.locks import forward_locks
 from giftless.storage.wrapping import lend
 
@@ -34,32 +34,32 @@ _PROBE_BYTES: Final = 64
 class MirrorStore:
     """Other servers' objects, for callers whom those servers know.
 
-    :param means: what it works with.
+    :param context: the parts that it uses.
     :ivar path: the directory in which bytes are kept.
     """
 
     path: str
 
-    def __init__(self, means: Means) -> None:
-        lend(self, means.reads, ICaching)
-        self._means = means
+    def __init__(self, context: Context) -> None:
+        lend(self, context.reads, ICaching)
+        self._context = context
 
     def for_caller(self, identity: Identity, request: BatchRequest | None = None) -> CallersStore:
         """See :meth:`giftless.interfaces.IForwarding.for_caller`."""
-        return CallersStore(self._means, identity.credential, identity.ticket, request)
+        return CallersStore(self._context, identity.credential, identity.ticket, request)
 
     async def sizes(self, keys: Sequence[ObjectKey]) -> Sequence[int | LFSError | None]:
         """See :meth:`giftless.interfaces.IObjectStore.sizes`: as everybody may know them."""
-        return await CallersStore(self._means, None, None, None).sizes(keys)
+        return await CallersStore(self._context, None, None, None).sizes(keys)
 
     async def forward(self, identity: Identity, repo: Repo, request: LockRequest) -> LockAnswer:
         """See :meth:`giftless.interfaces.ILockForwarding.forward`."""
-        place = self._means.upstreams.find(repo)
-        return await forward_locks(place, request, identity.credential, self._means.wall_clock)
+        place = self._context.upstreams.find(repo)
+        return await forward_locks(place, request, identity.credential, self._context.wall_clock)
 
     def url_of(self, repo: Repo) -> str:
         """See :meth:`giftless.interfaces.IForwarding.url_of`."""
-        return self._means.upstreams.find(repo).api
+        return self._context.upstreams.find(repo).api
 
     async def probe(self) -> None:
         """See :meth:`giftless.interfaces.IProbing.probe`.
@@ -67,7 +67,7 @@ class MirrorStore:
         The other servers are not asked: what they do not do is told to whoever wants it.
         """
         try:
-            await self._means.blocking.run(_probe, self.path)
+            await self._context.blocking.run(_probe, self.path)
         except OSError as error:
             raise StorageUnavailable(
                 f"cannot keep files in {self.path!r}: {error.strerror or error}", RETRY_AFTER

@@ -13,7 +13,7 @@ from giftless.storage.remote.container import Container, Layout
 from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.modes import DirectStore, ProxyStore
 from giftless.storage.remote.options import RemoteOptions, checked_prefix
-from giftless.storage.remote.resumable.means import means_of
+from giftless.storage.remote.resumable.context import context_of
 from giftless.storage.remote.resumable.sweeping import LOOKS, Sweeper
 
 Options = TypeVar("Options", bound=RemoteOptions)
@@ -51,9 +51,9 @@ class RemoteFactory(ABC, Generic[Options]):
             environment.wall_clock,
         )
         identity.setServiceParent(environment.services)
-        means = means_of(environment, container.place, options.resumable_expiry)
-        sweeper = Sweeper(container, means, identity)
+        context = context_of(environment, container.place, options.resumable_expiry)
+        sweeper = Sweeper(container, context, identity)
         repeated = Repeated(sweeper.sweep, sweeper.interval / LOOKS, environment.reactor)
         repeated.setServiceParent(environment.services)
         kind = DirectStore if options.mode == "direct" else ProxyStore
-        return kind(container, options.part_size, options.verify_checksum, means, identity)
+        return kind(container, options.part_size, options.verify_checksum, context, identity)

@@ -28,8 +28,8 @@ from giftless.storage.wrapping import without_copies
 from giftless.usecases.fsck.examiner import Examiner
 from giftless.usecases.fsck.findings import Finding, Outcome
 from giftless.usecases.scrub.comparing import lost_of, missing
+from giftless.usecases.scrub.context import Context
 from giftless.usecases.scrub.journal import Journal, Phase, ScrubState, mark_of
-from giftless.usecases.scrub.means import Means
 from giftless.usecases.scrub.options import ScrubOptions
 from giftless.usecases.scrub.pacing import GentlePace, slot
 from giftless.usecases.scrub.telling import Teller
@@ -66,42 +66,42 @@ class Scrubbing(Repeated):
 
     :param options: how fast, and what is done with what is found.
     :param journal: remembers how far it is.
-    :param means: what it works with.
+    :param context: the parts that it uses.
     :raises ConfigError: if the store cannot be examined.
     """
 
-    def __init__(self, options: ScrubOptions, journal: Journal, means: Means) -> None:
-        super().__init__(self.scrub, LOOKED, means.clock)
+    def __init__(self, options: ScrubOptions, journal: Journal, context: Context) -> None:
+        super().__init__(self.scrub, LOOKED, context.clock)
         assert options.period is not None, "it is switched on"
-        store = means.store
+        store = context.store
         if not IListing.providedBy(store) or not IReadableStore.providedBy(store):
             raise ConfigError(
                 "scrub.period", "this storage lets the daemon list or read no objects"
             )
         self._period = float(options.period)
-        self._teller = Teller(means, options.quarantine)
+        self._teller = Teller(context, options.quarantine)
         self._journal = journal
-        self._means = means
-        self._clock = means.clock
+        self._context = context
+        self._clock = context.clock
         self._store: IListing = store
-        self._pace = GentlePace(options.rate, means.clock)
-        quiet = quiet_store(without_copies(store), means.quiet)
-        self._examiner = Examiner(quiet, means.quiet, self._pace, means.clock)
-        if means.metrics is not None:
+        self._pace = GentlePace(options.rate, context.clock)
+        quiet = quiet_store(without_copies(store), context.quiet)
+        self._examiner = Examiner(quiet, context.quiet, self._pace, context.clock)
+        if context.metrics is not None:
             for outcome in Outcome:
                 # An alert sees a number grow only if there was one before.
-                means.metrics.scrub_findings.place((outcome.value,))
+                context.metrics.scrub_findings.place((outcome.value,))
         self._state = self._fresh()
         self._noted = float("-inf")
 
     async def scrub(self) -> None:
         """Go through the store for as long as this worker serves, unless another one does."""
-        held = await self._means.blocking.run(self._journal.take)
+        held = await self._context.blocking.run(self._journal.take)
         if held is None:
             return
         try:
-            found = await self._means.blocking.run(self._journal.read)
-            if found is None or found.store != self._means.identity:
+            found = await self._context.blocking.run(self._journal.read)
+            if found is None or found.store != self._context.identity:
                 found = self._fresh()
             found.facts.period = self._period
             self._state = found
@@ -115,13 +115,13 @@ class Scrubbing(Repeated):
 
     def _fresh(self) -> ScrubState:
         """Return the state at the beginning of the first pass."""
-        now = self._means.wall_clock()
-        return ScrubState(self._means.identity, ScrubFacts(self._period, now, ScrubCounts(now)))
+        now = self._context.wall_clock()
+        return ScrubState(self._context.identity, ScrubFacts(self._period, now, ScrubCounts(now)))
 
     async def _pass(self) -> None:
         """Go on with a pass, and wait until the next one is to begin."""
         state = self._state
-        now = self._means.wall_clock()
+        now = self._context.wall_clock()
         # A clock that was set back does not stop it.
         state.facts.running.began_at = min(state.facts.running.began_at, now)
         if state.phase is not Phase.ENDED:
@@ -130,9 +130,9 @@ class Scrubbing(Repeated):
             await self._list(Phase.TRASHED, Phase.KNOWN)
             await self._compare()
             await self._end()
-        await self._wait(state.facts.due_at - self._means.wall_clock())
+        await self._wait(state.facts.due_at - self._context.wall_clock())
         facts = state.facts
-        facts.running = ScrubCounts(self._means.wall_clock())
+        facts.running = ScrubCounts(self._context.wall_clock())
         self._turn(Phase.STORED)
         await self._note()
 
@@ -145,7 +145,7 @@ class Scrubbing(Repeated):
 
         If neither tells, the store is listed once more.
         """
-        facts, catalogue = self._state.facts, self._means.catalogue
+        facts, catalogue = self._state.facts, self._context.catalogue
         objects, size = facts.expected_objects, facts.expected_size
         if facts.last is not None:
             objects, size = facts.last.objects, facts.last.size
@@ -205,7 +205,7 @@ class Scrubbing(Repeated):
         """Examine an object, and wait until it is time for the next one."""
         facts, clock = self._state.facts, self._clock
         counts = facts.running
-        seconds = slot(facts, listed.size, self._means.wall_clock())
+        seconds = slot(facts, listed.size, self._context.wall_clock())
         until = clock.seconds() + seconds
         before = self._examiner.counts.bytes
         finding = await self._examine(listed, seconds)
@@ -214,7 +214,7 @@ class Scrubbing(Repeated):
         counts.size += listed.size
         counts.read += read
         self._state.done.append(mark_of(listed.key))
-        if (metrics := self._means.metrics) is not None:
+        if (metrics := self._context.metrics) is not None:
             metrics.scrub_objects.add(())
             metrics.scrub_bytes.add((), read)
         if finding is not None:
@@ -251,7 +251,7 @@ class Scrubbing(Repeated):
 
     async def _compare(self) -> None:
         """Look for what the catalogue knows and the store has not."""
-        state, catalogue = self._state, self._means.catalogue
+        state, catalogue = self._state, self._context.catalogue
         while catalogue is not None and state.phase is Phase.KNOWN:
             self._pace.begin(0, 0)
             query = EntryQuery(states=_STORED, cursor=state.cursor, limit=TOGETHER)
@@ -277,7 +277,7 @@ class Scrubbing(Repeated):
         """Wait, and write down now and then that all is well."""
         until = self._clock.seconds() + seconds
         while True:
-            self._state.facts.active_at = self._means.wall_clock()
+            self._state.facts.active_at = self._context.wall_clock()
             if self._clock.seconds() - self._noted >= NOTED:
                 await self._note()
             left = until - self._clock.seconds()
@@ -288,4 +288,4 @@ class Scrubbing(Repeated):
     async def _note(self) -> None:
         """Write down how far it is."""
         self._noted = self._clock.seconds()
-        await self._means.blocking.run(self._journal.write, msgspec.json.encode(self._state))
+        await self._context.blocking.run(self._journal.write, msgspec.json.encode(self._state))

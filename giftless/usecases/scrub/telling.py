@@ -16,7 +16,7 @@ from giftless.monitoring.scrubbing import ScrubFacts, ScrubFinding
 from giftless.usecases.fsck.findings import Finding, Outcome
 from giftless.usecases.fsck.mending import Quarantine, advise
 from giftless.usecases.locks import By
-from giftless.usecases.scrub.means import Means
+from giftless.usecases.scrub.context import Context
 
 _log = Logger()
 
@@ -30,18 +30,18 @@ BY: Final = By("giftless (scrub)")
 class Teller:
     """Tells what has been found.
 
-    :param means: whom to tell.
+    :param context: the parts that the scrub uses.
     :param quarantines: whether objects with wrong bytes are marked as damaged.
     :raises ConfigError: if the store cannot mark any.
     """
 
-    def __init__(self, means: Means, quarantines: bool) -> None:
-        self._means = means
+    def __init__(self, context: Context, quarantines: bool) -> None:
+        self._context = context
         self._quarantine: Quarantine | None = None
         if quarantines:
-            if not IMarking.providedBy(means.store):
+            if not IMarking.providedBy(context.store):
                 raise ConfigError("scrub.quarantine", "this storage cannot mark objects as damaged")
-            self._quarantine = Quarantine(means.store, means.events, BY)
+            self._quarantine = Quarantine(context.store, context.events, BY)
 
     async def tell(self, facts: ScrubFacts, key: ObjectKey, size: int, finding: Finding) -> None:
         """Tell that an object is not well, and mark it if that is wanted.
@@ -49,7 +49,7 @@ class Teller:
         :param facts: notes it.
         :param size: of the object, in bytes.
         """
-        means, outcome, problem = self._means, finding.outcome.value, finding.problem
+        context, outcome, problem = self._context, finding.outcome.value, finding.problem
         marked = finding.marked or await self._mark(key, finding)
         steps = await self._steps(key, finding, marked)
         if (owner := owner_of(key.repo)) is not None:
@@ -61,12 +61,12 @@ class Teller:
             problem=problem,
             steps="".join(f"; {step}" for step in steps),
         )
-        means.events.publish(ObjectFaulty(key, size, outcome, problem, BY.name))
-        if means.metrics is not None:
-            means.metrics.scrub_findings.add((outcome,))
+        context.events.publish(ObjectFaulty(key, size, outcome, problem, BY.name))
+        if context.metrics is not None:
+            context.metrics.scrub_findings.add((outcome,))
         findings = facts.running.findings
         findings[outcome] = findings.get(outcome, 0) + 1
-        now = means.wall_clock()
+        now = context.wall_clock()
         told = ScrubFinding(now, key.repo.path, str(key.oid), size, outcome, problem, marked)
         facts.findings = [told, *facts.findings][:MAX_TOLD]
 
@@ -75,14 +75,14 @@ class Teller:
 
         :param facts: notes it.
         """
-        means, counts = self._means, facts.running
-        counts.ended_at = means.wall_clock()
+        context, counts = self._context, facts.running
+        counts.ended_at = context.wall_clock()
         facts.last = msgspec.structs.replace(counts)
         facts.passes += 1
-        if means.metrics is not None:
-            means.metrics.scrub_passes.add(())
+        if context.metrics is not None:
+            context.metrics.scrub_passes.add(())
         seconds = counts.ended_at - counts.began_at
-        means.events.publish(
+        context.events.publish(
             ScrubEnded(counts.objects, counts.size, counts.read, counts.findings, seconds, BY.name)
         )
         _log.info(
@@ -108,7 +108,7 @@ class Teller:
         """Say how to bring an object back."""
         if finding.outcome is Outcome.UNKNOWN:
             return ()
-        steps = await advise(self._means.store, finding, True)
+        steps = await advise(self._context.store, finding, True)
         if finding.outcome is Outcome.WRONG and not marked:
             return (f"giftless fsck --read-data --quarantine {key.repo}", *steps)
         return steps

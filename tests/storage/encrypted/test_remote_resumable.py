@@ -43,7 +43,7 @@ class Sealed(_Mixin):
         """Return what a process has of the store."""
         around = self.environment()
         self.inner = self.build(mode="proxy")
-        self.inner._means = replace(self.inner._means, part_size=self.part_size)
+        self.inner._context = replace(self.inner._context, part_size=self.part_size)
         keys = keys_in(self.keys, around)
         store = EncryptedStore(self.inner, keys, None, self.threads, around.state_dir)
         lend(store, store.resumable(around.wall_clock), IResumableStore)
@@ -138,9 +138,9 @@ class S3Tests(S3PartsTestCase, Sealed, ResumableContract):
         await self.append(upload, 0, 100_000)
         await upload.release()
         for since, left in ((1500, 2), (2500, 0)):
-            means = replace(self.inner._means, expiry=1000)
+            context = replace(self.inner._context, expiry=1000)
             self.inner.container.time = _later(since)
-            await Sweeper(self.inner.container, means, self.inner._identity)._sweep()
+            await Sweeper(self.inner.container, context, self.inner._identity)._sweep()
             self.assertEqual(len(self.stored()), left)
 
 

@@ -31,7 +31,7 @@ class HmacTests(GCSPartsTestCase):
     async def test_an_object_comes_bit_by_bit(self) -> None:
         self.state_dir = self.mktemp()
         store = self.build()
-        store._means = replace(store._means, part_size=self.part_size)
+        store._context = replace(store._context, part_size=self.part_size)
         data = bytes_of(self.part_size + 7)
         key = key_of(data)
         for start, end in ((0, 1000), (1000, len(data))):

@@ -170,7 +170,7 @@ class Expiring(RemoteUploads):
         held = await self.claim(key=key_of(b"held"), size=4)
         await held.begin({})
         names = await self.names()
-        sweeper = Sweeper(self.store.container, self.store._means, self.store._identity)
+        sweeper = Sweeper(self.store.container, self.store._context, self.store._identity)
         await sweeper.sweep()
         self.assertEqual(await self.names(), names)
         # It is not due again so soon, in whatever process.
@@ -182,8 +182,8 @@ class Expiring(RemoteUploads):
         self.patch(self.store.container, "time", tell_time)
         await sweeper.sweep()
         self.assertEqual(await self.names(), names)
-        means = replace(self.store._means, wall_clock=lambda: later)
-        sweeper = Sweeper(self.store.container, means, self.store._identity)
+        context = replace(self.store._context, wall_clock=lambda: later)
+        sweeper = Sweeper(self.store.container, context, self.store._identity)
         await sweeper.sweep()
         # Only what somebody has claimed is left.
         self.assertEqual(await self.names(), {BEGUN.name})
@@ -197,15 +197,15 @@ class Expiring(RemoteUploads):
         await self.prepare()
         await (await self.claim()).release()
         self.patch(os, "geteuid", lambda: -1)
-        sweeper = Sweeper(self.store.container, self.store._means, self.store._identity)
+        sweeper = Sweeper(self.store.container, self.store._context, self.store._identity)
         await sweeper.sweep()
-        self.assertEqual(os.listdir(self.store._means.directory), ["claims"])
+        self.assertEqual(os.listdir(self.store._context.directory), ["claims"])
 
     async def test_an_upload_that_goes_on_for_long_is_dated(self) -> None:
         """By pieces without bytes; so no other daemon gives it up."""
         await self.prepare()
         now = [1e9]
-        self.store._means = replace(self.store._means, wall_clock=lambda: now[0])
+        self.store._context = replace(self.store._context, wall_clock=lambda: now[0])
         upload = await self.begin()
         body = HeldBody()
         appending = Deferred.fromCoroutine(upload.append(body))

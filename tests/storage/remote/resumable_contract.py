@@ -53,7 +53,7 @@ class RemoteUploads(_Mixin):
 
     def small(self, store: Any) -> Any:
         """Let a store make small parts."""
-        store._means = replace(store._means, part_size=self.part_size)
+        store._context = replace(store._context, part_size=self.part_size)
         return store
 
     def make_stranger(self) -> Any:

@@ -22,7 +22,7 @@ from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import unchanging
 from giftless.storage.remote.listing import PAGE, EntryPage, read_cursor, write_cursor
 from giftless.storage.remote.modes import DirectStore
-from giftless.storage.remote.resumable.means import means_of
+from giftless.storage.remote.resumable.context import context_of
 from giftless.storage.s3.bucket import Bucket, Place
 from giftless.storage.s3.signing import Credentials
 from tests.contracts.listing import HOSTILE_CURSORS
@@ -113,8 +113,8 @@ class XmlListTests(CoroutineTestCase):
         credentials = unchanging(Credentials("AKID", "secret"), clock, "credentials")
         client = StoreClient(self.agent.client(), clock, 20, 32, lambda: 1.0)
         bucket = Bucket(place, Layout("pre"), credentials, client, clock, clock.seconds)
-        means = means_of(environment(self.mktemp(), clock), "S3", 1)
-        self.store = DirectStore(bucket, 1, False, means)
+        context = context_of(environment(self.mktemp(), clock), "S3", 1)
+        self.store = DirectStore(bucket, 1, False, context)
 
     def list(
         self, body: bytes, repo: str | None = "org/repo", status: int = 200, **more: Any

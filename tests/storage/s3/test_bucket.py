@@ -17,7 +17,7 @@ from giftless.storage.remote.client import FIRST_DELAY, StoreClient, StoreError
 from giftless.storage.remote.container import FoundPart, Layout
 from giftless.storage.remote.credentials import Expiring, Refreshing
 from giftless.storage.remote.modes import DirectStore
-from giftless.storage.remote.resumable.means import means_of
+from giftless.storage.remote.resumable.context import context_of
 from giftless.storage.remote.xml_bucket import BUCKET_BELIEVED, BUCKET_RENEWED
 from giftless.storage.s3 import answers
 from giftless.storage.s3.bucket import Bucket, Place
@@ -47,8 +47,8 @@ class BucketTestCase(CoroutineTestCase):
         self.client = StoreClient(self.agent.client(), self.clock, 20, 32, lambda: 1.0)
         self.expiry: float | None = None
         self.bucket = self.make()
-        means = means_of(environment(self.mktemp(), self.clock), "S3", 1)
-        self.store = DirectStore(self.bucket, 1, False, means)
+        context = context_of(environment(self.mktemp(), self.clock), "S3", 1)
+        self.store = DirectStore(self.bucket, 1, False, context)
 
     def make(self, **place: Any) -> Bucket:
         async def fetch() -> Expiring[Credentials]:

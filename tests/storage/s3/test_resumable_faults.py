@@ -46,7 +46,7 @@ class UploadTestCase(S3PartsTestCase):
 
     def open_store(self, **options: Any) -> Any:
         store = self.build(**options)
-        store._means = replace(store._means, part_size=PART)
+        store._context = replace(store._context, part_size=PART)
         return store
 
     @contextmanager

@@ -47,7 +47,7 @@ async def upload(
     }
     around = environment(state_dir, reactor, threads, http_client(reactor))
     store = S3Factory().build(schema.convert(section, S3Options, "storage"), around)
-    store._means = replace(store._means, part_size=part_size)
+    store._context = replace(store._context, part_size=part_size)
     data = bytes_of(size)
     claimed = await store.claim(key_of(data), size)
     await claimed.begin({})

@@ -11,8 +11,8 @@ from giftless.interfaces import State
 from giftless.lfs.objects import ObjectKey
 from giftless.monitoring.metrics import Metrics
 from giftless.monitoring.scrubbing import ScrubFacts
+from giftless.usecases.scrub.context import Context
 from giftless.usecases.scrub.journal import Journal
-from giftless.usecases.scrub.means import Means
 from giftless.usecases.scrub.options import ScrubOptions
 from giftless.usecases.scrub.scrubbing import LOOKED, Scrubbing
 from tests.support.blocking import InlineBlocking
@@ -51,9 +51,9 @@ class ScrubTestCase(MovingTestCase):
     def worker(self, quarantine: bool = False, **changed: Any) -> Scrubbing:
         """Start a worker, until the test ends.
 
-        :param changed: of :class:`Means`.
+        :param changed: of :class:`Context`.
         """
-        means: dict[str, Any] = {
+        context: dict[str, Any] = {
             "store": self.store,
             "catalogue": self.catalogue,
             "events": events_to(self.recorder),
@@ -66,7 +66,7 @@ class ScrubTestCase(MovingTestCase):
         }
         period, rate = Duration(PERIOD), Size(1_000_000)
         options = ScrubOptions(period=period, rate=rate, quarantine=quarantine)
-        service = Scrubbing(options, self.journal, Means(**means | changed))
+        service = Scrubbing(options, self.journal, Context(**context | changed))
         service.startService()
 
         def stop() -> None:

@@ -11,8 +11,8 @@ object is made there, compared with its oid, and only then copied to its own pla
     what has come of one, as the store has it;
 ``spool``, ``bodies``
     bytes of a part that wait on disk, and those that the store has, as one body;
-``means``
-    what uploads to a store are gone on with;
+``context``
+    the parts that resumable uploads to one store share;
 ``staged``
     adds pieces and parts to an upload, or throws it away;
 ``receiving``

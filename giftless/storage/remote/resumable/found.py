@@ -1,4 +1,4 @@
-"""What has come of an upload, as the store has it: nothing else is known of it anywhere."""
+"""Find out what a store has of an upload, which nobody but the store knows."""
 
 from __future__ import annotations
 

@@ -92,4 +92,4 @@ async def _read_back(staged: Staged, store: IReadableStore, payload: Payload) ->
 
 
 def _verified(staged: Staged, body: IBody, payload: Payload) -> VerifiedBody:
-    return VerifiedBody(body, payload.sha256, payload.length, MAX_SIZE, staged.means.blocking)
+    return VerifiedBody(body, payload.sha256, payload.length, MAX_SIZE, staged.context.blocking)

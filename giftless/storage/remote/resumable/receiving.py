@@ -113,5 +113,5 @@ class Receiver:
         await self._file.close()
 
     def _new_file(self) -> NamelessFile:
-        means = self._staged.means
-        return NamelessFile(means.directory, means.blocking)
+        context = self._staged.context
+        return NamelessFile(context.directory, context.blocking)

@@ -17,8 +17,8 @@ from giftless.lfs.objects import NO_EXTRAS, Extras, ObjectKey
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container, FoundPart
 from giftless.storage.remote.resumable.bodies import Joined
+from giftless.storage.remote.resumable.context import Context
 from giftless.storage.remote.resumable.found import Found
-from giftless.storage.remote.resumable.means import Means
 from giftless.storage.remote.resumable.staging import BEGUN, Piece, Staging
 from giftless.storage.remote.versions import is_same
 from giftless.storage.remote.writing import put_at_once, send_part
@@ -57,14 +57,14 @@ class Staged:
         staging: Staging,
         found: Found,
         hold: Hold,
-        means: Means,
+        context: Context,
     ) -> None:
         self.container = container
         self.key = key
         self.staging = staging
         self.found = found
         self.hold = hold
-        self.means = means
+        self.context = context
         self.changed = self._dated = found.changed
         self._sent: dict[int, str] = {}
 
@@ -113,8 +113,8 @@ class Staged:
         )
         self.found.parts[part.number] = FoundPart(part.size, tag)
         self._sent[part.number] = tag
-        self.changed = self.means.wall_clock()
-        if self.changed - self._dated > self.means.expiry * _DATED:
+        self.changed = self.context.wall_clock()
+        if self.changed - self._dated > self.context.expiry * _DATED:
             await self.date()
 
     def has_sent(self, parts: dict[int, FoundPart]) -> bool:
@@ -165,7 +165,7 @@ class Staged:
             before, file, lambda body: put_at_once(container, key, payload, body, extras)
         )
         self.found.pieces.add(piece)
-        self.changed = self._dated = self.means.wall_clock()
+        self.changed = self._dated = self.context.wall_clock()
 
     async def _insist(
         self,
@@ -210,5 +210,5 @@ class Staged:
 
         :raises Conflict: if somebody does.
         """
-        if await self.means.blocking.run(self.hold.lost):
+        if await self.context.blocking.run(self.hold.lost):
             raise taken_over()

@@ -17,8 +17,8 @@ from giftless.storage.remote.container import Container
 from giftless.storage.remote.failures import unavailable
 from giftless.storage.remote.identity import StoreIdentity
 from giftless.storage.remote.resumable.claimed import ClaimedUpload
+from giftless.storage.remote.resumable.context import Context
 from giftless.storage.remote.resumable.found import Found, find
-from giftless.storage.remote.resumable.means import Means
 from giftless.storage.remote.resumable.staged import Staged
 from giftless.storage.remote.resumable.staging import Staging
 from giftless.storage.remote.writing import WritableStore
@@ -36,7 +36,7 @@ class ResumableStore(WritableStore):
     :param container: where the objects are.
     :param part_size: how large the parts should be that clients send, in bytes.
     :param reads_back: whether an object that is made of parts is to be read back.
-    :param means: what uploads are gone on with.
+    :param context: the parts that uploads share.
     :param identity: recognises the container; ``None`` to take it for the right one.
     """
 
@@ -45,19 +45,19 @@ class ResumableStore(WritableStore):
         container: Container,
         part_size: int,
         reads_back: bool,
-        means: Means,
+        context: Context,
         identity: StoreIdentity | None = None,
     ) -> None:
         super().__init__(container, part_size, reads_back, identity)
-        self._means = means
-        self.resumable_expiry = means.expiry
+        self._context = context
+        self.resumable_expiry = context.expiry
 
     async def claim(self, key: ObjectKey, size: int) -> IClaimedUpload:
         """See :meth:`giftless.interfaces.IResumableStore.claim`.
 
         :raises BadRequest: if the container cannot have the object.
         """
-        plan = self.container.part_limits.plan(size, self._means.part_size)
+        plan = self.container.part_limits.plan(size, self._context.part_size)
         # What could not be stored in the end is refused now.
         self.container.layout.name(key)
         staging = Staging.of(key, size)
@@ -70,12 +70,12 @@ class ResumableStore(WritableStore):
         except BaseException:
             await hold.release()
             raise
-        staged = Staged(self.container, key, staging, found, hold, self._means)
+        staged = Staged(self.container, key, staging, found, hold, self._context)
         return ClaimedUpload(staged, self, self.reads_back)
 
     async def _hold(self, staging: Staging) -> Hold:
         try:
-            hold = await self._means.holds.claim(staging.name)
+            hold = await self._context.holds.claim(staging.name)
         except OSError as error:
             _log.error("an upload could not be claimed: {error}", error=str(error))
             raise StorageUnavailable(

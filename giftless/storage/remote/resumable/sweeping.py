@@ -17,8 +17,8 @@ from giftless.lfs.objects import ObjectKey, Oid, Repo
 from giftless.storage.remote.client import StoreError
 from giftless.storage.remote.container import Container
 from giftless.storage.remote.identity import StoreIdentity
+from giftless.storage.remote.resumable.context import Context
 from giftless.storage.remote.resumable.found import list_all
-from giftless.storage.remote.resumable.means import Means
 from giftless.storage.remote.resumable.staging import UPLOADS, Staging
 from giftless.storage.staging import SEALING
 
@@ -41,17 +41,17 @@ class Sweeper:
     """Removes what has not changed for as long as uploads are kept.
 
     :param container: where uploads are staged.
-    :param means: what they are gone on with.
+    :param context: the parts that uploads share.
     :param identity: recognises the container.
     :ivar interval: from one sweep to when another one is due, in seconds.
     """
 
-    def __init__(self, container: Container, means: Means, identity: StoreIdentity) -> None:
-        self.interval = min(INTERVAL, max(1, means.expiry // 4))
+    def __init__(self, container: Container, context: Context, identity: StoreIdentity) -> None:
+        self.interval = min(INTERVAL, max(1, context.expiry // 4))
         self._container = container
         self._identity = identity
-        self._means = means
-        self._turns = Exclusive(os.path.join(means.directory, "turns"))
+        self._context = context
+        self._turns = Exclusive(os.path.join(context.directory, "turns"))
         self._problem = ""
 
     async def sweep(self) -> None:
@@ -59,14 +59,14 @@ class Sweeper:
 
         :raises OSError: from the file system.
         """
-        blocking = self._means.blocking
+        blocking = self._context.blocking
         turn = await blocking.run(self._take_turn)
         if turn is None:
             return
         try:
             if self._is_due(turn.before):
                 await self._sweep()
-                await blocking.run(turn.note, b"%d" % self._means.wall_clock())
+                await blocking.run(turn.note, b"%d" % self._context.wall_clock())
             else:
                 await blocking.run(turn.note, turn.before)
         finally:
@@ -75,7 +75,7 @@ class Sweeper:
     def _take_turn(self) -> Held | None:
         """Return what keeps other workers from sweeping; blocks for a moment."""
         try:
-            owner = os.stat(self._means.directory).st_uid
+            owner = os.stat(self._context.directory).st_uid
         except FileNotFoundError:
             # No daemon has taken an upload here.
             return None
@@ -87,16 +87,16 @@ class Sweeper:
 
     def _is_due(self, note: bytes) -> bool:
         last = int(note) if note.isdigit() else 0
-        return not 0 <= self._means.wall_clock() - last < self.interval
+        return not 0 <= self._context.wall_clock() - last < self.interval
 
     async def _sweep(self) -> None:
         try:
             await self._identity.confirm()
             # By the clock that dates what is stored.
-            before = await self._container.time() - self._means.expiry
+            before = await self._container.time() - self._context.expiry
             old = [each for each, when in (await self._find_all()).items() if when < before]
             removed = sum([await self._remove(each, before) for each in old])
-            await self._remove_sealed(before - self._means.expiry)
+            await self._remove_sealed(before - self._context.expiry)
             self._problem = ""
         except StoreError as error:
             if error.problem != self._problem:
@@ -106,7 +106,7 @@ class Sweeper:
                     problem=error.problem,
                 )
             return
-        await self._means.holds.sweep()
+        await self._context.holds.sweep()
         if removed:
             _log.info("{count} uploads that nobody goes on with were removed", count=removed)
 
@@ -129,7 +129,7 @@ class Sweeper:
 
     async def _remove(self, staging: Staging, before: float) -> bool:
         """Remove an upload, unless somebody goes on with it, or has done so meanwhile."""
-        hold = await self._means.holds.claim_unheld(staging.name)
+        hold = await self._context.holds.claim_unheld(staging.name)
         if hold is None:
             return False
         container = self._container

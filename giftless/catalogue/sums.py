@@ -49,8 +49,8 @@ def _zero(count: int) -> _Sums:
     return [0] * count
 
 
-class Books:
-    """What some changes of entries change in the sums."""
+class UsageSums:
+    """Collects what changes of entries change in the sums, and writes it."""
 
     def __init__(self) -> None:
         # Objects and bytes of what is counted alike: most of a push is.
@@ -66,7 +66,7 @@ class Books:
             self._add(after, 1)
 
     def write(self, session: Session) -> None:
-        """Write the sums."""
+        """Add the collected changes to the sums in the database."""
         repos: dict[int, _Sums] = defaultdict(partial(_zero, 5))
         usage: dict[tuple[int, int, str], _Sums] = defaultdict(partial(_zero, 4))
         for (repo, state, who, month, extension), (objects, size) in self._alike.items():

@@ -1,4 +1,4 @@
-"""What the scrub works with."""
+"""Hold the parts that the scrub uses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from giftless.usecases.events import Events
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What the scrub works with.
+class Context:
+    """The parts that the scrub uses.
 
     :ivar store: what is examined.
     :ivar catalogue: says what must be there; ``None`` if nothing does.

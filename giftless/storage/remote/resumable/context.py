@@ -1,4 +1,4 @@
-"""What all uploads to a store are gone on with."""
+"""Hold the parts that resumable uploads to one store share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _FOLDER: Final = "uploads"
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What uploads are gone on with.
+class Context:
+    """The parts that resumable uploads to one store share.
 
     :ivar holds: tell who goes on with which.
     :ivar directory: where bytes of a part wait for more.
@@ -35,8 +35,8 @@ class Means:
     part_size: int = PART_SIZE
 
 
-def means_of(environment: Environment, place: str, expiry: int) -> Means:
-    """Return what uploads to the store at a place are gone on with.
+def context_of(environment: Environment, place: str, expiry: int) -> Context:
+    """Return the parts that resumable uploads to the store at a place share.
 
     :param place: where objects are: uploads to other places have nothing to do with it.
     :param expiry: after how many seconds without a new byte an upload is given up.
@@ -50,4 +50,4 @@ def means_of(environment: Environment, place: str, expiry: int) -> Means:
         return os.open(claims, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     holds = Holds(open_claims, environment.blocking, environment.reactor)
-    return Means(holds, directory, environment.blocking, environment.wall_clock, expiry)
+    return Context(holds, directory, environment.blocking, environment.wall_clock, expiry)
