@@ -7,6 +7,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from giftless import interfaces
+from giftless.app.plugins import KINDS
 from tests.docs.pages import DOCS, ROOT, code, directives, pages
 from tests.test_architecture import LAYERS
 
@@ -19,12 +20,12 @@ class SourceTests(SynchronousTestCase):
     def test_every_named_file_exists(self) -> None:
         """Every file of the checkout that a page names exists."""
         names = re.compile(
-            r"``((?:etc|systemd|examples|docs|tests|twisted/plugins)/[\w./-]+\w)``"
+            r"``((?:etc|giftless|systemd|examples|docs|tests|twisted/plugins)/[\w./-]+\w)``"
             r"|<((?:docs/)?[\w-]+(?<!_)(?:\.rst|\.yaml)?)>`_"
         )
         found = {
             (page.name, one or other)
-            for page in pages()
+            for page in (*pages(), ROOT / "CONTRIBUTING.rst", ROOT / "SECURITY.rst")
             for one, other in names.findall(page.read_text())
             if not one.startswith("docs/_build")
         }
@@ -59,6 +60,28 @@ class SourceTests(SynchronousTestCase):
         (drawing,) = code(DOCS / "architecture.rst", "text")
         layers = [set(line.partition("  ")[0].split()) for line in drawing.content.splitlines()]
         self.assertEqual(layers, list(reversed(LAYERS)))
+
+    def test_contributors_are_told_the_tested_layers(self) -> None:
+        """``CONTRIBUTING.rst`` has them in the same order, each with what it is for."""
+        text = (ROOT / "CONTRIBUTING.rst").read_text()
+        listed = text.partition("From the top:")[2].partition("\n\nTests lie")[0]
+        layers = [set(re.findall(r"``(\w+)``", item)) for item in re.split(r"\n\d+\. ", listed)[1:]]
+        self.assertEqual(layers, list(reversed(LAYERS)))
+
+    def test_every_kind_of_plugin_is_explained(self) -> None:
+        """To plugin authors and to contributors; the models that the latter get exist."""
+        kinds = {interface.__name__ for interface in KINDS}
+        page = (DOCS / "plugins.rst").read_text()
+        shown = re.findall(r"^:class:`~giftless\.interfaces\.(I\w+Factory)`  ", page, re.M)
+        self.assertEqual(set(shown), kinds)
+        text = (ROOT / "CONTRIBUTING.rst").read_text()
+        row = re.compile(r"^   \S[\w ]+  ``(I\w+Factory)`` +``(giftless/[\w/]+)``: (.+)$", re.M)
+        rows = row.findall(text)
+        self.assertEqual({interface for interface, _, _ in rows}, kinds)
+        for _, folder, models in rows:
+            for model in re.findall(r"``(\w+)``", models):
+                path = ROOT / folder / model
+                self.assertTrue(path.is_dir() or path.with_suffix(".py").is_file(), path)
 
     def test_modules_on_the_picture(self) -> None:
         """Every module that the picture of a push names exists."""
