@@ -1,4 +1,4 @@
-"""What can go wrong with a transfer, by what is done about it."""
+"""The errors of a transfer, told apart by what the agent does about them."""
 
 from __future__ import annotations
 

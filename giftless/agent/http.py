@@ -74,7 +74,7 @@ class Reply:
 
     @property
     def reason(self) -> str:
-        """What is wrong, for a terminal."""
+        """Why the request failed, for a terminal."""
         return _explain(self.status, self.body, self.request)
 
     def checked(self) -> Reply:

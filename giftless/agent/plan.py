@@ -1,6 +1,6 @@
-"""What the server answers when it is asked how to upload an object.
+"""Parse the server's answer to the question how to upload an object.
 
-It is what a batch reply to ``multipart-basic`` says of the object, or where its upload goes on.
+The answer lists the parts of ``multipart-basic``, or tells where a resumable upload goes on.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is left to do.
+    """The requests that are left to upload an object.
 
     :ivar parts: what is missing on the server.
     :ivar commit: what makes an object of the parts; ``None`` if nothing has to.

@@ -1,4 +1,4 @@
-"""What goes together with a store that asks another server, and what does not."""
+"""Refuse parts that do not go together with a store that asks another server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all fronts stand on: the use cases, and who tells whom a request comes from."""
+"""Build the use cases and the chains of authenticators that all fronts share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from giftless.usecases.quotas.promises import Quotas
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all fronts stand on.
+    """The use cases and the authenticators that all fronts share.
 
     :ivar events: where it is published what has happened.
     :ivar gate: decides who may do what.
@@ -90,7 +90,7 @@ class Services:
 def build_services(
     options: Config, environment: Environment, backends: Backends, events: Events
 ) -> Services:
-    """Build what all fronts stand on.
+    """Build the use cases and the authenticators that all fronts share.
 
     :param events: where it is published what has happened.
     :raises ConfigError: if the configuration cannot be used.

@@ -63,9 +63,9 @@ class Errand:
         self.waiting: list[Deferred[None]] = []
 
     def join(self, do: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """Begin it, unless it is being done.
+        """Begin the errand, unless it runs already.
 
-        :param do: does it; it never fails.
+        :param do: what is done; it never fails.
         :returns: fires at its end; who cancels it does not wait any more.
         """
         mine: Deferred[None] = Deferred()

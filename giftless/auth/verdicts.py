@@ -21,7 +21,7 @@ V = TypeVar("V")
 
 
 class Verdicts(Generic[V]):
-    """What is known of credentials.
+    """Remembers whether credentials are right.
 
     :param right: how many right ones are remembered at most.
     :param wrong: how many wrong ones are.

@@ -1,1 +1,1 @@
-"""What every other part may use: threads, concurrency, HTTP clients, bodies, options, databases."""
+"""Tools of every other part: threads, concurrency, HTTP clients, bodies, options, databases."""

@@ -81,7 +81,7 @@ class ExpectedBody:
         self._body.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Send on."""
+        """Go on sending: the connection wants more."""
         self._body.resumeProducing()
 
 

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 
 class Abortable(Protocol):
-    """What is asked of a connection."""
+    """A connection that can be closed at once."""
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""

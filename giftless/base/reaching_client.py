@@ -66,7 +66,7 @@ class Closing(Service):
         self._client = client
 
     def stopService(self) -> Deferred[None]:
-        """Close them."""
+        """Close the connections that the client keeps."""
         super().stopService()
         return Deferred.fromCoroutine(self._client.close())
 

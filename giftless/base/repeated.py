@@ -1,4 +1,4 @@
-"""Do something now and then, beside serving."""
+"""Call a function at intervals, beside serving."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _log = Logger()
 
 
 class Repeated(Service):
-    """Does something now and then, one after the other.
+    """Calls a function at intervals; a call begins when the one before has ended.
 
-    :param work: does it; whatever the server depends on may fail.
-    :param interval: how long to wait before it is done again, in seconds.
+    :param work: the function; its errors are logged.
+    :param interval: how long to wait between two calls, in seconds.
     :param clock: waits.
     """
 
@@ -37,12 +37,12 @@ class Repeated(Service):
         self._running: Deferred[None] | None = None
 
     def startService(self) -> None:
-        """Do it for the first time when the interval is over."""
+        """Call the function for the first time when the interval is over."""
         super().startService()
         self._loop.start(self._interval, now=False)
 
     def stopService(self) -> None:
-        """Give up what is being done: whoever comes next goes on with it."""
+        """Call the function no more, and cancel a call that runs."""
         super().stopService()
         if self._loop.running:
             self._loop.stop()
@@ -50,7 +50,7 @@ class Repeated(Service):
             self._running.cancel()
 
     async def attempt(self) -> None:
-        """Do it now; log why it fails."""
+        """Call the function now; log why it fails."""
         try:
             await self._work()
         except CancelledError:

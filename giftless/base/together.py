@@ -1,4 +1,4 @@
-"""Do together what comes at the same time: one turn of a thread serves several."""
+"""Batch jobs that come at the same time, so that one turn of a thread does several."""
 
 from __future__ import annotations
 

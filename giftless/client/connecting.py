@@ -271,7 +271,7 @@ class _Tunnelled(Protocol):
         self.ready: Deferred[IProtocol] = Deferred(lambda _: self.transport.abortConnection())
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Ask the proxy for a tunnel."""
         self.transport.write(self._request)
 
     def dataReceived(self, data: bytes) -> None:

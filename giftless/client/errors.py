@@ -1,4 +1,4 @@
-"""What can go wrong between a client and its server."""
+"""The errors of requests to an LFS server, and of clones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands on stored objects have in common: they work beside a daemon that runs."""
+"""Base classes, arguments and output of commands on stored objects, beside a running daemon."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Each class has the HTTP status that clients get (``docs/api`` of the Git LFS specification,
 "Response Errors") and the cause that operators get: a word that tells apart what one status
-mixes.  Every front (HTTP now) has one place that renders errors; nothing below a front knows
+mixes.  Every front (HTTP, SSH) has one place that renders errors; nothing below a front knows
 about HTTP responses.
 """
 

@@ -1,4 +1,4 @@
-"""What every error has that a client is told about."""
+"""The base class of the errors that clients are told about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that no client is told about."""
+"""Errors that are told to operators, or to nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store can do that keeps copies of far objects, and what is counted of it."""
+"""Interfaces of stores that cache far objects, and of what counts their work."""
 
 from __future__ import annotations
 

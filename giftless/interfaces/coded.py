@@ -1,4 +1,4 @@
-"""What is asked of stores, and told to fronts, of objects whose stored bytes are coded."""
+"""Interfaces of stores that keep objects compressed or sealed, and of these objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from giftless.lfs.objects import ObjectKey
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What is seen of a stored object at one look.
+    """The size and the beginning of a stored object.
 
     :ivar size: in bytes.
     :ivar start: its first bytes.

@@ -1,4 +1,4 @@
-"""What encryption at rest asks for: keys that wrap data keys, and heads that can be replaced."""
+"""Interfaces of encryption at rest: keys that wrap data keys, and heads that can be replaced."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from zope.interface import Attribute, Interface
 
 
 class IFront(Interface):
-    """One way by which clients reach the server: HTTP now.
+    """One way by which clients reach the server: HTTP or SSH.
 
     Endpoints of the configuration name the front that serves their connections.
     """

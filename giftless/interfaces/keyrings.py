@@ -1,4 +1,4 @@
-"""Whose the public keys are that clients of SSH show."""
+"""The interface of keyrings, which know whose the keys of SSH clients are."""
 
 from __future__ import annotations
 

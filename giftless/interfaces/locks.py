@@ -1,4 +1,4 @@
-"""Where file locks are kept."""
+"""The interface of stores of file locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a storage backend can do that takes objects in parts."""
+"""Interfaces of storage backends that take objects in parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a storage backend can do that takes an object bit by bit, and goes on where it broke off."""
+"""Interfaces of storage backends on which a broken upload goes on where it broke off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of objects that are not well, and of the scrub that looks for them."""
+"""Events about damaged or missing objects, and about the scrub that looks for them."""
 
 from __future__ import annotations
 

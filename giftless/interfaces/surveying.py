@@ -1,4 +1,4 @@
-"""What a store tells of itself to whoever looks whether all is in order (``giftless fsck``)."""
+"""Interfaces by which ``giftless fsck`` asks a store what is in it that should not be."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a worker counts of its work, and whether it can work at all."""
+"""Count a worker's work, and tell whether its parts work."""

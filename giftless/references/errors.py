@@ -1,4 +1,4 @@
-"""What ends the search for references."""
+"""The error that ends a search for references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found last time: so that a set is noticed that has shrunk, or is of something else."""
+"""Remember the sets that were found, to notice one that has shrunk or is of something else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parent tells a worker when it starts it."""
+"""The orders that the parent gives a worker when it starts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which processes of each kind a configuration wants."""
+"""Plan how many processes of each kind a configuration wants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator has answered: values, without files or terminals."""
+"""The answers of an operator: values, without files or terminals."""
 
 from __future__ import annotations
 

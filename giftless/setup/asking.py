@@ -1,4 +1,4 @@
-"""Where answers come from: the command line, a terminal, or what is proposed."""
+"""Get answers from the command line, from a terminal, or from what is proposed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine is like: where files belong, and who runs the daemon."""
+"""Look at this machine: where files belong, and who runs the daemon."""
 
 from __future__ import annotations
 

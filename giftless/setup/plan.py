@@ -69,7 +69,7 @@ class NewFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """The files and folders that are to be made.
 
     :ivar files: what is written; the configuration comes last, as it names the others.
     :ivar folders: directories of data that are made if they are missing, with their modes.

@@ -1,4 +1,4 @@
-"""What runs beside this: the checks of the configuration, and the making of a user."""
+"""Run the checks of the configuration, and make the user of the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said at the end: what to run next, and the line for users."""
+"""Tell the operator what to run next, and the line for users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a configuration is one that giftless reads, before it is written."""
+"""Check that giftless can read a configuration, before it is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has opened a session, and what for."""
+"""The client of a session: who it is, and what it may ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all connections of the front for SSH have in common."""
+"""Hold what the connections of the front for SSH share."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from giftless.base.open_connections import Abortable, OpenConnections
 
 
 class Connection(Abortable, Protocol):
-    """What is asked of a connection."""
+    """A connection of the front, which :class:`Sessions` ends."""
 
     def drain(self) -> None:
         """Close when nothing has been under way for a moment."""

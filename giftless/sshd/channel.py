@@ -180,7 +180,7 @@ class Channel:
         self.go_on()
 
     def close_received(self) -> None:
-        """Note that the client has closed it."""
+        """Note that the client has closed the channel."""
         self._close()
         self._use.lost()
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a client of SSH."""
+"""Errors that end a connection or a session of SSH."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the listener counts."""
+"""Metrics of the SSH listener."""
 
 from __future__ import annotations
 

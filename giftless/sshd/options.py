@@ -1,4 +1,4 @@
-"""What the listener has to know of the configuration."""
+"""The options of a process that listens for SSH."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class ListenerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process that serves SSH is to do: no secret but those that its files hold.
+    """The options of a process that listens for SSH: names of secret files, and no secret.
 
     :ivar host_keys: the files of the private keys by which clients know the server; if
         there are none, one is made in the state directory.

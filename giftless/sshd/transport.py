@@ -363,7 +363,7 @@ class ServerTransport(SSHServerTransport):
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """Write again."""
+        """Let go on whoever writes: the client takes bytes again."""
         self._paused = False
         self._answers = 0
         if self._deaf:

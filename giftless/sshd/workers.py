@@ -46,7 +46,7 @@ class Greeter(Protocol):
         self.answered: Deferred[bytes] = Deferred(lambda _: self.abort())
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the question."""
         self.transport.write(self._line)
 
     def dataReceived(self, data: bytes) -> None:

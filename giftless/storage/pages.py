@@ -1,4 +1,4 @@
-"""What every store that lists objects is asked for, checked."""
+"""Check what every store that lists objects is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a wrapper keeps the parts of objects that it has to change before they are objects."""
+"""Name the keys under which wrappers stage uploads that they change before they are objects."""
 
 from __future__ import annotations
 

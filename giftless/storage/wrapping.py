@@ -1,4 +1,4 @@
-"""What wrappers around stores have in common."""
+"""Let wrappers around stores provide what the stores inside provide."""
 
 from __future__ import annotations
 

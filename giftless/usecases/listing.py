@@ -1,4 +1,4 @@
-"""All objects of a store, page by page."""
+"""List all objects of a store, page by page."""
 
 from __future__ import annotations
 

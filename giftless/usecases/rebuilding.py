@@ -85,7 +85,9 @@ class Rebuilding:
         self._drift = Drift()
 
     async def run(self) -> Drift:
-        """Do it.  Memory does not grow with the number of objects.
+        """Compare the catalogue with the store, and correct it if that is wanted.
+
+        Memory does not grow with the number of objects.
 
         :raises ServiceUnavailable: if the store or the catalogue fails; what has been
             learned so far stays, and nothing was forgotten of what was not looked up.

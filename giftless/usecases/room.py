@@ -14,7 +14,7 @@ _BOUNDLESS: Final = Room(math.inf)
 
 
 class RoomLeft:
-    """What is left while the objects of one batch are given their room.
+    """The room that is left while the objects of one batch take theirs.
 
     :param room: what there was before the batch.
     """

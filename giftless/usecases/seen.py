@@ -1,4 +1,4 @@
-"""Which of a store's objects were listed, in memory that does not grow with their number."""
+"""Remember which objects of a store were listed, in memory that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Seen:
         self._database.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, keys: Sequence[ObjectKey]) -> None:
-        """Note objects."""
+        """Note that objects were listed."""
         names = sorted((_name(key),) for key in keys)
         self._database.execute("BEGIN")
         self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", names)
@@ -33,7 +33,7 @@ class Seen:
         ]
 
     def close(self) -> None:
-        """Forget all."""
+        """Remove the file."""
         self._database.close()
 
 

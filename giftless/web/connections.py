@@ -13,7 +13,7 @@ from giftless.web.proxies import Proxies, host_of, network_of
 
 
 class Connection(Abortable, Protocol):
-    """What is asked of a connection."""
+    """A connection of a site, which :class:`Connections` ends."""
 
     @property
     def peer(self) -> Any:

@@ -1,4 +1,4 @@
-"""What the connections and requests of one site have in common."""
+"""Hold what the connections and requests of one site share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How errors are rendered as HTTP responses."""
+"""Render errors as HTTP responses."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Request(Protocol):
-    """What is asked of a request; one of twisted.web has it, too.
+    """A request, of this server or of twisted.web, whose origin is looked up.
 
     :ivar client: where its connection comes from, an ``IAddress``.
     :ivar requestHeaders: its headers.

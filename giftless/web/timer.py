@@ -27,11 +27,11 @@ class Timer:
 
     @property
     def running(self) -> bool:
-        """Whether it is going to expire."""
+        """Whether the timer is going to expire."""
         return self._due is not None
 
     def start(self, seconds: float) -> None:
-        """Let it expire after some time, counted from now."""
+        """Let the timer expire after some time, counted from now."""
         self._due = self._clock.seconds() + seconds
         if self._call is None:
             self._call = self._clock.callLater(seconds, self._check)
@@ -39,11 +39,11 @@ class Timer:
             self._call.reset(seconds)
 
     def stop(self) -> None:
-        """Never let it expire.  Harmless when repeated."""
+        """Keep the timer from expiring.  Harmless when repeated."""
         self._due = None
 
     def close(self) -> None:
-        """Stop it, and let nothing of it remain in the reactor."""
+        """Stop the timer, and let nothing of it remain in the reactor."""
         self._due = None
         if self._call is not None:
             self._call.cancel()

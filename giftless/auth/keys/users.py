@@ -1,4 +1,4 @@
-"""Which names of users keyrings take from files and certificates."""
+"""Check the names of users that files of keys and certificates hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Until when something that blocks must be done."""
+"""A deadline that several blocking calls share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who shows a token: found out once, and remembered for a while."""
+"""Find out who shows a token, and remember it for a while."""
 
 from __future__ import annotations
 

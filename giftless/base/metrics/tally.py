@@ -65,7 +65,7 @@ class Sums:
 
 
 class Tally:
-    """All that is counted: by processes that live, and by those that are gone."""
+    """The counts of all processes: of those that live, and of those that have ended."""
 
     def __init__(self) -> None:
         self._live: list[Counted] = []

@@ -1,4 +1,4 @@
-"""What storages log of their problems: their errors have words for clients, who are told less."""
+"""Show operators what storages log of their problems; their errors tell clients less."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """What is known of a target.
+    """The state of one target in the database.
 
     :ivar holder: which process delivers to it; empty if none does.
     :ivar beat: how many signs of life its holders have given.

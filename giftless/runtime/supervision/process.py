@@ -179,19 +179,19 @@ class Worker(ProcessProtocol):
         self._order(self.plan.orders)
 
     def retire(self) -> None:
-        """Tell it to accept no more connections, and to end when those it has are over."""
+        """Tell the process to accept no more connections, and to end when those it has are over."""
         _log.info("{kind} {pid} accepts no more connections", kind=self._reports.kind, pid=self.pid)
         self.state = "leaving"
         self._order(RETIRE)
 
     def tell(self, order: bytes) -> None:
-        """Pass one line on to it."""
+        """Pass one line on to the process."""
         self._order(order)
 
     def ask(
         self, name: str, payload: bytes = b"null", patience: float = PATIENCE
     ) -> Deferred[bytes]:
-        """Ask it something.
+        """Ask the process a question.
 
         See :meth:`giftless.runtime.questions.Questions.ask`.
         """
@@ -258,15 +258,15 @@ class Worker(ProcessProtocol):
             self._reports.ready(self)
 
     def pauseProducing(self) -> None:
-        """Note that it does not read what it is sent: ask and answer nothing meanwhile."""
+        """Note that the process reads nothing: ask and answer nothing meanwhile."""
         self._reads = False
 
     def resumeProducing(self) -> None:
-        """Note that it has read all that it was sent."""
+        """Note that the process has read everything."""
         self._reads = True
 
     def stopProducing(self) -> None:
-        """Note that it reads no more."""
+        """Note that the process reads no more."""
         self._reads = False
 
     def _send(self, line: bytes) -> bool:

@@ -1,6 +1,6 @@
-"""Which storage account, and with which key.
+"""Read the name, the endpoint and the key of a storage account.
 
-It stands in the configuration, or in the environment variables that Azure's own
+They stand in the configuration, or in the environment variables that Azure's own
 tools read.
 """
 

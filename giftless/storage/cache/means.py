@@ -1,4 +1,4 @@
-"""What all files of a cache are filled with, and by whom."""
+"""Hold the parts with which a cache fills its files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def opened(source: Source) -> IStoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What all files of a cache are filled with.
+    """The parts with which a cache fills its files.
 
     :ivar entries: the directory.
     :ivar ceiling: makes room.

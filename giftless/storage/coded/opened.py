@@ -13,7 +13,7 @@ from giftless.storage.coded.views import Cutter
 
 @implementer(IStoredObject)
 class OpenedContent:
-    """What is in a sealed content.  Nothing is given away before it is authenticated.
+    """Sealed content, read as if it were not sealed.  No byte is read before it is authenticated.
 
     :param sealed: the content as it is stored, behind the head.
     :param size: how many bytes it has when opened.

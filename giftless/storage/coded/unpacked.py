@@ -38,7 +38,7 @@ async def read_table(packed: IStoredObject, size: int, blocking: IBlocking) -> T
 
 @implementer(IStoredObject)
 class UnpackedContent:
-    """What is in a compressed content.
+    """Compressed content, read as if it were not compressed.
 
     :param packed: the content; whoever has opened it closes it.
     :param size: how many bytes the object has.

@@ -23,7 +23,7 @@ _CHANGED: Final = frozenset({404, 410, 412})
 
 
 class _Progress(msgspec.Struct, frozen=True):
-    """What is answered; the numbers are texts in JSON."""
+    """An answer of the JSON API; its numbers are texts."""
 
     done: bool
     totalBytesRewritten: str = "0"

@@ -1,4 +1,4 @@
-"""What clients are told when the disk fails."""
+"""Turn failures of the disk into what clients are told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server keeps for itself below the root of a store."""
+"""Make files in the directory below a store's root that the server keeps for itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a server that is mirrored, as clients are told."""
+"""Turn failures of a server that is mirrored into what clients are told."""
 
 from __future__ import annotations
 

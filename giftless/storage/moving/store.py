@@ -1,4 +1,4 @@
-"""What has one meaning over two stores, while objects move from one to the other.
+"""Make one store of two, while objects move from one to the other.
 
 Objects are named by their hashes, so it does not matter which of two copies is read.
 Nothing is ever taken away from the old store but what is deleted.  What is deleted goes

@@ -1,4 +1,4 @@
-"""What every store over a container can do, whichever way bytes go."""
+"""The base class of stores over a container: what they do whichever way bytes go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a vendor's package brings: one bucket or container and its dialect."""
+"""The interface of one bucket or container, which the package of each vendor implements."""
 
 from __future__ import annotations
 

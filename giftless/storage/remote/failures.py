@@ -1,4 +1,4 @@
-"""What clients are told when a store does not answer as it should."""
+"""Turn failures of a store behind HTTP into what clients are told."""
 
 from __future__ import annotations
 

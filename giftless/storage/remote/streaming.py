@@ -298,7 +298,7 @@ class _Source:
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """Send on."""
+        """Go on sending: the connection wants more."""
         self._paused = False
         if self._resumed is not None and not self._resumed.called:
             self._resumed.callback(None)

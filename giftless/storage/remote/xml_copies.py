@@ -62,7 +62,7 @@ class XmlCopiesBucket(XmlPartsBucket):
 
     @property
     def bucket(self) -> str:
-        """Its name."""
+        """The name of the bucket."""
         return self._place.bucket
 
     def reaches(self, other: Container) -> bool:

@@ -1,4 +1,4 @@
-"""What is found that is not as it should be."""
+"""The findings of ``giftless fsck``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How two stores are compared, and what comes of it."""
+"""Options and reports of a migration."""
 
 from __future__ import annotations
 

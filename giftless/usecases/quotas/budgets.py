@@ -44,7 +44,7 @@ _NAME: Final = 200
 
 
 class _Counted:
-    """What is known of an owner.
+    """The downloads that are counted for one owner.
 
     :ivar period: in which period it was counted.
     :ivar total: how many bytes, as the catalogue has said.

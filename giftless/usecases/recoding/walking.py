@@ -88,7 +88,7 @@ class Report(msgspec.Struct):
 
 
 class Work(Protocol):
-    """What is done with objects."""
+    """Looks at objects, and stores some of them anew."""
 
     async def look(self, keys: Sequence[ObjectKey]) -> Sequence[Seen]:
         """Look at objects; at least one.
@@ -106,7 +106,7 @@ class Work(Protocol):
         """
 
     async def do(self, listed: ListedObject) -> bool:
-        """Do it, unless it was done meanwhile or the object is gone.
+        """Store an object anew, unless that was done meanwhile or the object is gone.
 
         :returns: whether it was done.
         :raises LFSError: if that is impossible.

@@ -48,7 +48,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered.
+    """An answer to a request.
 
     :ivar body: JSON.
     """

@@ -45,7 +45,7 @@ def parse_authorities(content: bytes) -> Set[PublicKey]:
 
 @dataclass
 class Revoked:
-    """What is revoked.
+    """Certificates and keys that are revoked.
 
     :ivar serials: ranges of serial numbers, whichever authority has given them.
     :ivar ids: ids of certificates.

@@ -29,7 +29,7 @@ Handler = Callable[[PageRequest], Awaitable[PageReply]]
 
 
 class Pages:
-    """All pages.
+    """Answers requests for every page.
 
     :param overview: returns what the parent knows.
     :param ask: asks a worker.

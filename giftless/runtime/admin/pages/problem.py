@@ -1,4 +1,4 @@
-"""Why a page cannot be shown."""
+"""The error that says why a page cannot be shown."""
 
 from __future__ import annotations
 

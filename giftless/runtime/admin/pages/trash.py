@@ -37,7 +37,7 @@ FRESH: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be restored or deleted.
+    """The objects in the trash that are to be restored or deleted.
 
     :ivar repo: of this repository; empty for all.
     :ivar oid: this object; empty for all.
