@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,12 @@ def modules(folder: Path) -> Iterator[tuple[str, ast.Module]]:
         yield str(path.relative_to(TESTS)), ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@functools.cache
+def texts() -> dict[Path, str]:
+    """Read every module of the tests; nobody may change what is returned."""
+    return {path: path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("*.py"))}
+
+
 def imported(tree: ast.Module) -> Iterator[str]:
     """Yield the packages of ``tests`` that a module imports."""
     for node in ast.walk(tree):
@@ -53,13 +60,23 @@ class ConventionTests(SynchronousTestCase):
             for name, tree in modules(TESTS / package):
                 self.assertLessEqual(set(imported(tree)), allowed, name)
 
+    def test_integration_tests_are_no_library(self) -> None:
+        """Other tests take what they share with them from ``support`` and from ``integration``."""
+        wrong = [
+            str(path.relative_to(TESTS))
+            for path, text in texts().items()
+            if "integration" not in path.relative_to(TESTS).parts
+            and re.search(r"^\s*(from|import) tests\.integration\.test_", text, re.MULTILINE)
+        ]
+        self.assertEqual(wrong, [])
+
     def test_each_name_of_a_test_is_a_sentence(self) -> None:
         """It says what holds, in ``test_`` and at least three words more."""
         short = [
             f"{path.relative_to(TESTS)}: {node.name}"
-            for path in sorted(TESTS.rglob("*.py"))
+            for path, text in texts().items()
             # To parse all modules takes seconds; a few have such names in texts.
-            if SHORT.search(text := path.read_text(encoding="utf-8"))
+            if SHORT.search(text)
             for node in ast.walk(ast.parse(text, str(path)))
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and SHORT.match(f"def {node.name}(")

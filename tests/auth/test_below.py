@@ -35,11 +35,11 @@ from giftless.interfaces import (
 )
 from giftless.lfs.objects import OPERATION, Permission, Repo
 from giftless.usecases.events import Events
-from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.auth.test_chain import Fixed
 from tests.contracts.authenticators import AuthenticatorContract
 from tests.support.counting import Counted
 from tests.support.making import part_builder, repo_of, writer
+from tests.support.passwords import quick_hash
 from tests.support.run import CoroutineTestCase
 
 #: The password that is good wherever somebody takes it.

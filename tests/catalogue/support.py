@@ -17,9 +17,8 @@ from giftless.catalogue.session import Session
 from giftless.catalogue.store import SQLCatalogue
 from giftless.interfaces import Bound, UsageRow
 from tests.contracts.catalogues import THEN, CatalogueContract, entry_of, wanted_of
+from tests.support import postgresql
 from tests.support.making import environment, repo_of
-from tests.support.postgresql import PostgreSQLServer, postgresql
-from tests.support.servers import shared
 
 
 class SQLCatalogueContract(CatalogueContract):
@@ -94,18 +93,8 @@ class SQLiteTestCase(SynchronousTestCase):
         return catalogue
 
 
-class PostgreSQLTestCase(SynchronousTestCase):
+class PostgreSQLTestCase(postgresql.PostgreSQLTestCase):
     """A test with a database of its own in a server that all share."""
-
-    def setUp(self) -> None:
-        self.server: PostgreSQLServer = shared(postgresql)
-        self.name = self.server.lend_database(self)
-        super().setUp()
-
-    @property
-    def conninfo(self) -> str:
-        """How to reach the database."""
-        return self.server.conninfo(self.name)
 
     def build(self, state_dir: str = "", **options: Any) -> SQLCatalogue:
         """Build a catalogue as a configuration would."""

@@ -25,8 +25,8 @@ from giftless.commands.top.fetching import (
 )
 from giftless.monitoring.overview import Rates
 from tests.commands.support import OVERVIEW, Handler, ServerTestCase
-from tests.integration.test_endpoints import write_certificate
 from tests.runtime.admin.pages.sample import overview
+from tests.support.certificates import write_certificate
 
 
 class FetchTests(ServerTestCase):

@@ -8,8 +8,8 @@ import subprocess
 
 from tests.docs.pages import ROOT, Directive, code, pages
 from tests.integration.support import IntegrationTestCase
+from tests.support.certificates import make_certificate
 from tests.support.commands import run_command
-from tests.web.test_tls import make_certificate
 
 #: Marks a block of YAML that is only part of a configuration.
 FRAGMENT = "fragment"

@@ -16,10 +16,10 @@ import jwt
 
 from tests.docs.pages import DOCS
 from tests.integration.support import Daemon, Git, GitRepo, IntegrationTestCase, oid_of
+from tests.support.certificates import make_certificate
 from tests.support.nginx import around, moved
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
-from tests.web.test_tls import make_certificate
 
 KEY = "a key of more than thirty-two bytes"
 

@@ -14,7 +14,7 @@ import yaml
 from tests.docs.pages import DOCS, code
 from tests.docs.test_nginx import NginxTestCase
 from tests.integration.support import LFS_JSON, GitRepo, IntegrationTestCase, oid_of
-from tests.integration.test_endpoints import write_certificate
+from tests.support.certificates import write_certificate
 from tests.support.client_certificates import Authority, Issued
 from tests.support.commands import run_command
 from tests.support.ports import free_port

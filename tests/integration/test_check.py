@@ -11,8 +11,8 @@ import yaml
 
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import Daemon
+from tests.support.certificates import make_certificate
 from tests.support.commands import run_command
-from tests.web.test_tls import make_certificate
 
 #: Checks whose result depends on the machine that runs the tests.
 MACHINE = {"disk", "inodes", "descriptors", "versions"}

@@ -24,11 +24,11 @@ from giftless.commands.doctor import probe
 from tests.docs.pages import DOCS
 from tests.integration.sharing import SharingTestCase
 from tests.integration.support import Daemon, Git, GitRepo, stored_objects
+from tests.support.certificates import make_certificate
 from tests.support.commands import run_command
 from tests.support.nginx import around, moved
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, installed, wait_until
-from tests.web.test_tls import make_certificate
 
 KEY = "a key of more than thirty-two bytes"
 

@@ -43,9 +43,9 @@ from tests.contracts.copying import CopyingContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.marking import MarkingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
-from tests.integration.test_examples import load
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import read_all
+from tests.support.examples import load
 from tests.support.making import environment, key_of
 from tests.support.run import CoroutineTestCase
 

@@ -5,13 +5,10 @@ They are files outside of any package, so they are loaded by their paths.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sqlite3
-import sys
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -41,22 +38,12 @@ from tests.contracts.keyrings import KeyringContract
 from tests.contracts.listing import DeletingContract, ListingContract
 from tests.contracts.stores import DATA, StreamingStoreContract
 from tests.support.bodies import HeldBody, ListBody
+from tests.support.examples import load
 from tests.support.making import environment, key_of, put_object
 from tests.support.run import CoroutineTestCase
 from tests.support.ssh_keys import blob_of, public_key
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
 PASSWORD = "a password for all of us"
-
-
-def load(name: str) -> Any:
-    """Load an example as a module."""
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 sqlite_storage = load("sqlite_storage")

@@ -15,7 +15,7 @@ from tests.integration.support import (
     read_reply,
     upload_head,
 )
-from tests.integration.test_endpoints import write_certificate
+from tests.support.certificates import write_certificate
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.support.rounds import rounds

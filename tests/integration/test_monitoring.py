@@ -14,7 +14,6 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.integration.sharing import SharingTestCase, running
 from tests.integration.support import (
     REPO,
@@ -26,6 +25,7 @@ from tests.integration.support import (
 )
 from tests.integration.workers import WorkersTestCase
 from tests.support.commands import run_command
+from tests.support.passwords import quick_hash
 from tests.support.ports import free_port
 from tests.support.postgresql import PostgreSQLServer, postgresql
 from tests.support.processes import ENDED, PATIENCE, wait_until

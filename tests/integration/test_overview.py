@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 from tests.integration.support import REPO, Daemon, oid_of, upload_head
-from tests.integration.test_endpoints import write_certificate
 from tests.integration.test_monitoring import Admin, MonitoringTestCase
 from tests.integration.workers import MIB
+from tests.support.certificates import write_certificate
 from tests.support.commands import run_command
 from tests.support.ports import free_port
 from tests.support.processes import ENDED, wait_until

@@ -19,8 +19,8 @@ from tests.integration.support import (
     temporaries,
     upload_head,
 )
-from tests.integration.test_endpoints import write_certificate
 from tests.integration.workers import DATA, MIB, Load, WorkersTestCase
+from tests.support.certificates import write_certificate
 from tests.support.ports import free_port
 from tests.support.processes import ENDED, PATIENCE, installed, wait_until
 from tests.support.rounds import rounds

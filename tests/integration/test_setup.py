@@ -11,12 +11,12 @@ from typing import Final
 from unittest import SkipTest
 
 from tests.integration.support import Daemon, Git, GitRepo, IntegrationTestCase
+from tests.support.certificates import make_certificate
 from tests.support.commands import run_command
 from tests.support.nginx import around
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.support.rounds import rounds
-from tests.web.test_tls import make_certificate
 
 #: What is around the configuration of Apache on an ordinary machine, with the modules that
 #: Debian enables, and those that are asked for.

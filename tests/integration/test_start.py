@@ -7,8 +7,8 @@ import signal
 from typing import Any, Final
 
 from tests.integration.support import REPO, Daemon
-from tests.integration.test_endpoints import write_certificate
 from tests.integration.workers import DATA, WorkersTestCase
+from tests.support.certificates import write_certificate
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
 

@@ -23,7 +23,7 @@ from giftless.base.schema import convert
 from giftless.errors import ConfigError, StorageUnavailable
 from giftless.interfaces import IKeyWrapperFactory, WrappedKey
 from tests.contracts.keywrappers import CONTEXT, KeyWrapperContract
-from tests.integration.test_examples import load
+from tests.support.examples import load
 from tests.support.making import environment
 
 transit_keys = load("transit_keys")

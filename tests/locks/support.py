@@ -15,9 +15,8 @@ from giftless.base.database.dialect import Database
 from giftless.base.database.migrations import Schema
 from giftless.base.database.postgresql import PostgreSQL
 from giftless.locks.store import BY_PATH, BY_SHA256, LOCKS, SQLLockStore
+from tests.support import postgresql
 from tests.support.making import environment
-from tests.support.postgresql import PostgreSQLServer, postgresql
-from tests.support.servers import shared
 
 #: Adds a column, as a later release might; what version 1 does still works.
 NEXT_SCRIPT = """
@@ -78,18 +77,8 @@ class SQLiteTestCase(SynchronousTestCase):
         return lock_store(self, str(self.path), **options)
 
 
-class PostgreSQLTestCase(SynchronousTestCase):
+class PostgreSQLTestCase(postgresql.PostgreSQLTestCase):
     """A test with a database of its own in a server that all share."""
-
-    def setUp(self) -> None:
-        self.server: PostgreSQLServer = shared(postgresql)
-        self.name = self.server.lend_database(self)
-        super().setUp()
-
-    @property
-    def conninfo(self) -> str:
-        """How to reach the database."""
-        return self.server.conninfo(self.name)
 
     def build(self, state_dir: str = "", **options: Any) -> SQLLockStore:
         """Build a store as a configuration would."""

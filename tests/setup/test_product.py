@@ -20,9 +20,9 @@ from giftless.setup.kinds import IDENTITIES, STORAGES
 from giftless.setup.sections import changes
 from giftless.setup.validity import check_text
 from tests.setup.support import HASHED, Desk
+from tests.support.certificates import make_certificate
 from tests.support.making import part_builder
 from tests.support.rounds import rounds
-from tests.web.test_tls import make_certificate
 
 Given = Mapping[str, str]
 

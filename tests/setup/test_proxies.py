@@ -13,8 +13,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from giftless.setup.answers import Edge
 from giftless.setup.proxies import mark, proxy_file, read_mark
 from tests.docs.pages import DOCS
+from tests.support.certificates import make_certificate
 from tests.support.processes import PATIENCE
-from tests.web.test_tls import make_certificate
 
 URLS = (
     "https://lfs.example.com",

@@ -24,6 +24,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE
+from tests.support.servers import shared
 
 #: The user that a server runs as if root runs the tests: it refuses to be root's.
 USERS = ("postgres", "nobody")
@@ -197,6 +198,20 @@ def postgresql(directory: Path) -> Iterator[PostgreSQLServer]:
         yield server
     finally:
         server.stop()
+
+
+class PostgreSQLTestCase(SynchronousTestCase):
+    """A test with a database of its own in a server that all share."""
+
+    def setUp(self) -> None:
+        self.server: PostgreSQLServer = shared(postgresql)
+        self.name = self.server.lend_database(self)
+        super().setUp()
+
+    @property
+    def conninfo(self) -> str:
+        """How to reach the database."""
+        return self.server.conninfo(self.name)
 
 
 def _somebody() -> str:

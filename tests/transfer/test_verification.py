@@ -20,8 +20,8 @@ from giftless.transfer.agent import AgentFactory
 from giftless.transfer.basic import BasicFactory
 from giftless.transfer.multipart import MultipartFactory
 from tests.contracts.transfers import requester, transfer_of
-from tests.integration.test_examples import load
 from tests.support.blocking import InlineBlocking
+from tests.support.examples import load
 from tests.support.making import action_tokens, repo_of
 from tests.support.memory import ExternalStore, MemoryStore
 from tests.support.run import CoroutineTestCase

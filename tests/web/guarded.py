@@ -29,9 +29,9 @@ from giftless.base.schema import convert
 from giftless.usecases.events import Events
 from giftless.web.admin_pages import PageMaker
 from tests.auth.forges.support import NOW, ForgeTestCase
-from tests.auth.passwords.test_htpasswd import quick_hash
 from tests.support.blocking import InlineBlocking
 from tests.support.making import SECRET, oid_of, part_builder
+from tests.support.passwords import quick_hash
 from tests.support.tokens import sign, verification_key
 from tests.web.support import (
     CLIENT,

@@ -18,7 +18,7 @@ from giftless.auth.ldap.authenticator import LDAPAuthenticator
 from giftless.errors import ConfigError, IdentityUnavailable, Unauthorized
 from giftless.interfaces import Credentials, Identity, Password
 from tests.auth.ldap.support import Inline, build, serve
-from tests.integration.test_endpoints import write_certificate
+from tests.support.certificates import write_certificate
 from tests.support.logs import observe
 from tests.support.making import environment, repo_of
 from tests.support.ports import free_port

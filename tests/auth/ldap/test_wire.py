@@ -18,7 +18,7 @@ from giftless.auth.ldap.wire import connect
 from giftless.errors import IdentityUnavailable
 from giftless.interfaces import Credentials, Password
 from tests.auth.ldap.support import Inline, serve
-from tests.integration.test_endpoints import write_certificate
+from tests.support.certificates import write_certificate
 from tests.support.making import repo_of
 from tests.support.run import CoroutineTestCase
 

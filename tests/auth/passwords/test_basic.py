@@ -23,10 +23,11 @@ from giftless.base.shared_table import SharedTable
 from giftless.errors import ConfigError, TooManyRequests, Unauthorized
 from giftless.interfaces import Bearer, Credentials, Identity, Password, Vouched
 from tests.auth.forges.support import level
-from tests.auth.passwords.test_htpasswd import VECTORS, quick_hash
+from tests.auth.passwords.test_htpasswd import VECTORS
 from tests.contracts.authenticators import ChainedContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.making import environment, repo_of
+from tests.support.passwords import quick_hash
 from tests.support.run import CoroutineTestCase
 
 ALICE = quick_hash("secret")

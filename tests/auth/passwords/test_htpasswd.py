@@ -19,6 +19,7 @@ from giftless.auth.passwords import htpasswd
 from giftless.auth.passwords.htpasswd import COST, Passwords, cost, hash_password, set_user, verify
 from giftless.base.watched_file import FileProblem
 from giftless.cli import main
+from tests.support.passwords import quick_hash
 from tests.support.run import CoroutineTestCase
 
 #: Hashes whose passwords are known, from the test suites of crypt_blowfish and
@@ -43,11 +44,6 @@ LONG = (
 )
 
 ALICE = "$2b$04$" + "a" * 21 + "." + "b" * 31
-
-
-def quick_hash(password: str, prefix: bytes = b"2b") -> str:
-    """Make a bcrypt hash that takes no time."""
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, prefix)).decode()
 
 
 class VerifyTests(CoroutineTestCase):

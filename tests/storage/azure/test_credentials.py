@@ -30,11 +30,11 @@ from giftless.storage.remote.client import StoreError
 from tests.contracts.stores import DATA
 from tests.support.azurite import Azurite, azurite
 from tests.support.bodies import ListBody
+from tests.support.certificates import make_certificate
 from tests.support.faulty import FaultyProxy, answer
 from tests.support.making import key_of, put_object
 from tests.support.servers import shared
 from tests.support.spinning import SpinningTestCase
-from tests.web.test_tls import make_certificate
 
 try:
     import azure.identity

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from zope.interface.verify import verifyObject
 
@@ -33,6 +32,7 @@ from giftless.storage.remote import xml_bucket, xml_parts
 from giftless.storage.remote.writing import SMALL
 from tests.contracts.stores import DATA
 from tests.storage.gcs.support import GCSTestCase
+from tests.storage.remote.actions import send
 from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.support.blocking import jobs_of
 from tests.support.bodies import ListBody, read_all
@@ -40,21 +40,6 @@ from tests.support.faulty import COME_LATER, HANG, RESET, SLOW_DOWN, Fault, Faul
 from tests.support.gcs import Google
 from tests.support.making import key_of, put_object
 from tests.support.ports import free_port
-from tests.support.processes import PATIENCE
-
-
-def send(
-    method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    """Do what a client does with an action."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
-    try:
-        connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers or {}))
-        reply = connection.getresponse()
-        return reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read()
-    finally:
-        connection.close()
 
 
 class ProxyTests(ProxyStoreContract, GCSTestCase):

@@ -14,10 +14,10 @@ from giftless.storage.remote.writing import SMALL
 from tests.storage.remote.proxy_contract import sizes_of
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import ListBody, read_all
+from tests.support.certificates import make_certificate
 from tests.support.faulty import HANG, PATIENT, RESET, SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.making import key_of, put_object
 from tests.support.servers import S3, shared, versitygw
-from tests.web.test_tls import make_certificate
 
 #: More than connections, pools and bodies keep on the way.
 LARGE = os.urandom(24 * 1024 * 1024)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from zope.interface.verify import verifyObject
 
@@ -21,25 +19,11 @@ from giftless.interfaces import (
 )
 from giftless.storage.remote.writing import SMALL
 from giftless.storage.s3.bucket import MAX_PUT
+from tests.storage.remote.actions import send
 from tests.storage.remote.proxy_contract import ProxyStoreContract
 from tests.storage.s3.support import S3TestCase
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, put_object
-from tests.support.processes import PATIENCE
-
-
-def send(
-    method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    """Do what a client does with an action."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
-    try:
-        connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers or {}))
-        reply = connection.getresponse()
-        return reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read()
-    finally:
-        connection.close()
 
 
 class ProxyTests(ProxyStoreContract, S3TestCase):
