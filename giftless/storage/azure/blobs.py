@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from twisted.internet.interfaces import IReactorTime
 
 from giftless.base.http_client import Answer
-from giftless.errors import BadRequest, ConfigError
+from giftless.errors import ConfigError
 from giftless.interfaces import ObjectFacts, Payload, WallClock
-from giftless.lfs.objects import TRASH_LENGTH, Action, Extras, ObjectKey, owner_of
+from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.azure import answers
 from giftless.storage.azure.credentials import SigningKey
+from giftless.storage.azure.headers import (
+    DAMAGE_HEADER,
+    DISCARDED_HEADER,
+    EXTRAS_HEADER,
+    upload_headers,
+)
+from giftless.storage.azure.layout import BlobLayout, Place
 from giftless.storage.azure.signing import VERSION, Grant, sign_access
-from giftless.storage.remote import container
 from giftless.storage.remote.client import Request, StoreClient, StoreError
 from giftless.storage.remote.container import CHECK_TIMEOUT, PROBE, Container, Layout
 from giftless.storage.remote.credentials import Refreshing
@@ -26,7 +31,6 @@ from giftless.storage.remote.metadata import (
     decode_extras,
     decode_reason,
     disposition,
-    encode_extras,
     encode_reason,
 )
 from giftless.storage.remote.urls import encode_path, shown_url
@@ -34,61 +38,11 @@ from giftless.storage.remote.urls import encode_path, shown_url
 #: The largest object that one Put Blob takes, in bytes: 5,000 MiB.
 MAX_PUT: Final = 5000 * 1024**2
 
-#: The metadata that holds an object's ``x-*`` members, and how many characters
-#: it may have.  Azure takes 8 KiB of metadata in all.
-EXTRAS_HEADER: Final = "x-ms-meta-giftless"
-MAX_EXTRAS: Final = 4096
-
-#: The metadata that says why an object is damaged.
-DAMAGE_HEADER: Final = "x-ms-meta-giftlessdamaged"
-
-#: The header of :data:`giftless.storage.azure.answers.DISCARDED`.
-DISCARDED_HEADER: Final = f"x-ms-meta-{answers.DISCARDED}"
-
-#: The longest name of a blob, in characters.
-MAX_NAME: Final = 1024
-
 #: For how long the daemon signs its own requests, in seconds.
 OWN_LIFETIME: Final = 900
 
 #: What Azure says of a blob that is absent while its container is there.
 ABSENT: Final = "BlobNotFound"
-
-
-@dataclass(frozen=True, slots=True)
-class Place(container.Place):
-    """Where a container is.
-
-    :ivar account: the storage account's name.
-    :ivar container: the container's name.
-    :ivar credential: the option that the credential is from.
-    """
-
-    account: str
-    container: str
-    credential: str
-
-
-@dataclass(frozen=True, slots=True)
-class BlobLayout(Layout):
-    """Where blobs lie: only names that Azure does not take for another one."""
-
-    def name(self, key: ObjectKey) -> str:
-        """See :meth:`giftless.storage.remote.container.Layout.name`.
-
-        :raises BadRequest: if Azure could take the name for another one.
-        """
-        name = Layout.name(self, key)
-        if "\\" in name or any(part.endswith(".") for part in name.split("/")):
-            raise BadRequest(
-                "this server's storage takes no repository with a backslash in its name"
-                " or a dot at the end of a part of it"
-            )
-        # What can be stored can be moved to the trash.
-        most = MAX_NAME if owner_of(key.repo) else MAX_NAME - TRASH_LENGTH
-        if len(name) > most:
-            raise BadRequest("the repository's path is too long for this server's storage")
-        return name
 
 
 class BlobContainer(Container):
@@ -166,7 +120,7 @@ class BlobContainer(Container):
         """
         grant = Grant("cw" if replace else "c")
         href, expires = await self._sign(self._place.public_url, key, grant, lifetime)
-        return Action(href, _upload_headers(extras), expires)
+        return Action(href, upload_headers(extras), expires)
 
     async def sign_download(
         self, key: ObjectKey, size: int, lifetime: int, extras: Extras
@@ -187,7 +141,7 @@ class BlobContainer(Container):
 
         The daemon has read the bytes and may replace what is there.
         """
-        headers = _upload_headers(extras)
+        headers = upload_headers(extras)
         if create:
             headers["if-none-match"] = "*"
         return await self._request("PUT", key, Grant("cw"), headers)
@@ -356,7 +310,7 @@ class BlobContainer(Container):
 
     async def _try_upload(self) -> Answer:
         async def prepare() -> Request:
-            headers = {**_upload_headers({}), "If-Match": '"0x0"'}
+            headers = {**upload_headers({}), "If-Match": '"0x0"'}
             return await self._request("PUT", PROBE, Grant("cw"), headers)
 
         return await self.client.ask(prepare, CHECK_TIMEOUT)
@@ -383,18 +337,3 @@ class BlobContainer(Container):
                 f" 'Storage Blob Data Contributor' {where}",
             )
         return ConfigError("", f"{answers.describe(answer).problem} {where}")
-
-
-def _upload_headers(extras: Extras) -> dict[str, str]:
-    """Return what an upload must be sent with."""
-    return {"x-ms-blob-type": "BlockBlob", "x-ms-version": VERSION, **kept_headers(extras)}
-
-
-def kept_headers(extras: Extras) -> dict[str, str]:
-    """Return the headers of what is kept beside an object's bytes."""
-    headers = {"x-ms-blob-content-type": content_type(extras)}
-    if (wanted := disposition(extras)) is not None:
-        headers["x-ms-blob-content-disposition"] = wanted
-    if kept := encode_extras(extras, MAX_EXTRAS):
-        headers[EXTRAS_HEADER] = kept
-    return headers

@@ -21,7 +21,8 @@ from giftless.interfaces import PartUpload
 from giftless.lfs.multipart import Part, PartLimits
 from giftless.lfs.objects import Action, Extras, ObjectKey
 from giftless.storage.azure import answers
-from giftless.storage.azure.blobs import ABSENT, DISCARDED_HEADER, BlobContainer, kept_headers
+from giftless.storage.azure.blobs import ABSENT, BlobContainer
+from giftless.storage.azure.headers import DISCARDED_HEADER, kept_headers
 from giftless.storage.azure.signing import Grant
 from giftless.storage.remote.client import MAX_ANSWER, Request, StoreError
 from giftless.storage.remote.container import FoundPart, Parts

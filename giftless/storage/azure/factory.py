@@ -15,9 +15,9 @@ from giftless.storage.azure.account import (
     parse_connection_string,
     public_endpoint,
 )
-from giftless.storage.azure.blobs import Place
 from giftless.storage.azure.copies import CopyingContainer
 from giftless.storage.azure.credentials import SigningKey, delegated, identity_chain
+from giftless.storage.azure.layout import Place
 from giftless.storage.remote.client import StoreClient
 from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import Refreshing, unchanging

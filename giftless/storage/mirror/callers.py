@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -24,7 +22,6 @@ from giftless.errors import (
 )
 from giftless.interfaces import (
     Credential,
-    IBlocking,
     IBody,
     ICallersStore,
     IStoredObject,
@@ -32,20 +29,18 @@ from giftless.interfaces import (
     Pass,
     Payload,
     Ticket,
-    WallClock,
 )
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import MAX_SIZE, NO_EXTRAS, Extras, ObjectKey, Operation
 from giftless.lfs.replies import Answered, GivenAction
-from giftless.storage.cache.reads import CachedReads
 from giftless.storage.mirror.asking import RETRY_AFTER, Outgoing, same_origin
 from giftless.storage.mirror.batches import JSON, ask_batch
+from giftless.storage.mirror.context import Context
 from giftless.storage.mirror.errors import LONGEST, UpstreamLimit, UpstreamUnavailable
 from giftless.storage.mirror.objects import UpstreamObject
-from giftless.storage.mirror.passes import Passes, expiry_of
-from giftless.storage.mirror.permissions import Permissions
+from giftless.storage.mirror.passes import expiry_of
 from giftless.storage.mirror.refusals import action_refusal, garbled, refusal_by
-from giftless.storage.mirror.upstreams import Place, Upstreams, authorization
+from giftless.storage.mirror.upstreams import Place, authorization
 
 #: How often the other server is asked to verify an upload, if it does not answer.
 _VERIFICATIONS: Final = 3
@@ -55,29 +50,6 @@ _NO_MORE: Final = (Unauthorized, Forbidden, NotFound)
 
 #: The headers of an upload.
 _BYTES: Final = {"Content-Type": "application/octet-stream"}
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """The parts that the stores of all callers share.
-
-    :ivar upstreams: where repositories are.
-    :ivar reads: keeps objects' bytes.
-    :ivar passes: seals actions.
-    :ivar permissions: remembers who may read what; ``None`` if nothing is served while the
-        other server cannot be reached.
-    :ivar blocking: computes digests.
-    :ivar clock: waits.
-    :ivar wall_clock: tells when actions expire.
-    """
-
-    upstreams: Upstreams
-    reads: CachedReads
-    passes: Passes
-    permissions: Permissions | None
-    blocking: IBlocking
-    clock: IReactorTime
-    wall_clock: WallClock
 
 
 @implementer(ICallersStore)

@@ -17,7 +17,7 @@ from giftless.errors import ConfigError
 from giftless.interfaces import Environment
 from giftless.storage.cache.building import build_reads
 from giftless.storage.mirror.asking import Asker
-from giftless.storage.mirror.callers import Context
+from giftless.storage.mirror.context import Context
 from giftless.storage.mirror.dialling import Connection
 from giftless.storage.mirror.passes import Passes
 from giftless.storage.mirror.permissions import Permissions

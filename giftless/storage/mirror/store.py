@@ -22,7 +22,8 @@ from giftless.interfaces import (
 from giftless.lfs.batch import BatchRequest
 from giftless.lfs.objects import RESERVED_PREFIX, ObjectKey, Repo
 from giftless.storage.mirror.asking import RETRY_AFTER
-from giftless.storage.mirror.callers import CallersStore, Context
+from giftless.storage.mirror.callers import CallersStore
+from giftless.storage.mirror.context import Context
 from giftless.storage.mirror.locks import forward_locks
 from giftless.storage.wrapping import lend
 

@@ -16,7 +16,7 @@ from giftless.base.http_client import Answer
 from giftless.errors import BadRequest, ServiceUnavailable
 from giftless.lfs.objects import Extras, ObjectKey, in_trash
 from giftless.storage.azure import answers, copies
-from giftless.storage.azure.blobs import MAX_NAME
+from giftless.storage.azure.layout import MAX_NAME
 from giftless.storage.azure.signing import Grant
 from tests.contracts.copying import DATA, KEY, OTHER
 from tests.contracts.listing import StoreContract

@@ -16,7 +16,7 @@ from giftless.errors import BadRequest, ServiceUnavailable
 from giftless.interfaces import ListedObject, ObjectPage
 from giftless.lfs.objects import ObjectKey, Oid, Repo, in_trash
 from giftless.storage.azure import answers as azure_answers
-from giftless.storage.azure.blobs import BlobLayout
+from giftless.storage.azure.layout import BlobLayout
 from giftless.storage.remote.client import StoreClient, StoreError
 from giftless.storage.remote.container import Layout
 from giftless.storage.remote.credentials import unchanging
