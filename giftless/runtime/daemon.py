@@ -11,7 +11,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from giftless.base.shared_table import shared_memory
 from giftless.base.showing import describe_failure
 from giftless.errors import ConfigError
 from giftless.runtime.banner import Place, banner, server_url
+from giftless.runtime.ending import end_once
 from giftless.runtime.first_process import watch_orphans
 from giftless.runtime.logs import Log
 from giftless.runtime.modes import limit_modes
@@ -99,7 +100,7 @@ class Daemon(Service):
         self._watchdog.clock = reactor
         self._began = reactor.seconds()
         self._settled = False
-        self._busy = self._reload_again = self._ending = False
+        self._busy = self._reload_again = False
         self._problem = ""
 
     def setServiceParent(self, parent: Any) -> None:
@@ -135,7 +136,7 @@ class Daemon(Service):
         self._warn(self._loaded)
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         # Twisted's own handlers come when the reactor runs.
-        self._reactor.callLater(0, self._end_once)
+        self._reactor.callLater(0, end_once, self._reactor)
         interval = watchdog_interval(os.environ, os.getpid())
         if interval is not None:
             self._watchdog.start(interval)
@@ -336,29 +337,6 @@ class Daemon(Service):
             self._notifier.send(WATCHDOG=1)
 
     # -- the end
-
-    def _end_once(self) -> None:
-        """Let the first signal that ends the daemon be the last.
-
-        Two may come at once: from a terminal, and from what started the daemon there.
-        Twisted would stop its reactor twice.  And it would log inside of the handler,
-        which fails if the signal comes while a line is being written.
-        """
-
-        def handle(number: int, twisted: Any) -> None:
-            in_turn = self._reactor.callFromThread
-            signal.signal(number, lambda *_: in_turn(self._end, number, twisted))
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(number)
-            # A shell lets what it starts in the background ignore SIGINT.
-            if callable(handler):
-                handle(number, handler)
-
-    def _end(self, number: int, twisted: Callable[[int], object]) -> None:
-        if not self._ending:
-            self._ending = True
-            twisted(number)
 
     async def _stop(self) -> None:
         self._notifier.stopping()
