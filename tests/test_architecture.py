@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,9 @@ AGENT_MAY_USE: Final = ("giftless.base.git_settings", "giftless.base.retry_after
 #: What the commands that sshd runs use beside their own modules, and only where asked to.
 OPENSSH_MAY_USE: Final = ("giftless.base.safe_yaml",)
 
+#: The name of a parameter in a docstring that describes it.
+PARAMETER: Final = re.compile(r"^:param \**(\w+):", re.MULTILINE)
+
 #: The longest that a module may be, in lines.
 MAX_LINES: Final = 400
 
@@ -90,6 +94,25 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def imported() -> dict[str, list[str]]:
     """Return what each module imports; nobody may change it."""
     return {module: list(imports(tree)) for module, tree in modules().items()}
+
+
+def described(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield what has a docstring: its name, the docstring, and the parameters that it has.
+
+    A class has those of its ``__init__``.
+    """
+    for inner in node.body:
+        if not isinstance(inner, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        made: ast.AST | None = inner
+        if isinstance(inner, ast.ClassDef):
+            yield from described(inner)
+            made = next((f for f in inner.body if getattr(f, "name", "") == "__init__"), None)
+        if isinstance(made, ast.FunctionDef | ast.AsyncFunctionDef):
+            parameters = {each.arg for each in ast.walk(made.args) if isinstance(each, ast.arg)}
+            yield inner.name, ast.get_docstring(inner) or "", parameters
 
 
 def part_of(module: str) -> str:
@@ -200,6 +223,16 @@ class ArchitectureTests(SynchronousTestCase):
         for path in ROOT.rglob("*.py"):
             lines = len(path.read_text(encoding="utf-8").splitlines())
             self.assertLessEqual(lines, MAX_LINES, f"{path} wants splitting")
+
+    def test_docstrings_describe_parameters_that_there_are(self) -> None:
+        wrong = [
+            f"{module}: {name} has no {parameter}"
+            for module, tree in self.modules.items()
+            for name, text, parameters in described(tree)
+            for parameter in PARAMETER.findall(text)
+            if parameter not in parameters
+        ]
+        self.assertEqual(wrong, [])
 
     def test_every_module_says_what_it_is_for(self) -> None:
         for module, tree in self.modules.items():

@@ -54,10 +54,10 @@ class EnvironmentValue(str):
 def convert(section: object, struct: type[S], path: str, beside: Collection[str] = ()) -> S:
     """Make ``struct`` from a mapping.
 
-    :param path: the mapping's dotted path, empty at the top.
     Where the environment sets ``key_file``, and there is no such key, the value of ``key`` is
     read from the file of that name.  Blocks.
 
+    :param path: the mapping's dotted path, empty at the top.
     :param beside: keys that may be there as well, and are somebody else's.
     :raises ConfigError: at the first key that is unknown, missing or wrong, or whose file
         cannot be read.

@@ -44,7 +44,6 @@ def use_parts(loaded: Loaded, job: Job, threads: int = 1) -> None:
     What it has built is stopped when it has ended.
 
     :param threads: how many there are for what blocks.
-
     :raises CommandError: if the job does, or something that it uses fails.
     :raises Interrupted: if a signal ends it before.
     :raises ConfigError: if the configuration cannot be used.

@@ -109,10 +109,10 @@ async def _follow(request: LFSRequest, stored: IGrowingFile, blocking: IBlocking
 class _FileSender(FileProducer):
     """Lets the kernel send a file.
 
-    :param is_end: whether the response ends where this does.
-
     It takes the place of the connection's own producer, so that the transport
     asks for more only when its buffer in user space is empty.
+
+    :param is_end: whether the response ends where this does.
     """
 
     def __init__(
