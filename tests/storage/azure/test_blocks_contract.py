@@ -13,14 +13,18 @@ from giftless.base.http_client import http_client, quiet_pool
 from giftless.interfaces import Environment, PartUpload
 from giftless.lfs.multipart import Part
 from giftless.lfs.objects import ObjectKey
-from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
+from tests.contracts.multipart import (
+    CheckedMultipartContract,
+    MultipartContract,
+    MultipartSteps,
+)
 from tests.storage.azure.support import StoreInAzurite
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody
 from tests.support.making import environment
 
 
-class DirectMultipartContractTests(StoreInAzurite, MultipartContract, TestCase):
+class DirectSteps(StoreInAzurite, MultipartSteps, TestCase):
     """``mode: direct``."""
 
     options: dict[str, object] = {"mode": "direct"}
@@ -47,7 +51,7 @@ class DirectMultipartContractTests(StoreInAzurite, MultipartContract, TestCase):
         return self.server.objects(self.container).get(key.path)
 
 
-class ProxyMultipartContractTests(DirectMultipartContractTests):
+class ProxySteps(DirectSteps):
     """``mode: proxy``, below a prefix."""
 
     options = {"mode": "proxy", "prefix": "team/a b"}
@@ -60,13 +64,21 @@ class ProxyMultipartContractTests(DirectMultipartContractTests):
         return self.server.objects(self.container).get(f"team/a b/{key.path}")
 
 
-class CheckedDirectMultipartContractTests(DirectMultipartContractTests, CheckedMultipartContract):
+class DirectTests(DirectSteps, MultipartContract):
+    """What holds in any case."""
+
+
+class ProxyTests(ProxySteps, MultipartContract):
+    """The same, through the daemon."""
+
+
+class CheckedDirectTests(DirectSteps, CheckedMultipartContract):
     """With ``verify_checksum``."""
 
     options = {"mode": "direct", "verify_checksum": True}
 
 
-class CheckedProxyMultipartContractTests(ProxyMultipartContractTests, CheckedMultipartContract):
+class CheckedProxyTests(ProxySteps, CheckedMultipartContract):
     """With ``verify_checksum``, through the daemon."""
 
     options = {"mode": "proxy", "prefix": "team/a b", "verify_checksum": True}

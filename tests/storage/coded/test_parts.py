@@ -20,7 +20,7 @@ from giftless.storage.coded.store import CodedStore
 from giftless.storage.encrypted.sealing import Sealing
 from giftless.storage.local.store import LocalStore
 from giftless.storage.staging import staged
-from tests.contracts.multipart import CheckedMultipartContract
+from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
 from tests.storage.encrypted.test_sealing import Keys
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import ListBody, read_all
@@ -29,7 +29,7 @@ from tests.support.making import environment, key_of
 NOISE = os.urandom(9000)
 
 
-class CompressedPartsTests(CheckedMultipartContract, TestCase):
+class CompressedPartsTests(CheckedMultipartContract, MultipartContract, TestCase):
     """The object that is made is compressed afterwards."""
 
     part_size = 4000

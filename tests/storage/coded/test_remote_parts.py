@@ -50,7 +50,7 @@ class CompressedPartsTests(CodedParts, MultipartContract):
     """The bucket makes the object, which is compressed afterwards."""
 
 
-class SealedPartsTests(CodedParts, CheckedMultipartContract):
+class SealedPartsTests(CodedParts, CheckedMultipartContract, MultipartContract):
     """Each part is sealed by itself, and the object is sealed anew."""
 
     sealing = Sealing(Keys("one"))

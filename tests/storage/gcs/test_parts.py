@@ -14,9 +14,10 @@ from giftless.errors import ServiceUnavailable
 from giftless.lfs.multipart import Part, PartLimits, PartPlan
 from giftless.storage.gcs.factory import GCSFactory, GCSOptions
 from giftless.storage.remote.xml_parts import XmlPartsBucket
-from tests.contracts.multipart import MultipartContract
+from tests.contracts.multipart import MultipartContract, MultipartSteps
 from tests.storage.remote.parts_contract import (
     DirectParts,
+    DirectSteps,
     ProxyParts,
     RemoteTestCase,
     VerifiedParts,
@@ -120,11 +121,10 @@ class DirectWithHmacTests(GCSPartsTestCase, DirectParts, MultipartContract):
         return self.google.hmac_options(self.bucket, **options)
 
 
-class DirectVerifiedTests(VerifiedParts, GCSPartsTestCase, DirectParts, MultipartContract):
+class DirectVerifiedTests(VerifiedParts, GCSPartsTestCase, DirectSteps, MultipartSteps):
     """``verify_checksum: true``."""
 
     part_size = SMALL_PARTS
-    checks_length = False
 
 
 class ProxyTests(GCSPartsTestCase, XmlParts, ProxyParts, MultipartContract):

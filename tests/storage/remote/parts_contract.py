@@ -23,7 +23,7 @@ from giftless.lfs.multipart import Part, PartPlan
 from giftless.lfs.objects import Extras, ObjectKey
 from giftless.storage.remote import xml_parts
 from giftless.storage.remote.container import PROBE
-from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
+from tests.contracts.multipart import CheckedMultipartContract, MultipartSteps
 from tests.support.bodies import ListBody, read_all
 from tests.support.faulty import SLOW_DOWN, Fault, FaultyProxy, answer
 from tests.support.making import environment, payload_of
@@ -58,20 +58,19 @@ class RemoteTestCase(TestCase):
 
 if TYPE_CHECKING:
 
-    class _Mixin(MultipartContract, RemoteTestCase):
+    class _Mixin(MultipartSteps, RemoteTestCase):
         """What is mixed together."""
 else:
     _Mixin = object
 
 
-class DirectParts(_Mixin):
-    """``mode: direct``: a test's ``build`` makes such a store.
+class DirectSteps(_Mixin):
+    """How clients upload and download with ``mode: direct``.
 
-    :cvar checks_length: whether a part of another length is refused at once.
+    A test's ``build`` makes such a store.
     """
 
     part_size = 5 * 1024**2
-    checks_length = True
 
     def build(self, **options: Any) -> Any:
         """Build a store with these options."""
@@ -108,6 +107,15 @@ class DirectParts(_Mixin):
         reply = await self.download(key)
         data: bytes = await reply.content()
         return data if reply.code == 200 else None
+
+
+class DirectParts(DirectSteps):
+    """Tests of ``mode: direct``.
+
+    :cvar checks_length: whether a part of another length is refused at once.
+    """
+
+    checks_length = True
 
     async def test_clients_send_parts_to_the_store(self) -> None:
         await self.prepare()
@@ -189,8 +197,11 @@ class DirectParts(_Mixin):
             self.assertGreater(caught.exception.retry_after, 0)
 
 
-class ProxyParts(_Mixin):
-    """``mode: proxy``: a test's ``build`` makes such a store."""
+class ProxySteps(_Mixin):
+    """How the daemon passes parts on with ``mode: proxy``.
+
+    A test's ``build`` makes such a store.
+    """
 
     part_size = 5 * 1024**2
 
@@ -213,6 +224,10 @@ class ProxyParts(_Mixin):
         data = await read_all(stored.read(0, stored.size))
         stored.close()
         return data
+
+
+class ProxyParts(ProxySteps):
+    """Tests of ``mode: proxy``."""
 
     async def test_parts_pass_through_the_daemon(self) -> None:
         await self.prepare()

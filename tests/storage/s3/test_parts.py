@@ -8,10 +8,12 @@ from typing import Any
 from giftless.base import schema
 from giftless.lfs.multipart import PartPlan
 from giftless.storage.s3.factory import S3Factory, S3Options
-from tests.contracts.multipart import MultipartContract
+from tests.contracts.multipart import MultipartContract, MultipartSteps
 from tests.storage.remote.parts_contract import (
     DirectParts,
+    DirectSteps,
     ProxyParts,
+    ProxySteps,
     RemoteTestCase,
     VerifiedParts,
     XmlParts,
@@ -72,7 +74,7 @@ class DirectTests(S3PartsTestCase, XmlParts, DirectParts, MultipartContract):
             self.assertEqual(await self.get(self.key), self.data, path)
 
 
-class DirectVerifiedTests(VerifiedParts, S3PartsTestCase, DirectParts, MultipartContract):
+class DirectVerifiedTests(VerifiedParts, S3PartsTestCase, DirectSteps, MultipartSteps):
     """``verify_checksum: true``."""
 
 
@@ -83,5 +85,5 @@ class ProxyTests(S3PartsTestCase, XmlParts, ProxyParts, MultipartContract):
         return super().build(**{"mode": "proxy", **options})
 
 
-class ProxyVerifiedTests(VerifiedParts, S3PartsTestCase, ProxyParts, MultipartContract):
+class ProxyVerifiedTests(VerifiedParts, S3PartsTestCase, ProxySteps, MultipartSteps):
     """``mode: proxy`` with ``verify_checksum: true``."""
