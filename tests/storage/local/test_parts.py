@@ -20,14 +20,15 @@ from giftless.storage.local.parts import PartFiles, PartsBody
 from giftless.storage.local.root import Root
 from giftless.storage.local.store import LocalStore
 from giftless.storage.local.sweeper import Sweeper
-from tests.contracts.multipart import CheckedMultipartContract
+from tests.contracts.multipart import CheckedMultipartContract, MultipartContract
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
 from tests.support.making import environment, key_of, payload_of
+from tests.support.rounds import rounds
 from tests.support.run import CoroutineTestCase
 
 
-class LocalMultipartContractTests(CheckedMultipartContract, TestCase):
+class LocalMultipartContractTests(CheckedMultipartContract, MultipartContract, TestCase):
     async def make_store(self) -> LocalStore:
         os.makedirs(path := self.mktemp())
         return LocalStore(path, "a/b", InlineBlocking(), self.part_size)
@@ -297,7 +298,7 @@ class RaceTests(PartsTestCase):
         aborting = threading.Thread(target=abort)
         aborting.start()
         try:
-            for number in range(200):
+            for number in range(rounds(40, 1000)):
                 try:
                     self.put(number % 3 + 1)
                 except Conflict:
