@@ -238,16 +238,12 @@ class OutageTests(IntegrationTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.server = self.enterContext(postgresql(self.make_directory("postgresql")))
-
-    def make_directory(self, name: str) -> Any:
-        directory = self.directory / name
-        directory.mkdir()
-        return directory
+        self.server: PostgreSQLServer = shared(postgresql)
+        self.name = self.server.lend_database(self)
 
     def conninfo(self) -> str:
         """How to reach it, with a password that is nobody's business."""
-        return f"{self.server.conninfo()} password=hunter2"
+        return f"{self.server.conninfo(self.name)} password=hunter2"
 
     def serve(self, **options: Any) -> Daemon:
         """Start a daemon that has the connection string from the environment."""
@@ -271,18 +267,17 @@ class OutageTests(IntegrationTestCase):
         repo.commit({"one.bin": b"1"})
         repo.push()
         repo.git("lfs", "lock", "one.bin")
-        self.server.stop()
-        response = daemon.request("GET", LOCKS)
-        self.assertEqual(response.status, 503)
-        self.assertGreater(int(response.headers["retry-after"]), 0)
-        repo.commit({"two.bin": b"2"})
-        repo.push()
-        noted = repo.commands.try_run(repo.directory, "config", f"lfs.{url}.locksverify")
-        self.assertEqual(noted.stdout, "")
-        repo.git("config", f"lfs.{url}.locksverify", "true")
-        repo.commit({"two.bin": b"3"})
-        self.assertNotEqual(repo.try_push().returncode, 0)
-        self.server.start()
+        with self.server.away():
+            response = daemon.request("GET", LOCKS)
+            self.assertEqual(response.status, 503)
+            self.assertGreater(int(response.headers["retry-after"]), 0)
+            repo.commit({"two.bin": b"2"})
+            repo.push()
+            noted = repo.commands.try_run(repo.directory, "config", f"lfs.{url}.locksverify")
+            self.assertEqual(noted.stdout, "")
+            repo.git("config", f"lfs.{url}.locksverify", "true")
+            repo.commit({"two.bin": b"3"})
+            self.assertNotEqual(repo.try_push().returncode, 0)
         self.assertIn("one.bin", repo.git("lfs", "locks"))
         repo.push()
         self.assertEqual(daemon.stop(), ENDED)
@@ -291,20 +286,19 @@ class OutageTests(IntegrationTestCase):
 
     def test_it_is_away_at_the_start(self) -> None:
         """Objects are served all the same; --check says what is the matter."""
-        self.server.stop()
-        daemon = self.serve()
-        self.assertEqual(daemon.put(b"object"), 200)
-        self.assertEqual(self.status(daemon), 503)
-        result = check(daemon)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("GIFTLESS_LOCKS__CONNINFO: locks.conninfo: ", result.stderr)
-        config = str(daemon.directory / "giftless.yaml")
-        listed = giftless(daemon, "locks", "list", "--config", config)
-        self.assertEqual(listed.returncode, 1)
-        self.assertIn("cannot be reached", listed.stderr)
+        with self.server.away():
+            daemon = self.serve()
+            self.assertEqual(daemon.put(b"object"), 200)
+            self.assertEqual(self.status(daemon), 503)
+            result = check(daemon)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("GIFTLESS_LOCKS__CONNINFO: locks.conninfo: ", result.stderr)
+            config = str(daemon.directory / "giftless.yaml")
+            listed = giftless(daemon, "locks", "list", "--config", config)
+            self.assertEqual(listed.returncode, 1)
+            self.assertIn("cannot be reached", listed.stderr)
         for text in (daemon.stdout, result.stdout, result.stderr, listed.stdout, listed.stderr):
             self.assertNotIn("hunter2", text)
-        self.server.start()
         self.assertEqual(self.status(daemon), 200)
 
     def test_it_says_nothing_any_more(self) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -36,7 +33,6 @@ from tests.locks.support import (
 )
 from tests.support.logs import observe
 from tests.support.making import environment
-from tests.support.postgresql import postgresql
 from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
 
@@ -242,20 +238,15 @@ class MigrationTests(PostgreSQLTestCase, CoroutineTestCase):
         self.assertIs(self.run_now(store.remove(lock)), True)
 
 
-class AbsentServerTests(CoroutineTestCase):
+class AbsentServerTests(PostgreSQLTestCase, CoroutineTestCase):
     """A server that is not there, and one that comes and goes."""
-
-    def setUp(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="giftless-locks-"))
-        self.addCleanup(shutil.rmtree, self.directory)
 
     def test_it_comes_and_goes(self) -> None:
         """A daemon starts without it; what cannot be told is 503; then all is well."""
         self.events: list[LogEvent] = []
         observe(self, self.events.append)
-        with postgresql(self.directory) as server:
-            conninfo = f"{server.conninfo()} password=hunter2"
-            server.stop()
+        with self.server.away():
+            conninfo = f"{self.conninfo} password=hunter2"
             options = PostgreSQLOptions(conninfo=conninfo, connections=1, timeout=20)
             store = PostgreSQLFactory().build(options, environment())
             self.addCleanup(store._pool.close)
@@ -263,13 +254,11 @@ class AbsentServerTests(CoroutineTestCase):
             problem = self.assert_fails(ConfigError, store.check())
             self.assertEqual(problem.path, "conninfo")
             self.assertIn("refused", problem.problem)
-            server.start()
-            lock = lock_of()
-            self.run_now(store.create(lock))
-            server.stop()
+        lock = lock_of()
+        self.run_now(store.create(lock))
+        with self.server.away():
             self.assert_fails(ServiceUnavailable, store.page(LockQuery(9)))
-            server.start()
-            self.assertEqual(self.run_now(store.page(LockQuery(9))).locks, (lock,))
+        self.assertEqual(self.run_now(store.page(LockQuery(9))).locks, (lock,))
         texts = [formatEvent(event) for event in self.events]
         self.assertTrue(any("there are no locks for now" in text for text in texts), texts)
         self.assertNotIn("hunter2", repr(self.events))
