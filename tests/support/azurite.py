@@ -7,6 +7,7 @@ missing, :func:`azurite` raises ``SkipTest`` and says so by name.
 from __future__ import annotations
 
 import base64
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.ports import free_port
+from tests.support.rounds import rounds
 from tests.support.servers import MARK, find_command, running
 
 
@@ -62,23 +64,19 @@ class Azurite:
 
     def container(self, name: str) -> Any:
         """Return Microsoft's client of a container."""
-        from azure.storage.blob import ContainerClient
+        return self._service().get_container_client(name)
 
-        return ContainerClient.from_connection_string(
-            self.connection_string,
-            name,
-            connection_verify=os.environ.get("SSL_CERT_FILE", True),
-        )
+    def _service(self) -> Any:
+        return _service(self.connection_string, os.environ.get("SSL_CERT_FILE", True))
 
     def set_cors(self, *rules: Mapping[str, list[str]]) -> None:
         """Set the account's CORS rules; none, if none is given.
 
         :param rules: their ``origins``, ``methods``, ``headers`` and ``exposed``.
         """
-        from azure.storage.blob import BlobServiceClient, CorsRule
+        from azure.storage.blob import CorsRule
 
-        service = BlobServiceClient.from_connection_string(self.connection_string)
-        service.set_service_properties(
+        self._service().set_service_properties(
             cors=[
                 CorsRule(
                     rule["origins"],
@@ -106,6 +104,14 @@ class Azurite:
         return {name: self.read(container, name) for name in self.names(container)}
 
 
+@functools.lru_cache(maxsize=2)
+def _service(connection_string: str, verify: str | bool) -> Any:
+    """Return Microsoft's client of an account: it keeps its connections."""
+    from azure.storage.blob import BlobServiceClient
+
+    return BlobServiceClient.from_connection_string(connection_string, connection_verify=verify)
+
+
 @contextmanager
 def azurite(directory: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Azurite]:
     """Run an Azurite.
@@ -126,7 +132,8 @@ def azurite(directory: Path, certificate: tuple[Path, Path] | None = None) -> It
     line = [
         command,
         *("--blobHost", "127.0.0.1", "--blobPort", str(server.port)),
-        *("--location", str(place)),
+        # What long rounds move, memory does not hold.
+        *rounds(("--inMemoryPersistence",), ("--location", str(place))),
         *("--skipApiVersionCheck", "--silent", "--disableTelemetry"),
         *tls,
     ]
