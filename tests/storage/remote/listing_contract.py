@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+from giftless.base.concurrency import settle
 from giftless.errors import BadRequest, ServiceUnavailable
 from giftless.interfaces import IStreamingStore
 from giftless.lfs.objects import Extras, ObjectKey, Oid, Repo, in_trash
@@ -73,12 +74,16 @@ class ReachesStore(_Mixin):
 
         :param timeout: for how many seconds an answer is waited for.
         """
+        self.store, proxy = self.build_behind(timeout)
+        return proxy
+
+    def build_behind(self, timeout: int) -> tuple[Any, FaultyProxy]:
+        """Build a store that is reached through a proxy; see :meth:`behind`."""
         proxy = FaultyProxy(self.port())
         proxy.__enter__()
         self.addCleanup(proxy.__exit__)
         options = {"timeout": timeout, **self.options, "endpoint_url": self.endpoint(proxy)}
-        self.store = self.build(**options)
-        return proxy
+        return self.build(**options), proxy
 
 
 class RemoteListing(ReachesStore):
@@ -162,18 +167,34 @@ class RemoteListing(ReachesStore):
 class RemoteListingFaults(RemoteListing):
     """What does not depend on the mode, beside all the rest: it takes its time."""
 
-    async def assert_unavailable(self) -> None:
-        """Fail unless nothing is listed."""
-        with self.assertRaises(ServiceUnavailable) as caught:
-            await self.listed()
-        self.assertGreater(caught.exception.retry_after, 0)
+    async def assert_unavailable(
+        self,
+        work: Callable[[Any], Coroutine[Any, Any, object]],
+        faults: Iterable[Fault],
+        meets: Callable[[bytes], bool] = lambda _: True,
+    ) -> None:
+        """Fail unless work cannot be done, in whichever way the store misbehaves.
+
+        All ways are tried at once: to give up takes a second.
+
+        :param work: what is done with a store.
+        :param meets: which requests are answered so, by their first bytes.
+        """
+
+        async def fail_at(fault: Fault) -> None:
+            store, proxy = self.build_behind(timeout=1)
+            proxy.fault = lambda head: fault if meets(head) else None
+            with self.assertRaises(ServiceUnavailable) as caught:
+                await work(store)
+            self.assertGreater(caught.exception.retry_after, 0)
+
+        await settle(map(fail_at, faults))
 
     async def test_a_list_that_cannot_be_had_is_an_error(self) -> None:
         """Never an empty list, nor a part of one."""
         await self.prepare()
         await self.fill(3)
-        proxy = await self.behind(timeout=1)
-        for fault in (
+        faults = (
             RESET,
             SLOW_DOWN,
             Fault("cut", after=500),
@@ -183,10 +204,8 @@ class RemoteListingFaults(RemoteListing):
             answer("404 Not Found"),
             answer("404 Not Found", b"<Error><Code>NoSuchBucket</Code></Error>"),
             answer("302 Found", Location="http://elsewhere.example/"),
-        ):
-            proxy.always(fault)
-            await self.assert_unavailable()
-        await self.behind()
+        )
+        await self.assert_unavailable(lambda store: store.list(None), faults)
         self.assertEqual(len(await self.listed()), 3)
 
     async def test_what_passes_soon_is_not_noticed(self) -> None:
@@ -202,8 +221,7 @@ class RemoteListingFaults(RemoteListing):
     async def test_a_copy_that_is_not_confirmed_is_an_error(self) -> None:
         await self.prepare()
         await self.add(KEY, DATA, {"n": 1})
-        proxy = await self.behind(timeout=1)
-        for fault in (
+        faults = (
             RESET,
             SLOW_DOWN,
             answer("403 Forbidden"),
@@ -217,11 +235,8 @@ class RemoteListingFaults(RemoteListing):
             answer("200 OK", b'{"done": false, "rewriteToken": "x"}'),
             answer("200 OK", b'{"done": false, "rewriteToken": "x", "totalBytesRewritten": "y"}'),
             answer("302 Found", Location="http://elsewhere.example/"),
-        ):
-            proxy.fault = _copying(fault)
-            with self.assertRaises(ServiceUnavailable):
-                await self.store.copy(KEY, OTHER)
-        await self.behind()
+        )
+        await self.assert_unavailable(lambda store: store.copy(KEY, OTHER), faults, _is_copy)
         self.assertEqual(await self.sizes(KEY, OTHER), [len(DATA), None])
         self.assertIs(await self.store.copy(KEY, OTHER), True)
 
@@ -236,40 +251,28 @@ class RemoteListingFaults(RemoteListing):
         self.assertEqual(await self.bytes_of(OTHER), DATA)
         self.assertEqual(faults, [])
         await self.store.delete(OTHER)
-        proxy.fault = _copying(changed)
+        proxy.fault = lambda head: changed if _is_copy(head) else None
         with self.assertRaises(ServiceUnavailable):
             await self.store.copy(KEY, OTHER)
 
     async def test_what_cannot_be_looked_at_is_not_absent(self) -> None:
         await self.prepare()
         await self.add(KEY, DATA)
-        proxy = await self.behind(timeout=1)
-        for fault in (RESET, answer("403 Forbidden"), answer("404 Not Found")):
-            proxy.always(fault)
-            with self.assertRaises(ServiceUnavailable):
-                await self.store.copy(KEY, OTHER)
+        faults = (RESET, answer("403 Forbidden"), answer("404 Not Found"))
+        await self.assert_unavailable(lambda store: store.copy(KEY, OTHER), faults)
 
     async def test_deleting_that_is_not_confirmed_is_an_error(self) -> None:
         await self.prepare()
         await self.fill(1)
-        proxy = await self.behind(timeout=1)
-        for fault in (
+        faults = (
             RESET,
             SLOW_DOWN,
             answer("403 Forbidden"),
             answer("404 Not Found"),
             answer("404 Not Found", b"<Error><Code>NoSuchBucket</Code></Error>"),
-        ):
-            proxy.always(fault)
-            with self.assertRaises(ServiceUnavailable):
-                await self.store.delete(key_of(b"object 0"))
-        await self.behind()
+        )
+        await self.assert_unavailable(lambda store: store.delete(key_of(b"object 0")), faults)
         self.assertEqual(len(await self.listed()), 1)
-
-
-def _copying(fault: Fault) -> Callable[[bytes], Fault | None]:
-    """Let every request fail that copies an object."""
-    return lambda head: fault if _is_copy(head) else None
 
 
 def _is_copy(head: bytes) -> bool:
