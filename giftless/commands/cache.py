@@ -19,12 +19,14 @@ from giftless.base.concurrency import settle
 from giftless.client.credentials import Credentials
 from giftless.commands import CONFIG, Command, CommandError
 from giftless.commands.amounts import MOST_JOBS
+from giftless.commands.arguments import oids, repository
 from giftless.commands.harmless import harmless
 from giftless.commands.mirror_warming import MirrorWarming
+from giftless.commands.object_commands import JSON, GroupCommand
+from giftless.commands.output import as_json_line, counted
 from giftless.commands.parts import use_parts
 from giftless.commands.pointers import pointers_of
 from giftless.commands.progress import Progress
-from giftless.commands.spaces import JSON, GroupCommand, as_json_line, counted, oids, repository
 from giftless.commands.units import size
 from giftless.errors import LFSError
 from giftless.interfaces import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.pace import Pace
+from giftless.commands.object_commands import JSON_LINES
 from giftless.commands.recoding.in_place import InPlaceCommand
 from giftless.commands.recoding.running import Run, in_words
 from giftless.commands.recoding.stores import build_compressing
-from giftless.commands.spaces import JSON_LINES
 from giftless.interfaces import ICompressingStore
 from giftless.usecases.migration.copier import Copier
 from giftless.usecases.recoding.anew import Anew

@@ -6,10 +6,11 @@ from giftless.app.config import Config
 from giftless.app.plugins import PartBuilder
 from giftless.base.pace import Pace
 from giftless.commands.harmless import harmless
+from giftless.commands.object_commands import JSON_LINES
+from giftless.commands.output import counted
 from giftless.commands.recoding.in_place import InPlaceCommand
 from giftless.commands.recoding.running import Run, in_words
 from giftless.commands.recoding.stores import build_encrypted, places_of
-from giftless.commands.spaces import JSON_LINES, counted
 from giftless.interfaces import IEncryptedStore, Oddity
 from giftless.usecases.migration.copier import Copier
 from giftless.usecases.recoding.anew import Anew

@@ -9,15 +9,9 @@ from typing import Any
 from twisted.python import usage
 
 from giftless.commands import CONFIG
-from giftless.commands.spaces import (
-    JSON_LINES,
-    SpaceCommand,
-    age,
-    as_json_line,
-    repository,
-    short,
-    write_lines,
-)
+from giftless.commands.arguments import repository
+from giftless.commands.object_commands import JSON_LINES, ObjectsCommand
+from giftless.commands.output import age, as_json_line, short, write_lines
 from giftless.commands.units import size
 from giftless.interfaces.catalogue import Entry, EntryQuery
 from giftless.lfs.objects import Repo
@@ -31,7 +25,7 @@ ORDERS = ("path", "size", "stored", "offered")
 _WHO = 16
 
 
-class LsCommand(SpaceCommand):
+class LsCommand(ObjectsCommand):
     """The command line of ``giftless ls``."""
 
     synopsis = "[--config FILE] [--sort ORDER] [--limit NUMBER] [--json] [REPO]"

@@ -8,18 +8,10 @@ import msgspec
 from twisted.python import usage
 
 from giftless.commands import CONFIG, CommandError
+from giftless.commands.arguments import repository
 from giftless.commands.harmless import harmless
-from giftless.commands.spaces import (
-    JSON,
-    JSON_LINES,
-    REALLY,
-    GroupCommand,
-    SpaceCommand,
-    as_json_line,
-    counted,
-    repository,
-    write_lines,
-)
+from giftless.commands.object_commands import JSON, JSON_LINES, REALLY, GroupCommand, ObjectsCommand
+from giftless.commands.output import as_json_line, counted, write_lines
 from giftless.commands.units import size
 from giftless.interfaces.catalogue import EntryQuery
 from giftless.usecases.administration import PAGE
@@ -53,7 +45,7 @@ class Alias(msgspec.Struct, frozen=True):
     repo: str | None
 
 
-class _RepoCommand(SpaceCommand):
+class _RepoCommand(ObjectsCommand):
     """What the subcommands have.
 
     :cvar operation: what it is called in JSON.

@@ -20,8 +20,9 @@ from giftless.commands import Command
 from giftless.commands.alone import run_alone
 from giftless.commands.amounts import MOST_JOBS, read_amounts
 from giftless.commands.harmless import harmless
+from giftless.commands.object_commands import JSON_LINES
+from giftless.commands.output import as_json_line, counted, write_lines
 from giftless.commands.progress import Progress
-from giftless.commands.spaces import JSON_LINES, as_json_line, counted, write_lines
 from giftless.commands.units import size
 from giftless.interfaces import IBlocking
 from giftless.references.git import Git

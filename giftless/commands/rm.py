@@ -7,19 +7,13 @@ from typing import Any
 from twisted.python import usage
 
 from giftless.commands import CONFIG
-from giftless.commands.spaces import (
-    JSON_LINES,
-    SpaceCommand,
-    in_pages,
-    must_be_complete,
-    oids,
-    report_results,
-    repository,
-)
+from giftless.commands.arguments import in_pages, oids, repository
+from giftless.commands.object_commands import JSON_LINES, ObjectsCommand
+from giftless.commands.output import must_be_complete, report_results
 from giftless.usecases.administration import MAX_REASON
 
 
-class RmCommand(SpaceCommand):
+class RmCommand(ObjectsCommand):
     """The command line of ``giftless rm``."""
 
     synopsis = "[--config FILE] [--reason WORDS] [--json] REPO OID..."

@@ -12,20 +12,14 @@ from twisted.python import usage
 
 from giftless.base.units import Duration
 from giftless.commands import CONFIG, CommandError
-from giftless.commands.spaces import (
-    JSON,
-    JSON_LINES,
-    REALLY,
-    GroupCommand,
-    SpaceCommand,
+from giftless.commands.arguments import in_pages, oids, repository
+from giftless.commands.object_commands import JSON, JSON_LINES, REALLY, GroupCommand, ObjectsCommand
+from giftless.commands.output import (
     age,
     as_json_line,
     counted,
-    in_pages,
     must_be_complete,
-    oids,
     report_results,
-    repository,
     short,
     write_lines,
 )
@@ -35,7 +29,7 @@ from giftless.lfs.objects import Repo
 from giftless.usecases.reports import TrashReport
 
 
-class _TrashCommand(SpaceCommand):
+class _TrashCommand(ObjectsCommand):
     """What the subcommands have."""
 
     name = "giftless trash"
@@ -71,7 +65,7 @@ class ListTrash(_TrashCommand):
             )
 
 
-class RestoreTrash(SpaceCommand):
+class RestoreTrash(ObjectsCommand):
     """The command line of ``giftless trash restore``."""
 
     synopsis = "[--config FILE] [--json] REPO OID... | --all REPO"

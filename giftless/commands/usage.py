@@ -7,14 +7,9 @@ from typing import Any, get_args
 from twisted.python import usage
 
 from giftless.commands import CONFIG
-from giftless.commands.spaces import (
-    JSON,
-    SpaceCommand,
-    as_json_line,
-    repository,
-    short,
-    write_lines,
-)
+from giftless.commands.arguments import repository
+from giftless.commands.object_commands import JSON, ObjectsCommand
+from giftless.commands.output import as_json_line, short, write_lines
 from giftless.commands.units import size
 from giftless.interfaces.catalogue import By, UsageRow
 from giftless.usecases.reports import UsageReport
@@ -23,7 +18,7 @@ from giftless.usecases.reports import UsageReport
 KINDS = get_args(By)
 
 
-class UsageCommand(SpaceCommand):
+class UsageCommand(ObjectsCommand):
     """The command line of ``giftless usage``."""
 
     synopsis = "[--config FILE] [--by WHAT] [--limit NUMBER] [--json] [REPO]"

@@ -14,8 +14,8 @@ from giftless.app.space import build_space
 from giftless.base.units import Size
 from giftless.commands import CONFIG, Command, CommandError
 from giftless.commands.fsck.running import Plan, Run
+from giftless.commands.object_commands import JSON_LINES
 from giftless.commands.parts import Interrupted, use_parts
-from giftless.commands.spaces import JSON_LINES
 from giftless.usecases.fsck.selection import Subset
 
 #: The most objects that may be read at once.

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from giftless.commands.harmless import harmless
-from giftless.commands.spaces import counted
+from giftless.commands.output import counted
 from giftless.commands.units import size, span
 from giftless.lfs.objects import owner_of
 from giftless.usecases.fsck.findings import Finding, Outcome

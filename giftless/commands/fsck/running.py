@@ -16,9 +16,9 @@ from giftless.app.config import Config
 from giftless.base.pace import Pace
 from giftless.commands import CommandError, who
 from giftless.commands.fsck.reports import STATUS, FoundReport, Summary
+from giftless.commands.output import as_json_line, counted, write_lines
 from giftless.commands.parts import discard_output
 from giftless.commands.progress import Progress
-from giftless.commands.spaces import as_json_line, counted, write_lines
 from giftless.commands.units import span
 from giftless.errors import BadRequest
 from giftless.interfaces import Environment, IInspector, ListedObject

@@ -20,6 +20,7 @@ from giftless.app.plugins import PartBuilder
 from giftless.app.space import build_space
 from giftless.base.units import Duration, Share
 from giftless.commands import CONFIG, Command, CommandError, who
+from giftless.commands.arguments import repository
 from giftless.commands.gc.jobs import (
     Forges,
     Hosts,
@@ -30,8 +31,8 @@ from giftless.commands.gc.jobs import (
 )
 from giftless.commands.gc.reports import RepositoryReport, show
 from giftless.commands.gc.running import Policy, Run
+from giftless.commands.object_commands import REALLY
 from giftless.commands.parts import discard_output, use_parts
-from giftless.commands.spaces import REALLY, repository
 from giftless.lfs.objects import Repo
 from giftless.references.errors import NoReferences
 from giftless.references.gathering import Bounds, ObjectList

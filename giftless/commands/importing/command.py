@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from giftless.commands import lazily
-from giftless.commands.spaces import GroupCommand
+from giftless.commands.object_commands import GroupCommand
 
 _HERE = "giftless.commands.importing"
 

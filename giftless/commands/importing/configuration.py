@@ -14,7 +14,8 @@ from giftless.app import config
 from giftless.commands import Command, CommandError
 from giftless.commands.harmless import harmless
 from giftless.commands.importing.objects import INCOMPLETE
-from giftless.commands.spaces import JSON_LINES, as_json_line, counted
+from giftless.commands.object_commands import JSON_LINES
+from giftless.commands.output import as_json_line, counted
 from giftless.errors import ConfigError
 from giftless.importing.flask.keys import Note
 from giftless.importing.flask.translation import Translation, translate

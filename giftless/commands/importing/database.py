@@ -9,9 +9,10 @@ from typing import Any
 
 from twisted.python import usage
 
+from giftless.commands.arguments import repository
 from giftless.commands.importing.choosing import ChoosingCommand
 from giftless.commands.importing.objects import FLAGS
-from giftless.commands.spaces import counted, repository
+from giftless.commands.output import counted
 from giftless.importing.assignments import Assignment
 from giftless.importing.bolt import read_bolt
 from giftless.importing.files import Directory

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from twisted.python import usage
 
+from giftless.commands.arguments import repository
 from giftless.commands.importing.choosing import ChoosingCommand, in_order
 from giftless.commands.importing.objects import FLAGS
-from giftless.commands.spaces import counted, repository
+from giftless.commands.output import counted
 from giftless.importing.assignments import Assignment
 from giftless.importing.files import Directory
 from giftless.importing.gitea import read_gitea

@@ -16,9 +16,10 @@ from giftless.base.pace import Pace
 from giftless.commands import CONFIG, Command, CommandError, who
 from giftless.commands.amounts import MOST_JOBS, read_amounts
 from giftless.commands.harmless import harmless
+from giftless.commands.object_commands import JSON_LINES
+from giftless.commands.output import as_json_line, counted
 from giftless.commands.parts import discard_output, use_parts
 from giftless.commands.progress import Progress
-from giftless.commands.spaces import JSON_LINES, as_json_line, counted
 from giftless.commands.units import size
 from giftless.importing.offers import NoSource, Offer
 from giftless.interfaces import Environment

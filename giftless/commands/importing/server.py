@@ -16,10 +16,11 @@ from giftless.client.connections import Connections
 from giftless.client.endpoints import Endpoint, endpoint_of, endpoint_of_remote
 from giftless.client.errors import ServerError
 from giftless.client.fetching import Remote
+from giftless.commands.arguments import repository
 from giftless.commands.importing.choosing import ChoosingCommand
 from giftless.commands.importing.objects import FLAGS
+from giftless.commands.output import counted
 from giftless.commands.pointers import pointers_of
-from giftless.commands.spaces import counted, repository
 from giftless.importing.assignments import Assignment
 from giftless.importing.offers import Offer, in_pages
 from giftless.interfaces import Environment

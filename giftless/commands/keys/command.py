@@ -5,7 +5,7 @@ from __future__ import annotations
 from giftless.commands.keys.generating import GenerateKey
 from giftless.commands.keys.listing import ListKeys
 from giftless.commands.keys.rotating import RotateKeys
-from giftless.commands.spaces import GroupCommand
+from giftless.commands.object_commands import GroupCommand
 
 
 class KeysCommand(GroupCommand):

@@ -14,10 +14,11 @@ from giftless.app.plugins import PartBuilder
 from giftless.base.units import size_in_words
 from giftless.commands import CONFIG, Command
 from giftless.commands.harmless import harmless
+from giftless.commands.object_commands import JSON_LINES
+from giftless.commands.output import as_json_line, counted, write_lines
 from giftless.commands.parts import use_parts
 from giftless.commands.progress import Progress
 from giftless.commands.recoding.stores import build_encrypted, places_of
-from giftless.commands.spaces import JSON_LINES, as_json_line, counted, write_lines
 from giftless.errors import LFSError
 from giftless.interfaces import IEncryptedStore
 

@@ -9,9 +9,9 @@ from giftless.app.plugins import PartBuilder
 from giftless.base.pace import Pace
 from giftless.commands import CONFIG, Command
 from giftless.commands.amounts import read_amounts
+from giftless.commands.object_commands import JSON_LINES
 from giftless.commands.recoding.running import Run, in_words, run_to_status
 from giftless.commands.recoding.stores import build_encrypted
-from giftless.commands.spaces import JSON_LINES
 from giftless.usecases.recoding.rotation import Rotation
 
 

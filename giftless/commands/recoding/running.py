@@ -15,10 +15,10 @@ from giftless.app.plugins import PartBuilder
 from giftless.base.units import size_in_words
 from giftless.commands import Command, CommandError
 from giftless.commands.harmless import harmless
+from giftless.commands.output import counted
 from giftless.commands.parts import Interrupted, use_parts
 from giftless.commands.progress import Progress
 from giftless.commands.recoding.stores import places_of
-from giftless.commands.spaces import counted
 from giftless.interfaces import ICodedStore, ListedObject
 from giftless.usecases.recoding.walking import CannotGoOn, Left, Report, Sum, Walk, Work
 
