@@ -39,6 +39,8 @@ SERVING = (
     "twisted.cred.strcred",
     "twisted.trial.itrial",
     "twisted.words.iwords",
+    # The files beside a module are read by way of it.
+    "importlib.readers",
     "giftless.runtime.twistd",
     "giftless.runtime.daemon",
     "giftless.runtime.checks",
