@@ -18,6 +18,7 @@ FIRST = (
         "tests.integration.test_browser",
         "tests.integration.test_browser_stores",
         "tests.integration.test_landing",
+        "tests.integration.test_tus_clients",
     ),
     (
         "tests.integration.test_webhooks",
