@@ -26,7 +26,7 @@ from tests.support.servers import shared, versitygw
 ORIGIN = "https://git.example.com"
 
 #: How many parts there are.
-PARTS = 8
+PARTS = 6
 
 
 class StoreTestCase(PageTestCase):
