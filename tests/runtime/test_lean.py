@@ -73,6 +73,12 @@ class ImportTests(SynchronousTestCase):
             "assert issubclass(twisted.trial.unittest.SynchronousTestCase, unittest.TestCase)\n"
         )
 
+    def test_no_process_that_serves_ssh_gets_them(self) -> None:
+        self.check(
+            "import giftless.runtime.ssh_process, giftless.sshd.front\n"
+            "assert not {'asyncio', 'http.cookiejar', 'unittest'} & sys.modules.keys()\n"
+        )
+
     def test_more_may_be_asked_of_a_module_than_is_known(self) -> None:
         """A later Twisted may import more."""
         self.check(
