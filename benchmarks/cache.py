@@ -3,8 +3,9 @@
 A bucket of versitygw is behind a network of 20 ms and 200 MB/s.  One client reads an object of
 it through the server without a cache; then many read it at the same time through one with an
 empty cache.  Of these it is said how often the bucket was asked, when each had its first byte
-and all of them the last one, and how much memory the server took.  Then the object is read from
-the cache, and from a local store.
+and all of them the last one, and how much memory the server took.  As many read it from a local
+store then, and from nginx where that is installed: more than that the machine cannot send.  At
+last one client reads it from the cache and from the local store in turn.
 
     python -m benchmarks.cache [--size BYTES] [--clients N] [--seconds N]
         [--rounds N] [--workers N]
@@ -13,6 +14,7 @@ the cache, and from a local store.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import selectors
 import shutil
@@ -27,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.peers.base import Missing, Place
+from benchmarks.peers.nginx import Nginx
 from benchmarks.support import (
     Content,
     free_port,
@@ -113,30 +117,68 @@ def main() -> None:
                     f" memory {quiet / 1e6:.0f} to {peak[0] / 1e6:.0f} MB",
                     flush=True,
                 )
-                compare(root, (port, pid), content, options)
+                local = root / "store" / "org" / "repo"
+                local.mkdir(parents=True)
+                shutil.copyfile(content.path, local / content.oid)
+                section = {"type": "local", "path": str(root / "store")}
+                with daemon(root, "local", options.workers, section) as plain:
+                    sent = crowd(plain[0], content, options.clients, "a local store")
+                    print(
+                        "cold, beside the longer of a single transfer and of a local store's:"
+                        f" {total / max(single, sent):.2f}",
+                        flush=True,
+                    )
+                    compare((port, pid), plain, content, options)
+            with contextlib.suppress(Missing), nginx(root, content, options.workers) as other:
+                crowd(other, content, options.clients, "nginx")
+
+
+def crowd(port: int, content: Content, clients: int, name: str) -> float:
+    """Let many clients read an object from a server's own disk, and print how long that takes.
+
+    :returns: that, in seconds.
+    """
+    total = max(reading.last for reading in read(port, content, clients))
+    print(f"{clients} clients of {name}: {total:.2f} s", flush=True)
+    return total
+
+
+@contextmanager
+def nginx(root: Path, content: Content, workers: int) -> Iterator[int]:
+    """Run nginx with an object; yields its port.
+
+    :raises Missing: if it is not installed.
+    """
+    peer, place = Nginx(), root / "nginx"
+    peer.version()
+    place.mkdir()
+    with peer.start(Place(place, workers)) as server:
+        served = place / "www" / "org" / "repo" / "objects" / "storage"
+        served.mkdir(parents=True)
+        assert content.path is not None
+        (served / content.oid).hardlink_to(content.path)
+        yield int(server.url.rpartition(":")[2])
 
 
 def compare(
-    root: Path, cached: tuple[int, int], content: Content, options: argparse.Namespace
+    cached: tuple[int, int],
+    plain: tuple[int, int],
+    content: Content,
+    options: argparse.Namespace,
 ) -> None:
     """Read an object from a cache and from a local store in turn, and print how fast that is.
 
     :param cached: the port and the process of the server with the cache.
+    :param plain: those of the one with the local store.
     """
-    local = root / "store" / "org" / "repo"
-    local.mkdir(parents=True)
-    assert content.path is not None
-    shutil.copyfile(content.path, local / content.oid)
-    section = {"type": "local", "path": str(root / "store")}
-    with daemon(root, "local", options.workers, section) as plain:
-        rates: list[float] = []
-        costs: list[float] = []
-        # The first round only warms.
-        for number in range(options.rounds + 1):
-            warm, base = (rate(*each, content, options.seconds) for each in (cached, plain))
-            if number:
-                rates.append(warm[0] / base[0])
-                costs.append(warm[1] / base[1])
+    rates: list[float] = []
+    costs: list[float] = []
+    # The first round only warms.
+    for number in range(options.rounds + 1):
+        warm, base = (rate(*each, content, options.seconds) for each in (cached, plain))
+        if number:
+            rates.append(warm[0] / base[0])
+            costs.append(warm[1] / base[1])
     print(
         f"warm, beside a local store: {statistics.median(rates):.2f} of the rate (rounds from"
         f" {min(rates):.2f} to {max(rates):.2f}), {statistics.median(costs):.2f} of the processor"

@@ -30,6 +30,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from giftless.base.expecting import IExpectedBody, InterimAnswers
+from giftless.base.sending import descriptor_of
 
 #: How many bytes may come before the body of an answer, interim answers included.
 _LONGEST_HEAD: Final = 256 * 1024
@@ -222,9 +223,23 @@ def abort(transport: Any) -> None:
     :param transport: what the body's protocol was connected to: Twisted's
         proxy of the transport, which knows no ``abortConnection``.
     """
-    connection = getattr(transport, "_producer", transport)
+    connection = _connection_of(transport)
     if connection is not None:
         connection.abortConnection()
+
+
+def read_at_once(transport: object, count: int) -> None:
+    """Let up to so many bytes be read from a connection's socket in one turn of the reactor.
+
+    :param transport: what a body's protocol was connected to, as for :func:`abort`.
+    """
+    descriptor = descriptor_of(_connection_of(transport))
+    if descriptor is not None:
+        descriptor.bufferSize = count
+
+
+def _connection_of(transport: object) -> Any:
+    return getattr(transport, "_producer", transport)
 
 
 @dataclass(frozen=True, slots=True)

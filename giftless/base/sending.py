@@ -12,6 +12,14 @@ from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 
 
+def descriptor_of(transport: Any) -> FileDescriptor | None:
+    """Return what reads and writes the socket of a connection; ``None`` if it has none."""
+    # TLS is a protocol that is another one's transport.
+    while transport is not None and not isinstance(transport, FileDescriptor):
+        transport = getattr(transport, "transport", None)
+    return transport
+
+
 def unsent(transport: Any) -> int:
     """Return how many bytes of a connection wait here for the client, in bytes.
 
@@ -19,15 +27,13 @@ def unsent(transport: Any) -> int:
 
     :param transport: what a protocol writes to; over TLS, what is encrypted counts.
     """
-    # TLS is a protocol that is another one's transport.
-    while not isinstance(transport, FileDescriptor):
-        transport = getattr(transport, "transport", None)
-        if transport is None:
-            return 0
-    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    descriptor: Any = descriptor_of(transport)
+    if descriptor is None:
+        return 0
+    waiting: int = len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen
     queued = array.array("i", [0])
     with contextlib.suppress(OSError, ValueError):
-        fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, queued)
+        fcntl.ioctl(descriptor.fileno(), termios.TIOCOUTQ, queued)
     return waiting + queued[0]
 
 

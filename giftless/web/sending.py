@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
+from typing import Final, Self
+
+from twisted.internet.defer import Deferred
 
 from giftless.base.page_cache import read_now
 from giftless.base.producing import FileProducer, Readiness
@@ -77,8 +79,8 @@ async def _send(
     transport = request.connection.transport
     if sends_at_once(transport) and IStoredFile.providedBy(stored):
         request.write(b"")
-        sender = _FileSender(request, stored.fileno(), start, end, blocking)
-        await sender.run()
+        async with _FileSender(request, stored.fileno(), start, end, blocking) as sender:
+            await sender.send(end)
         return
     if sends_at_once(transport) and IGrowingFile.providedBy(stored) and end - start == stored.size:
         start = await _follow(request, stored, blocking)
@@ -91,82 +93,89 @@ async def _follow(request: LFSRequest, stored: IGrowingFile, blocking: IBlocking
 
     :returns: up to where it was sent: its end, or where it grows no more.
     """
-    offset = 0
-    while offset < stored.size:
-        reached = await stored.grown(offset)
-        if reached <= offset:
-            break
-        if request.connection is None:
-            raise Disconnected("the client went away")
-        if not request.response.begun:
-            request.write(b"")
-        is_end = reached == stored.size
-        await _FileSender(request, stored.fileno(), offset, reached, blocking, is_end).run()
-        offset = reached
-    return offset
+    reached = await stored.grown(0)
+    if not reached:
+        return 0
+    if request.connection is None:
+        raise Disconnected("the client went away")
+    request.write(b"")
+    async with _FileSender(request, stored.fileno(), 0, stored.size, blocking) as sender:
+        sent = 0
+        while reached > sent:
+            await sender.send(reached)
+            sent = reached
+            if sent < stored.size:
+                reached = await stored.grown(sent)
+    return sent
 
 
 class _FileSender(FileProducer):
-    """Lets the kernel send a file.
+    """Lets the kernel send a file, in one piece or in several.
 
-    It takes the place of the connection's own producer, so that the transport
-    asks for more only when its buffer in user space is empty.
+    It takes the place of the connection's own producer for as long as its context lasts, so
+    that the transport asks for more only when its buffer in user space is empty.
 
-    :param is_end: whether the response ends where this does.
+    :param end: where the response ends in the file.
     """
 
     def __init__(
-        self,
-        request: LFSRequest,
-        fd: int,
-        start: int,
-        end: int,
-        blocking: IBlocking,
-        is_end: bool = True,
+        self, request: LFSRequest, fd: int, start: int, end: int, blocking: IBlocking
     ) -> None:
-        super().__init__(request.connection.transport, fd, start, end, blocking)
-        self._is_end = is_end
+        super().__init__(request.connection.transport, fd, start, start, blocking)
+        self.done.callback(None)
+        self._last = end
         self._request = request
         self._connection = request.connection
         self._delivery = _watch(request)
 
-    async def run(self) -> None:
-        """Send everything.
+    async def __aenter__(self) -> Self:
+        """Take the connection over."""
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self, False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give the connection back."""
+        transport = self.transport
+        if not transport.disconnected:
+            transport.unregisterProducer()
+            transport.registerProducer(self._connection, True)
+            # It may have been told to pause before, and not to resume since.
+            self._connection.resumeProducing()
+        await self.let_go()
+
+    async def send(self, end: int) -> None:
+        """Send on, up to an offset.
 
         :raises Disconnected: if the connection ended before.
         :raises OSError: if the file became shorter.
         """
-        transport = self.transport
+        if self.transport.disconnected:
+            raise Disconnected("the client went away")
+        self.end = end
+        self.done = Deferred()
         self._delivery.start()
-        transport.unregisterProducer()
-        # Registering asks for data at once, while headers are still buffered;
-        # that first call is answered by waiting for the socket.
-        transport.registerProducer(self, False)
         try:
+            self.resumeProducing()
             await self.done
         finally:
             self._delivery.stop()
-            if not transport.disconnected:
-                transport.unregisterProducer()
-                transport.registerProducer(self._connection, True)
-                # It may have been told to pause before, and not to resume since.
-                self._connection.resumeProducing()
-            await self.let_go()
 
     def resumeProducing(self) -> None:
         """Send what the socket has room for."""
         if self.done.called:
             return
         if not is_taken(self.transport):
+            # Headers, perhaps: the transport calls again when they are sent.
             self.transport.startWriting()
             return
         if self.offset >= self.warm and not self.warm_up():
             return
         wanted = min(self.end, self.warm, self.offset + SEND_BYTES) - self.offset
-        last = self.offset + wanted == self.end
+        last = self.offset + wanted == self._last
         if last and wanted > LAST_BYTES:
             wanted -= LAST_BYTES
-        elif last and self._is_end:
+        elif last:
             complete(self._request)
         try:
             sent = os.sendfile(self.transport.fileno(), self.fd, self.offset, wanted)
@@ -183,7 +192,7 @@ class _FileSender(FileProducer):
         self._request.response.sent += sent
         if self.offset == self.end:
             self.finish()
-        elif self.offset == self.end - LAST_BYTES:
+        elif self.offset == self._last - LAST_BYTES:
             self.resumeProducing()
         else:
             self.transport.startWriting()

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import deferLater
@@ -14,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from giftless.base.http_client import http_client, quiet_pool
+from giftless.base.http_client import http_client, quiet_pool, read_at_once
 from tests.support.processes import PATIENCE, installed
 from tests.support.reactor import reactor
 
@@ -44,6 +45,25 @@ client = http_client(reactor, quiet_pool(reactor))
 client.request("PUT", f"http://127.0.0.1:{sys.argv[1]}/", data=Beginning())
 reactor.run()
 """
+
+
+class Proxied:
+    """What stands between a body and its connection; over TLS there is one more."""
+
+    def __init__(self, transport: object) -> None:
+        self._producer = self.transport = transport
+
+
+class ReadAtOnceTests(SynchronousTestCase):
+    def test_it_is_the_socket_that_is_read(self) -> None:
+        plain, below = FileDescriptor(reactor), FileDescriptor(reactor)
+        read_at_once(Proxied(plain), 1000)
+        read_at_once(Proxied(Proxied(below)), 2000)
+        self.assertEqual((plain.bufferSize, below.bufferSize), (1000, 2000))
+
+    def test_a_connection_that_is_gone_is_read_no_more(self) -> None:
+        read_at_once(Proxied(None), 1000)
+        read_at_once(None, 1000)
 
 
 class KilledTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import deferLater
 from zope.interface import implementer
@@ -19,7 +20,7 @@ from giftless.base.page_cache import WARM_BYTES
 from giftless.interfaces import IGrowingFile, IStoredObject, IStreamingStore
 from giftless.storage.local.store import LocalStore
 from giftless.web.limits import Limits
-from giftless.web.sending import SEND_BYTES, SMALL_BYTES
+from giftless.web.sending import LAST_BYTES, SEND_BYTES, SMALL_BYTES
 from tests.support.blocking import InlineBlocking, ManualBlocking
 from tests.support.making import oid_of
 from tests.web.support import (
@@ -412,6 +413,49 @@ class PassingOnTests(DownloadsMixin, PortTestCase):
 
 class GrowingTests(DownloadsMixin, PortTestCase):
     """Files that grow while they are sent, and whose rest may have to be passed on."""
+
+    async def test_what_has_grown_is_sent_at_once(self) -> None:
+        """In one piece if the socket takes it; the end of it all is sent by itself."""
+        asked: list[int] = []
+        real = os.sendfile
+
+        def sendfile(out: int, file: int, offset: int, count: int) -> int:
+            asked.append(count)
+            return real(out, file, offset, count)
+
+        self.patch(os, "sendfile", sendfile)
+        self.patch(Growing, "STEP", LAST_BYTES + 100_000)
+        await self.serve()
+        size = 2 * Growing.STEP
+        await self.request("GET", storage_url(self.front.put(os.urandom(size))))
+        self.assertEqual(asked[0], Growing.STEP)
+        self.assertEqual(asked[-1], LAST_BYTES)
+        self.assertEqual(self.access[-1]["bytes"], size)
+
+    async def test_a_client_leaves_while_nothing_comes(self) -> None:
+        """It is noticed when more comes, or none."""
+        await self.serve()
+        grows: list[Deferred[None]] = []
+        real = Growing.grown
+
+        async def grown(stored: Growing, offset: int) -> int:
+            if offset:
+                grows.append(Deferred())
+                await grows[-1]
+            return await real(stored, offset)
+
+        self.patch(Growing, "grown", grown)
+        url = storage_url(self.front.put(os.urandom(3 * Growing.STEP)))
+        descriptors = open_files()
+        peer = await self.connected()
+        await self.in_thread(lambda: peer.send(render_request("GET", url)))
+        await self.until(lambda: grows)
+        peer.close()
+        await self.until(lambda: self.access)
+        self.assertEqual([line["status"] for line in self.access], [499])
+        grows[0].callback(None)
+        await self.until(lambda: open_files() == descriptors)
+        self.assertEqual(len(grows), 1)
 
     def make_front(self, **options: Any) -> Front:
         directory = self.mktemp()

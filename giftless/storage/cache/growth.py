@@ -29,9 +29,9 @@ POLL: Final = 0.01
 #: After how many seconds a file is given up that nobody has open any more.
 LINGER: Final = 30.0
 
-#: How many bytes readers are told of at once, and after how many seconds of fewer, so that
-#: what each of many costs does not hold up who fills the file.
-BATCH: Final = 1024 * 1024
+#: How many bytes readers are told of at once, and after how many seconds of fewer: each time
+#: costs something for each of many, and holds up who fills the file.
+BATCH: Final = 4 * 1024 * 1024
 DELAY: Final = 0.02
 
 #: How long a file waits for its turn to be filled, in seconds.
@@ -161,7 +161,7 @@ class Growth:
         :returns: up to where they are; ``offset`` or less if no more will come.
         :raises LFSError: if those that have come are not the object's.
         """
-        while self.reached <= offset and self.running:
+        while self._heard <= offset and self.running:
             await self._wait()
         if self._problem is not None:
             raise self._problem

@@ -102,6 +102,7 @@ class StoreClient:
     :param jitter: returns random numbers from 0 to 1.
     :ivar stall_timeout: how many seconds the store may do nothing while an
         object's bytes are on their way.
+    :ivar downloads: how many objects' bytes are on their way here.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class StoreClient:
         self.clock = clock
         self.timeout = timeout
         self.stall_timeout = STALL_TIMEOUT
+        self.downloads = 0
         self._places = DeferredSemaphore(concurrency)
         self._jitter = jitter
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from giftless.base.bodies import ArrivingBody
 from giftless.base.expecting import ExpectedBody
-from giftless.base.http_client import Answer, BodyCollector, abort, plain_headers
+from giftless.base.http_client import Answer, BodyCollector, abort, plain_headers, read_at_once
 from giftless.base.watchdog import Watchdog
 from giftless.interfaces import IBody
 from giftless.storage.remote.client import (
@@ -35,8 +35,12 @@ from giftless.storage.remote.client import (
     describe_failure,
 )
 
-#: How many bytes of a download wait for the client before the store is paused.
-MAX_WAITING: Final = 256 * 1024
+#: How many bytes of a download wait for their reader before the store is paused, and are read
+#: from the socket at once.  Each turn of the reactor costs something, and takes long when many
+#: clients are served: so one has what :data:`WAITING` leaves for each that runs, within bounds.
+LEAST_WAITING: Final = 256 * 1024
+MOST_WAITING: Final = 2 * 1024 * 1024
+WAITING: Final = 8 * 1024 * 1024
 
 #: How many bytes of an upload are given to the connection at once.
 WRITE_SIZE: Final = 256 * 1024
@@ -66,7 +70,7 @@ async def download(client: StoreClient, request: Request) -> tuple[Answer, Downl
         raise StoreError(describe_failure(error)) from error
     # Twisted takes the header away; it is a word if the length is not known.
     length = response.length if isinstance(response.length, int) else None
-    body = Download(client.clock, client.stall_timeout, length)
+    body = Download(client, length)
     response.deliverBody(body)
     headers = plain_headers(response.headers)
     if length is not None:
@@ -78,19 +82,19 @@ async def download(client: StoreClient, request: Request) -> tuple[Answer, Downl
 class Download(ArrivingBody, Protocol):
     """The body of a store's answer, as it arrives.
 
-    :param clock: tells the time.
-    :param stall_timeout: seconds in which at least one byte must come while
-        somebody waits for it.
+    :param client: has asked for it; at least one byte must come in its ``stall_timeout``
+        while somebody waits for it.
     :param length: how many bytes there are in all; ``None`` if that is not known.
     """
 
-    def __init__(
-        self, clock: IReactorTime, stall_timeout: float, length: int | None = None
-    ) -> None:
+    def __init__(self, client: StoreClient, length: int | None) -> None:
         super().__init__()
+        self._client = client
+        client.downloads += 1
+        self._share = max(LEAST_WAITING, min(MOST_WAITING, WAITING // client.downloads))
         self._length = length
         self._ended = False
-        self._watch = Watchdog(clock, stall_timeout, self._stalled)
+        self._watch = Watchdog(client.clock, client.stall_timeout, self._stalled)
 
     async def read(self) -> Sequence[bytes]:
         """See :meth:`giftless.interfaces.IBody.read`.
@@ -124,12 +128,16 @@ class Download(ArrivingBody, Protocol):
         self._end(StoreError("the store stopped in the middle of an object"))
         abort(self.transport)
 
+    def connectionMade(self) -> None:
+        """Begin to take bytes."""
+        read_at_once(self.transport, self._share)
+
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the connection."""
         if self._ended:
             return
         self._add(data)
-        if self._waiting >= MAX_WAITING:
+        if self._waiting >= self._share:
             self._hold(True)
         self._wake()
 
@@ -143,6 +151,7 @@ class Download(ArrivingBody, Protocol):
     def _end(self, failure: Exception | None) -> None:
         if not self._ended:
             self._ended = True
+            self._client.downloads -= 1
             self._failure = failure
             self._wake()
 

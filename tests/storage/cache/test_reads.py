@@ -209,6 +209,36 @@ class FollowingTests(CacheTestCase):
         self.far.body.provide(DATA[:100])
         self.assertEqual(b"".join(self.run_now(body.read())), DATA[:100])
 
+    def test_readers_are_told_of_many_bytes_at_once(self) -> None:
+        """Or of fewer after a while: not of each chunk as it comes."""
+        self.patch(growth, "BATCH", 1000)
+        stored = self.open(self.far)
+        first = self.start(stored.grown(0))
+        self.far.body.provide(DATA[:100])
+        self.assertEqual(self.successResultOf(first), 100)
+        second = self.start(stored.grown(100))
+        self.far.body.provide(DATA[100:1099])
+        self.assertNoResult(second)
+        self.far.body.provide(DATA[1099:1100])
+        self.assertEqual(self.successResultOf(second), 1100)
+        third = self.start(stored.grown(1100))
+        self.far.body.provide(DATA[1100:1200])
+        # Somebody who asks only now waits as well.
+        fourth = self.start(stored.grown(1100))
+        self.assertNoResult(third)
+        self.assertNoResult(fourth)
+        self.clock.advance(growth.DELAY)
+        self.assertEqual(self.successResultOf(third), 1200)
+        self.assertEqual(self.successResultOf(fourth), 1200)
+
+    def test_whoever_is_behind_waits_for_nothing(self) -> None:
+        self.patch(growth, "BATCH", 1000)
+        stored = self.open(self.far)
+        self.start(stored.grown(0))
+        self.far.body.provide(DATA[:2000])
+        self.far.body.provide(DATA[2000:2100])
+        self.assertEqual(self.run_now(stored.grown(1500)), 2100)
+
     def test_the_end_is_held_back_until_the_digest_is_known(self) -> None:
         bad = altered(DATA)
         (reader,) = self.begin()

@@ -14,7 +14,9 @@ from twisted.web.http import PotentialDataLoss
 from giftless.errors import BadRequest, Disconnected
 from giftless.storage.remote.client import STALL_TIMEOUT, Request, StoreClient, StoreError
 from giftless.storage.remote.streaming import (
-    MAX_WAITING,
+    LEAST_WAITING,
+    MOST_WAITING,
+    WAITING,
     WRITE_SIZE,
     Download,
     Exactly,
@@ -38,7 +40,7 @@ class DownloadTests(CoroutineTestCase):
 
     def begin(self) -> tuple[Any, Response]:
         """Let the store begin its answer."""
-        response = self.agent.asked[0].succeed(206, {"ETag": "x"}, body=None)
+        response = self.agent.asked[-1].succeed(206, {"ETag": "x"}, body=None)
         answer, body = self.successResultOf(self.began)
         self.assertEqual((answer.status, answer.headers["etag"]), (206, "x"))
         return body, response
@@ -65,7 +67,7 @@ class DownloadTests(CoroutineTestCase):
 
     def test_a_slow_reader_holds_the_store_up(self) -> None:
         body, response = self.begin()
-        response.protocol.dataReceived(bytes(MAX_WAITING - 1))
+        response.protocol.dataReceived(bytes(MOST_WAITING - 1))
         self.assertFalse(response.connection.paused)
         response.protocol.dataReceived(b"x")
         self.assertTrue(response.connection.paused)
@@ -74,6 +76,33 @@ class DownloadTests(CoroutineTestCase):
         self.assertTrue(response.connection.paused)
         self.start(body.read())
         self.assertFalse(response.connection.paused)
+
+    def test_many_downloads_share_what_may_wait(self) -> None:
+        """One has what is left for it when it begins, and never too little."""
+        self.begin()
+        most = WAITING // LEAST_WAITING + 2
+        found = [self.held_at() for _ in range(most)]
+        self.assertEqual(found[:3], [MOST_WAITING] * 3)
+        self.assertEqual(found[6], WAITING // 8)
+        self.assertEqual(found[-1], LEAST_WAITING)
+
+    def test_a_download_that_has_ended_leaves_its_share(self) -> None:
+        for _ in range(WAITING // LEAST_WAITING):
+            body, _ = self.begin()
+            body.close()
+            body.close()
+            self.began = self.start(download(self.client, REQUEST))
+        self.assertEqual(self.held_at(), MOST_WAITING)
+
+    def held_at(self) -> int:
+        """Begin another download; returns after how many bytes the store is held up."""
+        self.began = self.start(download(self.client, REQUEST))
+        _, response = self.begin()
+        size = LEAST_WAITING // 2
+        while not response.connection.paused:
+            response.protocol.dataReceived(bytes(size))
+        waiting: int = response.protocol.received
+        return waiting
 
     def test_a_reader_that_is_slow_is_no_stall(self) -> None:
         body, response = self.begin()
@@ -131,7 +160,7 @@ class DownloadTests(CoroutineTestCase):
         """Which would be cut while the next request is sent by it."""
         for last, aborted in ((b"cd", False), (b"c", True)):
             self.setUp()
-            response = self.agent.asked[0].succeed(206, {}, body=None, length=4)
+            response = self.agent.asked[-1].succeed(206, {}, body=None, length=4)
             _, body = self.successResultOf(self.began)
             response.protocol.dataReceived(b"ab")
             self.run_now(body.read())
