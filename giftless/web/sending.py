@@ -210,6 +210,8 @@ def _watch(request: LFSRequest) -> Delivery:
 
 
 async def _pass_on(request: LFSRequest, stored: IStoredObject, start: int, end: int) -> None:
+    if request.connection is None:
+        raise Disconnected("the client went away")
     body = stored.read(start, end)
     readiness = Readiness()
     request.connection.register(readiness)

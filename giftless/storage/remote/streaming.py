@@ -39,7 +39,7 @@ from giftless.storage.remote.client import (
 #: from the socket at once.  Each turn of the reactor costs something, and takes long when many
 #: clients are served: so one has what :data:`WAITING` leaves for each that runs, within bounds.
 LEAST_WAITING: Final = 256 * 1024
-MOST_WAITING: Final = 2 * 1024 * 1024
+MOST_WAITING: Final = 1024 * 1024
 WAITING: Final = 8 * 1024 * 1024
 
 #: How many bytes of an upload are given to the connection at once.
