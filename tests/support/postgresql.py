@@ -130,9 +130,6 @@ class PostgreSQLServer:
                     *("-D", str(self.data), "-k", str(self.directory)),
                     *("-h", "127.0.0.1", "-p", str(self.port)),
                     *("-c", "max_connections=200"),
-                    # What a server that is killed has written is there all the same: no
-                    # machine goes down.
-                    *("-c", "fsync=off", "-c", "full_page_writes=off"),
                 ],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
