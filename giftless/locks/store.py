@@ -20,7 +20,7 @@ from giftless.lfs.locks import Lock, LockPage, LockQuery, PathLocked
 from giftless.lfs.objects import Repo
 
 #: How often a lock is asked for whose holder lets go just then.
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 20
 
 # The constraint decides, not a look beforehand.  Doing nothing on a conflict
 # leaves no error in the database's log each time that somebody comes second.
