@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.integration.support import IntegrationTestCase
-from tests.support.commands import run_command
-from tests.support.processes import wait_until
+from tests.support.commands import Forking, run_command
+from tests.support.processes import installed, wait_until
 from tests.support.scripts import start_script
 
 #: Has many files open, and looks at its end whether they still are.
@@ -39,6 +40,26 @@ class CommandTests(SynchronousTestCase):
         result = run_command(str(path), directory=directory)
         self.assertEqual((result.stdout, result.stderr), ("all are open\n", ""))
         self.assertEqual(result.returncode, 3)
+
+    def test_output_to_a_pipe_is_no_file_although_that_of_the_tests_is(self) -> None:
+        """Python asks only once, when it starts, whether it can go back in what it writes."""
+        before = os.dup(1)
+        with open(self.mktemp(), "wb") as file:
+            os.dup2(file.fileno(), 1)
+        try:
+            forks = Forking(sys.executable, installed().environ)
+        finally:
+            os.dup2(before, 1)
+            os.close(before)
+        script = "import sys; sys.stdout.reconfigure(errors='replace'); print('written')"
+        reading, writing = os.pipe()
+        with open(os.devnull) as nothing, open(writing, "wb") as output, open(reading) as result:
+            files = [nothing.fileno(), output.fileno(), 2]
+            process = forks.start(["-c", script], Path.cwd(), installed().environ, files)
+            self.assertEqual(process.wait(), 0)
+            output.close()
+            self.assertEqual(result.read(), "written\n")
+        forks.close()
 
     def test_a_program_is_talked_to_by_pipes(self) -> None:
         script = start_script("import sys; print(sys.argv, sys.stdin.read())", "one")

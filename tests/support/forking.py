@@ -197,6 +197,25 @@ def start_workers_from(prepared: list[Prepared]) -> None:
     process._trySpawnInsteadOfFork = start
 
 
+def open_streams() -> None:
+    """Open stdin, stdout and stderr anew: what they lead to may be a file here, and a terminal
+    or a pipe there, which Python asks only once.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        before = getattr(sys, name)
+        stream = os.fdopen(
+            number,
+            mode,
+            # By lines, or as much as suits the file.
+            1 if name == "stderr" or os.isatty(number) else -1,
+            encoding=before.encoding,
+            errors=before.errors,
+            closefd=False,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
 def become(order: dict[str, Any], descriptors: Mapping[int, int]) -> None:
     """Run the order's script in this process, which has nothing else of its parent's.
 
@@ -211,6 +230,7 @@ def become(order: dict[str, Any], descriptors: Mapping[int, int]) -> None:
     for number, descriptor in moved.items():
         os.dup2(descriptor, number)
     os.closerange(above, MANY)
+    open_streams()
     os.chdir(order["directory"])
     os.environ.clear()
     os.environ.update(order["environ"])
