@@ -280,6 +280,9 @@ class _Queue(unittest.TestCase):
                 self._run(name, result)
 
     def _run(self, name: str, result: Any) -> None:
+        # What is left of the tests before would never be garbage once it is frozen, and keep
+        # its files open.
+        gc.collect()
         suite = load([name])
         # The modules that one process has imported are never garbage: later collections
         # need not look at them again.

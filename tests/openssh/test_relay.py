@@ -208,7 +208,7 @@ class RelayTests(RelayTestCase):
         """What it has not read is lost, which the kernel tells."""
         self.read(6)
         write(self.client.says, b"unread")
-        select.select([self.daemon], [], [], PATIENCE)
+        self.assertTrue(_is_ready(self.daemon, select.POLLIN, PATIENCE))
         self.daemon.close()
         self.assertIsInstance(self.ended(), ConnectionResetError)
 
@@ -225,6 +225,13 @@ def _fill(waiting: Any, send: Callable[[bytes], int]) -> int:
     :returns: how many bytes were taken.
     """
     sent, piece = 0, bytes(64 * 1024)
-    while sent < TOO_MUCH and select.select([], [waiting], [], 0.5)[1]:
+    while sent < TOO_MUCH and _is_ready(waiting, select.POLLOUT, 0.5):
         sent += send(piece)
     return sent
+
+
+def _is_ready(file: Any, event: int, seconds: float) -> bool:
+    """Wait until something can be read or written; returns whether it can be."""
+    poll = select.poll()
+    poll.register(file, event)
+    return bool(poll.poll(seconds * 1000))
