@@ -337,8 +337,12 @@ class Front:
         for top, _, files in os.walk(self.directory):
             for name in files:
                 path = os.path.relpath(os.path.join(top, name), self.directory)
+                # An upload that ends just then takes its file away.
                 if not path.startswith(_NO_OBJECTS):
-                    with open(os.path.join(top, name), "rb") as file:
+                    with (
+                        suppress(FileNotFoundError),
+                        open(os.path.join(top, name), "rb") as file,
+                    ):
                         found[path] = file.read()
         return found
 
