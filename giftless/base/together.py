@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -43,12 +44,57 @@ def hand_over(outcomes: list[T]) -> list[T]:
     return taken
 
 
+class _Group(Generic[Item, T]):
+    """Takes items, one after the other, as long as some wait and it is not full.
+
+    :param waiting: where it takes them from, with what waits for their results; others do, too.
+    :param most: the most items.
+    :ivar is_open: whether it takes items yet.
+    """
+
+    def __init__(self, waiting: deque[tuple[Item, Deferred[T]]], most: int) -> None:
+        self._waiting = waiting
+        self._most = most
+        self._results: list[Deferred[T]] = []
+        self.is_open = True
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        if self.is_open and self._waiting and len(self._results) < self._most:
+            try:
+                item, result = self._waiting.popleft()
+            except IndexError:
+                pass  # another was quicker
+            else:
+                self._results.append(result)
+                return item
+        self.is_open = False
+        raise StopIteration
+
+    @property
+    def count(self) -> int:
+        """How many items it has taken."""
+        return len(self._results)
+
+    def close(self) -> list[Deferred[T]]:
+        """Take nothing more; returns what waits for the results, and keeps nothing of it."""
+        self.is_open = False
+        results, self._results = self._results, []
+        return results
+
+
 class Groups(Generic[Item, T]):
     """Works on items: those that come while others are worked on wait, then go together.
 
+    Whoever comes while a group takes its items belongs to it.
+
     :param blocking: runs the groups.
-    :param work: does what is to be done with a group, where it may block; returns the
-        result of each item in order, a :class:`Failure` for one that has failed.
+    :param work: does what is to be done with a group, where it may block; takes all items,
+        one after the other, and returns the result of each in order, a :class:`Failure`
+        for one that has failed.  There are items as long as some wait, and the group is
+        not full; it may get none, if other groups were quicker.
     :param most: the most items of a group.
     :param groups: the most groups that run at once.  One is enough while fewer than
         ``most`` items wait.
@@ -61,7 +107,7 @@ class Groups(Generic[Item, T]):
     def __init__(
         self,
         blocking: IBlocking,
-        work: Callable[[Sequence[Item]], Sequence[T | Failure]],
+        work: Callable[[Iterable[Item]], Sequence[T | Failure]],
         most: int,
         groups: int,
         patience: float = math.inf,
@@ -73,44 +119,51 @@ class Groups(Generic[Item, T]):
         self._groups = groups
         self._patience = patience
         self._clock = clock
-        self._waiting: list[tuple[Item, Deferred[T]]] = []
-        #: How many groups run, and when the last one began.
-        self._running = 0
+        #: Threads take from the left.
+        self._waiting: deque[tuple[Item, Deferred[T]]] = deque()
+        #: The groups that run, and when the last one began.
+        self._running: list[_Group[Item, T]] = []
         self._began = 0.0
 
     def add(self, item: Item) -> Deferred[T]:
         """Let an item be worked on; returns what fires with its result."""
         result: Deferred[T] = Deferred()
         self._waiting.append((item, result))
-        if self._running == 0 or (self._running < self._groups and self._is_time()):
-            self._running += 1
+        if not self._running or (len(self._running) < self._groups and self._is_time()):
             self._begin()
         return result
 
     def _is_time(self) -> bool:
-        """Whether those who wait have waited for long enough, or are enough."""
-        return len(self._waiting) >= self.most or self._clock() - self._began > self._patience
+        """Whether those who wait have waited for long enough, or are enough for one more."""
+        if self._clock() - self._began > self._patience:
+            return True
+        takers = 1 + sum(group.is_open for group in self._running)
+        return len(self._waiting) >= self.most * takers
 
     def _begin(self) -> None:
         self._began = self._clock()
-        group = self._waiting[: self.most]
-        del self._waiting[: self.most]
-        ended: Any = self._blocking.run(self._work, [item for item, _ in group])
+        group = _Group(self._waiting, self.most)
+        self._running.append(group)
+        ended: Any = self._blocking.run(self._work, group)
         ended.addCallbacks(self._end, self._fail, (group,), None, (group,))
 
-    def _end(
-        self, outcomes: Sequence[T | Failure], group: Sequence[tuple[Item, Deferred[T]]]
-    ) -> None:
-        if self._waiting:
-            # First, so that a thread works while the results are dealt with.
+    def _end(self, outcomes: Sequence[T | Failure], group: _Group[Item, T]) -> None:
+        is_full = len(self._waiting) >= self.most
+        if is_full:
+            # A thread works on while the results are dealt with.
             self._begin()
-        else:
-            self._running -= 1
-        for (_, result), outcome in zip(group, outcomes, strict=True):
+        # Otherwise who waits for these results may send more for the next group.
+        for result, outcome in zip(group.close(), outcomes, strict=True):
             result.callback(outcome)
+        self._running.remove(group)
+        if self._waiting and not is_full:
+            self._begin()
 
-    def _fail(self, failure: Failure, group: Sequence[tuple[Item, Deferred[T]]]) -> None:
-        self._end([failure] * len(group), group)
+    def _fail(self, failure: Failure, group: _Group[Item, T]) -> None:
+        if group.count == 0:
+            # No thread has begun with it: those who would have been in it must not wait on.
+            list(group)
+        self._end([failure] * group.count, group)
 
 
 @implementer(IBlocking)
@@ -135,7 +188,7 @@ class Together:
         """Call ``function(*args)`` in a thread (see :class:`IBlocking`)."""
         return self._groups.add((function, args))
 
-    def _run_all(self, jobs: Sequence[_Job]) -> list[Any]:
+    def _run_all(self, jobs: Iterable[_Job]) -> list[Any]:
         """Run jobs one after the other, where they may block."""
         began = self._clock()
         outcomes: list[Any] = []
@@ -145,6 +198,7 @@ class Together:
             except Exception:
                 outcomes.append(Failure())
         taken = self._clock() - began
-        slowly = taken * GROUP_JOBS > GROUP_SECONDS * len(jobs)
-        self._groups.most = max(1, int(GROUP_SECONDS * len(jobs) / taken)) if slowly else GROUP_JOBS
+        if count := len(outcomes):
+            slowly = taken * GROUP_JOBS > GROUP_SECONDS * count
+            self._groups.most = max(1, int(GROUP_SECONDS * count / taken)) if slowly else GROUP_JOBS
         return hand_over(outcomes)

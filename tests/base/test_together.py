@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from threading import Thread
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,7 +15,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from giftless.base.together import GROUP_JOBS, GROUP_SECONDS, GROUPS, PATIENCE, Together
+from giftless.base.together import (
+    GROUP_JOBS,
+    GROUP_SECONDS,
+    GROUPS,
+    PATIENCE,
+    Groups,
+    Together,
+    _Group,
+)
 from giftless.interfaces import IBlocking
 from tests.support.blocking import InlineBlocking, ManualBlocking
 
@@ -47,33 +56,49 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(result), (3, 2))
         self.assertEqual(self.blocking.waiting, 0)
 
-    def test_jobs_that_come_meanwhile_share_the_next_turn(self) -> None:
+    def test_jobs_that_come_until_a_thread_begins_share_its_turn(self) -> None:
         results = self.run_many(6)
         self.assertEqual(self.blocking.waiting, 1)
         self.blocking.do_next()
-        self.assertEqual(self.successResultOf(results[0]), 0)
-        self.assertEqual(self.done, [0])
-        self.assertEqual(self.blocking.waiting, 1)
-        self.blocking.do_next()
-        self.assertEqual([self.successResultOf(one) for one in results[1:]], [1, 2, 3, 4, 5])
+        self.assertEqual([self.successResultOf(one) for one in results], list(range(6)))
         self.assertEqual(self.done, list(range(6)))
         self.assertEqual(self.blocking.waiting, 0)
 
-    def test_those_who_wait_begin_before_the_results_are_dealt_with(self) -> None:
-        """The thread works on while the reactor does."""
-        waiting: list[int] = []
-        first = self.together.run(len, "abc")
-        first.addCallback(lambda _: waiting.append(self.blocking.waiting))
-        self.together.run(len, "abc")
+    def test_jobs_that_come_while_others_run_join_them(self) -> None:
+        results: list[Deferred[Any]] = []
+        first = self.together.run(lambda: results.extend(self.run_many(5)))
         self.blocking.do_next()
-        self.assertEqual(waiting, [1])
+        self.successResultOf(first)
+        self.assertEqual([self.successResultOf(one) for one in results], list(range(5)))
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_jobs_that_come_when_the_group_is_full_share_the_next_turn(self) -> None:
+        results = self.run_many(GROUP_JOBS + 2)
+        self.assertEqual(self.blocking.waiting, 1)
+        self.blocking.do_next()
+        self.assertEqual(self.done, list(range(GROUP_JOBS)))
+        for one in results[GROUP_JOBS:]:
+            self.assertNoResult(one)
+        self.blocking.do_next()
+        self.assertEqual([self.successResultOf(one) for one in results], self.done)
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_a_thread_that_finds_nobody_waiting(self) -> None:
+        """Others may have been quicker, of which one began after a while."""
+        first = self.together.run(len, "a")
+        self.now += 2 * PATIENCE
+        second = self.together.run(len, "ab")
+        self.assertEqual(self.blocking.waiting, 2)
+        self.blocking.do_next()
+        self.assertEqual([self.successResultOf(one) for one in (first, second)], [1, 2])
+        self.blocking.do_next()
+        third = self.together.run(len, "abc")
+        self.blocking.do_next()
+        self.assertEqual(self.successResultOf(third), 3)
 
     def test_an_error_is_its_own_jobs_alone(self) -> None:
-        busy = self.together.run(len, "")
         jobs = [self.together.run(divmod, 1, number) for number in (1, 0, 2)]
         self.blocking.do_next()
-        self.blocking.do_next()
-        self.successResultOf(busy)
         self.assertEqual(self.successResultOf(jobs[0]), (1, 0))
         self.failureResultOf(jobs[1], ZeroDivisionError)
         self.assertEqual(self.successResultOf(jobs[2]), (0, 1))
@@ -86,9 +111,11 @@ class TogetherTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(result), error)
 
     def test_a_group_that_is_not_done_fails_and_the_next_goes_on(self) -> None:
-        first, second = self.together.run(len, "a"), self.together.run(len, "ab")
+        group = [self.together.run(len, "a"), self.together.run(len, "ab")]
         self.blocking.fail_next(MemoryError())
-        self.failureResultOf(first, MemoryError)
+        for one in group:
+            self.failureResultOf(one, MemoryError)
+        second = self.together.run(len, "ab")
         self.blocking.do_next()
         self.assertEqual(self.successResultOf(second), 2)
         third = self.together.run(len, "abc")
@@ -96,7 +123,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(third), 3)
 
     def test_more_threads_help_when_many_wait(self) -> None:
-        results = self.run_many(1 + 2 * GROUP_JOBS)
+        results = self.run_many(1 + 3 * GROUP_JOBS)
         self.assertEqual(self.blocking.waiting, 3)
         while self.blocking.waiting:
             self.blocking.do_next()
@@ -148,10 +175,9 @@ class TogetherTests(SynchronousTestCase):
             self.now += GROUP_SECONDS / 3
 
         self.together.run(job)
-        results = [self.together.run(job) for _ in range(2)]
         self.blocking.do_next()
-        self.blocking.do_next()
-        results += [self.together.run(job) for _ in range(4)]
+        for _ in range(6):
+            self.together.run(job)
         self.assertEqual(self.blocking.waiting, 2)
 
     def test_a_disk_that_is_quick_again_has_large_groups_again(self) -> None:
@@ -200,6 +226,71 @@ class TogetherTests(SynchronousTestCase):
         for _ in range(3):
             together.run(fail).addErrback(note)
         self.assertEqual([error() for error in errors], [None] * 3)
+
+
+class GroupsTests(SynchronousTestCase):
+    """One group at a time, of two."""
+
+    def setUp(self) -> None:
+        self.blocking = ManualBlocking()
+        self.worked_on: list[list[int]] = []
+        self.groups: Groups[int, int] = Groups(self.blocking, self.work, most=2, groups=1)
+
+    def work(self, items: Iterable[int]) -> list[int]:
+        self.worked_on.append(list(items))
+        return self.worked_on[-1]
+
+    def add(self, *items: int) -> list[Deferred[int]]:
+        return [self.groups.add(item) for item in items]
+
+    def test_a_full_group_begins_before_results_are_dealt_with(self) -> None:
+        """The thread works on while the reactor does."""
+        first, *_ = self.add(1, 2, 3, 4)
+        first.addCallback(lambda _: self.assertEqual(self.blocking.waiting, 1))
+        self.blocking.do_next()
+        self.successResultOf(first)
+        self.assertEqual(self.blocking.waiting, 1)
+
+    def test_others_begin_after_results_are_dealt_with(self) -> None:
+        """Who has waited for them may send more."""
+        first, *_ = self.add(1, 2, 3)
+        first.addCallback(lambda _: self.assertEqual(self.blocking.waiting, 0))
+        first.addCallback(lambda _: self.add(4))
+        self.blocking.do_next()
+        self.successResultOf(first)
+        self.blocking.do_next()
+        self.assertEqual(self.worked_on, [[1, 2], [3, 4]])
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_work_that_stops_halfway_fails_what_it_has_taken_and_no_other(self) -> None:
+        def break_off(items: Iterable[int]) -> list[int]:
+            next(iter(items))
+            raise MemoryError
+
+        self.groups = Groups(self.blocking, break_off, most=2, groups=1)
+        first, second = self.add(1, 2)
+        self.blocking.do_next()
+        self.failureResultOf(first, MemoryError)
+        self.assertNoResult(second)
+        self.blocking.do_next()
+        self.failureResultOf(second, MemoryError)
+        self.assertEqual(self.blocking.waiting, 0)
+
+    def test_each_item_belongs_to_one_group_however_many_threads_take(self) -> None:
+        threads = [Thread(target=self.work_often) for _ in range(4)]
+        self.taken: list[int] = []
+        for number in range(2000):
+            self.groups._waiting.append((number, Deferred()))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(self.taken), list(range(2000)))
+
+    def work_often(self) -> None:
+        """Take groups until nobody waits."""
+        while items := list(_Group(self.groups._waiting, 3)):
+            self.taken.extend(items)
 
 
 @implementer(IBlocking)

@@ -1,4 +1,4 @@
-"""A file whose bytes cannot be read: the kernel asks a process, which answers with an error.
+"""A file that cannot be read or synced: the kernel asks a process, which answers with an error.
 
 A FUSE file system is mounted at the path of the file itself, so its root is a regular file
 (Linux's ``include/uapi/linux/fuse.h``).  Needs root and ``/dev/fuse``.
@@ -19,6 +19,7 @@ from unittest import SkipTest
 _HEADER: Final = struct.Struct("<IIQQIIII")
 
 _GETATTR, _OPEN, _READ, _FLUSH, _RELEASE, _INIT, _FORGET, _INTERRUPT = 3, 14, 15, 25, 18, 26, 2, 36
+_FSYNC: Final = 20
 
 _DETACH: Final = 2
 
@@ -28,14 +29,16 @@ class FailingFile:
 
     :param path: the file, which is there.
     :param good: how many of its first bytes can be read.
-    :ivar refused: how many reads were refused.
+    :param hold: a sync is refused, too, but not before this is set.
+    :ivar refused: how many reads and syncs were refused.
     """
 
-    def __init__(self, path: Path, good: int = 0) -> None:
+    def __init__(self, path: Path, good: int = 0, hold: threading.Event | None = None) -> None:
         self._path = path
         self._data = path.read_bytes()
         self._modified = int(path.stat().st_mtime)
         self._good = good
+        self._hold = hold
         self.refused = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -90,6 +93,10 @@ class FailingFile:
                 self.refused += 1
                 return errno.EIO, b""
             return 0, self._data[offset : offset + size]
+        if operation == _FSYNC and self._hold is not None:
+            self._hold.wait()
+            self.refused += 1
+            return errno.EIO, b""
         if operation in (_FLUSH, _RELEASE):
             return 0, b""
         return errno.ENOSYS, b""

@@ -2,8 +2,8 @@
 
 What storing 10 KB costs is going to another thread and back, and waiting for
 the disk.  So files that come while others are being stored wait, and then share
-both: one job writes them all, and syncs each directory once, after the last of
-them has got its name there.
+both: one job writes them all, and those that come meanwhile, syncs all of them at the same
+time, and syncs each directory once, after the last of them has got its name there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -24,6 +24,7 @@ from giftless.storage.local import damage
 from giftless.storage.local.disks import Place
 from giftless.storage.local.files import Name, Upload, sync_names
 from giftless.storage.local.root import Root
+from giftless.storage.local.syncing import Syncs
 
 #: The largest file that is small, in bytes.
 SMALL_BYTES: Final = 256 * 1024
@@ -62,6 +63,7 @@ class SmallFiles:
     def __init__(self, blocking: IBlocking, clock: Callable[[], float] = time.monotonic) -> None:
         self._blocking = blocking
         self._clock = clock
+        self._syncs = Syncs()
         self._disks: dict[Root, Groups[SmallFile, None]] = {}
 
     def store(self, file: SmallFile) -> Deferred[None]:
@@ -72,42 +74,51 @@ class SmallFiles:
         """
         groups = self._disks.get(file.place.root)
         if groups is None:
-            groups = Groups(self._blocking, store_together, _TOGETHER, _JOBS, PATIENCE, self._clock)
+            work = partial(store_together, syncs=self._syncs)
+            groups = Groups(self._blocking, work, _TOGETHER, _JOBS, PATIENCE, self._clock)
             self._disks[file.place.root] = groups
         return groups.add(file)
 
 
-def store_together(files: Sequence[SmallFile]) -> list[Failure | None]:
+def store_together(files: Iterable[SmallFile], syncs: Syncs) -> list[Failure | None]:
     """Store files, each whole and durable or not at all.  Blocks.
 
+    :param files: may come while others are written.
+    :param syncs: makes their bytes durable.
     :returns: for each file why it may not be stored; ``None`` if it is.
     """
-    problems: list[Failure | None] = [None] * len(files)
+    uploads: list[Upload] = []
+    places: list[bytes] = []
+    problems: list[Failure | None] = []
     names: list[Name] = []
     enter = functools.cache(Root.enter)
 
-    def each(step: Callable[[Upload, SmallFile], None]) -> None:
-        """Take a step with every file for which no step has failed."""
-        for number, (upload, file) in enumerate(zip(uploads, files, strict=True)):
-            if problems[number] is None:
-                problems[number] = _problem(step, upload, file)
+    def move(number: int) -> None:
+        names.append(uploads[number].move(places[number]))
 
     with contextlib.ExitStack() as stack:
-        uploads = [
-            # The disk begins with all of them at once, and so ends with them sooner.
-            stack.enter_context(
-                contextlib.closing(Upload(partial(enter, file.place.root), early=len(files) > 1))
-            )
-            for file in files
-        ]
-        each(lambda upload, file: upload.write(file.chunks))
-        # A journal takes all of them at the first sync, if no name comes between.
-        each(lambda upload, file: upload.sync())
-        each(lambda upload, file: names.append(upload.move(file.place.path)))
+        for place, chunks in files:
+            # They go to the disk together, when all are written.
+            upload = Upload(partial(enter, place.root), early=False)
+            uploads.append(stack.enter_context(contextlib.closing(upload)))
+            places.append(place.path)
+            problems.append(_problem(upload.write, chunks))
+        written = _good(problems)
+        # A journal takes all of them at once, if no name comes between.
+        errors = syncs.sync_all([uploads[number].fileno() for number in written])
+        for number, error in zip(written, errors, strict=True):
+            problems[number] = None if error is None else Failure(error)
+        for number in _good(problems):
+            problems[number] = _problem(move, number)
         if problem := _problem(sync_names, names):
             problems = [it or problem for it in problems]
         damage.clear(names)
     return hand_over(problems)
+
+
+def _good(problems: Sequence[object]) -> list[int]:
+    """Return the numbers of those for which nothing has failed."""
+    return [number for number, problem in enumerate(problems) if problem is None]
 
 
 def _problem(step: Callable[..., None], *arguments: object) -> Failure | None:

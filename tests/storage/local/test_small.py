@@ -9,8 +9,10 @@ import gc
 import os
 import weakref
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
@@ -18,6 +20,7 @@ from twisted.trial.unittest import TestCase
 
 from giftless.base.threads import Threads
 from giftless.errors import InsufficientStorage
+from giftless.storage.local import small
 from giftless.storage.local.disks import Place
 from giftless.storage.local.files import make_directories
 from giftless.storage.local.root import Root
@@ -29,11 +32,17 @@ from giftless.storage.local.small import (
     store_together,
 )
 from giftless.storage.local.store import LocalStore
+from giftless.storage.local.syncing import Kernel, Syncs
+from tests.storage.local.test_syncing import need_kernel
 from tests.support.blocking import ManualBlocking
 from tests.support.bodies import ListBody
 from tests.support.making import key_of, put_object
 from tests.support.reactor import reactor
 from tests.support.run import CoroutineTestCase
+
+#: The system calls for eight files in a directory, without syncs.  The test itself asks
+#: for the root, by one ``open`` and one ``stat``.
+_CALLS: Final = {"open": 8 + 1, "writev": 8, "rename": 8, "stat": 1 + 1, "lstat": 1, "getpid": 1}
 
 
 class SmallTestCase(CoroutineTestCase):
@@ -72,18 +81,14 @@ class TogetherTests(SmallTestCase):
         self.assertEqual((self.top / "org/a").read_bytes(), b"abc")
         self.assertEqual(self.blocking.waiting, 0)
 
-    def test_files_that_come_meanwhile_go_together(self) -> None:
-        first = self.store("org/a")
-        others = [self.store(f"org/{number}") for number in range(5)]
+    def test_files_that_come_until_a_thread_begins_go_together(self) -> None:
+        stored = [self.store(f"org/{number}") for number in range(6)]
         self.assertEqual(self.blocking.waiting, 1)
+        for one in stored:
+            self.assertNoResult(one)
         self.blocking.do_next()
-        self.successResultOf(first)
-        for other in others:
-            self.assertNoResult(other)
-        self.assertEqual(self.blocking.waiting, 1)
-        self.blocking.do_next()
-        for other in others:
-            self.successResultOf(other)
+        for one in stored:
+            self.successResultOf(one)
         self.assertEqual(self.blocking.waiting, 0)
 
     def test_there_is_more_than_one_job_when_too_many_wait(self) -> None:
@@ -118,9 +123,10 @@ class TogetherTests(SmallTestCase):
         self.assertEqual((other / "org/b").read_bytes(), b"abc")
 
     def test_a_job_that_is_not_done_fails_its_files_and_no_others(self) -> None:
-        first, second = self.store("org/a"), self.store("org/b")
+        first = self.store("org/a")
         self.blocking.fail_next(MemoryError())
         self.failureResultOf(first, MemoryError)
+        second = self.store("org/b")
         self.finish()
         self.successResultOf(second)
         third = self.store("org/c")
@@ -133,7 +139,7 @@ class TogetherTests(SmallTestCase):
         self.addCleanup(gc.enable)
         (self.top / "org").write_bytes(b"no directory")
         place = Place(Root(os.fsencode(self.top)), b"org/a")
-        (problem,) = store_together([SmallFile(place, [b"abc"])])
+        (problem,) = store_together([SmallFile(place, [b"abc"])], Syncs())
         assert problem is not None
         kept = weakref.ref(problem)
         del problem
@@ -141,15 +147,27 @@ class TogetherTests(SmallTestCase):
 
 
 class DurabilityTests(SmallTestCase):
+    """Nothing is acknowledged too early.
+
+    :cvar machine: the processor for which the kernel is called.
+    """
+
+    machine = os.uname().machine
+
     def setUp(self) -> None:
         super().setUp()
         self.calls: list[tuple[str, str]] = []
+        #: The error that is told of a sync, by its number among those of files.
+        self.errors: dict[int, int] = {}
+        kernel = _NotingKernel(self.machine, self.note_sync)
+        self.patch(small, "Syncs", partial(Syncs, kernel))
+        self.files = SmallFiles(self.blocking, self.clock.seconds)
         real_fsync, real_rename = os.fsync, os.rename
 
         def fsync(fd: int) -> None:
             real_fsync(fd)
-            name = Path(os.readlink(f"/proc/self/fd/{fd}")).relative_to(self.top)
-            self.calls.append(("fsync", "file" if name.parent.name == "tmp" else str(name)))
+            if problem := self.note_sync(fd):
+                raise OSError(problem, os.strerror(problem))
 
         def rename(source: bytes, target: bytes, **options: int) -> None:
             real_rename(source, target, **options)
@@ -158,15 +176,18 @@ class DurabilityTests(SmallTestCase):
         self.patch(os, "fsync", fsync)
         self.patch(os, "rename", rename)
 
+    def note_sync(self, fd: int) -> int:
+        """Note that a file was synced; returns the errno that is told, or 0."""
+        name = Path(os.readlink(f"/proc/self/fd/{fd}")).relative_to(self.top)
+        self.calls.append(("fsync", "file" if name.parent.name == "tmp" else str(name)))
+        return self.errors.get(self.calls.count(("fsync", "file")), 0)
+
     def run_together(self, *names: str) -> list[Deferred[None]]:
         """Store files by one job; note what it does to the disk."""
         # This is about files: the directories are made, and synced, before.
         for directory in {os.path.dirname(name.encode()) for name in names}:
             make_directories(self.root.enter(), directory)
-        busy = self.store("busy")
         stored = [self.store(name) for name in names]
-        self.blocking.do_next()
-        self.successResultOf(busy)
         self.calls.clear()
         self.blocking.do_next()
         return stored
@@ -215,15 +236,14 @@ class DurabilityTests(SmallTestCase):
             self.assertEqual(self.failureResultOf(one, OSError).value.errno, errno.EIO)
 
     def test_a_file_that_cannot_be_stored_holds_up_no_other(self) -> None:
-        for step in ("writev", "fsync", "rename"):
+        for step in ("writev", "rename"):
             real, calls = getattr(os, step), [0]
 
             def fail(
                 *arguments: Any, calls: list[int] = calls, real: Any = real, **options: int
             ) -> Any:
                 calls[0] += 1
-                # The first is of the file that is stored alone.
-                if calls[0] == (4 if step == "fsync" else 3):  # noqa: B023
+                if calls[0] == 2:
                     raise OSError(errno.ENOSPC, "full")
                 return real(*arguments, **options)
 
@@ -237,8 +257,27 @@ class DurabilityTests(SmallTestCase):
             self.assertEqual(sorted(os.listdir(self.top / "org")), ["a", "c"])
             self.assertEqual(os.listdir(self.tmp), [])
 
-    def test_a_group_makes_few_system_calls(self) -> None:
-        """Each takes the interpreter's lock from the reactor's thread, and gives it back."""
+    def test_a_file_that_cannot_be_synced_holds_up_no_other_and_gets_no_name(self) -> None:
+        self.errors[2] = errno.EIO
+        outcomes = self.run_together("org/a", "org/b", "org/c")
+        told = self.failureResultOf(outcomes.pop(1), OSError).value
+        self.assertEqual((told.errno, told.strerror), (errno.EIO, os.strerror(errno.EIO)))
+        for outcome in outcomes:
+            self.successResultOf(outcome)
+        renames = [("rename", name) for name in "ac"]
+        self.assertEqual(self.calls, [*[("fsync", "file")] * 3, *renames, ("fsync", "org")])
+        self.assertEqual(sorted(os.listdir(self.top / "org")), ["a", "c"])
+        self.assertEqual(os.listdir(self.tmp), [])
+
+    def test_files_are_freed(self) -> None:
+        self.run_together("org/first")
+        before = os.listdir("/proc/self/fd")
+        self.run_together("org/a", "org/b")
+        self.assertEqual(os.listdir("/proc/self/fd"), before)
+        self.assertEqual(os.listdir(self.tmp), [])
+
+    def count_calls(self) -> dict[str, int]:
+        """Store eight files together; returns how often which system call was made."""
         counts: Counter[str] = Counter()
 
         def count(module: Any, name: str) -> None:
@@ -256,28 +295,47 @@ class DurabilityTests(SmallTestCase):
         for name in ("stat", "lstat", "fstat", "urandom", "mkdir", "unlink", "getpid"):
             count(os, name)
         count(fcntl, "flock")
+        for name in ("submit", "wait"):
+            count(Kernel, name)
         self.run_together(*[f"org/{number}" for number in range(8)])
-        # One file more is the one that is stored before the group, alone; and the test
-        # asks for the root itself.
-        self.assertEqual(
-            dict(counts),
-            {
-                "open": 9 + 1,
-                "writev": 9,
-                "posix_fadvise": 8,
-                "fsync": 9 + 2,
-                "rename": 9,
-                "stat": 2 + 1,
-                "lstat": 2,
-            },
-        )
+        return dict(counts)
 
-    def test_files_are_freed(self) -> None:
-        self.run_together("org/first")
-        before = os.listdir("/proc/self/fd")
-        self.run_together("org/a", "org/b")
-        self.assertEqual(os.listdir("/proc/self/fd"), before)
-        self.assertEqual(os.listdir(self.tmp), [])
+    def test_a_group_makes_few_system_calls(self) -> None:
+        """Each takes the interpreter's lock from the reactor's thread, and gives it back."""
+        need_kernel(Kernel())
+        self.assertEqual(self.count_calls(), {**_CALLS, "submit": 1, "wait": 1, "fsync": 1})
+
+
+class DurabilityInTurnTests(DurabilityTests):
+    """The same where the kernel takes no files together."""
+
+    machine = "none"
+
+    def test_a_group_makes_few_system_calls(self) -> None:
+        self.assertEqual(self.count_calls(), {**_CALLS, "posix_fadvise": 8, "fsync": 8 + 1})
+
+
+class _NotingKernel(Kernel):
+    """Tells a test which files are durable, when it does.
+
+    :param note: is told a descriptor; returns an errno to tell of, or 0.
+    """
+
+    def __init__(self, machine: str, note: Callable[[int], int]) -> None:
+        super().__init__(machine)
+        self._note = note
+        self._fds: list[int] = []
+
+    def submit(self, context: int, requests: Any) -> int:
+        self._fds = [request.fd for request in requests]
+        return super().submit(context, requests)
+
+    def wait(self, context: int, events: Any) -> int:
+        count = super().wait(context, events)
+        for event in sorted(events[:count], key=lambda event: event.data):
+            if problem := self._note(self._fds[event.data]):
+                event.result = -problem
+        return count
 
 
 class UploadTests(TestCase):
