@@ -81,7 +81,8 @@ class Bolt:
 
         :param seen: the pages that were met; a broken file may have circles.
         """
-        if at in seen:
+        # A broken file may name pages that are further away than an offset can be.
+        if at in seen or at > len(self._data):
             raise IndexError
         seen.add(at)
         _, flags, count, _ = _PAGE.unpack_from(self._data, at)

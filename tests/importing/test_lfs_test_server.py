@@ -79,9 +79,16 @@ class DatabaseTests(SynchronousTestCase):
 
     def test_pages_that_name_each_other_end_in_an_error(self) -> None:
         """A page that names itself twice would be followed for ever."""
-        page = struct.pack("<QHHI", 0, 1, 2, 0) + struct.pack("<IIQ", 0, 0, 9) * 2
+        self.assert_refused(2, 9)
+
+    def test_a_page_further_away_than_an_offset_can_be_ends_in_an_error(self) -> None:
+        self.assert_refused(1, 2**64 - 1)
+
+    def assert_refused(self, count: int, page: int) -> None:
+        """Check that a root that names a page, so many times, is taken for damage."""
+        branch = struct.pack("<QHHI", 0, 1, count, 0) + struct.pack("<IIQ", 0, 0, page) * count
         data = bytearray(DATABASE.ljust(20 * PAGE, b"\0"))
-        data[9 * PAGE : 9 * PAGE + len(page)] = page
+        data[9 * PAGE : 9 * PAGE + len(branch)] = branch
         for number in (0, 1):
             meta = number * PAGE + META
             # A checksum of 0 is that of old versions: none.
