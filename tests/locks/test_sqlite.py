@@ -225,8 +225,11 @@ class MigrationTests(SQLiteTestCase, CoroutineTestCase):
     def test_many_processes_at_once(self) -> None:
         """All of them start on a file that is not there, and all of them work."""
         context = multiprocessing.get_context("fork")
-        with context.Pool(8) as pool:
-            ids = pool.map(_start, [str(self.path)] * 16, chunksize=1)
+        pool = context.Pool(8)
+        ids = pool.map(_start, [str(self.path)] * 16, chunksize=1)
+        # Not killed: one that has the lock of their queue would keep the others waiting.
+        pool.close()
+        pool.join()
         store = self.build()
         locks = self.run_now(store.page(LockQuery(100))).locks
         self.assertEqual(sorted(lock.id for lock in locks), sorted(ids))
