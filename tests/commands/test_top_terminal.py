@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
@@ -14,13 +13,19 @@ import termios
 import time
 from http.server import HTTPServer
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from tests.commands.support import OVERVIEW, Handler, ServerTestCase
 from tests.runtime.admin.pages.sample import HOSTILE, overview
+from tests.support.commands import run_command, start_command
 from tests.support.processes import PATIENCE, installed
+
+#: The installed command.
+GIFTLESS = str(Path(sys.executable).with_name("giftless"))
+
+#: Runs it as a login does.
+AT_TERMINAL = str(Path(__file__).parents[1] / "support" / "at_terminal.py")
 
 #: What the terminal is told before and behind the pictures.
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
@@ -34,7 +39,7 @@ TRICK = "\x1b]0;owned\x07\x1b[2J\u202e\x9b2J"
 
 def command(*arguments: str) -> list[str]:
     """Return the command line of ``giftless top``."""
-    return [sys.executable, str(Path(sys.executable).with_name("giftless")), "top", *arguments]
+    return [sys.executable, GIFTLESS, "top", *arguments]
 
 
 class Terminal:
@@ -48,15 +53,11 @@ class Terminal:
         self.text = ""
         self.resize(columns, lines)
         self.modes = termios.tcgetattr(inside)
-        environ = {**installed().environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
-        self.process = subprocess.Popen(
-            command(*arguments),
-            stdin=inside,
-            stdout=inside,
-            stderr=inside,
-            env=environ,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        self.process = start_command(
+            *(AT_TERMINAL, GIFTLESS, "top", *arguments),
+            directory=Path.cwd(),
+            files=[inside] * 3,
+            environ={"TERM": "xterm", "LC_ALL": "C.UTF-8"},
         )
         self.inside = inside
 
@@ -89,10 +90,10 @@ class Terminal:
 
     def ended(self) -> int:
         """Wait for the end of the program, and return its status."""
-        while self.process.poll() is None:
+        while (status := self.process.poll()) is None:
             self.read(0.05)
         self.read(0.1)
-        return self.process.returncode
+        return status
 
     def close(self) -> None:
         """End everything."""
@@ -214,16 +215,8 @@ class TerminalTests(ServerTestCase):
 class PipeTests(ServerTestCase):
     """Without a terminal."""
 
-    def run_top(self, *arguments: str, **named: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=dict(installed().environ),
-            timeout=PATIENCE,
-            **named,
-        )
+    def run_top(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run_command("giftless", "top", *arguments, directory=Path.cwd())
 
     def test_it_is_shown_once(self) -> None:
         server = self.tcp()
