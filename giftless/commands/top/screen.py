@@ -48,7 +48,7 @@ class Screen:
     """
 
     def __init__(self) -> None:
-        self._keys = sys.stdin.fileno()
+        self._keys, self._shown = sys.stdin.fileno(), sys.stdout.fileno()
         self._before = termios.tcgetattr(self._keys)
         self._woken, self.waker = os.pipe()
         for end in (self._woken, self.waker):
@@ -100,8 +100,11 @@ class Screen:
         self.enter()
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        # Not through Python's buffer: it takes nothing from a signal's handler while it is
+        # being written, and Ctrl-Z may come just then.
+        data = text.encode(sys.stdout.encoding, sys.stdout.errors or "strict")
+        while data:
+            data = data[os.write(self._shown, data) :]
 
 
 @contextmanager
