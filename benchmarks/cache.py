@@ -33,13 +33,13 @@ from benchmarks.peers.base import Missing, Place
 from benchmarks.peers.nginx import Nginx
 from benchmarks.support import (
     Content,
-    free_port,
     giftless_command,
     make_content,
     memory,
     processor_time,
     running,
 )
+from tests.support.ports import free_port
 from tests.support.servers import versitygw
 from tests.support.throttled import throttled
 

@@ -32,7 +32,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from benchmarks.peers.base import HEADERS, batch_body
-from benchmarks.support import Content, family, free_port, giftless_command, running, timed
+from benchmarks.support import Content, family, giftless_command, running, timed
 from giftless.base.database.sqlite import SQLiteOptions
 from giftless.catalogue.recorder import TOGETHER
 from giftless.catalogue.sqlite import SQLiteFactory
@@ -46,6 +46,7 @@ from giftless.interfaces import (
     IPartBuilder,
 )
 from giftless.lfs.objects import ObjectKey, Oid, Repo
+from tests.support.ports import free_port
 
 T = TypeVar("T")
 

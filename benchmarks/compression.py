@@ -28,7 +28,8 @@ import zstandard
 from benchmarks import load
 from benchmarks.peers.base import Missing, Place, Server, Transfer
 from benchmarks.peers.lfsx import LFSX
-from benchmarks.support import Content, free_port, giftless_command, running, timed
+from benchmarks.support import Content, giftless_command, running, timed
+from tests.support.ports import free_port
 
 #: How many smaller objects are sent in a round, by their size in bytes.
 SMALLER: Final = {20_000: 100, 1 << 20: 20}

@@ -25,16 +25,10 @@ from typing import Any, Final
 
 from benchmarks import load
 from benchmarks.peers.base import Server, Transfer
-from benchmarks.support import (
-    Content,
-    free_port,
-    giftless_command,
-    make_content,
-    running,
-    timed,
-)
+from benchmarks.support import Content, giftless_command, make_content, running, timed
 from giftless.storage.encrypted.keyfile import new_line
 from giftless.storage.encrypted.segments import HEADER_SIZE, SegmentOpener, SegmentSealer
+from tests.support.ports import free_port
 
 MIB: Final = 1 << 20
 

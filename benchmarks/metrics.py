@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from benchmarks import load
 from benchmarks.peers.base import HEADERS, Transfer, batch_body
-from benchmarks.support import free_port, running
+from benchmarks.support import running
 from benchmarks.workloads.batch import contents
 from giftless.base.metrics.counts import Counts
 from giftless.interfaces import Arrival, Credentials, IObjectStore, ObjectStored, Payload
@@ -38,6 +38,7 @@ from giftless.monitoring.http import HTTPCounter
 from giftless.monitoring.measuring import MeasuredAuthenticator, measured_store
 from giftless.monitoring.metrics import Metrics
 from giftless.observers.rendering import name_of
+from tests.support.ports import free_port
 
 #: How many connections send requests.
 CLIENTS = 4

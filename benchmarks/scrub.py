@@ -27,7 +27,8 @@ from typing import Any, Final
 from benchmarks import load
 from benchmarks.metrics import CLIENTS, Request, Server, requests, serve
 from benchmarks.peers.base import HEADERS, Transfer, batch_body
-from benchmarks.support import Content, free_port, make_content, running
+from benchmarks.support import Content, make_content, running
+from tests.support.ports import free_port
 
 #: How large objects are, in bytes, and how many there are.
 SIZE: Final = 4_000_000

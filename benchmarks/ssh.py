@@ -30,8 +30,9 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.support import free_port, giftless_command, running, timed
+from benchmarks.support import giftless_command, running, timed
 from tests.integration.ssh import git_lfs_versions
+from tests.support.ports import free_port
 from tests.support.processes import base_environ
 from tests.support.ssh_keys import make_key
 from tests.support.sshd import SSHServer, ssh_command

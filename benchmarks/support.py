@@ -6,7 +6,6 @@ import hashlib
 import mmap
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from tests.support.ports import free_port
 
 #: How long a server may take to start or stop, or a host to provide memory, in
 #: seconds: tests start servers beside other load.
@@ -147,13 +148,6 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         else:
             return
     raise RuntimeError(f"{process.args!r} does not answer: {log.read_text()[-2000:]}")
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def family(process: int) -> list[int]:

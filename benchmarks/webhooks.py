@@ -22,7 +22,8 @@ from typing import Any, Final
 from benchmarks import load
 from benchmarks.metrics import CLIENTS, Request, Server, requests, serve
 from benchmarks.peers.base import HEADERS, Transfer
-from benchmarks.support import free_port, running
+from benchmarks.support import running
+from tests.support.ports import free_port
 
 #: The events of each server's target; ``None`` for no target.
 EVENTS: Final[dict[str, list[str] | None]] = {

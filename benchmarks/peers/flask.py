@@ -19,7 +19,8 @@ from benchmarks.peers.base import (
     find,
     output,
 )
-from benchmarks.support import free_port, running
+from benchmarks.support import running
+from tests.support.ports import free_port
 
 #: Threads of each worker: more than the two that its documentation has, so
 #: that downloads do not hold up everything else.

@@ -21,8 +21,9 @@ from benchmarks.peers.base import (
     Server,
     output,
 )
-from benchmarks.support import free_port, giftless_command, running
+from benchmarks.support import giftless_command, running
 from giftless import __version__
+from tests.support.ports import free_port
 
 #: The folder of the plugin that keeps objects in memory.
 PLUGINS = Path(__file__).parents[1] / "plugins"

@@ -16,7 +16,8 @@ from benchmarks.peers.base import (
     find,
     output,
 )
-from benchmarks.support import free_port, running
+from benchmarks.support import running
+from tests.support.ports import free_port
 
 
 class LFSX:

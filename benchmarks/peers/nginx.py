@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.peers.base import BYTES, Place, Server, Transfer, find, output
-from benchmarks.support import Content, free_port, running
+from benchmarks.support import Content, running
+from tests.support.ports import free_port
 
 CONFIG = """
 daemon off; pid {root}/nginx.pid; error_log {root}/nginx.err; worker_processes {cores}; user root;

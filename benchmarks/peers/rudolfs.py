@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.peers.base import BYTES, HASH, LFS, PROCESSOR, Place, Server, find, output
-from benchmarks.support import free_port, running
+from benchmarks.support import running
+from tests.support.ports import free_port
 
 
 class Rudolfs:

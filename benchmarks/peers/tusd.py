@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.peers.base import TUS, Place, Server, Transfer, find, output
-from benchmarks.support import Content, free_port, running
+from benchmarks.support import Content, running
+from tests.support.ports import free_port
 
 
 class Tusd:

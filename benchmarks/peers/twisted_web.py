@@ -10,7 +10,8 @@ from typing import Any
 
 import twisted
 from benchmarks.peers.base import PROCESSOR, Place, Server
-from benchmarks.support import Content, free_port, running
+from benchmarks.support import Content, running
+from tests.support.ports import free_port
 
 #: What it runs.
 SCRIPT = Path(__file__).parents[1] / "trivial.py"

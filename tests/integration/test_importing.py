@@ -24,7 +24,7 @@ from benchmarks.peers.base import CACHE, Missing, Peer, Place, Server, find
 from benchmarks.peers.lfs_test_server import LFSTestServer
 from benchmarks.peers.lfsx import LFSX
 from benchmarks.peers.rudolfs import Rudolfs
-from benchmarks.support import free_port, running
+from benchmarks.support import running
 from tests.integration.support import (
     Daemon,
     GitRepo,
@@ -34,6 +34,7 @@ from tests.integration.support import (
     stored_objects,
 )
 from tests.support.commands import run_command
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE
 from tests.support.rounds import rounds
 from tests.support.tokens import private_key, private_pem, public_pem
