@@ -15,7 +15,7 @@ The store is asked each time whether an object exists; only its bytes come from 
     which files there are, and whether they are what they should be;
 ``ceiling``
     how much there is, and who makes room;
-``means``
+``context``
     what all of these are given;
 ``building``
     makes a cache for a factory's options;

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from giftless.errors import Disconnected, LFSError, ServiceUnavailable
 from giftless.interfaces import FillOutcome, IBody, IStoredObject, IVerifiedObject
 from giftless.lfs.objects import ObjectKey
-from giftless.storage.cache.means import Means, Source
+from giftless.storage.cache.context import Context, Source
 from giftless.storage.cache.parts import Part
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Filling:
     :param key: the object.
     :param size: how many bytes it has.
     :param part: the file.
-    :param means: what it is filled with.
+    :param context: what it is filled with.
     :param waiting: ends it.
     :param take: returns the object if it is open already; for the first attempt.
     :param advance: is told how many bytes there are.
@@ -91,7 +91,7 @@ class Filling:
         key: ObjectKey,
         size: int,
         part: Part,
-        means: Means,
+        context: Context,
         waiting: Waiting,
         take: Callable[[], IStoredObject | None],
         advance: Callable[[int], None],
@@ -99,7 +99,7 @@ class Filling:
         self._key = key
         self._size = size
         self._part = part
-        self._means = means
+        self._context = context
         self._waiting = waiting
         self._take = take
         self._advance = advance
@@ -159,7 +159,7 @@ class Filling:
         writing: Deferred[None] | None = None
         try:
             while chunks := await self._read(body):
-                self._means.counts.cache_read("store", sum(map(len, chunks)))
+                self._context.counts.cache_read("store", sum(map(len, chunks)))
                 if writing is not None:
                     running, writing = writing, None
                     await running
@@ -170,7 +170,7 @@ class Filling:
 
     async def _put(self, chunks: Sequence[bytes]) -> None:
         """Write some bytes, and tell so at once: it may take long until others come."""
-        await self._means.blocking.run(self._part.write, chunks)
+        await self._context.blocking.run(self._part.write, chunks)
         self._advance(self._part.reached)
 
     async def _read(self, body: IBody) -> Sequence[bytes]:

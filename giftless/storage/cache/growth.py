@@ -18,8 +18,8 @@ from giftless.errors import LFSError, StorageUnavailable
 from giftless.interfaces import FillOutcome, IStoredObject
 from giftless.lfs.objects import ObjectKey
 from giftless.storage.cache.checks import identity_of
+from giftless.storage.cache.context import Context, Source, opened
 from giftless.storage.cache.filling import Ended, Filling, Waiting
-from giftless.storage.cache.means import Means, Source, opened
 from giftless.storage.cache.parts import Part, WrongDigest
 from giftless.storage.local.failures import RETRY_AFTER
 
@@ -45,7 +45,7 @@ class Growth:
 
     :param key: whose bytes come.
     :param size: how many there will be.
-    :param means: what it is filled with.
+    :param context: what it is filled with.
     :param ended: called once, when nobody else may join.
     :param keeps: whether it may grow; what is there already is still being compared if not.
     :ivar begun: whether somebody has read it.
@@ -59,19 +59,19 @@ class Growth:
         self,
         key: ObjectKey,
         size: int,
-        means: Means,
+        context: Context,
         ended: Callable[[Growth], None],
         keeps: bool = True,
     ) -> None:
         self._keeps = keeps
         self._key = key
         self._size = size
-        self._means = means
+        self._context = context
         self._ended = ended
-        self._part = Part(means.entries, key, size)
+        self._part = Part(context.entries, key, size)
         self._waiting = Waiting()
         self._filling = Filling(
-            key, size, self._part, means, self._waiting, self.take, self._advance
+            key, size, self._part, context, self._waiting, self.take, self._advance
         )
         self._stored: IStoredObject | None = None
         self._readers = 0
@@ -138,7 +138,7 @@ class Growth:
             self._ended(self)
             self._close()
         elif self.running:
-            self._leaving = self._means.clock.callLater(LINGER, self._left)
+            self._leaving = self._context.clock.callLater(LINGER, self._left)
         elif self._closable:
             self._close()
 
@@ -214,12 +214,12 @@ class Growth:
             self._leaving.cancel()
             self._leaving = None
         if self._mine:
-            self._means.counts.cache_filled(outcome)
+            self._context.counts.cache_filled(outcome)
         if outcome != "kept":
-            await self._means.blocking.run(self._part.give_up, outcome == "wrong")
+            await self._context.blocking.run(self._part.give_up, outcome == "wrong")
             if self._reserved:
                 try:
-                    await self._means.count(self._means.ceiling.release, self._size)
+                    await self._context.count(self._context.ceiling.release, self._size)
                 except OSError as error:
                     self._complain(error)
         self._closable = True
@@ -243,8 +243,8 @@ class Growth:
     async def _grow(self, source: Source) -> FillOutcome:
         if not self._keeps:
             raise Ended("busy")
-        run = self._means.blocking.run
-        if self._size > self._means.ceiling.limit:
+        run = self._context.blocking.run
+        if self._size > self._context.ceiling.limit:
             raise Ended("full")
         opened = await run(self._part.open)
         if opened is None:
@@ -256,13 +256,13 @@ class Growth:
             return "kept"
         await self._take_turn()
         try:
-            self._reserved = await self._means.reserve(self._size, self._part.place)
+            self._reserved = await self._context.reserve(self._size, self._part.place)
             if not self._reserved:
                 raise Ended("full")
             await self._filling.run(source)
             plain = await run(self._part.finish)
         finally:
-            self._means.turns.release()
+            self._context.turns.release()
         self._note(plain)
         self.reached = self._size
         return "kept"
@@ -274,7 +274,7 @@ class Growth:
         :raises WrongDigest: if it has found that it is not the object.
         :raises Ended: if it has given up.
         """
-        run = self._means.blocking.run
+        run = self._context.blocking.run
         while not self._mine:
             self._mine = await run(self._part.look)
             self._advance(self._part.reached)
@@ -285,15 +285,15 @@ class Growth:
                 raise Ended("failed")
             if not self._mine:
                 # Nobody need know as soon if nobody reads.
-                await self._waiting.pause(self._means.clock, POLL if self._readers else 10 * POLL)
+                await self._waiting.pause(self._context.clock, POLL if self._readers else 10 * POLL)
         self._part.reached = 0
         while await run(self._part.hash_slice):
             pass
         return False
 
     async def _take_turn(self) -> None:
-        turn = self._means.turns.acquire()
-        timer = self._means.clock.callLater(TURN, turn.cancel)
+        turn = self._context.turns.acquire()
+        timer = self._context.clock.callLater(TURN, turn.cancel)
         try:
             await turn
         except CancelledError:
@@ -304,14 +304,14 @@ class Growth:
 
     def _note(self, plain: bool) -> None:
         if plain:
-            self._means.checks.note(identity_of(self._part.fd), plain)
+            self._context.checks.note(identity_of(self._part.fd), plain)
 
     def _advance(self, reached: int) -> None:
         before, self.reached = self.reached, max(reached, self.reached)
         if not before or self.reached - self._heard >= BATCH:
             self._tell()
         elif self._telling is None and self.reached > before:
-            self._telling = self._means.clock.callLater(DELAY, self._tell)
+            self._telling = self._context.clock.callLater(DELAY, self._tell)
 
     def _wait(self) -> Deferred[None]:
         wait: Deferred[None] = Deferred()

@@ -21,8 +21,8 @@ from giftless.interfaces import (
     IStoredObject,
 )
 from giftless.lfs.objects import Extras
+from giftless.storage.cache.context import Context, Source, opened
 from giftless.storage.cache.growth import Growth
-from giftless.storage.cache.means import Means, Source, opened
 from giftless.storage.local.failures import RETRY_AFTER
 from giftless.storage.local.opened_object import LocalObject
 
@@ -58,7 +58,7 @@ class ComingObject:
     :param growth: the file that it comes to.
     :param size: how many bytes it has.
     :param source: opens it where it is kept.
-    :param means: what the cache works with.
+    :param context: what the cache works with.
     :param wanted: is told how many bytes a part has; returns whether it pays to let all of
         the object come.
     """
@@ -69,14 +69,14 @@ class ComingObject:
         size: int,
         extras: Extras,
         source: Source,
-        means: Means,
+        context: Context,
         wanted: Callable[[int], bool],
     ) -> None:
         self.size = size
         self.extras = extras
         self._growth = growth
         self._source = source
-        self._means = means
+        self._context = context
         self._wanted = wanted
         self._opened: list[IStoredObject] = []
         self._fetched = 0
@@ -115,7 +115,7 @@ class ComingObject:
 
     def sent(self, count: int) -> None:
         """See :meth:`giftless.interfaces.caching.ICounted.sent`."""
-        self._means.counts.cache_read("disk", max(0, count - self._fetched))
+        self._context.counts.cache_read("disk", max(0, count - self._fetched))
 
     def close(self) -> None:
         """See :meth:`giftless.interfaces.IStoredObject.close`."""
@@ -139,7 +139,7 @@ class ComingObject:
         if data is None:
             try:
                 count = end - start
-                data = await self._means.blocking.run(os.pread, self._growth.fd, count, start)
+                data = await self._context.blocking.run(os.pread, self._growth.fd, count, start)
             except OSError:
                 # The object itself is elsewhere.
                 return None
@@ -161,7 +161,7 @@ class ComingObject:
     def fetched(self, count: int) -> None:
         """Count bytes that were read where the object is kept."""
         self._fetched += count
-        self._means.counts.cache_read("store", count)
+        self._context.counts.cache_read("store", count)
 
 
 @implementer(IBody)

@@ -28,9 +28,9 @@ from giftless.interfaces.environment import count_nothing
 from giftless.lfs.objects import Extras, ObjectKey, Oid, Repo
 from giftless.storage.cache.ceiling import Ceiling, Holdings
 from giftless.storage.cache.checks import Checks, Found
+from giftless.storage.cache.context import Context, Source, opened
 from giftless.storage.cache.entries import Entries
 from giftless.storage.cache.growth import Growth
-from giftless.storage.cache.means import Means, Source, opened
 from giftless.storage.cache.opened_object import ComingObject, KeptObject
 from giftless.storage.coded.head import HEAD_SIZE
 
@@ -70,7 +70,7 @@ class CachedReads(Service):
         self._blocking = blocking
         self._ceiling = Ceiling(self.entries, limit)
         self._checks = Checks(self.entries, blocking, clock, counts)
-        self._means = Means(self.entries, self._ceiling, self._checks, blocking, clock, counts)
+        self._context = Context(self.entries, self._ceiling, self._checks, blocking, clock, counts)
         self._growing: dict[tuple[ObjectKey, int], Growth] = {}
         #: How many bytes were asked for in parts, of objects that are not here.
         self._wanted: OrderedDict[ObjectKey, int] = OrderedDict()
@@ -89,7 +89,7 @@ class CachedReads(Service):
 
     async def _settle(self) -> None:
         try:
-            await self._means.count(self._ceiling.settle)
+            await self._context.count(self._ceiling.settle)
         except OSError as error:
             _log.warn(
                 "the cache {path!r} cannot be looked at: {problem}", path=self.path, problem=error
@@ -121,11 +121,11 @@ class CachedReads(Service):
             found = await self._checks.find(key, size)
             if found is not None and await self._is_current(key, found, source):
                 self._count_lookup(CACHE, "hit")
-                return KeptObject(found.fd, size, extras, self._blocking, self._means.counts)
+                return KeptObject(found.fd, size, extras, self._blocking, self._context.counts)
             growth = await self._join(key, size, source)
         self._count_lookup(CACHE, "shared" if growth.begun else "miss")
         wanted = partial(self._is_wanted, key, size)
-        return ComingObject(growth, size, extras, source, self._means, wanted)
+        return ComingObject(growth, size, extras, source, self._context, wanted)
 
     async def warm(self, key: ObjectKey, size: int, source: Source) -> int:
         """Copy an object, unless there is a copy.
@@ -177,7 +177,7 @@ class CachedReads(Service):
             # It may fail for who asks there, and not for who asks here.
             await growth.opened()
         keeps = not self._checks.compares(key)
-        growth = Growth(key, size, self._means, partial(self._forget, key, size), keeps)
+        growth = Growth(key, size, self._context, partial(self._forget, key, size), keeps)
         self._growing[key, size] = growth
         try:
             await growth.open(source)
@@ -223,12 +223,12 @@ class CachedReads(Service):
 
     async def recount(self) -> CacheHoldings:
         """See :meth:`giftless.interfaces.caching.ICaching.recount`."""
-        return self._told(await self._means.count(self._ceiling.recount))
+        return self._told(await self._context.count(self._ceiling.recount))
 
     async def drop(self, repo: Repo | None, oids: Sequence[Oid] = ()) -> int:
         """See :meth:`giftless.interfaces.caching.ICaching.drop`."""
         removed = await self._blocking.run(self.entries.remove_all, repo, oids)
-        await self._means.count(self._ceiling.recount)
+        await self._context.count(self._ceiling.recount)
         return removed
 
     def _told(self, holdings: Holdings) -> CacheHoldings:

@@ -145,7 +145,7 @@ class _Opened:
         self.stored = stored
 
     async def __call__(self) -> IStoredObject | None:
-        """Open it, as :data:`giftless.storage.cache.means.Source` says."""
+        """Open it, as :data:`giftless.storage.cache.context.Source` says."""
         stored, self.stored = self.stored, None
         return stored or await self._store.open(self._key)
 

@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from giftless.interfaces import FillOutcome, IBlocking, IBody, IStoredObject, Lookup
 from giftless.lfs.objects import Extras, ObjectKey
-from giftless.storage.cache.entries import Entries
 from giftless.storage.cache.reads import CachedReads
 from tests.support.blocking import InlineBlocking
 from tests.support.bodies import HeldBody, ListBody, read_all
@@ -108,7 +107,7 @@ class Far:
         self.breaks: list[Exception] = []
 
     async def __call__(self) -> FarObject | None:
-        """Open it; see :data:`giftless.storage.cache.means.Source`."""
+        """Open it; see :data:`giftless.storage.cache.context.Source`."""
         if self.failure is not None:
             raise self.failure
         if self.data is None:
@@ -195,11 +194,6 @@ class CacheTestCase(CoroutineTestCase):
     def kept(self, *keys: ObjectKey) -> list[bool]:
         """Tell which objects have an entry."""
         return [self.entry(key).exists() for key in keys]
-
-
-def entries_of(path: str) -> Entries:
-    """Return the directory of a cache."""
-    return Entries(path)
 
 
 def chunks_of(data: bytes, count: int) -> Sequence[bytes]:

@@ -353,7 +353,7 @@ class FollowingTests(CacheTestCase):
         self.addCleanup(self.successResultOf(good).close)
 
     def test_turns_are_waited_for_but_not_long(self) -> None:
-        turns = self.reads._means.turns
+        turns = self.reads._context.turns
         for _ in range(turns.tokens):
             self.successResultOf(turns.acquire())
         (reader,) = self.begin()

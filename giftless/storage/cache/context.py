@@ -37,7 +37,7 @@ async def opened(source: Source) -> IStoredObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Context:
     """The parts with which a cache fills its files.
 
     :ivar entries: the directory.
