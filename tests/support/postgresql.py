@@ -190,7 +190,7 @@ def postgresql(directory: Path) -> Iterator[PostgreSQLServer]:
                 parent.chmod(parent.stat().st_mode | 0o011)
         user = pwd.getpwnam(_somebody())
         os.chown(directory, user.pw_uid, user.pw_gid)
-    subprocess.run(
+    made = subprocess.run(
         [
             *somebody,
             str(initdb),
@@ -198,9 +198,14 @@ def postgresql(directory: Path) -> Iterator[PostgreSQLServer]:
             *("-E", "UTF8", "--no-locale", "--no-sync"),
         ],
         cwd=directory,
-        check=True,
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    if made.returncode:
+        # One that may not write to /dev/null makes no database, for instance.
+        raise AssertionError(f"initdb failed: {made.stdout[-2000:]}")
     server = PostgreSQLServer(directory, free_port())
     server.start()
     try:
