@@ -1,14 +1,15 @@
 """What a cache does: many clients and one cold object, and how fast warm ones are served.
 
-A bucket of versitygw is behind a network of 20 ms and 200 MB/s.  One client reads an object of
-it through the server without a cache; then many read it at the same time through one with an
-empty cache.  Of these it is said how often the bucket was asked, when each had its first byte
-and all of them the last one, and how much memory the server took.  As many read it from a local
-store then, and from nginx where that is installed: more than that the machine cannot send.  At
-last one client reads it from the cache and from the local store in turn.
+A bucket of versitygw is behind a network of 20 ms and 200 MB/s, unless told otherwise.  One
+client reads an object of it through the server without a cache; then many read it at the same
+time through one with an empty cache.  Of these it is said how often the bucket was asked, when
+each had its first byte and all of them the last one, and how much memory the server took.  As
+many read it from a local store then, and from nginx where that is installed: more than that the
+machine cannot send.  At last one client reads it from the cache and from the local store in
+turn.
 
-    python -m benchmarks.cache [--size BYTES] [--clients N] [--seconds N]
-        [--rounds N] [--workers N]
+    python -m benchmarks.cache [--size BYTES] [--clients N] [--rate BYTES]
+        [--seconds N] [--rounds N] [--workers N]
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--size", type=int, default=2 << 30)
     parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=200e6)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=1)
@@ -84,7 +86,7 @@ def main() -> None:
         root = Path(directory)
         content = make_content(root / "object", options.size)
         (root / "s3").mkdir()
-        with versitygw(root / "s3") as server, throttled(server.port) as far:
+        with versitygw(root / "s3") as server, throttled(server.port, rate=options.rate) as far:
             server.create("lfs")
             place = server.buckets / "lfs" / "org" / "repo"
             place.mkdir(parents=True)
