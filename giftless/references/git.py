@@ -72,6 +72,8 @@ class Git:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
+        #: Held while git starts: until then nobody could kill it.
+        self._starting = threading.Lock()
         self._running: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
         self._environ = {
@@ -92,7 +94,9 @@ class Git:
     def stop(self) -> None:
         """Kill the git that runs, if one does, and run no other; from any thread."""
         self._stopped.set()
-        if (process := self._running) is not None:
+        with self._starting:
+            process = self._running
+        if process is not None:
             _kill(process)
 
     def credential(self, url: str) -> str:
@@ -147,30 +151,13 @@ class Git:
     ) -> Iterator[BinaryIO]:
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         where = [] if directory is None else [f"--git-dir={directory}"]
-        command = ["git", *where, *settings, *arguments]
-        if self._stopped.is_set():
-            raise NoReferences("interrupted")
-        try:
-            process = subprocess.Popen(  # noqa: S603 - sources are checked, and no shell runs
-                command,
-                stdin=subprocess.DEVNULL if stdin is None else stdin,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                env=self._environ,
-                # Without a terminal, neither git nor ssh can ask for a password.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise NoReferences(f"git cannot be run: {error.strerror}") from None
+        process = self._start(["git", *where, *settings, *arguments], stdin, complaints)
         assert process.stdout is not None
         late = threading.Event()
         timer = threading.Timer(self._timeout, _give_up, (process, late))
         timer.daemon = True
         timer.start()
-        self._running = process
         try:
-            if self._stopped.is_set():
-                _kill(process)
             with process.stdout as stdout:
                 yield stdout  # type: ignore[misc]
             status = process.wait()
@@ -186,6 +173,26 @@ class Git:
             raise NoReferences("interrupted")
         if status:
             raise NoReferences(_failure(arguments[0], status, _tail(complaints)))
+
+    def _start(
+        self, command: Sequence[str], stdin: BinaryIO | None, complaints: BinaryIO
+    ) -> subprocess.Popen[bytes]:
+        with self._starting:
+            if self._stopped.is_set():
+                raise NoReferences("interrupted")
+            try:
+                self._running = subprocess.Popen(  # noqa: S603 - no shell, and checked sources
+                    command,
+                    stdin=subprocess.DEVNULL if stdin is None else stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=complaints,
+                    env=self._environ,
+                    # Without a terminal, neither git nor ssh can ask for a password.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise NoReferences(f"git cannot be run: {error.strerror}") from None
+            return self._running
 
 
 def _give_up(process: subprocess.Popen[bytes], late: threading.Event) -> None:

@@ -22,6 +22,7 @@ from tests.integration.support import (
     oid_of,
     stored_objects,
 )
+from tests.support.bodies import altered
 from tests.support.commands import run_command, start_command
 from tests.support.processes import PATIENCE
 from tests.support.rounds import rounds
@@ -178,12 +179,12 @@ class LocalTests(EncryptionTestCase):
         for data in (good, bad):
             self.daemon.put(data)
         path = self.daemon.directory / "objects" / REPO / oid_of(bad)
-        path.write_bytes(b"x" + bad[1:])
+        path.write_bytes(altered(bad, 0))
         self.restart(True)
         printed = self.command("encrypt", status=2)
         self.assertIn(f"damaged: {REPO}/{oid_of(bad)}", printed)
         self.assertIn("Encrypted now: 1 object", printed)
-        self.assertEqual(path.read_bytes(), b"x" + bad[1:])
+        self.assertEqual(path.read_bytes(), altered(bad, 0))
 
     def test_keys_are_rotated_while_it_serves(self) -> None:
         self.restart(True)

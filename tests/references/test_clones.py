@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from giftless.references import clones
 from giftless.references.clones import Clone
@@ -432,6 +434,27 @@ class FailureTests(GitTestCase):
         self.assertIn("interrupted", said[0])
         with self.assertRaises(NoReferences):
             clone.is_behind()
+
+    def test_a_stop_ends_what_starts(self) -> None:
+        """A stop waits for a git that has begun, but whose number is not known yet."""
+        marker = self.directory / "pid"
+        FakeGit(self, f"echo $$ >{marker}; sleep 1000")
+        git, start, waits = Git(300), subprocess.Popen, list[bool]()
+        stopping = threading.Thread(target=git.stop)
+
+        def start_slowly(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+            process = start(*args, **options)
+            wait_until(lambda: marker.exists() and marker.read_text(), "git to run")
+            stopping.start()
+            stopping.join(0.2)
+            waits.append(stopping.is_alive())
+            return process
+
+        with mock.patch("subprocess.Popen", start_slowly):
+            self.assertRaises(NoReferences, git.run, None, "fetch")
+        stopping.join()
+        self.assertEqual(waits, [True])
+        self.assertFalse(Path(f"/proc/{marker.read_text().strip()}").exists())
 
     def test_nobody_is_asked_for_a_password(self) -> None:
         """It has no terminal, and says how to give a credential."""

@@ -4,7 +4,9 @@ All connections share one rate, towards the client.  It says on stdout how many 
 passed, by method and the last part of their path, and how many bytes have come back, whenever
 it is sent a line::
 
-    python -m tests.support.throttled LISTEN-PORT TARGET-PORT SECONDS BYTES-PER-SECOND
+    python -m tests.support.throttled LISTENER TARGET-PORT SECONDS BYTES-PER-SECOND
+
+``LISTENER`` is the descriptor of a socket that listens.
 """
 
 from __future__ import annotations
@@ -123,16 +125,17 @@ def throttled(target: int, delay: float = 0.02, rate: float = 200e6) -> Iterator
     :param delay: by how many seconds answers are late.
     :param rate: how many bytes a second come back.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    listener.close()
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(port), str(target), str(delay), str(rate)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-        text=True,
-    )
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        port = listener.getsockname()[1]
+        fd = listener.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(fd), str(target), str(delay), str(rate)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+            pass_fds=[fd],
+            text=True,
+        )
     try:
         proxy = Throttled(port, process)
         proxy.counts()
@@ -147,8 +150,8 @@ def throttled(target: int, delay: float = 0.02, rate: float = 200e6) -> Iterator
 
 def main() -> None:
     """Serve until stdin ends."""
-    port, target, delay, rate = sys.argv[1:]
-    listener = socket.create_server(("127.0.0.1", int(port)), backlog=512)
+    fd, target, delay, rate = sys.argv[1:]
+    listener = socket.socket(fileno=int(fd))
     pipe = Pipe(float(delay), float(rate))
     threading.Thread(target=pipe.serve, args=(listener, int(target)), daemon=True).start()
     for _ in sys.stdin:

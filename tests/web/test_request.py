@@ -365,8 +365,9 @@ class PersistenceTests(FrontTestCase):
         blocking.do_next()
         self.assert_error(connection.response(), 404)
         self.assertEqual(connection.received, b"")
-        self.assertEqual(blocking.waiting, 1)
-        blocking.do_next()
+        # More than one on a busy machine, where the first lookup took long.
+        while blocking.waiting:
+            blocking.do_next()
         self.assert_error(connection.response(), 404)
 
     def test_endless_pipelining_is_held_up(self) -> None:
