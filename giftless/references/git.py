@@ -72,7 +72,7 @@ class Git:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        #: Held while git starts: until then nobody could kill it.
+        #: Held while git starts: a stop that comes meanwhile waits, and finds what it is to kill.
         self._starting = threading.Lock()
         self._running: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
