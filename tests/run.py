@@ -280,14 +280,14 @@ class _Queue(unittest.TestCase):
                 self._run(name, result)
 
     def _run(self, name: str, result: Any) -> None:
-        # What is left of the tests before would never be garbage once it is frozen, and keep
-        # its files open.
-        gc.collect()
-        suite = load([name])
-        # The modules that one process has imported are never garbage: later collections
+        # Import the modules.  They are never garbage: freeze them, so that later collections
         # need not look at them again.
+        load([name])
+        gc.collect()
         gc.freeze()
-        suite.run(result)
+        # Only then make the tests: frozen ones would never be freed, nor the files that they
+        # have opened.
+        load([name]).run(result)
         # Whoever shares nothing need not import what daemons need.
         if sharing := sys.modules.get("tests.integration.sharing"):
             sharing.stop_shared()

@@ -34,6 +34,15 @@ class Sample(unittest.TestCase):
     def test_passes_unexpectedly(self):
         pass
 
+class Holding(unittest.TestCase):
+    def test_keeps_a_file_open(self):
+        self.circle, self.file = self, open(__file__)
+
+class Freed(unittest.TestCase):
+    def test_nobody_keeps_the_file_open(self):
+        open_files = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        self.assertNotIn(__file__, open_files)
+
 class Breaking(unittest.TestCase):
     def test_ends_the_process(self):
         os._exit(3)
@@ -87,6 +96,10 @@ class RunTests(SynchronousTestCase):
                 "0 passed, 1 failed",
             ],
         )
+
+    def test_what_tests_have_used_is_freed_before_the_next_name(self) -> None:
+        _, lines = self.run_sample("sample.Holding", "sample.Freed")
+        self.assertEqual(lines[-1], "2 passed, 0 failed")
 
     def test_nothing_is_named_when_all_passes(self) -> None:
         status, lines = self.run_sample("sample.Sample.test_passes")
